@@ -1,0 +1,106 @@
+/**
+ * Flags over environment over file over defaults become one frozen, validated Config, in which
+ * every value is resolved (no `auto`, no units to convert) and knows where it came from. Whatever
+ * is wrong is collected and thrown as one ConfigError.
+ *
+ * Invariant: a Config that exists is usable; nobody below checks a value again. Whether an address
+ * can be bound and whether a users file makes sense is found by those who use them.
+ */
+import type { LogFormat, LogLevel, Protocol } from './options.ts'
+import type { Secret } from './secret.ts'
+
+export interface ListenAddress {
+  /** A name or an IP literal without brackets; `*` is every interface, IPv4 and IPv6. */
+  readonly host: string
+  /** 0 lets the system pick a free port. */
+  readonly port: number
+}
+
+/** Where users come from. An empty list means: none, and the server makes one for this run. */
+export type CredentialOrigin =
+  /** users.toml. */
+  | { readonly kind: 'users-file'; readonly path: string }
+  /** memcached's own: lines of `user:password`, with or without `@host`. */
+  | { readonly kind: 'memcached-file'; readonly path: string }
+  /** One user from the environment. `from` names the variables, for messages. */
+  | {
+      readonly kind: 'inline'
+      readonly user: string
+      readonly password: Secret
+      readonly from: string
+    }
+
+export interface Config {
+  readonly network: {
+    /** Empty when only the Unix socket is served. */
+    readonly listen: readonly ListenAddress[]
+    readonly unixSocket: string | undefined
+    /** Permission bits of the Unix socket. */
+    readonly unixMask: number
+    readonly backlog: number
+    readonly protocol: Protocol
+    /** MEMCACHED_PORT_FILENAME: the file that gets one line for each bound port. */
+    readonly portFile: string | undefined
+  }
+  readonly memory: {
+    readonly limitBytes: number
+    readonly itemBytesMax: number
+    readonly evicts: boolean
+    readonly casEnabled: boolean
+  }
+  readonly auth: {
+    /** False only with --no-auth. */
+    readonly required: boolean
+    readonly sources: readonly CredentialOrigin[]
+    /** The users.toml that `saslcached user` edits by default; it need not exist. */
+    readonly usersFile: string
+    /** Upper case, in the order to announce them. */
+    readonly mechanisms: readonly string[]
+    readonly iterations: number
+    readonly flushEnabled: boolean
+  }
+  readonly limits: {
+    readonly connectionsMax: number
+    readonly unauthenticatedConnectionsMax: number
+    readonly loginTimeoutMs: number
+    readonly loginAttemptsMax: number
+    readonly preLoginRequestBytesMax: number
+    readonly keyDerivationsMax: number
+    readonly derivationQueueMax: number
+    readonly requestsPerTurnMax: number
+    /** 0: never. */
+    readonly idleTimeoutMs: number
+    /** 0: never. */
+    readonly stalledWriteTimeoutMs: number
+    readonly sendBufferBytesMax: number
+    /** 0: connections are closed at once. */
+    readonly drainTimeoutMs: number
+  }
+  readonly process: {
+    readonly threads: number
+    readonly daemonize: boolean
+    readonly pidFile: string | undefined
+    readonly runAsUser: string | undefined
+  }
+  readonly log: {
+    readonly level: LogLevel
+    /** How many -v. */
+    readonly verbosity: number
+    readonly format: LogFormat
+  }
+  /** The configuration file that was read, if any. */
+  readonly file: string | undefined
+  /** What an operator should know at start: flags of memcached that have no effect here. */
+  readonly notices: readonly string[]
+  /** Every option in the order of the table, with its value as TOML and where it came from. */
+  readonly settings: readonly Setting[]
+}
+
+export interface Setting {
+  readonly group: string
+  readonly name: string
+  /** As TOML; `(hidden)` for a secret. */
+  readonly value: string
+  /** `default`, `-p`, `SASLCACHED_PORT`, `/etc/saslcached/saslcached.toml:12`. */
+  readonly source: string
+}

@@ -1,0 +1,208 @@
+/**
+ * The kinds of value that an option may have. A kind reads text (flags, environment) and TOML
+ * values, says in words what it takes, and writes a value back as TOML. Reading never throws:
+ * what does not fit comes back as a Refusal, to be reported together with all the others.
+ */
+
+/** Why a value cannot be taken; `reason` completes the sentence "<where>: <value> ...". */
+export class Refusal {
+  readonly reason: string
+
+  constructor(reason: string) {
+    this.reason = reason
+  }
+}
+
+export interface Kind<T> {
+  /** What help shows for the value, `<num>`; empty for a flag that takes none. */
+  readonly placeholder: string
+  /** Reads a flag's argument or an environment variable. */
+  parse(text: string): T | Refusal
+  /** Reads a value of a TOML document. */
+  accept(value: unknown): T | Refusal
+  /** The value as TOML, which is also how --print-config shows it. */
+  format(value: T): string
+}
+
+function expected(what: string): Refusal {
+  return new Refusal(`is not ${what}`)
+}
+
+function wholeNumber(text: string): number | undefined {
+  if (!/^[+-]?\d{1,15}$/.test(text)) return undefined
+  return Number(text)
+}
+
+/** A whole number from `min` to `max`, both included. */
+export function integer(min: number, max: number): Kind<number> {
+  const refusal = expected(`a whole number from ${min} to ${max}`)
+  const check = (value: number | undefined): number | Refusal =>
+    value !== undefined && Number.isInteger(value) && value >= min && value <= max ? value : refusal
+  return {
+    placeholder: '<num>',
+    parse: (text) => check(wholeNumber(text)),
+    accept: (value) => check(typeof value === 'number' ? value : undefined),
+    format: String,
+  }
+}
+
+/** A whole number, or the word `auto` for a value that depends on the machine or another option. */
+export function integerOrAuto(min: number, max: number): Kind<number | 'auto'> {
+  const number = integer(min, max)
+  const refusal = expected(`a whole number from ${min} to ${max}, or auto`)
+  return {
+    placeholder: '<num>',
+    parse(text) {
+      if (text === 'auto') return 'auto'
+      const value = number.parse(text)
+      return value instanceof Refusal ? refusal : value
+    },
+    accept(value) {
+      if (value === 'auto') return 'auto'
+      const accepted = number.accept(value)
+      return accepted instanceof Refusal ? refusal : accepted
+    },
+    format: (value) => (value === 'auto' ? '"auto"' : String(value)),
+  }
+}
+
+/** A length of time in seconds; fractions are allowed. With `off`, 0 turns the limit off. */
+export function seconds(min: number, max: number, off: boolean): Kind<number> {
+  const range = `a number of seconds from ${min} to ${max}`
+  const refusal = expected(off ? `${range}, or 0 for none` : range)
+  const check = (value: number): number | Refusal =>
+    (off && value === 0) || (value >= min && value <= max) ? value : refusal
+  return {
+    placeholder: '<seconds>',
+    parse: (text) => (/^\d{1,9}(\.\d{1,3})?$/.test(text) ? check(Number(text)) : refusal),
+    accept: (value) => (typeof value === 'number' ? check(value) : refusal),
+    format: String,
+  }
+}
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, k: KIB, m: MIB, g: GIB }
+
+/** Bytes as people write them: `512k`, `1m`, or a bare number of bytes. */
+export function formatSize(bytes: number): string {
+  if (bytes % GIB === 0 && bytes > GIB) return `${bytes / GIB}g`
+  if (bytes % MIB === 0 && bytes > 0) return `${bytes / MIB}m`
+  if (bytes % KIB === 0 && bytes > 0) return `${bytes / KIB}k`
+  return String(bytes)
+}
+
+/** A number of bytes, bare or with the suffix k, m or g (powers of 1024), as memcached's -I. */
+export function size(minBytes: number, maxBytes: number): Kind<number> {
+  const refusal = expected(
+    `a size from ${formatSize(minBytes)} to ${formatSize(maxBytes)} (bytes, or with suffix k, m or g)`,
+  )
+  const parse = (text: string): number | Refusal => {
+    const match = /^(\d{1,12})([kmg]?)$/i.exec(text)
+    if (match === null) return refusal
+    const bytes = Number(match[1]) * (UNIT_BYTES[(match[2] ?? '').toLowerCase()] ?? 1)
+    return bytes >= minBytes && bytes <= maxBytes ? bytes : refusal
+  }
+  return {
+    placeholder: '<size>',
+    parse,
+    accept: (value) =>
+      typeof value === 'string' || Number.isInteger(value) ? parse(String(value)) : refusal,
+    format: (bytes) => JSON.stringify(formatSize(bytes)),
+  }
+}
+
+/** True or false. On the command line the flag alone means true. */
+export function flag(): Kind<boolean> {
+  return {
+    placeholder: '',
+    parse(text) {
+      if (/^(true|yes|on|1)$/i.test(text)) return true
+      if (/^(false|no|off|0)$/i.test(text)) return false
+      return expected('true or false')
+    },
+    accept: (value) => (typeof value === 'boolean' ? value : expected('true or false')),
+    format: String,
+  }
+}
+
+/** How often a flag was given (-v, -vv, -vvv); elsewhere a number. More than `max` counts as `max`. */
+export function count(max: number): Kind<number> {
+  const number = integer(0, 99)
+  const clamp = (value: number | Refusal): number | Refusal =>
+    value instanceof Refusal ? expected(`a whole number from 0 to ${max}`) : Math.min(value, max)
+  return {
+    placeholder: '',
+    parse: (text) => clamp(number.parse(text)),
+    accept: (value) => clamp(number.accept(value)),
+    format: String,
+  }
+}
+
+/** One of some words. `refused` has words that are known and not available, each with its reason. */
+export function choice<T extends string>(
+  words: readonly T[],
+  refused: Readonly<Record<string, string>> = {},
+): Kind<T> {
+  const parse = (text: string): T | Refusal => {
+    const word = words.find((candidate) => candidate === text)
+    if (word !== undefined) return word
+    return Object.hasOwn(refused, text)
+      ? new Refusal(refused[text] ?? '')
+      : expected(`one of ${words.join(', ')}`)
+  }
+  return {
+    placeholder: '<name>',
+    parse,
+    accept: (value) => (typeof value === 'string' ? parse(value) : parse('')),
+    format: (value) => JSON.stringify(value),
+  }
+}
+
+/** A path, a user name; the empty string means that the option is not set. */
+export function text(placeholder: string, what: string): Kind<string> {
+  const check = (value: unknown): string | Refusal =>
+    typeof value === 'string' && !value.includes('\0') ? value : expected(what)
+  return { placeholder, parse: check, accept: check, format: (value) => JSON.stringify(value) }
+}
+
+/** A list of words. As text it is split at commas; given several times, the lists are joined. */
+export function list(
+  placeholder: string,
+  what: string,
+  check: (word: string) => string | Refusal,
+): Kind<readonly string[]> {
+  const checkAll = (words: readonly string[]): readonly string[] | Refusal => {
+    const accepted: string[] = []
+    for (const word of words) {
+      const result = check(word.trim())
+      if (result instanceof Refusal) return result
+      accepted.push(result)
+    }
+    return accepted
+  }
+  return {
+    placeholder,
+    parse: (value) => (value === '' ? [] : checkAll(value.split(','))),
+    accept: (value) =>
+      Array.isArray(value) && value.every((word) => typeof word === 'string')
+        ? checkAll(value)
+        : expected(what),
+    format: (words) => `[${words.map((word) => JSON.stringify(word)).join(', ')}]`,
+  }
+}
+
+/** Permission bits in octal, as `chmod` takes them: `700`, `0770`. */
+export function octalMode(): Kind<number> {
+  const refusal = expected('a mode in octal from 0 to 777, such as 700')
+  const parse = (value: string): number | Refusal =>
+    /^0?[0-7]{1,3}$/.test(value) ? Number.parseInt(value, 8) : refusal
+  return {
+    placeholder: '<mask>',
+    parse,
+    // 700 without quotes would be a decimal number that only looks octal; quotes make it text.
+    accept: (value) => (typeof value === 'string' ? parse(value) : refusal),
+    format: (mode) => JSON.stringify(mode.toString(8).padStart(3, '0')),
+  }
+}
