@@ -1,12 +1,12 @@
 /**
- * Flags over environment over file over defaults become one frozen, validated Config, in which
- * every value is resolved (no `auto`, no units to convert) and knows where it came from. Whatever
- * is wrong is collected and thrown as one ConfigError.
+ * The shape of a configuration after everything is resolved: no `auto`, no units to convert, and
+ * every setting knows where it came from.
  *
- * Invariant: a Config that exists is usable; nobody below checks a value again. Whether an address
- * can be bound and whether a users file makes sense is found by those who use them.
+ * Invariant: a Config that exists is frozen and usable; nobody below checks a value again. Whether
+ * an address can be bound and whether a users file makes sense is found by those who use them.
+ * load.ts makes it.
  */
-import type { LogFormat, LogLevel, Protocol } from './options.ts'
+import type { Group, LogFormat, LogLevel, OptionName, Protocol } from './options.ts'
 import type { Secret } from './secret.ts'
 
 export interface ListenAddress {
@@ -97,9 +97,9 @@ export interface Config {
 }
 
 export interface Setting {
-  readonly group: string
-  readonly name: string
-  /** As TOML; `(hidden)` for a secret. */
+  readonly group: Group
+  readonly name: OptionName
+  /** As TOML. */
   readonly value: string
   /** `default`, `-p`, `SASLCACHED_PORT`, `/etc/saslcached/saslcached.toml:12`. */
   readonly source: string

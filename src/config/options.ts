@@ -69,7 +69,7 @@ export interface OptionValues {
   send_buffer_size: number
   drain_timeout_seconds: number
   threads: number | 'auto'
-  user: string
+  run_as_user: string
   pidfile: string
   daemon: boolean
   verbose: number
@@ -355,7 +355,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     description: 'worker threads; auto is the number of cores, at most 4',
     aliases: ['MEMCACHED_THREADS'],
   },
-  user: {
+  run_as_user: {
     group: 'process',
     short: 'u',
     long: 'user',

@@ -1,0 +1,382 @@
+/**
+ * Flags over environment over file over defaults become one Config. Whatever is wrong anywhere is
+ * collected first and thrown as one ConfigError, so that one start shows all of it.
+ *
+ * Relative paths are resolved against the directory of the file they are written in, or against
+ * the working directory when they come from a flag or a variable.
+ */
+import { availableParallelism } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import type { Config, CredentialOrigin, ListenAddress, Setting } from './config.ts'
+import {
+  CONFIG_VARIABLE,
+  type Environment,
+  isSet,
+  PORT_FILE_VARIABLE,
+  readEnvironmentUser,
+  readOptionsEnvironment,
+  unsupportedVariables,
+} from './environment.ts'
+import type { FlagCollection, FlagUse } from './extended.ts'
+import { formatSize, Refusal } from './kind.ts'
+import { formatListenAddress, parseListenAddress } from './listen.ts'
+import {
+  type LogLevel,
+  OPTION_NAMES,
+  OPTIONS,
+  type OptionName,
+  type OptionValues,
+} from './options.ts'
+import { ConfigError, type ConfigProblem } from './problem.ts'
+import { readSmallFile, whyUnreadable } from './read-file.ts'
+
+/** Where the configuration and the users are looked for when nothing says otherwise. */
+export const CONFIG_DIRECTORY = '/etc/saslcached'
+const CONFIG_FILE_NAME = 'saslcached.toml'
+const USERS_FILE_NAME = 'users.toml'
+const CONFIG_FILE_BYTES_MAX = 1024 * 1024
+
+const MIB = 1024 * 1024
+/** sockaddr_un.sun_path on Linux, without its final zero. */
+const SOCKET_PATH_BYTES_MAX = 107
+const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trace']
+
+export interface ConfigInputs {
+  readonly flags: FlagCollection
+  /** --config FILE. */
+  readonly configFile?: string | undefined
+  readonly environment: Environment
+  /** Replaces /etc/saslcached. */
+  readonly directory?: string
+  readonly coreCount?: number
+  /** False for commands that make the users file. Default true. */
+  readonly usersFileMustExist?: boolean
+}
+
+/** A value that won, and where it came from. */
+interface Origin {
+  readonly source: string
+  /** What relative paths in the value are relative to. */
+  readonly base: string
+}
+
+/** Throws ConfigError with everything that is wrong. */
+export async function loadConfig(inputs: ConfigInputs): Promise<Config> {
+  const loader = new Loader(inputs)
+  await loader.readFile()
+  loader.readEnvironment()
+  loader.readFlags()
+  const config = loader.resolve()
+  if (loader.problems.length > 0) throw new ConfigError(loader.problems)
+  return deepFreeze(config)
+}
+
+class Loader {
+  readonly problems: ConfigProblem[]
+  readonly #inputs: ConfigInputs
+  readonly #directory: string
+  readonly #coreCount: number
+  readonly #values: OptionValues = defaults()
+  readonly #origins = new Map<OptionName, Origin>()
+  readonly #notices: string[]
+  #file: string | undefined
+
+  constructor(inputs: ConfigInputs) {
+    this.#inputs = inputs
+    this.problems = [...inputs.flags.problems]
+    this.#notices = [...inputs.flags.notices]
+    this.#directory = inputs.directory ?? CONFIG_DIRECTORY
+    this.#coreCount = inputs.coreCount ?? availableParallelism()
+  }
+
+  async readFile(): Promise<void> {
+    const { configFile, environment } = this.#inputs
+    const named =
+      configFile ?? (isSet(environment, CONFIG_VARIABLE) ? environment[CONFIG_VARIABLE] : undefined)
+    const path = resolve(named ?? join(this.#directory, CONFIG_FILE_NAME))
+    const reading = readSmallFile(path, CONFIG_FILE_BYTES_MAX)
+    // Nobody has to have a file where we look by ourselves.
+    if (named === undefined && reading.kind === 'missing') return
+    this.#file = path
+    if (reading.kind !== 'text') {
+      this.problems.push({ where: path, message: reading.why })
+      return
+    }
+    // Only a start that has a file pays for the parser.
+    const { readOptionsFile } = await import('./file.ts')
+    for (const { option, value, where } of readOptionsFile(path, reading.text, this.problems)) {
+      this.#set(option, value, { source: where, base: dirname(path) })
+    }
+  }
+
+  readEnvironment(): void {
+    const { environment } = this.#inputs
+    for (const { option, value, where } of readOptionsEnvironment(environment, this.problems)) {
+      this.#set(option, value, { source: where, base: process.cwd() })
+    }
+    this.#notices.push(...unsupportedVariables(environment))
+  }
+
+  readFlags(): void {
+    const joined = new Set<OptionName>()
+    for (const use of this.#inputs.flags.uses) {
+      const parsed: unknown = OPTIONS[use.option].kind.parse(use.value)
+      if (parsed instanceof Refusal) {
+        this.problems.push({ where: use.flag, message: refusalOfFlag(use, parsed) })
+        continue
+      }
+      const value = joined.has(use.option) ? joinValues(this.#values[use.option], parsed) : parsed
+      if (OPTIONS[use.option].repeatable === true) joined.add(use.option)
+      this.#set(use.option, value, { source: use.flag, base: process.cwd() })
+    }
+  }
+
+  /** The Config, which is worth nothing when there are problems. */
+  resolve(): Config {
+    const values = this.#values
+    const sources = this.#resolveSources()
+    return {
+      network: this.#resolveNetwork(),
+      memory: {
+        limitBytes: values.memory_limit_mib * MIB,
+        itemBytesMax: this.#resolveItemSize(),
+        evicts: !values.disable_evictions,
+        casEnabled: !values.disable_cas,
+      },
+      auth: {
+        required: !values.no_auth,
+        sources,
+        usersFile: this.#usersFile(),
+        mechanisms: this.#resolveMechanisms(),
+        iterations: values.scram_iterations,
+        flushEnabled: !values.disable_flush_all,
+      },
+      limits: {
+        connectionsMax: values.conn_limit,
+        unauthenticatedConnectionsMax: this.#resolveUnauthenticated(),
+        loginTimeoutMs: milliseconds(values.login_timeout_seconds),
+        loginAttemptsMax: values.login_attempts,
+        preLoginRequestBytesMax: values.prelogin_request_size,
+        keyDerivationsMax:
+          values.key_derivations === 'auto' ? Math.max(2, this.#coreCount) : values.key_derivations,
+        derivationQueueMax: values.key_derivation_queue,
+        requestsPerTurnMax: values.max_reqs_per_event,
+        idleTimeoutMs: milliseconds(values.idle_timeout_seconds),
+        stalledWriteTimeoutMs: milliseconds(values.stalled_write_timeout_seconds),
+        sendBufferBytesMax: values.send_buffer_size,
+        drainTimeoutMs: milliseconds(values.drain_timeout_seconds),
+      },
+      process: {
+        threads: values.threads === 'auto' ? Math.min(4, this.#coreCount) : values.threads,
+        daemonize: values.daemon,
+        pidFile: this.#path('pidfile'),
+        runAsUser: values.run_as_user === '' ? undefined : values.run_as_user,
+      },
+      log: {
+        level:
+          values.log_level === 'auto'
+            ? (LEVEL_BY_VERBOSITY[values.verbose] ?? 'trace')
+            : values.log_level,
+        verbosity: Math.min(values.verbose, LEVEL_BY_VERBOSITY.length - 1),
+        format: values.log_format,
+      },
+      file: this.#file,
+      notices: this.#notices,
+      settings: this.#settings(),
+    }
+  }
+
+  #resolveNetwork(): Config['network'] {
+    const values = this.#values
+    const unixSocket = this.#path('unix_socket')
+    if (unixSocket !== undefined && Buffer.byteLength(unixSocket) > SOCKET_PATH_BYTES_MAX) {
+      this.#problem(
+        'unix_socket',
+        `${JSON.stringify(unixSocket)} is longer than ${SOCKET_PATH_BYTES_MAX} bytes, which no socket can be`,
+      )
+    }
+    const listen = this.#resolveListen()
+    if (unixSocket !== undefined && values.listen.length > 0) {
+      const where = this.#source('unix_socket')
+      this.#notices.push(`${this.#source('listen')} has no effect: ${where} turns TCP off`)
+    }
+    if (unixSocket === undefined && listen.length === 0 && values.port === 0) {
+      this.#problem('port', '0 turns TCP off, and there is no Unix socket to listen on instead')
+    }
+    const { environment } = this.#inputs
+    const portFile = isSet(environment, PORT_FILE_VARIABLE)
+      ? environment[PORT_FILE_VARIABLE]
+      : undefined
+    return {
+      listen: unixSocket === undefined ? listen : [],
+      unixSocket,
+      unixMask: values.unix_mask,
+      backlog: values.listen_backlog,
+      protocol: values.protocol,
+      portFile: portFile === undefined ? undefined : resolve(portFile),
+    }
+  }
+
+  #resolveListen(): readonly ListenAddress[] {
+    const { port, listen, no_auth: noAuth } = this.#values
+    if (listen.length === 0) {
+      // Whoever turns login off and says nothing else gets nobody but this machine.
+      if (port === 0) return []
+      return [{ host: noAuth ? '127.0.0.1' : '*', port: Math.max(0, port) }]
+    }
+    const addresses: ListenAddress[] = []
+    const seen = new Set<string>()
+    for (const text of listen) {
+      const address = parseListenAddress(text, Math.max(0, port))
+      if (address instanceof Refusal) {
+        this.#problem('listen', `${JSON.stringify(text)} ${address.reason}`)
+        continue
+      }
+      const key = formatListenAddress(address).toLowerCase()
+      if (address.port !== 0 && seen.has(key)) {
+        this.#problem('listen', `${JSON.stringify(text)} is listed twice`)
+      }
+      seen.add(key)
+      // With -p 0, an address without a port of its own asks for nothing.
+      if (port !== 0 || address.port !== 0) addresses.push(address)
+    }
+    return addresses
+  }
+
+  #resolveItemSize(): number {
+    const { max_item_size: bytes, memory_limit_mib: mib } = this.#values
+    if (bytes > (mib * MIB) / 2) {
+      // Blame what was set: -m 1 alone is too small for the default item.
+      const blamed = this.#origins.has('max_item_size') ? 'max_item_size' : 'memory_limit_mib'
+      const message =
+        blamed === 'max_item_size'
+          ? `${formatSize(bytes)} is more than half of the memory of ${mib} MiB`
+          : `${mib} MiB is less than twice the largest item of ${formatSize(bytes)}; lower -I as well`
+      this.#problem(blamed, message)
+    }
+    return bytes
+  }
+
+  #resolveMechanisms(): readonly string[] {
+    const { mechanisms } = this.#values
+    if (mechanisms.length === 0) {
+      this.#problem('mechanisms', 'is empty; nobody could log in')
+    }
+    return [...new Set(mechanisms)]
+  }
+
+  #resolveUnauthenticated(): number {
+    const { conn_limit: limit, unauthenticated_conn_limit: own } = this.#values
+    if (own === 'auto') return Math.max(1, Math.floor(limit / 4))
+    if (own > limit) {
+      this.#problem(
+        'unauthenticated_conn_limit',
+        `${own} is more than the ${limit} connections that there may be`,
+      )
+    }
+    return own
+  }
+
+  #resolveSources(): readonly CredentialOrigin[] {
+    const sources: CredentialOrigin[] = []
+    const users = this.#usersFile()
+    const explicit = this.#values.users_file !== ''
+    const mustExist = this.#inputs.usersFileMustExist ?? true
+    const usersTrouble = whyUnreadable(users)
+    if (usersTrouble === undefined) {
+      sources.push({ kind: 'users-file', path: users })
+    } else if (mustExist && (explicit || usersTrouble.kind === 'unreadable')) {
+      const where = explicit ? this.#source('users_file') : users
+      this.problems.push({
+        where,
+        message: explicit ? `${users} ${usersTrouble.why}` : usersTrouble.why,
+      })
+    }
+    const authFile = this.#path('auth_file')
+    if (authFile !== undefined) {
+      const trouble = whyUnreadable(authFile)
+      if (trouble === undefined) sources.push({ kind: 'memcached-file', path: authFile })
+      else if (mustExist) this.#problem('auth_file', `${authFile} ${trouble.why}`)
+    }
+    const { environment } = this.#inputs
+    const user = readEnvironmentUser(environment, this.problems, this.#notices)
+    if (user !== undefined) sources.push(user)
+    if (this.#values.no_auth && sources.length > 0) {
+      this.#notices.push(
+        `${this.#source('no_auth')}: the users that are configured are not asked for`,
+      )
+    }
+    return sources
+  }
+
+  #usersFile(): string {
+    const set = this.#path('users_file')
+    if (set !== undefined) return set
+    const directory = this.#file === undefined ? this.#directory : dirname(this.#file)
+    return join(directory, USERS_FILE_NAME)
+  }
+
+  #path(option: 'unix_socket' | 'users_file' | 'auth_file' | 'pidfile'): string | undefined {
+    const value = this.#values[option]
+    return value === '' ? undefined : resolve(this.#origins.get(option)?.base ?? '', value)
+  }
+
+  #settings(): readonly Setting[] {
+    return OPTION_NAMES.map((name) => ({
+      group: OPTIONS[name].group,
+      name,
+      value: formatValue(name, this.#values),
+      source: this.#origins.get(name)?.source ?? 'default',
+    }))
+  }
+
+  #set(option: OptionName, value: unknown, origin: Origin): void {
+    // The option's own kind made the value: the table's type ties the two together.
+    Object.assign(this.#values, { [option]: value })
+    this.#origins.set(option, origin)
+  }
+
+  #source(option: OptionName): string {
+    return this.#origins.get(option)?.source ?? `--${OPTIONS[option].long}`
+  }
+
+  #problem(option: OptionName, message: string): void {
+    this.problems.push({ where: this.#source(option), message })
+  }
+}
+
+function defaults(): OptionValues {
+  return Object.fromEntries(
+    OPTION_NAMES.map((name) => [name, OPTIONS[name].default]),
+  ) as unknown as OptionValues
+}
+
+/** One option as TOML, from a record of all. */
+export function formatValue<Name extends OptionName>(name: Name, values: OptionValues): string {
+  return OPTIONS[name].kind.format(values[name])
+}
+
+/** Lists are joined, counts are added. */
+function joinValues(before: unknown, value: unknown): unknown {
+  if (Array.isArray(before) && Array.isArray(value)) return [...before, ...value]
+  return typeof before === 'number' && typeof value === 'number' ? before + value : value
+}
+
+function refusalOfFlag(use: FlagUse, refusal: Refusal): string {
+  const message = `${JSON.stringify(use.value)} ${refusal.reason}`
+  // `-m=64` is a value of "=64" to every getopt; memcached takes it for 0.
+  return /^-[^-]$/.test(use.flag) && use.value.startsWith('=')
+    ? `${message}; write ${use.flag} ${use.value.slice(1)}, without the equals sign`
+    : message
+}
+
+function milliseconds(seconds: number): number {
+  return Math.round(seconds * 1000)
+}
+
+function deepFreeze<T extends object>(record: T): T {
+  for (const value of Object.values(record)) {
+    if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) deepFreeze(value)
+  }
+  return Object.freeze(record)
+}
