@@ -1,0 +1,476 @@
+/**
+ * The main thread's side of the users: reads every file and the users of the environment into one
+ * CredentialSnapshot, and again when a file changes or somebody asks.
+ *
+ * Invariant: all or nothing. A snapshot comes from sources that were all without a problem; otherwise
+ * what was in force stays, and the problems are reported. Passwords that stand in a file are hashed
+ * here and go no further.
+ *
+ * Changes are seen by watching directories, not files: editors and `user add` rename a new file over
+ * the old one, and Kubernetes swaps a symbolic link beside it. A slow look at the files themselves is
+ * the safety net for mounts that send no events. Who gets the snapshot is the caller's business.
+ */
+import { createHmac, randomBytes } from 'node:crypto'
+import type { FSWatcher, Stats } from 'node:fs'
+import { watch } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import { open, realpath, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import type { CredentialFileProblem } from './credential-file-error.ts'
+import { CredentialFileError } from './credential-file-error.ts'
+import type { MemcachedFileKind } from './memcached-file.ts'
+import { parseMemcachedFile } from './memcached-file.ts'
+import { prepare, problemWith } from './prepare.ts'
+import type { CredentialSnapshot, UserRecord } from './snapshot.ts'
+import { decoySalt, formatShape, makeSnapshot, usableMechanisms } from './snapshot.ts'
+import type { ReadResult, UserEntry } from './user-entry.ts'
+import { FILE_BYTES_MAX, PLAINTEXT_USERS_MAX, USERS_MAX } from './user-entry.ts'
+import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
+import type { ScramHash } from './verifier.ts'
+import {
+  checkIterations,
+  DEFAULT_ITERATIONS,
+  DEFAULT_SALT_BYTES,
+  deriveSaltedPassword,
+  formatVerifier,
+  keysOf,
+  SCRAM_HASH_NAMES,
+  SCRAM_HASHES,
+} from './verifier.ts'
+
+export interface CredentialFile {
+  readonly path: string
+  /** `toml` is users.toml; `authfile` and `pwdb` are memcached's own (memcached-file.ts). */
+  readonly format: 'toml' | MemcachedFileKind
+}
+
+export interface InlineUser {
+  readonly name: string
+  readonly password: string
+  /** Where it comes from, for messages: `SASLCACHED_USERNAME`, say. */
+  readonly origin: string
+}
+
+export interface CredentialSourceOptions {
+  readonly files: readonly CredentialFile[]
+  readonly inlineUsers?: readonly InlineUser[]
+  /** The configured mechanisms: which hashes plaintext passwords need, and what must stay usable. */
+  readonly mechanisms: readonly string[]
+  /** For passwords in the clear; default DEFAULT_ITERATIONS. */
+  readonly iterations?: number
+  readonly randomBytes?: (count: number) => Uint8Array
+  /** Quiet time after a change before the files are read. */
+  readonly debounceMs?: number
+  /** How often the files are looked at without any event; 0 for never. */
+  readonly pollMs?: number
+}
+
+export interface CredentialSourceEvents {
+  /** New users are in force. */
+  readonly onChange?: (
+    snapshot: CredentialSnapshot,
+    warnings: readonly CredentialFileProblem[],
+  ) => void
+  /** A reload failed; what was in force stays. */
+  readonly onProblem?: (error: CredentialFileError) => void
+}
+
+const DEFAULT_DEBOUNCE_MS = 100
+const DEFAULT_POLL_MS = 5000
+/** Derivations at once while reading plaintext; the thread pool has four threads. */
+const PLAINTEXT_DERIVATIONS_MAX = 4
+
+interface Reading {
+  readonly file: CredentialFile
+  readonly result: ReadResult
+  readonly mode: number
+}
+
+export class CredentialSource {
+  readonly #options: CredentialSourceOptions
+  readonly #events: CredentialSourceEvents
+  readonly #randomBytes: (count: number) => Uint8Array
+  readonly #iterations: number
+  readonly #plaintextHashes: readonly ScramHash[]
+  /** In force for files that state none; fixed for the life of the process. */
+  readonly #ownDecoyKey: Uint8Array
+  readonly #cacheKey: Uint8Array
+  /** Verifiers of plaintext passwords of the last snapshot, by a keyed hash of what they depend on. */
+  #hashed = new Map<string, string>()
+  #signatures: readonly string[] = []
+  #warnings: readonly CredentialFileProblem[] = []
+  #watchers = new Map<string, FSWatcher>()
+  #watching = false
+  #closed = false
+  #debounce: NodeJS.Timeout | undefined
+  #poll: NodeJS.Timeout | undefined
+  #running: Promise<unknown> = Promise.resolve()
+
+  constructor(options: CredentialSourceOptions, events: CredentialSourceEvents = {}) {
+    this.#options = options
+    this.#events = events
+    this.#randomBytes = options.randomBytes ?? randomBytes
+    this.#iterations = options.iterations ?? DEFAULT_ITERATIONS
+    checkIterations(this.#iterations)
+    const named = SCRAM_HASHES.filter((hash) => options.mechanisms.includes(hash.name))
+    this.#plaintextHashes = named.length > 0 ? named : SCRAM_HASHES.slice(0, 1)
+    this.#ownDecoyKey = this.#randomBytes(DECOY_KEY_BYTES)
+    this.#cacheKey = this.#randomBytes(32)
+  }
+
+  /** What is worth a warning about the users in force: passwords in the clear, loose file modes. */
+  get warnings(): readonly CredentialFileProblem[] {
+    return this.#warnings
+  }
+
+  /** Reads everything. Throws a CredentialFileError with all problems; nothing changes then. */
+  load(): Promise<CredentialSnapshot> {
+    const loading = this.#running.then(() => this.#load())
+    this.#running = loading.catch(() => undefined)
+    return loading
+  }
+
+  /** Reads everything again and reports by event; true when new users are in force. */
+  async reload(): Promise<boolean> {
+    let snapshot: CredentialSnapshot
+    try {
+      snapshot = await this.load()
+    } catch (error) {
+      if (!(error instanceof CredentialFileError)) throw error
+      if (!this.#closed) this.#events.onProblem?.(error)
+      return false
+    }
+    if (this.#closed) return false
+    this.#events.onChange?.(snapshot, this.#warnings)
+    return true
+  }
+
+  /** Starts to reload on change. The watchers keep no process alive. */
+  async watch(): Promise<void> {
+    if (this.#watching || this.#closed || this.#options.files.length === 0) return
+    this.#watching = true
+    await this.#watchDirectories()
+    const pollMs = this.#options.pollMs ?? DEFAULT_POLL_MS
+    if (pollMs > 0) {
+      this.#poll = setInterval(() => void this.#reloadIfChanged(), pollMs)
+      this.#poll.unref()
+    }
+  }
+
+  /** Stops watching; no event comes after this. */
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#debounce)
+    clearInterval(this.#poll)
+    for (const watcher of this.#watchers.values()) watcher.close()
+    this.#watchers.clear()
+  }
+
+  async #load(): Promise<CredentialSnapshot> {
+    const { files, inlineUsers = [] } = this.#options
+    // Taken before reading, so that a change while we read is seen as a change afterwards.
+    this.#signatures = await this.#readSignatures()
+    const readings = await Promise.all(files.map(readCredentialFile))
+    const problems = readings.flatMap((reading) => reading.result.problems)
+    const entries = [
+      ...readings.flatMap((reading) => reading.result.users),
+      ...inlineUsers.flatMap((user) => readInlineUser(user, problems)),
+    ]
+    problems.push(...findClashes(entries), ...checkCounts(entries))
+    if (problems.length > 0) throw new CredentialFileError(problems)
+
+    const stated = readings.find((reading) => reading.result.decoyKey !== undefined)
+    const decoyKey = stated?.result.decoyKey ?? this.#ownDecoyKey
+    const users = await this.#hashPasswords(entries, decoyKey)
+    const snapshot = makeSnapshot(users, {
+      decoyKey,
+      defaultShape: this.#plaintextHashes
+        .map((hash) => formatShape(hash.name, this.#iterations, DEFAULT_SALT_BYTES))
+        .sort()
+        .join(' '),
+      hashes: SCRAM_HASH_NAMES,
+    })
+    this.#checkMechanisms(snapshot)
+    this.#warnings = findWarnings(readings, entries)
+    if (this.#watching && !this.#closed) await this.#watchDirectories()
+    return snapshot
+  }
+
+  #checkMechanisms(snapshot: CredentialSnapshot): void {
+    const { mechanisms, files } = this.#options
+    if (usableMechanisms(snapshot, mechanisms).length > 0) return
+    const names = snapshot.lacking.flatMap((lacking) =>
+      lacking.userNames.slice(0, 1).map((name) => `${quoteName(name)} lacks ${lacking.hash}`),
+    )
+    const message =
+      `no mechanism of "${mechanisms.join(' ')}" can be used by every user (${names.join(', ')}); ` +
+      'set their passwords anew with `saslcached user passwd`, or allow PLAIN'
+    throw new CredentialFileError([{ file: files[0]?.path ?? 'users', line: 0, message }])
+  }
+
+  /** Replaces passwords in the clear by verifiers. Unchanged ones are not derived again. */
+  async #hashPasswords(entries: readonly UserEntry[], decoyKey: Uint8Array): Promise<UserRecord[]> {
+    const fresh = new Map<string, string>()
+    const jobs: (() => Promise<void>)[] = []
+    const keysOfUser = new Map<UserEntry, string[]>()
+    for (const entry of entries) {
+      if (entry.passwords.length === 0) continue
+      const keys: string[] = []
+      for (const hash of this.#plaintextHashes) {
+        const salt = Uint8Array.from(decoySalt(decoyKey, hash.name, entry.name, DEFAULT_SALT_BYTES))
+        for (const raw of entry.passwords) {
+          const password = prepare(raw)
+          const key = createHmac('sha256', this.#cacheKey)
+            .update(`${hash.name}\0${entry.name}\0${password}\0`)
+            .update(salt)
+            .digest('base64')
+          keys.push(key)
+          const known = this.#hashed.get(key)
+          if (known !== undefined) fresh.set(key, known)
+          else {
+            jobs.push(async () => {
+              const parameters = { hash, iterations: this.#iterations, salt }
+              const salted = await deriveSaltedPassword(password, parameters)
+              fresh.set(key, formatVerifier({ ...parameters, ...keysOf(hash, salted) }))
+            })
+          }
+        }
+      }
+      keysOfUser.set(entry, keys)
+    }
+    await runAll(jobs, PLAINTEXT_DERIVATIONS_MAX)
+    this.#hashed = fresh
+    return entries.map((entry) => {
+      const keys = keysOfUser.get(entry) ?? []
+      const made = keys.flatMap((key) => fresh.get(key) ?? [])
+      return { name: entry.name, verifiers: [...entry.verifiers, ...new Set(made)] }
+    })
+  }
+
+  async #watchDirectories(): Promise<void> {
+    const wanted = new Set<string>()
+    for (const { path } of this.#options.files) {
+      wanted.add(dirname(resolve(path)))
+      const target = await realpath(path).catch(() => undefined)
+      if (target !== undefined) wanted.add(dirname(target))
+    }
+    if (this.#closed) return
+    for (const [directory, watcher] of this.#watchers) {
+      if (wanted.has(directory)) continue
+      watcher.close()
+      this.#watchers.delete(directory)
+    }
+    for (const directory of wanted) {
+      if (this.#watchers.has(directory)) continue
+      try {
+        const watcher = watch(directory, { persistent: false }, () => this.#scheduleCheck())
+        watcher.on('error', () => {
+          watcher.close()
+          this.#watchers.delete(directory)
+          this.#scheduleCheck()
+        })
+        this.#watchers.set(directory, watcher)
+      } catch {
+        // No such directory yet, or no watches left in the kernel: the slow look remains.
+      }
+    }
+  }
+
+  #scheduleCheck(): void {
+    if (this.#closed) return
+    clearTimeout(this.#debounce)
+    this.#debounce = setTimeout(
+      () => void this.#reloadIfChanged(),
+      this.#options.debounceMs ?? DEFAULT_DEBOUNCE_MS,
+    )
+    this.#debounce.unref()
+  }
+
+  async #reloadIfChanged(): Promise<void> {
+    await this.#running
+    const before = this.#signatures
+    const now = await this.#readSignatures()
+    if (this.#closed || this.#signatures !== before) return
+    if (now.some((signature, index) => signature !== before[index])) await this.reload()
+  }
+
+  #readSignatures(): Promise<string[]> {
+    return Promise.all(this.#options.files.map(({ path }) => readSignature(path)))
+  }
+}
+
+/** Changes whenever the content may have: another file, size or time of change. */
+async function readSignature(path: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
+    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
+  } catch (error) {
+    return codeOf(error)
+  }
+}
+
+async function readCredentialFile(file: CredentialFile): Promise<Reading> {
+  const { path, format } = file
+  let handle: FileHandle | undefined
+  try {
+    handle = await open(path, 'r')
+    const stats = await handle.stat()
+    const problem = problemWithFile(stats)
+    if (problem !== undefined) return failed(file, problem)
+    const bytes = await handle.readFile()
+    const text = decodeUtf8(bytes)
+    if (typeof text === 'number') return failed(file, 'this line is not valid UTF-8', text)
+    // An editor that cuts the file and writes it anew would otherwise remove every user for a moment.
+    if (text.trim() === '') {
+      const remedy = format === 'toml' ? '; write [users] into it if there shall be none' : ''
+      return failed(file, `the file is empty${remedy}`)
+    }
+    const result =
+      format === 'toml' ? parseUsersFile(text, path) : parseMemcachedFile(text, path, format)
+    return { file, result, mode: stats.mode }
+  } catch (error) {
+    return failed(file, describeFileError(error))
+  } finally {
+    await handle?.close()
+  }
+}
+
+function failed(file: CredentialFile, message: string, line = 0): Reading {
+  const problems = [{ file: file.path, line, message }]
+  return { file, result: { users: [], decoyKey: undefined, problems }, mode: 0 }
+}
+
+export function problemWithFile(stats: Stats): string | undefined {
+  if (!stats.isFile()) return 'this is not a regular file'
+  if (stats.size > FILE_BYTES_MAX) {
+    return `the file has ${stats.size} bytes; at most ${FILE_BYTES_MAX} are allowed`
+  }
+  return undefined
+}
+
+/** The text, or the 1-based line of the first byte that is not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array): string | number {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    let line = 1
+    for (let start = 0; start < bytes.length; line += 1) {
+      const newline = bytes.indexOf(0x0a, start)
+      const end = newline === -1 ? bytes.length : newline + 1
+      try {
+        decoder.decode(bytes.subarray(start, end))
+      } catch {
+        return line
+      }
+      start = end
+    }
+    return line
+  }
+}
+
+export function describeFileError(error: unknown): string {
+  switch (codeOf(error)) {
+    case 'ENOENT':
+      return 'there is no such file'
+    case 'EACCES':
+    case 'EPERM':
+      return 'no permission for this file: check its owner and mode'
+    case 'ENOTDIR':
+      return 'a part of the path is not a directory'
+    case 'EISDIR':
+      return 'this is not a regular file'
+    case '':
+      throw error
+    default:
+      return `the file cannot be read or written (${codeOf(error)})`
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : ''
+}
+
+function readInlineUser(user: InlineUser, problems: CredentialFileProblem[]): UserEntry[] {
+  const { name, password, origin } = user
+  const problem = problemWith('name', name) ?? problemWith('password', password)
+  if (problem !== undefined) {
+    problems.push({ file: origin, line: 0, message: problem })
+    return []
+  }
+  return [{ name: prepare(name), file: origin, line: 0, verifiers: [], passwords: [password] }]
+}
+
+/** A name may stand in one place only: which of two passwords is meant must not be a riddle. */
+function findClashes(entries: readonly UserEntry[]): CredentialFileProblem[] {
+  const first = new Map<string, UserEntry>()
+  return entries.flatMap((entry) => {
+    const other = first.get(entry.name)
+    if (other === undefined) {
+      first.set(entry.name, entry)
+      return []
+    }
+    const place = other.line === 0 ? other.file : `${other.file}:${other.line}`
+    const message = `user ${quoteName(entry.name)} is already defined in ${place}; remove one of them`
+    return [{ file: entry.file, line: entry.line, message }]
+  })
+}
+
+function checkCounts(entries: readonly UserEntry[]): CredentialFileProblem[] {
+  const last = entries[entries.length - 1]
+  if (last === undefined) return []
+  if (entries.length > USERS_MAX) {
+    const message = `there are ${entries.length} users in all; at most ${USERS_MAX} are allowed`
+    return [{ file: last.file, line: 0, message }]
+  }
+  const plaintext = entries.filter((entry) => entry.passwords.length > 0)
+  if (plaintext.length <= PLAINTEXT_USERS_MAX) return []
+  const message =
+    `${plaintext.length} users have passwords in the clear; at most ${PLAINTEXT_USERS_MAX} are allowed, ` +
+    'since each is hashed at every start: replace them by verifiers (`saslcached hash-password`)'
+  return [{ file: plaintext[0]?.file ?? last.file, line: 0, message }]
+}
+
+function findWarnings(
+  readings: readonly Reading[],
+  entries: readonly UserEntry[],
+): CredentialFileProblem[] {
+  const warnings: CredentialFileProblem[] = []
+  for (const { file, result, mode } of readings) {
+    const { path, format } = file
+    const plaintext = result.users.filter((user) => user.passwords.length > 0)
+    const line = plaintext[0]?.line ?? 0
+    if (plaintext.length > 0) {
+      const what = plaintext.length === 1 ? '1 user has' : `${plaintext.length} users have`
+      const remedy =
+        format === 'toml'
+          ? 'replace it with `saslcached user passwd`'
+          : 'make a users.toml with `saslcached user add`'
+      warnings.push({ file: path, line, message: `${what} a password in the clear; ${remedy}` })
+    }
+    if ((mode & 0o002) !== 0) {
+      const message = 'everybody may write this file and so make users; run chmod o-w on it'
+      warnings.push({ file: path, line: 0, message })
+    }
+    if ((mode & 0o004) !== 0 && plaintext.length > 0) {
+      const message =
+        'everybody may read this file with passwords in the clear; run chmod o-r on it'
+      warnings.push({ file: path, line: 0, message })
+    }
+  }
+  if (entries.length === 0) {
+    const file = readings[0]?.file.path ?? 'users'
+    warnings.push({ file, line: 0, message: 'there is no user, so nobody can log in' })
+  }
+  return warnings
+}
+
+async function runAll(jobs: readonly (() => Promise<void>)[], atOnce: number): Promise<void> {
+  let next = 0
+  const run = async (): Promise<void> => {
+    for (let job = jobs[next++]; job !== undefined; job = jobs[next++]) await job()
+  }
+  await Promise.all(Array.from({ length: atOnce }, run))
+}

@@ -1,0 +1,216 @@
+/**
+ * The format of users.toml: text to checked users, every problem with its line. Reads no files.
+ *
+ *   decoy_key = "<base64>"          # optional secret, see snapshot.ts
+ *   [users.alice]
+ *   verifiers = ["SCRAM-SHA-256$4096:...", "SCRAM-SHA-1$4096:..."]
+ *   [users."bob@example.com"]
+ *   password = "in the clear"       # or two of them, in an array
+ *
+ * Invariant: the verifiers of one hash share salt and iterations, so that one derivation checks two
+ * passwords and one SCRAM challenge serves both.
+ */
+import { parse, TomlError } from 'smol-toml'
+import * as z from 'zod'
+import type { CredentialFileProblem } from './credential-file-error.ts'
+import { prepare, problemWith } from './prepare.ts'
+import { TomlLines } from './toml-layout.ts'
+import type { ReadResult, UserEntry } from './user-entry.ts'
+import { PASSWORDS_PER_USER_MAX, USERS_MAX } from './user-entry.ts'
+import { decodeBase64, encodeBase64, parseVerifier, type Verifier } from './verifier.ts'
+
+export const DECOY_KEY_BYTES = 32
+const DECOY_KEY_BYTES_MIN = 16
+/** A file that is broken all over need not be listed line by line. */
+const PROBLEMS_MAX = 50
+
+const PASSWORD_EXPECTED = 'password must be a string, or an array of one or two strings'
+
+const fileSchema = z.strictObject({
+  decoy_key: z.string('decoy_key must be a string in base64').optional(),
+  users: z
+    .custom<Record<string, unknown>>(isTable, 'users must be a table: [users.alice]')
+    .optional(),
+})
+
+const userSchema = z.strictObject({
+  password: z
+    .union([z.string(), z.array(z.string()).min(1).max(PASSWORDS_PER_USER_MAX)], PASSWORD_EXPECTED)
+    .optional(),
+  verifiers: z
+    .array(z.string('a verifier must be a string'), 'verifiers must be an array of strings')
+    .min(1, 'verifiers is empty: give the user a password with `saslcached user passwd`')
+    .optional(),
+})
+
+export function parseUsersFile(text: string, file: string): ReadResult {
+  let document: unknown
+  try {
+    document = parse(text)
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    // Only the first line of the message: the rest quotes the file.
+    const [reason = ''] = error.message.split('\n')
+    const message = reason.replace('Invalid TOML document:', 'this is not valid TOML:')
+    return { users: [], decoyKey: undefined, problems: [{ file, line: error.line, message }] }
+  }
+  return new UsersFileReader(text, file).read(document)
+}
+
+class UsersFileReader {
+  readonly #file: string
+  readonly #lines: TomlLines
+  readonly #problems: CredentialFileProblem[] = []
+  readonly #users = new Map<string, UserEntry>()
+
+  constructor(text: string, file: string) {
+    this.#file = file
+    this.#lines = new TomlLines(text)
+  }
+
+  read(document: unknown): ReadResult {
+    const parsed = fileSchema.safeParse(document)
+    if (!parsed.success) this.#addIssues(parsed.error.issues, [])
+    const decoyKey = parsed.success ? this.#readDecoyKey(parsed.data.decoy_key) : undefined
+    // Also where the top of the file has a problem: all of them are reported at once.
+    const table = isTable(document) && isTable(document['users']) ? document['users'] : {}
+    const users = Object.entries(table)
+    if (users.length > USERS_MAX) {
+      this.#add(['users'], `the file has ${users.length} users; at most ${USERS_MAX} are allowed`)
+    } else {
+      for (const [rawName, user] of users) {
+        const entry = this.#readUser(rawName, user)
+        if (entry !== undefined) this.#users.set(entry.name, entry)
+      }
+    }
+    return { users: [...this.#users.values()], decoyKey, problems: this.#listProblems() }
+  }
+
+  #readDecoyKey(text: string | undefined): Uint8Array | undefined {
+    if (text === undefined) return undefined
+    const key = decodeBase64(text)
+    if (key !== undefined && key.length >= DECOY_KEY_BYTES_MIN) return Uint8Array.from(key)
+    this.#add(
+      ['decoy_key'],
+      `decoy_key must be at least ${DECOY_KEY_BYTES_MIN} random bytes in base64; ` +
+        'remove the line to have a fresh one at every start',
+    )
+    return undefined
+  }
+
+  #readUser(rawName: string, user: unknown): UserEntry | undefined {
+    const path = ['users', rawName]
+    const nameProblem = problemWith('name', rawName)
+    if (nameProblem !== undefined) return this.#add(path, nameProblem)
+    const name = prepare(rawName)
+    const twin = this.#users.get(name)
+    if (twin !== undefined) {
+      return this.#add(path, `this user is the same as that of line ${twin.line} after SASLprep`)
+    }
+    const parsed = userSchema.safeParse(user)
+    if (!parsed.success) {
+      if (isTable(user)) return this.#addIssues(parsed.error.issues, path)
+      return this.#add(path, 'a user must be a table with password or verifiers')
+    }
+    const { password, verifiers } = parsed.data
+    if (password !== undefined && verifiers !== undefined) {
+      return this.#add(
+        [...path, 'password'],
+        'this user has a password and verifiers; keep one of them, preferably the verifiers',
+      )
+    }
+    if (password === undefined && verifiers === undefined) {
+      return this.#add(
+        path,
+        'this user has neither password nor verifiers: set one with `saslcached user passwd`',
+      )
+    }
+    const passwords = typeof password === 'string' ? [password] : (password ?? [])
+    for (const [index, text] of passwords.entries()) {
+      const problem = problemWith('password', text)
+      if (problem !== undefined) this.#add([...path, 'password', index], problem)
+    }
+    this.#checkVerifiers(verifiers ?? [], [...path, 'verifiers'])
+    const line = this.#lines.find(path)
+    return { name, file: this.#file, line, verifiers: verifiers ?? [], passwords }
+  }
+
+  #checkVerifiers(texts: readonly string[], path: readonly string[]): void {
+    const firstOfHash = new Map<string, { verifier: Verifier; count: number }>()
+    for (const [index, text] of texts.entries()) {
+      const verifier = parseVerifier(text)
+      if (typeof verifier === 'string') {
+        this.#add([...path, index], verifier)
+        continue
+      }
+      const hash = verifier.hash.name
+      const first = firstOfHash.get(hash)
+      if (first === undefined) {
+        firstOfHash.set(hash, { verifier, count: 1 })
+        continue
+      }
+      first.count += 1
+      if (first.count > PASSWORDS_PER_USER_MAX) {
+        this.#add(
+          [...path, index],
+          `this user has more than ${PASSWORDS_PER_USER_MAX} ${hash} verifiers; remove the oldest`,
+        )
+      } else if (!haveSameParameters(first.verifier, verifier)) {
+        this.#add(
+          [...path, index],
+          `the two ${hash} verifiers of this user differ in salt or iterations, so they cannot be ` +
+            'used together; `saslcached user passwd` makes a second one that fits',
+        )
+      }
+    }
+  }
+
+  #addIssues(issues: readonly z.core.$ZodIssue[], path: readonly string[]): undefined {
+    for (const issue of issues) {
+      const issuePath = [
+        ...path,
+        ...issue.path.map((key) => (typeof key === 'number' ? key : String(key))),
+      ]
+      if (issue.code === 'unrecognized_keys') {
+        const known = path.length === 0 ? 'decoy_key and users' : 'password and verifiers'
+        for (const key of issue.keys) {
+          this.#add([...issuePath, key], `unknown setting ${quoteName(key)}; known are ${known}`)
+        }
+      } else {
+        this.#add(issuePath, issue.message)
+      }
+    }
+  }
+
+  #add(path: readonly (string | number)[], message: string): undefined {
+    const line = this.#lines.find(path)
+    const [, userName] = path
+    const about = typeof userName === 'string' ? `user ${quoteName(userName)}: ` : ''
+    this.#problems.push({ file: this.#file, line, message: about + message })
+  }
+
+  #listProblems(): CredentialFileProblem[] {
+    const sorted = this.#problems.sort((a, b) => a.line - b.line)
+    const left = sorted.length - PROBLEMS_MAX
+    if (left <= 0) return sorted
+    const more = { file: this.#file, line: 0, message: `and ${left} more problems` }
+    return [...sorted.slice(0, PROBLEMS_MAX), more]
+  }
+}
+
+export function haveSameParameters(a: Verifier, b: Verifier): boolean {
+  return (
+    a.hash.name === b.hash.name &&
+    a.iterations === b.iterations &&
+    encodeBase64(a.salt) === encodeBase64(b.salt)
+  )
+}
+
+/** A name for a message: quoted, control characters escaped, cut when it is long. */
+export function quoteName(name: string): string {
+  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}...` : name)
+}
+
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
