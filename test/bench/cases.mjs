@@ -1,0 +1,173 @@
+/**
+ * What is measured, as data: one record a case, and the figure each must reach. A new case is a new
+ * row here and nothing else. Every case is one load on one server; run.mjs puts the same load on
+ * each server in turn.
+ *
+ * `load` are the generator's options, spelled as load.c spells them in camel case. `judge` names one
+ * figure and its bound: `of: 'ratio'` is saslcached's figure divided by memcached's, `of: 'value'`
+ * is saslcached's own.
+ */
+
+/**
+ * @typedef {object} Judge
+ * @property {'cpuUs' | 'requestsPerSecond' | 'latencyMaxMs'} figure
+ * @property {'ratio' | 'value'} of
+ * @property {number} [most]
+ * @property {number} [least]
+ *
+ * @typedef {object} Case
+ * @property {string} name
+ * @property {readonly string[]} sets which --set runs it
+ * @property {string} what one line for people
+ * @property {Readonly<Record<string, string | number | boolean>>} load
+ * @property {boolean} hasLogin the server demands a login and each connection logs in first
+ * @property {boolean} isFresh a new server for every round, for figures about its first seconds
+ * @property {number} threads worker threads of the server
+ * @property {Judge | null} judge
+ */
+
+const CONNECTIONS = 50
+const PIPELINE = 50
+
+/** Enough keys to leave the processor's cache, few enough that no server evicts at -m 256. */
+const keysFor = (valueBytes) => Math.min(10_000, Math.floor((64 * 1024 * 1024) / (valueBytes + 64)))
+
+const sizeName = (bytes) => (bytes < 1024 ? `${bytes}B` : `${bytes / 1024}K`)
+
+/** @returns {Case} */
+function requests({
+  sets,
+  dialect,
+  pipeline,
+  valueBytes,
+  ratio,
+  hasLogin = false,
+  threads = 1,
+  most,
+}) {
+  const mix = ratio === '0:1' ? 'sets' : 'gets'
+  const parts = [dialect, `x${pipeline}`, sizeName(valueBytes), mix]
+  if (hasLogin) parts.push('login')
+  if (threads > 1) parts.push(`t${threads}`)
+  return {
+    name: parts.join('-'),
+    sets,
+    what:
+      `${dialect}, ${pipeline === 1 ? 'unpipelined' : `pipelined x${pipeline}`}, ` +
+      `${CONNECTIONS} connections${hasLogin ? ' that logged in' : ''}, ${sizeName(valueBytes)} values, ` +
+      `${mix === 'sets' ? 'sets only' : '10 gets to a set'}, ${threads} thread${threads > 1 ? 's' : ''}`,
+    load: {
+      mode: 'load',
+      dialect,
+      connections: CONNECTIONS,
+      pipeline,
+      valueBytes,
+      keys: keysFor(valueBytes),
+      ratio,
+      prefill: true,
+      missesFail: true,
+    },
+    hasLogin,
+    isFresh: false,
+    threads,
+    judge: { figure: 'cpuUs', of: 'ratio', most },
+  }
+}
+
+/** The speed the first release has to reach. */
+const SPINE = [
+  ...[false, true].flatMap((hasLogin) => [
+    requests({
+      sets: ['spine'],
+      dialect: 'binary',
+      pipeline: 1,
+      valueBytes: 100,
+      ratio: '10:1',
+      hasLogin,
+      most: 1.25,
+    }),
+    requests({
+      sets: ['spine'],
+      dialect: 'binary',
+      pipeline: PIPELINE,
+      valueBytes: 100,
+      ratio: '10:1',
+      hasLogin,
+      most: 0.7,
+    }),
+  ]),
+  {
+    name: 'login-plain',
+    sets: ['spine', 'engine'],
+    what: `connect, AUTH PLAIN, close; ${CONNECTIONS} at once, warm`,
+    load: { mode: 'login', dialect: 'binary', connections: CONNECTIONS },
+    hasLogin: true,
+    isFresh: false,
+    threads: 1,
+    judge: { figure: 'requestsPerSecond', of: 'ratio', least: 1 },
+  },
+  {
+    name: 'login-storm',
+    sets: ['spine', 'engine'],
+    what: '1000 clients of ten users connect and log in at once, just after the start',
+    load: {
+      mode: 'login',
+      dialect: 'binary',
+      connections: 1000,
+      requests: 1000,
+      warmup: 0,
+      userCount: 10,
+    },
+    hasLogin: true,
+    isFresh: true,
+    threads: 1,
+    judge: { figure: 'latencyMaxMs', of: 'value', most: 500 },
+  },
+]
+
+/** The whole matrix: each dialect, alone and pipelined, small and larger values, mixed and sets. */
+const ENGINE = ['binary', 'text', 'meta'].flatMap((dialect) => [
+  ...[1, PIPELINE].flatMap((pipeline) =>
+    [100, 4096].flatMap((valueBytes) =>
+      ['10:1', '0:1'].map((ratio) =>
+        requests({
+          sets: ['engine', dialect],
+          dialect,
+          pipeline,
+          valueBytes,
+          ratio,
+          most: pipeline === 1 ? 1.1 : 0.5,
+        }),
+      ),
+    ),
+  ),
+  requests({
+    sets: ['engine', dialect],
+    dialect,
+    pipeline: 1,
+    valueBytes: 65536,
+    ratio: '10:1',
+    most: 1.1,
+  }),
+])
+
+/** @type {readonly Case[]} */
+export const CASES = [...SPINE, ...ENGINE]
+
+export const SETS = [...new Set(CASES.flatMap((each) => each.sets))]
+
+/**
+ * The cases of a set whose name contains one of `only`; all of the set when `only` is empty. The
+ * same load may stand in two sets with two targets: the named set's own is taken.
+ *
+ * @param {string} set
+ * @param {readonly string[]} only
+ * @returns {Case[]}
+ */
+export function casesOf(set, only) {
+  return CASES.filter(
+    (each) =>
+      each.sets.includes(set) &&
+      (only.length === 0 || only.some((part) => each.name.includes(part))),
+  )
+}

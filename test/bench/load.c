@@ -1,0 +1,1207 @@
+/*
+ * A load generator for memcached servers: one thread, epoll, non-blocking sockets, requests cut from
+ * templates that are built before the clock starts.
+ *
+ * Its invariant: no reply is counted that was not verified. Replies are checked against what was
+ * asked on that connection in that order: magic, opcode, status, opaque, every length, the item's
+ * flags (which carry the key's number) and the value's bytes (all of a short value, both ends of
+ * each piece of a long one, and all of every sixteenth). A reply that does not fit ends the run with
+ * exit code 1, because a server that answers wrongly may do so at any speed.
+ *
+ * It knows nothing of who is measured or why: run.mjs starts the servers and reads the JSON this
+ * prints. Linux only (epoll, /proc).
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXIT_MISMATCH = 1, EXIT_USAGE = 2 };
+enum { BINARY, TEXT, META };
+enum { MODE_LOAD, MODE_LOGIN, MODE_IDLE };
+
+/* Binary header fields that a reply is checked for (WIRE: magic, opcode, status). */
+enum { REQUEST_MAGIC = 0x80, RESPONSE_MAGIC = 0x81, HEADER_BYTES = 24 };
+enum { OP_GET = 0x00, OP_SET = 0x01, OP_LIST_MECHS = 0x20, OP_AUTH = 0x21 };
+enum { STATUS_OK = 0, STATUS_NOT_FOUND = 1 };
+
+enum {
+  READ_BYTES = 256 * 1024,
+  CARRY_BYTES = 1024,        /* the longest reply head that a read can cut in two */
+  KEY_BYTES_MAX = 250,
+  PIPELINE_MAX = 4096,
+  SHORT_VALUE_BYTES = 512,   /* values up to here are compared whole */
+  SAMPLE_BYTES = 64,         /* of longer ones, this much at both ends of each piece */
+  POOL_SHIFT_BYTES = 4093,   /* values start at one of so many places in the pool */
+  FLAGS_BASE = 1000000,      /* flags always have seven digits, so that text replies have one length */
+  FLAGS_SPAN = 9000000,
+  EVENTS_MAX = 512,
+  LOGIN_REPLY_BYTES = 512,
+};
+
+static struct {
+  const char *host;
+  const char *port;
+  int dialect;
+  int mode;
+  uint32_t connections;
+  uint32_t pipeline;
+  uint32_t valueBytes;
+  uint32_t keyBytes;
+  uint32_t keyCount;
+  uint32_t gets;
+  uint32_t sets;
+  double seconds;
+  double warmupSeconds;
+  double stallSeconds;
+  uint64_t requests;
+  uint64_t rate;
+  uint64_t seed;
+  const char *user;
+  const char *password;
+  uint32_t userCount;
+  bool listMechanisms;
+  uint32_t sources;
+  bool prefill;
+  bool missesFail;
+  int serverPid;
+} options = {
+    .host = "127.0.0.1",
+    .port = "11211",
+    .dialect = BINARY,
+    .mode = MODE_LOAD,
+    .connections = 50,
+    .pipeline = 1,
+    .valueBytes = 100,
+    .keyBytes = 20,
+    .keyCount = 10000,
+    .gets = 10,
+    .sets = 1,
+    .seconds = 3,
+    .warmupSeconds = 0.5,
+    .stallSeconds = 10,
+    .seed = 1,
+    .userCount = 1,
+    .sources = 8,
+};
+
+static const char USAGE[] =
+    "Usage: load [options]\n"
+    "\n"
+    "Loads a memcached server, verifies every reply and prints one JSON object.\n"
+    "\n"
+    "  --host HOST          server address (127.0.0.1)\n"
+    "  --port PORT          server port (11211)\n"
+    "  --mode MODE          load: gets and sets on lasting connections (the default)\n"
+    "                       login: connect, log in, close, again and again\n"
+    "                       idle: connect, log in, and hold the connections\n"
+    "  --dialect NAME       binary, text or meta (binary)\n"
+    "  --connections N      connections held, or logins under way at once (50)\n"
+    "  --pipeline N         requests sent in one write and then waited for (1)\n"
+    "  --value-bytes N      bytes of a value (100)\n"
+    "  --key-bytes N        bytes of a key, 16 to 250 (20)\n"
+    "  --keys N             different keys, chosen evenly (10000)\n"
+    "  --ratio GETS:SETS    mix of requests (10:1)\n"
+    "  --seconds S          length of the measured window (3)\n"
+    "  --requests N         end after N requests or logins instead of after a time\n"
+    "  --warmup S           seconds of the same load before the window (0.5)\n"
+    "  --rate N             requests a second at fixed times; latency counts from the\n"
+    "                       time a request was due (default: as fast as replies come)\n"
+    "  --prefill            set every key once before the warm-up\n"
+    "  --misses-fail        a get that misses makes the run fail\n"
+    "  --user NAME          log in on each connection (PLAIN; text and meta: set)\n"
+    "  --password WORD\n"
+    "  --user-count N       log in as NAME0 ... NAME<N-1> in turn (1: as NAME)\n"
+    "  --list               login mode: ask for the mechanisms first\n"
+    "  --sources N          login mode: client addresses 127.0.0.1 ... 127.0.0.N, so that\n"
+    "                       closed connections do not use up the ports (8)\n"
+    "  --server-pid PID     report that process's CPU time and memory over the window\n"
+    "  --stall-limit S      give up when no reply comes for S seconds (10)\n"
+    "  --seed N             seed of the random choices (1)\n"
+    "  --help\n"
+    "\n"
+    "Exit codes: 0 all replies right, 1 a wrong or missing reply, 2 wrong usage.\n";
+
+__attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  fputs("load: ", stderr);
+  vfprintf(stderr, format, arguments);
+  fputc('\n', stderr);
+  va_end(arguments);
+  exit(EXIT_MISMATCH);
+}
+
+__attribute__((noreturn, format(printf, 1, 2))) static void failUsage(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  fputs("load: ", stderr);
+  vfprintf(stderr, format, arguments);
+  fputs(" (see --help)\n", stderr);
+  va_end(arguments);
+  exit(EXIT_USAGE);
+}
+
+static void *allocate(size_t count, size_t bytes) {
+  void *memory = calloc(count, bytes);
+  if (memory == NULL) failUsage("out of memory: %zu times %zu bytes", count, bytes);
+  return memory;
+}
+
+/* What came instead of what was expected, in a form that a terminal can show. */
+static const char *printable(const uint8_t *bytes, size_t length) {
+  static char text[4 * SAMPLE_BYTES + 4];
+  size_t at = 0;
+  size_t shown = length < SAMPLE_BYTES ? length : SAMPLE_BYTES;
+  for (size_t i = 0; i < shown; i++) {
+    if (bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '\\') text[at++] = (char)bytes[i];
+    else at += (size_t)sprintf(text + at, "\\x%02x", bytes[i]);
+  }
+  strcpy(text + at, shown < length ? "..." : "");
+  return text;
+}
+
+/* ---- numbers ------------------------------------------------------------------------------ */
+
+static void putU16(uint8_t *at, uint32_t value) {
+  at[0] = (uint8_t)(value >> 8);
+  at[1] = (uint8_t)value;
+}
+
+static void putU32(uint8_t *at, uint32_t value) {
+  uint32_t big = htonl(value);
+  memcpy(at, &big, 4);
+}
+
+static uint32_t getU16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
+
+static uint32_t getU32(const uint8_t *at) {
+  uint32_t big;
+  memcpy(&big, at, 4);
+  return ntohl(big);
+}
+
+static void putHex32(uint8_t *at, uint32_t value) {
+  for (int i = 7; i >= 0; i--) {
+    at[i] = (uint8_t)"0123456789abcdef"[value & 15];
+    value >>= 4;
+  }
+}
+
+static uint64_t nowNs(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t randomState;
+
+/* xorshift64*: even enough to choose keys, and repeatable from --seed. */
+static inline uint32_t random32(void) {
+  randomState ^= randomState >> 12;
+  randomState ^= randomState << 25;
+  randomState ^= randomState >> 27;
+  return (uint32_t)(randomState * 0x2545f4914f6cdd1dULL >> 32);
+}
+
+static inline uint32_t randomBelow(uint32_t bound) {
+  return (uint32_t)((uint64_t)random32() * bound >> 32);
+}
+
+/* ---- latency histogram -------------------------------------------------------------------- */
+
+/*
+ * Counts by (power of two, 64 steps within it): constant memory, and every percentile right to
+ * 1.6 % from one nanosecond to 18 minutes.
+ *
+ *   ns < 64            row 0, step = ns
+ *   2^(r+5) .. 2^(r+6) row r, step = the six bits below the leading one
+ */
+enum { STEP_BITS = 6, STEPS = 1 << STEP_BITS, ROWS = 36 };
+static uint64_t histogram[ROWS * STEPS];
+static uint64_t latencySumNs;
+static uint64_t latencyMaxNs;
+static uint64_t latencyCount;
+
+static inline void recordLatency(uint64_t ns, uint64_t count) {
+  uint32_t index = (uint32_t)ns;
+  if (ns >= STEPS) {
+    uint32_t row = (uint32_t)(63 - __builtin_clzll(ns)) - STEP_BITS + 1;
+    uint32_t step = (uint32_t)(ns >> (row - 1)) & (STEPS - 1);
+    if (row >= ROWS) {
+      row = ROWS - 1;
+      step = STEPS - 1;
+    }
+    index = row * STEPS + step;
+  }
+  histogram[index] += count;
+  latencySumNs += ns * count;
+  latencyCount += count;
+  if (ns > latencyMaxNs) latencyMaxNs = ns;
+}
+
+/* The latency in microseconds that `share` of the requests did not exceed. */
+static double percentileUs(double share) {
+  uint64_t wanted = (uint64_t)(share * (double)latencyCount);
+  uint64_t seen = 0;
+  if (wanted == 0) wanted = 1;
+  for (uint32_t index = 0; index < ROWS * STEPS; index++) {
+    seen += histogram[index];
+    if (seen >= wanted && seen > 0) {
+      uint32_t row = index / STEPS;
+      uint64_t step = index % STEPS;
+      uint64_t upper = row == 0 ? step + 1 : (STEPS + step + 1) << (row - 1);
+      if (upper > latencyMaxNs) upper = latencyMaxNs;
+      return (double)upper / 1000;
+    }
+  }
+  return 0;
+}
+
+/* ---- what the server and this program used ------------------------------------------------- */
+
+/* utime + stime of all threads, in seconds; -1 when the process cannot be read. */
+static double serverCpuSeconds(void) {
+  char path[64], line[1024];
+  if (options.serverPid == 0) return -1;
+  snprintf(path, sizeof path, "/proc/%d/stat", options.serverPid);
+  FILE *file = fopen(path, "r");
+  if (file == NULL) fail("server process %d is gone", options.serverPid);
+  size_t length = fread(line, 1, sizeof line - 1, file);
+  fclose(file);
+  line[length] = 0;
+  /* The command name may contain spaces and parentheses: fields are counted from the last one. */
+  const char *fields = strrchr(line, ')');
+  unsigned long long user, system;
+  if (fields == NULL ||
+      sscanf(fields + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+             &system) != 2)
+    fail("cannot read %s", path);
+  return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static long serverRssKib(void) {
+  char path[64], line[256];
+  long kib = -1;
+  if (options.serverPid == 0) return -1;
+  snprintf(path, sizeof path, "/proc/%d/status", options.serverPid);
+  FILE *file = fopen(path, "r");
+  if (file == NULL) fail("server process %d is gone", options.serverPid);
+  while (fgets(line, sizeof line, file) != NULL)
+    if (sscanf(line, "VmRSS: %ld", &kib) == 1) break;
+  fclose(file);
+  return kib;
+}
+
+static double ownCpuSeconds(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static struct {
+  uint64_t startNs, endNs;
+  double serverCpuStart, serverCpuEnd;
+  double ownCpuStart, ownCpuEnd;
+  uint64_t requests, hits, misses, stores, errors, bytesRead;
+} window;
+static long rssBeforeKib = -1;
+
+static void openWindow(void) {
+  window.serverCpuStart = serverCpuSeconds();
+  window.ownCpuStart = ownCpuSeconds();
+  window.startNs = nowNs();
+}
+
+static void closeWindow(void) {
+  window.endNs = nowNs();
+  window.ownCpuEnd = ownCpuSeconds();
+  window.serverCpuEnd = serverCpuSeconds();
+}
+
+static void printReport(void) {
+  double seconds = (double)(window.endNs - window.startNs) / 1e9;
+  double ownCpu = window.ownCpuEnd - window.ownCpuStart;
+  double perSecond = seconds > 0 ? (double)window.requests / seconds : 0;
+  printf("{\"requests\":%" PRIu64 ",\"seconds\":%.6f,\"requestsPerSecond\":%.1f", window.requests,
+         seconds, perSecond);
+  printf(",\"latencyUs\":{\"mean\":%.2f,\"p50\":%.2f,\"p99\":%.2f,\"p999\":%.2f,\"max\":%.2f}",
+         latencyCount > 0 ? (double)latencySumNs / (double)latencyCount / 1000 : 0,
+         percentileUs(0.5), percentileUs(0.99), percentileUs(0.999), (double)latencyMaxNs / 1000);
+  printf(",\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"stores\":%" PRIu64 ",\"errors\":%" PRIu64,
+         window.hits, window.misses, window.stores, window.errors);
+  printf(",\"bytesRead\":%" PRIu64 ",\"generatorCpuSeconds\":%.4f,\"generatorCpuShare\":%.4f",
+         window.bytesRead, ownCpu, seconds > 0 ? ownCpu / seconds : 0);
+  if (options.serverPid != 0) {
+    double cpu = window.serverCpuEnd - window.serverCpuStart;
+    printf(",\"serverCpuSeconds\":%.4f,\"serverCpuShare\":%.4f", cpu,
+           seconds > 0 ? cpu / seconds : 0);
+    printf(",\"serverCpuUsPerRequest\":%.4f",
+           window.requests > 0 ? cpu * 1e6 / (double)window.requests : 0);
+    printf(",\"serverRssKibBefore\":%ld,\"serverRssKib\":%ld", rssBeforeKib, serverRssKib());
+  }
+  printf("}\n");
+}
+
+/* ---- requests and what must come back ------------------------------------------------------ */
+
+/*
+ * One table row a key, written before the run:
+ *
+ *   | get request | head of a set request | head of a hit (text, meta) |
+ *
+ * All rows of a dialect have the same lengths, so a request is one copy and, where the dialect has
+ * an opaque, four or eight bytes patched at a fixed place.
+ */
+static uint8_t *templates;
+static size_t templateBytes, getBytes, setHeadBytes, hitHeadBytes;
+static size_t getOpaqueAt, setOpaqueAt, hitOpaqueAt;
+static const char *setTail = "", *hitTail = "", *missReply = "";
+static size_t setTailBytes, hitTailBytes, missReplyBytes;
+static uint8_t *pool;
+
+static inline const uint8_t *getTemplate(uint32_t key) { return templates + key * templateBytes; }
+static inline const uint8_t *setTemplate(uint32_t key) { return getTemplate(key) + getBytes; }
+static inline const uint8_t *hitTemplate(uint32_t key) { return setTemplate(key) + setHeadBytes; }
+static inline const uint8_t *valueOf(uint32_t key) { return pool + key % POOL_SHIFT_BYTES; }
+static inline uint32_t flagsOf(uint32_t key) { return FLAGS_BASE + key % FLAGS_SPAN; }
+
+static void putHeader(uint8_t *at, uint8_t opcode, uint32_t keyBytes, uint8_t extrasBytes,
+                      uint32_t valueBytes) {
+  memset(at, 0, HEADER_BYTES);
+  at[0] = REQUEST_MAGIC;
+  at[1] = opcode;
+  putU16(at + 2, keyBytes);
+  at[4] = extrasBytes;
+  putU32(at + 8, extrasBytes + keyBytes + valueBytes);
+}
+
+static void buildTemplates(void) {
+  uint32_t keyBytes = options.keyBytes, valueBytes = options.valueBytes;
+  char key[KEY_BYTES_MAX + 1], line[3][KEY_BYTES_MAX + 128];
+
+  pool = allocate(valueBytes + POOL_SHIFT_BYTES, 1);
+  for (size_t i = 0; i < valueBytes + POOL_SHIFT_BYTES; i++) pool[i] = (uint8_t)random32();
+
+  for (uint32_t k = 0; k < options.keyCount; k++) {
+    snprintf(key, sizeof key, "key-%0*" PRIu32, (int)keyBytes - 4, k);
+    if (options.dialect == BINARY) {
+      if (k == 0) {
+        getBytes = HEADER_BYTES + keyBytes;
+        setHeadBytes = HEADER_BYTES + 8 + keyBytes;
+        getOpaqueAt = setOpaqueAt = 12;
+        templateBytes = getBytes + setHeadBytes;
+        templates = allocate(options.keyCount, templateBytes);
+      }
+      uint8_t *get = templates + k * templateBytes, *set = get + getBytes;
+      putHeader(get, OP_GET, keyBytes, 0, 0);
+      memcpy(get + HEADER_BYTES, key, keyBytes);
+      putHeader(set, OP_SET, keyBytes, 8, valueBytes);
+      putU32(set + HEADER_BYTES, flagsOf(k));
+      memcpy(set + HEADER_BYTES + 8, key, keyBytes);
+      continue;
+    }
+    int lengths[3];
+    if (options.dialect == TEXT) {
+      lengths[0] = sprintf(line[0], "get %s\r\n", key);
+      lengths[1] = sprintf(line[1], "set %s %u 0 %u\r\n", key, flagsOf(k), valueBytes);
+      lengths[2] = sprintf(line[2], "VALUE %s %u %u\r\n", key, flagsOf(k), valueBytes);
+    } else {
+      lengths[0] = sprintf(line[0], "mg %s v f O00000000\r\n", key);
+      lengths[1] = sprintf(line[1], "ms %s %u F%u O00000000\r\n", key, valueBytes, flagsOf(k));
+      lengths[2] = sprintf(line[2], "VA %u f%u O00000000\r\n", valueBytes, flagsOf(k));
+    }
+    if (k == 0) {
+      getBytes = (size_t)lengths[0];
+      setHeadBytes = (size_t)lengths[1];
+      hitHeadBytes = (size_t)lengths[2];
+      getOpaqueAt = getBytes - 10;
+      setOpaqueAt = setHeadBytes - 10;
+      hitOpaqueAt = hitHeadBytes - 10;
+      templateBytes = getBytes + setHeadBytes + hitHeadBytes;
+      templates = allocate(options.keyCount, templateBytes);
+    }
+    uint8_t *at = templates + k * templateBytes;
+    for (int i = 0; i < 3; i++) {
+      memcpy(at, line[i], (size_t)lengths[i]);
+      at += lengths[i];
+    }
+  }
+  if (options.dialect != BINARY) {
+    setTail = "\r\n";
+    hitTail = options.dialect == TEXT ? "\r\nEND\r\n" : "\r\n";
+    missReply = options.dialect == TEXT ? "END\r\n" : "EN\r\n";
+    setTailBytes = strlen(setTail);
+    hitTailBytes = strlen(hitTail);
+    missReplyBytes = strlen(missReply);
+  }
+}
+
+/* ---- logins -------------------------------------------------------------------------------- */
+
+static uint8_t **loginRequests;
+static size_t *loginRequestBytes;
+static uint8_t listRequest[HEADER_BYTES];
+enum { LOGIN_OPAQUE = 0x6c6f6769, LIST_OPAQUE = 0x6c697374 };
+
+static void buildLogins(void) {
+  if (options.user == NULL) return;
+  loginRequests = allocate(options.userCount, sizeof *loginRequests);
+  loginRequestBytes = allocate(options.userCount, sizeof *loginRequestBytes);
+  putHeader(listRequest, OP_LIST_MECHS, 0, 0, 0);
+  putU32(listRequest + 12, LIST_OPAQUE);
+  for (uint32_t i = 0; i < options.userCount; i++) {
+    char user[1100];
+    int userBytes = options.userCount == 1 ? snprintf(user, sizeof user, "%s", options.user)
+                                           : snprintf(user, sizeof user, "%s%u", options.user, i);
+    size_t passwordBytes = strlen(options.password);
+    if ((size_t)userBytes >= sizeof user) failUsage("--user is longer than 1024 bytes");
+    uint8_t *request = allocate(1, (size_t)userBytes + passwordBytes + 128);
+    loginRequests[i] = request;
+    if (options.dialect == BINARY) {
+      uint8_t *at = request + HEADER_BYTES;
+      putHeader(request, OP_AUTH, 5, 0, (uint32_t)((size_t)userBytes + passwordBytes + 2));
+      putU32(request + 12, LOGIN_OPAQUE);
+      memcpy(at, "PLAIN", 6); /* with the NUL that stands before the user name (RFC 4616) */
+      memcpy(at + 6, user, (size_t)userBytes + 1);
+      memcpy(at + 6 + userBytes + 1, options.password, passwordBytes);
+      loginRequestBytes[i] = HEADER_BYTES + 6 + (size_t)userBytes + 1 + passwordBytes;
+    } else {
+      loginRequestBytes[i] = (size_t)sprintf((char *)request, "set auth 0 0 %zu\r\n%s %s\r\n",
+                                             (size_t)userBytes + 1 + passwordBytes, user,
+                                             options.password);
+    }
+  }
+}
+
+/*
+ * How many bytes of `bytes` are a whole and right reply to a login request; 0 when more must come.
+ * Ends the run when the reply is a wrong one.
+ */
+static size_t loginReplyBytes(const uint8_t *bytes, size_t length, uint8_t opcode,
+                              uint32_t opaque) {
+  if (options.dialect != BINARY) {
+    size_t shared = length < 8 ? length : 8;
+    if (memcmp(bytes, "STORED\r\n", shared) != 0)
+      fail("login refused: %s", printable(bytes, length));
+    return length < 8 ? 0 : 8;
+  }
+  if (length < HEADER_BYTES) return 0;
+  uint32_t bodyBytes = getU32(bytes + 8);
+  if (bytes[0] != RESPONSE_MAGIC || bytes[1] != opcode || getU32(bytes + 12) != opaque ||
+      getU16(bytes + 2) != 0 || bytes[4] != 0 || bodyBytes > LOGIN_REPLY_BYTES - HEADER_BYTES)
+    fail("wrong reply to a login: %s", printable(bytes, length));
+  if (getU16(bytes + 6) != STATUS_OK)
+    fail("login refused with status 0x%02x: %s", getU16(bytes + 6), printable(bytes, length));
+  return length < HEADER_BYTES + bodyBytes ? 0 : HEADER_BYTES + bodyBytes;
+}
+
+/* ---- sockets ------------------------------------------------------------------------------- */
+
+static struct addrinfo *serverAddress;
+static int epollFd;
+
+static void resolve(void) {
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+  int code = getaddrinfo(options.host, options.port, &hints, &serverAddress);
+  if (code != 0) failUsage("%s port %s: %s", options.host, options.port, gai_strerror(code));
+}
+
+static int openSocket(int flags) {
+  int on = 1;
+  int fd = socket(serverAddress->ai_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+  if (fd < 0) fail("cannot open a socket: %s", strerror(errno));
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  /* The cheapest one there is: nothing is ever lost on loopback, and a host that runs BBR would have
+     this program spend a tenth of its time on pacing. Where it is missing the default stays. */
+  setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+  return fd;
+}
+
+static void sendAll(int fd, const uint8_t *bytes, size_t length) {
+  while (length > 0) {
+    ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
+    if (sent <= 0) fail("cannot send a login: %s", strerror(errno));
+    bytes += sent;
+    length -= (size_t)sent;
+  }
+}
+
+/* A connection ready for load, logged in when there is a user. Blocks: it is before the clock. */
+static int openLoggedIn(uint32_t number) {
+  int fd = openSocket(0);
+  struct timeval limit = {.tv_sec = (time_t)options.stallSeconds};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  if (connect(fd, serverAddress->ai_addr, serverAddress->ai_addrlen) != 0)
+    fail("connection %u to %s port %s: %s", number, options.host, options.port, strerror(errno));
+  if (options.user != NULL) {
+    uint8_t reply[LOGIN_REPLY_BYTES];
+    size_t length = 0;
+    uint32_t user = number % options.userCount;
+    sendAll(fd, loginRequests[user], loginRequestBytes[user]);
+    while (loginReplyBytes(reply, length, OP_AUTH, LOGIN_OPAQUE) == 0) {
+      ssize_t got = recv(fd, reply + length, sizeof reply - length, 0);
+      if (got <= 0) fail("connection %u: no reply to the login", number);
+      length += (size_t)got;
+    }
+  }
+  if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) fail("fcntl: %s", strerror(errno));
+  return fd;
+}
+
+static void watch(int operation, int fd, uint32_t events, uint32_t number) {
+  struct epoll_event event = {.events = events, .data.u32 = number};
+  if (epoll_ctl(epollFd, operation, fd, &event) != 0) fail("epoll: %s", strerror(errno));
+}
+
+/* ---- load ---------------------------------------------------------------------------------- */
+
+enum { HEAD, VALUE, TAIL, SKIP };
+enum { PREFILL, WARMUP, MEASURE, DRAIN };
+#define NEED_MORE SIZE_MAX
+
+typedef struct {
+  int fd;
+  uint8_t replyState;
+  bool compareWhole;
+  uint32_t carryBytes;
+  uint32_t sent, answered;    /* of the batch under way */
+  uint32_t firstOpaque;
+  uint32_t bodyLeft, valueAt; /* of the reply under way */
+  uint64_t startNs;
+  uint64_t repliesSeen;
+  uint32_t *batch;            /* key * 2 + (1 for a set), in the order of sending */
+  uint8_t *unsent;            /* what the socket did not take; NULL when it took all */
+  size_t unsentAt, unsentBytes;
+  uint8_t carry[CARRY_BYTES]; /* a reply head that a read cut in two */
+} Connection;
+
+static Connection *connections;
+static int phase;
+static uint32_t prefillAt, prefillDepth, busyConnections;
+static uint64_t lastReplyNs;
+static uint8_t *readBuffer, *writeBuffer;
+
+/* Fixed-rate load: the time of the next batch, and connections that wait for one. */
+static uint64_t dueNs, gapNs;
+static uint32_t *idleConnections, idleCount;
+
+static uint8_t *appendRequest(uint8_t *at, uint32_t request, uint32_t opaque) {
+  uint32_t key = request >> 1;
+  bool isSet = (request & 1) != 0;
+  size_t headBytes = isSet ? setHeadBytes : getBytes;
+  memcpy(at, isSet ? setTemplate(key) : getTemplate(key), headBytes);
+  if (options.dialect == BINARY) putU32(at + getOpaqueAt, opaque);
+  else if (options.dialect == META) putHex32(at + (isSet ? setOpaqueAt : getOpaqueAt), opaque);
+  at += headBytes;
+  if (isSet) {
+    memcpy(at, valueOf(key), options.valueBytes);
+    at += options.valueBytes;
+    memcpy(at, setTail, setTailBytes);
+    at += setTailBytes;
+  }
+  return at;
+}
+
+static void flushUnsent(Connection *c) {
+  while (c->unsentAt < c->unsentBytes) {
+    ssize_t sent = send(c->fd, c->unsent + c->unsentAt, c->unsentBytes - c->unsentAt, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EAGAIN) return;
+    if (sent < 0) fail("connection %td: %s", c - connections, strerror(errno));
+    c->unsentAt += (size_t)sent;
+  }
+  free(c->unsent);
+  c->unsent = NULL;
+  watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, (uint32_t)(c - connections));
+}
+
+/* Sends the next batch; `startNs` is what latencies count from. False when there is none to send. */
+static bool sendBatch(Connection *c, uint64_t startNs) {
+  uint32_t count = options.pipeline;
+  if (phase == DRAIN) return false;
+  if (phase == PREFILL) {
+    uint32_t left = options.keyCount - prefillAt;
+    count = prefillDepth < left ? prefillDepth : left;
+    if (count == 0) return false;
+  }
+  uint32_t mix = options.gets + options.sets;
+  uint32_t opaque = c->firstOpaque + c->sent;
+  uint8_t *end = writeBuffer;
+  c->firstOpaque = opaque;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t request = phase == PREFILL
+                           ? prefillAt++ << 1 | 1
+                           : randomBelow(options.keyCount) << 1 | (randomBelow(mix) < options.sets);
+    c->batch[i] = request;
+    end = appendRequest(end, request, opaque++);
+  }
+  c->sent = count;
+  c->answered = 0;
+  c->startNs = startNs;
+  busyConnections++;
+  size_t length = (size_t)(end - writeBuffer);
+  ssize_t sent = send(c->fd, writeBuffer, length, MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN) fail("connection %td: %s", c - connections, strerror(errno));
+  if (sent < 0) sent = 0;
+  if ((size_t)sent < length) {
+    c->unsentAt = 0;
+    c->unsentBytes = length - (size_t)sent;
+    c->unsent = allocate(1, c->unsentBytes);
+    memcpy(c->unsent, writeBuffer + sent, c->unsentBytes);
+    watch(EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLOUT, (uint32_t)(c - connections));
+  }
+  return true;
+}
+
+static void countReply(Connection *c, uint64_t *counter) {
+  c->answered++;
+  c->repliesSeen++;
+  c->replyState = HEAD;
+  if (phase == MEASURE) {
+    window.requests++;
+    (*counter)++;
+  }
+}
+
+/* The status is one that a server may answer in sync: counted, shown once, and the run fails. */
+static void countError(Connection *c, uint32_t status) {
+  static bool isShown;
+  if (!isShown)
+    fprintf(stderr, "load: connection %td: error status 0x%02x\n", c - connections, status);
+  isShown = true;
+  window.errors++;
+  c->answered++;
+  c->replyState = HEAD;
+  if (phase == MEASURE) window.requests++;
+}
+
+__attribute__((noreturn)) static void wrongReply(const Connection *c, const char *what,
+                                                 const uint8_t *bytes, size_t length) {
+  uint32_t request = c->batch[c->answered];
+  fail("connection %td, reply %" PRIu64 " (a %s of key %u): %s: %s", c - connections,
+       c->repliesSeen, (request & 1) != 0 ? "set" : "get", request >> 1, what,
+       printable(bytes, length));
+}
+
+static void expectValue(Connection *c) {
+  c->replyState = VALUE;
+  c->valueAt = 0;
+  c->bodyLeft = options.valueBytes;
+  c->compareWhole = options.valueBytes <= SHORT_VALUE_BYTES || (c->repliesSeen & 15) == 0;
+}
+
+/* Checks one binary reply's head. Returns the bytes used, or NEED_MORE. */
+static size_t parseBinaryHead(Connection *c, const uint8_t *at, size_t length) {
+  if (length < HEADER_BYTES) return NEED_MORE;
+  uint32_t request = c->batch[c->answered];
+  bool isSet = (request & 1) != 0;
+  uint32_t status = getU16(at + 6), bodyBytes = getU32(at + 8);
+  if (at[0] != RESPONSE_MAGIC) wrongReply(c, "wrong magic", at, length);
+  if (at[1] != (isSet ? OP_SET : OP_GET)) wrongReply(c, "wrong opcode", at, length);
+  if (getU32(at + 12) != c->firstOpaque + c->answered) wrongReply(c, "wrong opaque", at, length);
+  if (getU16(at + 2) != 0) wrongReply(c, "a key that was not asked for", at, length);
+  if (status == STATUS_OK && isSet) {
+    if (bodyBytes != 0 || at[4] != 0) wrongReply(c, "wrong length", at, length);
+    countReply(c, &window.stores);
+    return HEADER_BYTES;
+  }
+  if (status == STATUS_OK) {
+    if (at[4] != 4 || bodyBytes != 4 + options.valueBytes)
+      wrongReply(c, "wrong length", at, length);
+    if (length < HEADER_BYTES + 4) return NEED_MORE;
+    if (getU32(at + HEADER_BYTES) != flagsOf(request >> 1))
+      wrongReply(c, "flags of another key", at, length);
+    expectValue(c);
+    return HEADER_BYTES + 4;
+  }
+  if (at[4] != 0 || bodyBytes > CARRY_BYTES) wrongReply(c, "wrong length", at, length);
+  c->bodyLeft = bodyBytes;
+  if (status == STATUS_NOT_FOUND && !isSet) countReply(c, &window.misses);
+  else countError(c, status);
+  c->replyState = bodyBytes > 0 ? SKIP : HEAD;
+  return HEADER_BYTES;
+}
+
+/* As above, for text and meta: a reply is one of three known ones, compared byte for byte. */
+static size_t parseTextHead(Connection *c, const uint8_t *at, size_t length) {
+  uint32_t request = c->batch[c->answered];
+  uint32_t opaque = c->firstOpaque + c->answered;
+  uint8_t wanted[CARRY_BYTES];
+  size_t wantedBytes;
+  if ((request & 1) != 0) {
+    if (options.dialect == TEXT) {
+      memcpy(wanted, "STORED\r\n", wantedBytes = 8);
+    } else {
+      memcpy(wanted, "HD O00000000\r\n", wantedBytes = 14);
+      putHex32(wanted + 4, opaque);
+    }
+  } else if (at[0] == 'E') {
+    memcpy(wanted, missReply, wantedBytes = missReplyBytes);
+  } else {
+    memcpy(wanted, hitTemplate(request >> 1), wantedBytes = hitHeadBytes);
+    if (options.dialect == META) putHex32(wanted + hitOpaqueAt, opaque);
+  }
+  if (memcmp(at, wanted, length < wantedBytes ? length : wantedBytes) != 0)
+    wrongReply(c, "unexpected line", at, length);
+  if (length < wantedBytes) return NEED_MORE;
+  if ((request & 1) != 0) countReply(c, &window.stores);
+  else if (at[0] == 'E') countReply(c, &window.misses);
+  else expectValue(c);
+  return wantedBytes;
+}
+
+static size_t checkValue(Connection *c, const uint8_t *at, size_t length) {
+  const uint8_t *wanted = valueOf(c->batch[c->answered] >> 1) + c->valueAt;
+  size_t piece = length < c->bodyLeft ? length : c->bodyLeft;
+  bool isRight;
+  if (c->compareWhole || piece <= 2 * SAMPLE_BYTES) {
+    isRight = memcmp(at, wanted, piece) == 0;
+  } else {
+    size_t last = piece - SAMPLE_BYTES;
+    isRight = memcmp(at, wanted, SAMPLE_BYTES) == 0 &&
+              memcmp(at + last, wanted + last, SAMPLE_BYTES) == 0;
+  }
+  if (!isRight) wrongReply(c, "wrong value bytes", at, piece);
+  c->valueAt += (uint32_t)piece;
+  c->bodyLeft -= (uint32_t)piece;
+  return piece;
+}
+
+static size_t parsePiece(Connection *c, const uint8_t *at, size_t length) {
+  /* A value of no bytes ends where its head does: there is nothing to wait for. */
+  bool isEmptyValue = c->replyState == VALUE && c->bodyLeft == 0;
+  size_t used;
+  if (length == 0 && !isEmptyValue) return NEED_MORE;
+  switch (c->replyState) {
+    case HEAD:
+      return options.dialect == BINARY ? parseBinaryHead(c, at, length)
+                                       : parseTextHead(c, at, length);
+    case VALUE:
+      used = checkValue(c, at, length);
+      if (c->bodyLeft > 0) return used;
+      if (hitTailBytes > 0) c->replyState = TAIL;
+      else countReply(c, &window.hits);
+      return used;
+    case TAIL:
+      if (length < hitTailBytes) return NEED_MORE;
+      if (memcmp(at, hitTail, hitTailBytes) != 0) wrongReply(c, "wrong end", at, length);
+      countReply(c, &window.hits);
+      return hitTailBytes;
+    default:
+      used = length < c->bodyLeft ? length : c->bodyLeft;
+      c->bodyLeft -= (uint32_t)used;
+      if (c->bodyLeft == 0) c->replyState = HEAD;
+      return used;
+  }
+}
+
+static void readReplies(Connection *c) {
+  uint8_t *start = readBuffer;
+  if (c->carryBytes > 0) memcpy(start, c->carry, c->carryBytes);
+  ssize_t got = recv(c->fd, start + c->carryBytes, READ_BYTES, 0);
+  if (got < 0 && errno == EAGAIN) return;
+  if (got < 0) fail("connection %td: %s", c - connections, strerror(errno));
+  if (got == 0)
+    fail("connection %td: closed by the server, %u of %u replies came", c - connections,
+         c->answered, c->sent);
+  uint64_t now = nowNs();
+  uint32_t answeredBefore = c->answered;
+  size_t length = c->carryBytes + (size_t)got, at = 0;
+  lastReplyNs = now;
+  if (phase == MEASURE) window.bytesRead += (uint64_t)got;
+  while (c->answered < c->sent || c->replyState != HEAD) {
+    size_t used = parsePiece(c, start + at, length - at);
+    if (used == NEED_MORE) break;
+    at += used;
+  }
+  if (c->answered == c->sent && c->replyState == HEAD && at < length)
+    fail("connection %td: more bytes than replies asked for: %s", c - connections,
+         printable(start + at, length - at));
+  c->carryBytes = (uint32_t)(length - at);
+  if (c->carryBytes > CARRY_BYTES) wrongReply(c, "a head without end", start + at, c->carryBytes);
+  if (c->carryBytes > 0) memcpy(c->carry, start + at, c->carryBytes);
+  uint32_t answered = c->answered - answeredBefore;
+  if (phase == MEASURE && answered > 0) recordLatency(now - c->startNs, answered);
+  if (c->answered < c->sent || c->replyState != HEAD) return;
+  busyConnections--;
+  if (gapNs > 0 && phase != PREFILL) {
+    idleConnections[idleCount++] = (uint32_t)(c - connections);
+    return;
+  }
+  sendBatch(c, now);
+}
+
+static void startAll(void) {
+  uint64_t now = nowNs();
+  for (uint32_t i = 0; i < options.connections; i++) sendBatch(&connections[i], now);
+}
+
+static void sendDueBatches(int timerFd) {
+  uint64_t now = nowNs();
+  while (dueNs <= now && idleCount > 0) {
+    sendBatch(&connections[idleConnections[--idleCount]], dueNs);
+    dueNs += gapNs;
+  }
+  /* With every connection busy the overdue batches wait, and their waiting counts as latency. */
+  uint64_t next = dueNs > now ? dueNs - now : 1000000;
+  struct itimerspec time = {.it_value = {.tv_sec = (time_t)(next / 1000000000u),
+                                         .tv_nsec = (long)(next % 1000000000u)}};
+  timerfd_settime(timerFd, 0, &time, NULL);
+}
+
+static void enterPhase(int next) {
+  phase = next;
+  if (next == WARMUP) {
+    if (gapNs == 0) {
+      startAll();
+    } else {
+      dueNs = nowNs() + gapNs;
+      idleCount = options.connections;
+      for (uint32_t i = 0; i < idleCount; i++) idleConnections[i] = i;
+    }
+  }
+  if (next == MEASURE) openWindow();
+  if (next == DRAIN) closeWindow();
+}
+
+static void runLoad(void) {
+  struct epoll_event events[EVENTS_MAX];
+  size_t setBytes = setHeadBytes + options.valueBytes + setTailBytes;
+  uint32_t count = options.connections;
+  int timerFd = -1;
+
+  prefillDepth = setBytes > READ_BYTES ? 1 : (uint32_t)(READ_BYTES / setBytes);
+  if (prefillDepth > 64) prefillDepth = 64;
+  uint32_t depth = options.pipeline > prefillDepth ? options.pipeline : prefillDepth;
+  size_t requestBytes = setBytes > getBytes ? setBytes : getBytes;
+  readBuffer = allocate(1, READ_BYTES + CARRY_BYTES);
+  writeBuffer = allocate(depth, requestBytes);
+  connections = allocate(count, sizeof *connections);
+  idleConnections = allocate(count, sizeof *idleConnections);
+  rssBeforeKib = serverRssKib();
+  for (uint32_t i = 0; i < count; i++) {
+    Connection *c = &connections[i];
+    c->batch = allocate(depth, sizeof *c->batch);
+    c->firstOpaque = i << 16;
+    c->fd = openLoggedIn(i);
+    watch(EPOLL_CTL_ADD, c->fd, EPOLLIN, i);
+  }
+  if (options.rate > 0) {
+    gapNs = (uint64_t)(1e9 * options.pipeline / (double)options.rate);
+    timerFd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    watch(EPOLL_CTL_ADD, timerFd, EPOLLIN | EPOLLET, count);
+  }
+
+  uint64_t stallNs = (uint64_t)(options.stallSeconds * 1e9);
+  uint64_t phaseEndNs = 0;
+  lastReplyNs = nowNs();
+  phase = PREFILL;
+  if (options.prefill) startAll();
+  for (;;) {
+    uint64_t now = nowNs();
+    if (phase == PREFILL && busyConnections == 0) {
+      enterPhase(WARMUP);
+      phaseEndNs = now + (uint64_t)(options.warmupSeconds * 1e9);
+    }
+    if (phase == WARMUP && now >= phaseEndNs) {
+      enterPhase(MEASURE);
+      phaseEndNs = options.requests > 0 ? UINT64_MAX : now + (uint64_t)(options.seconds * 1e9);
+    }
+    if (phase == MEASURE &&
+        (now >= phaseEndNs || (options.requests > 0 && window.requests >= options.requests)))
+      enterPhase(DRAIN);
+    if (phase == DRAIN && busyConnections == 0) break;
+    if (gapNs > 0 && (phase == WARMUP || phase == MEASURE)) sendDueBatches(timerFd);
+
+    int ready = epoll_wait(epollFd, events, EVENTS_MAX, 100);
+    if (ready < 0 && errno != EINTR) fail("epoll: %s", strerror(errno));
+    for (int i = 0; i < ready; i++) {
+      uint32_t number = events[i].data.u32;
+      if (number == count) continue;
+      Connection *c = &connections[number];
+      if ((events[i].events & EPOLLOUT) != 0 && c->unsent != NULL) flushUnsent(c);
+      if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) readReplies(c);
+    }
+    if (busyConnections > 0 && nowNs() > lastReplyNs + stallNs)
+      fail("no reply for %.0f seconds, %u connections wait", options.stallSeconds,
+           busyConnections);
+    if (busyConnections == 0) lastReplyNs = nowNs();
+  }
+}
+
+/* ---- logins again and again ----------------------------------------------------------------- */
+
+typedef struct {
+  int fd;
+  bool isListing;
+  uint32_t length;
+  uint32_t user;
+  uint64_t startNs;
+  uint8_t reply[LOGIN_REPLY_BYTES];
+} Attempt;
+
+static uint64_t loginsStarted;
+
+static void startAttempt(Attempt *a, uint32_t number) {
+  a->fd = openSocket(SOCK_NONBLOCK);
+  a->length = 0;
+  a->isListing = options.listMechanisms;
+  a->user = (uint32_t)(loginsStarted % options.userCount);
+  if (options.sources > 1) {
+    /* The port is chosen at connect, when the server's address is known, so that it may be one
+       which is still in TIME_WAIT towards another address. */
+    int on = 1;
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    uint32_t last = 1 + (uint32_t)(loginsStarted % options.sources);
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + last);
+    setsockopt(a->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (bind(a->fd, (struct sockaddr *)&source, sizeof source) != 0)
+      fail("bind to 127.0.0.%u: %s", last, strerror(errno));
+  }
+  loginsStarted++;
+  a->startNs = nowNs();
+  busyConnections++;
+  if (connect(a->fd, serverAddress->ai_addr, serverAddress->ai_addrlen) != 0 &&
+      errno != EINPROGRESS)
+    fail("connect to %s port %s: %s", options.host, options.port, strerror(errno));
+  watch(EPOLL_CTL_ADD, a->fd, EPOLLOUT, number);
+}
+
+/* The requests are far smaller than an empty socket buffer, so a short send is a fault. */
+static void sendLoginStep(Attempt *a) {
+  const uint8_t *bytes = a->isListing ? listRequest : loginRequests[a->user];
+  size_t length = a->isListing ? sizeof listRequest : loginRequestBytes[a->user];
+  if (send(a->fd, bytes, length, MSG_NOSIGNAL) != (ssize_t)length)
+    fail("cannot send a login: %s", strerror(errno));
+}
+
+/* True when the login is complete. */
+static bool readLoginReply(Attempt *a) {
+  ssize_t got = recv(a->fd, a->reply + a->length, sizeof a->reply - a->length, 0);
+  if (got < 0 && errno == EAGAIN) return false;
+  if (got <= 0)
+    fail("no reply to a login: %s", got == 0 ? "closed by the server" : strerror(errno));
+  a->length += (uint32_t)got;
+  size_t used = loginReplyBytes(a->reply, a->length, a->isListing ? OP_LIST_MECHS : OP_AUTH,
+                                a->isListing ? LIST_OPAQUE : LOGIN_OPAQUE);
+  if (used == 0) return false;
+  if (used < a->length)
+    fail("more than one reply to a login: %s", printable(a->reply, a->length));
+  a->length = 0;
+  if (!a->isListing) return true;
+  a->isListing = false;
+  sendLoginStep(a);
+  return false;
+}
+
+static void runLogins(void) {
+  struct epoll_event events[EVENTS_MAX];
+  uint32_t count = options.connections;
+  Attempt *attempts = allocate(count, sizeof *attempts);
+  uint64_t stallNs = (uint64_t)(options.stallSeconds * 1e9);
+  uint64_t phaseEndNs = nowNs() + (uint64_t)(options.warmupSeconds * 1e9);
+  uint64_t startedInWindow = 0;
+
+  rssBeforeKib = serverRssKib();
+  lastReplyNs = nowNs();
+  phase = WARMUP;
+  if (options.warmupSeconds == 0) {
+    phase = MEASURE;
+    openWindow();
+    phaseEndNs = window.startNs + (uint64_t)(options.seconds * 1e9);
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    startAttempt(&attempts[i], i);
+    if (phase == MEASURE) startedInWindow++;
+  }
+  while (busyConnections > 0) {
+    uint64_t now = nowNs();
+    if (phase == WARMUP && now >= phaseEndNs) {
+      enterPhase(MEASURE);
+      startedInWindow = busyConnections;
+      phaseEndNs = now + (uint64_t)(options.seconds * 1e9);
+    }
+    if (phase == MEASURE && (options.requests > 0 ? window.requests >= options.requests
+                                                  : now >= phaseEndNs))
+      enterPhase(DRAIN);
+    int ready = epoll_wait(epollFd, events, EVENTS_MAX, 100);
+    if (ready < 0 && errno != EINTR) fail("epoll: %s", strerror(errno));
+    for (int i = 0; i < ready; i++) {
+      Attempt *a = &attempts[events[i].data.u32];
+      if ((events[i].events & EPOLLOUT) != 0 && (events[i].events & (EPOLLERR | EPOLLHUP)) == 0) {
+        sendLoginStep(a);
+        watch(EPOLL_CTL_MOD, a->fd, EPOLLIN, events[i].data.u32);
+        continue;
+      }
+      if (!readLoginReply(a)) continue;
+      lastReplyNs = nowNs();
+      if (phase == MEASURE) {
+        recordLatency(lastReplyNs - a->startNs, 1);
+        window.requests++;
+      }
+      close(a->fd);
+      busyConnections--;
+      if (phase == DRAIN) continue;
+      if (phase == MEASURE && options.requests > 0 && startedInWindow >= options.requests) continue;
+      startedInWindow++;
+      startAttempt(a, events[i].data.u32);
+    }
+    if (nowNs() > lastReplyNs + stallNs)
+      fail("no reply for %.0f seconds, %u logins wait", options.stallSeconds, busyConnections);
+  }
+  if (phase == MEASURE) closeWindow();
+}
+
+/* ---- connections that only wait -------------------------------------------------------------- */
+
+static void runIdle(void) {
+  uint32_t count = options.connections;
+  struct epoll_event event;
+  rssBeforeKib = serverRssKib();
+  for (uint32_t i = 0; i < count; i++) {
+    int fd = openLoggedIn(i);
+    watch(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, i);
+  }
+  openWindow();
+  if (epoll_wait(epollFd, &event, 1, (int)(options.seconds * 1000)) > 0)
+    fail("connection %u: the server wrote or closed on an idle connection", event.data.u32);
+  closeWindow();
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static uint64_t parseCount(const char *name, const char *text, uint64_t least, uint64_t most) {
+  char *end;
+  errno = 0;
+  uint64_t value = strtoull(text, &end, 10);
+  if (errno != 0 || *end != 0 || end == text || *text == '-' || value < least || value > most)
+    failUsage("--%s %s: not a whole number from %" PRIu64 " to %" PRIu64, name, text, least, most);
+  return value;
+}
+
+static double parseSeconds(const char *name, const char *text) {
+  char *end;
+  double value = strtod(text, &end);
+  if (*end != 0 || end == text || !(value >= 0 && value <= 86400))
+    failUsage("--%s %s: not a number of seconds", name, text);
+  return value;
+}
+
+static int parseChoice(const char *name, const char *text, const char *const choices[3]) {
+  for (int i = 0; i < 3; i++)
+    if (strcmp(text, choices[i]) == 0) return i;
+  failUsage("--%s %s: not one of %s, %s, %s", name, text, choices[0], choices[1], choices[2]);
+}
+
+static void parseRatio(const char *text) {
+  char rest;
+  if (sscanf(text, "%u:%u%c", &options.gets, &options.sets, &rest) != 2 ||
+      options.gets > 1000000 || options.sets > 1000000 || options.gets + options.sets == 0)
+    failUsage("--ratio %s: not of the form GETS:SETS", text);
+}
+
+static void parseOptions(int argc, char **argv) {
+  static const char *const MODES[3] = {"load", "login", "idle"};
+  static const char *const DIALECTS[3] = {"binary", "text", "meta"};
+  static const struct option LONG[] = {
+      {"host", 1, 0, 'h'},        {"port", 1, 0, 'p'},        {"mode", 1, 0, 'm'},
+      {"dialect", 1, 0, 'd'},     {"connections", 1, 0, 'c'}, {"pipeline", 1, 0, 'P'},
+      {"value-bytes", 1, 0, 'v'}, {"key-bytes", 1, 0, 'k'},   {"keys", 1, 0, 'n'},
+      {"ratio", 1, 0, 'r'},       {"seconds", 1, 0, 's'},     {"requests", 1, 0, 'q'},
+      {"warmup", 1, 0, 'w'},      {"rate", 1, 0, 'R'},        {"prefill", 0, 0, 'f'},
+      {"misses-fail", 0, 0, 'x'}, {"user", 1, 0, 'u'},        {"password", 1, 0, 'W'},
+      {"user-count", 1, 0, 'U'},  {"list", 0, 0, 'l'},        {"sources", 1, 0, 'S'},
+      {"server-pid", 1, 0, 'i'},  {"stall-limit", 1, 0, 't'}, {"seed", 1, 0, 'e'},
+      {"help", 0, 0, 'H'},        {0, 0, 0, 0},
+  };
+  int letter, index = 0;
+  while ((letter = getopt_long(argc, argv, "", LONG, &index)) != -1) {
+    const char *name = letter == '?' ? "" : LONG[index].name;
+    switch (letter) {
+      case 'h': options.host = optarg; break;
+      case 'p': options.port = optarg; break;
+      case 'm': options.mode = parseChoice(name, optarg, MODES); break;
+      case 'd': options.dialect = parseChoice(name, optarg, DIALECTS); break;
+      case 'c': options.connections = (uint32_t)parseCount(name, optarg, 1, 65535); break;
+      case 'P': options.pipeline = (uint32_t)parseCount(name, optarg, 1, PIPELINE_MAX); break;
+      case 'v': options.valueBytes = (uint32_t)parseCount(name, optarg, 0, 1 << 30); break;
+      case 'k': options.keyBytes = (uint32_t)parseCount(name, optarg, 16, KEY_BYTES_MAX); break;
+      case 'n': options.keyCount = (uint32_t)parseCount(name, optarg, 1, 1000000000); break;
+      case 'r': parseRatio(optarg); break;
+      case 's': options.seconds = parseSeconds(name, optarg); break;
+      case 'q': options.requests = parseCount(name, optarg, 1, UINT64_MAX / 2); break;
+      case 'w': options.warmupSeconds = parseSeconds(name, optarg); break;
+      case 'R': options.rate = parseCount(name, optarg, 1, 1000000000); break;
+      case 'f': options.prefill = true; break;
+      case 'x': options.missesFail = true; break;
+      case 'u': options.user = optarg; break;
+      case 'W': options.password = optarg; break;
+      case 'U': options.userCount = (uint32_t)parseCount(name, optarg, 1, 1000000); break;
+      case 'l': options.listMechanisms = true; break;
+      case 'S': options.sources = (uint32_t)parseCount(name, optarg, 1, 250); break;
+      case 'i': options.serverPid = (int)parseCount(name, optarg, 1, INT32_MAX); break;
+      case 't': options.stallSeconds = parseSeconds(name, optarg); break;
+      case 'e': options.seed = parseCount(name, optarg, 0, UINT64_MAX / 2); break;
+      case 'H': fputs(USAGE, stdout); exit(0);
+      default: exit(EXIT_USAGE);
+    }
+  }
+  if (optind < argc) failUsage("unexpected argument %s", argv[optind]);
+  if ((options.user == NULL) != (options.password == NULL))
+    failUsage("--user and --password go together");
+  if (options.mode == MODE_LOGIN && options.user == NULL) failUsage("--mode login needs --user");
+  if (options.listMechanisms && options.dialect != BINARY) failUsage("--list is for binary only");
+  if (options.stallSeconds < 1) failUsage("--stall-limit is at least 1");
+}
+
+int main(int argc, char **argv) {
+  parseOptions(argc, argv);
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_max != RLIM_INFINITY && files.rlim_max < options.connections + 16)
+      failUsage("--connections %u: this process may open %" PRIu64 " files", options.connections,
+                (uint64_t)files.rlim_max);
+  }
+  randomState = options.seed * 0x9e3779b97f4a7c15ULL + 0x853c49e6748fea9bULL;
+  resolve();
+  if (serverAddress->ai_family != AF_INET ||
+      ntohl(((struct sockaddr_in *)serverAddress->ai_addr)->sin_addr.s_addr) >> 24 != 127)
+    options.sources = 1;
+  epollFd = epoll_create1(EPOLL_CLOEXEC);
+  if (epollFd < 0) fail("epoll: %s", strerror(errno));
+  buildLogins();
+  if (options.mode == MODE_LOAD) {
+    buildTemplates();
+    runLoad();
+  } else if (options.mode == MODE_LOGIN) {
+    runLogins();
+  } else {
+    runIdle();
+  }
+  printReport();
+  if (window.errors > 0) fail("%" PRIu64 " requests were answered with an error", window.errors);
+  if (options.missesFail && window.misses > 0)
+    fail("%" PRIu64 " gets missed a key that was set", window.misses);
+  return 0;
+}

@@ -1,0 +1,154 @@
+/**
+ * From rounds to figures to a table. Pure functions over plain records: nothing here measures.
+ *
+ * A ratio is taken within a round, one server right after the other, and the median is taken of the
+ * ratios; so a machine that is slow for a while is slow for both sides of one division.
+ */
+
+/** @param {readonly number[]} values at least one */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b)
+  const half = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
+}
+
+/**
+ * The figures of one round from what the generator printed.
+ *
+ * @typedef {object} Figures
+ * @property {number} requestsPerSecond
+ * @property {number} cpuUs server CPU per request, all threads, user and system
+ * @property {number} latencyP50Us
+ * @property {number} latencyP99Us
+ * @property {number} latencyMaxMs
+ * @property {number} rssMib
+ * @property {number} serverShare of one core
+ * @property {number} generatorShare of one core
+ *
+ * @param {any} printed
+ * @returns {Figures}
+ */
+export function figuresOf(printed) {
+  return {
+    requestsPerSecond: printed.requestsPerSecond,
+    cpuUs: printed.serverCpuUsPerRequest,
+    latencyP50Us: printed.latencyUs.p50,
+    latencyP99Us: printed.latencyUs.p99,
+    latencyMaxMs: printed.latencyUs.max / 1000,
+    rssMib: printed.serverRssKib / 1024,
+    serverShare: printed.serverCpuShare,
+    generatorShare: printed.generatorCpuShare,
+  }
+}
+
+/**
+ * Each figure's median over the rounds.
+ *
+ * @param {readonly Figures[]} rounds
+ * @returns {Figures}
+ */
+export function medians(rounds) {
+  const names = Object.keys(rounds[0])
+  return Object.fromEntries(names.map((name) => [name, median(rounds.map((round) => round[name]))]))
+}
+
+/**
+ * The ratio of one figure, round by round.
+ *
+ * @param {readonly Figures[]} ours
+ * @param {readonly Figures[]} theirs
+ * @param {string} figure
+ */
+export function ratioOf(ours, theirs, figure) {
+  const ratios = ours.map((round, index) => round[figure] / theirs[index][figure])
+  return { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) }
+}
+
+/**
+ * Whether a case reached its target; null when it has none or was not measured on both sides.
+ *
+ * @param {import('./cases.mjs').Judge | null} judge
+ * @param {number | null} value
+ */
+export function isReached(judge, value) {
+  if (judge === null || value === null) return null
+  if (judge.most !== undefined && value > judge.most) return false
+  if (judge.least !== undefined && value < judge.least) return false
+  return true
+}
+
+/** @param {import('./cases.mjs').Judge | null} judge */
+export function targetText(judge) {
+  if (judge === null) return ''
+  const bound = judge.most === undefined ? `>= ${judge.least}` : `<= ${judge.most}`
+  const names = { cpuUs: 'CPU', requestsPerSecond: 'rate', latencyMaxMs: 'slowest ms' }
+  return `${names[judge.figure]} ${bound}`
+}
+
+const count = (value) => Math.round(value).toLocaleString('en-US')
+const percent = (value) => `${Math.round(value * 100)}%`
+
+const COLUMNS = [
+  'case',
+  'server',
+  'per second',
+  'CPU us',
+  'ratio (range)',
+  'p50 us',
+  'p99 us',
+  'max ms',
+  'RSS MiB',
+  'CPU srv/gen',
+  'target',
+]
+const LEFT_COLUMNS = new Set(['case', 'server', 'target'])
+
+/**
+ * The lines of one case, one a server.
+ *
+ * @param {any} result see run.mjs
+ * @returns {string[][]}
+ */
+export function rowsOf(result) {
+  return result.servers.map((server, index) => {
+    const f = server.median
+    const isOurs = server.name === 'saslcached'
+    const ratio = isOurs ? result.ratio : null
+    const verdict = result.reached === null ? '' : result.reached ? '  reached' : '  MISSED'
+    return [
+      index === 0 ? result.name : '',
+      server.name,
+      count(f.requestsPerSecond),
+      f.cpuUs.toFixed(f.cpuUs < 10 ? 2 : 1),
+      ratio === null
+        ? ''
+        : `${ratio.median.toFixed(2)} (${ratio.least.toFixed(2)}-${ratio.most.toFixed(2)})`,
+      count(f.latencyP50Us),
+      count(f.latencyP99Us),
+      f.latencyMaxMs.toFixed(1),
+      f.rssMib.toFixed(1),
+      `${percent(f.serverShare)}/${percent(f.generatorShare)}`,
+      isOurs ? targetText(result.judge) + verdict : '',
+    ]
+  })
+}
+
+/** @param {readonly (readonly string[])[]} rows */
+export function formatTable(rows) {
+  const all = [COLUMNS, ...rows]
+  const widths = COLUMNS.map((_, column) => Math.max(...all.map((row) => row[column].length)))
+  const line = (row) =>
+    row
+      .map((cell, column) =>
+        LEFT_COLUMNS.has(COLUMNS[column])
+          ? cell.padEnd(widths[column])
+          : cell.padStart(widths[column]),
+      )
+      .join('  ')
+      .trimEnd()
+  return [
+    line(COLUMNS),
+    widths.map((width) => '-'.repeat(width)).join('  '),
+    ...rows.map(line),
+  ].join('\n')
+}

@@ -1,0 +1,351 @@
+/**
+ * The benchmark: `npm run bench`. Compiles the load generator, starts each server, puts the same
+ * load on them in alternating rounds, and prints what a request costs each of them.
+ *
+ * Its invariant: a line in the table stands for rounds in which every reply was verified. A wrong
+ * reply ends the benchmark; it never becomes a figure. What is measured is in cases.mjs, how a
+ * server is started in servers.mjs, how rounds become figures in report.mjs.
+ *
+ * Exit codes: 0 done; 1 a wrong reply, a server that failed, or (--check) a target missed; 2 wrong
+ * usage, or something is missing here.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { CASES, casesOf, SETS } from './cases.mjs'
+import { compileGenerator, runGenerator } from './generator.mjs'
+import { coreTicks, machineText, placement, processTicks } from './machine.mjs'
+import { figuresOf, formatTable, isReached, medians, ratioOf, rowsOf } from './report.mjs'
+import {
+  MissingError,
+  memcachedServer,
+  outputOf,
+  PASSWORD,
+  saslcachedServer,
+  startServer,
+  USER,
+  writeUsers,
+} from './servers.mjs'
+
+const ROOT = resolve(import.meta.dirname, '..', '..')
+
+/** Above this share of its core the generator, and not the server, may set the pace. */
+const SATURATED_SHARE = 0.95
+/** Others that took more than this share of a core in a round have moved its figures. */
+const DISTURBED_SHARE = 0.1
+
+const HELP = `Usage: npm run bench -- [options]
+
+Measures saslcached beside memcached: the same load on each in turn, every reply verified.
+
+  --quick            one round of one second a case: a look, not a figure
+  --set NAME         which cases: ${SETS.join(', ')} (spine)
+  --only TEXT        only cases whose name contains TEXT; may be repeated
+  --list             print the cases and end
+  --rounds N         rounds of each case; figures are medians (5)
+  --seconds N        measured seconds of a round (2)
+  --servers NAMES    who takes part (memcached,saslcached)
+  --memcached PATH   the memcached to compare with (memcached)
+  --command WORDS    how saslcached is started (node dist/bin/saslcached.js)
+  --flags WORDS      more flags for saslcached
+  --node PATH        run saslcached on this node
+  --json FILE        also write everything, round by round, to FILE
+  --check            exit with 1 when a target is missed
+  --help
+
+A target is a bound on saslcached's figure or on its ratio to memcached's, as the last column says.
+test/bench/README.md tells how to read the table.
+`
+
+class UsageError extends Error {}
+
+function parseOptions() {
+  let values
+  try {
+    values = parseArgs({
+      options: {
+        quick: { type: 'boolean', default: false },
+        set: { type: 'string', default: 'spine' },
+        only: { type: 'string', multiple: true, default: [] },
+        list: { type: 'boolean', default: false },
+        rounds: { type: 'string' },
+        seconds: { type: 'string' },
+        servers: { type: 'string', default: 'memcached,saslcached' },
+        memcached: { type: 'string', default: 'memcached' },
+        command: { type: 'string' },
+        flags: { type: 'string', default: '' },
+        node: { type: 'string', default: process.execPath },
+        json: { type: 'string' },
+        check: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values
+  } catch (error) {
+    throw new UsageError(error.message, { cause: error })
+  }
+  const number = (name, fallback, isRight, what) => {
+    const value = values[name] === undefined ? fallback : Number(values[name])
+    if (!isRight(value)) throw new UsageError(`--${name} ${values[name]}: not ${what}`)
+    return value
+  }
+  const words = (text) => text.split(' ').filter((word) => word !== '')
+  const servers = values.servers.split(',')
+  const unknown = servers.find((name) => name !== 'memcached' && name !== 'saslcached')
+  if (unknown !== undefined) throw new UsageError(`--servers ${unknown}: not memcached, saslcached`)
+  if (!SETS.includes(values.set)) {
+    throw new UsageError(`--set ${values.set}: not one of ${SETS.join(', ')}`)
+  }
+  const cases = casesOf(values.set, values.only)
+  if (cases.length === 0) {
+    throw new UsageError(`--only ${values.only.join(' ')}: no such case (see --list)`)
+  }
+  return {
+    ...values,
+    cases,
+    servers,
+    rounds: number(
+      'rounds',
+      values.quick ? 1 : 5,
+      (value) => Number.isInteger(value) && value > 0,
+      'a whole number above 0',
+    ),
+    seconds: number('seconds', values.quick ? 1 : 2, (value) => value > 0, 'a number above 0'),
+    command: values.command
+      ? words(values.command)
+      : [values.node, join(ROOT, 'dist', 'bin', 'saslcached.js')],
+    flags: words(values.flags),
+  }
+}
+
+/** What every part of a run needs; made once, passed down. */
+function makeBench(options, folder) {
+  if (outputOf('cc', '--version') === null) {
+    throw new MissingError(
+      'No C compiler (cc) here to build the load generator (Debian: apt-get install gcc libc6-dev).',
+    )
+  }
+  const files = writeUsers(folder)
+  const servers = options.servers.map((name) =>
+    name === 'memcached'
+      ? memcachedServer(options.memcached, files)
+      : saslcachedServer(options.command, options.flags, files),
+  )
+  return { options, folder, servers, program: compileGenerator(folder), children: new Set() }
+}
+
+/** How much of these cores went to neither us nor idling: [other processes, the hypervisor]. */
+function disturbance(cores, before, after, ourTicks, elapsedMs) {
+  const ticks = (cores.length * elapsedMs) / 10
+  return {
+    others: Math.max(0, after.busy - before.busy - ourTicks) / ticks,
+    stolen: (after.stolen - before.stolen) / ticks,
+  }
+}
+
+async function measureRound(bench, each, place, running) {
+  const cores = place.serverCores ?? []
+  const before = coreTicks(cores)
+  const ticksBefore = processTicks(running.pid)
+  const startMs = performance.now()
+  const printed = await runGenerator(
+    bench.program,
+    place.generator,
+    {
+      port: running.port,
+      serverPid: running.pid,
+      seconds: bench.options.seconds,
+      ...each.load,
+      ...(each.hasLogin ? { user: USER, password: PASSWORD } : {}),
+    },
+    bench.children,
+  ).catch((error) => {
+    throw new Error(`${running.name}, ${each.name}: ${error.message}\n${running.logTail()}`)
+  })
+  const noise = disturbance(
+    cores,
+    before,
+    coreTicks(cores),
+    processTicks(running.pid) - ticksBefore,
+    performance.now() - startMs,
+  )
+  return { printed, figures: figuresOf(printed), noise }
+}
+
+async function measureCase(bench, each) {
+  const place = placement(each.threads)
+  const settings = {
+    threads: each.threads,
+    connections: each.load.connections,
+    hasLogin: each.hasLogin,
+    dialect: each.load.dialect,
+  }
+  const start = async (server) => ({
+    name: server.name,
+    ...(await startServer(
+      server,
+      settings,
+      place.server,
+      join(bench.folder, `${server.name}.log`),
+      bench.children,
+    )),
+  })
+  const rounds = bench.servers.map(() => [])
+  let running = []
+  try {
+    if (!each.isFresh) {
+      for (const server of bench.servers) running.push(await start(server))
+      // The first seconds of a process are not its normal ones (a compiler at work, tables that
+      // grow), so each takes the load once before it counts.
+      const short = { ...bench, options: { ...bench.options, seconds: 1 } }
+      for (const server of running) await measureRound(short, each, place, server)
+    }
+    for (let round = 0; round < bench.options.rounds; round++) {
+      for (const [index, server] of bench.servers.entries()) {
+        const mine = each.isFresh ? await start(server) : running[index]
+        if (each.isFresh) running = [mine]
+        rounds[index].push(await measureRound(bench, each, place, mine))
+        if (each.isFresh) await mine.stop()
+      }
+    }
+  } finally {
+    for (const server of running) await server.stop()
+  }
+  return resultOf(bench, each, rounds)
+}
+
+function resultOf(bench, each, rounds) {
+  const servers = bench.servers.map((server, index) => ({
+    name: server.name,
+    median: medians(rounds[index].map((round) => round.figures)),
+    rounds: rounds[index],
+  }))
+  const figures = (name) =>
+    servers.find((server) => server.name === name)?.rounds.map((round) => round.figures)
+  const [ours, theirs] = [figures('saslcached'), figures('memcached')]
+  const figure = each.judge?.figure ?? 'cpuUs'
+  const ratio = ours && theirs ? ratioOf(ours, theirs, figure) : null
+  const own = ours ? medians(ours)[figure] : null
+  const judged = each.judge?.of === 'value' ? own : (ratio?.median ?? null)
+  return {
+    name: each.name,
+    what: each.what,
+    load: each.load,
+    threads: each.threads,
+    hasLogin: each.hasLogin,
+    judge: each.judge,
+    reached: isReached(each.judge, judged),
+    ratio,
+    servers,
+  }
+}
+
+/** What a reader must know before believing a line. */
+function warningsOf(result) {
+  const warnings = []
+  for (const server of result.servers) {
+    const { generatorShare, serverShare } = server.median
+    const where = `${result.name}, ${server.name}`
+    if (generatorShare > SATURATED_SHARE && serverShare < SATURATED_SHARE) {
+      warnings.push(
+        `${where}: the generator used its whole core and the server did not, so "per second" is ` +
+          'a lower bound; CPU per request stands.',
+      )
+    }
+    const disturbed = server.rounds.filter(
+      ({ noise }) => noise.others > DISTURBED_SHARE || noise.stolen > DISTURBED_SHARE,
+    )
+    if (disturbed.length > 0) {
+      const most = Math.max(...disturbed.map(({ noise }) => Math.max(noise.others, noise.stolen)))
+      warnings.push(
+        `${where}: in ${disturbed.length} of ${server.rounds.length} rounds others took up to ` +
+          `${Math.round(most * 100)}% of the server's core.`,
+      )
+    }
+  }
+  return warnings
+}
+
+function headerLines(bench) {
+  const { options } = bench
+  const place = placement(1)
+  const runtime = outputOf(options.command[0], '--version') ?? ''
+  const onNode = /^v\d+\./.test(runtime) ? `, node ${runtime.slice(1)}` : ''
+  return [
+    machineText(),
+    ...bench.servers.map((server) =>
+      server.name === 'saslcached'
+        ? `saslcached: ${server.version.split('\n')[0]}${onNode}`
+        : `memcached: ${server.version.split('\n')[0]}, logins from ${server.loginNote}`,
+    ),
+    place.serverCores === null
+      ? 'not pinned: no taskset, or one core only'
+      : `one server thread on core ${place.serverCores.join(', ')}, generator on core ${place.generatorCore}`,
+    `${options.rounds} round${options.rounds > 1 ? 's' : ''} of ${options.seconds} s, alternating; ` +
+      `figures are medians, ratios are taken within a round`,
+  ]
+}
+
+async function run(options) {
+  const folder = mkdtempSync(join(tmpdir(), 'saslcached-bench-'))
+  let bench = null
+  const clear = () => {
+    for (const child of bench?.children ?? []) child.kill('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  }
+  const stop = (signal) => {
+    clear()
+    process.exit(signal === 'SIGINT' ? 130 : 143)
+  }
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+  try {
+    bench = makeBench(options, folder)
+    const header = headerLines(bench)
+    console.log(`${header.join('\n')}\n`)
+    const results = []
+    for (const each of options.cases) {
+      process.stderr.write(`${each.name}: ${each.what}\n`)
+      results.push(await measureCase(bench, each))
+    }
+    console.log(`\n${formatTable(results.flatMap(rowsOf))}`)
+    const warnings = results.flatMap(warningsOf)
+    if (warnings.length > 0) console.log(`\nRead with care:\n- ${warnings.join('\n- ')}`)
+    if (options.json !== undefined) {
+      writeFileSync(
+        options.json,
+        `${JSON.stringify({ header, time: new Date().toISOString(), results, warnings }, null, 2)}\n`,
+      )
+    }
+    const missed = results.filter((result) => result.reached === false)
+    if (options.check && missed.length > 0) {
+      console.error(`\nMissed: ${missed.map((result) => result.name).join(', ')}`)
+      return 1
+    }
+    return 0
+  } finally {
+    clear()
+  }
+}
+
+async function main() {
+  try {
+    const options = parseOptions()
+    if (options.help) {
+      process.stdout.write(HELP)
+      return 0
+    }
+    if (options.list) {
+      for (const each of CASES) {
+        console.log(`${each.name.padEnd(28)}  ${each.sets.join(',').padEnd(14)}  ${each.what}`)
+      }
+      return 0
+    }
+    return await run(options)
+  } catch (error) {
+    console.error(error instanceof UsageError ? `${error.message} (see --help)` : error.message)
+    return error instanceof UsageError || error instanceof MissingError ? 2 : 1
+  }
+}
+
+process.exitCode = await main()
