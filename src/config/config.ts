@@ -20,8 +20,8 @@ export interface ListenAddress {
 export type CredentialOrigin =
   /** users.toml. */
   | { readonly kind: 'users-file'; readonly path: string }
-  /** memcached's own: lines of `user:password`, with or without `@host`. */
-  | { readonly kind: 'memcached-file'; readonly path: string }
+  /** memcached's own, lines of `user:password`: the file of -Y, and that of MEMCACHED_SASL_PWDB. */
+  | { readonly kind: 'authfile' | 'pwdb'; readonly path: string }
   /** One user from the environment. `from` names the variables, for messages. */
   | {
       readonly kind: 'inline'

@@ -32,6 +32,9 @@ export const CONFIG_VARIABLE = 'SASLCACHED_CONFIG'
 /** memcached's own: where to write the ports that were bound. */
 export const PORT_FILE_VARIABLE = 'MEMCACHED_PORT_FILENAME'
 
+/** memcached's own: the password file of its SASL build. */
+export const PWDB_VARIABLE = 'MEMCACHED_SASL_PWDB'
+
 /** Names of user, password and password file, ours before those of images in use today. */
 const USER_VARIABLES = [
   ['SASLCACHED_USERNAME', 'SASLCACHED_PASSWORD', 'SASLCACHED_PASSWORD_FILE'],

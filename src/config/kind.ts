@@ -73,7 +73,7 @@ export function seconds(min: number, max: number, off: boolean): Kind<number> {
   const check = (value: number): number | Refusal =>
     (off && value === 0) || (value >= min && value <= max) ? value : refusal
   return {
-    placeholder: '<seconds>',
+    placeholder: '<sec>',
     parse: (text) => (/^\d{1,9}(\.\d{1,3})?$/.test(text) ? check(Number(text)) : refusal),
     accept: (value) => (typeof value === 'number' ? check(value) : refusal),
     format: String,

@@ -11,8 +11,8 @@ import type { Config, CredentialOrigin, ListenAddress, Setting } from './config.
 import {
   CONFIG_VARIABLE,
   type Environment,
-  isSet,
   PORT_FILE_VARIABLE,
+  PWDB_VARIABLE,
   readEnvironmentUser,
   readOptionsEnvironment,
   unsupportedVariables,
@@ -53,6 +53,22 @@ export interface ConfigInputs {
   readonly usersFileMustExist?: boolean
 }
 
+export interface NetworkInputs {
+  readonly network: Config['network']
+  readonly problems: readonly ConfigProblem[]
+}
+
+/**
+ * Where the server of this configuration listens, for the health check. A configuration that was
+ * broken after the start does not make a running server ill, so problems do not throw here: what
+ * is wrong counts as not set.
+ */
+export async function loadNetwork(inputs: ConfigInputs): Promise<NetworkInputs> {
+  const loader = new Loader(inputs)
+  await loader.readAll()
+  return { network: deepFreeze(loader.resolveNetwork()), problems: loader.problems }
+}
+
 /** A value that won, and where it came from. */
 interface Origin {
   readonly source: string
@@ -63,9 +79,7 @@ interface Origin {
 /** Throws ConfigError with everything that is wrong. */
 export async function loadConfig(inputs: ConfigInputs): Promise<Config> {
   const loader = new Loader(inputs)
-  await loader.readFile()
-  loader.readEnvironment()
-  loader.readFlags()
+  await loader.readAll()
   const config = loader.resolve()
   if (loader.problems.length > 0) throw new ConfigError(loader.problems)
   return deepFreeze(config)
@@ -89,11 +103,18 @@ class Loader {
     this.#coreCount = inputs.coreCount ?? availableParallelism()
   }
 
-  async readFile(): Promise<void> {
+  /** Lowest precedence first: what is read later replaces what was there. */
+  async readAll(): Promise<void> {
+    await this.#readFile()
+    this.#readEnvironment()
+    this.#readFlags()
+  }
+
+  async #readFile(): Promise<void> {
     const { configFile, environment } = this.#inputs
     const named =
-      configFile ?? (isSet(environment, CONFIG_VARIABLE) ? environment[CONFIG_VARIABLE] : undefined)
-    const path = resolve(named ?? join(this.#directory, CONFIG_FILE_NAME))
+      configFile === undefined ? environmentPath(environment, CONFIG_VARIABLE) : resolve(configFile)
+    const path = named ?? join(this.#directory, CONFIG_FILE_NAME)
     const reading = readSmallFile(path, CONFIG_FILE_BYTES_MAX)
     // Nobody has to have a file where we look by ourselves.
     if (named === undefined && reading.kind === 'missing') return
@@ -109,7 +130,7 @@ class Loader {
     }
   }
 
-  readEnvironment(): void {
+  #readEnvironment(): void {
     const { environment } = this.#inputs
     for (const { option, value, where } of readOptionsEnvironment(environment, this.problems)) {
       this.#set(option, value, { source: where, base: process.cwd() })
@@ -117,7 +138,7 @@ class Loader {
     this.#notices.push(...unsupportedVariables(environment))
   }
 
-  readFlags(): void {
+  #readFlags(): void {
     const joined = new Set<OptionName>()
     for (const use of this.#inputs.flags.uses) {
       const parsed: unknown = OPTIONS[use.option].kind.parse(use.value)
@@ -136,7 +157,7 @@ class Loader {
     const values = this.#values
     const sources = this.#resolveSources()
     return {
-      network: this.#resolveNetwork(),
+      network: this.resolveNetwork(),
       memory: {
         limitBytes: values.memory_limit_mib * MIB,
         itemBytesMax: this.#resolveItemSize(),
@@ -186,7 +207,7 @@ class Loader {
     }
   }
 
-  #resolveNetwork(): Config['network'] {
+  resolveNetwork(): Config['network'] {
     const values = this.#values
     const unixSocket = this.#path('unix_socket')
     if (unixSocket !== undefined && Buffer.byteLength(unixSocket) > SOCKET_PATH_BYTES_MAX) {
@@ -203,17 +224,13 @@ class Loader {
     if (unixSocket === undefined && listen.length === 0 && values.port === 0) {
       this.#problem('port', '0 turns TCP off, and there is no Unix socket to listen on instead')
     }
-    const { environment } = this.#inputs
-    const portFile = isSet(environment, PORT_FILE_VARIABLE)
-      ? environment[PORT_FILE_VARIABLE]
-      : undefined
     return {
       listen: unixSocket === undefined ? listen : [],
       unixSocket,
       unixMask: values.unix_mask,
       backlog: values.listen_backlog,
       protocol: values.protocol,
-      portFile: portFile === undefined ? undefined : resolve(portFile),
+      portFile: environmentPath(this.#inputs.environment, PORT_FILE_VARIABLE),
     }
   }
 
@@ -266,11 +283,11 @@ class Loader {
   }
 
   #resolveUnauthenticated(): number {
-    const { conn_limit: limit, unauthenticated_conn_limit: own } = this.#values
+    const { conn_limit: limit, prelogin_conn_limit: own } = this.#values
     if (own === 'auto') return Math.max(1, Math.floor(limit / 4))
     if (own > limit) {
       this.#problem(
-        'unauthenticated_conn_limit',
+        'prelogin_conn_limit',
         `${own} is more than the ${limit} connections that there may be`,
       )
     }
@@ -295,10 +312,18 @@ class Loader {
     const authFile = this.#path('auth_file')
     if (authFile !== undefined) {
       const trouble = whyUnreadable(authFile)
-      if (trouble === undefined) sources.push({ kind: 'memcached-file', path: authFile })
+      if (trouble === undefined) sources.push({ kind: 'authfile', path: authFile })
       else if (mustExist) this.#problem('auth_file', `${authFile} ${trouble.why}`)
     }
     const { environment } = this.#inputs
+    const pwdb = environmentPath(environment, PWDB_VARIABLE)
+    if (pwdb !== undefined) {
+      const trouble = whyUnreadable(pwdb)
+      if (trouble === undefined) sources.push({ kind: 'pwdb', path: pwdb })
+      else if (mustExist) {
+        this.problems.push({ where: PWDB_VARIABLE, message: `${pwdb} ${trouble.why}` })
+      }
+    }
     const user = readEnvironmentUser(environment, this.problems, this.#notices)
     if (user !== undefined) sources.push(user)
     if (this.#values.no_auth && sources.length > 0) {
@@ -343,6 +368,11 @@ class Loader {
   #problem(option: OptionName, message: string): void {
     this.problems.push({ where: this.#source(option), message })
   }
+}
+
+function environmentPath(environment: Environment, name: string): string | undefined {
+  const path = environment[name] ?? ''
+  return path === '' ? undefined : resolve(path)
 }
 
 function defaults(): OptionValues {

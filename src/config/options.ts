@@ -57,7 +57,7 @@ export interface OptionValues {
   scram_iterations: number
   disable_flush_all: boolean
   conn_limit: number
-  unauthenticated_conn_limit: number | 'auto'
+  prelogin_conn_limit: number | 'auto'
   login_timeout_seconds: number
   login_attempts: number
   prelogin_request_size: number
@@ -88,6 +88,8 @@ export interface Option<T> {
   readonly default: T
   /** One line: the comment in config/saslcached.toml and, without the default, the line in help. */
   readonly description: string
+  /** For help, where the default is long. */
+  readonly defaultInWords?: string
   /** Environment variables of container images in use today that mean the same. */
   readonly aliases?: readonly string[]
   /** The flag may be given several times and the values are joined. */
@@ -131,7 +133,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'listen',
     kind: list('<addr>', 'a list of addresses', nonEmpty),
     default: [],
-    description: 'addresses to listen on: host, host:port or [IPv6]:port; empty means all',
+    description: 'addresses: host, host:port or [IPv6]:port; none means all interfaces',
     aliases: ['MEMCACHED_LISTEN_ADDRESS'],
     repeatable: true,
   },
@@ -157,7 +159,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'udp-port',
     kind: udpPort(),
     default: 0,
-    description: 'accepted for compatibility; only 0, there is no UDP here',
+    description: 'only 0 is accepted: there is no UDP here',
   },
   listen_backlog: {
     group: 'network',
@@ -217,14 +219,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'no-auth',
     kind: flag(),
     default: false,
-    description: 'serve without login, on the loopback interface unless -l says otherwise',
+    description: 'serve without login; on loopback unless -l says otherwise',
   },
   users_file: {
     group: 'authentication',
     long: 'users-file',
     kind: text('<file>', 'a path'),
     default: '',
-    description: 'users and their verifiers; empty means users.toml beside the configuration file',
+    description: 'users; by default users.toml beside the configuration file',
   },
   auth_file: {
     group: 'authentication',
@@ -232,14 +234,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'auth-file',
     kind: text('<file>', 'a path'),
     default: '',
-    description: "memcached's password file, lines of user:password",
-    aliases: ['MEMCACHED_SASL_PWDB'],
+    description: "memcached's password file: lines of user:password",
   },
   mechanisms: {
     group: 'authentication',
     long: 'mechanisms',
     kind: list('<list>', 'a list of mechanism names', mechanismName),
     default: MECHANISMS,
+    defaultInWords: 'all, strongest first',
     description: 'SASL mechanisms to announce, in this order',
     repeatable: true,
   },
@@ -267,12 +269,12 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     description: 'connections at a time',
     aliases: ['MEMCACHED_MAX_CONNECTIONS'],
   },
-  unauthenticated_conn_limit: {
+  prelogin_conn_limit: {
     group: 'limits',
-    long: 'unauthenticated-conn-limit',
+    long: 'prelogin-conn-limit',
     kind: integerOrAuto(1, CONNECTIONS_MAX),
     default: 'auto',
-    description: 'connections at a time that have not logged in; auto is a quarter of -c',
+    description: 'those of them not logged in; auto is a quarter of -c',
   },
   login_timeout_seconds: {
     group: 'limits',
@@ -286,7 +288,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'login-attempts',
     kind: integer(1, 1000),
     default: 5,
-    description: 'failed logins after which a connection is closed',
+    description: 'failed logins until a connection is closed',
   },
   prelogin_request_size: {
     group: 'limits',
@@ -300,14 +302,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'key-derivations',
     kind: integerOrAuto(1, 1024),
     default: 'auto',
-    description: 'password checks computed at a time; auto is the number of cores, at least 2',
+    description: 'password checks at a time; auto is one a core, at least 2',
   },
   key_derivation_queue: {
     group: 'limits',
     long: 'key-derivation-queue',
     kind: integer(1, CONNECTIONS_MAX),
     default: 4096,
-    description: 'password checks that may wait; beyond that a login fails at once',
+    description: 'password checks that may wait; more fail at once',
   },
   max_reqs_per_event: {
     group: 'limits',
@@ -323,28 +325,28 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'idle-timeout',
     kind: seconds(1, 365 * DAY_SECONDS, true),
     default: 0,
-    description: 'idle time after which a connection is closed (-o idle_timeout); 0 is never',
+    description: 'idle time until a connection is closed; 0 is never',
   },
   stalled_write_timeout_seconds: {
     group: 'limits',
     long: 'stalled-write-timeout',
     kind: seconds(0.1, DAY_SECONDS, true),
     default: 60,
-    description: 'time a client may leave replies unread before it is closed; 0 is forever',
+    description: 'time a client may leave replies unread; 0 is forever',
   },
   send_buffer_size: {
     group: 'limits',
     long: 'send-buffer-size',
     kind: size(16 * 1024, 1024 * 1024 * 1024),
     default: 1024 * 1024,
-    description: 'unread replies of a connection beyond which no request of it is read',
+    description: 'unread replies that stop the reading of requests',
   },
   drain_timeout_seconds: {
     group: 'limits',
     long: 'drain-timeout',
     kind: seconds(0.1, 3600, true),
     default: 5,
-    description: 'time to finish requests on shutdown',
+    description: 'time to finish requests at shutdown',
   },
   threads: {
     group: 'process',
@@ -352,7 +354,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'threads',
     kind: integerOrAuto(1, 256),
     default: 'auto',
-    description: 'worker threads; auto is the number of cores, at most 4',
+    description: 'worker threads; auto is one a core, at most 4',
     aliases: ['MEMCACHED_THREADS'],
   },
   run_as_user: {
@@ -361,7 +363,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'user',
     kind: text('<user>', 'a user name'),
     default: '',
-    description: 'user to become after binding, when started as root',
+    description: 'user to become after binding, if started as root',
   },
   pidfile: {
     group: 'process',
@@ -393,7 +395,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'log-level',
     kind: choice<LogLevel | 'auto'>(['auto', 'trace', 'debug', 'info', 'warn', 'error', 'fatal']),
     default: 'auto',
-    description: 'fatal, error, warn, info, debug or trace; auto follows -v',
+    description: 'fatal, error, warn, info, debug, trace; auto follows -v',
   },
   log_format: {
     group: 'log',

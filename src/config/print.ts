@@ -10,7 +10,7 @@ import type { OptionName } from './options.ts'
 /** What a value of `auto`, or an empty one, came to. */
 const EFFECTIVE: { readonly [Name in OptionName]?: (config: Config) => string } = {
   listen: ({ network }) => network.listen.map(formatListenAddress).join(', '),
-  unauthenticated_conn_limit: ({ limits }) => String(limits.unauthenticatedConnectionsMax),
+  prelogin_conn_limit: ({ limits }) => String(limits.unauthenticatedConnectionsMax),
   key_derivations: ({ limits }) => String(limits.keyDerivationsMax),
   threads: ({ process }) => String(process.threads),
   log_level: ({ log }) => log.level,
@@ -38,6 +38,7 @@ export function printConfig(config: Config): string {
   else if (config.auth.sources.length === 0) {
     lines.push('# Users: none; a user is made for the run and shown at start.')
   } else lines.push('# Users:', ...config.auth.sources.map((source) => `#   ${describe(source)}`))
+  lines.push(...config.notices.map((notice) => `# ${notice}.`))
   return `${lines.join('\n')}\n`
 }
 

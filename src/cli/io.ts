@@ -1,0 +1,45 @@
+/**
+ * What the command line needs from its process, as a parameter: tests run commands without one.
+ */
+import type { Readable } from 'node:stream'
+import type { Environment } from '../config/environment.ts'
+
+/** A terminal or a pipe; the members beyond Readable exist on a terminal only. */
+export type Input = Readable & {
+  readonly isTTY?: boolean
+  setRawMode?(on: boolean): unknown
+}
+
+export interface Io {
+  readonly stdin: Input
+  readonly environment: Environment
+  /** Width of the terminal that stdout is; undefined when it is none. */
+  readonly columns: number | undefined
+  /** Replaces /etc/saslcached. */
+  readonly directory?: string
+  out(text: string): void
+  err(text: string): void
+}
+
+/** Success. */
+export const EXIT_OK = 0
+/** The command was understood and could not do what it says. */
+export const EXIT_FAILURE = 1
+/** 128 + SIGINT: the person at the prompt changed their mind. */
+export const EXIT_INTERRUPTED = 130
+
+/** A command that fails: a sentence for stderr and an exit code. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure'
+  readonly exitCode: number
+
+  constructor(message: string, exitCode: number = EXIT_FAILURE) {
+    super(message)
+    this.exitCode = exitCode
+  }
+}
+
+/** Lines of problems, to stand under a heading. */
+export function indent(lines: string): string {
+  return `${lines.replace(/^/gm, '  ')}\n`
+}

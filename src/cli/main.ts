@@ -1,0 +1,243 @@
+/**
+ * The command line: argv in, exit code out. Serves unless a command is named. What a command needs
+ * is imported when it runs, because --help and the health check should not wait for a server.
+ *
+ * Exit codes: 0 success, 1 a command that could not do what it says, 78 (sysexits.h, EX_CONFIG) a
+ * command line, variable or file that cannot be used, 130 given up at a prompt. What throws
+ * otherwise is a defect and the caller's business.
+ */
+import { Command, CommanderError, Option } from 'commander'
+import type { ConfigInputs } from '../config/load.ts'
+import { ConfigError, type ConfigProblem, EXIT_CONFIG } from '../config/problem.ts'
+import { readVersion } from '../config/version.ts'
+import { addOptions, type CommandLine, GENERAL_GROUP, leftoverProblems } from './flags.ts'
+import { CommandFailure, EXIT_OK, type Io, indent } from './io.ts'
+import type { UserCommand } from './users.ts'
+
+/** Help is wrapped to the terminal, but long lines are hard to read. */
+const HELP_COLUMNS_MAX = 100
+const HELP_COLUMNS_DEFAULT = 80
+
+const AFTER_HELP = `
+Every option can also be set in the environment as SASLCACHED_<NAME>, or in a
+TOML file; the command line wins over the environment, and the environment over
+the file. config/saslcached.toml in the package lists all names. One user can be
+given as SASLCACHED_USERNAME with SASLCACHED_PASSWORD, or with
+SASLCACHED_PASSWORD_FILE.
+
+Other flags of memcached are accepted where doing without them is harmless.
+
+Examples:
+  saslcached user add alice          make a user; asks for the password
+  saslcached -m 512 -l 10.0.0.5 -v   512 MiB of items, one address, a longer log`
+
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  return new CommandLineProgram(argv, io).run()
+}
+
+class CommandLineProgram {
+  readonly #argv: readonly string[]
+  readonly #io: Io
+  readonly #program: Command
+  readonly #line: CommandLine
+  #exitCode: number = EXIT_OK
+
+  constructor(argv: readonly string[], io: Io) {
+    this.#argv = argv
+    this.#io = io
+    this.#program = this.#configure(new Command('saslcached'))
+    this.#line = addOptions(this.#program, argv)
+    this.#addGeneralOptions()
+    this.#addCommands()
+  }
+
+  async run(): Promise<number> {
+    try {
+      await this.#program.parseAsync([...this.#argv], { from: 'user' })
+      return this.#exitCode
+    } catch (error) {
+      return this.#report(error)
+    }
+  }
+
+  /** Settings that commander does not hand down to commands. */
+  #configure(command: Command): Command {
+    const columns = Math.min(this.#io.columns ?? HELP_COLUMNS_DEFAULT, HELP_COLUMNS_MAX)
+    return command
+      .addHelpOption(new Option('-h, --help', 'show this help').helpGroup(GENERAL_GROUP))
+      .helpCommand(false)
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .exitOverride()
+      .configureHelp({ helpWidth: columns })
+      .configureOutput({
+        writeOut: (text) => this.#io.out(text),
+        writeErr: (text) => this.#io.err(text),
+        // Errors are shown by #report, together with everything else that is wrong.
+        outputError: () => undefined,
+      })
+  }
+
+  #addGeneralOptions(): void {
+    this.#program
+      .description('A memcached server in which nothing but login works before login.')
+      .usage('[options] [command]')
+      .optionsGroup(GENERAL_GROUP)
+      .option('--check-config', 'check the configuration and the users, then exit')
+      .option('--print-config', 'print each setting and its source, then exit')
+      .version(`saslcached ${readVersion()}`, '-V, --version', 'show the version')
+      .addHelpText('after', AFTER_HELP)
+  }
+
+  #addCommands(): void {
+    const serve = async (_options: unknown, command: Command): Promise<void> => {
+      this.#refuseLeftovers(command, 0)
+      const { runServe } = await import('./serve.ts')
+      this.#exitCode = await runServe(this.#io, this.#inputs(), this.#program.opts())
+    }
+    this.#program.action(serve)
+    this.#command(this.#program, 'serve', 'serve, as without a command')
+      .alias('memcached')
+      .action(serve)
+
+    this.#command(this.#program, 'health', 'ask a running server for its version: exit code 0 or 1')
+      .argument('[address]', 'host, host:port or path of a socket; default: the configured one')
+      .action(async (address: string | undefined, _options: unknown, command: Command) => {
+        this.#refuseLeftovers(command, 1)
+        const { runHealth } = await import('./health.ts')
+        this.#exitCode = await runHealth(this.#io, this.#inputs(), address)
+      })
+      .addHelpText('after', '\nTakes the options that say where the server listens, and --config.')
+
+    const user = this.#command(this.#program, 'user', 'add, change, remove and list users')
+    const userCommands: readonly [UserCommand, string, string][] = [
+      ['add', '<name>', 'make a user'],
+      ['passwd', '<name>', "set a user's password"],
+      ['remove', '<name>', 'remove a user'],
+      ['list', '', 'list users'],
+    ]
+    for (const [name, operand, description] of userCommands) {
+      const command = this.#command(user, name, description)
+      if (operand !== '') command.argument(operand, 'name of the user')
+      command.option('--file <file>', 'users file; default: the configured one')
+      if (name === 'passwd') {
+        command.option('--keep-old', 'let the old password work as well, for rotation')
+      }
+      if (name === 'add' || name === 'passwd') {
+        command.option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
+      }
+      command.action(async () => {
+        this.#refuseLeftovers(command, operand === '' ? 0 : 1)
+        await this.#runUserCommand(name, command)
+      })
+    }
+
+    const hash = this.#command(this.#program, 'hash-password', 'print verifiers for a password')
+      .argument('[name]', 'name of the user; prints an entry for users.toml')
+      .option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
+    hash.action(async () => {
+      this.#refuseLeftovers(hash, 1)
+      await this.#runUserCommand('hash-password', hash)
+    })
+  }
+
+  #command(parent: Command, name: string, description: string): Command {
+    return this.#configure(parent.command(name)).description(description)
+  }
+
+  async #runUserCommand(name: UserCommand, command: Command): Promise<void> {
+    const { file, iterations, keepOld } = command.opts<{
+      file?: string
+      iterations?: string
+      keepOld?: boolean
+    }>()
+    const { uses } = this.#line.flags
+    // Taken out unread: the value of a stray -p may well be a password.
+    for (const use of uses.splice(0)) {
+      if (use.option === 'users_file' || use.option === 'scram_iterations') {
+        uses.push(use)
+      } else {
+        const message = `is not an option of "saslcached ${commandPath(command)}"`
+        this.#line.flags.problems.push({ where: use.flag, message })
+      }
+    }
+    if (file !== undefined) uses.push({ option: 'users_file', flag: '--file', value: file })
+    if (iterations !== undefined) {
+      uses.push({ option: 'scram_iterations', flag: '--iterations', value: iterations })
+    }
+    const { runUserCommand } = await import('./users.ts')
+    const user = command.args[0]
+    this.#exitCode = await runUserCommand(this.#io, this.#inputs(), {
+      command: name,
+      ...(user === undefined ? {} : { user }),
+      keepOld: keepOld === true,
+    })
+  }
+
+  #inputs(): ConfigInputs {
+    const { directory, environment } = this.#io
+    return {
+      flags: this.#line.flags,
+      configFile: this.#line.configFile,
+      environment,
+      ...(directory === undefined ? {} : { directory }),
+    }
+  }
+
+  /** Collects what nobody understood; for the commands that take passwords, with the reason. */
+  #refuseLeftovers(command: Command, operandsMax: number): void {
+    const operands = command.args.findIndex((argument) => /^-./.test(argument))
+    const plain = operands === -1 ? command.args.length : operands
+    const leftover = command.args.slice(Math.min(plain, operandsMax))
+    const commands = command.parent === null ? commandNames(this.#program) : []
+    const options = [...command.options, ...this.#program.options]
+    const problems = leftoverProblems(options, leftover, commands)
+    const takesPassword = /^(add|passwd|hash-password)$/.test(command.name())
+    this.#line.flags.problems.push(...(takesPassword ? problems.map(refuseOnArgv) : problems))
+  }
+
+  #report(error: unknown): number {
+    const { problems } = this.#line.flags
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT_OK
+      // `saslcached user` alone: its help has been shown.
+      if (error.code === 'commander.help') return EXIT_CONFIG
+      const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ')
+      return this.#reportProblems([...problems, { where: 'command line', message }])
+    }
+    if (error instanceof ConfigError) return this.#reportProblems(error.problems)
+    if (error instanceof CommandFailure) {
+      this.#io.err(`saslcached: ${error.message}\n`)
+      return error.exitCode
+    }
+    throw error
+  }
+
+  #reportProblems(problems: readonly ConfigProblem[]): number {
+    const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
+    this.#io.err(`saslcached: ${count}\n${indent(new ConfigError(problems).message)}`)
+    return EXIT_CONFIG
+  }
+}
+
+function refuseOnArgv(problem: ConfigProblem): ConfigProblem {
+  if (problem.where !== 'command line') return problem
+  return {
+    where: problem.where,
+    message:
+      'has an argument too many; a password is asked for or read from stdin, because everybody ' +
+      'on this machine can read the command line',
+  }
+}
+
+function commandNames(program: Command): readonly string[] {
+  return program.commands.flatMap((command) => [command.name(), ...command.aliases()])
+}
+
+/** `user add`, without the program. */
+function commandPath(command: Command): string {
+  const parent = command.parent
+  return parent === null || parent.parent === null
+    ? command.name()
+    : `${commandPath(parent)} ${command.name()}`
+}

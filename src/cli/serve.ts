@@ -1,0 +1,63 @@
+/**
+ * `saslcached` itself: loads the configuration and hands it to the server, or only looks at it
+ * (--check-config, --print-config).
+ */
+import type { Config } from '../config/config.ts'
+import type { ConfigInputs } from '../config/load.ts'
+import { loadConfig } from '../config/load.ts'
+import { EXIT_CONFIG } from '../config/problem.ts'
+import { EXIT_OK, type Io, indent } from './io.ts'
+
+export interface ServeChoices {
+  readonly checkConfig?: boolean
+  readonly printConfig?: boolean
+}
+
+interface ServerModule {
+  /** Resolves to the exit code when the server has stopped. */
+  serve(config: Config): Promise<number>
+}
+
+/** Throws ConfigError. */
+export async function runServe(
+  io: Io,
+  inputs: ConfigInputs,
+  choices: ServeChoices,
+): Promise<number> {
+  const config = await loadConfig(inputs)
+  if (choices.printConfig === true) {
+    const { printConfig } = await import('../config/print.ts')
+    io.out(printConfig(config))
+  }
+  if (choices.checkConfig === true) return checkUsers(io, config)
+  if (choices.printConfig === true) return EXIT_OK
+  const module: string = '../server/serve.ts'
+  const { serve } = (await import(module)) as ServerModule
+  return serve(config)
+}
+
+/** Reads the users as a start would. */
+async function checkUsers(io: Io, config: Config): Promise<number> {
+  if (config.auth.required && config.auth.sources.length > 0) {
+    const { CredentialSource } = await import('../credential/credential-source.ts')
+    const { CredentialFileError, formatProblem } = await import(
+      '../credential/credential-file-error.ts'
+    )
+    const { configuredUsers } = await import('../config/credentials.ts')
+    const { mechanisms, iterations } = config.auth
+    const source = new CredentialSource({ ...configuredUsers(config), mechanisms, iterations })
+    try {
+      await source.load()
+      for (const warning of source.warnings) io.err(`warning: ${formatProblem(warning)}\n`)
+    } catch (error) {
+      if (!(error instanceof CredentialFileError)) throw error
+      io.err(`saslcached: the users cannot be used\n${indent(error.message)}`)
+      return EXIT_CONFIG
+    } finally {
+      source.close()
+    }
+  }
+  for (const notice of config.notices) io.err(`warning: ${notice}\n`)
+  io.err('saslcached: the configuration is good\n')
+  return EXIT_OK
+}
