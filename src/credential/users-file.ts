@@ -73,7 +73,7 @@ class UsersFileReader {
     if (!parsed.success) this.#addIssues(parsed.error.issues, [])
     const decoyKey = parsed.success ? this.#readDecoyKey(parsed.data.decoy_key) : undefined
     // Also where the top of the file has a problem: all of them are reported at once.
-    const table = isTable(document) && isTable(document['users']) ? document['users'] : {}
+    const table = isTable(document) && isTable(document.users) ? document.users : {}
     const users = Object.entries(table)
     if (users.length > USERS_MAX) {
       this.#add(['users'], `the file has ${users.length} users; at most ${USERS_MAX} are allowed`)

@@ -1,0 +1,206 @@
+/**
+ * Who gets a key derivation next. Deriving costs milliseconds of a core, and a stranger may ask for it
+ * with every wrong password, so it is rationed:
+ *
+ *   source A: [a1 a2 a3 a4 ...]  --.
+ *   source B: [b1]               ---+-- one of each in turn --> at most `runningMax` at once
+ *   source C: [c1 c2]            --'
+ *
+ * - Sources (client addresses) take turns, so that an address that floods us with wrong passwords delays
+ *   itself: with S sources waiting, the first request of another starts after at most S derivations.
+ *   At 2.2 ms each on two cores, some 400 flooding addresses are needed to delay it by half a second.
+ * - When `waitingMax` wait, the newest request of the longest line gives way, not the newcomer.
+ * - Whoever has waited for `waitMsMax` is told `busy`: a late answer is no use to clients that give up after
+ *   0.7 s, and theirs would be the work that makes the next ones late.
+ * - Equal requests (same user, password and credential) share one derivation, and a request that joins
+ *   another still keeps its own place in its own source's line: nobody waits longer for having joined.
+ *   Only who knows the password can join, so a flood of wrong ones cannot profit.
+ * - Derivations that have begun are not stopped. Logins that are remembered never come here.
+ *
+ * What remains: an attacker behind the same address as real clients shares their line. The limit on
+ * failed attempts a connection and on unauthenticated connections slows him; and remembered
+ * logins are not affected.
+ */
+import { assert } from '../base/assert.ts'
+import type { DerivationParameters } from '../credential/verifier.ts'
+
+export type DeriveKey = (password: string, parameters: DerivationParameters) => Promise<Uint8Array>
+
+/** The derived key, or why there is none. */
+export type DerivationOutcome = Uint8Array | 'busy' | 'aborted'
+
+export interface Derivation {
+  readonly outcome: Promise<DerivationOutcome>
+  /** Gives the place up; the outcome is `aborted` unless it was there already. */
+  abort(): void
+}
+
+export interface DerivationQueueOptions {
+  readonly derive: DeriveKey
+  readonly monotonicMs: () => number
+  readonly runningMax: number
+  readonly waitingMax: number
+  readonly waitMsMax: number
+}
+
+interface Job {
+  readonly key: string
+  readonly password: string
+  readonly parameters: DerivationParameters
+  /** Whom to tell. */
+  readonly tickets: Set<Ticket>
+  isRunning: boolean
+}
+
+/** One request's place. It waits as long as it is in its source's line. */
+interface Ticket {
+  readonly job: Job
+  readonly source: string
+  readonly sinceMs: number
+  readonly settle: (outcome: DerivationOutcome) => void
+  readonly fail: (error: unknown) => void
+}
+
+export class DerivationQueue {
+  readonly #options: DerivationQueueOptions
+  /** Waiting tickets by source, the lines in the order of their turns, none empty. */
+  readonly #lines = new Map<string, Set<Ticket>>()
+  /** The same tickets, oldest first, for their deadline. */
+  readonly #waiting = new Set<Ticket>()
+  readonly #jobs = new Map<string, Job>()
+  #runningCount = 0
+  #startedCount = 0
+  #sharedCount = 0
+
+  constructor(options: DerivationQueueOptions) {
+    this.#options = options
+  }
+
+  get runningCount(): number {
+    return this.#runningCount
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.size
+  }
+
+  /** Derivations begun since the start. */
+  get startedCount(): number {
+    return this.#startedCount
+  }
+
+  /** Requests that shared another's derivation. */
+  get sharedCount(): number {
+    return this.#sharedCount
+  }
+
+  /** `key` tells equal requests; `source` is whose turn it takes. */
+  request(
+    source: string,
+    key: string,
+    password: string,
+    parameters: DerivationParameters,
+  ): Derivation {
+    let job = this.#jobs.get(key)
+    if (job === undefined) {
+      job = { key, password, parameters, tickets: new Set(), isRunning: false }
+      this.#jobs.set(key, job)
+    } else {
+      this.#sharedCount += 1
+    }
+    const wanted = job
+    let admitted: Ticket | undefined
+    const outcome = new Promise<DerivationOutcome>((settle, fail) => {
+      const sinceMs = this.#options.monotonicMs()
+      admitted = { job: wanted, source, sinceMs, settle, fail }
+      wanted.tickets.add(admitted)
+      if (!wanted.isRunning) this.#line(admitted)
+    })
+    this.#expire()
+    this.#run()
+    return {
+      outcome,
+      abort: () => {
+        if (admitted !== undefined) this.#leave(admitted, 'aborted')
+      },
+    }
+  }
+
+  #line(ticket: Ticket): void {
+    const line = this.#lines.get(ticket.source)
+    if (line === undefined) this.#lines.set(ticket.source, new Set([ticket]))
+    else line.add(ticket)
+    this.#waiting.add(ticket)
+    const hasFreeSlot = this.#runningCount < this.#options.runningMax
+    if (this.#waiting.size > this.#options.waitingMax && !hasFreeSlot) this.#shorten()
+  }
+
+  /** The newest of the longest line gives way; of equally long ones, that whose turn comes last. */
+  #shorten(): void {
+    let longest: ReadonlySet<Ticket> = new Set()
+    for (const line of this.#lines.values()) {
+      if (line.size >= longest.size) longest = line
+    }
+    let newest: Ticket | undefined
+    for (const ticket of longest) newest = ticket
+    if (newest !== undefined) this.#leave(newest, 'busy')
+  }
+
+  #expire(): void {
+    const limitMs = this.#options.monotonicMs() - this.#options.waitMsMax
+    for (const ticket of this.#waiting) {
+      if (ticket.sinceMs > limitMs) return
+      this.#leave(ticket, 'busy')
+    }
+  }
+
+  #run(): void {
+    while (this.#runningCount < this.#options.runningMax) {
+      const [first] = this.#lines
+      if (first === undefined) return
+      const [source, line] = first
+      // To the end of the turns; starting the job then takes the ticket out of its line.
+      this.#lines.delete(source)
+      this.#lines.set(source, line)
+      const [oldest] = line
+      assert(oldest !== undefined, 'no line is empty')
+      this.#start(oldest.job)
+    }
+  }
+
+  #start(job: Job): void {
+    job.isRunning = true
+    for (const ticket of job.tickets) this.#stopWaiting(ticket)
+    this.#runningCount += 1
+    this.#startedCount += 1
+    this.#options.derive(job.password, job.parameters).then(
+      (key) => this.#finish(job, (ticket) => ticket.settle(key)),
+      (error: unknown) => this.#finish(job, (ticket) => ticket.fail(error)),
+    )
+  }
+
+  #finish(job: Job, tell: (ticket: Ticket) => void): void {
+    this.#runningCount -= 1
+    this.#jobs.delete(job.key)
+    for (const ticket of job.tickets) tell(ticket)
+    this.#expire()
+    this.#run()
+  }
+
+  /** Tells a ticket that it gets no key. A job that nobody wants any more goes with it. */
+  #leave(ticket: Ticket, outcome: 'busy' | 'aborted'): void {
+    const { job } = ticket
+    if (!job.tickets.delete(ticket)) return
+    this.#stopWaiting(ticket)
+    if (job.tickets.size === 0 && !job.isRunning) this.#jobs.delete(job.key)
+    ticket.settle(outcome)
+  }
+
+  #stopWaiting(ticket: Ticket): void {
+    if (!this.#waiting.delete(ticket)) return
+    const line = this.#lines.get(ticket.source)
+    assert(line !== undefined, 'a waiting ticket is in its line')
+    line.delete(ticket)
+    if (line.size === 0) this.#lines.delete(ticket.source)
+  }
+}

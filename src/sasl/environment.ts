@@ -1,0 +1,149 @@
+/**
+ * What all SASL sessions of a worker share: the users, the mechanisms on offer, the memory of logins,
+ * the derivation queue, the counters. Nothing here knows a connection.
+ *
+ * Invariant: the mechanisms on offer are those that every user can use. The list goes out before the
+ * user is known, and clients of the libmemcached family take its strongest and never fall back.
+ */
+import { randomBytes } from 'node:crypto'
+import { CredentialStore } from '../credential/credential-store.ts'
+import type { CredentialSnapshot, LackingHash } from '../credential/snapshot.ts'
+import { usableMechanisms } from '../credential/snapshot.ts'
+import { deriveSaltedPassword, findScramHash } from '../credential/verifier.ts'
+import { DerivationQueue, type DeriveKey } from './derivation-queue.ts'
+import { FAILURE_REASONS, type FailureReason } from './failure-reason.ts'
+import { LoginMemory } from './login-memory.ts'
+
+export const PLAIN = 'PLAIN'
+
+/**
+ * Lets every client in that was tried: those without SCRAM use PLAIN, libmemcached takes SCRAM-SHA-256,
+ * or SCRAM-SHA-1 where its libsasl2 is old. SCRAM-SHA-512 is not among them although we have it:
+ * libsasl2 prefers it to SCRAM-SHA-256 and then spends a fifth to a half more time on every connection for
+ * nothing that a password gains by it.
+ */
+export const DEFAULT_MECHANISMS: readonly string[] = ['SCRAM-SHA-256', 'SCRAM-SHA-1', PLAIN]
+
+export const SUPPORTED_MECHANISMS: readonly string[] = [
+  'SCRAM-SHA-512',
+  'SCRAM-SHA-256',
+  'SCRAM-SHA-1',
+  PLAIN,
+]
+
+export interface SaslEnvironmentOptions {
+  readonly snapshot: CredentialSnapshot
+  /** In the order of the announcement; default DEFAULT_MECHANISMS. */
+  readonly mechanisms?: readonly string[]
+  /** Key derivations at once; the number of cores is right, and never less than two. */
+  readonly derivationsMax?: number
+  /** Logins waiting for a derivation, over all sources. */
+  readonly derivationQueueMax?: number
+  /** Longest such wait; with the derivation itself it stays below the 0.5 s that every reply must. */
+  readonly derivationWaitMsMax?: number
+  /** Users whose successful PLAIN logins are remembered; 0 for none. */
+  readonly loginMemoryMax?: number
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonicMs: () => number
+  /** Source of the key of the login memory. */
+  readonly randomBytes?: (count: number) => Uint8Array
+  /** The server's half of a SCRAM nonce: unguessable, printable, without a comma. */
+  readonly serverNonce?: () => string
+  readonly derive?: DeriveKey
+}
+
+export interface SaslCounters {
+  successes: number
+  /** Successes among them that cost no derivation. */
+  rememberedSuccesses: number
+  readonly failures: Record<FailureReason, number>
+}
+
+const DEFAULT_DERIVATIONS_MAX = 2
+const DEFAULT_DERIVATION_QUEUE_MAX = 4096
+const DEFAULT_DERIVATION_WAIT_MS_MAX = 450
+const DEFAULT_LOGIN_MEMORY_MAX = 10_000
+const MEMORY_KEY_BYTES = 32
+/** 144 bits, and base64 without padding. */
+const SERVER_NONCE_BYTES = 18
+
+export class SaslEnvironment {
+  readonly credentials: CredentialStore
+  readonly memory: LoginMemory
+  readonly derivations: DerivationQueue
+  readonly serverNonce: () => string
+  readonly counters: SaslCounters
+  readonly #mechanisms: readonly string[]
+  #usable: readonly string[]
+  #announced: string
+
+  constructor(options: SaslEnvironmentOptions) {
+    this.#mechanisms = options.mechanisms ?? DEFAULT_MECHANISMS
+    for (const name of this.#mechanisms) {
+      if (name !== PLAIN && findScramHash(name) === undefined) {
+        throw new RangeError(
+          `unknown mechanism ${name}; known are ${SUPPORTED_MECHANISMS.join(', ')}`,
+        )
+      }
+    }
+    this.#usable = this.#findUsable(options.snapshot)
+    this.#announced = this.#usable.join(' ')
+    this.credentials = new CredentialStore(options.snapshot)
+    this.serverNonce = options.serverNonce ?? randomNonce
+    this.memory = new LoginMemory(
+      (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),
+      options.loginMemoryMax ?? DEFAULT_LOGIN_MEMORY_MAX,
+    )
+    this.derivations = new DerivationQueue({
+      derive: options.derive ?? deriveSaltedPassword,
+      monotonicMs: options.monotonicMs,
+      runningMax: Math.max(options.derivationsMax ?? DEFAULT_DERIVATIONS_MAX, 1),
+      waitingMax: options.derivationQueueMax ?? DEFAULT_DERIVATION_QUEUE_MAX,
+      waitMsMax: options.derivationWaitMsMax ?? DEFAULT_DERIVATION_WAIT_MS_MAX,
+    })
+    const failures = Object.fromEntries(FAILURE_REASONS.map((reason) => [reason, 0]))
+    this.counters = {
+      successes: 0,
+      rememberedSuccesses: 0,
+      failures: failures as Record<FailureReason, number>,
+    }
+  }
+
+  /** The value of SASL LIST MECHS: names, space separated. */
+  announced(): string {
+    return this.#announced
+  }
+
+  isAnnounced(mechanism: string): boolean {
+    return this.#usable.includes(mechanism)
+  }
+
+  /** Configured mechanisms that are not announced, and the users on whose account. */
+  withheld(): readonly LackingHash[] {
+    const { lacking } = this.credentials.snapshot
+    return lacking.filter(({ hash }) => this.#mechanisms.includes(hash))
+  }
+
+  /** Takes other users from now on, as a whole. Logins under way are finished against the new ones. */
+  replaceCredentials(snapshot: CredentialSnapshot): void {
+    const usable = this.#findUsable(snapshot)
+    this.credentials.replace(snapshot)
+    this.memory.clear()
+    this.#usable = usable
+    this.#announced = usable.join(' ')
+  }
+
+  #findUsable(snapshot: CredentialSnapshot): string[] {
+    const usable = usableMechanisms(snapshot, this.#mechanisms)
+    if (usable.length > 0) return usable
+    throw new Error(`no mechanism of "${this.#mechanisms.join(' ')}" can be used by every user`)
+  }
+}
+
+export function createSaslEnvironment(options: SaslEnvironmentOptions): SaslEnvironment {
+  return new SaslEnvironment(options)
+}
+
+function randomNonce(): string {
+  return randomBytes(SERVER_NONCE_BYTES).toString('base64')
+}

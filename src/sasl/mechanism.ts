@@ -1,0 +1,36 @@
+/**
+ * What a SASL mechanism is to the session: one login, fed with the client's responses. It is used
+ * once; its state moves before it works, so that an exception or a second call in between cannot
+ * repeat a step. Client-first: the first response is the initial one.
+ */
+import type { Principal } from '../credential/credential-store.ts'
+import type { FailureReason } from './failure-reason.ts'
+
+export type MechanismStep =
+  | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
+  | { readonly kind: 'success'; readonly principal: Principal }
+  | { readonly kind: 'failure'; readonly reason: FailureReason }
+
+export interface Mechanism {
+  /** As the client gave it, or empty while nobody was named. */
+  readonly claimedUser: string
+  /** `response` is the caller's memory and read before this returns. */
+  next(response: Uint8Array): MechanismStep | Promise<MechanismStep>
+  /** Ends waiting work; a pending step then fails as aborted. */
+  abort(): void
+}
+
+export function failure(reason: FailureReason): MechanismStep {
+  return { kind: 'failure', reason }
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The text of a response, byte for byte (a leading BOM stays); undefined if it is not UTF-8. */
+export function decodeText(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    return undefined
+  }
+}

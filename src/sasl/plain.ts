@@ -1,0 +1,118 @@
+/**
+ * PLAIN (RFC 4616): `[authzid] NUL authcid NUL passwd`, the password itself, checked against a SCRAM
+ * verifier. A login that is remembered is answered at once, without a Promise; any other takes a
+ * key derivation on the thread pool, the same for an unknown user (against a decoy) as for a wrong
+ * password.
+ */
+import { timingSafeEqual } from 'node:crypto'
+import type { Credential } from '../credential/credential-store.ts'
+import { NAME_BYTES_MAX, PASSWORD_BYTES_MAX, prepare } from '../credential/prepare.ts'
+import { keysOf } from '../credential/verifier.ts'
+import type { Derivation } from './derivation-queue.ts'
+import type { SaslEnvironment } from './environment.ts'
+import { decodeText, failure, type Mechanism, type MechanismStep } from './mechanism.ts'
+
+const MESSAGE_BYTES_MAX = 2 * NAME_BYTES_MAX + PASSWORD_BYTES_MAX + 2
+
+export interface PlainMessage {
+  readonly authorizationIdentity: string
+  readonly authenticationIdentity: string
+  readonly password: string
+}
+
+/** Splits a PLAIN message; undefined if it is not one. Nothing is prepared yet. */
+export function decodePlainMessage(bytes: Uint8Array): PlainMessage | undefined {
+  if (bytes.length > MESSAGE_BYTES_MAX) return undefined
+  const first = bytes.indexOf(0)
+  const second = first === -1 ? -1 : bytes.indexOf(0, first + 1)
+  if (second === -1 || bytes.indexOf(0, second + 1) !== -1) return undefined
+  const nameBytes = second - first - 1
+  const passwordBytes = bytes.length - second - 1
+  if (first > NAME_BYTES_MAX) return undefined
+  if (nameBytes === 0 || nameBytes > NAME_BYTES_MAX) return undefined
+  if (passwordBytes === 0 || passwordBytes > PASSWORD_BYTES_MAX) return undefined
+  // NUL is a character of its own in UTF-8, so the whole is valid exactly if the parts are.
+  const text = decodeText(bytes)
+  if (text === undefined) return undefined
+  const [authorizationIdentity = '', authenticationIdentity = '', password = ''] = text.split('\0')
+  return { authorizationIdentity, authenticationIdentity, password }
+}
+
+export class PlainMechanism implements Mechanism {
+  readonly #environment: SaslEnvironment
+  readonly #source: string
+  #claimedUser = ''
+  #isUsed = false
+  #derivation: Derivation | undefined
+
+  constructor(environment: SaslEnvironment, source: string) {
+    this.#environment = environment
+    this.#source = source
+  }
+
+  get claimedUser(): string {
+    return this.#claimedUser
+  }
+
+  next(response: Uint8Array): MechanismStep | Promise<MechanismStep> {
+    if (this.#isUsed) return failure('out-of-sequence')
+    this.#isUsed = true
+    const message = decodePlainMessage(response)
+    if (message === undefined) return failure('malformed')
+    this.#claimedUser = message.authenticationIdentity
+    const name = prepare(message.authenticationIdentity)
+    if (
+      message.authorizationIdentity !== '' &&
+      message.authorizationIdentity !== message.authenticationIdentity &&
+      prepare(message.authorizationIdentity) !== name
+    ) {
+      return failure('bad-authzid')
+    }
+    const password = prepare(message.password)
+    const { memory, counters } = this.#environment
+    const digest = memory.digest(name, password)
+    if (memory.has(name, digest)) {
+      counters.rememberedSuccesses += 1
+      return { kind: 'success', principal: { name } }
+    }
+    return this.#derive(name, password, digest)
+  }
+
+  abort(): void {
+    this.#derivation?.abort()
+  }
+
+  async #derive(name: string, password: string, digest: Buffer): Promise<MechanismStep> {
+    const { credentials, derivations, memory } = this.#environment
+    const credential = credentials.findForPassword(name)
+    const { generation } = credentials
+    // The generation keeps apart what was asked under other credentials, with another salt perhaps.
+    const key = `${generation}:${digest.toString('latin1')}`
+    this.#derivation = derivations.request(this.#source, key, password, credential)
+    const outcome = await this.#derivation.outcome
+    if (outcome === 'busy' || outcome === 'aborted') return failure(outcome)
+    // Users may have been replaced meanwhile: what counts is the credential in force now.
+    const current =
+      credentials.generation === generation ? credential : credentials.findForPassword(name)
+    if (!haveSameDerivation(credential, current)) return failure('credentials-changed')
+    const { storedKey } = keysOf(credential.hash, outcome)
+    let matches = false
+    for (const [index, keys] of current.keys.entries()) {
+      const isEqual = timingSafeEqual(keys.storedKey, storedKey)
+      if (isEqual && index < current.keyCount) matches = true
+    }
+    if (!current.known) return failure('unknown-user')
+    if (!matches) return failure('wrong-password')
+    memory.remember(name, digest)
+    return { kind: 'success', principal: current.principal }
+  }
+}
+
+/** Whether what was derived, or answered, under one credential can be compared with another. */
+export function haveSameDerivation(a: Credential, b: Credential): boolean {
+  return (
+    a.hash.name === b.hash.name &&
+    a.iterations === b.iterations &&
+    Buffer.compare(a.salt, b.salt) === 0
+  )
+}

@@ -1,0 +1,134 @@
+/**
+ * SCRAM (RFC 5802, RFC 7677), the server's side, one login:
+ *
+ *   client-first -> server-first -> client-final -> `v=...` -> empty response -> success
+ *
+ * The server's signature goes out as a challenge of its own, because libmemcached checks it only in
+ * that place. The password never comes here, and no key is derived: a login costs a few
+ * HMACs. An unknown user is led through the same steps with a stable decoy and fails at the proof.
+ */
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import type { Credential } from '../credential/credential-store.ts'
+import { prepare } from '../credential/prepare.ts'
+import type { ScramHash } from '../credential/verifier.ts'
+import { decodeBase64, encodeBase64 } from '../credential/verifier.ts'
+import type { SaslEnvironment } from './environment.ts'
+import { decodeText, failure, type Mechanism, type MechanismStep } from './mechanism.ts'
+import { haveSameDerivation } from './plain.ts'
+import {
+  type ClientFirst,
+  formatServerFinal,
+  formatServerFirst,
+  parseClientFinal,
+  parseClientFirst,
+  SCRAM_MESSAGE_BYTES_MAX,
+} from './scram-message.ts'
+
+type State =
+  | { readonly kind: 'expects-first' }
+  | {
+      readonly kind: 'expects-final'
+      readonly first: ClientFirst
+      readonly nonce: string
+      readonly serverFirst: string
+      readonly credential: Credential
+    }
+  | { readonly kind: 'expects-empty'; readonly credential: Credential }
+  | { readonly kind: 'over' }
+
+export class ScramMechanism implements Mechanism {
+  readonly #environment: SaslEnvironment
+  readonly #hash: ScramHash
+  #claimedUser = ''
+  #state: State = { kind: 'expects-first' }
+
+  constructor(environment: SaslEnvironment, hash: ScramHash) {
+    this.#environment = environment
+    this.#hash = hash
+  }
+
+  get claimedUser(): string {
+    return this.#claimedUser
+  }
+
+  next(response: Uint8Array): MechanismStep {
+    const state = this.#state
+    this.#state = { kind: 'over' }
+    if (response.length > SCRAM_MESSAGE_BYTES_MAX) return failure('malformed')
+    const text = decodeText(response)
+    if (text === undefined) return failure('malformed')
+    switch (state.kind) {
+      case 'expects-first':
+        return this.#answerFirst(text)
+      case 'expects-final':
+        return this.#answerFinal(text, state)
+      case 'expects-empty':
+        if (text !== '') return failure('malformed')
+        return { kind: 'success', principal: state.credential.principal }
+      case 'over':
+        return failure('out-of-sequence')
+    }
+  }
+
+  abort(): void {
+    this.#state = { kind: 'over' }
+  }
+
+  #answerFirst(text: string): MechanismStep {
+    const first = parseClientFirst(text)
+    if (typeof first === 'string') return failure(first)
+    this.#claimedUser = first.userName
+    const name = prepare(first.userName)
+    if (first.authorizationIdentity !== '' && prepare(first.authorizationIdentity) !== name) {
+      return failure('bad-authzid')
+    }
+    const credential = this.#environment.credentials.find(name, this.#hash.name)
+    // Users were replaced since the list went out, and one of them cannot use this mechanism.
+    if (credential === undefined) return failure('unknown-mechanism')
+    const nonce = first.nonce + this.#environment.serverNonce()
+    const serverFirst = formatServerFirst(nonce, credential.salt, credential.iterations)
+    this.#state = { kind: 'expects-final', first, nonce, serverFirst, credential }
+    return { kind: 'challenge', bytes: Buffer.from(serverFirst) }
+  }
+
+  #answerFinal(text: string, state: State & { kind: 'expects-final' }): MechanismStep {
+    const { first, nonce, serverFirst, credential } = state
+    const final = parseClientFinal(text)
+    if (final === undefined || final.nonce !== nonce) return failure('malformed')
+    if (final.channelBinding !== encodeBase64(Buffer.from(first.gs2Header))) {
+      return failure('channel-binding')
+    }
+    const proof = decodeBase64(final.proof)
+    if (proof?.length !== this.#hash.digestBytes) return failure('malformed')
+    // Users may have been replaced meanwhile: what counts is the credential in force now.
+    const name = credential.principal.name
+    const current = this.#environment.credentials.find(name, this.#hash.name)
+    if (current === undefined || !haveSameDerivation(credential, current)) {
+      return failure('credentials-changed')
+    }
+    const authMessage = `${first.bare},${serverFirst},${final.withoutProof}`
+    const serverKey = this.#findProven(current, proof, authMessage)
+    if (!current.known) return failure('unknown-user')
+    if (serverKey === undefined) return failure('wrong-password')
+    const serverSignature = this.#hmac(serverKey, authMessage)
+    this.#state = { kind: 'expects-empty', credential: current }
+    return { kind: 'challenge', bytes: Buffer.from(formatServerFinal(serverSignature)) }
+  }
+
+  /** The ServerKey of the password that the proof shows; all keys are tried, whichever it is. */
+  #findProven(credential: Credential, proof: Buffer, authMessage: string): Uint8Array | undefined {
+    let serverKey: Uint8Array | undefined
+    for (const [index, keys] of credential.keys.entries()) {
+      const clientSignature = this.#hmac(keys.storedKey, authMessage)
+      const clientKey = proof.map((byte, at) => byte ^ (clientSignature[at] ?? 0))
+      const storedKey = createHash(this.#hash.digest).update(clientKey).digest()
+      const isEqual = timingSafeEqual(storedKey, keys.storedKey)
+      if (isEqual && index < credential.keyCount) serverKey = keys.serverKey
+    }
+    return serverKey
+  }
+
+  #hmac(key: Uint8Array, text: string): Buffer {
+    return createHmac(this.#hash.digest, key).update(text).digest()
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The SASL session of one connection: which mechanism is under way and whose turn it is. It may be
+ * used for any number of logins, one after the other. What a login means for the connection (who
+ * it is now, how many attempts it has left) is the connection's business, and so is the wire.
+ *
+ * Invariant: at most one mechanism is under way, and it is put aside before it works, so that
+ * whatever happens meanwhile finds no login to go on with.
+ */
+import type { Principal } from '../credential/credential-store.ts'
+import { findScramHash } from '../credential/verifier.ts'
+import { PLAIN, type SaslEnvironment } from './environment.ts'
+import { type FailureReason, reportable } from './failure-reason.ts'
+import type { Mechanism, MechanismStep } from './mechanism.ts'
+import { PlainMechanism } from './plain.ts'
+import { ScramMechanism } from './scram.ts'
+import { sourceNetwork } from './source-network.ts'
+
+export type SaslStep =
+  | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
+  | { readonly kind: 'success'; readonly principal: Principal; readonly mechanism: string }
+  | {
+      readonly kind: 'failure'
+      readonly reason: FailureReason
+      /** Who the client said it was, fit for a log; empty if it never came to that. */
+      readonly claimedUser: string
+      /** The mechanism's own spelling; what the client asked for, fit for a log, if it is unknown. */
+      readonly mechanism: string
+    }
+
+const EMPTY = new Uint8Array(0)
+const MECHANISM_NAME = /^[A-Za-z0-9_-]{1,32}$/
+
+export class SaslSession {
+  readonly #environment: SaslEnvironment
+  readonly #source: string
+  #mechanism: Mechanism | undefined
+  #mechanismName = ''
+  /** At work, so that an abort can reach it. */
+  #working: Mechanism | undefined
+
+  /** `source` is whose turns a login takes in the derivation queue: the remote address. */
+  constructor(environment: SaslEnvironment, source: string) {
+    this.#environment = environment
+    this.#source = sourceNetwork(source)
+  }
+
+  /**
+   * Begins a login; one under way is aborted. `initialResponse` is read before this returns. The result is
+   * a Promise only where a key must be derived.
+   */
+  start(
+    mechanismName: string,
+    initialResponse: Uint8Array | undefined,
+  ): SaslStep | Promise<SaslStep> {
+    this.abort()
+    const name = MECHANISM_NAME.test(mechanismName) ? mechanismName.toUpperCase() : ''
+    this.#mechanismName = name === '' ? reportable(mechanismName.slice(0, 32)) : name
+    const mechanism = this.#create(name)
+    if (mechanism === undefined) return this.#fail('unknown-mechanism', '')
+    if (initialResponse === undefined || initialResponse.length === 0) {
+      // An absent and an empty initial response look alike on this wire, and no mechanism here begins
+      // with an empty one: ask for it with an empty challenge (RFC 4422, 3.3).
+      this.#mechanism = mechanism
+      return { kind: 'challenge', bytes: EMPTY }
+    }
+    return this.#advance(mechanism, initialResponse)
+  }
+
+  /** The client's response to the last challenge; read before this returns. */
+  step(response: Uint8Array): SaslStep | Promise<SaslStep> {
+    const mechanism = this.#mechanism
+    this.#mechanism = undefined
+    if (mechanism === undefined) {
+      this.abort()
+      return this.#fail('out-of-sequence', '')
+    }
+    return this.#advance(mechanism, response)
+  }
+
+  /** Ends a login under way; a step that is still pending settles as a failure. */
+  abort(): void {
+    this.#mechanism?.abort()
+    this.#working?.abort()
+    this.#mechanism = undefined
+    this.#working = undefined
+  }
+
+  #create(name: string): Mechanism | undefined {
+    if (!this.#environment.isAnnounced(name)) return undefined
+    if (name === PLAIN) return new PlainMechanism(this.#environment, this.#source)
+    const hash = findScramHash(name)
+    return hash === undefined ? undefined : new ScramMechanism(this.#environment, hash)
+  }
+
+  #advance(mechanism: Mechanism, response: Uint8Array): SaslStep | Promise<SaslStep> {
+    const mechanismName = this.#mechanismName
+    this.#working = mechanism
+    const step = mechanism.next(response)
+    if (!(step instanceof Promise)) {
+      this.#working = undefined
+      return this.#settle(mechanism, mechanismName, step)
+    }
+    return step.then((settled) => {
+      // An abort or another start came first, whatever the mechanism says by now.
+      if (this.#working !== mechanism) {
+        return this.#fail('aborted', mechanism.claimedUser, mechanismName)
+      }
+      this.#working = undefined
+      return this.#settle(mechanism, mechanismName, settled)
+    })
+  }
+
+  #settle(mechanism: Mechanism, mechanismName: string, step: MechanismStep): SaslStep {
+    switch (step.kind) {
+      case 'challenge':
+        this.#mechanism = mechanism
+        return step
+      case 'success':
+        this.#environment.counters.successes += 1
+        return { kind: 'success', principal: step.principal, mechanism: mechanismName }
+      case 'failure':
+        return this.#fail(step.reason, mechanism.claimedUser, mechanismName)
+    }
+  }
+
+  #fail(
+    reason: FailureReason,
+    claimedUser: string,
+    mechanism: string = this.#mechanismName,
+  ): SaslStep {
+    this.#environment.counters.failures[reason] += 1
+    return { kind: 'failure', reason, claimedUser: reportable(claimedUser), mechanism }
+  }
+}
