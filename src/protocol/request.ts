@@ -1,0 +1,93 @@
+/**
+ * Hot path. The logical request and its logical outcome: what every dialect decodes to and encodes
+ * from, so that `command/execute` knows no dialect.
+ *
+ * One Request record is reused for all requests of a worker. Offsets point into the bytes that the
+ * decoder was given and are valid until the next decode. A decoder sets every field that its verb
+ * uses; fields that a verb does not use hold what an earlier request left there.
+ */
+
+// Verbs.
+export const VERB_UNKNOWN = 0
+export const VERB_GET = 1
+export const VERB_SET = 2
+export const VERB_ADD = 3
+export const VERB_REPLACE = 4
+export const VERB_APPEND = 5
+export const VERB_PREPEND = 6
+export const VERB_DELETE = 7
+export const VERB_INCREMENT = 8
+export const VERB_DECREMENT = 9
+export const VERB_TOUCH = 10
+export const VERB_GET_AND_TOUCH = 11
+export const VERB_FLUSH = 12
+export const VERB_NOOP = 13
+export const VERB_VERSION = 14
+export const VERB_VERBOSITY = 15
+export const VERB_STAT = 16
+export const VERB_QUIT = 17
+export const VERB_SASL_LIST = 18
+export const VERB_SASL_START = 19
+export const VERB_SASL_STEP = 20
+
+// Outcomes. Numbers, not exceptions: a miss costs no more than a hit.
+export const OUTCOME_OK = 0
+/** The item was found; its value is copied out by the caller, then the store is released. */
+export const OUTCOME_HIT = 1
+export const OUTCOME_NOT_FOUND = 2
+export const OUTCOME_EXISTS = 3
+export const OUTCOME_NOT_STORED = 4
+export const OUTCOME_TOO_LARGE = 5
+export const OUTCOME_NO_MEMORY = 6
+export const OUTCOME_NON_NUMERIC = 7
+export const OUTCOME_INVALID = 8
+export const OUTCOME_UNKNOWN_COMMAND = 9
+/** Not logged in, a login that failed, or something that this server or principal must not do. */
+export const OUTCOME_REFUSED = 10
+/** INCREMENT or DECREMENT: the new number is in the result. */
+export const OUTCOME_NUMBER = 11
+/** TOUCH: the flags are in the result. */
+export const OUTCOME_TOUCHED = 12
+
+// What a decoder says of the bytes it was given.
+/** A whole request is in the record; it takes `frameBytes`. */
+export const DECODED = 0
+/** More bytes are needed: at least `frameBytes` in all, counted from the request's first byte. */
+export const INCOMPLETE = 1
+/** A whole request, but not acceptable: answer OUTCOME_INVALID and close. */
+export const INVALID_CLOSE = 2
+/** Lengths that contradict each other: answer OUTCOME_UNKNOWN_COMMAND and close. */
+export const UNFRAMED_CLOSE = 3
+/** Not a request of this dialect at all: close without a reply. */
+export const WRONG_MAGIC = 4
+/** The value exceeds what can be stored: answer OUTCOME_TOO_LARGE, skip `frameBytes` in all. */
+export const OVERSIZE = 5
+
+export class Request {
+  verb: number = VERB_UNKNOWN
+  /** Wire opcode, echoed in the response. */
+  opcode = 0
+  quiet = false
+  /** The response carries the key (GETK, GATK). */
+  wantsKey = false
+  opaque = 0
+  casHigh = 0
+  casLow = 0
+  keyOffset = 0
+  keyLength = 0
+  valueOffset = 0
+  valueLength = 0
+  flags = 0
+  /** As the wire has it: 0, relative seconds up to 30 days, or Unix time. Unsigned 32 bits. */
+  expiry = 0
+  deltaHigh = 0
+  deltaLow = 0
+  initialHigh = 0
+  initialLow = 0
+  /** INCREMENT, DECREMENT: a missing item is made with the initial value. */
+  createsMissing = false
+  /** VERBOSITY. */
+  level = 0
+  /** Bytes of the whole request on the wire; of the part that must arrive first if INCOMPLETE. */
+  frameBytes = 0
+}
