@@ -1,0 +1,155 @@
+/**
+ * One suite for every client library: it does all the operations that it has, is refused with wrong
+ * credentials, and its server's log tells which mechanism it really used.
+ *
+ * The library is driven by a program in its own language, a file beside the test. The program is
+ * told where to go by CLIENT_HOST, CLIENT_PORT, CLIENT_USER and CLIENT_PASSWORD and what to do by
+ * its last argument:
+ * - `operations`: prints one line an operation, `ok - NAME` or `not ok - NAME: WHY`, as TAP does;
+ * - `login`: signs in by reading one key, then prints `accepted` or `refused: WHY`.
+ * It ends with exit code 0 either way; anything else is a crash. The names of the operations stand
+ * in the test as well, so that a program cannot pass by leaving some out.
+ *
+ * SASLCACHED_TEST_PEER=memcached runs the suites against Debian's memcached, which shows that the
+ * programs are right about memcached rather than about us.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hasPrerequisites, type Prerequisite, type ProgramResult, runProgram } from './program.ts'
+import {
+  MEMCACHED,
+  type ServerKind,
+  type ServerOptions,
+  startMemcached,
+  startSaslcached,
+  type TestServer,
+  type User,
+} from './server.ts'
+
+export interface ClientSuite {
+  readonly client: string
+  readonly needs: readonly Prerequisite[]
+  /** Makes ready and resolves with the command, to which the mode is appended. */
+  readonly prepare: () => Promise<readonly string[]> | readonly string[]
+  /** Announced by the server; its default if absent. */
+  readonly mechanisms?: readonly string[]
+  /** The mechanism that the client must be seen to use. */
+  readonly mechanism: string
+  readonly operations: readonly string[]
+  /** What the program prints behind `refused: ` if the password is wrong. */
+  readonly refusal: RegExp
+}
+
+export const PEER: ServerKind =
+  process.env['SASLCACHED_TEST_PEER'] === 'memcached' ? 'memcached' : 'saslcached'
+
+export const ALICE: User = { name: 'alice', password: 'correct horse battery staple' }
+export const UNICODE_USER: User = { name: 'jürgen-日本', password: 'pä:ss wörd:€ “quoted”' }
+/** Cyrus takes what follows an @ for a realm, so memcached cannot have this user. */
+export const TENANT_USER: User = {
+  name: 'tenant-1/user@example.com',
+  password: 'Ab1:'.repeat(50),
+}
+
+/** A client that has not given up on a refused login by then hangs, for a person's purposes. */
+const REFUSAL_DEADLINE_MS = 10_000
+
+/** The server that the client tests run against: saslcached, or the reference if so told. */
+export async function startPeer(options: ServerOptions): Promise<TestServer> {
+  return PEER === 'memcached' ? await startMemcached(options) : await startSaslcached(options)
+}
+
+export function peerPrerequisites(): readonly Prerequisite[] {
+  return PEER === 'memcached' ? [MEMCACHED] : []
+}
+
+/** The variables that tell a client program where to go and as whom. */
+export function clientEnvironment(server: TestServer, user: User): Record<string, string> {
+  return {
+    CLIENT_HOST: server.host,
+    CLIENT_PORT: String(server.port),
+    CLIENT_USER: user.name,
+    CLIENT_PASSWORD: user.password,
+    // Java and Ruby decode their environment and output by the locale.
+    LC_ALL: 'C.UTF-8',
+  }
+}
+
+export function describeClient(suite: ClientSuite): void {
+  if (!hasPrerequisites(suite.client, [...suite.needs, ...peerPrerequisites()])) return
+  describe(suite.client, () => {
+    let server: TestServer
+    let command: readonly string[]
+    let outcome: ProgramResult
+    const run = async (mode: string, user: User, deadlineMs?: number): Promise<ProgramResult> =>
+      await runProgram([...command, mode], {
+        environment: clientEnvironment(server, user),
+        ...(deadlineMs === undefined ? {} : { deadlineMs }),
+      })
+
+    beforeAll(async () => {
+      command = await suite.prepare()
+      server = await startPeer({
+        users: [ALICE, UNICODE_USER, ...(PEER === 'saslcached' ? [TENANT_USER] : [])],
+        ...(suite.mechanisms === undefined ? {} : { mechanisms: suite.mechanisms }),
+      })
+      outcome = await run('operations', ALICE)
+      if (resultLines(outcome).length === 0) throw new Error(describeRun(outcome))
+    })
+    afterAll(async () => await server?.stop())
+
+    test.each(suite.operations)('%s', (operation) => {
+      const line = resultLines(outcome).find((each) => nameOf(each) === operation)
+      expect(line, line ?? describeRun(outcome)).toBe(`ok - ${operation}`)
+    })
+
+    test('does nothing but these operations, and ends well', () => {
+      expect(resultLines(outcome).map(nameOf)).toEqual(suite.operations)
+      expect(outcome.exitCode, describeRun(outcome)).toBe(0)
+    })
+
+    test(`logs in with ${suite.mechanism}`, async () => {
+      const logins = await server.waitForLogins(1)
+      expect(new Set(logins.map(({ mechanism }) => mechanism))).toEqual(new Set([suite.mechanism]))
+      expect(logins.filter(({ succeeded }) => !succeeded)).toEqual([])
+    })
+
+    test.each([
+      ['a wrong password', { name: ALICE.name, password: `${ALICE.password}r` }],
+      ['the start of the password', { name: ALICE.name, password: ALICE.password.slice(0, -1) }],
+      ['an unknown user', { name: 'mallory', password: ALICE.password }],
+    ])('is refused cleanly with %s', async (_, user) => {
+      const loginCount = server.logins().length
+      const refused = await run('login', user, REFUSAL_DEADLINE_MS)
+      expect(refused.stdout, describeRun(refused)).toMatch(/^refused: /)
+      expect(refused.stdout.replace('refused: ', '').trim()).toMatch(suite.refusal)
+      expect(refused.exitCode, describeRun(refused)).toBe(0)
+      const logins = (await server.waitForLogins(loginCount + 1)).slice(loginCount)
+      expect(logins.filter(({ succeeded }) => succeeded)).toEqual([])
+    })
+
+    test.each([
+      ['plain ASCII', ALICE],
+      ['names and passwords beyond ASCII, with colons, blanks and quotes', UNICODE_USER],
+      ...(PEER === 'saslcached'
+        ? ([['a name like an address and a password of 200 bytes', TENANT_USER]] as const)
+        : []),
+    ])('is let in with %s', async (_, user) => {
+      const accepted = await run('login', user)
+      expect(accepted.stdout.trim(), describeRun(accepted)).toBe('accepted')
+      expect(accepted.exitCode, describeRun(accepted)).toBe(0)
+    })
+  })
+}
+
+function resultLines(outcome: ProgramResult): string[] {
+  return outcome.stdout.split('\n').filter((line) => /^(not )?ok - /.test(line))
+}
+
+function nameOf(line: string): string {
+  return line.replace(/^(not )?ok - /, '').replace(/^([^:]+):.*$/, '$1')
+}
+
+export function describeRun(outcome: ProgramResult): string {
+  const end = outcome.overran ? 'ran over its deadline' : `exit code ${outcome.exitCode}`
+  return `${end}\n--- stdout\n${outcome.stdout}\n--- stderr\n${outcome.stderr}`
+}
