@@ -98,7 +98,7 @@ function parseOptions() {
   }
   const cases = casesOf(values.set, values.only)
   if (cases.length === 0) {
-    throw new UsageError(`--only ${values.only.join(' ')}: no such case (see --list)`)
+    throw new UsageError(`--only ${values.only.join(' ')}: no such case; --list prints them`)
   }
   return {
     ...values,

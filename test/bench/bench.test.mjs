@@ -1,0 +1,516 @@
+/**
+ * The benchmark's own tests. A generator that overlooks wrong replies would make a wrong server look
+ * fast, so each lie a server can tell is told here by a small one of our own, in every dialect, and
+ * the generator must refuse it. No figure is tested: machines differ.
+ */
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CASES, casesOf, SETS } from './cases.mjs'
+import { compileGenerator, generatorArguments } from './generator.mjs'
+import { figuresOf, formatTable, isReached, median, medians, ratioOf, rowsOf } from './report.mjs'
+import { outputOf } from './servers.mjs'
+
+const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
+
+/** A random number generator of its own, so that a failing run can be repeated with SEED=. */
+function randomFrom(seed) {
+  let state = seed >>> 0 || 1
+  return (bound) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return Math.floor((state / 2 ** 32) * bound)
+  }
+}
+
+/**
+ * A memcached of a few lines over a Map, with one hook: `spoil(reply, request, number)` may answer
+ * with other bytes, or with null to close the connection, or with an empty buffer to stay silent.
+ */
+function answerBinary(items, request) {
+  const opcode = request[1]
+  const keyBytes = request.readUInt16BE(2)
+  const extrasBytes = request[4]
+  const key = request.toString('latin1', 24 + extrasBytes, 24 + extrasBytes + keyBytes)
+  const reply = (status, extras, body) => {
+    const header = Buffer.alloc(24)
+    header[0] = 0x81
+    header[1] = opcode
+    header[4] = extras.length
+    header.writeUInt16BE(status, 6)
+    header.writeUInt32BE(extras.length + body.length, 8)
+    request.copy(header, 12, 12, 16)
+    return Buffer.concat([header, extras, body])
+  }
+  const nothing = Buffer.alloc(0)
+  if (opcode === 0x20) return reply(0, nothing, Buffer.from('PLAIN'))
+  if (opcode === 0x21) {
+    const isRight = request.toString('latin1', 24) === 'PLAIN\0bench\0word'
+    return isRight
+      ? reply(0, nothing, Buffer.from('Authenticated'))
+      : reply(0x20, nothing, Buffer.from('Auth failure.'))
+  }
+  if (opcode === 1) {
+    items.set(key, {
+      flags: request.subarray(24, 28),
+      value: request.subarray(24 + extrasBytes + keyBytes),
+    })
+    return reply(0, nothing, nothing)
+  }
+  const item = items.get(key)
+  return item === undefined
+    ? reply(1, nothing, Buffer.from('Not found'))
+    : reply(0, item.flags, item.value)
+}
+
+function answerText(items, line, value) {
+  const words = line.split(' ')
+  const opaque = words.at(-1)
+  const end = Buffer.from('\r\n')
+  if (words[0] === 'set' && words[1] === 'auth') {
+    return Buffer.from(
+      value.toString() === 'bench word' ? 'STORED\r\n' : 'CLIENT_ERROR authentication failure\r\n',
+    )
+  }
+  if (words[0] === 'set' || words[0] === 'ms') {
+    const flags = words[0] === 'set' ? words[2] : words[3].slice(1)
+    items.set(words[1], { flags, value })
+    return Buffer.from(words[0] === 'set' ? 'STORED\r\n' : `HD ${opaque}\r\n`)
+  }
+  const item = items.get(words[1])
+  if (words[0] === 'get') {
+    if (item === undefined) return Buffer.from('END\r\n')
+    const head = `VALUE ${words[1]} ${item.flags} ${item.value.length}\r\n`
+    return Buffer.concat([Buffer.from(head), item.value, Buffer.from('\r\nEND\r\n')])
+  }
+  if (item === undefined) return Buffer.from('EN\r\n')
+  const head = `VA ${item.value.length} f${item.flags} ${opaque}\r\n`
+  return Buffer.concat([Buffer.from(head), item.value, end])
+}
+
+/** Cuts whole requests off `bytes`: [requests, what is left]. */
+function cutRequests(bytes) {
+  const requests = []
+  let at = 0
+  while (at < bytes.length) {
+    if (bytes[at] === 0x80) {
+      if (bytes.length - at < 24) break
+      const end = at + 24 + bytes.readUInt32BE(at + 8)
+      if (end > bytes.length) break
+      requests.push({ raw: bytes.subarray(at, end), isSet: bytes[at + 1] === 1 })
+      at = end
+      continue
+    }
+    const lineEnd = bytes.indexOf('\r\n', at)
+    if (lineEnd < 0) break
+    const line = bytes.toString('latin1', at, lineEnd)
+    const words = line.split(' ')
+    const isSet = words[0] === 'set' || words[0] === 'ms'
+    const valueBytes = isSet ? Number(words[0] === 'set' ? words[4] : words[2]) : 0
+    const end = lineEnd + 2 + (isSet ? valueBytes + 2 : 0)
+    if (end > bytes.length) break
+    requests.push({ line, isSet, value: bytes.subarray(lineEnd + 2, lineEnd + 2 + valueBytes) })
+    at = end
+  }
+  return [requests, bytes.subarray(at)]
+}
+
+async function withServer({ spoil = (reply) => reply, pieceBytes = null, forgets = false }, use) {
+  const items = new Map()
+  let number = 0
+  const server = createServer((socket) => {
+    let rest = Buffer.alloc(0)
+    socket.setNoDelay(true)
+    socket.on('error', () => {})
+    socket.on('data', (bytes) => {
+      const [requests, left] = cutRequests(Buffer.concat([rest, bytes]))
+      rest = Buffer.from(left)
+      for (const request of requests) {
+        if (forgets) items.clear()
+        const right = request.raw
+          ? answerBinary(items, Buffer.from(request.raw))
+          : answerText(items, request.line, Buffer.from(request.value))
+        const reply = spoil(right, request, number++)
+        if (reply === null) {
+          socket.destroy()
+          return
+        }
+        for (let at = 0; at < reply.length; ) {
+          const length = pieceBytes === null ? reply.length : pieceBytes()
+          socket.write(reply.subarray(at, at + length))
+          at += length
+        }
+      }
+    })
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  try {
+    return await use(server.address().port)
+  } finally {
+    server.close()
+  }
+}
+
+let folder
+let program
+
+function generate(load) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, generatorArguments(load), { stdio: ['ignore', 'pipe', 'pipe'] })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.on('data', (text) => {
+      stdout += text
+    })
+    child.stderr.on('data', (text) => {
+      stderr += text
+    })
+    child.on('error', reject)
+    child.on('close', (code) => {
+      const printed = stdout.startsWith('{"requests"') ? JSON.parse(stdout) : null
+      resolve({ code, printed, stdout, stderr })
+    })
+  })
+}
+
+const DIALECTS = ['binary', 'text', 'meta']
+
+/** A short load: 40 keys, three connections, batches of seven. */
+const SHORT = {
+  connections: 3,
+  pipeline: 7,
+  keys: 40,
+  valueBytes: 50,
+  warmup: 0,
+  requests: 500,
+  prefill: true,
+  missesFail: true,
+}
+
+describe.skipIf(outputOf('cc', '--version') === null)('the load generator', () => {
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'saslcached-bench-test-'))
+    program = compileGenerator(folder)
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  test.each(DIALECTS)('counts every request to a server that answers right (%s)', (dialect) =>
+    withServer({}, async (port) => {
+      const { code, printed, stderr } = await generate({ ...SHORT, port, dialect })
+      expect(stderr).toBe('')
+      expect(code).toBe(0)
+      expect(printed.requests).toBeGreaterThanOrEqual(500)
+      expect(printed.hits + printed.stores).toBe(printed.requests)
+      expect(printed.misses + printed.errors).toBe(0)
+      expect(printed.stores).toBeGreaterThan(0)
+      const { p50, p99, p999, max } = printed.latencyUs
+      expect([p50, p99, p999, max]).toEqual([p50, p99, p999, max].sort((a, b) => a - b))
+      expect(p50).toBeGreaterThan(0)
+    }),
+  )
+
+  test.each(DIALECTS)('understands replies cut at any place (%s)', (dialect) => {
+    console.log(`SEED=${SEED}`)
+    const random = randomFrom(SEED)
+    return withServer({ pieceBytes: () => 1 + random(30) }, async (port) => {
+      const { code, stderr } = await generate({ ...SHORT, port, dialect })
+      expect(stderr).toBe('')
+      expect(code).toBe(0)
+    })
+  })
+
+  test.each(DIALECTS)('takes empty values and values larger than one read (%s)', (dialect) =>
+    withServer({}, async (port) => {
+      for (const valueBytes of [0, 700_000]) {
+        const load = { ...SHORT, port, dialect, valueBytes, keys: 3, pipeline: 2, requests: 30 }
+        const { code, printed, stderr } = await generate(load)
+        expect(stderr).toBe('')
+        expect(code).toBe(0)
+        expect(printed.hits).toBeGreaterThan(0)
+      }
+    }),
+  )
+
+  test.each(DIALECTS)('a get that misses is counted, and fails the run on demand (%s)', (dialect) =>
+    withServer({ forgets: true }, async (port) => {
+      const load = { ...SHORT, port, dialect, missesFail: false }
+      const lenient = await generate(load)
+      expect(lenient.code).toBe(0)
+      expect(lenient.printed.misses).toBeGreaterThan(0)
+      expect(lenient.printed.hits).toBe(0)
+      const strict = await generate({ ...load, missesFail: true })
+      expect(strict.code).toBe(1)
+      expect(strict.stderr).toMatch(/gets missed a key that was set/)
+    }),
+  )
+
+  // Each lie is told once, in the 300th reply, which is after the prefill.
+  const change = (at, difference) => (reply) => {
+    const changed = Buffer.from(reply)
+    const index = at < 0 ? changed.length + at : at
+    changed[index] = changed[index] ^ difference
+    return changed
+  }
+  const isHit = (reply, request) => !request.isSet && reply.length > 60
+  const lies = [
+    ['binary', 'another magic', change(0, 0x01), /wrong magic/],
+    ['binary', 'another opcode', change(1, 0x04), /wrong opcode/],
+    ['binary', 'a key that nobody asked for', change(3, 0x01), /a key that was not asked for/],
+    ['binary', 'another opaque', change(15, 0x01), /wrong opaque/],
+    ['binary', 'a body length one too high', change(11, 0x01), /wrong length/],
+    ['binary', 'other flags', change(27, 0x01), /flags of another key/],
+    ['binary', 'one other bit in the value', change(-1, 0x80), /wrong value bytes/],
+    ['binary', 'a closed connection', () => null, /closed by the server/],
+    ['text', 'another key', change(10, 0x01), /unexpected line/],
+    ['text', 'one other bit in the value', change(-8, 0x80), /wrong value bytes/],
+    ['text', 'another end', change(-3, 0x01), /wrong end/],
+    ['text', 'an error', () => Buffer.from('SERVER_ERROR busy\r\n'), /unexpected line/],
+    ['text', 'a closed connection', () => null, /closed by the server/],
+    ['meta', 'another opaque', (r) => change(r.indexOf(' O') + 9, 0x01)(r), /unexpected line/],
+    ['meta', 'other flags', (r) => change(r.indexOf(' f') + 3, 0x01)(r), /unexpected line/],
+    ['meta', 'one other bit in the value', change(-3, 0x80), /wrong value bytes/],
+    ['meta', 'a closed connection', () => null, /closed by the server/],
+  ]
+
+  test.each(lies)('%s: refuses %s', (dialect, _lie, tell, words) => {
+    let isTold = false
+    const spoil = (reply, request, number) => {
+      if (isTold || number < 300 || !isHit(reply, request)) return reply
+      isTold = true
+      return tell(reply)
+    }
+    return withServer({ spoil }, async (port) => {
+      const { code, stderr } = await generate({ ...SHORT, port, dialect, requests: 2000 })
+      expect(isTold).toBe(true)
+      expect(stderr).toMatch(words)
+      expect(code).toBe(1)
+    })
+  })
+
+  test('an error status in sync is counted and fails the run at its end', () => {
+    const spoil = (reply, _request, number) => {
+      if (number !== 300) return reply
+      const body = Buffer.from('Out of memory')
+      const header = Buffer.from(reply.subarray(0, 24))
+      header[4] = 0
+      header.writeUInt16BE(0x82, 6)
+      header.writeUInt32BE(body.length, 8)
+      return Buffer.concat([header, body])
+    }
+    return withServer({ spoil }, async (port) => {
+      const { code, printed, stderr } = await generate({ ...SHORT, port, dialect: 'binary' })
+      expect(code).toBe(1)
+      expect(printed.errors).toBe(1)
+      expect(stderr).toMatch(/error status 0x82/)
+    })
+  })
+
+  test('bytes after the last reply asked for are refused', () => {
+    const spoil = (reply, _request, number) =>
+      number === 300 ? Buffer.concat([reply, Buffer.from('x')]) : reply
+    return withServer({ spoil }, async (port) => {
+      const load = { ...SHORT, port, dialect: 'binary', connections: 1, pipeline: 1 }
+      const { code, stderr } = await generate(load)
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/more bytes than replies asked for|wrong magic/)
+    })
+  })
+
+  test('a byte changed anywhere in a long value is found before sixteen more replies', () => {
+    let spoiled = 0
+    const spoil = (reply, request) => {
+      if (request.isSet || reply.length < 20_000) return reply
+      spoiled++
+      return change(10_000, 0x01)(reply)
+    }
+    return withServer({ spoil }, async (port) => {
+      const load = { ...SHORT, port, dialect: 'binary', valueBytes: 20_000, pipeline: 1 }
+      const { code, stderr } = await generate({ ...load, connections: 1 })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/wrong value bytes/)
+      expect(spoiled).toBeLessThanOrEqual(16)
+    })
+  })
+
+  test('a server that falls silent ends the run', () => {
+    const spoil = (reply, _request, number) => (number > 100 ? Buffer.alloc(0) : reply)
+    return withServer({ spoil }, async (port) => {
+      const { code, stderr } = await generate({ ...SHORT, port, stallLimit: 1 })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/no reply for 1 seconds/)
+    })
+  })
+
+  test.each(DIALECTS)('logs in before the load, and counts logins (%s)', (dialect) =>
+    withServer({}, async (port) => {
+      const user = { user: 'bench', password: 'word' }
+      const load = await generate({ ...SHORT, ...user, port, dialect })
+      expect(load).toMatchObject({ code: 0, stderr: '' })
+      const logins = await generate({
+        ...user,
+        port,
+        dialect,
+        mode: 'login',
+        connections: 5,
+        warmup: 0,
+        requests: 60,
+        list: dialect === 'binary',
+      })
+      expect(logins).toMatchObject({ code: 0, stderr: '', printed: { requests: 60 } })
+    }),
+  )
+
+  test.each(DIALECTS)('a refused login ends the run (%s)', (dialect) =>
+    withServer({}, async (port) => {
+      for (const mode of ['load', 'login', 'idle']) {
+        const wrong = { user: 'bench', password: 'sword', port, dialect, mode, seconds: 0.1 }
+        const { code, stderr } = await generate(wrong)
+        expect(code).toBe(1)
+        expect(stderr).toMatch(/login refused/)
+      }
+    }),
+  )
+
+  test('holds idle connections and reports the memory and CPU of the process named', () =>
+    withServer({}, async (port) => {
+      const idle = { port, mode: 'idle', connections: 20, seconds: 0.1, serverPid: process.pid }
+      const { code, printed } = await generate(idle)
+      expect(code).toBe(0)
+      expect(printed.serverRssKib).toBeGreaterThan(1024)
+      expect(printed.serverCpuSeconds).toBeGreaterThanOrEqual(0)
+    }))
+
+  test('a fixed rate is kept, and is not the rate of replies', () =>
+    withServer({}, async (port) => {
+      const load = { ...SHORT, port, pipeline: 1, rate: 400, requests: 100 }
+      const { code, printed } = await generate(load)
+      expect(code).toBe(0)
+      expect(printed.requestsPerSecond).toBeGreaterThan(200)
+      expect(printed.requestsPerSecond).toBeLessThan(440)
+    }))
+
+  test.each([
+    [{ connections: 0 }, /--connections 0/],
+    [{ ratio: '10' }, /--ratio 10/],
+    [{ dialect: 'ascii' }, /--dialect ascii: not one of binary, text, meta/],
+    [{ seconds: 'x' }, /--seconds x/],
+    [{ user: 'bench' }, /--user and --password/],
+    [{ mode: 'login' }, /--mode login needs --user/],
+  ])('a wrong option %o is named, with exit code 2', async (load, words) => {
+    const { code, stderr } = await generate(load)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(words)
+  })
+})
+
+describe('the harness', () => {
+  const harness = (...parameters) => {
+    try {
+      const script = join(import.meta.dirname, 'run.mjs')
+      const stdout = execFileSync(process.execPath, [script, ...parameters], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      return { code: 0, stdout, stderr: '' }
+    } catch (error) {
+      return { code: error.status, stdout: error.stdout, stderr: error.stderr }
+    }
+  }
+
+  test.each([
+    [['--rounds', 'many'], /--rounds many/],
+    [['--only', 'no-such'], /--only no-such/],
+    [['--set', 'no-such'], /--set no-such/],
+    [['--servers', 'redis'], /--servers redis/],
+    [['--no-such'], /--no-such/],
+    [['--servers', 'memcached', '--memcached', '/no/such'], /No \/no\/such here/],
+    [['--servers', 'saslcached', '--command', '/no/such'], /saslcached does not start/],
+  ])('%o ends with exit code 2 and says why', (parameters, words) => {
+    const { code, stderr } = harness(...parameters)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(words)
+  })
+
+  test('--help shows every option that the harness takes', () => {
+    const { code, stdout } = harness('--help')
+    expect(code).toBe(0)
+    for (const option of ['quick', 'set', 'only', 'rounds', 'seconds', 'node', 'json', 'check']) {
+      expect(stdout).toMatch(new RegExp(`--${option}\\b`))
+    }
+  })
+
+  test('no two cases of a set have the same name, and every set has cases', () => {
+    for (const set of SETS) {
+      const names = casesOf(set, []).map((each) => each.name)
+      expect(names.length).toBeGreaterThan(0)
+      expect(new Set(names).size).toBe(names.length)
+    }
+    expect(casesOf('spine', ['storm']).map((each) => each.name)).toEqual(['login-storm'])
+  })
+
+  test('every case has one bound, and a load that does not evict at 256 MiB', () => {
+    for (const { judge, load } of CASES) {
+      expect([judge.most, judge.least].filter((bound) => bound !== undefined)).toHaveLength(1)
+      if (load.mode === 'load') {
+        expect(load.keys * (load.valueBytes + 100)).toBeLessThan(128 * 1024 * 1024)
+      }
+    }
+  })
+})
+
+describe('the report', () => {
+  test('a median is the middle value, or the mean of the two in the middle', () => {
+    expect(median([3, 1, 2])).toBe(2)
+    expect(median([4, 1, 3, 2])).toBe(2.5)
+    expect(
+      medians([
+        { a: 1, b: 9 },
+        { a: 5, b: 7 },
+        { a: 3, b: 8 },
+      ]),
+    ).toEqual({ a: 3, b: 8 })
+  })
+
+  test('a ratio is taken within each round', () => {
+    const ours = [{ cpuUs: 10 }, { cpuUs: 20 }, { cpuUs: 6 }]
+    const theirs = [{ cpuUs: 10 }, { cpuUs: 10 }, { cpuUs: 4 }]
+    expect(ratioOf(ours, theirs, 'cpuUs')).toEqual({ median: 1.5, least: 1, most: 2 })
+  })
+
+  test('a bound is reached at the bound and missed beyond it', () => {
+    expect(isReached({ most: 1.25 }, 1.25)).toBe(true)
+    expect(isReached({ most: 1.25 }, 1.26)).toBe(false)
+    expect(isReached({ least: 1 }, 1)).toBe(true)
+    expect(isReached({ least: 1 }, 0.99)).toBe(false)
+    expect(isReached({ most: 1 }, null)).toBe(null)
+    expect(isReached(null, 1)).toBe(null)
+  })
+
+  test('the table shows a missed target on the line of saslcached', () => {
+    const round = figuresOf({
+      requestsPerSecond: 123456.7,
+      serverCpuUsPerRequest: 8.123,
+      latencyUs: { p50: 400, p99: 1234.5, max: 5000 },
+      serverRssKib: 2048,
+      serverCpuShare: 0.99,
+      generatorCpuShare: 0.5,
+    })
+    const servers = ['memcached', 'saslcached'].map((name) => ({ name, median: round }))
+    const table = formatTable(
+      rowsOf({
+        name: 'binary',
+        servers,
+        ratio: { median: 1.3, least: 1.2, most: 1.4 },
+        judge: { figure: 'cpuUs', of: 'ratio', most: 1.25 },
+        reached: false,
+      }),
+    ).split('\n')
+    expect(table).toHaveLength(4)
+    expect(table[2]).toMatch(
+      /^binary +memcached +123,457 +8\.12 +400 +1,235 +5\.0 +2\.0 +99%\/50%$/,
+    )
+    expect(table[3]).toMatch(/^ +saslcached .* 1\.30 \(1\.20-1\.40\) .* CPU <= 1\.25 {2}MISSED$/)
+  })
+})
