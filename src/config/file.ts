@@ -93,10 +93,10 @@ function isTable(value: unknown): value is Record<string, unknown> {
 const SHOWN_CHARACTERS_MAX = 60
 
 function show(value: unknown): string {
-  const text =
-    typeof value === 'object' && value instanceof Date
-      ? value.toISOString()
-      : (JSON.stringify(value) ?? String(value))
+  // JSON has no word for TOML's nan and inf, and quotes around its dates.
+  let text: string
+  if (value instanceof Date) text = value.toISOString()
+  else text = typeof value === 'number' ? String(value) : JSON.stringify(value)
   return text.length > SHOWN_CHARACTERS_MAX ? `${text.slice(0, SHOWN_CHARACTERS_MAX)}...` : text
 }
 

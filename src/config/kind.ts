@@ -195,14 +195,16 @@ export function list(
 
 /** Permission bits in octal, as `chmod` takes them: `700`, `0770`. */
 export function octalMode(): Kind<number> {
-  const refusal = expected('a mode in octal from 0 to 777, such as 700')
+  const what = 'a mode in octal from 0 to 777'
+  const refusal = expected(`${what}, such as 700`)
   const parse = (value: string): number | Refusal =>
     /^0?[0-7]{1,3}$/.test(value) ? Number.parseInt(value, 8) : refusal
   return {
     placeholder: '<mask>',
     parse,
     // 700 without quotes would be a decimal number that only looks octal; quotes make it text.
-    accept: (value) => (typeof value === 'string' ? parse(value) : refusal),
+    accept: (value) =>
+      typeof value === 'string' ? parse(value) : expected(`${what} in quotes, such as "700"`),
     format: (mode) => JSON.stringify(mode.toString(8).padStart(3, '0')),
   }
 }

@@ -234,7 +234,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'auth-file',
     kind: text('<file>', 'a path'),
     default: '',
-    description: "memcached's password file: lines of user:password",
+    description: 'password file of memcached: lines of user:password',
   },
   mechanisms: {
     group: 'authentication',
@@ -274,14 +274,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'prelogin-conn-limit',
     kind: integerOrAuto(1, CONNECTIONS_MAX),
     default: 'auto',
-    description: 'those of them not logged in; auto is a quarter of -c',
+    description: 'connections not logged in; auto is a quarter of -c',
   },
   login_timeout_seconds: {
     group: 'limits',
     long: 'login-timeout',
     kind: seconds(0.1, DAY_SECONDS, false),
     default: 10,
-    description: 'time to log in',
+    description: 'time for a client to log in',
   },
   login_attempts: {
     group: 'limits',
@@ -387,7 +387,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'verbose',
     kind: count(3),
     default: 0,
-    description: 'say more; -vv and -vvv say still more',
+    description: 'say more, from 0 to 3: -v, -vv, -vvv',
     repeatable: true,
   },
   log_level: {
@@ -395,14 +395,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'log-level',
     kind: choice<LogLevel | 'auto'>(['auto', 'trace', 'debug', 'info', 'warn', 'error', 'fatal']),
     default: 'auto',
-    description: 'fatal, error, warn, info, debug, trace; auto follows -v',
+    description: 'level: fatal, error, warn, info, debug, trace; auto follows -v',
   },
   log_format: {
     group: 'log',
     long: 'log-format',
     kind: choice<LogFormat>(['auto', 'json', 'pretty']),
     default: 'auto',
-    description: 'json or pretty; auto is pretty on a terminal',
+    description: 'form of lines: json or pretty; auto is pretty on a terminal',
   },
 }
 

@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest'
+import { Refusal } from '../../../src/config/kind.ts'
+import { formatListenAddress, parseListenAddress } from '../../../src/config/listen.ts'
+
+test.each([
+  ['10.0.0.1', '10.0.0.1', 11_211],
+  ['10.0.0.1:5', '10.0.0.1', 5],
+  ['localhost', 'localhost', 11_211],
+  ['cache_1.example.org.:65535', 'cache_1.example.org.', 65_535],
+  ['::1', '::1', 11_211],
+  ['::', '::', 11_211],
+  ['[::1]', '::1', 11_211],
+  ['[::1]:5', '::1', 5],
+  ['[fe80::1%eth0]:5', 'fe80::1%eth0', 5],
+  ['fe80::1%eth0.100', 'fe80::1%eth0.100', 11_211],
+  ['::ffff:10.0.0.1', '::ffff:10.0.0.1', 11_211],
+  ['*', '*', 11_211],
+  ['*:5', '*', 5],
+  ['localhost:0', 'localhost', 0],
+  ['localhost:-1', 'localhost', 0],
+  ['notls:127.0.0.1:5', '127.0.0.1', 5],
+])('-l %s is host %s and port %i', (text, host, port) => {
+  expect(parseListenAddress(text, 11_211)).toEqual({ host, port })
+})
+
+const FORM = 'is not an address: write host, host:port or [IPv6]:port'
+const PORT = 'has a port that is not a whole number from 0 to 65535'
+
+test.each([
+  ['', FORM],
+  ['a b', FORM],
+  ['-host', FORM],
+  ['host..name', FORM],
+  [`${'a.'.repeat(130)}`, FORM],
+  ['a:b:c', FORM],
+  ['12345::1::2', FORM],
+  [':5', FORM],
+  ['1.2.3', 'is not an IPv4 address'],
+  ['1.2.3.256', 'is not an IPv4 address'],
+  ['[1.2.3.4]:5', 'has no IPv6 address between its brackets'],
+  ['[]:5', 'has no IPv6 address between its brackets'],
+  ['[::1]5', FORM],
+  ['host:', PORT],
+  ['host:x', PORT],
+  ['host:65536', PORT],
+  ['host:-2', PORT],
+  ['[::1]:', PORT],
+])('-l %j is refused', (text, reason) => {
+  const refusal = parseListenAddress(text, 11_211)
+  expect(refusal).toBeInstanceOf(Refusal)
+  expect((refusal as Refusal).reason).toBe(reason)
+})
+
+test('an address is written as it is read', () => {
+  for (const text of ['10.0.0.1:5', '[::1]:5', '*:11211']) {
+    const address = parseListenAddress(text, 1)
+    expect(address).not.toBeInstanceOf(Refusal)
+    expect(formatListenAddress(address as { host: string; port: number })).toBe(text)
+  }
+})
