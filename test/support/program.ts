@@ -116,5 +116,5 @@ export function hasPrerequisites(name: string, prerequisites: readonly Prerequis
 }
 
 export function isContinuousIntegration(): boolean {
-  return !['', '0', 'false', undefined].includes(process.env['CI'])
+  return !['', '0', 'false', undefined].includes(process.env.CI)
 }

@@ -55,7 +55,7 @@ export const MEMCACHED: Prerequisite = {
 }
 
 /** The `node` that runs the server under test; CI points it at each version that we support. */
-export const SERVER_NODE: string = process.env['SASLCACHED_NODE'] ?? process.execPath
+export const SERVER_NODE: string = process.env.SASLCACHED_NODE ?? process.execPath
 export const SERVER_PROGRAM: string = join(ROOT, 'dist', 'bin', 'saslcached.js')
 
 const running = new Set<ChildProcess>()
@@ -331,9 +331,9 @@ function parseLog(text: string): LogRecord[] {
 }
 
 function loginsOfSaslcached(log: readonly LogRecord[]): Login[] {
-  return log.flatMap((record) =>
-    record['event'] === 'login'
-      ? [{ succeeded: record['outcome'] === 'success', mechanism: String(record['mechanism']) }]
+  return log.flatMap(({ event, mechanism }) =>
+    event === 'login' || event === 'login_failed'
+      ? [{ succeeded: event === 'login', mechanism: String(mechanism) }]
       : [],
   )
 }
