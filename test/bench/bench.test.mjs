@@ -447,7 +447,13 @@ describe('the harness', () => {
       expect(names.length).toBeGreaterThan(0)
       expect(new Set(names).size).toBe(names.length)
     }
-    expect(casesOf('spine', ['storm']).map((each) => each.name)).toEqual(['login-storm'])
+  })
+
+  test('a whole name means that case alone, a part of names means all that have it', () => {
+    const names = (only) => casesOf('spine', only).map((each) => each.name)
+    expect(names(['storm'])).toEqual(['login-storm'])
+    expect(names(['binary-x1-100B-gets'])).toEqual(['binary-x1-100B-gets'])
+    expect(names(['binary-x1-'])).toEqual(['binary-x1-100B-gets', 'binary-x1-100B-gets-login'])
   })
 
   test('every case has one bound, and a load that does not evict at 256 MiB', () => {

@@ -157,17 +157,19 @@ export const CASES = [...SPINE, ...ENGINE]
 export const SETS = [...new Set(CASES.flatMap((each) => each.sets))]
 
 /**
- * The cases of a set whose name contains one of `only`; all of the set when `only` is empty. The
- * same load may stand in two sets with two targets: the named set's own is taken.
+ * The cases of a set that `only` names, whole or in part; all of the set when `only` is empty. A
+ * whole name means that case alone, although it may begin another's. The same load may stand in two
+ * sets with two targets: the named set's own is taken.
  *
  * @param {string} set
  * @param {readonly string[]} only
  * @returns {Case[]}
  */
 export function casesOf(set, only) {
-  return CASES.filter(
-    (each) =>
-      each.sets.includes(set) &&
-      (only.length === 0 || only.some((part) => each.name.includes(part))),
-  )
+  const cases = CASES.filter((each) => each.sets.includes(set))
+  const isWhole = (part) => cases.some((each) => each.name === part)
+  const isNamed = (each, part) => (isWhole(part) ? each.name === part : each.name.includes(part))
+  return only.length === 0
+    ? cases
+    : cases.filter((each) => only.some((part) => isNamed(each, part)))
 }

@@ -41,7 +41,7 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
 
   --quick            one round of one second a case: a look, not a figure
   --set NAME         which cases: ${SETS.join(', ')} (spine)
-  --only TEXT        only cases whose name contains TEXT; may be repeated
+  --only NAME        only this case, or those with NAME in theirs; may be repeated
   --list             print the cases and end
   --rounds N         rounds of each case; figures are medians (5)
   --seconds N        measured seconds of a round (2)
@@ -304,11 +304,18 @@ async function run(options) {
     const header = headerLines(bench)
     console.log(`${header.join('\n')}\n`)
     const results = []
+    let failure = null
     for (const each of options.cases) {
       process.stderr.write(`${each.name}: ${each.what}\n`)
-      results.push(await measureCase(bench, each))
+      try {
+        results.push(await measureCase(bench, each))
+      } catch (error) {
+        // What was measured before stands, and took minutes: it is shown first.
+        failure = error
+        break
+      }
     }
-    console.log(`\n${formatTable(results.flatMap(rowsOf))}`)
+    if (results.length > 0) console.log(`\n${formatTable(results.flatMap(rowsOf))}`)
     const warnings = results.flatMap(warningsOf)
     if (warnings.length > 0) console.log(`\nRead with care:\n- ${warnings.join('\n- ')}`)
     if (options.json !== undefined) {
@@ -317,6 +324,7 @@ async function run(options) {
         `${JSON.stringify({ header, time: new Date().toISOString(), results, warnings }, null, 2)}\n`,
       )
     }
+    if (failure !== null) throw failure
     const missed = results.filter((result) => result.reached === false)
     if (options.check && missed.length > 0) {
       console.error(`\nMissed: ${missed.map((result) => result.name).join(', ')}`)
