@@ -11,20 +11,21 @@
  * the safety net for mounts that send no events. Who gets the snapshot is the caller's business.
  */
 import { createHmac, randomBytes } from 'node:crypto'
-import type { FSWatcher, Stats } from 'node:fs'
+import type { FSWatcher } from 'node:fs'
 import { watch } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { open, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { CredentialFileProblem } from './credential-file-error.ts'
 import { CredentialFileError } from './credential-file-error.ts'
+import { codeOf, decodeUtf8, describeFileError, problemWithFile } from './file-access.ts'
 import type { MemcachedFileKind } from './memcached-file.ts'
 import { parseMemcachedFile } from './memcached-file.ts'
 import { prepare, problemWith } from './prepare.ts'
 import type { CredentialSnapshot, UserRecord } from './snapshot.ts'
 import { decoySalt, formatShape, makeSnapshot, usableMechanisms } from './snapshot.ts'
 import type { ReadResult, UserEntry } from './user-entry.ts'
-import { FILE_BYTES_MAX, PLAINTEXT_USERS_MAX, USERS_MAX } from './user-entry.ts'
+import { PLAINTEXT_USERS_MAX, USERS_MAX } from './user-entry.ts'
 import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
 import type { ScramHash } from './verifier.ts'
 import {
@@ -338,59 +339,6 @@ async function readCredentialFile(file: CredentialFile): Promise<Reading> {
 function failed(file: CredentialFile, message: string, line = 0): Reading {
   const problems = [{ file: file.path, line, message }]
   return { file, result: { users: [], decoyKey: undefined, problems }, mode: 0 }
-}
-
-export function problemWithFile(stats: Stats): string | undefined {
-  if (!stats.isFile()) return 'this is not a regular file'
-  if (stats.size > FILE_BYTES_MAX) {
-    return `the file has ${stats.size} bytes; at most ${FILE_BYTES_MAX} are allowed`
-  }
-  return undefined
-}
-
-/** The text, or the 1-based line of the first byte that is not UTF-8. */
-export function decodeUtf8(bytes: Uint8Array): string | number {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-  try {
-    return decoder.decode(bytes)
-  } catch {
-    let line = 1
-    for (let start = 0; start < bytes.length; line += 1) {
-      const newline = bytes.indexOf(0x0a, start)
-      const end = newline === -1 ? bytes.length : newline + 1
-      try {
-        decoder.decode(bytes.subarray(start, end))
-      } catch {
-        return line
-      }
-      start = end
-    }
-    return line
-  }
-}
-
-export function describeFileError(error: unknown): string {
-  switch (codeOf(error)) {
-    case 'ENOENT':
-      return 'there is no such file'
-    case 'EACCES':
-    case 'EPERM':
-      return 'no permission for this file: check its owner and mode'
-    case 'ENOTDIR':
-      return 'a part of the path is not a directory'
-    case 'EISDIR':
-      return 'this is not a regular file'
-    case '':
-      throw error
-    default:
-      return `the file cannot be read or written (${codeOf(error)})`
-  }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : ''
 }
 
 function readInlineUser(user: InlineUser, problems: CredentialFileProblem[]): UserEntry[] {

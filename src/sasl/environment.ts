@@ -16,14 +16,6 @@ import { LoginMemory } from './login-memory.ts'
 
 export const PLAIN = 'PLAIN'
 
-/**
- * Lets every client in that was tried: those without SCRAM use PLAIN, libmemcached takes SCRAM-SHA-256,
- * or SCRAM-SHA-1 where its libsasl2 is old. SCRAM-SHA-512 is not among them although we have it:
- * libsasl2 prefers it to SCRAM-SHA-256 and then spends a fifth to a half more time on every connection for
- * nothing that a password gains by it.
- */
-export const DEFAULT_MECHANISMS: readonly string[] = ['SCRAM-SHA-256', 'SCRAM-SHA-1', PLAIN]
-
 export const SUPPORTED_MECHANISMS: readonly string[] = [
   'SCRAM-SHA-512',
   'SCRAM-SHA-256',
@@ -33,8 +25,8 @@ export const SUPPORTED_MECHANISMS: readonly string[] = [
 
 export interface SaslEnvironmentOptions {
   readonly snapshot: CredentialSnapshot
-  /** In the order of the announcement; default DEFAULT_MECHANISMS. */
-  readonly mechanisms?: readonly string[]
+  /** Configured ones, in the order of the announcement. */
+  readonly mechanisms: readonly string[]
   /** Key derivations at once; the number of cores is right, and never less than two. */
   readonly derivationsMax?: number
   /** Logins waiting for a derivation, over all sources. */
@@ -78,7 +70,7 @@ export class SaslEnvironment {
   #announced: string
 
   constructor(options: SaslEnvironmentOptions) {
-    this.#mechanisms = options.mechanisms ?? DEFAULT_MECHANISMS
+    this.#mechanisms = options.mechanisms
     for (const name of this.#mechanisms) {
       if (name !== PLAIN && findScramHash(name) === undefined) {
         throw new RangeError(

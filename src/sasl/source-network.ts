@@ -4,7 +4,8 @@
  */
 
 /** `192.0.2.1`, `::ffff:192.0.2.1` and `2001:db8:1:2::3%eth0` give `192.0.2.1` twice and `2001:db8:1:2::/64`. */
-export function sourceNetwork(address: string): string {
+export function sourceNetwork(bracketed: string): string {
+  const address = bracketed.startsWith('[') ? bracketed.replace(/^\[|\]$/g, '') : bracketed
   if (!address.includes(':')) return address
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (mapped !== undefined) return mapped

@@ -1,0 +1,424 @@
+/**
+ * Edits users.toml for `saslcached user add|passwd|remove|list`. A person's comments, order and layout
+ * survive: only the lines of the user in question change.
+ *
+ * Invariant: the file is replaced as a whole (a new file renamed over it) by a text that has been read
+ * back and found good, by one editor at a time; whoever reads it sees the old or the new, never half.
+ * Owner and mode of the old file stay; a new one is for its owner alone.
+ */
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { assert } from '../base/assert.ts'
+import { CredentialFileError } from './credential-file-error.ts'
+import { codeOf, decodeUtf8, describeFileError, problemWithFile } from './file-access.ts'
+import { prepare, problemWith } from './prepare.ts'
+import { readTomlLayout, type TomlStatement } from './toml-layout.ts'
+import type { UserEntry } from './user-entry.ts'
+import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
+import {
+  encodeBase64,
+  hashPassword,
+  hashPasswordWith,
+  parseVerifier,
+  SCRAM_HASHES,
+  type Verifier,
+} from './verifier.ts'
+
+export type UserEditProblem =
+  | 'user-exists'
+  | 'no-such-user'
+  /** The name or the password itself is not acceptable. */
+  | 'invalid'
+  /** The user is written in a way that only a person can change. */
+  | 'layout'
+  /** Somebody else is editing the file. */
+  | 'locked'
+  /** The file system refuses. */
+  | 'file'
+
+/** The message says what to do; it never contains a password. */
+export class UserEditError extends Error {
+  readonly code: UserEditProblem
+
+  constructor(code: UserEditProblem, message: string) {
+    super(message)
+    this.name = 'UserEditError'
+    this.code = code
+  }
+}
+
+export interface EditOptions {
+  /** Of new verifiers; default as in hashPassword. */
+  readonly iterations?: number
+  readonly randomBytes?: (count: number) => Uint8Array
+  /** How long to wait for another editor of the same file. */
+  readonly lockWaitMs?: number
+}
+
+export interface SetPasswordOptions extends EditOptions {
+  /** The present password stays good beside the new one, until the next change without this. */
+  readonly keepOld?: boolean
+}
+
+export interface ListedUser {
+  readonly name: string
+  readonly line: number
+  /** Mechanisms that the user can use besides PLAIN; empty with a password in the clear. */
+  readonly hashes: readonly string[]
+  /** 1, or 2 during a rotation. */
+  readonly passwordCount: number
+  readonly isPlaintext: boolean
+  /** The least of the user's verifiers; 0 with a password in the clear. */
+  readonly iterations: number
+}
+
+const DEFAULT_LOCK_WAIT_MS = 5000
+const LOCK_POLL_MS = 50
+/** An edit takes well under a second; a lock this old was left behind by a crash. */
+const LOCK_STALE_MS = 30_000
+const NEW_FILE_MODE = 0o600
+
+/** Adds a user; makes the file if there is none. */
+export async function addUser(
+  path: string,
+  name: string,
+  password: string,
+  options: EditOptions = {},
+): Promise<void> {
+  checkInput(name, password)
+  await edit(path, options, (text) => {
+    const before = text ?? newFileText(options)
+    const users = readUsers(before, path)
+    if (findUser(users, name) !== undefined) {
+      throw new UserEditError(
+        'user-exists',
+        `user ${quoteName(name)} exists already in ${path}; change the password with \`saslcached user passwd\``,
+      )
+    }
+    const newline = newlineOf(before)
+    const gap = before === '' || before.endsWith(newline + newline) ? '' : newline
+    const end = before === '' || before.endsWith('\n') ? '' : newline
+    const verifiers = formatVerifiers(hashPassword(password, options), newline)
+    return `${before}${end}${gap}[users.${formatKey(name)}]${newline}${verifiers}${newline}`
+  })
+}
+
+/** Replaces a user's password; with keepOld the present one stays good beside it. */
+export async function setPassword(
+  path: string,
+  name: string,
+  password: string,
+  options: SetPasswordOptions = {},
+): Promise<void> {
+  checkInput(name, password)
+  await edit(path, options, (text) => {
+    const before = text ?? ''
+    const user = findUser(readUsers(before, path), name)
+    if (user === undefined) throw noSuchUser(path, name)
+    const verifiers =
+      options.keepOld === true
+        ? addSecondPassword(user, password, options)
+        : hashPassword(password, options)
+    return replaceVerifiers(before, path, name, verifiers)
+  })
+}
+
+export async function removeUser(
+  path: string,
+  name: string,
+  options: EditOptions = {},
+): Promise<void> {
+  await edit(path, options, (text) => {
+    const before = text ?? ''
+    if (findUser(readUsers(before, path), name) === undefined) throw noSuchUser(path, name)
+    return cutUser(before, path, name)
+  })
+}
+
+/** The users of the file, in its order. Throws a CredentialFileError if the file is not good. */
+export async function listUsers(path: string): Promise<ListedUser[]> {
+  const { text } = await readText(path)
+  if (text === undefined) throw new UserEditError('file', `${path}: there is no such file`)
+  return readUsers(text, path).map(({ name, line, verifiers, passwords }) => {
+    const parsed = verifiers.map(parseVerifier).filter((found) => typeof found !== 'string')
+    const hashes = SCRAM_HASHES.map((hash) => hash.name).filter((hash) =>
+      parsed.some((verifier) => verifier.hash.name === hash),
+    )
+    const counts = hashes.map((hash) => parsed.filter((v) => v.hash.name === hash).length)
+    return {
+      name,
+      line,
+      hashes,
+      passwordCount: Math.max(passwords.length, ...counts),
+      isPlaintext: passwords.length > 0,
+      iterations: parsed.length === 0 ? 0 : Math.min(...parsed.map((v) => v.iterations)),
+    }
+  })
+}
+
+function checkInput(name: string, password: string): void {
+  const problem = problemWith('name', name) ?? problemWith('password', password)
+  if (problem !== undefined) throw new UserEditError('invalid', problem)
+}
+
+function noSuchUser(path: string, name: string): UserEditError {
+  return new UserEditError('no-such-user', `there is no user ${quoteName(name)} in ${path}`)
+}
+
+function readUsers(text: string, path: string): readonly UserEntry[] {
+  const { users, problems } = parseUsersFile(text, path)
+  if (problems.length > 0) throw new CredentialFileError(problems)
+  return users
+}
+
+function findUser(users: readonly UserEntry[], name: string): UserEntry | undefined {
+  const prepared = prepare(name)
+  return users.find((user) => user.name === prepared)
+}
+
+/** New verifiers beside the newest present ones, with their salts, so that the two go together. */
+function addSecondPassword(
+  user: UserEntry,
+  password: string,
+  options: EditOptions,
+): readonly string[] {
+  const [oldPassword] = user.passwords
+  const present = oldPassword === undefined ? user.verifiers : hashPassword(oldPassword, options)
+  return SCRAM_HASHES.flatMap((hash) => {
+    const newest = present
+      .map(parseVerifier)
+      .find((found): found is Verifier => typeof found !== 'string' && found.hash === hash)
+    if (newest === undefined) return []
+    const added = hashPasswordWith(password, newest)
+    const kept = present.find((text) => text.startsWith(`${hash.name}$`))
+    assert(kept !== undefined, 'what was parsed is there')
+    if (added === kept) {
+      throw new UserEditError('invalid', 'the new password is the present one')
+    }
+    return [added, kept]
+  })
+}
+
+function formatVerifiers(verifiers: readonly string[], newline: string): string {
+  const lines = verifiers.map((verifier) => `  "${verifier}",${newline}`)
+  return `verifiers = [${newline}${lines.join('')}]`
+}
+
+function newFileText(options: EditOptions): string {
+  const decoyKey = (options.randomBytes ?? randomBytes)(DECOY_KEY_BYTES)
+  return (
+    '# Users of saslcached. Edit by hand or with `saslcached user add|passwd|remove`; a running\n' +
+    '# server notices by itself.\n' +
+    '\n' +
+    '# Secret from which the salts of users that do not exist are made, so that they look real.\n' +
+    `decoy_key = "${encodeBase64(decoyKey)}"\n`
+  )
+}
+
+function newlineOf(text: string): string {
+  return text.includes('\r\n') ? '\r\n' : '\n'
+}
+
+/** A TOML key: bare where it may be, quoted otherwise. */
+export function formatKey(key: string): string {
+  if (/^[A-Za-z0-9_-]+$/.test(key)) return key
+  const escaped = key.replace(/["\\\p{Cc}]/gu, (char) =>
+    char === '"' || char === '\\'
+      ? `\\${char}`
+      : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+  return `"${escaped}"`
+}
+
+/** The statements of one user; the first is its table header. */
+function statementsOf(text: string, path: string, name: string): TomlStatement[] {
+  const prepared = prepare(name)
+  const own = readTomlLayout(text).filter(
+    ({ path: [top, user] }) => top === 'users' && user !== undefined && prepare(user) === prepared,
+  )
+  const [header] = own
+  if (header?.kind === 'table' && header.path.length === 2) return own
+  const place = header === undefined ? path : `${path}:${header.line}`
+  throw new UserEditError(
+    'layout',
+    `${place}: user ${quoteName(name)} is not written as a table [users.${formatKey(name)}], so it can ` +
+      'only be changed by hand',
+  )
+}
+
+function replaceVerifiers(
+  text: string,
+  path: string,
+  name: string,
+  verifiers: readonly string[],
+): string {
+  const [header, ...rest] = statementsOf(text, path, name)
+  assert(header !== undefined, 'a user has a header')
+  const stale = rest.filter(
+    ({ path: keys }) => keys.length === 3 && (keys[2] === 'verifiers' || keys[2] === 'password'),
+  )
+  const [first] = stale
+  assert(first !== undefined && stale.length === 1, 'a user has a password or verifiers')
+  const fresh = formatVerifiers(verifiers, newlineOf(text))
+  return text.slice(0, first.start) + fresh + text.slice(first.end)
+}
+
+function cutUser(text: string, path: string, name: string): string {
+  const statements = statementsOf(text, path, name)
+  const [header] = statements
+  const last = statements[statements.length - 1]
+  assert(header !== undefined && last !== undefined, 'a user has statements')
+  const start = text.lastIndexOf('\n', header.start) + 1
+  const newlineAt = text.indexOf('\n', last.end)
+  const end = newlineAt === -1 ? text.length : newlineAt + 1
+  const before = text.slice(0, start)
+  const after = text.slice(end)
+  // One empty line in place of the two that the user stood between, none at the end of the file.
+  if (after === '') return before.replace(/(\r?\n)(?:\r?\n)+$/, '$1')
+  const isApart = before === '' || /\n\r?\n$/.test(before)
+  return before + (isApart ? after.replace(/^\r?\n/, '') : after)
+}
+
+interface ReadText {
+  /** Undefined if there is no file yet. */
+  readonly text: string | undefined
+  readonly mode: number
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined
+}
+
+async function readText(path: string): Promise<ReadText> {
+  let handle: FileHandle
+  try {
+    handle = await open(path, 'r')
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT')
+      return { text: undefined, mode: NEW_FILE_MODE, owner: undefined }
+    throw new UserEditError('file', `${path}: ${describeFileError(error)}`)
+  }
+  try {
+    const stats = await handle.stat()
+    const problem = problemWithFile(stats)
+    if (problem !== undefined) throw new UserEditError('file', `${path}: ${problem}`)
+    const text = decodeUtf8(await handle.readFile())
+    if (typeof text === 'number') {
+      const message = 'this line is not valid UTF-8'
+      throw new CredentialFileError([{ file: path, line: text, message }])
+    }
+    return { text, mode: stats.mode & 0o777, owner: { uid: stats.uid, gid: stats.gid } }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Reads, changes, checks and replaces the file, alone. */
+async function edit(
+  path: string,
+  options: EditOptions,
+  change: (text: string | undefined) => string,
+): Promise<void> {
+  // Behind a symbolic link it is the file that is replaced, not the link.
+  const target = await realpath(path).catch(() => path)
+  const release = await lock(target, options.lockWaitMs ?? DEFAULT_LOCK_WAIT_MS)
+  try {
+    const { text, mode, owner } = await readText(target)
+    const changed = change(text)
+    // What we write must be what we read; a layout that is beyond us ends here, before any harm.
+    const { problems } = parseUsersFile(changed, path)
+    if (problems.length > 0) {
+      throw new UserEditError(
+        'layout',
+        `${path} is laid out in a way that only a person can change: ${problems[0]?.message ?? ''}`,
+      )
+    }
+    await replaceFile(target, changed, mode, owner)
+  } finally {
+    await release()
+  }
+}
+
+async function lock(path: string, waitMs: number): Promise<() => Promise<void>> {
+  const lockPath = `${path}.lock`
+  const deadlineMs = performance.now() + waitMs
+  for (;;) {
+    try {
+      const handle = await open(lockPath, 'wx', NEW_FILE_MODE)
+      await handle.writeFile(`${process.pid}\n`)
+      await handle.close()
+      return () => rm(lockPath, { force: true })
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') {
+        throw new UserEditError('file', `${dirname(path)}: there is no such directory`)
+      }
+      if (codeOf(error) !== 'EEXIST') {
+        throw new UserEditError('file', `${lockPath}: ${describeFileError(error)}`)
+      }
+    }
+    const age = await stat(lockPath).then(
+      (stats) => Date.now() - stats.mtimeMs,
+      () => 0,
+    )
+    if (age > LOCK_STALE_MS) {
+      await rm(lockPath, { force: true })
+    } else if (performance.now() >= deadlineMs) {
+      const holder = await readFile(lockPath, 'utf8').catch(() => '')
+      throw new UserEditError(
+        'locked',
+        `${path} is being edited by another process (${holder.trim() || 'unknown'}); ` +
+          `if that is not so, remove ${lockPath}`,
+      )
+    } else {
+      await delay(LOCK_POLL_MS)
+    }
+  }
+}
+
+async function replaceFile(
+  path: string,
+  text: string,
+  mode: number,
+  owner: ReadText['owner'],
+): Promise<void> {
+  const temporary = join(dirname(path), `.users-${randomBytes(6).toString('hex')}.tmp`)
+  try {
+    const handle = await open(temporary, 'wx', NEW_FILE_MODE)
+    try {
+      await handle.writeFile(text)
+      if (owner !== undefined) await keepOwner(handle, owner)
+      // After the owner, since a change of owner may clear bits; and past the umask.
+      await handle.chmod(mode)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    if (error instanceof UserEditError) throw error
+    if (codeOf(error) === 'EBUSY') {
+      throw new UserEditError(
+        'file',
+        `${path} is a mount of its own and cannot be replaced; mount its directory instead`,
+      )
+    }
+    throw new UserEditError('file', `${path}: ${describeFileError(error)}`)
+  }
+}
+
+async function keepOwner(
+  handle: FileHandle,
+  owner: { readonly uid: number; readonly gid: number },
+): Promise<void> {
+  const own = await handle.stat()
+  if (own.uid === owner.uid && own.gid === owner.gid) return
+  try {
+    await handle.chown(owner.uid, owner.gid)
+  } catch (error) {
+    // Not root: the server might no longer be able to read a file that changed hands.
+    if (codeOf(error) === 'EPERM') {
+      throw new UserEditError('file', 'the file belongs to somebody else; edit it as its owner')
+    }
+    throw error
+  }
+}
