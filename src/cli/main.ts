@@ -166,10 +166,9 @@ class CommandLineProgram {
       uses.push({ option: 'scram_iterations', flag: '--iterations', value: iterations })
     }
     const { runUserCommand } = await import('./users.ts')
-    const user = command.args[0]
     this.#exitCode = await runUserCommand(this.#io, this.#inputs(), {
       command: name,
-      ...(user === undefined ? {} : { user }),
+      user: command.args[0],
       keepOld: keepOld === true,
     })
   }

@@ -13,11 +13,6 @@ export interface ServeChoices {
   readonly printConfig?: boolean
 }
 
-interface ServerModule {
-  /** Resolves to the exit code when the server has stopped. */
-  serve(config: Config): Promise<number>
-}
-
 /** Throws ConfigError. */
 export async function runServe(
   io: Io,
@@ -31,8 +26,7 @@ export async function runServe(
   }
   if (choices.checkConfig === true) return checkUsers(io, config)
   if (choices.printConfig === true) return EXIT_OK
-  const module: string = '../server/serve.ts'
-  const { serve } = (await import(module)) as ServerModule
+  const { serve } = await import('../server/serve.ts')
   return serve(config)
 }
 
