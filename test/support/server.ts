@@ -58,6 +58,14 @@ export const MEMCACHED: Prerequisite = {
 export const SERVER_NODE: string = process.env.SASLCACHED_NODE ?? process.execPath
 export const SERVER_PROGRAM: string = join(ROOT, 'dist', 'bin', 'saslcached.js')
 
+/** What saslcached announces by itself; the reference is told to announce the same. */
+const DEFAULT_MECHANISMS: readonly string[] = [
+  'SCRAM-SHA-512',
+  'SCRAM-SHA-256',
+  'SCRAM-SHA-1',
+  'PLAIN',
+]
+
 const running = new Set<ChildProcess>()
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
@@ -167,7 +175,7 @@ export async function startSaslcached(options: ServerOptions = {}): Promise<Test
     )
     writeFileSync(usersFileIn(directory), lines.join('\n'), { mode: 0o600 })
   }
-  if (options.mechanisms !== undefined) flags.push('--mechanisms', options.mechanisms.join(' '))
+  if (options.mechanisms !== undefined) flags.push('--mechanisms', options.mechanisms.join(','))
   return await start('saslcached', directory, options, [
     SERVER_NODE,
     SERVER_PROGRAM,
@@ -187,7 +195,7 @@ export async function startMemcached(options: ServerOptions = {}): Promise<TestS
   const flags: string[] = []
   if (users.length > 0) {
     const database = join(directory, 'sasldb')
-    const mechanisms = options.mechanisms ?? ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN']
+    const mechanisms = options.mechanisms ?? DEFAULT_MECHANISMS
     mkdirSync(join(directory, 'sasl'))
     writeFileSync(
       join(directory, 'sasl', 'memcached.conf'),
