@@ -71,8 +71,8 @@ class UsersFileReader {
   read(document: unknown): ReadResult {
     const parsed = fileSchema.safeParse(document)
     if (!parsed.success) this.#addIssues(parsed.error.issues, [])
-    const decoyKey = parsed.success ? this.#readDecoyKey(parsed.data.decoy_key) : undefined
-    // Also where the top of the file has a problem: all of them are reported at once.
+    // What follows is read also where the top has a problem: all of them are reported at once.
+    const decoyKey = isTable(document) ? this.#readDecoyKey(document.decoy_key) : undefined
     const table = isTable(document) && isTable(document.users) ? document.users : {}
     const users = Object.entries(table)
     if (users.length > USERS_MAX) {
@@ -86,8 +86,8 @@ class UsersFileReader {
     return { users: [...this.#users.values()], decoyKey, problems: this.#listProblems() }
   }
 
-  #readDecoyKey(text: string | undefined): Uint8Array | undefined {
-    if (text === undefined) return undefined
+  #readDecoyKey(text: unknown): Uint8Array | undefined {
+    if (typeof text !== 'string') return undefined
     const key = decodeBase64(text)
     if (key !== undefined && key.length >= DECOY_KEY_BYTES_MIN) return Uint8Array.from(key)
     this.#add(
@@ -109,8 +109,13 @@ class UsersFileReader {
     }
     const parsed = userSchema.safeParse(user)
     if (!parsed.success) {
-      if (isTable(user)) return this.#addIssues(parsed.error.issues, path)
-      return this.#add(path, 'a user must be a table with password or verifiers')
+      if (!isTable(user)) {
+        return this.#add(path, 'a user must be a table with password or verifiers')
+      }
+      if (Array.isArray(user.verifiers)) {
+        this.#checkVerifiers(user.verifiers, [...path, 'verifiers'])
+      }
+      return this.#addIssues(parsed.error.issues, path)
     }
     const { password, verifiers } = parsed.data
     if (password !== undefined && verifiers !== undefined) {
@@ -135,9 +140,10 @@ class UsersFileReader {
     return { name, file: this.#file, line, verifiers: verifiers ?? [], passwords }
   }
 
-  #checkVerifiers(texts: readonly string[], path: readonly string[]): void {
+  #checkVerifiers(texts: readonly unknown[], path: readonly string[]): void {
     const firstOfHash = new Map<string, { verifier: Verifier; count: number }>()
     for (const [index, text] of texts.entries()) {
+      if (typeof text !== 'string') continue
       const verifier = parseVerifier(text)
       if (typeof verifier === 'string') {
         this.#add([...path, index], verifier)
