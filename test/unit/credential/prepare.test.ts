@@ -35,7 +35,7 @@ describe('prepare', () => {
         expect(prepare(raw)).toBe(prepared)
       },
     )
-    fc.assert(property, fuzzParameters(3000))
+    fc.assert(property, fuzzParameters())
   })
 })
 

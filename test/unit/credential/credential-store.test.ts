@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'vitest'
+import { CredentialStore } from '../../../src/credential/credential-store.ts'
+import {
+  type CredentialSnapshot,
+  decoyVerifiers,
+  makeSnapshot,
+  type UserRecord,
+  usableMechanisms,
+} from '../../../src/credential/snapshot.ts'
+import {
+  hashPassword,
+  hashPasswordWith,
+  parseVerifier,
+  SCRAM_HASH_NAMES,
+} from '../../../src/credential/verifier.ts'
+
+const DEFAULT_SHAPE = 'SCRAM-SHA-1$4096:16 SCRAM-SHA-256$4096:16 SCRAM-SHA-512$4096:16'
+
+function snapshotOf(users: readonly UserRecord[], keyByte = 1): CredentialSnapshot {
+  const decoyKey = Buffer.alloc(32, keyByte)
+  return makeSnapshot(users, { decoyKey, defaultShape: DEFAULT_SHAPE, hashes: SCRAM_HASH_NAMES })
+}
+
+/** A user whose verifiers cost nothing to make: the keys are arbitrary. */
+function userWith(name: string, iterations: number, hashes = SCRAM_HASH_NAMES): UserRecord {
+  const lengths = { 'SCRAM-SHA-256': 32, 'SCRAM-SHA-512': 64, 'SCRAM-SHA-1': 20 }
+  const salt = Buffer.from(name.padEnd(16, '.')).toString('base64')
+  const verifiers = hashes.map((hash) => {
+    const key = Buffer.alloc(lengths[hash], 5).toString('base64')
+    return `${hash}$${iterations}:${salt}$${key}:${key}`
+  })
+  return { name, verifiers }
+}
+
+describe('find', () => {
+  test('gives a known user its own salt, iterations and keys', () => {
+    const verifiers = hashPassword('secret', { iterations: 5000 })
+    const store = new CredentialStore(snapshotOf([{ name: 'alice', verifiers }]))
+    for (const text of verifiers) {
+      const verifier = parseVerifier(text)
+      if (typeof verifier === 'string') throw new Error(verifier)
+      const found = store.find('alice', verifier.hash.name)
+      expect(found).toMatchObject({ known: true, keyCount: 1, iterations: 5000 })
+      expect(found?.salt).toEqual(verifier.salt)
+      expect(found?.keys[0].storedKey).toEqual(verifier.storedKey)
+      expect(found?.keys[0].serverKey).toEqual(verifier.serverKey)
+      expect(found?.keys[1].storedKey).toHaveLength(verifier.hash.digestBytes)
+    }
+  })
+
+  test('gives both keys during a rotation', () => {
+    const [first = ''] = hashPassword('one')
+    const parsed = parseVerifier(first)
+    if (typeof parsed === 'string') throw new Error(parsed)
+    const second = hashPasswordWith('two', parsed)
+    const store = new CredentialStore(snapshotOf([{ name: 'a', verifiers: [first, second] }]))
+    const found = store.findForPassword('a')
+    expect(found.keyCount).toBe(2)
+    expect(found.keys[0].storedKey).not.toEqual(found.keys[1].storedKey)
+  })
+
+  test('gives an unknown user a decoy that stays the same over reloads and restarts', () => {
+    const store = new CredentialStore(snapshotOf([userWith('alice', 4096)]))
+    const before = store.find('ghost', 'SCRAM-SHA-256')
+    expect(before).toMatchObject({ known: false, keyCount: 1, iterations: 4096 })
+    store.replace(snapshotOf([userWith('alice', 4096), userWith('bob', 4096)]))
+    expect(store.find('ghost', 'SCRAM-SHA-256')).toEqual(before)
+    expect(new CredentialStore(snapshotOf([])).find('ghost', 'SCRAM-SHA-256')).toEqual(before)
+  })
+
+  test('gives unknown users different salts, and others under another key', () => {
+    const store = new CredentialStore(snapshotOf([]))
+    const salts = ['a', 'b', 'c'].map((name) => store.find(name, 'SCRAM-SHA-1')?.salt.join())
+    const other = new CredentialStore(snapshotOf([], 2)).find('a', 'SCRAM-SHA-1')?.salt.join()
+    expect(new Set([...salts, other]).size).toBe(4)
+  })
+
+  test('prefers SHA-256 for a password, then SHA-512, then SHA-1', () => {
+    const of = (...hashes: (typeof SCRAM_HASH_NAMES)[number][]): string => {
+      const store = new CredentialStore(snapshotOf([userWith('a', 4096, hashes)]))
+      expect(store.findForPassword('ghost').hash).toEqual(store.findForPassword('a').hash)
+      return store.findForPassword('a').hash.name
+    }
+    expect(of('SCRAM-SHA-1', 'SCRAM-SHA-512', 'SCRAM-SHA-256')).toBe('SCRAM-SHA-256')
+    expect(of('SCRAM-SHA-1', 'SCRAM-SHA-512')).toBe('SCRAM-SHA-512')
+    expect(of('SCRAM-SHA-1')).toBe('SCRAM-SHA-1')
+  })
+})
+
+describe('decoys', () => {
+  test('have the shapes of the real users, in proportion', () => {
+    const users = Array.from({ length: 100 }, (_, index) =>
+      userWith(`user${index}`, index < 75 ? 4096 : 10_000),
+    )
+    const snapshot = snapshotOf(users)
+    let fewCount = 0
+    for (let index = 0; index < 1000; index += 1) {
+      if (decoyVerifiers(snapshot, `ghost${index}`)[0]?.includes('$4096:') === true) fewCount += 1
+    }
+    // 750 expected; the draw is fixed by the key, and six standard deviations are 82.
+    expect(Math.abs(fewCount - 750)).toBeLessThan(82)
+  })
+
+  test('keep their shape when a user of another shape comes, save for its share', () => {
+    const users = Array.from({ length: 99 }, (_, index) => userWith(`user${index}`, 4096))
+    const before = snapshotOf(users)
+    const after = snapshotOf([...users, userWith('new', 10_000)])
+    let movedCount = 0
+    for (let index = 0; index < 1000; index += 1) {
+      const name = `ghost${index}`
+      if (decoyVerifiers(before, name).join() !== decoyVerifiers(after, name).join())
+        movedCount += 1
+    }
+    expect(movedCount).toBeLessThan(30)
+  })
+
+  test('imitate at most eight shapes, the most frequent', () => {
+    const users = Array.from({ length: 100 }, (_, index) => userWith(`u${index}`, 5000 + index))
+    const snapshot = snapshotOf([...users, userWith('x', 4096), userWith('y', 4096)])
+    expect(snapshot.shapes).toHaveLength(8)
+    expect(snapshot.shapes[0]?.userCount).toBe(2)
+  })
+})
+
+test('a mechanism is usable when every user has its verifier', () => {
+  const users = [userWith('a', 4096), userWith('b', 4096, ['SCRAM-SHA-1', 'SCRAM-SHA-256'])]
+  const snapshot = snapshotOf(users)
+  const configured = ['PLAIN', 'SCRAM-SHA-512', 'SCRAM-SHA-1', 'SCRAM-SHA-256']
+  expect(usableMechanisms(snapshot, configured)).toEqual(['PLAIN', 'SCRAM-SHA-1', 'SCRAM-SHA-256'])
+  expect(snapshot.lacking).toEqual([{ hash: 'SCRAM-SHA-512', userCount: 1, userNames: ['b'] }])
+  expect(usableMechanisms(snapshotOf([]), configured)).toEqual(configured)
+})
