@@ -1,0 +1,276 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { readVersion } from '../../../src/config/version.ts'
+import { FakeTerminal, makeDirectory, run } from './support.ts'
+
+/** The settings that --print-config shows as not being the default. */
+async function settingsOf(argv: readonly string[]): Promise<string[]> {
+  const { exitCode, out, err } = await run([...argv, '--print-config'])
+  expect({ exitCode, err }).toEqual({ exitCode: 0, err: '' })
+  return out
+    .split('\n')
+    .filter((line) => line.includes(' = ') && !/# default(: .*)?$/.test(line))
+    .map((line) => line.replace(/ +# /, ' # '))
+}
+
+test.each([
+  [['-m64'], ['memory_limit_mib = 64 # -m']],
+  [['-m', '64'], ['memory_limit_mib = 64 # -m']],
+  [['--memory-limit=64'], ['memory_limit_mib = 64 # --memory-limit']],
+  [['--memory-limit', '64'], ['memory_limit_mib = 64 # --memory-limit']],
+  [['-vvv'], ['verbose = 3 # -v']],
+  [['-v', '-v', '--verbose'], ['verbose = 3 # --verbose']],
+  [
+    ['-vvm', '64'],
+    ['memory_limit_mib = 64 # -m', 'verbose = 2 # -v'],
+  ],
+  [['-vvm64'], ['memory_limit_mib = 64 # -m', 'verbose = 2 # -v']],
+  [
+    ['-Mdm64'],
+    ['memory_limit_mib = 64 # -m', 'disable_evictions = true # -M', 'daemon = true # -d'],
+  ],
+  [['-p', '-1'], ['port = -1 # -p']],
+  [['-p-1'], ['port = -1 # -p']],
+  [['-l', 'a,b', '-lc', '--listen=d'], ['listen = ["a", "b", "c", "d"] # --listen']],
+  [['-m', '64', '-m', '128'], ['memory_limit_mib = 128 # -m']],
+  [['-SXWF'], ['disable_flush_all = true # -F']],
+  [['-oidle_timeout=5', '-o', 'maxconns_fast'], ['idle_timeout_seconds = 5 # -o idle_timeout']],
+  [['serve', '-m', '64'], ['memory_limit_mib = 64 # -m']],
+  // What compose files for memcached's own image have as their command.
+  [['memcached', '-m', '64'], ['memory_limit_mib = 64 # -m']],
+  [
+    ['-m', '64', 'memcached', '-C'],
+    ['memory_limit_mib = 64 # -m', 'disable_cas = true # -C'],
+  ],
+])('%j is understood as memcached does', async (argv, settings) => {
+  expect(await settingsOf(argv)).toEqual(settings)
+})
+
+test.each([
+  [['--mem', '64'], ['--mem: is not an option; did you mean --memory-limit?']],
+  [['--thread=4'], ['--thread: is not an option; did you mean --threads?']],
+  [['--conn-limti', '4'], ['--conn-limti: is not an option; did you mean --conn-limit?']],
+  [['-q'], ['-q: is not an option; --help lists all']],
+  [['-vqm64'], ['-q: is not an option; --help lists all']],
+  [['--daemon=yes'], ['--daemon: takes no value']],
+  [['--password=hunter2'], ['--password: is not an option; --help lists all']],
+  [['--password', 'hunter2'], ['--password: is not an option; --help lists all']],
+  [['hunter2'], ['command line: has an argument too many']],
+  [['-m', '64', '--', 'hunter2'], ['command line: has an argument too many']],
+  [['sevre'], ['sevre: is not a command; did you mean serve?']],
+  [
+    ['-Z'],
+    [
+      '-Z: is not available: this version has no TLS, and serving in the clear instead would be a surprise',
+    ],
+  ],
+  [['-e', '/mnt/x'], ['-e: is not available: items do not survive a restart']],
+  [
+    ['-c0', '--foo', '-t', '0', '-o', 'x'],
+    [
+      '-o x: is not a known suboption',
+      '--foo: is not an option; --help lists all',
+      '-c: "0" is not a whole number from 1 to 1000000',
+      '-t: "0" is not a whole number from 1 to 256, or auto',
+    ],
+  ],
+  [['-c0', '-m'], ["command line: option '-m, --memory-limit <num>' argument missing"]],
+])('%j is refused with exit code 78, all problems at once', async (argv, problems) => {
+  const { exitCode, out, err } = await run(argv)
+  expect({ exitCode, out }).toEqual({ exitCode: 78, out: '' })
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
+  expect(err).toBe(`saslcached: ${count}\n${problems.map((line) => `  ${line}\n`).join('')}`)
+})
+
+test('flags that only tune what is not here are accepted and mentioned', async () => {
+  const { exitCode, err } = await run([
+    '-k',
+    '-L',
+    '-f',
+    '1.25',
+    '-n48',
+    '-r',
+    '-o',
+    'hashpower=3',
+    '--check-config',
+  ])
+  expect(exitCode).toBe(0)
+  expect(err.split('\n')).toEqual([
+    'warning: -k has no effect: memory cannot be locked from here',
+    'warning: -L has no effect: page sizes are left to the system',
+    'warning: -f has no effect: there are no slabs here',
+    'warning: -n has no effect: there are no slabs here',
+    'warning: -r has no effect: the core file limit is left as it is',
+    'warning: -o hashpower has no effect: the index sizes itself',
+    'saslcached: the configuration is good',
+    '',
+  ])
+})
+
+test('--check-config reads the users as well', async () => {
+  const directory = makeDirectory()
+  const users = join(directory, 'users.toml')
+  writeFileSync(users, '[users.alice]\npassword = "in the clear"\n')
+  const good = await run(['--check-config'], { directory })
+  expect(good.exitCode).toBe(0)
+  expect(good.err).toMatch(/^warning: .*users\.toml:[12]: /)
+  writeFileSync(users, '[users.alice]\npasswort = "hunter2"\n')
+  const bad = await run(['--check-config'], { directory })
+  expect(bad.exitCode).toBe(78)
+  expect(bad.err).toMatch(/^saslcached: the users cannot be used\n {2}.*users\.toml:\d: /)
+  expect(bad.err).not.toContain('hunter2')
+})
+
+test('--check-config and --print-config together do both', async () => {
+  const { exitCode, out, err } = await run(['--check-config', '--print-config'])
+  expect([exitCode, err]).toEqual([0, 'saslcached: the configuration is good\n'])
+  expect(out).toContain('port = 11211')
+})
+
+test('--version says name and version', async () => {
+  const expected = { exitCode: 0, out: `saslcached ${readVersion()}\n`, err: '' }
+  expect(await run(['-V'])).toEqual(expected)
+  expect(await run(['--version'])).toEqual(expected)
+  expect(readVersion()).toMatch(/^\d+\.\d+\.\d+$/)
+})
+
+test('help is what it was when somebody last read it', async () => {
+  const { exitCode, out, err } = await run(['--help'], { columns: 80 })
+  expect({ exitCode, err }).toEqual({ exitCode: 0, err: '' })
+  await expect(out).toMatchFileSnapshot('help.txt')
+  expect(await run(['-h'], { columns: 80 })).toEqual({ exitCode, out, err })
+})
+
+test.each([80, 100, 200])(
+  'on a terminal of %i columns help keeps to it, and to 100',
+  async (columns) => {
+    const { out } = await run(['--help'], { columns })
+    const usage = out.slice(0, out.indexOf('Every option'))
+    expect(Math.max(...usage.split('\n').map((line) => line.length))).toBeLessThanOrEqual(
+      Math.min(columns, 100),
+    )
+  },
+)
+
+test('users are added, changed, listed and removed', async () => {
+  const file = join(makeDirectory(), 'people.toml')
+  const user = (argv: readonly string[], stdin = '') =>
+    run(['user', ...argv, '--file', file], { stdin })
+  expect(await user(['add', 'alice'], 'one\n')).toEqual({
+    exitCode: 0,
+    out: '',
+    err: `user "alice" was added to ${file}\n`,
+  })
+  expect(await user(['add', 'alice'], 'one\n')).toMatchObject({
+    exitCode: 1,
+    err: expect.stringMatching(/^saslcached: user "alice" exists already/),
+  })
+  expect(await user(['add', 'bob', '--iterations', '5000'], 'two\n')).toMatchObject({ exitCode: 0 })
+  expect(await user(['passwd', 'alice', '--keep-old'], 'three\n')).toMatchObject({ exitCode: 0 })
+  expect((await user(['list'])).out).toMatch(
+    /^alice {2}SCRAM-SHA-.* \(4096\) {2}2 passwords\nbob {4}SCRAM-SHA-.* \(5000\)\n$/,
+  )
+  expect(await user(['remove', 'alice'])).toMatchObject({ exitCode: 0 })
+  expect(await user(['remove', 'alice'])).toMatchObject({ exitCode: 1 })
+  expect((await user(['list'])).out).toMatch(/^bob {2}\S/)
+  expect(readFileSync(file, 'utf8')).not.toMatch(/one|two|three/)
+})
+
+test('a user is added from a terminal', async () => {
+  const file = join(makeDirectory(), 'users.toml')
+  const stdin = new FakeTerminal('secret\r', 'secret\r')
+  const { exitCode, err } = await run(['user', 'add', 'alice', '--file', file], { stdin })
+  expect(exitCode).toBe(0)
+  expect(err).toBe(`Password for "alice": \nThe same again: \nuser "alice" was added to ${file}\n`)
+})
+
+test('users are kept where the server looks for them', async () => {
+  const directory = makeDirectory()
+  await run(['user', 'add', 'alice'], { directory, stdin: 'x' })
+  expect(readFileSync(join(directory, 'users.toml'), 'utf8')).toContain('[users.alice]')
+  const elsewhere = join(directory, 'other.toml')
+  const environment = { SASLCACHED_USERS_FILE: elsewhere }
+  await run(['user', 'add', 'bob'], { directory, environment, stdin: 'x' })
+  expect(readFileSync(elsewhere, 'utf8')).toContain('[users.bob]')
+})
+
+test('where the users cannot be written, another place is suggested', async () => {
+  const { exitCode, err } = await run(['user', 'add', 'alice'], { stdin: 'x' })
+  expect(exitCode).toBe(1)
+  expect(err).toContain('; name another file with --file, and serve it with --users-file')
+})
+
+test('hash-password prints verifiers, or an entry that the server can use', async () => {
+  const bare = await run(['hash-password'], { stdin: 'secret\n' })
+  expect(bare.out.split('\n').map((line) => line.split('$')[0])).toEqual([
+    'SCRAM-SHA-256',
+    'SCRAM-SHA-512',
+    'SCRAM-SHA-1',
+    '',
+  ])
+  const directory = makeDirectory()
+  const entry = await run(['hash-password', 'al ice', '--iterations', '4097'], { stdin: 'secret' })
+  writeFileSync(join(directory, 'users.toml'), entry.out)
+  expect((await run(['user', 'list'], { directory })).out).toMatch(/^"al ice" {2}.*\(4097\)\n$/)
+})
+
+test.each([
+  [['user', 'add', 'alice', 'hunter2']],
+  [['user', 'passwd', 'alice', 'hunter2']],
+  [['hash-password', 'alice', 'hunter2']],
+])('%j: a password on the command line is refused with the reason', async (argv) => {
+  const { exitCode, out, err } = await run(argv, { stdin: 'x' })
+  expect({ exitCode, out }).toEqual({ exitCode: 78, out: '' })
+  expect(err).toMatch(
+    /^saslcached: 1 problem\n {2}command line: has an argument too many; a password is asked for or read from stdin/,
+  )
+  expect(err).not.toContain('hunter2')
+})
+
+test.each([
+  [['user', 'add', 'alice', '--password', 'hunter2']],
+  [['user', 'add', 'alice', '--password=hunter2']],
+  [['user', 'add', 'alice', '-p', 'hunter2']],
+  [['user', 'add', 'alice', '-phunter2']],
+  [['hash-password', '-p', 'hunter2']],
+  [['hash-password', '-x', 'hunter2']],
+])('%j: nothing of it is repeated', async (argv) => {
+  const { exitCode, out, err } = await run(argv, { stdin: 'x' })
+  expect({ exitCode, out }).toEqual({ exitCode: 78, out: '' })
+  expect(err).not.toContain('hunter2')
+})
+
+test.each([
+  [['user', 'add'], "command line: missing required argument 'name'"],
+  [['user', 'ad', 'x'], "command line: unknown command 'ad' (Did you mean add?)"],
+  [['user', 'list', 'x'], 'command line: has an argument too many'],
+  [
+    ['user', 'add', 'x', '--iterations', '10'],
+    '--iterations: "10" is not a whole number from 4096 to 10000000',
+  ],
+  [['user', 'remove', 'x', '--no-auth'], '--no-auth: is not an option of "saslcached user remove"'],
+  [['health', 'a', 'b'], 'command line: has an argument too many'],
+  [['health', 'a:b:c'], 'health: "a:b:c" is not an address: write host, host:port or [IPv6]:port'],
+])('%j is refused', async (argv, problem) => {
+  expect(await run(argv, { stdin: 'x' })).toEqual({
+    exitCode: 78,
+    out: '',
+    err: `saslcached: 1 problem\n  ${problem}\n`,
+  })
+})
+
+test('a user name or a password that cannot be is refused before anything is written', async () => {
+  const directory = makeDirectory()
+  const long = 'x'.repeat(1025)
+  expect(await run(['user', 'add', long], { directory, stdin: 'x' })).toMatchObject({ exitCode: 1 })
+  expect(await run(['user', 'add', ''], { directory, stdin: 'x' })).toMatchObject({ exitCode: 1 })
+  expect(await run(['user', 'add', 'a'], { directory, stdin: long })).toMatchObject({ exitCode: 1 })
+  expect(await run(['user', 'list'], { directory })).toMatchObject({ exitCode: 1 })
+})
+
+test('"saslcached user" alone shows its help and fails', async () => {
+  const { exitCode, out, err } = await run(['user'])
+  expect({ exitCode, out }).toEqual({ exitCode: 78, out: '' })
+  expect(err).toMatch(/^Usage: saslcached user /)
+})
