@@ -10,7 +10,7 @@
 
 /**
  * @typedef {object} Judge
- * @property {'cpuUs' | 'requestsPerSecond' | 'latencyMaxMs'} figure
+ * @property {'cpuUs' | 'requestsPerSecond' | 'latencyP99Us' | 'latencyMaxMs' | 'connectionKib'} figure
  * @property {'ratio' | 'value'} of
  * @property {number} [most]
  * @property {number} [least]
@@ -23,11 +23,19 @@
  * @property {boolean} hasLogin the server demands a login and each connection logs in first
  * @property {boolean} isFresh a new server for every round, for figures about its first seconds
  * @property {number} threads worker threads of the server
+ * @property {number} connectionLimit -c of the server
  * @property {Judge | null} judge
  */
 
 const CONNECTIONS = 50
 const PIPELINE = 50
+
+/** saslcached holds a quarter of -c for clients that have not logged in; memcached's default is 1024. */
+const LOGIN_LIMIT_SHARE = 4
+const CONNECTION_LIMIT = 1024
+const IDLE_CONNECTIONS = 10_000
+/** About half of what one thread serves unpipelined on the machines this was written on. */
+const HALF_LOAD_RATE = 40_000
 
 /** Enough keys to leave the processor's cache, few enough that no server evicts at -m 256. */
 const keysFor = (valueBytes) => Math.min(10_000, Math.floor((64 * 1024 * 1024) / (valueBytes + 64)))
@@ -70,6 +78,7 @@ function requests({
     hasLogin,
     isFresh: false,
     threads,
+    connectionLimit: CONNECTION_LIMIT,
     judge: { figure: 'cpuUs', of: 'ratio', most },
   }
 }
@@ -104,6 +113,7 @@ const SPINE = [
     hasLogin: true,
     isFresh: false,
     threads: 1,
+    connectionLimit: CONNECTION_LIMIT,
     judge: { figure: 'requestsPerSecond', of: 'ratio', least: 1 },
   },
   {
@@ -121,7 +131,42 @@ const SPINE = [
     hasLogin: true,
     isFresh: true,
     threads: 1,
+    connectionLimit: LOGIN_LIMIT_SHARE * 1000 + 64,
     judge: { figure: 'latencyMaxMs', of: 'value', most: 500 },
+  },
+]
+
+/** What does not fit the matrix: latency when the server has time to spare, memory of the waiting. */
+const OTHER = [
+  {
+    name: 'binary-x1-100B-half-load',
+    sets: ['engine', 'binary'],
+    what: `binary, unpipelined, ${HALF_LOAD_RATE} requests a second at fixed times`,
+    load: {
+      mode: 'load',
+      dialect: 'binary',
+      connections: CONNECTIONS,
+      valueBytes: 100,
+      rate: HALF_LOAD_RATE,
+      prefill: true,
+      missesFail: true,
+    },
+    hasLogin: false,
+    isFresh: false,
+    threads: 1,
+    connectionLimit: CONNECTION_LIMIT,
+    judge: { figure: 'latencyP99Us', of: 'ratio', most: 1.5 },
+  },
+  {
+    name: 'idle-10k',
+    sets: ['engine'],
+    what: `${IDLE_CONNECTIONS} connections that logged in and wait; memory for each`,
+    load: { mode: 'idle', dialect: 'binary', connections: IDLE_CONNECTIONS },
+    hasLogin: true,
+    isFresh: true,
+    threads: 1,
+    connectionLimit: IDLE_CONNECTIONS + 64,
+    judge: { figure: 'connectionKib', of: 'value', most: 10 },
   },
 ]
 
@@ -152,7 +197,7 @@ const ENGINE = ['binary', 'text', 'meta'].flatMap((dialect) => [
 ])
 
 /** @type {readonly Case[]} */
-export const CASES = [...SPINE, ...ENGINE]
+export const CASES = [...SPINE, ...ENGINE, ...OTHER]
 
 export const SETS = [...new Set(CASES.flatMap((each) => each.sets))]
 

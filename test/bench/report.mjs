@@ -22,13 +22,15 @@ export function median(values) {
  * @property {number} latencyP99Us
  * @property {number} latencyMaxMs
  * @property {number} rssMib
+ * @property {number} connectionKib what the server's memory grew in the run, by the connections held
  * @property {number} serverShare of one core
  * @property {number} generatorShare of one core
  *
  * @param {any} printed
+ * @param {number} connections
  * @returns {Figures}
  */
-export function figuresOf(printed) {
+export function figuresOf(printed, connections) {
   return {
     requestsPerSecond: printed.requestsPerSecond,
     cpuUs: printed.serverCpuUsPerRequest,
@@ -36,6 +38,7 @@ export function figuresOf(printed) {
     latencyP99Us: printed.latencyUs.p99,
     latencyMaxMs: printed.latencyUs.max / 1000,
     rssMib: printed.serverRssKib / 1024,
+    connectionKib: (printed.serverRssKib - printed.serverRssKibBefore) / connections,
     serverShare: printed.serverCpuShare,
     generatorShare: printed.generatorCpuShare,
   }
@@ -81,7 +84,13 @@ export function isReached(judge, value) {
 export function targetText(judge) {
   if (judge === null) return ''
   const bound = judge.most === undefined ? `>= ${judge.least}` : `<= ${judge.most}`
-  const names = { cpuUs: 'CPU', requestsPerSecond: 'rate', latencyMaxMs: 'slowest ms' }
+  const names = {
+    cpuUs: 'CPU',
+    requestsPerSecond: 'rate',
+    latencyP99Us: 'p99',
+    latencyMaxMs: 'slowest ms',
+    connectionKib: 'KiB each',
+  }
   return `${names[judge.figure]} ${bound}`
 }
 
@@ -114,6 +123,7 @@ export function rowsOf(result) {
     const f = server.median
     const isOurs = server.name === 'saslcached'
     const ratio = isOurs ? result.ratio : null
+    const own = result.judge?.of === 'value' ? ` (${f[result.judge.figure].toFixed(1)})` : ''
     const verdict = result.reached === null ? '' : result.reached ? '  reached' : '  MISSED'
     return [
       index === 0 ? result.name : '',
@@ -128,7 +138,7 @@ export function rowsOf(result) {
       f.latencyMaxMs.toFixed(1),
       f.rssMib.toFixed(1),
       `${percent(f.serverShare)}/${percent(f.generatorShare)}`,
-      isOurs ? targetText(result.judge) + verdict : '',
+      isOurs ? targetText(result.judge) + own + verdict : own.trim(),
     ]
   })
 }

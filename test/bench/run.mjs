@@ -169,14 +169,14 @@ async function measureRound(bench, each, place, running) {
     processTicks(running.pid) - ticksBefore,
     performance.now() - startMs,
   )
-  return { printed, figures: figuresOf(printed), noise }
+  return { printed, figures: figuresOf(printed, each.load.connections), noise }
 }
 
 async function measureCase(bench, each) {
   const place = placement(each.threads)
   const settings = {
     threads: each.threads,
-    connections: each.load.connections,
+    connectionLimit: each.connectionLimit,
     hasLogin: each.hasLogin,
     dialect: each.load.dialect,
   }

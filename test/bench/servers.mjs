@@ -77,9 +77,7 @@ function writeSasldb(files) {
   chmodSync(files.sasldb, 0o644)
 }
 
-const maximumConnections = (connections) => Math.max(1024, 4 * connections + 64)
-
-const commonFlags = ({ port, threads, connections }) => [
+const commonFlags = ({ port, threads, connectionLimit }) => [
   '-l',
   '127.0.0.1',
   '-p',
@@ -91,7 +89,7 @@ const commonFlags = ({ port, threads, connections }) => [
   '-m',
   '256',
   '-c',
-  String(maximumConnections(connections)),
+  String(connectionLimit),
 ]
 
 /**
@@ -115,8 +113,8 @@ export function memcachedServer(program, files) {
     version,
     loginNote: hasPasswordFile ? 'password file' : 'sasldb',
     /** The command line for a case. */
-    command({ port, threads, connections, hasLogin, dialect }) {
-      const flags = [...commonFlags({ port, threads, connections }), ...identity]
+    command({ port, threads, connectionLimit, hasLogin, dialect }) {
+      const flags = [...commonFlags({ port, threads, connectionLimit }), ...identity]
       if (!hasLogin) return { words: [program, ...flags], environment: {} }
       if (dialect !== 'binary') {
         return { words: [program, ...flags, '-Y', files.textLogin], environment: {} }
@@ -161,8 +159,8 @@ export function saslcachedServer(words, moreFlags, files) {
     name: 'saslcached',
     version,
     loginNote: 'password file',
-    command({ port, threads, connections, hasLogin }) {
-      const flags = [...commonFlags({ port, threads, connections }), ...moreFlags]
+    command({ port, threads, connectionLimit, hasLogin }) {
+      const flags = [...commonFlags({ port, threads, connectionLimit }), ...moreFlags]
       return hasLogin
         ? { words: [...words, ...flags], environment: { MEMCACHED_SASL_PWDB: files.passwords } }
         : { words: [...words, ...flags, '--no-auth'], environment: {} }
