@@ -1,0 +1,376 @@
+/**
+ * Hot path. What each verb means: the one place where the protocol's requests meet the store.
+ *
+ * `execute` takes a decoded request and returns an outcome; whatever the outcome needs beyond its
+ * number is in the executor's registers until the next call. After OUTCOME_HIT the item is still
+ * locked: the caller copies the value out and calls `release`, and does nothing else in between.
+ *
+ * Verbs that are about the connection rather than about items (QUIT, STAT, SASL, VERSION) do not
+ * come here.
+ */
+
+import { DECIMAL_DIGITS_MAX, Decimal } from '../base/decimal.ts'
+import { COUNTER } from '../observe/counters.ts'
+import {
+  OUTCOME_EXISTS,
+  OUTCOME_HIT,
+  OUTCOME_NO_MEMORY,
+  OUTCOME_NON_NUMERIC,
+  OUTCOME_NOT_FOUND,
+  OUTCOME_NOT_STORED,
+  OUTCOME_NUMBER,
+  OUTCOME_OK,
+  OUTCOME_REFUSED,
+  OUTCOME_TOO_LARGE,
+  OUTCOME_TOUCHED,
+  OUTCOME_UNKNOWN_COMMAND,
+  type Request,
+  VERB_ADD,
+  VERB_APPEND,
+  VERB_DECREMENT,
+  VERB_DELETE,
+  VERB_FLUSH,
+  VERB_GET,
+  VERB_GET_AND_TOUCH,
+  VERB_INCREMENT,
+  VERB_NOOP,
+  VERB_PREPEND,
+  VERB_REPLACE,
+  VERB_SET,
+  VERB_TOUCH,
+} from '../protocol/request.ts'
+import {
+  EXISTS,
+  HIT,
+  MISS_EXPIRED,
+  MISS_FLUSHED,
+  NO_MEMORY,
+  NON_NUMERIC,
+  NOT_FOUND,
+  NOT_STORED,
+  REMOVED,
+  STORED,
+  type Store,
+  TOO_LARGE,
+  WRITE_ADD,
+  WRITE_APPEND,
+  WRITE_PREPEND,
+  WRITE_REPLACE,
+  WRITE_SET,
+} from '../storage/store.ts'
+
+export interface ExecutorOptions {
+  /** False with -F: FLUSH is refused. */
+  readonly flushEnabled: boolean
+  /** False with -C: every CAS in a response is 0. */
+  readonly casEnabled: boolean
+}
+
+/** Wire expiries up to this many seconds (30 days) are relative, later ones Unix time. */
+const RELATIVE_EXPIRY_SECONDS_MAX = 60 * 60 * 24 * 30
+
+/**
+ * A wire expiry as an absolute one: 0 is never, up to 30 days is counted from `nowSeconds`, more is
+ * Unix time already (in the past: expired at once).
+ */
+export function absoluteExpiry(wireExpiry: number, nowSeconds: number): number {
+  if (wireExpiry === 0 || wireExpiry > RELATIVE_EXPIRY_SECONDS_MAX) return wireExpiry
+  return nowSeconds + wireExpiry
+}
+
+export class Executor {
+  // Registers: what the last outcome carries.
+  flags = 0
+  casHigh = 0
+  casLow = 0
+  valueBytes = 0
+  numberHigh = 0
+  numberLow = 0
+
+  /** Unix seconds of the current turn; the worker sets it once per event. */
+  nowSeconds = 0
+
+  private readonly store: Store
+  private readonly lane: Float64Array
+  private readonly flushEnabled: boolean
+  private readonly casEnabled: boolean
+  private readonly initial: Decimal = new Decimal()
+  private readonly digits: Uint8Array = new Uint8Array(DECIMAL_DIGITS_MAX)
+
+  constructor(store: Store, lane: Float64Array, options: ExecutorOptions) {
+    this.store = store
+    this.lane = lane
+    this.flushEnabled = options.flushEnabled
+    this.casEnabled = options.casEnabled
+  }
+
+  /** Carries out `request`, whose offsets point into `bytes`. Returns an OUTCOME_ number. */
+  execute(request: Request, bytes: Uint8Array): number {
+    switch (request.verb) {
+      case VERB_GET:
+        return this.get(request, bytes)
+      case VERB_SET:
+        return this.write(WRITE_SET, request, bytes)
+      case VERB_ADD:
+        return this.write(WRITE_ADD, request, bytes)
+      case VERB_REPLACE:
+        return this.write(WRITE_REPLACE, request, bytes)
+      case VERB_APPEND:
+        return this.write(WRITE_APPEND, request, bytes)
+      case VERB_PREPEND:
+        return this.write(WRITE_PREPEND, request, bytes)
+      case VERB_DELETE:
+        return this.remove(request, bytes)
+      case VERB_INCREMENT:
+      case VERB_DECREMENT:
+        return this.arithmetic(request, bytes)
+      case VERB_TOUCH:
+        return this.touch(request, bytes)
+      case VERB_GET_AND_TOUCH:
+        return this.getAndTouch(request, bytes)
+      case VERB_FLUSH:
+        return this.flush(request)
+      case VERB_NOOP:
+        this.casHigh = 0
+        this.casLow = 0
+        return OUTCOME_OK
+      default:
+        return OUTCOME_UNKNOWN_COMMAND
+    }
+  }
+
+  /** After OUTCOME_HIT: copies the value, `valueBytes` long, into `target`. */
+  copyValue(target: Uint8Array, targetOffset: number): void {
+    this.store.copyValue(target, targetOffset)
+  }
+
+  /** After OUTCOME_HIT: ends the hold on the item. */
+  release(): void {
+    this.store.release()
+  }
+
+  /**
+   * A value that is too large was announced. A SET that fails this way removes the old item, so
+   * that nobody goes on reading what the client believes to be replaced.
+   */
+  refuseOversize(request: Request, bytes: Uint8Array): number {
+    this.lane[COUNTER.cmd_set]!++
+    this.lane[COUNTER.store_too_large]!++
+    if (request.verb === VERB_SET) {
+      this.store.remove(bytes, request.keyOffset, request.keyLength, 0, 0, this.nowSeconds)
+    }
+    return OUTCOME_TOO_LARGE
+  }
+
+  private get(request: Request, bytes: Uint8Array): number {
+    const store = this.store
+    const lane = this.lane
+    lane[COUNTER.cmd_get]!++
+    const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
+    if (found !== HIT) {
+      this.countMiss(store.missReason)
+      return OUTCOME_NOT_FOUND
+    }
+    store.markRead(this.nowSeconds)
+    lane[COUNTER.get_hits]!++
+    this.loadItem(store)
+    return OUTCOME_HIT
+  }
+
+  private countMiss(reason: number): void {
+    const lane = this.lane
+    lane[COUNTER.get_misses]!++
+    if (reason === MISS_EXPIRED) lane[COUNTER.get_expired]!++
+    else if (reason === MISS_FLUSHED) lane[COUNTER.get_flushed]!++
+  }
+
+  private loadItem(store: Store): void {
+    this.flags = store.flags
+    this.valueBytes = store.valueBytes
+    this.loadCas(store)
+  }
+
+  private loadCas(store: Store): void {
+    this.casHigh = this.casEnabled ? store.casHigh : 0
+    this.casLow = this.casEnabled ? store.casLow : 0
+  }
+
+  private getAndTouch(request: Request, bytes: Uint8Array): number {
+    const store = this.store
+    const lane = this.lane
+    lane[COUNTER.cmd_touch]!++
+    lane[COUNTER.cmd_get]!++
+    const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
+    if (found !== HIT) {
+      this.countMiss(store.missReason)
+      lane[COUNTER.touch_misses]!++
+      return OUTCOME_NOT_FOUND
+    }
+    store.markRead(this.nowSeconds)
+    store.setExpiry(absoluteExpiry(request.expiry, this.nowSeconds))
+    lane[COUNTER.get_hits]!++
+    lane[COUNTER.touch_hits]!++
+    this.loadItem(store)
+    return OUTCOME_HIT
+  }
+
+  private touch(request: Request, bytes: Uint8Array): number {
+    const store = this.store
+    const lane = this.lane
+    lane[COUNTER.cmd_touch]!++
+    const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
+    if (found !== HIT) {
+      lane[COUNTER.touch_misses]!++
+      return OUTCOME_NOT_FOUND
+    }
+    store.markRead(this.nowSeconds)
+    store.setExpiry(absoluteExpiry(request.expiry, this.nowSeconds))
+    this.loadItem(store)
+    store.release()
+    lane[COUNTER.touch_hits]!++
+    return OUTCOME_TOUCHED
+  }
+
+  private write(mode: number, request: Request, bytes: Uint8Array): number {
+    const store = this.store
+    const lane = this.lane
+    lane[COUNTER.cmd_set]!++
+    const isConditional = request.casHigh !== 0 || request.casLow !== 0
+    const written = store.write(
+      mode,
+      bytes,
+      request.keyOffset,
+      request.keyLength,
+      bytes,
+      request.valueOffset,
+      request.valueLength,
+      request.flags,
+      absoluteExpiry(request.expiry, this.nowSeconds),
+      request.casHigh,
+      request.casLow,
+      this.nowSeconds,
+    )
+    switch (written) {
+      case STORED:
+        if (isConditional) lane[COUNTER.cas_hits]!++
+        this.loadCas(store)
+        return OUTCOME_OK
+      case EXISTS:
+        if (isConditional) lane[COUNTER.cas_badval]!++
+        return OUTCOME_EXISTS
+      case NOT_FOUND:
+        if (isConditional) lane[COUNTER.cas_misses]!++
+        return OUTCOME_NOT_FOUND
+      case NOT_STORED:
+        return OUTCOME_NOT_STORED
+      case TOO_LARGE:
+        lane[COUNTER.store_too_large]!++
+        return OUTCOME_TOO_LARGE
+      default:
+        lane[COUNTER.store_no_memory]!++
+        return OUTCOME_NO_MEMORY
+    }
+  }
+
+  private remove(request: Request, bytes: Uint8Array): number {
+    const lane = this.lane
+    const removed = this.store.remove(
+      bytes,
+      request.keyOffset,
+      request.keyLength,
+      request.casHigh,
+      request.casLow,
+      this.nowSeconds,
+    )
+    if (removed === REMOVED) {
+      lane[COUNTER.delete_hits]!++
+      this.casHigh = 0
+      this.casLow = 0
+      return OUTCOME_OK
+    }
+    if (removed === EXISTS) return OUTCOME_EXISTS
+    lane[COUNTER.delete_misses]!++
+    return OUTCOME_NOT_FOUND
+  }
+
+  private arithmetic(request: Request, bytes: Uint8Array): number {
+    const store = this.store
+    const lane = this.lane
+    const isIncrement = request.verb === VERB_INCREMENT
+    for (;;) {
+      const done = store.arithmetic(
+        isIncrement,
+        bytes,
+        request.keyOffset,
+        request.keyLength,
+        request.deltaHigh,
+        request.deltaLow,
+        request.casHigh,
+        request.casLow,
+        this.nowSeconds,
+      )
+      switch (done) {
+        case STORED:
+          lane[isIncrement ? COUNTER.incr_hits : COUNTER.decr_hits]!++
+          this.numberHigh = store.numberHigh
+          this.numberLow = store.numberLow
+          this.loadCas(store)
+          return OUTCOME_NUMBER
+        case EXISTS:
+          return OUTCOME_EXISTS
+        case NON_NUMERIC:
+          return OUTCOME_NON_NUMERIC
+        case NO_MEMORY:
+          lane[COUNTER.store_no_memory]!++
+          return OUTCOME_NO_MEMORY
+        default:
+          break
+      }
+      lane[isIncrement ? COUNTER.incr_misses : COUNTER.decr_misses]!++
+      if (!request.createsMissing) return OUTCOME_NOT_FOUND
+      const created = this.createNumber(request, bytes)
+      // Somebody else made the item in between: count on top of theirs.
+      if (created !== OUTCOME_EXISTS) return created
+    }
+  }
+
+  private createNumber(request: Request, bytes: Uint8Array): number {
+    const store = this.store
+    this.initial.high = request.initialHigh
+    this.initial.low = request.initialLow
+    const digitCount = this.initial.format(this.digits, 0)
+    const written = store.write(
+      WRITE_ADD,
+      bytes,
+      request.keyOffset,
+      request.keyLength,
+      this.digits,
+      0,
+      digitCount,
+      0,
+      absoluteExpiry(request.expiry, this.nowSeconds),
+      0,
+      0,
+      this.nowSeconds,
+    )
+    if (written === EXISTS) return OUTCOME_EXISTS
+    if (written !== STORED) {
+      this.lane[COUNTER.store_no_memory]!++
+      return OUTCOME_NO_MEMORY
+    }
+    this.numberHigh = request.initialHigh
+    this.numberLow = request.initialLow
+    this.loadCas(store)
+    return OUTCOME_NUMBER
+  }
+
+  private flush(request: Request): number {
+    if (!this.flushEnabled) return OUTCOME_REFUSED
+    this.lane[COUNTER.cmd_flush]!++
+    const at = absoluteExpiry(request.expiry, this.nowSeconds)
+    this.store.flush(at > this.nowSeconds ? at : 0, this.nowSeconds)
+    this.casHigh = 0
+    this.casLow = 0
+    return OUTCOME_OK
+  }
+}

@@ -1,0 +1,338 @@
+/**
+ * The `stats` groups. The general one is memcached's own list in its order (1.6.45), so that tools
+ * and exporters find what they read: true where it has a meaning here, 0 where it is about a part
+ * that only memcached has. Our own counters stand in groups of their own, `auth` and `store`.
+ *
+ * Everything here is for people and monitors, a few times a minute: nothing is on the hot path.
+ */
+import {
+  COUNTER_NAMES,
+  type CounterMemory,
+  type CounterName,
+  resetCounters,
+  sumCounter,
+} from '../observe/counters.ts'
+import { readStoreCounters, type StoreCounters } from '../storage/counters.ts'
+import type { StoreMemory } from '../storage/geometry.ts'
+
+export type StatRows = readonly (readonly [name: string, value: string])[]
+
+/** One row of `stats conns`. */
+export interface ConnectionFacts {
+  readonly id: number
+  readonly peer: string
+  readonly listenAddress: string
+  readonly state: string
+  readonly idleSeconds: number
+}
+
+/** What the statistics need beyond the counters. */
+export interface ServerFacts {
+  readonly version: string
+  readonly startedAtMs: number
+  readonly connectionsMax: number
+  readonly threadCount: number
+  /** Rows of `stats settings`. */
+  readonly settings: StatRows
+  readonly store: StoreMemory
+  readonly counters: CounterMemory
+  readonly connections: () => Iterable<ConnectionFacts>
+  readonly isAccepting: () => boolean
+  /** Own rows of `stats auth`. */
+  readonly auth: () => StatRows
+}
+
+type Reader = (counter: (name: CounterName) => number, store: StoreCounters) => number | string
+
+const ZERO: Reader = () => 0
+
+/** memcached's general list in its order. `counter` names a counter of the same name. */
+function generalReaders(facts: ServerFacts): readonly (readonly [string, Reader | 'counter'])[] {
+  const usage = process.resourceUsage()
+  const nowMs = Date.now()
+  return [
+    ['pid', () => process.pid],
+    ['uptime', () => Math.floor((nowMs - facts.startedAtMs) / 1000)],
+    ['time', () => Math.floor(nowMs / 1000)],
+    ['version', () => facts.version],
+    ['libevent', () => `libuv-${process.versions.uv}`],
+    ['pointer_size', () => 64],
+    ['rusage_user', () => (usage.userCPUTime / 1e6).toFixed(6)],
+    ['rusage_system', () => (usage.systemCPUTime / 1e6).toFixed(6)],
+    ['max_connections', () => facts.connectionsMax],
+    ['curr_connections', 'counter'],
+    ['total_connections', 'counter'],
+    ['rejected_connections', 'counter'],
+    ['connection_structures', (counter) => counter('curr_connections')],
+    ['response_obj_oom', ZERO],
+    ['response_obj_count', ZERO],
+    ['response_obj_bytes', ZERO],
+    ['read_buf_count', 'counter'],
+    ['read_buf_bytes', 'counter'],
+    ['read_buf_bytes_free', ZERO],
+    ['read_buf_oom', ZERO],
+    ['reserved_fds', ZERO],
+    ['cmd_get', 'counter'],
+    ['cmd_set', 'counter'],
+    ['cmd_flush', 'counter'],
+    ['cmd_touch', 'counter'],
+    ['cmd_meta', 'counter'],
+    ['get_hits', 'counter'],
+    ['get_misses', 'counter'],
+    ['get_expired', 'counter'],
+    ['get_flushed', 'counter'],
+    ['delete_misses', 'counter'],
+    ['delete_hits', 'counter'],
+    ['incr_misses', 'counter'],
+    ['incr_hits', 'counter'],
+    ['decr_misses', 'counter'],
+    ['decr_hits', 'counter'],
+    ['cas_misses', 'counter'],
+    ['cas_hits', 'counter'],
+    ['cas_badval', 'counter'],
+    ['touch_hits', 'counter'],
+    ['touch_misses', 'counter'],
+    ['store_too_large', 'counter'],
+    ['store_no_memory', 'counter'],
+    ['auth_cmds', 'counter'],
+    ['auth_errors', 'counter'],
+    ['idle_kicks', 'counter'],
+    ['bytes_read', 'counter'],
+    ['bytes_written', 'counter'],
+    ['limit_maxbytes', (_, store) => store.memoryBytes],
+    ['accepting_conns', () => (facts.isAccepting() ? 1 : 0)],
+    ['listen_disabled_num', ZERO],
+    ['time_in_listen_disabled_us', ZERO],
+    ['threads', () => facts.threadCount],
+    ['conn_yields', 'counter'],
+    ['hash_power_level', (_, store) => Math.floor(Math.log2(Math.max(1, store.bucketCount)))],
+    ['hash_bytes', (_, store) => store.indexBytes],
+    ['hash_is_expanding', ZERO],
+    ['slab_reassign_rescues', ZERO],
+    ['slab_reassign_chunk_rescues', ZERO],
+    ['slab_reassign_inline_reclaim', ZERO],
+    ['slab_reassign_busy_items', ZERO],
+    ['slab_reassign_busy_deletes', ZERO],
+    ['slab_reassign_busy_nomem', ZERO],
+    ['slab_reassign_last_busy_status', ZERO],
+    ['slab_reassign_running', ZERO],
+    ['slabs_moved', ZERO],
+    ['lru_maintainer_juggles', ZERO],
+    ['malloc_fails', ZERO],
+    ['log_worker_dropped', ZERO],
+    ['log_worker_written', ZERO],
+    ['log_watcher_skipped', ZERO],
+    ['log_watcher_sent', ZERO],
+    ['log_watchers', ZERO],
+    ['unexpected_napi_ids', ZERO],
+    ['round_robin_fallback', ZERO],
+    ['bytes', (_, store) => store.bytes],
+    ['curr_items', (_, store) => store.items],
+    ['total_items', (_, store) => store.totalItems],
+    ['slab_global_page_pool', (_, store) => store.segmentsFree],
+    ['expired_unfetched', (_, store) => store.expiredUnfetched],
+    ['evicted_unfetched', (_, store) => store.evictedUnfetched],
+    ['evicted_active', (_, store) => store.evictedActive],
+    ['evictions', (_, store) => store.evictions],
+    ['reclaimed', (_, store) => store.reclaimed],
+    ['crawler_reclaimed', (_, store) => store.crawlerReclaimed],
+    ['crawler_items_checked', (_, store) => store.crawlerChecked],
+    ['lrutail_reflocked', ZERO],
+    ['moves_to_cold', ZERO],
+    ['moves_to_warm', ZERO],
+    ['moves_within_lru', (_, store) => store.reinserted],
+    ['direct_reclaims', ZERO],
+    ['lru_bumps_dropped', ZERO],
+  ]
+}
+
+/** Store counters that `stats reset` sets back; the others say what is held now. */
+const RESETTABLE = [
+  'totalItems',
+  'expiredUnfetched',
+  'evictedUnfetched',
+  'evictedActive',
+  'evictions',
+  'reclaimed',
+  'reinserted',
+  'crawlerReclaimed',
+  'crawlerChecked',
+  'compactedSegments',
+  'noMemoryWrites',
+] as const satisfies readonly (keyof StoreCounters)[]
+
+type Group = (stats: Stats) => StatRows
+
+const GROUPS: ReadonlyMap<string, Group> = new Map<string, Group>([
+  ['', (stats) => stats.general()],
+  ['settings', (stats) => stats.facts.settings],
+  ['items', (stats) => stats.items()],
+  ['slabs', (stats) => stats.slabs()],
+  ['conns', (stats) => stats.connections()],
+  ['sizes', () => [['sizes_status', 'disabled']]],
+  ['auth', (stats) => stats.auth()],
+  ['store', (stats) => stats.store()],
+])
+
+export class Stats {
+  readonly facts: ServerFacts
+  /** What the store's counters were at the last `stats reset`. */
+  private readonly zero: Map<keyof StoreCounters, number> = new Map()
+
+  constructor(facts: ServerFacts) {
+    this.facts = facts
+  }
+
+  /** The rows of a group, `''` being the general one; undefined when there is no such group. */
+  group(name: string): StatRows | undefined {
+    if (name === 'reset') {
+      this.reset()
+      return []
+    }
+    return GROUPS.get(name)?.(this)
+  }
+
+  private reset(): void {
+    resetCounters(this.facts.counters)
+    const counters = readStoreCounters(this.facts.store)
+    for (const name of RESETTABLE) this.zero.set(name, counters[name])
+  }
+
+  private storeCounters(): StoreCounters {
+    const counters: Record<keyof StoreCounters, number> = {
+      ...readStoreCounters(this.facts.store),
+    }
+    for (const [name, zero] of this.zero) counters[name] = counters[name] - zero
+    return counters
+  }
+
+  general(): StatRows {
+    const { counters, settings } = this.facts
+    const store = this.storeCounters()
+    const counter = (name: CounterName): number => sumCounter(counters, name)
+    const hasIdleTimeout = settings.some(
+      ([name, value]) => name === 'idle_timeout' && value !== '0',
+    )
+    const rows: [string, string][] = []
+    for (const [name, reader] of generalReaders(this.facts)) {
+      if (name === 'idle_kicks' && !hasIdleTimeout) continue
+      const value = reader === 'counter' ? counter(name as CounterName) : reader(counter, store)
+      rows.push([name, String(value)])
+    }
+    return rows
+  }
+
+  /** One class: this store has no slab classes, and tools that draw them draw one. */
+  items(): StatRows {
+    const store = this.storeCounters()
+    if (store.items === 0) return []
+    return rowsOf('items:1:', {
+      number: store.items,
+      number_hot: 0,
+      number_warm: 0,
+      number_cold: store.items,
+      age_hot: 0,
+      age_warm: 0,
+      age: 0,
+      mem_requested: store.bytes,
+      evicted: store.evictions,
+      evicted_nonzero: 0,
+      evicted_time: 0,
+      outofmemory: sumCounter(this.facts.counters, 'store_no_memory'),
+      tailrepairs: 0,
+      reclaimed: store.reclaimed,
+      expired_unfetched: store.expiredUnfetched,
+      evicted_unfetched: store.evictedUnfetched,
+      evicted_active: store.evictedActive,
+      crawler_reclaimed: store.crawlerReclaimed,
+      crawler_items_checked: store.crawlerChecked,
+      lrutail_reflocked: 0,
+      moves_to_cold: 0,
+      moves_to_warm: 0,
+      moves_within_lru: store.reinserted,
+      direct_reclaims: 0,
+      hits_to_hot: 0,
+      hits_to_warm: 0,
+      hits_to_cold: sumCounter(this.facts.counters, 'get_hits'),
+      hits_to_temp: 0,
+    })
+  }
+
+  /** The segments in the words of slabs: a page is a segment, a chunk is 8 bytes of it. */
+  slabs(): StatRows {
+    const store = this.storeCounters()
+    const counter = (name: CounterName): number => sumCounter(this.facts.counters, name)
+    const usedSegments = store.segmentsOpen + store.segmentsSealed
+    const chunksPerPage = store.segmentBytes / CHUNK_BYTES
+    const usedChunks = Math.ceil(store.bytes / CHUNK_BYTES)
+    const rows = rowsOf('1:', {
+      chunk_size: CHUNK_BYTES,
+      chunks_per_page: chunksPerPage,
+      total_pages: usedSegments,
+      total_chunks: usedSegments * chunksPerPage,
+      used_chunks: usedChunks,
+      free_chunks: Math.max(0, usedSegments * chunksPerPage - usedChunks),
+      free_chunks_end: 0,
+      get_hits: counter('get_hits'),
+      cmd_set: counter('cmd_set'),
+      delete_hits: counter('delete_hits'),
+      incr_hits: counter('incr_hits'),
+      decr_hits: counter('decr_hits'),
+      cas_hits: counter('cas_hits'),
+      cas_badval: counter('cas_badval'),
+      touch_hits: counter('touch_hits'),
+    })
+    return [
+      ...rows,
+      ['active_slabs', usedSegments > 0 ? '1' : '0'],
+      ['total_malloced', String(usedSegments * store.segmentBytes)],
+    ]
+  }
+
+  connections(): StatRows {
+    const rows: [string, string][] = []
+    for (const connection of this.facts.connections()) {
+      rows.push([`${connection.id}:addr`, connection.peer])
+      rows.push([`${connection.id}:listen_addr`, connection.listenAddress])
+      rows.push([`${connection.id}:state`, connection.state])
+      rows.push([`${connection.id}:secs_since_last_cmd`, String(connection.idleSeconds)])
+    }
+    return rows
+  }
+
+  auth(): StatRows {
+    const { counters } = this.facts
+    const own = COUNTER_NAMES.filter((name) => AUTH_COUNTERS.has(name))
+    return [
+      ...own.map((name) => [name, String(sumCounter(counters, name))] as const),
+      ...this.facts.auth(),
+    ]
+  }
+
+  store(): StatRows {
+    return Object.entries(this.storeCounters()).map(
+      ([name, value]) =>
+        [name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), String(value)] as const,
+    )
+  }
+}
+
+const AUTH_COUNTERS: ReadonlySet<CounterName> = new Set<CounterName>([
+  'unauthenticated_connections',
+  'waiting_connections',
+  'auth_cmds',
+  'auth_errors',
+  'auth_challenges',
+  'auth_attempts_exceeded',
+  'auth_refused_commands',
+  'login_timeouts',
+  'request_too_large',
+  'protocol_errors',
+  'stalled_kicks',
+])
+
+const CHUNK_BYTES = 8
+
+function rowsOf(prefix: string, values: Readonly<Record<string, number>>): StatRows {
+  return Object.entries(values).map(([name, value]) => [`${prefix}${name}`, String(value)] as const)
+}

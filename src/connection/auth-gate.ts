@@ -1,0 +1,156 @@
+/**
+ * The auth gate: who this connection is, and whether a verb may pass. One gate a connection, for
+ * every dialect; a dialect asks `isOpen` and `passesBeforeLogin`, and hands SASL messages in.
+ *
+ * Invariant: `isOpen` is true only while `principal` is who last logged in here, or while the
+ * server runs without authentication. A failed login always closes the gate, also one that was
+ * open; asking for the mechanisms never does.
+ * Differs from memcached: attempts are counted and limited; an unknown user and a wrong password
+ * lead to the same answer (see sasl/session.ts).
+ */
+import type { Principal } from '../credential/credential-store.ts'
+import { COUNTER } from '../observe/counters.ts'
+import {
+  VERB_SASL_LIST,
+  VERB_SASL_START,
+  VERB_SASL_STEP,
+  VERB_VERSION,
+} from '../protocol/request.ts'
+import type { SaslEnvironment } from '../sasl/environment.ts'
+import { SaslSession, type SaslStep } from '../sasl/session.ts'
+
+/** One finished login, as the audit sees it. The reason never goes to the client. */
+export interface LoginEvent {
+  readonly succeeded: boolean
+  readonly user: string
+  readonly peer: string
+  readonly mechanism: string
+  /** Why it failed; empty when it did not. */
+  readonly reason: string
+}
+
+export interface AuthGateOptions {
+  /** Undefined: the server runs without authentication and every gate is open. */
+  readonly sasl: SaslEnvironment | undefined
+  /** Failed logins after which the connection is closed. */
+  readonly loginAttemptsMax: number
+  readonly lane: Float64Array
+  readonly onLogin: (event: LoginEvent) => void
+}
+
+export type GateAnswer =
+  | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
+  | { readonly kind: 'success' }
+  /** `isLast`: the attempts are used up, the connection closes behind the answer. */
+  | { readonly kind: 'failure'; readonly isLast: boolean }
+
+export function passesBeforeLogin(verb: number): boolean {
+  return (
+    verb === VERB_SASL_START ||
+    verb === VERB_SASL_STEP ||
+    verb === VERB_SASL_LIST ||
+    verb === VERB_VERSION
+  )
+}
+
+export class AuthGate {
+  isOpen: boolean
+  principal: Principal | undefined = undefined
+
+  private readonly options: AuthGateOptions
+  private readonly peer: string
+  private session: SaslSession | undefined = undefined
+  private failureCount = 0
+
+  constructor(options: AuthGateOptions, peer: string) {
+    this.options = options
+    this.peer = peer
+    this.isOpen = options.sasl === undefined
+  }
+
+  get isRequired(): boolean {
+    return this.options.sasl !== undefined
+  }
+
+  /** The announced mechanisms, space separated; empty without authentication. */
+  mechanisms(): string {
+    return this.options.sasl?.announced() ?? ''
+  }
+
+  start(
+    mechanismName: string,
+    initialResponse: Uint8Array | undefined,
+  ): GateAnswer | Promise<GateAnswer> {
+    const sasl = this.options.sasl
+    if (sasl === undefined) throw new Error('assertion failed: SASL on a server without it')
+    this.session ??= new SaslSession(sasl, sourceOf(this.peer))
+    return this.whenSettled(this.session.start(mechanismName, initialResponse))
+  }
+
+  step(response: Uint8Array): GateAnswer | Promise<GateAnswer> {
+    if (this.session === undefined) {
+      return this.settle({
+        kind: 'failure',
+        reason: 'aborted',
+        claimedUser: '',
+        mechanism: '',
+      })
+    }
+    return this.whenSettled(this.session.step(response))
+  }
+
+  /** The connection is gone: whatever a login still has under way is dropped. */
+  abort(): void {
+    this.session?.abort()
+    this.session = undefined
+  }
+
+  private whenSettled(step: SaslStep | Promise<SaslStep>): GateAnswer | Promise<GateAnswer> {
+    return step instanceof Promise ? step.then((value) => this.settle(value)) : this.settle(step)
+  }
+
+  private settle(step: SaslStep): GateAnswer {
+    const { lane, onLogin, loginAttemptsMax } = this.options
+    switch (step.kind) {
+      case 'challenge':
+        lane[COUNTER.auth_challenges]!++
+        return { kind: 'challenge', bytes: step.bytes }
+      case 'success':
+        lane[COUNTER.auth_cmds]!++
+        this.isOpen = true
+        this.principal = step.principal
+        this.failureCount = 0
+        onLogin({
+          succeeded: true,
+          user: step.principal.name,
+          peer: this.peer,
+          mechanism: step.mechanism,
+          reason: '',
+        })
+        return { kind: 'success' }
+      case 'failure': {
+        lane[COUNTER.auth_cmds]!++
+        lane[COUNTER.auth_errors]!++
+        this.isOpen = false
+        this.principal = undefined
+        this.failureCount++
+        const isLast = this.failureCount >= loginAttemptsMax
+        if (isLast) lane[COUNTER.auth_attempts_exceeded]!++
+        onLogin({
+          succeeded: false,
+          user: step.claimedUser,
+          peer: this.peer,
+          mechanism: step.mechanism,
+          reason: step.reason,
+        })
+        return { kind: 'failure', isLast }
+      }
+    }
+  }
+}
+
+/** The address without its port: all connections of one host share its turns at key derivation. */
+function sourceOf(peer: string): string {
+  const colon = peer.lastIndexOf(':')
+  return colon < 0 ? peer : peer.slice(0, colon)
+}

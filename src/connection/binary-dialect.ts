@@ -1,0 +1,331 @@
+/**
+ * Hot path. The binary dialect on a connection: decode, gate, execute, encode, until the bytes run
+ * out. One object a worker; all state of a client is in its Connection.
+ *
+ * The order of the checks is memcached's: contradicting lengths, then the gate, then everything
+ * else. So a client that is not logged in learns nothing from its header but that it must log in,
+ * and no body of its is ever waited for.
+ */
+
+import type { Executor } from '../command/execute.ts'
+import type { StatRows } from '../command/stats.ts'
+import { COUNTER } from '../observe/counters.ts'
+import { decodeBinaryBody, decodeBinaryHeader } from '../protocol/binary/decode.ts'
+import {
+  BINARY_RESPONSE_BYTES_MAX,
+  writeBinaryBody,
+  writeBinaryResponse,
+  writeBinaryStat,
+} from '../protocol/binary/encode.ts'
+import {
+  HEADER_BYTES,
+  MECHANISM_NAME_BYTES_MAX,
+  STATUS_AUTH_CONTINUE,
+  STATUS_AUTH_ERROR,
+  STATUS_KEY_NOT_FOUND,
+  STATUS_OK,
+} from '../protocol/binary/wire.ts'
+import {
+  DECODED,
+  INCOMPLETE,
+  OUTCOME_HIT,
+  OUTCOME_INVALID,
+  OUTCOME_OK,
+  OUTCOME_REFUSED,
+  OUTCOME_UNKNOWN_COMMAND,
+  OVERSIZE,
+  Request,
+  VERB_NOOP,
+  VERB_QUIT,
+  VERB_SASL_LIST,
+  VERB_SASL_START,
+  VERB_SASL_STEP,
+  VERB_STAT,
+  VERB_UNKNOWN,
+  VERB_VERBOSITY,
+  VERB_VERSION,
+  WRONG_MAGIC,
+} from '../protocol/request.ts'
+import { type GateAnswer, passesBeforeLogin } from './auth-gate.ts'
+import type { Connection, Dialect } from './connection.ts'
+import type { SendBuffer } from './send-buffer.ts'
+
+export interface DialectOptions {
+  /** The largest value that can be stored, in bytes. */
+  readonly valueBytesMax: number
+  /** The largest SASL message with its mechanism name, in bytes. */
+  readonly saslBytesMax: number
+  readonly requestsPerTurnMax: number
+  readonly version: string
+  /** The rows of a `stats` group; undefined for a group that does not exist. */
+  readonly stats: (group: string) => StatRows | undefined
+  readonly setVerbosity: (level: number) => void
+}
+
+const encoder = new TextEncoder()
+const BODY_AUTHENTICATED = encoder.encode('Authenticated')
+const BODY_AUTH_FAILURE = encoder.encode('Auth failure.')
+const BODY_NOT_FOUND = encoder.encode('Not found')
+const EMPTY = new Uint8Array(0)
+
+export class BinaryDialect implements Dialect {
+  private readonly request: Request = new Request()
+  private readonly executor: Executor
+  private readonly sendBuffer: SendBuffer
+  private readonly lane: Float64Array
+  private readonly options: DialectOptions
+  private readonly version: Uint8Array
+
+  constructor(
+    executor: Executor,
+    sendBuffer: SendBuffer,
+    lane: Float64Array,
+    options: DialectOptions,
+  ) {
+    this.executor = executor
+    this.sendBuffer = sendBuffer
+    this.lane = lane
+    this.options = options
+    this.version = encoder.encode(options.version)
+  }
+
+  serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
+    const request = this.request
+    const executor = this.executor
+    const sendBuffer = this.sendBuffer
+    const valueBytesMax = this.options.valueBytesMax
+    const saslBytesMax = this.options.saslBytesMax
+    let turnsLeft = this.options.requestsPerTurnMax
+    let offset = start
+    connection.wantedBytes = 0
+
+    while (offset < end) {
+      const header = decodeBinaryHeader(bytes, offset, end, request)
+      if (header !== DECODED) {
+        if (header === INCOMPLETE) {
+          connection.wantedBytes = request.frameBytes
+          return offset
+        }
+        return this.leaveFraming(connection, header, end)
+      }
+      if (turnsLeft-- === 0) {
+        connection.yieldTurn()
+        return offset
+      }
+      if (sendBuffer.capacity - sendBuffer.used < BINARY_RESPONSE_BYTES_MAX) {
+        connection.flush()
+        if (!connection.isServing) return offset
+      }
+      if (!connection.gate.isOpen && !passesBeforeLogin(request.verb)) {
+        this.lane[COUNTER.auth_refused_commands]!++
+        return this.refuse(connection, OUTCOME_REFUSED, end)
+      }
+      const body = decodeBinaryBody(bytes, offset, end, valueBytesMax, saslBytesMax, request)
+      let outcome: number
+      if (body === DECODED) {
+        if (request.verb > VERB_NOOP || request.verb === VERB_UNKNOWN) {
+          offset = this.skip(connection, offset, end)
+          this.control(connection, bytes)
+          if (!connection.isServing) return offset
+          continue
+        }
+        outcome = executor.execute(request, bytes)
+      } else if (body === INCOMPLETE) {
+        connection.wantedBytes = request.frameBytes
+        return offset
+      } else if (body === OVERSIZE) {
+        this.lane[COUNTER.request_too_large]!++
+        if (request.verb > VERB_NOOP) return this.refuse(connection, OUTCOME_REFUSED, end)
+        outcome = executor.refuseOversize(request, bytes)
+      } else {
+        this.lane[COUNTER.protocol_errors]!++
+        return this.refuse(connection, OUTCOME_INVALID, end)
+      }
+      sendBuffer.used = writeBinaryResponse(
+        sendBuffer.bytes,
+        sendBuffer.used,
+        request,
+        outcome,
+        executor,
+        bytes,
+      )
+      if (outcome === OUTCOME_HIT) {
+        const valueBytes = executor.valueBytes
+        if (valueBytes <= sendBuffer.capacity - sendBuffer.used) {
+          executor.copyValue(sendBuffer.bytes, sendBuffer.used)
+          executor.release()
+          sendBuffer.used += valueBytes
+        } else {
+          this.sendLargeValue(connection, valueBytes)
+          if (!connection.isServing) return this.skip(connection, offset, end)
+        }
+      }
+      offset = this.skip(connection, offset, end)
+    }
+    return offset
+  }
+
+  /** Steps over the request at `offset`; what of it has not arrived is skipped as it comes. */
+  private skip(connection: Connection, offset: number, end: number): number {
+    const next = offset + this.request.frameBytes
+    if (next <= end) return next
+    connection.swallowBytes = next - end
+    return end
+  }
+
+  /** The value does not fit the send buffer: it leaves in a buffer of its own, copied once. */
+  private sendLargeValue(connection: Connection, valueBytes: number): void {
+    const value = Buffer.allocUnsafeSlow(valueBytes)
+    this.executor.copyValue(value, 0)
+    this.executor.release()
+    connection.send(value)
+  }
+
+  /** The stream cannot be read on: answers where an answer is due, and ends. */
+  private leaveFraming(connection: Connection, header: number, end: number): number {
+    this.lane[COUNTER.protocol_errors]!++
+    if (header === WRONG_MAGIC) {
+      connection.flush()
+      connection.close()
+      return end
+    }
+    return this.refuse(connection, OUTCOME_UNKNOWN_COMMAND, end)
+  }
+
+  /** Answers an error and ends the connection behind it. */
+  private refuse(connection: Connection, outcome: number, end: number): number {
+    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
+    this.writeOutcome(outcome)
+    connection.drain()
+    return end
+  }
+
+  private writeOutcome(outcome: number): void {
+    const sendBuffer = this.sendBuffer
+    sendBuffer.used = writeBinaryResponse(
+      sendBuffer.bytes,
+      sendBuffer.used,
+      this.request,
+      outcome,
+      this.executor,
+      EMPTY,
+    )
+  }
+
+  private writeBody(connection: Connection, status: number, body: Uint8Array): void {
+    this.makeRoom(connection, HEADER_BYTES + body.length)
+    const sendBuffer = this.sendBuffer
+    sendBuffer.used = writeBinaryBody(sendBuffer.bytes, sendBuffer.used, this.request, status, body)
+  }
+
+  private makeRoom(connection: Connection, length: number): void {
+    if (this.sendBuffer.capacity - this.sendBuffer.used < length) connection.flush()
+  }
+
+  /** Verbs about the connection or the server rather than about items. */
+  private control(connection: Connection, bytes: Uint8Array): void {
+    const request = this.request
+    this.executor.casHigh = 0
+    this.executor.casLow = 0
+    switch (request.verb) {
+      case VERB_VERSION:
+        this.writeBody(connection, STATUS_OK, this.version)
+        return
+      case VERB_QUIT:
+        this.writeOutcome(OUTCOME_OK)
+        connection.drain()
+        return
+      case VERB_VERBOSITY:
+        this.options.setVerbosity(request.level)
+        this.writeOutcome(OUTCOME_OK)
+        return
+      case VERB_STAT:
+        this.stat(connection, latin1(bytes, request.keyOffset, request.keyLength))
+        return
+      case VERB_SASL_LIST:
+      case VERB_SASL_START:
+      case VERB_SASL_STEP:
+        if (connection.gate.isRequired) this.sasl(connection, bytes)
+        else this.writeOutcome(OUTCOME_UNKNOWN_COMMAND)
+        return
+      default:
+        this.writeOutcome(OUTCOME_UNKNOWN_COMMAND)
+    }
+  }
+
+  private stat(connection: Connection, group: string): void {
+    const rows = this.options.stats(group)
+    if (rows === undefined) {
+      this.writeBody(connection, STATUS_KEY_NOT_FOUND, BODY_NOT_FOUND)
+      return
+    }
+    for (const [name, value] of rows) this.writeStat(connection, name, value)
+    this.writeStat(connection, '', '')
+  }
+
+  private writeStat(connection: Connection, name: string, value: string): void {
+    const nameBytes = encoder.encode(name)
+    const valueBytes = encoder.encode(value)
+    this.makeRoom(connection, HEADER_BYTES + nameBytes.length + valueBytes.length)
+    const sendBuffer = this.sendBuffer
+    sendBuffer.used = writeBinaryStat(
+      sendBuffer.bytes,
+      sendBuffer.used,
+      this.request,
+      nameBytes,
+      valueBytes,
+    )
+  }
+
+  private sasl(connection: Connection, bytes: Uint8Array): void {
+    const request = this.request
+    const gate = connection.gate
+    if (request.verb === VERB_SASL_LIST) {
+      this.writeBody(connection, STATUS_OK, encoder.encode(gate.mechanisms()))
+      return
+    }
+    if (request.keyLength > MECHANISM_NAME_BYTES_MAX) {
+      this.writeOutcome(OUTCOME_INVALID)
+      return
+    }
+    const response = bytes.subarray(request.valueOffset, request.valueOffset + request.valueLength)
+    const answer =
+      request.verb === VERB_SASL_START
+        ? gate.start(
+            latin1(bytes, request.keyOffset, request.keyLength),
+            response.length === 0 ? undefined : response,
+          )
+        : gate.step(response)
+    if (!(answer instanceof Promise)) {
+      this.writeGateAnswer(connection, answer)
+      return
+    }
+    // The request record is reused by others while the answer is awaited: keep what it echoes.
+    const { opcode, opaque } = request
+    connection.awaitLogin(answer, (settled) => {
+      request.opcode = opcode
+      request.opaque = opaque
+      this.writeGateAnswer(connection, settled)
+    })
+  }
+
+  private writeGateAnswer(connection: Connection, answer: GateAnswer): void {
+    switch (answer.kind) {
+      case 'challenge':
+        this.writeBody(connection, STATUS_AUTH_CONTINUE, answer.bytes)
+        return
+      case 'success':
+        this.writeBody(connection, STATUS_OK, BODY_AUTHENTICATED)
+        connection.loginChanged()
+        return
+      case 'failure':
+        this.writeBody(connection, STATUS_AUTH_ERROR, BODY_AUTH_FAILURE)
+        connection.loginChanged()
+        if (answer.isLast) connection.drain()
+    }
+  }
+}
+
+function latin1(bytes: Uint8Array, offset: number, length: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + offset, length).toString('latin1')
+}

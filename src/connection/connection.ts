@@ -1,0 +1,376 @@
+/**
+ * Hot path. One client's state machine. It is fed bytes by a transport, hands whole requests to its
+ * dialect, and owns everything that bounds the client: what is buffered, what is skipped, when the
+ * client is not read from, and every deadline.
+ *
+ *              first byte            login ok
+ *   DETECTING ------------> SERVING <========> (the auth gate, see auth-gate.ts)
+ *                           |  ^
+ *          async login step |  | answered
+ *                           v  |
+ *                      AUTHENTICATING
+ *
+ *   any of them -- error answered, QUIT, shutdown --> DRAINING -- peer gone, or 1 s --> CLOSED
+ *
+ * Beside the state: `swallowBytes` of an oversize or unknown body are skipped as they come, and
+ * `isBlocked` is true while the peer does not take its replies. Only a SERVING connection that is
+ * not blocked reads and executes; all others leave their bytes in the kernel.
+ *
+ * Invariants: replies leave in the order of the requests; at most one request that is not complete
+ * is buffered, plus what one read delivered; every way out ends in `finish`, which runs once.
+ */
+import { COUNTER } from '../observe/counters.ts'
+import type { AuthGate, GateAnswer } from './auth-gate.ts'
+import { ReceiveBuffer } from './receive-buffer.ts'
+import type { SendBuffer } from './send-buffer.ts'
+import type { Transport } from './transport.ts'
+
+export const STATE_DETECTING = 0
+export const STATE_SERVING = 1
+export const STATE_AUTHENTICATING = 2
+export const STATE_DRAINING = 3
+export const STATE_CLOSED = 4
+
+export interface ConnectionLimits {
+  /** From accept to the first successful login; also from a failed re-login. */
+  readonly loginTimeoutMs: number
+  /** The same while connections wait for their turn to log in. */
+  readonly crowdedLoginTimeoutMs: number
+  /** Without any byte from a logged-in client; 0 is never. */
+  readonly idleTimeoutMs: number
+  /** Without progress of a reply that the client does not take; 0 is never. */
+  readonly stalledWriteTimeoutMs: number
+  /** Unsent reply bytes above which no further request of this client is carried out. */
+  readonly sendBufferBytesMax: number
+}
+
+/** A dialect: takes whole requests off the bytes, carries them out and writes the replies. */
+export interface Dialect {
+  /**
+   * Serves what is complete in `bytes[start, end)` and returns how far it came. Stops early when
+   * the connection no longer serves. Sets `connection.wantedBytes` when a request is incomplete.
+   */
+  serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number
+}
+
+/** What all connections of a worker share. */
+export interface ConnectionContext {
+  readonly limits: ConnectionLimits
+  readonly lane: Float64Array
+  readonly sendBuffer: SendBuffer
+  /** Coarse monotonic time; moves with the worker's deadline timer. */
+  nowMs: number
+  /** True while connections wait to be served before login: the short login deadline holds. */
+  isCrowded: boolean
+  /** True once the server stops: a connection ends as soon as it owes its client nothing. */
+  isStopping: boolean
+  /** After our last reply, how long a peer may take to close before the connection is dropped. */
+  lingerMs: number
+  /** Called before bytes are served: reads the clock for the whole turn. */
+  beginTurn(): void
+  /** The dialect that a first byte asks for. */
+  detect(firstByte: number): Dialect
+  /** Runs the connection's `continueServing` after others had their turn. */
+  defer(connection: Connection): void
+  /** The connection logged in or lost its login. */
+  onGateChanged(connection: Connection): void
+  onClosed(connection: Connection): void
+}
+
+export class Connection {
+  state: number = STATE_DETECTING
+  /** Bytes that the request under way needs before it is worth another look. */
+  wantedBytes = 0
+  /** Bytes still to come that belong to a request already answered. */
+  swallowBytes = 0
+  readonly gate: AuthGate
+  readonly transport: Transport
+  readonly id: number
+  lastActivityMs: number
+  /** When the login deadline began to run. */
+  loginSinceMs: number
+
+  private readonly context: ConnectionContext
+  private readonly pending: ReceiveBuffer = new ReceiveBuffer()
+  private dialect: Dialect | undefined = undefined
+  private isBlocked = false
+  private isDeferred = false
+  private isPaused = false
+  private peerEnded = false
+  /** What the peer still owed us when it was last seen to take something, and when that was. */
+  private unsentSeenBytes = 0
+  private unsentSeenMs = 0
+  private drainingSinceMs = 0
+  /** What this connection has put into the gauge of buffered bytes. */
+  private countedBytes = 0
+
+  constructor(context: ConnectionContext, transport: Transport, gate: AuthGate, id: number) {
+    this.context = context
+    this.transport = transport
+    this.gate = gate
+    this.id = id
+    this.lastActivityMs = context.nowMs
+    this.loginSinceMs = context.nowMs
+  }
+
+  /** True while requests may be taken and carried out. */
+  get isServing(): boolean {
+    return this.state === STATE_SERVING && !this.isBlocked
+  }
+
+  /** Bytes of memory held for input. */
+  get bufferedBytes(): number {
+    return this.pending.capacity
+  }
+
+  /** The state in memcached's words, for `stats conns`. */
+  get stateName(): string {
+    if (this.state >= STATE_DRAINING) return 'conn_closing'
+    if (this.isBlocked) return 'conn_mwrite'
+    if (this.swallowBytes > 0) return 'conn_swallow'
+    if (this.state === STATE_AUTHENTICATING) return 'conn_parse_cmd'
+    return this.pending.length > 0 ? 'conn_nread' : 'conn_read'
+  }
+
+  /**
+   * Takes bytes off the transport; `bytes` belongs to the caller again when this returns. Returns
+   * false to be left alone until `transport.resume`.
+   */
+  receive(bytes: Uint8Array, length: number): boolean {
+    const context = this.context
+    context.lane[COUNTER.bytes_read]! += length
+    this.lastActivityMs = context.nowMs
+    if (this.state === STATE_DRAINING) return true
+    if (this.state === STATE_CLOSED) return false
+    context.beginTurn()
+    if (this.dialect === undefined) {
+      this.dialect = context.detect(bytes[0]!)
+      this.state = STATE_SERVING
+    }
+    let offset = 0
+    if (this.swallowBytes > 0) {
+      offset = Math.min(this.swallowBytes, length)
+      this.swallowBytes -= offset
+    }
+    if (offset === length) return this.endTurn()
+    if (this.pending.length > 0) {
+      this.keep(bytes, offset, length)
+      if (this.pending.length >= this.wantedBytes) this.servePending()
+      return this.endTurn()
+    }
+    if (this.isServing) offset = this.dialect.serve(this, bytes, offset, length)
+    if (offset < length && this.state < STATE_DRAINING) this.keep(bytes, offset, length)
+    return this.endTurn()
+  }
+
+  /** The peer sent the end of its stream. What it asked before is still answered. */
+  receiveEnd(): void {
+    this.peerEnded = true
+    if (this.state === STATE_CLOSED) return
+    const isWaiting = this.isDeferred || this.isBlocked || this.state === STATE_AUTHENTICATING
+    if (!isWaiting) this.drain()
+  }
+
+  /** The transport handed everything to the kernel. */
+  onDrained(): void {
+    if (!this.isBlocked) return
+    this.isBlocked = false
+    this.continueServing()
+  }
+
+  /** Goes on after a pause: a login step that was answered, a turn given away, a reader again. */
+  continueServing(): void {
+    this.isDeferred = false
+    if (!this.isServing) return
+    this.context.beginTurn()
+    if (this.pending.length > 0) this.servePending()
+    if (!this.endTurn()) return
+    if (this.peerEnded) this.drain()
+    else if (this.isPaused) {
+      this.isPaused = false
+      this.transport.resume()
+    }
+  }
+
+  /** The dialect used up its turn while requests wait: others first, then `continueServing`. */
+  yieldTurn(): void {
+    this.context.lane[COUNTER.conn_yields]!++
+    this.isDeferred = true
+    this.context.defer(this)
+  }
+
+  /** A request has begun to arrive, or waits for its turn. */
+  private get owesReply(): boolean {
+    return this.isDeferred || this.pending.length > 0
+  }
+
+  /**
+   * A login step that may take a while. Requests behind it wait, in order, unread; `reply` writes
+   * the answer in the dialect's words.
+   */
+  awaitLogin(answer: Promise<GateAnswer>, reply: (answer: GateAnswer) => void): void {
+    this.state = STATE_AUTHENTICATING
+    void answer.then((settled) => {
+      if (this.state !== STATE_AUTHENTICATING) return
+      this.state = STATE_SERVING
+      reply(settled)
+      this.flush()
+      this.continueServing()
+    })
+  }
+
+  /** To be called by the dialect after every login outcome. */
+  loginChanged(): void {
+    if (!this.gate.isOpen) this.loginSinceMs = this.context.nowMs
+    this.context.onGateChanged(this)
+  }
+
+  /** Hands the gathered replies to the transport. Afterwards the connection may be blocked. */
+  flush(): void {
+    const sendBuffer = this.context.sendBuffer
+    if (sendBuffer.used === 0) return
+    this.context.lane[COUNTER.bytes_written]! += sendBuffer.used
+    this.transport.write(sendBuffer.take())
+    this.noteUnsent()
+  }
+
+  /** Sends a large reply part that does not go through the send buffer. */
+  send(bytes: Uint8Array): void {
+    this.flush()
+    this.context.lane[COUNTER.bytes_written]! += bytes.length
+    this.transport.write(bytes)
+    this.noteUnsent()
+  }
+
+  /** No further request is taken; what was answered is sent, then the stream ends. */
+  drain(): void {
+    if (this.state >= STATE_DRAINING) return
+    this.flush()
+    this.state = STATE_DRAINING
+    this.drainingSinceMs = this.context.nowMs
+    this.gate.abort()
+    this.pending.clear()
+    this.countBuffer()
+    this.transport.end()
+    // Bytes that come now are read and dropped: closing over unread bytes would make the kernel
+    // send a reset, and the reset can overtake our last reply.
+    if (this.isPaused && !this.peerEnded) {
+      this.isPaused = false
+      this.transport.resume()
+    }
+  }
+
+  /** The server stops: ends the connection now if it owes nothing, else after what it owes. */
+  stop(): void {
+    if (this.state === STATE_CLOSED || this.state === STATE_DRAINING) return
+    if (this.state === STATE_DETECTING || (this.isServing && !this.owesReply)) this.drain()
+  }
+
+  /** Drops the connection at once. */
+  close(): void {
+    if (this.state === STATE_CLOSED) return
+    this.finish()
+    this.transport.destroy()
+  }
+
+  /** The transport is gone. Idempotent; the one place where a connection ends. */
+  finish(): void {
+    if (this.state === STATE_CLOSED) return
+    this.state = STATE_CLOSED
+    this.gate.abort()
+    this.pending.clear()
+    this.countBuffer()
+    this.context.onClosed(this)
+  }
+
+  /** Looks at every deadline; called by the worker's coarse timer. */
+  checkDeadlines(): void {
+    const { limits, nowMs, lane } = this.context
+    if (this.state === STATE_CLOSED) return
+    if (this.state === STATE_DRAINING) {
+      if (nowMs - this.drainingSinceMs >= this.context.lingerMs && !this.isProgressing(nowMs))
+        this.close()
+      return
+    }
+    if (this.isBlocked) {
+      if (this.transport.unsentBytes > 0 && !this.isProgressing(nowMs)) {
+        lane[COUNTER.stalled_kicks]!++
+        this.close()
+      }
+      return
+    }
+    if (!this.gate.isOpen) {
+      const allowedMs = this.context.isCrowded
+        ? limits.crowdedLoginTimeoutMs
+        : limits.loginTimeoutMs
+      if (nowMs - this.loginSinceMs >= allowedMs && this.state !== STATE_AUTHENTICATING) {
+        lane[COUNTER.login_timeouts]!++
+        this.drain()
+      }
+      return
+    }
+    if (limits.idleTimeoutMs > 0 && nowMs - this.lastActivityMs >= limits.idleTimeoutMs) {
+      lane[COUNTER.idle_kicks]!++
+      this.drain()
+    }
+  }
+
+  /** True while replies leave, or have not stood still for longer than the limit. */
+  private isProgressing(nowMs: number): boolean {
+    const unsentBytes = this.transport.unsentBytes
+    if (unsentBytes === 0) return false
+    if (unsentBytes !== this.unsentSeenBytes) {
+      this.unsentSeenBytes = unsentBytes
+      this.unsentSeenMs = nowMs
+      return true
+    }
+    const { stalledWriteTimeoutMs } = this.context.limits
+    return stalledWriteTimeoutMs === 0 || nowMs - this.unsentSeenMs < stalledWriteTimeoutMs
+  }
+
+  private noteUnsent(): void {
+    const unsentBytes = this.transport.unsentBytes
+    if (unsentBytes < this.context.limits.sendBufferBytesMax) return
+    this.isBlocked = true
+    this.unsentSeenBytes = unsentBytes
+    this.unsentSeenMs = this.context.nowMs
+  }
+
+  private servePending(): void {
+    const pending = this.pending
+    if (!this.isServing || this.dialect === undefined) return
+    const served = this.dialect.serve(this, pending.bytes, pending.start, pending.end)
+    // A connection that ended meanwhile has cleared the buffer already.
+    if (pending.length > 0) pending.consume(served - pending.start)
+    this.countBuffer()
+  }
+
+  private keep(bytes: Uint8Array, offset: number, length: number): void {
+    this.pending.append(bytes, offset, length - offset, this.wantedBytes)
+    this.countBuffer()
+  }
+
+  /** Keeps the gauges of buffered input true. */
+  private countBuffer(): void {
+    const lane = this.context.lane
+    const bytes = this.pending.capacity
+    if (bytes === this.countedBytes) return
+    if (this.countedBytes === 0) lane[COUNTER.read_buf_count]!++
+    else if (bytes === 0) lane[COUNTER.read_buf_count]!--
+    lane[COUNTER.read_buf_bytes]! += bytes - this.countedBytes
+    this.countedBytes = bytes
+  }
+
+  /** Sends what the turn produced. Returns true while the connection wants to be read from. */
+  private endTurn(): boolean {
+    this.flush()
+    if (this.state >= STATE_DRAINING) return this.state === STATE_DRAINING
+    if (this.isServing && !this.isDeferred) {
+      if (!this.context.isStopping || this.owesReply) return true
+      this.drain()
+      return true
+    }
+    this.isPaused = true
+    return false
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * -d: the server in the background. Node cannot fork, so the same command line is started again,
+ * detached from the terminal; the first process waits until the second one listens, shows what it
+ * says until then, and takes its exit code if it fails.
+ */
+import { spawn } from 'node:child_process'
+
+/** Tells the second process that it is the second one. */
+const MARK = '_SASLCACHED_DETACHED'
+
+export function isDetached(): boolean {
+  return process.env[MARK] === '1'
+}
+
+/** Starts the detached process; resolves to 0 once it serves, or to its exit code. */
+export async function detach(): Promise<number> {
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    detached: true,
+    // What goes wrong at start is shown here; afterwards nobody listens any more.
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: { ...process.env, [MARK]: '1' },
+  })
+  child.stderr?.pipe(process.stderr)
+  return await new Promise<number>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code) => resolve(code ?? 70))
+    child.once('message', () => {
+      child.disconnect()
+      child.stderr?.destroy()
+      child.unref()
+      resolve(0)
+    })
+  })
+}
+
+/** In the detached process: the start succeeded. */
+export function reportReady(): void {
+  if (!isDetached() || process.send === undefined) return
+  // The pipe to the first process breaks when it ends; writing to it must not end this one.
+  process.stderr.on('error', () => undefined)
+  process.send('ready')
+}

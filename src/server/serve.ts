@@ -1,0 +1,389 @@
+/**
+ * The main thread. It supervises and serves nobody itself: credentials and their files, worker
+ * threads, signals, the log, the pid file; from a valid Config to an exit code.
+ *
+ * Exit codes: 0 after a stop that was asked for, 70 after a programmer error, 71 when the system
+ * refuses something (a port in use, a pid file that cannot be written), 78 for bad credentials.
+ */
+import { Worker } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
+import type { Config } from '../config/config.ts'
+import { configuredUsers } from '../config/credentials.ts'
+import { CredentialFileError } from '../credential/credential-file-error.ts'
+import { CredentialSource } from '../credential/credential-source.ts'
+import { type CredentialSnapshot, usableMechanisms } from '../credential/snapshot.ts'
+import { createCounterMemory } from '../observe/counters.ts'
+import {
+  createLog,
+  type Log,
+  type LogEvent,
+  type LogFields,
+  type LogLevel,
+} from '../observe/log.ts'
+import { createStoreMemory } from '../storage/geometry.ts'
+import { detach, isDetached, reportReady } from './daemon.ts'
+import { generateUser } from './generated-user.ts'
+import type { BoundAddress } from './listener.ts'
+import { dropPrivileges, removeFile, writePidFile, writePortFile } from './process-files.ts'
+import { settingsRows } from './settings-rows.ts'
+import { VERSION } from './version.ts'
+import type { FromWorker, ToWorker, WorkerAuth, WorkerSettings } from './worker-messages.ts'
+
+const EXIT_SOFTWARE = 70
+const EXIT_OS = 71
+const EXIT_CONFIG = 78
+
+/** One worker for now: the store is shared and locked, the engine turns on the others. */
+const WORKER_COUNT = 1
+
+class StartError extends Error {
+  readonly exitCode: number
+
+  constructor(message: string, exitCode: number, cause?: unknown) {
+    super(message, { cause })
+    this.exitCode = exitCode
+  }
+}
+
+/** Serves until told to stop; resolves to the exit code. Start-up problems go to stderr. */
+export async function serve(config: Config): Promise<number> {
+  if (config.process.daemonize && !isDetached()) return await detach()
+  const log = createLog({
+    level: config.log.level,
+    pretty:
+      config.log.format === 'pretty' || (config.log.format === 'auto' && process.stdout.isTTY),
+    fd: 1,
+  })
+  const server = new Server(config, log)
+  try {
+    return await server.run()
+  } catch (error) {
+    await server.abandon()
+    if (error instanceof CredentialFileError) {
+      process.stderr.write(`${error.message}\n`)
+      return EXIT_CONFIG
+    }
+    if (!(error instanceof StartError)) throw error
+    process.stderr.write(`saslcached: ${error.message}\n`)
+    return error.exitCode
+  } finally {
+    log.flush()
+  }
+}
+
+class Server {
+  private readonly config: Config
+  private readonly log: Log
+  private readonly workers: Worker[] = []
+  private credentials: CredentialSource | undefined = undefined
+  private isStopping = false
+  private settle: (exitCode: number) => void = () => undefined
+
+  constructor(config: Config, log: Log) {
+    this.config = config
+    this.log = log
+  }
+
+  async run(): Promise<number> {
+    const { config } = this
+    for (const notice of config.notices) this.say('info', 'notice', notice)
+    const auth = config.auth.required ? await this.loadCredentials() : undefined
+    if (auth === undefined) {
+      this.say(
+        'warn',
+        'no_authentication',
+        'running WITHOUT authentication: whoever reaches the port reads and writes everything',
+      )
+    }
+    this.warnAboutHost()
+    const finished = new Promise<number>((resolve) => {
+      this.settle = resolve
+    })
+    const addresses = await this.startWorkers(auth)
+    this.takeSignals()
+    this.settleIntoSystem(addresses)
+    await this.credentials?.watch()
+    for (const address of addresses) {
+      this.say('info', 'listening', `listening on ${address.text}`, {
+        address: address.text,
+        family: address.family,
+        port: address.port === 0 ? undefined : address.port,
+      })
+    }
+    this.say('info', 'started', `saslcached ${VERSION} is ready`, {
+      version: VERSION,
+      node: process.versions.node,
+      pid: process.pid,
+      memory_bytes: config.memory.limitBytes,
+      authentication: config.auth.required,
+    })
+    reportReady()
+    return await finished
+  }
+
+  /** Start-up failed: lets go of everything, so that the process can end. */
+  async abandon(): Promise<void> {
+    this.isStopping = true
+    this.credentials?.close()
+    await Promise.all(this.workers.map((worker) => worker.terminate()))
+  }
+
+  private say(level: LogLevel, event: string, message: string, fields: LogFields = {}): void {
+    this.log.write({ level, event, message, fields })
+  }
+
+  private warnAboutHost(): void {
+    const { process: processConfig, settings } = this.config
+    if (process.getuid?.() === 0 && processConfig.runAsUser === undefined) {
+      this.say(
+        'warn',
+        'running_as_root',
+        'running as root: nothing here needs it; give a user with -u or start as one',
+      )
+    }
+    const wasAsked = settings.some(({ name, source }) => name === 'threads' && source !== 'default')
+    if (wasAsked && processConfig.threads > WORKER_COUNT) {
+      this.say(
+        'info',
+        'threads_limited',
+        `this version serves with ${WORKER_COUNT} worker thread; -t ${processConfig.threads} has no further effect`,
+      )
+    }
+  }
+
+  private async loadCredentials(): Promise<WorkerAuth> {
+    const { auth, limits } = this.config
+    const generated = auth.sources.length === 0 ? generateUser() : undefined
+    const users = configuredUsers(this.config)
+    const source = new CredentialSource(
+      {
+        files: users.files,
+        inlineUsers:
+          generated === undefined
+            ? users.inlineUsers
+            : [{ ...generated, origin: 'generated for this run' }],
+        mechanisms: auth.mechanisms,
+        iterations: auth.iterations,
+      },
+      {
+        onChange: (credentials) => {
+          this.announce(credentials, 'credentials_reloaded', 'the users were reloaded')
+          this.broadcast({ kind: 'credentials', credentials })
+        },
+        onProblem: (error) =>
+          this.say(
+            'error',
+            'credentials_refused',
+            `the users were not reloaded, those from before stay in force: ${error.message}`,
+          ),
+      },
+    )
+    this.credentials = source
+    const credentials = await source.load()
+    if (generated !== undefined) {
+      // To the terminal, not to the log: a log is kept and shipped, this is to be read once.
+      process.stderr.write(generated.announcement)
+      this.say(
+        'warn',
+        'user_generated',
+        'no user is configured: one was made for this run and its password printed on the terminal',
+        { user: generated.name },
+      )
+    }
+    this.announce(credentials, 'credentials_loaded', 'the users were loaded')
+    return {
+      credentials,
+      mechanisms: auth.mechanisms,
+      keyDerivationsMax: limits.keyDerivationsMax,
+      derivationQueueMax: limits.derivationQueueMax,
+    }
+  }
+
+  private announce(credentials: CredentialSnapshot, event: string, message: string): void {
+    const { mechanisms } = this.config.auth
+    const announced = usableMechanisms(credentials, mechanisms)
+    this.say('info', event, message, {
+      users: credentials.users.length,
+      mechanisms: announced.join(' '),
+    })
+    for (const warning of this.credentials?.warnings ?? []) {
+      this.say('warn', 'credentials_warning', warning.message, {
+        file: warning.file,
+        line: warning.line,
+      })
+    }
+    for (const lacking of credentials.lacking) {
+      if (!mechanisms.includes(lacking.hash)) continue
+      this.say(
+        'warn',
+        'mechanism_withheld',
+        `${lacking.hash} is not announced: ${lacking.userCount} user(s) have no verifier for it (set their passwords anew)`,
+        { users: lacking.userNames.join(', ') },
+      )
+    }
+  }
+
+  /** Starts the workers; resolves when all of them listen. */
+  private async startWorkers(auth: WorkerAuth | undefined): Promise<readonly BoundAddress[]> {
+    const { memory } = this.config
+    const store = createStoreMemory({
+      memoryBytes: memory.limitBytes,
+      itemBytesMax: memory.itemBytesMax,
+      evicts: memory.evicts,
+      workerCount: WORKER_COUNT,
+      seed: randomSeed(),
+    })
+    const counters = createCounterMemory(WORKER_COUNT)
+    const starting: Promise<readonly BoundAddress[]>[] = []
+    for (let workerIndex = 0; workerIndex < WORKER_COUNT; workerIndex++) {
+      const settings = this.workerSettings({ workerIndex, store, counters, auth })
+      starting.push(this.startWorker(settings))
+    }
+    return (await Promise.all(starting))[0] ?? []
+  }
+
+  private workerSettings(
+    own: Pick<WorkerSettings, 'workerIndex' | 'store' | 'counters' | 'auth'>,
+  ): WorkerSettings {
+    const { network, memory, auth, limits, log } = this.config
+    return {
+      ...own,
+      version: VERSION,
+      startedAtMs: Date.now(),
+      listen: network.listen.map(({ host, port }) => ({
+        host: host === '*' ? undefined : host,
+        port,
+      })),
+      unixSocket:
+        network.unixSocket === undefined
+          ? undefined
+          : { path: network.unixSocket, mask: network.unixMask },
+      backlog: network.backlog,
+      logLevel: log.level,
+      valueBytesMax: memory.itemBytesMax,
+      flushEnabled: auth.flushEnabled,
+      casEnabled: memory.casEnabled,
+      connectionsMax: limits.connectionsMax,
+      unauthenticatedConnectionsMax: limits.unauthenticatedConnectionsMax,
+      loginTimeoutMs: limits.loginTimeoutMs,
+      loginAttemptsMax: limits.loginAttemptsMax,
+      saslBytesMax: limits.preLoginRequestBytesMax,
+      requestsPerTurnMax: limits.requestsPerTurnMax,
+      idleTimeoutMs: limits.idleTimeoutMs,
+      stalledWriteTimeoutMs: limits.stalledWriteTimeoutMs,
+      sendBufferBytesMax: limits.sendBufferBytesMax,
+      settingsRows: settingsRows(this.config, WORKER_COUNT),
+      threadCount: WORKER_COUNT,
+    }
+  }
+
+  private startWorker(settings: WorkerSettings): Promise<readonly BoundAddress[]> {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings })
+    this.workers.push(worker)
+    return new Promise((resolve, reject) => {
+      worker.on('message', (message: FromWorker) => {
+        switch (message.kind) {
+          case 'listening':
+            resolve(message.addresses)
+            break
+          case 'refused':
+            reject(new StartError(message.message, EXIT_OS))
+            break
+          case 'log':
+            this.log.write(message.event)
+            break
+          case 'verbosity':
+            this.setVerbosity(message.level)
+            break
+          case 'stopped':
+            this.workerStopped(worker, message.cutCount)
+            break
+        }
+      })
+      worker.on('error', (error) => this.die(error))
+      worker.on('exit', (code) => {
+        if (!this.isStopping) this.die(new Error(`a worker thread ended with code ${code}`))
+      })
+    })
+  }
+
+  /** A worker died and may have held a lock: the process ends, loudly, and at once. */
+  private die(error: unknown): void {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const event: LogEvent = {
+      level: 'fatal',
+      event: 'crashed',
+      message: 'a worker thread failed; the process ends, start it again',
+      fields: { stack },
+    }
+    this.log.write(event)
+    this.log.flush()
+    process.exit(EXIT_SOFTWARE)
+  }
+
+  private settleIntoSystem(addresses: readonly BoundAddress[]): void {
+    const { network, process: processConfig } = this.config
+    try {
+      if (network.portFile !== undefined) writePortFile(network.portFile, addresses)
+      if (processConfig.pidFile !== undefined) writePidFile(processConfig.pidFile)
+      if (processConfig.runAsUser !== undefined) dropPrivileges(processConfig.runAsUser)
+    } catch (error) {
+      assert(error instanceof Error, 'only Errors are thrown')
+      throw new StartError(error.message, EXIT_OS, error)
+    }
+  }
+
+  private takeSignals(): void {
+    process.on('SIGTERM', () => this.stop('SIGTERM'))
+    process.on('SIGINT', () => this.stop('SIGINT'))
+    // memcached's graceful stop; without a handler Node would open its debugger on SIGUSR1.
+    process.on('SIGUSR1', () => this.stop('SIGUSR1'))
+    process.on('SIGHUP', () => {
+      this.say('info', 'reload_requested', 'SIGHUP: reading the users again')
+      void this.credentials?.reload()
+    })
+  }
+
+  private stop(signal: string): void {
+    if (this.isStopping) return
+    this.isStopping = true
+    const { drainTimeoutMs } = this.config.limits
+    this.say('info', 'stopping', `${signal}: no more connections; finishing what is under way`, {
+      deadline_ms: drainTimeoutMs,
+    })
+    this.credentials?.close()
+    this.broadcast({ kind: 'stop', deadlineMs: drainTimeoutMs })
+  }
+
+  private workerStopped(worker: Worker, cutCount: number): void {
+    if (cutCount > 0) {
+      this.say('warn', 'connections_cut', 'connections were cut by the drain deadline', {
+        connections: cutCount,
+      })
+    }
+    this.workers.splice(this.workers.indexOf(worker), 1)
+    void worker.terminate()
+    if (this.workers.length > 0) return
+    if (this.config.process.pidFile !== undefined) removeFile(this.config.process.pidFile)
+    this.say('info', 'stopped', 'stopped')
+    this.settle(0)
+  }
+
+  /** VERBOSITY of the protocol: 0 is what was configured, more tells more. */
+  private setVerbosity(verbosity: number): void {
+    const level = verbosity === 0 ? this.config.log.level : verbosity === 1 ? 'debug' : 'trace'
+    this.log.setLevel(level)
+    this.broadcast({ kind: 'log-level', level })
+    this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
+  }
+
+  private broadcast(message: ToWorker): void {
+    for (const worker of this.workers) worker.postMessage(message)
+  }
+}
+
+/** The seed of the store's keyed hash: strangers must not be able to pick keys that collide. */
+function randomSeed(): readonly [number, number] {
+  const lanes = crypto.getRandomValues(new Uint32Array(2))
+  return [lanes[0]!, lanes[1]!]
+}

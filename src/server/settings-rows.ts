@@ -1,0 +1,69 @@
+/** The rows of `stats settings`: memcached's names in its order, with what holds here. */
+import type { Config } from '../config/config.ts'
+
+export function settingsRows(
+  config: Config,
+  threadCount: number,
+): readonly (readonly [string, string])[] {
+  const { network, memory, auth, limits, log } = config
+  const rows: [string, string | number | boolean][] = [
+    ['maxbytes', memory.limitBytes],
+    ['maxconns', limits.connectionsMax],
+    ['tcpport', network.listen[0]?.port ?? 0],
+    ['udpport', 0],
+    ['inter', network.listen.map(({ host }) => host).join(',') || 'NULL'],
+    ['verbosity', log.verbosity],
+    ['oldest', 0],
+    ['evictions', memory.evicts],
+    ['domain_socket', network.unixSocket ?? 'NULL'],
+    ['umask', network.unixMask.toString(8)],
+    ['shutdown_command', false],
+    ['growth_factor', '1.00'],
+    ['chunk_size', 8],
+    ['num_threads', threadCount],
+    ['num_threads_per_udp', 0],
+    ['stat_key_prefix', ':'],
+    ['detail_enabled', false],
+    ['reqs_per_event', limits.requestsPerTurnMax],
+    ['cas_enabled', memory.casEnabled],
+    ['tcp_backlog', network.backlog],
+    ['binding_protocol', network.protocol === 'auto' ? 'auto-negotiate' : 'binary'],
+    ['auth_enabled_sasl', auth.required],
+    ['auth_enabled_ascii', false],
+    ['item_size_max', memory.itemBytesMax],
+    ['maxconns_fast', true],
+    ['hashpower_init', 0],
+    ['slab_reassign', false],
+    ['slab_automove', 0],
+    ['slab_automove_ratio', '0.00'],
+    ['slab_automove_window', 0],
+    ['slab_chunk_max', memory.itemBytesMax],
+    ['lru_crawler', false],
+    ['lru_crawler_sleep', 0],
+    ['lru_crawler_tocrawl', 0],
+    ['tail_repair_time', 0],
+    ['flush_enabled', auth.flushEnabled],
+    ['dump_enabled', false],
+    ['hash_algorithm', 'halfsiphash'],
+    ['lru_maintainer_thread', false],
+    ['lru_segmented', false],
+    ['hot_lru_pct', 0],
+    ['warm_lru_pct', 0],
+    ['hot_max_factor', '0.00'],
+    ['warm_max_factor', '0.00'],
+    ['temp_lru', false],
+    ['temporary_ttl', 0],
+    ['idle_timeout', Math.floor(limits.idleTimeoutMs / 1000)],
+    ['watcher_logbuf_size', 0],
+    ['worker_logbuf_size', 0],
+    ['read_buf_mem_limit', 0],
+    ['track_sizes', false],
+    ['inline_ascii_response', false],
+  ]
+  return rows.map(([name, value]) => [name, format(value)] as const)
+}
+
+function format(value: string | number | boolean): string {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no'
+  return String(value)
+}

@@ -1,0 +1,68 @@
+/**
+ * What the main thread and its workers say to each other. Plain records that survive the structured
+ * clone; shared memory travels as SharedArrayBuffers inside them.
+ */
+import type { CredentialSnapshot } from '../credential/snapshot.ts'
+import type { CounterMemory } from '../observe/counters.ts'
+import type { LogEvent, LogLevel } from '../observe/log.ts'
+import type { StoreMemory } from '../storage/geometry.ts'
+import type { BoundAddress } from './listener.ts'
+
+/** A TCP address to listen on; host undefined is every interface. */
+export interface TcpAddress {
+  readonly host: string | undefined
+  readonly port: number
+}
+
+export interface WorkerAuth {
+  readonly credentials: CredentialSnapshot
+  /** To announce, in order. */
+  readonly mechanisms: readonly string[]
+  readonly keyDerivationsMax: number
+  readonly derivationQueueMax: number
+}
+
+/** Everything that a worker is started with. */
+export interface WorkerSettings {
+  readonly workerIndex: number
+  readonly version: string
+  readonly startedAtMs: number
+  readonly listen: readonly TcpAddress[]
+  readonly unixSocket: { readonly path: string; readonly mask: number } | undefined
+  readonly backlog: number
+  readonly store: StoreMemory
+  readonly counters: CounterMemory
+  /** Undefined: no authentication. */
+  readonly auth: WorkerAuth | undefined
+  readonly logLevel: LogLevel
+  readonly valueBytesMax: number
+  readonly flushEnabled: boolean
+  readonly casEnabled: boolean
+  readonly connectionsMax: number
+  readonly unauthenticatedConnectionsMax: number
+  readonly loginTimeoutMs: number
+  readonly loginAttemptsMax: number
+  readonly saslBytesMax: number
+  readonly requestsPerTurnMax: number
+  readonly idleTimeoutMs: number
+  readonly stalledWriteTimeoutMs: number
+  readonly sendBufferBytesMax: number
+  /** Rows of `stats settings`. */
+  readonly settingsRows: readonly (readonly [string, string])[]
+  readonly threadCount: number
+}
+
+export type ToWorker =
+  | { readonly kind: 'credentials'; readonly credentials: CredentialSnapshot }
+  | { readonly kind: 'log-level'; readonly level: LogLevel }
+  /** Stop accepting, finish what is under way, close what is left after `deadlineMs`. */
+  | { readonly kind: 'stop'; readonly deadlineMs: number }
+
+export type FromWorker =
+  | { readonly kind: 'listening'; readonly addresses: readonly BoundAddress[] }
+  /** Listening failed; `message` is fit for an operator. */
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'log'; readonly event: LogEvent }
+  | { readonly kind: 'verbosity'; readonly level: number }
+  /** Every connection is closed; `cutCount` of them by the deadline. */
+  | { readonly kind: 'stopped'; readonly cutCount: number }

@@ -1,0 +1,315 @@
+/**
+ * One worker thread: its own event loop, its listening sockets, its connections, and its view of
+ * the shared store. It owns no files and no signals; what it wants written to the log it posts to
+ * the main thread.
+ *
+ * An exception here is a programmer error and may have left a lock held: it is not caught, the
+ * thread dies, and the main thread takes the process down (exit code 70).
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
+import { Executor } from '../command/execute.ts'
+import { type ConnectionFacts, type StatRows, Stats } from '../command/stats.ts'
+import { AuthGate, type AuthGateOptions } from '../connection/auth-gate.ts'
+import { BinaryDialect } from '../connection/binary-dialect.ts'
+import { Connection, type ConnectionContext, type Dialect } from '../connection/connection.ts'
+import { RefusingDialect } from '../connection/refusing-dialect.ts'
+import { SendBuffer } from '../connection/send-buffer.ts'
+import { counterLane } from '../observe/counters.ts'
+import type { LogEvent, LogLevel } from '../observe/log.ts'
+import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
+import { createSaslEnvironment } from '../sasl/environment.ts'
+import { Store } from '../storage/store.ts'
+import { Admission } from './admission.ts'
+import { type BoundAddress, ListenError, Listener } from './listener.ts'
+import { LoginLog } from './login-log.ts'
+import {
+  type AcceptedHandle,
+  peerName,
+  READ_BUFFER_BYTES,
+  SocketTransport,
+} from './socket-transport.ts'
+import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
+
+/** Period of the one timer behind all deadlines. */
+const TICK_MS = 100
+/** Store segments looked at per tick for expired items. */
+const MAINTENANCE_BUDGET = 1
+/** The login deadline while others wait for their turn. */
+const CROWDED_LOGIN_TIMEOUT_MS = 1000
+const LINGER_MS = 1000
+/** When the server stops, clients get less time to close first. */
+const STOPPING_LINGER_MS = 200
+
+const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
+
+assert(parentPort !== null, 'worker.ts runs as a worker thread')
+const main = parentPort
+const settings = workerData as WorkerSettings
+
+function post(message: FromWorker): void {
+  main.postMessage(message)
+}
+
+const SEVERITY: Readonly<Record<LogLevel, number>> = {
+  trace: 0,
+  debug: 1,
+  info: 2,
+  warn: 3,
+  error: 4,
+  fatal: 5,
+}
+let logLevel = settings.logLevel
+
+function log(event: LogEvent): void {
+  if (SEVERITY[event.level] >= SEVERITY[logLevel]) post({ kind: 'log', event })
+}
+
+const lane = counterLane(settings.counters, settings.workerIndex)
+const sendBuffer = new SendBuffer()
+const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+const store = new Store(settings.store, settings.workerIndex)
+const executor = new Executor(store, lane, {
+  flushEnabled: settings.flushEnabled,
+  casEnabled: settings.casEnabled,
+})
+const sasl =
+  settings.auth === undefined
+    ? undefined
+    : createSaslEnvironment({
+        snapshot: settings.auth.credentials,
+        mechanisms: settings.auth.mechanisms,
+        derivationsMax: settings.auth.keyDerivationsMax,
+        derivationQueueMax: settings.auth.derivationQueueMax,
+        monotonicMs: () => performance.now(),
+      })
+const loginLog = new LoginLog(log)
+const gateOptions: AuthGateOptions = {
+  sasl,
+  loginAttemptsMax: settings.loginAttemptsMax,
+  lane,
+  onLogin: (event) => loginLog.record(event, context.nowMs),
+}
+
+let connectionCount = 0
+let isStopping = false
+let cutCount = 0
+const listenAddressOf = new WeakMap<Connection, string>()
+
+function serve(handle: AcceptedHandle, listenAddress: string): Connection {
+  const peer = peerName(handle)
+  const transport = new SocketTransport(handle, peer, readBuffer, settings.sendBufferBytesMax)
+  const gate = new AuthGate(gateOptions, peer)
+  const connection = new Connection(context, transport, gate, ++connectionCount)
+  listenAddressOf.set(connection, listenAddress)
+  log({ level: 'debug', event: 'connected', message: 'client connected', fields: { peer } })
+  transport.attach(connection)
+  return connection
+}
+
+function turnAway(handle: AcceptedHandle): void {
+  const transport = new SocketTransport(handle, '', readBuffer, settings.sendBufferBytesMax)
+  transport.write(TOO_MANY_CONNECTIONS)
+  transport.refuse()
+}
+
+const admission = new Admission({
+  connectionsMax: settings.connectionsMax,
+  strangersMax:
+    sasl === undefined ? Number.POSITIVE_INFINITY : settings.unauthenticatedConnectionsMax,
+  waitMs: settings.loginTimeoutMs,
+  lane,
+  serve,
+  turnAway,
+  onCrowded: (isCrowded) => {
+    context.isCrowded = isCrowded
+  },
+})
+
+const stats = new Stats({
+  version: settings.version,
+  startedAtMs: settings.startedAtMs,
+  connectionsMax: settings.connectionsMax,
+  threadCount: settings.threadCount,
+  settings: settings.settingsRows,
+  store: settings.store,
+  counters: settings.counters,
+  connections: listConnections,
+  isAccepting: () => !isStopping,
+  auth: loginRows,
+})
+
+function loginRows(): StatRows {
+  if (sasl === undefined) return []
+  const { successes, rememberedSuccesses, failures } = sasl.counters
+  return [
+    ['login_successes', String(successes)],
+    ['login_remembered', String(rememberedSuccesses)],
+    ...Object.entries(failures).map(
+      ([reason, count]) => [`login_failed_${reason.replaceAll('-', '_')}`, String(count)] as const,
+    ),
+    ['mechanisms', sasl.announced()],
+  ]
+}
+
+function* listConnections(): Iterable<ConnectionFacts> {
+  for (const address of bound) {
+    yield {
+      id: 0,
+      peer: address.text,
+      listenAddress: address.text,
+      state: 'conn_listening',
+      idleSeconds: Math.floor((Date.now() - settings.startedAtMs) / 1000),
+    }
+  }
+  for (const connection of admission.connections) {
+    yield {
+      id: connection.id,
+      peer: connection.transport.peer,
+      listenAddress: listenAddressOf.get(connection) ?? '',
+      state: connection.stateName,
+      idleSeconds: Math.floor((context.nowMs - connection.lastActivityMs) / 1000),
+    }
+  }
+}
+
+const binary = new BinaryDialect(executor, sendBuffer, lane, {
+  valueBytesMax: settings.valueBytesMax,
+  saslBytesMax: settings.saslBytesMax,
+  requestsPerTurnMax: settings.requestsPerTurnMax,
+  version: settings.version,
+  stats: (group) => stats.group(group),
+  setVerbosity: (level) => post({ kind: 'verbosity', level }),
+})
+const refusing = new RefusingDialect(sendBuffer, lane, sasl !== undefined)
+
+let deferred: Connection[] = []
+
+const context: ConnectionContext = {
+  limits: {
+    loginTimeoutMs: settings.loginTimeoutMs,
+    crowdedLoginTimeoutMs: Math.min(CROWDED_LOGIN_TIMEOUT_MS, settings.loginTimeoutMs),
+    idleTimeoutMs: settings.idleTimeoutMs,
+    stalledWriteTimeoutMs: settings.stalledWriteTimeoutMs,
+    sendBufferBytesMax: settings.sendBufferBytesMax,
+  },
+  lane,
+  sendBuffer,
+  nowMs: performance.now(),
+  isCrowded: false,
+  isStopping: false,
+  lingerMs: LINGER_MS,
+  beginTurn() {
+    executor.nowSeconds = Math.floor(Date.now() / 1000)
+  },
+  detect(firstByte): Dialect {
+    return firstByte === MAGIC_REQUEST ? binary : refusing
+  },
+  defer(connection) {
+    if (deferred.length === 0) setImmediate(runDeferred)
+    deferred.push(connection)
+  },
+  onGateChanged(connection) {
+    admission.gateChanged(connection, context.nowMs)
+  },
+  onClosed(connection) {
+    log({
+      level: 'debug',
+      event: 'disconnected',
+      message: 'client disconnected',
+      fields: { peer: connection.transport.peer },
+    })
+    admission.closed(connection, context.nowMs)
+    if (isStopping) finishWhenEmpty()
+  },
+}
+
+/** Goes on with those who gave their turn away; whoever does so again waits for the next round. */
+function runDeferred(): void {
+  const round = deferred
+  deferred = []
+  for (const connection of round) connection.continueServing()
+}
+
+function tick(): void {
+  context.nowMs = performance.now()
+  context.beginTurn()
+  for (const connection of admission.connections) connection.checkDeadlines()
+  admission.checkDeadlines(context.nowMs)
+  loginLog.rollOver(context.nowMs)
+  store.maintain(executor.nowSeconds, MAINTENANCE_BUDGET)
+}
+
+const listener = new Listener({
+  backlog: settings.backlog,
+  onAccept: (handle, listenAddress) => {
+    context.nowMs = performance.now()
+    admission.accept(handle, listenAddress, context.nowMs)
+  },
+  onAcceptError: (code) =>
+    log({
+      level: 'error',
+      event: 'accept_failed',
+      message: 'a connection could not be accepted (raise the limit of open files: ulimit -n)',
+      fields: { code },
+    }),
+})
+const bound: BoundAddress[] = []
+
+async function listen(): Promise<void> {
+  try {
+    if (settings.unixSocket !== undefined) {
+      const { path, mask } = settings.unixSocket
+      bound.push(await listener.listenUnix(path, mask))
+    }
+    for (const { host, port } of settings.listen) bound.push(await listener.listenTcp(host, port))
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error
+    listener.close()
+    post({ kind: 'refused', message: error.message })
+    return
+  }
+  post({ kind: 'listening', addresses: bound })
+}
+
+function stop(deadlineMs: number): void {
+  if (isStopping) return
+  isStopping = true
+  context.isStopping = true
+  context.lingerMs = STOPPING_LINGER_MS
+  listener.close()
+  admission.dismissWaiting()
+  for (const connection of [...admission.connections]) connection.stop()
+  setTimeout(() => {
+    cutCount = admission.connections.size
+    for (const connection of [...admission.connections]) connection.close()
+  }, deadlineMs).unref()
+  finishWhenEmpty()
+}
+
+let isFinished = false
+
+function finishWhenEmpty(): void {
+  if (isFinished || admission.connections.size > 0) return
+  isFinished = true
+  clearInterval(ticker)
+  post({ kind: 'stopped', cutCount })
+}
+
+main.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'credentials':
+      sasl?.replaceCredentials(message.credentials)
+      break
+    case 'log-level':
+      logLevel = message.level
+      break
+    case 'stop':
+      stop(message.deadlineMs)
+      break
+  }
+})
+
+const ticker = setInterval(tick, TICK_MS)
+context.beginTurn()
+void listen()

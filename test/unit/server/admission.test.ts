@@ -1,0 +1,145 @@
+import { expect, test } from 'vitest'
+import type { Connection } from '../../../src/connection/connection.ts'
+import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
+import { Admission } from '../../../src/server/admission.ts'
+
+/** A connection as far as admission looks at one. */
+class Client {
+  readonly gate: { isOpen: boolean } = { isOpen: false }
+  lastActivityMs = 0
+  isClosed = false
+  isHandleClosed = false
+  readonly name: string
+
+  constructor(name: string) {
+    this.name = name
+  }
+}
+
+function makeAdmission(limits: { connectionsMax: number; strangersMax: number }) {
+  const lane = new Float64Array(COUNTER_NAMES.length)
+  const served: string[] = []
+  const turnedAway: string[] = []
+  const clients = new Map<object, Client>()
+  let isCrowded = false
+  const admission: Admission = new Admission({
+    ...limits,
+    waitMs: 10_000,
+    lane,
+    serve: (handle) => {
+      const client = clients.get(handle)!
+      served.push(client.name)
+      return Object.assign(client, {
+        close: () => {
+          client.isClosed = true
+          admission.closed(client as unknown as Connection, 0)
+        },
+      }) as unknown as Connection
+    },
+    turnAway: (handle) => turnedAway.push(clients.get(handle)!.name),
+    onCrowded: (value) => {
+      isCrowded = value
+    },
+  })
+  return {
+    admission,
+    lane,
+    served,
+    turnedAway,
+    isCrowded: () => isCrowded,
+    accept(name: string, nowMs = 0): Client {
+      const client = new Client(name)
+      client.lastActivityMs = nowMs
+      const handle = { close: () => (client.isHandleClosed = true) }
+      clients.set(handle, client)
+      admission.accept(handle as never, '127.0.0.1:11211', nowMs)
+      return client
+    },
+    login(client: Client, nowMs = 0): void {
+      client.gate.isOpen = true
+      admission.gateChanged(client as unknown as Connection, nowMs)
+    },
+  }
+}
+
+test('strangers up to the limit are served, the next one waits unread until one logs in', () => {
+  const server = makeAdmission({ connectionsMax: 10, strangersMax: 2 })
+  const first = server.accept('a')
+  server.accept('b')
+  expect(server.isCrowded()).toBe(false)
+  server.accept('c')
+  expect(server.served).toEqual(['a', 'b'])
+  expect(server.isCrowded()).toBe(true)
+  expect(server.lane[COUNTER.waiting_connections]).toBe(1)
+  server.login(first)
+  expect(server.served).toEqual(['a', 'b', 'c'])
+  expect(server.isCrowded()).toBe(false)
+})
+
+test('those who wait are served in the order in which they came, when a served one leaves', () => {
+  const server = makeAdmission({ connectionsMax: 10, strangersMax: 1 })
+  const first = server.accept('a')
+  const second = server.accept('b')
+  server.accept('c')
+  server.admission.closed(first as unknown as Connection, 0)
+  expect(server.served).toEqual(['a', 'b'])
+  server.admission.closed(second as unknown as Connection, 0)
+  expect(server.served).toEqual(['a', 'b', 'c'])
+  expect(server.lane[COUNTER.curr_connections]).toBe(1)
+})
+
+test('whoever waits too long is dropped, and counted as a login that timed out', () => {
+  const server = makeAdmission({ connectionsMax: 10, strangersMax: 1 })
+  server.accept('a', 0)
+  const late = server.accept('b', 1000)
+  server.admission.checkDeadlines(10_999)
+  expect(late.isHandleClosed).toBe(false)
+  server.admission.checkDeadlines(11_000)
+  expect(late.isHandleClosed).toBe(true)
+  expect(server.lane[COUNTER.login_timeouts]).toBe(1)
+  expect(server.isCrowded()).toBe(false)
+})
+
+test('with every place taken a newcomer takes that of whoever has waited longest', () => {
+  const server = makeAdmission({ connectionsMax: 3, strangersMax: 1 })
+  server.accept('a')
+  const waited = server.accept('b')
+  server.accept('c')
+  server.accept('d')
+  expect(waited.isHandleClosed).toBe(true)
+  expect(server.turnedAway).toEqual([])
+  expect(server.lane[COUNTER.rejected_connections]).toBe(1)
+  expect(server.lane[COUNTER.curr_connections]).toBe(3)
+})
+
+test('with every place taken a silent stranger makes room, one that just spoke does not', () => {
+  const server = makeAdmission({ connectionsMax: 2, strangersMax: 2 })
+  const silent = server.accept('silent', 0)
+  const speaking = server.accept('speaking', 0)
+  speaking.lastActivityMs = 900
+  server.accept('newcomer', 1000)
+  expect(silent.isClosed).toBe(true)
+  expect(speaking.isClosed).toBe(false)
+  expect(server.served).toContain('newcomer')
+})
+
+test('with every place taken by clients that are logged in, a newcomer is told so', () => {
+  const server = makeAdmission({ connectionsMax: 1, strangersMax: 1 })
+  server.login(server.accept('a'))
+  server.accept('b')
+  expect(server.turnedAway).toEqual(['b'])
+  expect(server.lane[COUNTER.rejected_connections]).toBe(1)
+  expect(server.lane[COUNTER.total_connections]).toBe(1)
+})
+
+test('a client that lost its login is a stranger again', () => {
+  const server = makeAdmission({ connectionsMax: 4, strangersMax: 1 })
+  const client = server.accept('a')
+  server.login(client)
+  expect(server.lane[COUNTER.unauthenticated_connections]).toBe(0)
+  client.gate.isOpen = false
+  server.admission.gateChanged(client as unknown as Connection, 0)
+  expect(server.lane[COUNTER.unauthenticated_connections]).toBe(1)
+  server.accept('b')
+  expect(server.served).toEqual(['a'])
+})
