@@ -1,0 +1,222 @@
+/**
+ * The sizes of a store and the memory behind it: which numbers follow from `-m`, and where each
+ * table lies in the control block. src/storage/README.md has the pictures.
+ *
+ * Invariant: item log and index live in `segmentCount` segments that together are at most
+ * `memoryBytes`; the control block (locks, 64 bytes a segment, counters) comes on top and is fixed.
+ * Making the memory touches one page of it; the rest costs nothing until it is used.
+ */
+import { assert } from '../base/assert.ts'
+
+export interface StoreOptions {
+  /** Bytes for items and index together (`-m`). */
+  readonly memoryBytes: number
+  /** The largest item, as memcached counts it (`-I`): key + value + ITEM_OVERHEAD_BYTES. */
+  readonly itemBytesMax: number
+  /** False is `-M`: a full store refuses writes instead of evicting. */
+  readonly evicts: boolean
+  /** How many workers may open the store, each with its own index from 0. */
+  readonly workerCount: number
+  /** The key of the hash, two 32-bit lanes of randomness. */
+  readonly seed: readonly [number, number]
+}
+
+/** Everything about a store that is a number and never changes. */
+export interface Geometry {
+  readonly memoryBytes: number
+  readonly itemBytesMax: number
+  readonly evicts: boolean
+  readonly workerCount: number
+  readonly seed0: number
+  readonly seed1: number
+  /** Bytes of one segment, a power of two, and its logarithm. */
+  readonly segmentBytes: number
+  readonly segmentShift: number
+  readonly segmentCount: number
+  /** A location counts units of 1 << unitShift bytes; items are aligned to it. */
+  readonly unitShift: number
+  /** Items above this size may continue in a further segment. */
+  readonly spanBytesMin: number
+  /** Free segments that only moving items may take; without them nothing could be moved. */
+  readonly reserveSegments: number
+  /** Below this many free segments each write does a share of the eviction work. */
+  readonly freeSegmentsGoal: number
+  /** Where the tables start in the control block, in words. */
+  readonly stripesWord: number
+  readonly segmentsWord: number
+  readonly pagesWord: number
+  readonly workersWord: number
+  readonly controlWords: number
+}
+
+/** What the workers share. Structured-cloneable: made once, posted to every worker. */
+export interface StoreMemory {
+  readonly geometry: Geometry
+  readonly control: SharedArrayBuffer
+  readonly arenas: readonly SharedArrayBuffer[]
+}
+
+/** The smallest store: a few segments of the smallest size. Tests use it to keep eviction busy. */
+export const MEMORY_BYTES_MIN: number = 16 * 16384
+/** 2^32 units of 16 bytes. */
+export const MEMORY_BYTES_MAX: number = 64 * 2 ** 30
+/** memcached counts its item header against -I: a value of 1 MiB is too large for -I 1m. */
+export const ITEM_OVERHEAD_BYTES = 48
+
+const SEGMENT_SHIFT_MIN = 14
+const SEGMENT_SHIFT_MAX = 20
+/** An arena is one SharedArrayBuffer of at most 1 GiB: byte offsets inside stay small integers. */
+export const ARENA_SHIFT = 30
+
+/** Words of the control block that exist once. Each group has a cache line of its own. */
+export const BUCKET_COUNT_WORD = 0
+export const GROW_LOCK_WORD = 16
+export const POOL_LOCK_WORD = 32
+/** First of the free segments, as a segment id; ids are 1-based, 0 is none. */
+export const FREE_FIRST_WORD = 33
+export const FREE_COUNT_WORD = 34
+/** Segments from this index on were never used. */
+export const FRESH_SEGMENT_WORD = 35
+/** The sealed segments, oldest first: ids of both ends, and how many. */
+export const SEALED_OLDEST_WORD = 36
+export const SEALED_NEWEST_WORD = 37
+export const SEALED_COUNT_WORD = 38
+/** Free overflow buckets: first of the list, how many, and the page being cut into more. */
+export const OVERFLOW_FREE_WORD = 39
+export const OVERFLOW_FREE_COUNT_WORD = 40
+export const OVERFLOW_PAGE_WORD = 41
+export const OVERFLOW_CUT_WORD = 42
+export const PRIMARY_PAGES_WORD = 43
+export const OVERFLOW_PAGES_WORD = 44
+export const EPOCH_WORD = 48
+/** Second at which a delayed flush is due, 0 for none. */
+export const FLUSH_AT_WORD = 49
+export const CAS_LOW_WORD = 64
+export const CAS_HALF_WORD = 65
+/** Number of items for deciding when the index grows; each worker adds to it in small lots. */
+export const ITEM_COUNT_WORD = 80
+/** With -M: goes up when a record dies or a segment is sealed, so that compacting may gain. */
+export const DEATHS_WORD = 96
+const GLOBAL_WORDS = 112
+
+/** Words of one segment's record. */
+export const SEGMENT_WORDS = 16
+export const SEGMENT_STATE = 0
+/** Bytes of live items. While a segment is open this holds only what has died in it, negative. */
+export const SEGMENT_LIVE = 1
+/** The flush epoch in which it was opened. */
+export const SEGMENT_EPOCH = 2
+/** Offset of the first record; what is before it belongs to an item that began elsewhere. */
+export const SEGMENT_FIRST = 3
+/** Offset after the last record; valid when sealed. */
+export const SEGMENT_USED = 4
+/** Id of the segment in which the last record continues, 0 if it does not. */
+export const SEGMENT_CONTINUES = 5
+/** Location of the live item that began elsewhere and continues here, 0 if there is none. */
+export const SEGMENT_HEAD_ITEM = 6
+/** Ids of the neighbours in the list of the sealed, or the next in the list of the free. */
+export const SEGMENT_OLDER = 7
+export const SEGMENT_NEWER = 8
+/** No item in it expires before this second. */
+export const SEGMENT_EXPIRES_FROM = 9
+/** Live bytes at which compaction last failed to move everything, plus one; 0 for never. */
+export const SEGMENT_STUCK_LIVE = 10
+
+/** States of a segment. */
+export const FREE_SEGMENT = 0
+/** One worker appends to it. */
+export const OPEN_SEGMENT = 1
+/** Full, in the list of the sealed. */
+export const SEALED_SEGMENT = 2
+/** Taken out of that list by one worker, which empties it. */
+export const VICTIM_SEGMENT = 3
+/** Still in that list, but one worker is dropping its dead items. */
+export const CRAWLED_SEGMENT = 4
+/** Holds primary buckets, or overflow buckets. */
+export const PRIMARY_SEGMENT = 5
+export const OVERFLOW_SEGMENT = 6
+
+/** Words of one worker's record: what it has in hand, then its counters as doubles. */
+export const WORKER_WORDS = 96
+export const WORKER_OPEN = 0
+export const WORKER_OPEN_OFFSET = 1
+export const WORKER_OPEN_LINKED = 2
+export const WORKER_VICTIM = 3
+export const WORKER_VICTIM_OFFSET = 4
+export const WORKER_VICTIM_KEPT = 5
+export const WORKER_CRAWL = 6
+export const WORKER_CRAWL_OFFSET = 7
+export const WORKER_COUNTERS_WORD = 16
+
+/** Stripe locks, each on its own cache line. A stripe is the lowest bits of a key's hash. */
+export const STRIPE_COUNT = 256
+export const STRIPE_WORDS = 16
+
+/** A bucket is one cache line. */
+export const BUCKET_SHIFT = 6
+
+function geometryOf(options: StoreOptions): Geometry {
+  const { memoryBytes, workerCount } = options
+  assert(
+    memoryBytes >= MEMORY_BYTES_MIN && memoryBytes <= MEMORY_BYTES_MAX,
+    `store memory of ${memoryBytes} bytes is outside ${MEMORY_BYTES_MIN} to ${MEMORY_BYTES_MAX}`,
+  )
+  assert(workerCount >= 1 && workerCount <= 1024, `${workerCount} workers`)
+  const shift = Math.floor(Math.log2(memoryBytes / 256))
+  const segmentShift = Math.min(Math.max(shift, SEGMENT_SHIFT_MIN), SEGMENT_SHIFT_MAX)
+  const segmentBytes = 2 ** segmentShift
+  const segmentCount = Math.floor(memoryBytes / segmentBytes)
+  const reserveSegments = Math.min(workerCount, Math.max(1, segmentCount >> 5))
+  const spare = Math.min(workerCount, Math.max(1, segmentCount >> 5))
+  const stripesWord = GLOBAL_WORDS
+  const segmentsWord = stripesWord + STRIPE_COUNT * STRIPE_WORDS
+  const workersWord = segmentsWord + segmentCount * SEGMENT_WORDS
+  const pagesWord = workersWord + workerCount * WORKER_WORDS
+  return {
+    memoryBytes,
+    itemBytesMax: options.itemBytesMax,
+    evicts: options.evicts,
+    workerCount,
+    seed0: options.seed[0] | 0,
+    seed1: options.seed[1] | 0,
+    segmentBytes,
+    segmentShift,
+    segmentCount,
+    unitShift: memoryBytes <= 32 * 2 ** 30 ? 3 : 4,
+    spanBytesMin: segmentBytes >> 5,
+    reserveSegments,
+    freeSegmentsGoal: reserveSegments + spare + 1,
+    stripesWord,
+    segmentsWord,
+    pagesWord,
+    workersWord,
+    controlWords: pagesWord + segmentCount,
+  }
+}
+
+/** Makes the memory of an empty store. Throws on options that configuration should have refused. */
+export function createStoreMemory(options: StoreOptions): StoreMemory {
+  // Keys are hashed as little-endian words and stored through word views.
+  assert(
+    new Uint8Array(new Uint32Array([1]).buffer)[0] === 1,
+    'the store needs a little-endian CPU',
+  )
+  const geometry = geometryOf(options)
+  const control = new SharedArrayBuffer(geometry.controlWords * 4)
+  const arenas: SharedArrayBuffer[] = []
+  let left = geometry.segmentCount * geometry.segmentBytes
+  while (left > 0) {
+    const bytes = Math.min(left, 2 ** ARENA_SHIFT)
+    arenas.push(new SharedArrayBuffer(bytes))
+    left -= bytes
+  }
+  const words = new Int32Array(control)
+  // The first segment is the first page of the index, so no item ever has location 0.
+  words[geometry.segmentsWord + SEGMENT_STATE] = PRIMARY_SEGMENT
+  words[FRESH_SEGMENT_WORD] = 1
+  words[FREE_COUNT_WORD] = geometry.segmentCount - 1
+  words[PRIMARY_PAGES_WORD] = 1
+  words[BUCKET_COUNT_WORD] = geometry.segmentBytes >> BUCKET_SHIFT
+  words[CAS_LOW_WORD] = 1
+  return { geometry, control, arenas }
+}

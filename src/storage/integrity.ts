@@ -1,0 +1,357 @@
+/**
+ * The integrity check: walks the index, every chain, every segment and every list, and reports what
+ * does not agree. For tests and a debug command; it allocates, and nobody may write meanwhile.
+ *
+ * Checked: each slot refers to a live record whose key hashes to its tag and bucket; no record has
+ * two slots; each live record has one; the live bytes of each segment are those of its records; each
+ * segment is in the one list that its state says; overflow buckets are in a chain or free, none is
+ * lost; counters and the pool's numbers agree with what was counted.
+ */
+import { HalfSipHash } from '../base/hash.ts'
+import { readStoreCounters } from './counters.ts'
+import {
+  BUCKET_COUNT_WORD,
+  BUCKET_SHIFT,
+  CRAWLED_SEGMENT,
+  FREE_COUNT_WORD,
+  FREE_FIRST_WORD,
+  FREE_SEGMENT,
+  FRESH_SEGMENT_WORD,
+  OPEN_SEGMENT,
+  OVERFLOW_CUT_WORD,
+  OVERFLOW_FREE_COUNT_WORD,
+  OVERFLOW_FREE_WORD,
+  OVERFLOW_PAGE_WORD,
+  OVERFLOW_PAGES_WORD,
+  OVERFLOW_SEGMENT,
+  PRIMARY_PAGES_WORD,
+  PRIMARY_SEGMENT,
+  SEALED_COUNT_WORD,
+  SEALED_NEWEST_WORD,
+  SEALED_OLDEST_WORD,
+  SEALED_SEGMENT,
+  SEGMENT_EXPIRES_FROM,
+  SEGMENT_FIRST,
+  SEGMENT_HEAD_ITEM,
+  SEGMENT_LIVE,
+  SEGMENT_NEWER,
+  SEGMENT_OLDER,
+  SEGMENT_STATE,
+  SEGMENT_USED,
+  STRIPE_COUNT,
+  STRIPE_WORDS,
+  type StoreMemory,
+  VICTIM_SEGMENT,
+  WORKER_OPEN,
+  WORKER_OPEN_LINKED,
+  WORKER_OPEN_OFFSET,
+  WORKER_VICTIM,
+  WORKER_VICTIM_OFFSET,
+  WORKER_WORDS,
+} from './geometry.ts'
+import {
+  FREQUENCY_MASK,
+  HashIndex,
+  LINK_WORD,
+  LOCATIONS_WORD,
+  SLOTS_PER_BUCKET,
+} from './hash-index.ts'
+import {
+  EXPIRY_WORD,
+  ITEM_HEADER_WORDS,
+  isDead,
+  keyLengthOf,
+  recordBytesOf,
+  spans,
+  TRAITS_WORD,
+  VALUE_LENGTH_WORD,
+} from './item.ts'
+import { MemoryView } from './memory-view.ts'
+import { SegmentPool } from './pool.ts'
+import { HASH_COMPRESSION_ROUNDS, HASH_FINALIZATION_ROUNDS } from './reclaimer.ts'
+
+/** Reports stop here: one fault often shows in many places. */
+const REPORTS_MAX = 100
+
+/** Returns one sentence for each violation; empty if all is well. */
+export function checkIntegrity(memory: StoreMemory): string[] {
+  const check = new IntegrityCheck(memory)
+  check.run()
+  return check.reports.slice(0, REPORTS_MAX)
+}
+
+class IntegrityCheck {
+  readonly reports: string[] = []
+  readonly #memory: StoreMemory
+  readonly #view: MemoryView
+  readonly #control: Int32Array
+  readonly #index: HashIndex
+  readonly #hash: HalfSipHash
+  /** Location to the record's bytes, of every slot. */
+  readonly #slots = new Map<number, number>()
+  /** Live bytes by segment, from the index. */
+  readonly #live: Float64Array
+  readonly #openOffset = new Map<number, number>()
+  readonly #openLinked = new Map<number, number>()
+  readonly #victimOffset = new Map<number, number>()
+  #bytes = 0
+  #chained = 0
+
+  constructor(memory: StoreMemory) {
+    const { geometry } = memory
+    this.#memory = memory
+    this.#view = new MemoryView(memory)
+    this.#control = this.#view.control
+    this.#index = new HashIndex(this.#view, new SegmentPool(this.#view))
+    this.#hash = new HalfSipHash(
+      geometry.seed0,
+      geometry.seed1,
+      HASH_COMPRESSION_ROUNDS,
+      HASH_FINALIZATION_ROUNDS,
+    )
+    this.#live = new Float64Array(geometry.segmentCount)
+    for (let worker = 0; worker < geometry.workerCount; worker++) {
+      const at = geometry.workersWord + worker * WORKER_WORDS
+      const open = this.#control[at + WORKER_OPEN]!
+      if (open !== 0) {
+        this.#openOffset.set(open - 1, this.#control[at + WORKER_OPEN_OFFSET]!)
+        this.#openLinked.set(open - 1, this.#control[at + WORKER_OPEN_LINKED]!)
+      }
+      const victim = this.#control[at + WORKER_VICTIM]!
+      if (victim !== 0)
+        this.#victimOffset.set(victim - 1, this.#control[at + WORKER_VICTIM_OFFSET]!)
+    }
+  }
+
+  run(): void {
+    this.#checkLocks()
+    this.#checkBuckets()
+    this.#checkSegments()
+    this.#checkLists()
+    this.#checkCounters()
+  }
+
+  #report(text: string): void {
+    this.reports.push(text)
+  }
+
+  #expect(what: string, found: number, expected: number): void {
+    if (found !== expected) this.#report(`${what}: ${found}, should be ${expected}`)
+  }
+
+  #record(segment: number): number {
+    return this.#view.segmentRecord(segment)
+  }
+
+  #checkLocks(): void {
+    for (let stripe = 0; stripe < STRIPE_COUNT; stripe++) {
+      const at = this.#memory.geometry.stripesWord + stripe * STRIPE_WORDS
+      if (this.#control[at] !== 0) this.#report(`stripe ${stripe} is locked`)
+    }
+  }
+
+  #checkBuckets(): void {
+    const bucketCount = this.#control[BUCKET_COUNT_WORD]!
+    for (let bucket = 0; bucket < bucketCount; bucket++) {
+      let base = this.#index.primary(bucket)
+      let words = this.#index.bucketWords
+      let ended = false
+      for (;;) {
+        let used = 0
+        for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
+          const location = words[slot + LOCATIONS_WORD]!
+          if (location === 0) {
+            ended = true
+            continue
+          }
+          if (ended) this.#report(`bucket ${bucket} has a used slot after an empty one`)
+          used++
+          this.#checkSlot(bucket, words[slot]!, location)
+        }
+        const link = words[base + LINK_WORD]!
+        if (link === 0) break
+        if (used < SLOTS_PER_BUCKET) this.#report(`bucket ${bucket} goes on after an empty slot`)
+        base = this.#index.overflow(link)
+        words = this.#index.bucketWords
+        this.#chained++
+        if (words[base + LOCATIONS_WORD] === 0) {
+          this.#report(`bucket ${bucket} has an empty overflow bucket`)
+        }
+      }
+    }
+  }
+
+  #checkSlot(bucket: number, tag: number, location: number): void {
+    const view = this.#view
+    const segment = view.locationSegment(location)
+    const where = `slot in bucket ${bucket} for segment ${segment}+${view.locationOffset(location)}`
+    if (segment >= this.#memory.geometry.segmentCount) {
+      this.#report(`${where}: no such segment`)
+      return
+    }
+    if (this.#slots.has(location)) this.#report(`${where}: the record has two slots`)
+    const state = this.#control[this.#record(segment) + SEGMENT_STATE]!
+    if (
+      state !== OPEN_SEGMENT &&
+      state !== SEALED_SEGMENT &&
+      state !== VICTIM_SEGMENT &&
+      state !== CRAWLED_SEGMENT
+    ) {
+      this.#report(`${where}: the segment is in state ${state}`)
+    }
+    const words = view.locationArena(location)
+    const base = view.locationBase(location)
+    const traits = words[base + TRAITS_WORD]!
+    if (isDead(traits)) this.#report(`${where}: the record is dead`)
+    const keyLength = keyLengthOf(traits)
+    const low = this.#hash.hashWords(words, base + ITEM_HEADER_WORDS, keyLength)
+    if (this.#index.bucketOf(low) !== bucket) this.#report(`${where}: the key belongs elsewhere`)
+    if (((this.#index.tagOf(low, this.#hash.high) ^ tag) & ~FREQUENCY_MASK) !== 0) {
+      this.#report(`${where}: the tag is not that of the key`)
+    }
+    const recordBytes = recordBytesOf(keyLength, words[base + VALUE_LENGTH_WORD]!, view.unitShift)
+    this.#slots.set(location, recordBytes)
+    this.#bytes += recordBytes
+    this.#addParts(where, location, recordBytes, spans(traits))
+  }
+
+  #addParts(where: string, location: number, recordBytes: number, spanning: boolean): void {
+    const view = this.#view
+    let part = view.locationSegment(location)
+    let room = view.segmentBytes - view.locationOffset(location)
+    let left = recordBytes
+    if (spanning !== left > room) this.#report(`${where}: the span mark is wrong`)
+    while (left > room) {
+      this.#live[part]! += room
+      left -= room
+      room = view.segmentBytes
+      part = view.continuation(part)
+      if (part < 0 || part >= this.#live.length) {
+        this.#report(`${where}: the chain of segments is broken`)
+        return
+      }
+      if (this.#control[this.#record(part) + SEGMENT_HEAD_ITEM] !== location) {
+        this.#report(`${where}: segment ${part} does not know what continues in it`)
+      }
+    }
+    this.#live[part]! += left
+  }
+
+  #checkSegments(): void {
+    const control = this.#control
+    for (let segment = 0; segment < this.#memory.geometry.segmentCount; segment++) {
+      const record = this.#record(segment)
+      const state = control[record + SEGMENT_STATE]!
+      if (segment >= control[FRESH_SEGMENT_WORD]!) {
+        this.#expect(`state of the unused segment ${segment}`, state, FREE_SEGMENT)
+        continue
+      }
+      if (state === FREE_SEGMENT || state === PRIMARY_SEGMENT || state === OVERFLOW_SEGMENT) {
+        this.#expect(`live bytes of segment ${segment} in state ${state}`, this.#live[segment]!, 0)
+        continue
+      }
+      const linked = this.#openLinked.get(segment)
+      if ((state === OPEN_SEGMENT) !== (linked !== undefined)) {
+        this.#report(`segment ${segment} in state ${state}: is it open or not?`)
+      }
+      if ((state === VICTIM_SEGMENT) !== this.#victimOffset.has(segment)) {
+        this.#report(`segment ${segment} in state ${state}: is it a victim or not?`)
+      }
+      const live = control[record + SEGMENT_LIVE]! + (linked ?? 0)
+      this.#expect(`live bytes of segment ${segment}`, live, this.#live[segment]!)
+      if (state === SEALED_SEGMENT && live === 0)
+        this.#report(`segment ${segment} is empty, not free`)
+      this.#checkRecords(segment)
+    }
+  }
+
+  #checkRecords(segment: number): void {
+    const view = this.#view
+    const control = this.#control
+    const record = this.#record(segment)
+    const words = view.segmentArena(segment)
+    const end = this.#openOffset.get(segment) ?? control[record + SEGMENT_USED]!
+    const metUpTo = this.#victimOffset.get(segment) ?? 0
+    const expiresFrom = control[record + SEGMENT_EXPIRES_FROM]! >>> 0
+    let offset = control[record + SEGMENT_FIRST]!
+    while (offset < end) {
+      const base = view.segmentBase(segment) + (offset >>> 2)
+      const traits = words[base + TRAITS_WORD]!
+      const location = view.locationOf(segment, offset)
+      const where = `record ${segment}+${offset}`
+      if (isDead(traits) === this.#slots.has(location)) {
+        this.#report(`${where}: dead and indexed, or neither`)
+      }
+      if (!isDead(traits)) {
+        if (offset < metUpTo) this.#report(`${where}: alive, but the victim's worker is past it`)
+        const expiry = words[base + EXPIRY_WORD]! >>> 0
+        const crawled = control[record + SEGMENT_STATE] === CRAWLED_SEGMENT
+        if (expiry !== 0 && expiry < expiresFrom && !crawled) {
+          this.#report(`${where}: expires at ${expiry}, its segment from ${expiresFrom}`)
+        }
+      }
+      offset += recordBytesOf(keyLengthOf(traits), words[base + VALUE_LENGTH_WORD]!, view.unitShift)
+    }
+  }
+
+  #checkLists(): void {
+    const control = this.#control
+    const { segmentCount, segmentShift } = this.#memory.geometry
+    const counts = new Array<number>(8).fill(0)
+    for (let segment = 0; segment < control[FRESH_SEGMENT_WORD]!; segment++) {
+      counts[control[this.#record(segment) + SEGMENT_STATE]!]! += 1
+    }
+    let free = 0
+    for (let id = control[FREE_FIRST_WORD]!; id !== 0 && free <= segmentCount; free++) {
+      const record = this.#record(id - 1)
+      this.#expect(
+        `state of free segment ${id - 1}`,
+        control[record + SEGMENT_STATE]!,
+        FREE_SEGMENT,
+      )
+      id = control[record + SEGMENT_NEWER]!
+    }
+    this.#expect('length of the free list', free, counts[FREE_SEGMENT]!)
+    const fresh = segmentCount - control[FRESH_SEGMENT_WORD]!
+    this.#expect('number of free segments', control[FREE_COUNT_WORD]!, free + fresh)
+    let sealed = 0
+    let older = 0
+    for (let id = control[SEALED_OLDEST_WORD]!; id !== 0 && sealed <= segmentCount; sealed++) {
+      const record = this.#record(id - 1)
+      const state = control[record + SEGMENT_STATE]!
+      if (state !== SEALED_SEGMENT && state !== CRAWLED_SEGMENT) {
+        this.#report(`segment ${id - 1} in the sealed list is in state ${state}`)
+      }
+      this.#expect(`older neighbour of segment ${id - 1}`, control[record + SEGMENT_OLDER]!, older)
+      older = id
+      id = control[record + SEGMENT_NEWER]!
+    }
+    this.#expect('end of the sealed list', control[SEALED_NEWEST_WORD]!, older)
+    const sealedStates = counts[SEALED_SEGMENT]! + counts[CRAWLED_SEGMENT]!
+    this.#expect('length of the sealed list', sealed, sealedStates)
+    this.#expect('number of sealed segments', control[SEALED_COUNT_WORD]!, sealed)
+    this.#expect('primary pages', control[PRIMARY_PAGES_WORD]!, counts[PRIMARY_SEGMENT]!)
+    this.#expect('overflow pages', control[OVERFLOW_PAGES_WORD]!, counts[OVERFLOW_SEGMENT]!)
+    this.#checkOverflow(1 << (segmentShift - BUCKET_SHIFT))
+  }
+
+  #checkOverflow(bucketsPerPage: number): void {
+    const control = this.#control
+    const total = control[OVERFLOW_PAGES_WORD]! * bucketsPerPage
+    let free = 0
+    for (let link = control[OVERFLOW_FREE_WORD]!; link !== 0 && free <= total; free++) {
+      const base = this.#index.overflow(link)
+      link = this.#index.bucketWords[base + LINK_WORD]!
+    }
+    this.#expect('number of free overflow buckets', control[OVERFLOW_FREE_COUNT_WORD]!, free)
+    const uncut =
+      control[OVERFLOW_PAGE_WORD] === 0 ? 0 : bucketsPerPage - control[OVERFLOW_CUT_WORD]!
+    this.#expect('overflow buckets', this.#chained + free + uncut, total)
+  }
+
+  #checkCounters(): void {
+    const counters = readStoreCounters(this.#memory)
+    this.#expect('items counted', counters.items, this.#slots.size)
+    this.#expect('bytes counted', counters.bytes, this.#bytes)
+  }
+}

@@ -1,0 +1,466 @@
+/**
+ * Where free memory comes from: one worker's share of evicting, compacting and crawling. Hot path:
+ * writes call step() to do a little of it each.
+ *
+ * Emptying a victim: its records are met in the order in which they were written. Dead ones are
+ * skipped, expired and flushed ones dropped; a live one that was read since it was last met is moved
+ * to the open segment with its frequency lowered by one, any other is evicted. With -M nothing is
+ * evicted: every live record is moved, and only segments with enough holes become victims.
+ *
+ * Invariants: a record is dropped or moved only under the stripe lock of its key and only if a slot
+ * still refers to it. At most KEPT_SHARE of a victim is moved, so every victim gains at least an
+ * eighth of a segment, and making a segment free takes at most eight victims: it always terminates.
+ * A victim is freed when its live bytes are zero, which also waits for those who are just about to
+ * take theirs off. No stripe is held when anything here is called.
+ */
+import { assert } from '../base/assert.ts'
+import { HalfSipHash } from '../base/hash.ts'
+import {
+  BYTES,
+  COMPACTED_SEGMENTS,
+  CRAWLER_CHECKED,
+  CRAWLER_RECLAIMED,
+  counterLanes,
+  EVICTED_ACTIVE,
+  EVICTED_UNFETCHED,
+  EVICTIONS,
+  EXPIRED_UNFETCHED,
+  ITEMS,
+  RECLAIMED,
+  REINSERTED,
+} from './counters.ts'
+import {
+  DEATHS_WORD,
+  EPOCH_WORD,
+  FRESH_SEGMENT_WORD,
+  SEALED_SEGMENT,
+  SEGMENT_EPOCH,
+  SEGMENT_EXPIRES_FROM,
+  SEGMENT_FIRST,
+  SEGMENT_HEAD_ITEM,
+  SEGMENT_LIVE,
+  SEGMENT_STATE,
+  SEGMENT_USED,
+  STRIPE_COUNT,
+  STRIPE_WORDS,
+  type StoreMemory,
+  WORKER_CRAWL,
+  WORKER_CRAWL_OFFSET,
+  WORKER_OPEN,
+  WORKER_OPEN_OFFSET,
+  WORKER_VICTIM,
+  WORKER_VICTIM_KEPT,
+  WORKER_VICTIM_OFFSET,
+  WORKER_WORDS,
+} from './geometry.ts'
+import { FREQUENCY_MASK, type HashIndex, LOCATIONS_WORD } from './hash-index.ts'
+import {
+  EXPIRY_WORD,
+  ITEM_HEADER_BYTES,
+  ITEM_HEADER_WORDS,
+  isDead,
+  keyLengthOf,
+  recordBytesOf,
+  STATE_FETCHED,
+  STATE_SPANS,
+  TRAITS_WORD,
+  VALUE_LENGTH_WORD,
+} from './item.ts'
+import { acquire, release } from './lock.ts'
+import type { Log } from './log.ts'
+import type { MemoryView } from './memory-view.ts'
+import { EXPIRES_NEVER, type SegmentPool } from './pool.ts'
+import { retire } from './retire.ts'
+
+/** The rounds of the hash: what hash tables use; the key is secret and results are never shown. */
+export const HASH_COMPRESSION_ROUNDS = 1
+export const HASH_FINALIZATION_ROUNDS = 3
+
+/** Larger items leave when their turn comes: moving one would take longer than a write may. */
+export const MOVED_BYTES_MAX: number = 1024 * 1024
+
+/** What meeting a record costs, in the bytes that step() counts. */
+const RECORD_COST_BYTES = 64
+/** Segments that one maintain() looks at while it searches for one worth crawling. */
+const CRAWL_SEARCH_SEGMENTS = 256
+/** Polls of a victim's live bytes before sleeping, then milliseconds before giving up. */
+const DRAIN_POLLS = 1000
+const DRAIN_WAIT_MS = 1
+const DRAIN_WAITS_MAX = 30_000
+
+/** What becomes of a record. */
+const GONE = 0
+const STUCK = 1
+
+export class Reclaimer {
+  private readonly view: MemoryView
+  private readonly pool: SegmentPool
+  private readonly index: HashIndex
+  private readonly log: Log
+  private readonly control: Int32Array
+  private readonly counters: Float64Array
+  private readonly hash: HalfSipHash
+  private readonly worker: number
+  private readonly evicts: boolean
+  private readonly keptBytesMax: number
+  private readonly stripesWord: number
+  private crawlCursor = 0
+  /** With -M: the deaths at which no segment was worth compacting, so that it is not asked again. */
+  private deathsSeen = -1
+
+  constructor(
+    memory: StoreMemory,
+    view: MemoryView,
+    pool: SegmentPool,
+    index: HashIndex,
+    log: Log,
+    workerIndex: number,
+  ) {
+    const { geometry } = memory
+    this.view = view
+    this.pool = pool
+    this.index = index
+    this.log = log
+    this.control = view.control
+    this.counters = counterLanes(memory, workerIndex)
+    this.hash = new HalfSipHash(
+      geometry.seed0,
+      geometry.seed1,
+      HASH_COMPRESSION_ROUNDS,
+      HASH_FINALIZATION_ROUNDS,
+    )
+    this.worker = geometry.workersWord + workerIndex * WORKER_WORDS
+    this.evicts = geometry.evicts
+    this.keptBytesMax = geometry.segmentBytes - (geometry.segmentBytes >> 3)
+    this.stripesWord = geometry.stripesWord
+  }
+
+  /** Works through about `budgetBytes` of victims; false if there is no segment to take. */
+  step(budgetBytes: number, nowSeconds: number): boolean {
+    let left = budgetBytes
+    while (left > 0) {
+      if (this.control[this.worker + WORKER_VICTIM] === 0 && !this.begin(nowSeconds)) return false
+      left -= this.advance(nowSeconds)
+    }
+    return true
+  }
+
+  /** Empties victims until `count` segments are free; false if that cannot be reached. */
+  makeFree(count: number, nowSeconds: number): boolean {
+    // Other workers may take what is freed here: bounded, not just repeated.
+    let victimsLeft = 2 * this.pool.segmentCount
+    while (this.pool.freeCount < count) {
+      if (this.control[this.worker + WORKER_VICTIM] === 0) {
+        if (victimsLeft-- === 0 || !this.begin(nowSeconds)) return false
+      }
+      this.advance(nowSeconds)
+    }
+    return true
+  }
+
+  /** Counts an item that leaves because it is dead already: expired, or flushed. */
+  countDead(expired: boolean, traits: number, recordBytes: number): void {
+    const counters = this.counters
+    counters[ITEMS] = counters[ITEMS]! - 1
+    counters[BYTES] = counters[BYTES]! - recordBytes
+    if (expired && (traits & (STATE_FETCHED << 24)) === 0) {
+      counters[EXPIRED_UNFETCHED] = counters[EXPIRED_UNFETCHED]! + 1
+    }
+  }
+
+  /**
+   * Looks for segments with expired or flushed items and drops those; meets at most `budget`
+   * records. Returns what is left of the budget.
+   */
+  crawl(budget: number, nowSeconds: number): number {
+    const control = this.control
+    const worker = this.worker
+    let left = this.crawlOpen(budget, nowSeconds)
+    let searchLeft = CRAWL_SEARCH_SEGMENTS
+    while (left > 0) {
+      const segment = control[worker + WORKER_CRAWL]! - 1
+      if (segment < 0) {
+        searchLeft = this.findCrawl(searchLeft, nowSeconds)
+        if (searchLeft === 0) return left
+        continue
+      }
+      const offset = control[worker + WORKER_CRAWL_OFFSET]!
+      if (offset >= control[this.view.segmentRecord(segment) + SEGMENT_USED]!) {
+        control[worker + WORKER_CRAWL] = 0
+        this.pool.endCrawl(segment)
+        continue
+      }
+      left--
+      control[worker + WORKER_CRAWL_OFFSET] = this.crawlRecord(segment, offset, nowSeconds)
+    }
+    return left
+  }
+
+  /** The open segment is crawled in one go: it cannot be sealed in the middle of that. */
+  private crawlOpen(budget: number, nowSeconds: number): number {
+    const control = this.control
+    const open = control[this.worker + WORKER_OPEN]! - 1
+    if (open < 0) return budget
+    const record = this.view.segmentRecord(open)
+    if (control[record + SEGMENT_EXPIRES_FROM]! >>> 0 > nowSeconds) return budget
+    Atomics.store(control, record + SEGMENT_EXPIRES_FROM, EXPIRES_NEVER)
+    let left = budget
+    let offset = control[record + SEGMENT_FIRST]!
+    while (offset < control[this.worker + WORKER_OPEN_OFFSET]!) {
+      if (left-- === 0) {
+        // What was not met may have expired long ago.
+        this.pool.lowerExpiresFrom(open, 0)
+        return 0
+      }
+      offset = this.crawlRecord(open, offset, nowSeconds)
+    }
+    return left
+  }
+
+  /** Looks at up to `searchLeft` segments for one to crawl; returns how many are left to look at. */
+  private findCrawl(searchLeft: number, nowSeconds: number): number {
+    const control = this.control
+    const end = control[FRESH_SEGMENT_WORD]!
+    const epoch = Atomics.load(control, EPOCH_WORD)
+    let left = Math.min(searchLeft, end)
+    while (left > 0) {
+      left--
+      const segment = this.crawlCursor < end ? this.crawlCursor : 0
+      this.crawlCursor = segment + 1
+      const record = this.view.segmentRecord(segment)
+      if (control[record + SEGMENT_STATE] !== SEALED_SEGMENT) continue
+      const due =
+        control[record + SEGMENT_EXPIRES_FROM]! >>> 0 <= nowSeconds ||
+        control[record + SEGMENT_EPOCH] !== epoch
+      if (due && this.pool.beginCrawl(segment)) {
+        // From here on every item that is met, and every touch, lowers it again.
+        Atomics.store(control, record + SEGMENT_EXPIRES_FROM, EXPIRES_NEVER)
+        control[this.worker + WORKER_CRAWL] = segment + 1
+        control[this.worker + WORKER_CRAWL_OFFSET] = control[record + SEGMENT_FIRST]!
+        // Never 0 here, which would mean that the search has ended.
+        return left + 1
+      }
+    }
+    return 0
+  }
+
+  /** Drops the record if it is expired or flushed; returns the offset of the next one. */
+  private crawlRecord(segment: number, offset: number, nowSeconds: number): number {
+    const view = this.view
+    const words = view.segmentArena(segment)
+    const base = view.segmentBase(segment) + (offset >>> 2)
+    const traits = words[base + TRAITS_WORD]!
+    const recordBytes = recordBytesOf(
+      keyLengthOf(traits),
+      words[base + VALUE_LENGTH_WORD]!,
+      view.unitShift,
+    )
+    const counters = this.counters
+    counters[CRAWLER_CHECKED] = counters[CRAWLER_CHECKED]! + 1
+    if (!isDead(traits)) {
+      // Read without a lock: a touch that comes later lowers EXPIRES_FROM itself.
+      const expiry = words[base + EXPIRY_WORD]! >>> 0
+      const record = view.segmentRecord(segment)
+      if (
+        (expiry !== 0 && expiry <= nowSeconds) ||
+        this.control[record + SEGMENT_EPOCH] !== Atomics.load(this.control, EPOCH_WORD)
+      ) {
+        const dropped = this.meet(view.locationOf(segment, offset), false, false, nowSeconds)
+        if (dropped === GONE) counters[CRAWLER_RECLAIMED] = counters[CRAWLER_RECLAIMED]! + 1
+        // Still there: a touch came first, or lowered its expiry in between.
+        else this.pool.lowerExpiresFrom(segment, nowSeconds + 1)
+      } else if (expiry !== 0) {
+        this.pool.lowerExpiresFrom(segment, expiry)
+      }
+    }
+    const next = offset + recordBytes
+    return Math.min(next, view.segmentBytes)
+  }
+
+  /** Takes a segment to be emptied; false if there is none. */
+  private begin(nowSeconds: number): boolean {
+    const control = this.control
+    let victim: number
+    if (this.evicts) {
+      victim = this.pool.takeOldest()
+    } else {
+      const deaths = Atomics.load(control, DEATHS_WORD)
+      if (deaths === this.deathsSeen) return false
+      victim = this.pool.takeEmptiest(this.keptBytesMax)
+      if (victim < 0) this.deathsSeen = deaths
+    }
+    if (victim < 0) return false
+    const record = this.view.segmentRecord(victim)
+    control[this.worker + WORKER_VICTIM] = victim + 1
+    control[this.worker + WORKER_VICTIM_OFFSET] = control[record + SEGMENT_FIRST]!
+    control[this.worker + WORKER_VICTIM_KEPT] = 0
+    if (this.emptyHead(victim, nowSeconds) === STUCK) this.leaveVictim(victim)
+    return true
+  }
+
+  /** Moves or drops the item that began in another segment and continues in this one. */
+  private emptyHead(victim: number, nowSeconds: number): number {
+    const control = this.control
+    const headIndex = this.view.segmentRecord(victim) + SEGMENT_HEAD_ITEM
+    const head = Atomics.load(control, headIndex)
+    if (head === 0) return GONE
+    // The record may be retired and its segment reused at any moment. As long as the segment still
+    // names it, it was not, and what was read of it is true; meet() asks once more under the lock.
+    return this.meet(head, this.evicts, !this.evicts, nowSeconds, headIndex)
+  }
+
+  /** Meets the next record of the victim; returns what that cost. */
+  private advance(nowSeconds: number): number {
+    const control = this.control
+    const worker = this.worker
+    const victim = control[worker + WORKER_VICTIM]! - 1
+    if (victim < 0) return RECORD_COST_BYTES
+    const view = this.view
+    const record = view.segmentRecord(victim)
+    const offset = control[worker + WORKER_VICTIM_OFFSET]!
+    if (offset >= control[record + SEGMENT_USED]!) {
+      this.finish(victim)
+      return RECORD_COST_BYTES
+    }
+    const words = view.segmentArena(victim)
+    const base = view.segmentBase(victim) + (offset >>> 2)
+    const traits = words[base + TRAITS_WORD]!
+    const recordBytes = recordBytesOf(
+      keyLengthOf(traits),
+      words[base + VALUE_LENGTH_WORD]!,
+      view.unitShift,
+    )
+    const next = offset + recordBytes
+    control[worker + WORKER_VICTIM_OFFSET] = Math.min(next, view.segmentBytes)
+    if (isDead(traits)) return RECORD_COST_BYTES
+    const fate = this.meet(view.locationOf(victim, offset), this.evicts, !this.evicts, nowSeconds)
+    if (fate === STUCK) {
+      this.leaveVictim(victim)
+      return RECORD_COST_BYTES
+    }
+    return RECORD_COST_BYTES + recordBytes
+  }
+
+  private finish(victim: number): void {
+    const control = this.control
+    const live = this.view.segmentRecord(victim) + SEGMENT_LIVE
+    let polls = 0
+    for (let seen = Atomics.load(control, live); seen !== 0; seen = Atomics.load(control, live)) {
+      // Another worker has marked a record dead and is about to take its bytes off.
+      if (polls++ < DRAIN_POLLS) continue
+      assert(polls < DRAIN_POLLS + DRAIN_WAITS_MAX, `an empty segment has ${seen} live bytes`)
+      Atomics.wait(control, live, seen, DRAIN_WAIT_MS)
+    }
+    control[this.worker + WORKER_VICTIM] = 0
+    this.pool.free(victim)
+    if (!this.evicts) {
+      this.counters[COMPACTED_SEGMENTS] = this.counters[COMPACTED_SEGMENTS]! + 1
+    }
+  }
+
+  /** Gives up on a victim: there is no room to move what lives in it. */
+  private leaveVictim(victim: number): void {
+    this.control[this.worker + WORKER_VICTIM] = 0
+    this.pool.putBack(victim)
+  }
+
+  /**
+   * Decides about one record: drops it if it is expired or flushed; else moves it if `moves`, or if
+   * `evicts` and it was read; else evicts it if `evicts`; else leaves it (STUCK). `headIndex`, if not
+   * 0, is the word that must still name the location for the record to be there at all.
+   */
+  private meet(
+    location: number,
+    evicts: boolean,
+    moves: boolean,
+    nowSeconds: number,
+    headIndex: number = 0,
+  ): number {
+    const view = this.view
+    const control = this.control
+    const words = view.locationArena(location)
+    const base = view.locationBase(location)
+    const keyLength = keyLengthOf(words[base + TRAITS_WORD]!)
+    const low = this.hash.hashWords(words, base + ITEM_HEADER_WORDS, keyLength)
+    if (headIndex !== 0 && Atomics.load(control, headIndex) !== location) return GONE
+    const stripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
+    acquire(control, stripe)
+    const slot = this.index.findLocation(low, location)
+    if (slot < 0 || (headIndex !== 0 && Atomics.load(control, headIndex) !== location)) {
+      release(control, stripe)
+      return GONE
+    }
+    const slotWords = this.index.slotWords
+    const traits = words[base + TRAITS_WORD]!
+    const recordBytes = recordBytesOf(keyLength, words[base + VALUE_LENGTH_WORD]!, view.unitShift)
+    const expiry = words[base + EXPIRY_WORD]! >>> 0
+    const segment = view.locationSegment(location)
+    const epoch = control[view.segmentRecord(segment) + SEGMENT_EPOCH]!
+    const counters = this.counters
+    const expired = expiry !== 0 && expiry <= nowSeconds
+    if (expired || epoch !== Atomics.load(control, EPOCH_WORD)) {
+      this.index.removeSlot(low, slotWords, slot)
+      retire(view, this.pool, location)
+      this.countDead(expired, traits, recordBytes)
+      if (evicts || moves) counters[RECLAIMED] = counters[RECLAIMED]! + 1
+      release(control, stripe)
+      return GONE
+    }
+    const frequency = slotWords[slot]! & FREQUENCY_MASK
+    const kept = control[this.worker + WORKER_VICTIM_KEPT]!
+    const wanted = moves || (evicts && frequency > 0 && kept + recordBytes <= this.keptBytesMax)
+    if (wanted && (moves || recordBytes <= MOVED_BYTES_MAX)) {
+      // A flush that came after the check above shows in the epoch of the segment reserved.
+      if (this.log.reserve(recordBytes, ITEM_HEADER_BYTES + keyLength, 0)) {
+        const log = this.log
+        if (control[view.segmentRecord(log.segment) + SEGMENT_EPOCH] === epoch) {
+          this.copyRecord(words, base, location, keyLength)
+          slotWords[slot + LOCATIONS_WORD] = log.location
+          if (evicts) slotWords[slot] = slotWords[slot]! - 1
+          retire(view, this.pool, location)
+          control[this.worker + WORKER_VICTIM_KEPT] = kept + recordBytes
+          counters[REINSERTED] = counters[REINSERTED]! + 1
+          release(control, stripe)
+          log.commit(expiry)
+          return GONE
+        }
+        log.abandon()
+      }
+    }
+    if (!evicts) {
+      release(control, stripe)
+      return STUCK
+    }
+    this.index.removeSlot(low, slotWords, slot)
+    retire(view, this.pool, location)
+    counters[ITEMS] = counters[ITEMS]! - 1
+    counters[BYTES] = counters[BYTES]! - recordBytes
+    counters[EVICTIONS] = counters[EVICTIONS]! + 1
+    if ((traits & (STATE_FETCHED << 24)) === 0) {
+      counters[EVICTED_UNFETCHED] = counters[EVICTED_UNFETCHED]! + 1
+    }
+    if (frequency > 0) counters[EVICTED_ACTIVE] = counters[EVICTED_ACTIVE]! + 1
+    release(control, stripe)
+    return GONE
+  }
+
+  /** Copies a record to the reserved place. */
+  private copyRecord(words: Int32Array, base: number, location: number, keyLength: number): void {
+    const view = this.view
+    const log = this.log
+    const target = view.segmentArena(log.segment)
+    const targetBase = view.locationBase(log.location)
+    for (let word = 0; word < ITEM_HEADER_WORDS; word++) {
+      target[targetBase + word] = words[base + word]!
+    }
+    const traits = words[base + TRAITS_WORD]! & ~(STATE_SPANS << 24)
+    target[targetBase + TRAITS_WORD] = log.reservedSpans ? traits | (STATE_SPANS << 24) : traits
+    view.copyAcross(
+      view.locationSegment(location),
+      view.locationOffset(location) + ITEM_HEADER_BYTES,
+      log.segment,
+      log.offset + ITEM_HEADER_BYTES,
+      keyLength + words[base + VALUE_LENGTH_WORD]!,
+    )
+  }
+}

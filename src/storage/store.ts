@@ -1,0 +1,848 @@
+/**
+ * The item store as one worker sees it. Hot path: numbers in, numbers out, nothing allocated;
+ * results that are more than one number are left in the registers (public fields) of the Store.
+ *
+ * Invariant: an item is found, changed and linked only under the stripe lock of its key. lookup()
+ * that returns HIT keeps that lock until release(), so what is between them must be short, and no
+ * other operation of this Store may be called there (it is asserted).
+ *
+ * Writing: reserve room in this worker's open segment (which may evict), copy key and value there,
+ * lock the stripe, decide, link or give up the room. What verbs and statuses mean on the wire is
+ * left to the command layer. Layouts, locks and the life of a segment are in README.md.
+ */
+import { assert } from '../base/assert.ts'
+import { ByteBlock } from '../base/bytes.ts'
+import { DECIMAL_DIGITS_MAX, Decimal } from '../base/decimal.ts'
+import { HalfSipHash } from '../base/hash.ts'
+import { BYTES, counterLanes, ITEMS, NO_MEMORY_WRITES, TOTAL_ITEMS } from './counters.ts'
+import {
+  BUCKET_COUNT_WORD,
+  CAS_HALF_WORD,
+  CAS_LOW_WORD,
+  EPOCH_WORD,
+  FLUSH_AT_WORD,
+  ITEM_COUNT_WORD,
+  ITEM_OVERHEAD_BYTES,
+  POOL_LOCK_WORD,
+  SEGMENT_EPOCH,
+  STRIPE_COUNT,
+  STRIPE_WORDS,
+  type StoreMemory,
+} from './geometry.ts'
+import {
+  FREQUENCY_MASK,
+  HashIndex,
+  LINK_WORD,
+  LOCATIONS_WORD,
+  SLOTS_PER_BUCKET,
+} from './hash-index.ts'
+import {
+  CLIENT_FLAGS_WORD,
+  casHighOf,
+  EXPIRY_WORD,
+  ITEM_CAS_LOW_WORD,
+  ITEM_HEADER_BYTES,
+  ITEM_HEADER_WORDS,
+  KEY_BYTES_MAX,
+  keyLengthOf,
+  LAST_ACCESS_WORD,
+  recordBytesOf,
+  STATE_FETCHED,
+  STATE_MASK,
+  STATE_SPANS,
+  stateOf,
+  TRAITS_WORD,
+  traitsOf,
+  VALUE_LENGTH_WORD,
+} from './item.ts'
+import { acquire, release } from './lock.ts'
+import { Log } from './log.ts'
+import { MemoryView } from './memory-view.ts'
+import { SegmentPool } from './pool.ts'
+import { HASH_COMPRESSION_ROUNDS, HASH_FINALIZATION_ROUNDS, Reclaimer } from './reclaimer.ts'
+import { retire } from './retire.ts'
+
+/** Modes of write(). */
+export const WRITE_SET = 1
+export const WRITE_ADD = 2
+export const WRITE_REPLACE = 3
+export const WRITE_APPEND = 4
+export const WRITE_PREPEND = 5
+
+/** Results. */
+export const HIT = 1
+export const MISS = 2
+export const STORED = 3
+export const EXISTS = 4
+export const NOT_FOUND = 5
+export const NOT_STORED = 6
+export const TOO_LARGE = 7
+export const NO_MEMORY = 8
+export const REMOVED = 9
+export const NON_NUMERIC = 10
+
+/** Why lookup() missed. */
+export const MISS_NONE = 0
+export const MISS_EXPIRED = 1
+export const MISS_FLUSHED = 2
+
+/** The longest value that is read as a number: 20 digits, or fewer and spaces. */
+const NUMBER_BYTES_MAX = 32
+/** New items between two looks at whether the index must grow; each look adds at most a bucket. */
+const GROWTH_LOT = 4
+/** Times that a write starts over because others took the room or changed the item. */
+const ATTEMPTS_MAX = 1000
+/** What a write adds to its own size when it works for free segments, in bytes of a victim. */
+const STEP_BYTES_MIN = 512
+const STEP_FACTOR = 4
+
+/** Gets each item of a scan; reads the registers and `scannedKey`, and calls nothing of the store. */
+export interface ItemVisitor {
+  visitItem(store: Store): void
+}
+
+export class Store {
+  /** Registers: the item that was found, or the CAS of the item that was written. */
+  valueBytes = 0
+  flags = 0
+  casHigh = 0
+  casLow = 0
+  expiry = 0
+  lastAccess = 0
+  state = 0
+  /** Bytes of the item's record, header and padding included. */
+  itemBytes = 0
+  /** Result of arithmetic(). */
+  numberHigh = 0
+  numberLow = 0
+  missReason: number = MISS_NONE
+  /** Of a scan: the key, its first keyBytes bytes. */
+  readonly scannedKey: Uint8Array = new Uint8Array(256)
+  keyBytes = 0
+
+  private readonly view: MemoryView
+  private readonly control: Int32Array
+  private readonly pool: SegmentPool
+  private readonly index: HashIndex
+  private readonly log: Log
+  private readonly reclaimer: Reclaimer
+  private readonly counters: Float64Array
+  private readonly hash: HalfSipHash
+  private readonly decimal: Decimal = new Decimal()
+  private readonly digits: ByteBlock = new ByteBlock(new Uint8Array(NUMBER_BYTES_MAX))
+  private readonly scannedKeyBlock: ByteBlock
+  private readonly stripesWord: number
+  private readonly unitShift: number
+  private readonly itemBytesMax: number
+  private readonly recordBytesMax: number
+  private readonly reserveSegments: number
+  private readonly freeSegmentsGoal: number
+  private newItems = 0
+  private publishedItems = 0
+  /** The stripe lock that is held, 0 for none. */
+  private heldStripe = 0
+  private keyLow = 0
+  private keyTag = 0
+  private keyStripe = 0
+  /** The item that was found: its record and its slot. */
+  private foundWords: Int32Array
+  private foundBase = 0
+  private foundLocation = 0
+  private foundSlotWords: Int32Array
+  private foundSlot = 0
+  /** The blocks made last for arrays of callers: they are few, and mostly the same. */
+  private keyBlock: ByteBlock
+  private sourceBlock: ByteBlock
+  private targetBlock: ByteBlock
+
+  constructor(memory: StoreMemory, workerIndex: number) {
+    const { geometry } = memory
+    assert(workerIndex >= 0 && workerIndex < geometry.workerCount, `no worker ${workerIndex}`)
+    this.view = new MemoryView(memory)
+    this.control = this.view.control
+    this.pool = new SegmentPool(this.view)
+    this.index = new HashIndex(this.view, this.pool)
+    this.log = new Log(this.view, this.pool, workerIndex)
+    this.reclaimer = new Reclaimer(memory, this.view, this.pool, this.index, this.log, workerIndex)
+    this.counters = counterLanes(memory, workerIndex)
+    this.hash = new HalfSipHash(
+      geometry.seed0,
+      geometry.seed1,
+      HASH_COMPRESSION_ROUNDS,
+      HASH_FINALIZATION_ROUNDS,
+    )
+    this.stripesWord = geometry.stripesWord
+    this.unitShift = geometry.unitShift
+    this.itemBytesMax = geometry.itemBytesMax
+    this.recordBytesMax = Math.floor(geometry.segmentCount * 0.75) * geometry.segmentBytes
+    this.reserveSegments = geometry.reserveSegments
+    this.freeSegmentsGoal = geometry.evicts ? geometry.freeSegmentsGoal : 0
+    this.foundWords = this.view.words[0]!
+    this.foundSlotWords = this.view.words[0]!
+    this.scannedKeyBlock = new ByteBlock(this.scannedKey)
+    this.keyBlock = this.digits
+    this.sourceBlock = this.digits
+    this.targetBlock = this.digits
+  }
+
+  /**
+   * Finds an item. HIT: the registers are set and the stripe is locked until release(). MISS: nothing
+   * is locked, missReason says why. Does not count as a read of the item.
+   */
+  lookup(key: Uint8Array, keyOffset: number, keyLength: number, nowSeconds: number): number {
+    this.enter(nowSeconds)
+    this.hashKey(key, keyOffset, keyLength)
+    this.lockStripe()
+    if (!this.seek(keyLength, nowSeconds)) {
+      this.unlockStripe()
+      return MISS
+    }
+    this.loadRegisters()
+    return HIT
+  }
+
+  /** Copies the whole value. Between HIT and release(), as are all down to release(). */
+  copyValue(target: Uint8Array, targetOffset: number): void {
+    this.copyValueRange(0, this.valueBytes, target, targetOffset)
+  }
+
+  copyValueRange(
+    valueOffset: number,
+    length: number,
+    target: Uint8Array,
+    targetOffset: number,
+  ): void {
+    let block = this.targetBlock
+    if (block.bytes !== target) {
+      block = new ByteBlock(target)
+      this.targetBlock = block
+    }
+    const view = this.view
+    const location = this.foundLocation
+    const keyLength = keyLengthOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
+    view.copyOut(
+      view.locationSegment(location),
+      view.locationOffset(location) + ITEM_HEADER_BYTES + keyLength + valueOffset,
+      block,
+      targetOffset,
+      length,
+    )
+  }
+
+  /** Counts a read: the item is fetched, was accessed now, and is more likely to stay. */
+  markRead(nowSeconds: number): void {
+    const words = this.foundWords
+    const base = this.foundBase
+    const slotWords = this.foundSlotWords
+    const slot = this.foundSlot
+    const traits = words[base + TRAITS_WORD]!
+    if ((traits & (STATE_FETCHED << 24)) === 0) {
+      words[base + TRAITS_WORD] = traits | (STATE_FETCHED << 24)
+    }
+    if (words[base + LAST_ACCESS_WORD] !== (nowSeconds | 0)) {
+      words[base + LAST_ACCESS_WORD] = nowSeconds
+    }
+    const tag = slotWords[slot]!
+    if ((tag & FREQUENCY_MASK) !== FREQUENCY_MASK) slotWords[slot] = tag + 1
+  }
+
+  setExpiry(expiry: number): void {
+    this.foundWords[this.foundBase + EXPIRY_WORD] = expiry
+    this.expiry = expiry
+    if (expiry !== 0) {
+      this.pool.lowerExpiresFrom(this.view.locationSegment(this.foundLocation), expiry)
+    }
+  }
+
+  /** Replaces the state bits (STATE_MASK). */
+  setState(bits: number): void {
+    const at = this.foundBase + TRAITS_WORD
+    this.foundWords[at] = (this.foundWords[at]! & ~(STATE_MASK << 24)) | ((bits & STATE_MASK) << 24)
+    this.state = bits & STATE_MASK
+  }
+
+  /** Deletes the item; only release() may follow. */
+  removeFound(): void {
+    this.unlinkFound()
+  }
+
+  release(): void {
+    this.unlockStripe()
+  }
+
+  /**
+   * Stores a value. `casHigh`, `casLow`: the CAS that the item must have, 0 and 0 for any.
+   *
+   * STORED, and the CAS registers are set. EXISTS: the CAS differs, or WRITE_ADD met an item.
+   * NOT_FOUND: a CAS was given, or WRITE_REPLACE, and there is no item. NOT_STORED: nothing to append
+   * or prepend to. TOO_LARGE, NO_MEMORY: WRITE_SET then deletes the old item, which is stale. As in
+   * memcached a CAS turns SET, ADD and REPLACE into the same compare-and-swap, and appending keeps
+   * the item's flags and expiry.
+   */
+  write(
+    mode: number,
+    key: Uint8Array,
+    keyOffset: number,
+    keyLength: number,
+    value: Uint8Array,
+    valueOffset: number,
+    valueLength: number,
+    flags: number,
+    expiry: number,
+    casHigh: number,
+    casLow: number,
+    nowSeconds: number,
+  ): number {
+    this.enter(nowSeconds)
+    this.hashKey(key, keyOffset, keyLength)
+    let source = this.sourceBlock
+    if (source.bytes !== value) {
+      source = new ByteBlock(value)
+      this.sourceBlock = source
+    }
+    if (keyLength + valueLength + ITEM_OVERHEAD_BYTES > this.itemBytesMax) {
+      return this.refuse(mode, TOO_LARGE, keyLength, nowSeconds)
+    }
+    if (mode === WRITE_APPEND || mode === WRITE_PREPEND) {
+      return this.extend(
+        mode === WRITE_APPEND,
+        keyLength,
+        source,
+        valueOffset,
+        valueLength,
+        casHigh,
+        casLow,
+        nowSeconds,
+      )
+    }
+    const recordBytes = recordBytesOf(keyLength, valueLength, this.unitShift)
+    const log = this.log
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
+      this.fillRecord(keyLength, valueLength, flags, expiry, 0, nowSeconds)
+      this.view.copyIn(
+        log.segment,
+        log.offset + ITEM_HEADER_BYTES + keyLength,
+        source,
+        valueOffset,
+        valueLength,
+      )
+      this.lockStripe()
+      const found = this.seek(keyLength, nowSeconds)
+      let refusal = 0
+      if ((casHigh | casLow) !== 0) {
+        if (!found) refusal = NOT_FOUND
+        else if (!this.foundHasCas(casHigh, casLow)) refusal = EXISTS
+      } else if (mode === WRITE_ADD) {
+        if (found) refusal = EXISTS
+      } else if (mode === WRITE_REPLACE) {
+        if (!found) refusal = NOT_FOUND
+      }
+      if (refusal !== 0) {
+        this.unlockStripe()
+        log.abandon()
+        return refusal
+      }
+      const linked = this.link(found, recordBytes)
+      this.unlockStripe()
+      if (linked) {
+        log.commit(expiry)
+        this.leave(recordBytes, nowSeconds)
+        return STORED
+      }
+      log.abandon()
+      if (!this.addOverflowPage(nowSeconds)) break
+    }
+    return this.refuse(mode, NO_MEMORY, keyLength, nowSeconds)
+  }
+
+  /** Deletes an item: REMOVED, NOT_FOUND, or EXISTS if its CAS differs. */
+  remove(
+    key: Uint8Array,
+    keyOffset: number,
+    keyLength: number,
+    casHigh: number,
+    casLow: number,
+    nowSeconds: number,
+  ): number {
+    this.enter(nowSeconds)
+    this.hashKey(key, keyOffset, keyLength)
+    this.lockStripe()
+    let result = NOT_FOUND
+    if (this.seek(keyLength, nowSeconds)) {
+      if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) {
+        result = EXISTS
+      } else {
+        this.unlinkFound()
+        result = REMOVED
+      }
+    }
+    this.unlockStripe()
+    return result
+  }
+
+  /**
+   * Adds to or subtracts from a decimal number: increments wrap at 2^64, decrements stop at 0. STORED:
+   * the number and the CAS registers are set. A result with fewer digits keeps the length of the
+   * value, padded with spaces on the right. NOT_FOUND, NON_NUMERIC, EXISTS (other CAS), NO_MEMORY.
+   */
+  arithmetic(
+    increment: boolean,
+    key: Uint8Array,
+    keyOffset: number,
+    keyLength: number,
+    deltaHigh: number,
+    deltaLow: number,
+    casHigh: number,
+    casLow: number,
+    nowSeconds: number,
+  ): number {
+    this.enter(nowSeconds)
+    this.hashKey(key, keyOffset, keyLength)
+    const log = this.log
+    const view = this.view
+    const recordBytes = recordBytesOf(keyLength, DECIMAL_DIGITS_MAX, this.unitShift)
+    // Only a number that grows needs room; whether it does shows under the lock.
+    let reserved = false
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      this.lockStripe()
+      let refusal = 0
+      if (!this.seek(keyLength, nowSeconds)) {
+        refusal = NOT_FOUND
+      } else if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) {
+        refusal = EXISTS
+      } else if (!this.parseFound(keyLength)) {
+        refusal = NON_NUMERIC
+      }
+      if (refusal !== 0) {
+        this.unlockStripe()
+        return refusal
+      }
+      const decimal = this.decimal
+      if (increment) decimal.add(deltaHigh, deltaLow)
+      else decimal.subtract(deltaHigh, deltaLow)
+      const digits = this.digits.bytes
+      const digitCount = decimal.format(digits, 0)
+      const words = this.foundWords
+      const base = this.foundBase
+      const oldLength = words[base + VALUE_LENGTH_WORD]!
+      this.numberHigh = decimal.high
+      this.numberLow = decimal.low
+      if (digitCount <= oldLength) {
+        digits.fill(0x20, digitCount, oldLength)
+        const segment = view.locationSegment(this.foundLocation)
+        const position = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES + keyLength
+        view.copyIn(segment, position, this.digits, 0, oldLength)
+        this.nextCas()
+        words[base + ITEM_CAS_LOW_WORD] = this.casLow
+        words[base + TRAITS_WORD] = (words[base + TRAITS_WORD]! & ~0xffff) | this.casHigh
+        this.unlockStripe()
+        return STORED
+      }
+      if (reserved) {
+        const flags = words[base + CLIENT_FLAGS_WORD]!
+        const expiry = words[base + EXPIRY_WORD]!
+        const state = stateOf(words[base + TRAITS_WORD]!) & STATE_MASK
+        this.fillRecord(keyLength, digitCount, flags, expiry, state, nowSeconds)
+        view.copyIn(
+          log.segment,
+          log.offset + ITEM_HEADER_BYTES + keyLength,
+          this.digits,
+          0,
+          digitCount,
+        )
+        const newBytes = recordBytesOf(keyLength, digitCount, this.unitShift)
+        log.shrink(newBytes)
+        this.link(true, newBytes)
+        this.unlockStripe()
+        log.commit(expiry)
+        this.leave(newBytes, nowSeconds)
+        return STORED
+      }
+      this.unlockStripe()
+      if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
+      reserved = true
+    }
+    this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
+    return NO_MEMORY
+  }
+
+  /**
+   * Makes all items stored so far dead, now (atSeconds 0) or at the second `atSeconds`: then it is
+   * those stored before that instant. A later call replaces a delayed flush that is pending.
+   */
+  flush(atSeconds: number, nowSeconds: number): void {
+    const control = this.control
+    acquire(control, POOL_LOCK_WORD)
+    if (atSeconds === 0 || atSeconds <= nowSeconds) {
+      Atomics.store(control, FLUSH_AT_WORD, 0)
+      Atomics.add(control, EPOCH_WORD, 1)
+    } else {
+      Atomics.store(control, FLUSH_AT_WORD, atSeconds | 0)
+    }
+    release(control, POOL_LOCK_WORD)
+  }
+
+  /**
+   * Background work, to be called about once a second: a due flush, memory of the expired and of the
+   * flushed, free segments. `budget` bounds the records it meets.
+   */
+  maintain(nowSeconds: number, budget: number): void {
+    this.enter(nowSeconds)
+    this.log.sealIfFlushed()
+    this.reclaimer.crawl(budget, nowSeconds)
+    if (this.pool.freeCount < this.freeSegmentsGoal) this.reclaimer.step(budget << 6, nowSeconds)
+  }
+
+  /**
+   * Shows every live item of up to `bucketCount` buckets to the visitor, each under its stripe lock,
+   * with the registers and `scannedKey` set. Start with cursor 0 and pass on what is returned, until
+   * it is -1. An item that stays all the while is shown at least once, and twice only if its bucket
+   * was split in the meantime.
+   */
+  scan(cursor: number, bucketCount: number, nowSeconds: number, visitor: ItemVisitor): number {
+    this.enter(nowSeconds)
+    const index = this.index
+    let bucket = cursor
+    for (let done = 0; done < bucketCount; done++) {
+      this.keyStripe = this.stripesWord + (bucket & (STRIPE_COUNT - 1)) * STRIPE_WORDS
+      this.lockStripe()
+      if (bucket >= this.control[BUCKET_COUNT_WORD]!) {
+        this.unlockStripe()
+        return -1
+      }
+      let base = index.primary(bucket)
+      let words = index.bucketWords
+      for (;;) {
+        for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
+          const location = words[slot + LOCATIONS_WORD]!
+          if (location === 0) break
+          this.found(words, slot, location)
+          if (this.deadReason(nowSeconds) === MISS_NONE) this.show(visitor)
+        }
+        const link = words[base + LINK_WORD]!
+        if (link === 0) break
+        base = index.overflow(link)
+        words = index.bucketWords
+      }
+      this.unlockStripe()
+      bucket++
+    }
+    return bucket
+  }
+
+  private show(visitor: ItemVisitor): void {
+    this.loadRegisters()
+    const view = this.view
+    const keyLength = keyLengthOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
+    this.keyBytes = keyLength
+    const segment = view.locationSegment(this.foundLocation)
+    const position = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES
+    view.copyOut(segment, position, this.scannedKeyBlock, 0, keyLength)
+    visitor.visitItem(this)
+  }
+
+  /** What every operation begins with: a delayed flush that is due. */
+  private enter(nowSeconds: number): void {
+    assert(this.heldStripe === 0, 'a lookup was not released')
+    const flushAt = this.control[FLUSH_AT_WORD]!
+    if (flushAt !== 0 && flushAt >>> 0 <= nowSeconds) this.flushDue(nowSeconds)
+  }
+
+  private flushDue(nowSeconds: number): void {
+    const control = this.control
+    acquire(control, POOL_LOCK_WORD)
+    const flushAt = control[FLUSH_AT_WORD]! >>> 0
+    // Only the first to come does it: items stored after the instant live.
+    if (flushAt !== 0 && flushAt <= nowSeconds) {
+      Atomics.add(control, EPOCH_WORD, 1)
+      Atomics.store(control, FLUSH_AT_WORD, 0)
+    }
+    release(control, POOL_LOCK_WORD)
+  }
+
+  /** What a write ends with: its share of the work for free segments and for the index. */
+  private leave(recordBytes: number, nowSeconds: number): void {
+    if (this.newItems >= GROWTH_LOT) {
+      this.newItems = 0
+      const items = this.counters[ITEMS]!
+      const before = Atomics.add(this.control, ITEM_COUNT_WORD, items - this.publishedItems)
+      const count = before + items - this.publishedItems
+      this.publishedItems = items
+      if (this.index.isCrowded(count)) this.index.grow()
+    }
+    const deficit = this.freeSegmentsGoal - this.pool.freeCount
+    if (deficit > 0) {
+      // Dearer as segments run short, so that a victim that gains little cannot exhaust them.
+      this.reclaimer.step(deficit * (STEP_FACTOR * recordBytes + STEP_BYTES_MIN), nowSeconds)
+    }
+  }
+
+  private hashKey(key: Uint8Array, keyOffset: number, keyLength: number): void {
+    assert(keyLength > 0 && keyLength <= KEY_BYTES_MAX, 'the key length was not checked')
+    let block = this.keyBlock
+    if (block.bytes !== key) {
+      block = new ByteBlock(key)
+      this.keyBlock = block
+    }
+    const hash = this.hash
+    const low = hash.hash(block.view, keyOffset, keyLength)
+    this.keyLow = low
+    this.keyTag = this.index.tagOf(low, hash.high)
+    this.keyStripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
+  }
+
+  private lockStripe(): void {
+    acquire(this.control, this.keyStripe)
+    this.heldStripe = this.keyStripe
+  }
+
+  private unlockStripe(): void {
+    const stripe = this.heldStripe
+    assert(stripe !== 0, 'nothing is locked')
+    this.heldStripe = 0
+    release(this.control, stripe)
+  }
+
+  /** Finds the hashed key's item under its lock. A dead one is dropped and counts as not found. */
+  private seek(keyLength: number, nowSeconds: number): boolean {
+    const index = this.index
+    const slot = index.find(this.keyLow, this.keyTag, this.hash, keyLength)
+    this.missReason = MISS_NONE
+    if (slot < 0) return false
+    this.found(index.slotWords, slot, index.slotWords[slot + LOCATIONS_WORD]!)
+    const reason = this.deadReason(nowSeconds)
+    if (reason === MISS_NONE) return true
+    this.missReason = reason
+    const traits = this.foundWords[this.foundBase + TRAITS_WORD]!
+    index.removeSlot(this.keyLow, this.foundSlotWords, slot)
+    const recordBytes = retire(this.view, this.pool, this.foundLocation)
+    this.reclaimer.countDead(reason === MISS_EXPIRED, traits, recordBytes)
+    return false
+  }
+
+  private found(slotWords: Int32Array, slot: number, location: number): void {
+    this.foundSlotWords = slotWords
+    this.foundSlot = slot
+    this.foundLocation = location
+    this.foundWords = this.view.locationArena(location)
+    this.foundBase = this.view.locationBase(location)
+  }
+
+  private deadReason(nowSeconds: number): number {
+    const expiry = this.foundWords[this.foundBase + EXPIRY_WORD]!
+    if (expiry !== 0 && expiry >>> 0 <= nowSeconds) return MISS_EXPIRED
+    const segment = this.view.locationSegment(this.foundLocation)
+    const epoch = this.control[this.view.segmentRecord(segment) + SEGMENT_EPOCH]
+    return epoch === Atomics.load(this.control, EPOCH_WORD) ? MISS_NONE : MISS_FLUSHED
+  }
+
+  private loadRegisters(): void {
+    const words = this.foundWords
+    const base = this.foundBase
+    const traits = words[base + TRAITS_WORD]!
+    const valueLength = words[base + VALUE_LENGTH_WORD]!
+    this.valueBytes = valueLength
+    this.casLow = words[base + ITEM_CAS_LOW_WORD]! >>> 0
+    this.casHigh = casHighOf(traits)
+    this.state = stateOf(traits) & STATE_MASK
+    this.expiry = words[base + EXPIRY_WORD]! >>> 0
+    this.flags = words[base + CLIENT_FLAGS_WORD]! >>> 0
+    this.lastAccess = words[base + LAST_ACCESS_WORD]! >>> 0
+    this.itemBytes = recordBytesOf(keyLengthOf(traits), valueLength, this.unitShift)
+  }
+
+  private foundHasCas(casHigh: number, casLow: number): boolean {
+    const words = this.foundWords
+    const base = this.foundBase
+    return (
+      words[base + ITEM_CAS_LOW_WORD] === (casLow | 0) &&
+      casHighOf(words[base + TRAITS_WORD]!) === casHigh
+    )
+  }
+
+  private unlinkFound(): void {
+    this.index.removeSlot(this.keyLow, this.foundSlotWords, this.foundSlot)
+    const recordBytes = retire(this.view, this.pool, this.foundLocation)
+    const counters = this.counters
+    counters[ITEMS] = counters[ITEMS]! - 1
+    counters[BYTES] = counters[BYTES]! - recordBytes
+  }
+
+  /** Reserves room for a record, evicting if need be. */
+  private reserve(recordBytes: number, keyLength: number, nowSeconds: number): boolean {
+    if (recordBytes > this.recordBytesMax) return false
+    const log = this.log
+    const keep = this.reserveSegments
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      if (log.reserve(recordBytes, ITEM_HEADER_BYTES + keyLength, keep)) return true
+      if (!this.reclaimer.makeFree(log.segmentsMissing + keep, nowSeconds)) return false
+    }
+    return false
+  }
+
+  /** Writes header and key of the reserved record. The CAS comes when it is linked. */
+  private fillRecord(
+    keyLength: number,
+    valueLength: number,
+    flags: number,
+    expiry: number,
+    state: number,
+    nowSeconds: number,
+  ): void {
+    const view = this.view
+    const log = this.log
+    const words = view.segmentArena(log.segment)
+    const base = view.locationBase(log.location)
+    words[base + VALUE_LENGTH_WORD] = valueLength
+    words[base + TRAITS_WORD] = traitsOf(
+      0,
+      keyLength,
+      log.reservedSpans ? state | STATE_SPANS : state,
+    )
+    words[base + EXPIRY_WORD] = expiry
+    words[base + CLIENT_FLAGS_WORD] = flags
+    words[base + LAST_ACCESS_WORD] = nowSeconds
+    const keyWords = this.hash.words
+    const keyBase = base + ITEM_HEADER_WORDS
+    const keyWordCount = (keyLength + 3) >> 2
+    for (let word = 0; word < keyWordCount; word++) words[keyBase + word] = keyWords[word]!
+  }
+
+  /**
+   * Gives the reserved record its CAS and points the index at it, in place of the item found or as a
+   * new one. False if the index has no room. The stripe is locked.
+   */
+  private link(found: boolean, recordBytes: number): boolean {
+    const log = this.log
+    const counters = this.counters
+    if (!found && !this.index.insert(this.keyLow, this.keyTag, log.location)) return false
+    this.nextCas()
+    const words = this.view.segmentArena(log.segment)
+    const base = this.view.locationBase(log.location)
+    words[base + ITEM_CAS_LOW_WORD] = this.casLow
+    words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! | this.casHigh
+    let gained = recordBytes
+    if (found) {
+      // The slot keeps its frequency: a key that is read a lot is so with its new value, too.
+      this.foundSlotWords[this.foundSlot + LOCATIONS_WORD] = log.location
+      gained -= retire(this.view, this.pool, this.foundLocation)
+    } else {
+      counters[ITEMS] = counters[ITEMS]! + 1
+      this.newItems++
+    }
+    counters[BYTES] = counters[BYTES]! + gained
+    counters[TOTAL_ITEMS] = counters[TOTAL_ITEMS]! + 1
+    return true
+  }
+
+  /**
+   * Takes the next CAS: 48 bits, of which the lower word is one atomic counter. The upper bits are
+   * counted in halves of that word's range: whoever draws the first number of a half counts it, and
+   * who draws a number of a half not yet counted sees that from its top bit.
+   */
+  private nextCas(): void {
+    const control = this.control
+    const half = Atomics.load(control, CAS_HALF_WORD)
+    const low = Atomics.add(control, CAS_LOW_WORD, 1)
+    const drawn = (half & 1) === low >>> 31 ? half : half + 1
+    if (drawn !== half && low << 1 === 0) Atomics.store(control, CAS_HALF_WORD, drawn)
+    this.casHigh = (drawn >>> 1) & 0xffff
+    this.casLow = low >>> 0
+  }
+
+  private extend(
+    after: boolean,
+    keyLength: number,
+    source: ByteBlock,
+    sourceOffset: number,
+    length: number,
+    casHigh: number,
+    casLow: number,
+    nowSeconds: number,
+  ): number {
+    const log = this.log
+    const view = this.view
+    let oldLength = 0
+    let reservedLength = -1
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      this.lockStripe()
+      let refusal = 0
+      if (!this.seek(keyLength, nowSeconds)) {
+        refusal = NOT_STORED
+      } else if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) {
+        refusal = EXISTS
+      } else {
+        oldLength = this.foundWords[this.foundBase + VALUE_LENGTH_WORD]!
+        if (keyLength + oldLength + length + ITEM_OVERHEAD_BYTES > this.itemBytesMax) {
+          refusal = TOO_LARGE
+        }
+      }
+      if (refusal !== 0) {
+        this.unlockStripe()
+        if (reservedLength >= 0) log.abandon()
+        return refusal
+      }
+      const valueLength = oldLength + length
+      const recordBytes = recordBytesOf(keyLength, valueLength, this.unitShift)
+      if (reservedLength === valueLength) {
+        const words = this.foundWords
+        const base = this.foundBase
+        const expiry = words[base + EXPIRY_WORD]!
+        const flags = words[base + CLIENT_FLAGS_WORD]!
+        this.fillRecord(keyLength, valueLength, flags, expiry, 0, nowSeconds)
+        const from = view.locationSegment(this.foundLocation)
+        const fromPosition = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES + keyLength
+        const position = log.offset + ITEM_HEADER_BYTES + keyLength
+        const oldPosition = after ? position : position + length
+        const newPosition = after ? position + oldLength : position
+        view.copyAcross(from, fromPosition, log.segment, oldPosition, oldLength)
+        view.copyIn(log.segment, newPosition, source, sourceOffset, length)
+        this.link(true, recordBytes)
+        this.unlockStripe()
+        log.commit(expiry)
+        this.leave(recordBytes, nowSeconds)
+        return STORED
+      }
+      this.unlockStripe()
+      if (reservedLength >= 0) log.abandon()
+      reservedLength = -1
+      if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
+      reservedLength = valueLength
+    }
+    if (reservedLength >= 0) log.abandon()
+    this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
+    return NO_MEMORY
+  }
+
+  /** Reads the value of the item found as a number. */
+  private parseFound(keyLength: number): boolean {
+    const length = this.foundWords[this.foundBase + VALUE_LENGTH_WORD]!
+    if (length > NUMBER_BYTES_MAX) return false
+    const view = this.view
+    const location = this.foundLocation
+    const position = view.locationOffset(location) + ITEM_HEADER_BYTES + keyLength
+    view.copyOut(view.locationSegment(location), position, this.digits, 0, length)
+    return this.decimal.parse(this.digits.bytes, 0, length)
+  }
+
+  private addOverflowPage(nowSeconds: number): boolean {
+    if (this.index.addOverflowPage()) return true
+    return (
+      this.reclaimer.makeFree(1 + this.reserveSegments, nowSeconds) && this.index.addOverflowPage()
+    )
+  }
+
+  /** Ends a write that cannot be done; a SET deletes what it was to replace. */
+  private refuse(mode: number, result: number, keyLength: number, nowSeconds: number): number {
+    if (mode === WRITE_SET) {
+      this.lockStripe()
+      if (this.seek(keyLength, nowSeconds)) this.unlinkFound()
+      this.unlockStripe()
+    }
+    if (result === NO_MEMORY) {
+      this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
+    }
+    return result
+  }
+}

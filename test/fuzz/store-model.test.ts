@@ -1,0 +1,105 @@
+/**
+ * The store against a Map, over random operations: with room for everything, with so little memory
+ * that eviction never rests, with -M, and with several workers' views on one store.
+ */
+import { expect, test } from 'vitest'
+import { readStoreCounters } from '../../src/storage/counters.ts'
+import { checkIntegrity } from '../../src/storage/integrity.ts'
+import { Store } from '../../src/storage/store.ts'
+import { ModelDriver, memoryOf, randomOf, seedOfRun } from '../unit/storage/model.ts'
+
+const OPERATIONS = Number(process.env.OPERATIONS ?? 150_000)
+const SLICES = 10
+const MIB = 1024 * 1024
+
+interface Run {
+  readonly name: string
+  readonly memoryBytes: number
+  readonly evicts: boolean
+  readonly workerCount: number
+  readonly keyCount: number
+  readonly valueBytesMax: number
+  readonly mayForget: boolean
+  readonly mayRefuse: boolean
+}
+
+const RUNS: Run[] = [
+  {
+    name: 'with room for everything the store answers as a Map does',
+    memoryBytes: 64 * MIB,
+    evicts: true,
+    workerCount: 1,
+    keyCount: 5000,
+    valueBytesMax: 20_000,
+    mayForget: false,
+    mayRefuse: false,
+  },
+  {
+    name: 'while eviction never rests every hit is right',
+    memoryBytes: MIB / 2,
+    evicts: true,
+    workerCount: 1,
+    keyCount: 800,
+    valueBytesMax: 20_000,
+    mayForget: true,
+    mayRefuse: false,
+  },
+  {
+    name: 'with -M and full memory nothing is forgotten',
+    memoryBytes: MIB,
+    evicts: false,
+    workerCount: 1,
+    keyCount: 1500,
+    valueBytesMax: 20_000,
+    mayForget: false,
+    mayRefuse: true,
+  },
+  {
+    name: 'three workers in turn see one store',
+    memoryBytes: 2 * MIB,
+    evicts: true,
+    workerCount: 3,
+    keyCount: 3000,
+    valueBytesMax: 30_000,
+    mayForget: true,
+    mayRefuse: true,
+  },
+]
+
+for (const run of RUNS) {
+  test(run.name, () => {
+    const random = randomOf(seedOfRun())
+    const itemBytesMax = Math.min(MIB, run.memoryBytes / 4)
+    const memory = memoryOf({
+      memoryBytes: run.memoryBytes,
+      evicts: run.evicts,
+      workerCount: run.workerCount,
+      itemBytesMax,
+    })
+    const stores = Array.from({ length: run.workerCount }, (_, index) => new Store(memory, index))
+    const driver = new ModelDriver(stores, random, {
+      keyCount: run.keyCount,
+      valueBytesMax: run.valueBytesMax,
+      itemBytesMax,
+      mayForget: run.mayForget,
+      mayRefuse: run.mayRefuse,
+      expires: true,
+      flushes: true,
+    })
+    for (let slice = 0; slice < SLICES; slice++) {
+      driver.run(OPERATIONS / SLICES)
+      expect(checkIntegrity(memory)).toEqual([])
+    }
+    driver.reconcile()
+    expect(checkIntegrity(memory)).toEqual([])
+    const counters = readStoreCounters(memory)
+    expect(driver.hits).toBeGreaterThan(OPERATIONS / 100)
+    if (run.mayForget) expect(counters.evictions).toBeGreaterThan(0)
+    else expect(counters.evictions).toBe(0)
+    if (!run.evicts) expect(driver.refused).toBeGreaterThan(0)
+    console.log(
+      `hits ${driver.hits} forgotten ${driver.forgotten} refused ${driver.refused}`,
+      JSON.stringify(counters),
+    )
+  })
+}
