@@ -23,9 +23,9 @@ Every option can also be set in the environment as SASLCACHED_<NAME>, or in a
 TOML file; the command line wins over the environment, and the environment over
 the file. config/saslcached.toml in the package lists all names. One user can be
 given as SASLCACHED_USERNAME with SASLCACHED_PASSWORD, or with
-SASLCACHED_PASSWORD_FILE.
-
-Other flags of memcached are accepted where doing without them is harmless.
+SASLCACHED_PASSWORD_FILE. The same names with MEMCACHED_, which images of
+memcached use, work as well, and so do other flags of memcached where doing
+without them is harmless.
 
 Examples:
   saslcached user add alice          make a user; asks for the password

@@ -132,7 +132,7 @@ export function unsupportedVariables(environment: Environment): readonly string[
     : []
 }
 
-export function isSet(environment: Environment, name: string): boolean {
+function isSet(environment: Environment, name: string): boolean {
   return (environment[name] ?? '') !== ''
 }
 

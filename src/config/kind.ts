@@ -162,8 +162,11 @@ export function choice<T extends string>(
 
 /** A path, a user name; the empty string means that the option is not set. */
 export function text(placeholder: string, what: string): Kind<string> {
-  const check = (value: unknown): string | Refusal =>
-    typeof value === 'string' && !value.includes('\0') ? value : expected(what)
+  const check = (value: unknown): string | Refusal => {
+    if (typeof value !== 'string') return expected(what)
+    // No path that anybody means has one; more likely a variable took a line end along.
+    return /\p{Cc}/u.test(value) ? new Refusal('has a control character in it') : value
+  }
   return { placeholder, parse: check, accept: check, format: (value) => JSON.stringify(value) }
 }
 

@@ -31,7 +31,7 @@ import { ConfigError, type ConfigProblem } from './problem.ts'
 import { readSmallFile, whyUnreadable } from './read-file.ts'
 
 /** Where the configuration and the users are looked for when nothing says otherwise. */
-export const CONFIG_DIRECTORY = '/etc/saslcached'
+const CONFIG_DIRECTORY = '/etc/saslcached'
 const CONFIG_FILE_NAME = 'saslcached.toml'
 const USERS_FILE_NAME = 'users.toml'
 const CONFIG_FILE_BYTES_MAX = 1024 * 1024
@@ -382,7 +382,7 @@ function defaults(): OptionValues {
 }
 
 /** One option as TOML, from a record of all. */
-export function formatValue<Name extends OptionName>(name: Name, values: OptionValues): string {
+function formatValue<Name extends OptionName>(name: Name, values: OptionValues): string {
   return OPTIONS[name].kind.format(values[name])
 }
 

@@ -100,12 +100,7 @@ const CONNECTIONS_MAX = 1_000_000
 const DAY_SECONDS = 86_400
 
 /** Mechanisms that this server knows, strongest first, which is also the default list. */
-export const MECHANISMS: readonly string[] = [
-  'SCRAM-SHA-512',
-  'SCRAM-SHA-256',
-  'SCRAM-SHA-1',
-  'PLAIN',
-]
+const MECHANISMS: readonly string[] = ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN']
 
 function mechanismName(word: string): string | Refusal {
   const name = word.toUpperCase()

@@ -23,8 +23,8 @@ test('each value is found with its line, in tables, dotted keys, inline tables a
     'mechanisms = [',
     '  "PLAIN", # one a line',
     ']',
-    'users_file = """',
-    'login_timeout_seconds = 3',
+    'users_file = """\\',
+    'login_timeout_seconds = 3\\',
     '"""',
     'auth_file = "x"',
   ].join('\r\n')
@@ -35,7 +35,7 @@ test('each value is found with its line, in tables, dotted keys, inline tables a
       ['conn_limit', 5, 'f:5'],
       ['login_attempts', 2, 'f:6'],
       ['mechanisms', ['PLAIN'], 'f:8'],
-      ['users_file', 'login_timeout_seconds = 3\r\n', 'f:11'],
+      ['users_file', 'login_timeout_seconds = 3', 'f:11'],
       ['auth_file', 'x', 'f:14'],
     ],
     problems: [],
@@ -102,6 +102,7 @@ test('a value of the wrong type is refused with what is allowed', () => {
     '[process]',
     'threads = "all"',
     'pidfile = 1',
+    'run_as_user = "cache\\n"',
     '[log]',
     'verbose = true',
   ].join('\n')
@@ -120,7 +121,8 @@ test('a value of the wrong type is refused with what is allowed', () => {
       `f:13: prelogin_request_size = "${'9'.repeat(59)}... is not a size from 4k to 16m (bytes, or with suffix k, m or g)`,
       'f:15: threads = "all" is not a whole number from 1 to 256, or auto',
       'f:16: pidfile = 1 is not a path',
-      'f:18: verbose = true is not a whole number from 0 to 3',
+      'f:17: run_as_user = "cache\\n" has a control character in it',
+      'f:19: verbose = true is not a whole number from 0 to 3',
     ],
   })
 })

@@ -1,9 +1,11 @@
 /**
  * The table against what is made from it: config/saslcached.toml, --print-config, and itself.
  */
+import fc from 'fast-check'
 import { parse } from 'smol-toml'
 import { expect, test } from 'vitest'
 import { FOREIGN_FLAGS } from '../../../src/config/extended.ts'
+import { Refusal } from '../../../src/config/kind.ts'
 import {
   environmentName,
   GROUPS,
@@ -103,6 +105,39 @@ test('every short flag of memcached 1.6 is either an option, foreign, or help', 
     'o',
   ].sort()
   expect(ours).toEqual(memcached)
+})
+
+test('whatever an option takes as text, its TOML form is taken as the same value', () => {
+  const seed = process.env.SEED === undefined ? Date.now() & 0x7fffffff : Number(process.env.SEED)
+  const number = fc.oneof(
+    fc.integer({ min: -70_000, max: 70_000 }),
+    fc.integer({ min: 0, max: 2 ** 40 }),
+    fc.double({ min: 0, max: 1e6, noNaN: true }).map((value) => value.toFixed(2)),
+  )
+  const words = ['true', 'no', 'auto', 'json', 'PLAIN,scram-sha-1', '0770', 'debug', 'a,b', '']
+  const given = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 20 }),
+    number.map(String),
+    fc.tuple(number, fc.constantFrom('k', 'm', 'G')).map(([value, unit]) => `${value}${unit}`),
+    fc.constantFrom(...words),
+  )
+  const taken = new Set<OptionName>()
+  const roundTrips = <Name extends OptionName>(name: Name, text: string): void => {
+    const { kind } = OPTIONS[name]
+    const value = kind.parse(text)
+    if (value instanceof Refusal) return
+    taken.add(name)
+    const { x } = parse(`x = ${kind.format(value)}`)
+    expect(kind.accept(x), `SEED=${seed} ${name} ${JSON.stringify(text)}`).toEqual(value)
+  }
+  fc.assert(
+    fc.property(given, (text) => {
+      for (const name of OPTION_NAMES) roundTrips(name, text)
+    }),
+    { seed, numRuns: 1000 },
+  )
+  for (const name of OPTION_NAMES) for (const text of words) roundTrips(name, text)
+  expect([...taken].sort()).toEqual([...OPTION_NAMES].sort())
 })
 
 test('--print-config is TOML that loads to the same settings, with the source of each', async () => {
