@@ -43,7 +43,7 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
   --set NAME         which cases: ${SETS.join(', ')} (spine)
   --only NAME        only this case, or those with NAME in theirs; may be repeated
   --list             print the cases and end
-  --rounds N         rounds of each case; figures are medians (5)
+  --rounds N         rounds that count, of each case; figures are medians (5)
   --seconds N        measured seconds of a round (2)
   --servers NAMES    who takes part (memcached,saslcached)
   --memcached PATH   the memcached to compare with (memcached)
@@ -172,6 +172,24 @@ async function measureRound(bench, each, place, running) {
   return { printed, figures: figuresOf(printed, each.load.connections), noise }
 }
 
+/** The largest share of the server's core that others had in any measurement of a round. */
+const noiseOf = (round) =>
+  Math.max(...round.map(({ noise }) => Math.max(noise.others, noise.stolen)))
+
+/**
+ * Whether to go on: until enough rounds were quiet, and at most for twice as many as asked for,
+ * because a busy machine may never be quiet.
+ */
+function needsRound(rounds, wantedCount) {
+  const quietCount = rounds.filter((round) => noiseOf(round) <= DISTURBED_SHARE).length
+  return quietCount < wantedCount && rounds.length < (wantedCount === 1 ? 1 : 2 * wantedCount)
+}
+
+/** The rounds that count. They are chosen by what others did, never by what was measured. */
+function quietest(rounds, wantedCount) {
+  return [...rounds].sort((a, b) => noiseOf(a) - noiseOf(b)).slice(0, wantedCount)
+}
+
 async function measureCase(bench, each) {
   const place = placement(each.threads)
   const settings = {
@@ -190,7 +208,8 @@ async function measureCase(bench, each) {
       bench.children,
     )),
   })
-  const rounds = bench.servers.map(() => [])
+  /** One array a round, with one measurement a server. */
+  const rounds = []
   let running = []
   try {
     if (!each.isFresh) {
@@ -200,25 +219,27 @@ async function measureCase(bench, each) {
       const short = { ...bench, options: { ...bench.options, seconds: 1 } }
       for (const server of running) await measureRound(short, each, place, server)
     }
-    for (let round = 0; round < bench.options.rounds; round++) {
+    while (needsRound(rounds, bench.options.rounds)) {
+      const round = []
       for (const [index, server] of bench.servers.entries()) {
         const mine = each.isFresh ? await start(server) : running[index]
         if (each.isFresh) running = [mine]
-        rounds[index].push(await measureRound(bench, each, place, mine))
+        round.push(await measureRound(bench, each, place, mine))
         if (each.isFresh) await mine.stop()
       }
+      rounds.push(round)
     }
   } finally {
     for (const server of running) await server.stop()
   }
-  return resultOf(bench, each, rounds)
+  return resultOf(bench, each, quietest(rounds, bench.options.rounds), rounds.length)
 }
 
-function resultOf(bench, each, rounds) {
+function resultOf(bench, each, rounds, measuredCount) {
   const servers = bench.servers.map((server, index) => ({
     name: server.name,
-    median: medians(rounds[index].map((round) => round.figures)),
-    rounds: rounds[index],
+    median: medians(rounds.map((round) => round[index].figures)),
+    rounds: rounds.map((round) => round[index]),
   }))
   const figures = (name) =>
     servers.find((server) => server.name === name)?.rounds.map((round) => round.figures)
@@ -236,6 +257,7 @@ function resultOf(bench, each, rounds) {
     judge: each.judge,
     reached: isReached(each.judge, judged),
     ratio,
+    measuredCount,
     servers,
   }
 }
@@ -281,8 +303,8 @@ function headerLines(bench) {
     place.serverCores === null
       ? 'not pinned: no taskset, or one core only'
       : `one server thread on core ${place.serverCores.join(', ')}, generator on core ${place.generatorCore}`,
-    `${options.rounds} round${options.rounds > 1 ? 's' : ''} of ${options.seconds} s, alternating; ` +
-      `figures are medians, ratios are taken within a round`,
+    `${options.rounds} round${options.rounds > 1 ? 's' : ''} of ${options.seconds} s, alternating` +
+      `${options.rounds > 1 ? ', the quietest of at most twice as many' : ''}; figures are medians, ratios are taken within a round`,
   ]
 }
 

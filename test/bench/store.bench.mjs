@@ -1,0 +1,126 @@
+/**
+ * CPU nanoseconds of one store operation, at item counts that do and do not fit the caches. Run after
+ * `npm run build`: `node test/bench/store.bench.mjs [items ...]`. STORE_DIST= names another build.
+ * Keys are 20 bytes, values VALUE= (100) bytes; each figure is the best of three passes.
+ */
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+const dist = resolve(process.env.STORE_DIST ?? 'dist')
+const load = (path) => import(pathToFileURL(`${dist}/src/storage/${path}`).href)
+const { createStoreMemory } = await load('geometry.js')
+const { Store, HIT, STORED, WRITE_SET } = await load('store.js')
+const { readStoreCounters } = await load('counters.js')
+
+const VALUE_BYTES = Number(process.env.VALUE ?? 100)
+const KEY_BYTES = 20
+const PASSES = 3
+const NOW = 1_700_000_000
+
+function nanosecondsPer(count, action) {
+  // CPU time of this thread's process, not wall time: other work on the machine shall not count.
+  const start = process.cpuUsage()
+  action()
+  const { user, system } = process.cpuUsage(start)
+  return ((user + system) * 1000) / count
+}
+
+function bench(items, full) {
+  const record = (24 + KEY_BYTES + VALUE_BYTES + 7) & ~7
+  const memoryBytes = full
+    ? Math.max(1 << 20, Math.ceil((items * record) / 2))
+    : Math.max(1 << 20, Math.ceil(items * (record + 20) * 2.5 + (8 << 20)))
+  const memory = createStoreMemory({
+    memoryBytes,
+    itemBytesMax: 1 << 20,
+    evicts: true,
+    workerCount: 1,
+    seed: [1, 2],
+  })
+  const store = new Store(memory, 0)
+  const buffer = Buffer.allocUnsafeSlow(65536)
+  const target = Buffer.allocUnsafeSlow(65536)
+  const writeKey = (number) => {
+    let rest = number
+    for (let at = 11; at >= 4; at--) {
+      buffer[at] = 48 + (rest % 10)
+      rest = Math.floor(rest / 10)
+    }
+  }
+  buffer.fill(0x6b, 0, 128)
+  const valueOffset = 4 + KEY_BYTES
+  const operations = Math.max(items, 400_000)
+  const order = new Uint32Array(operations)
+  let state = 1
+  for (let index = 0; index < operations; index++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    order[index] = state % items
+  }
+  const set = (number) => {
+    writeKey(number)
+    const result = store.write(
+      WRITE_SET,
+      buffer,
+      4,
+      KEY_BYTES,
+      buffer,
+      valueOffset,
+      VALUE_BYTES,
+      0,
+      0,
+      0,
+      0,
+      NOW,
+    )
+    if (result !== STORED) throw new Error(`set: ${result}`)
+  }
+  let hits = 0
+  const get = (number) => {
+    writeKey(number)
+    if (store.lookup(buffer, 4, KEY_BYTES, NOW) === HIT) {
+      store.copyValue(target, 28)
+      store.markRead(NOW)
+      store.release()
+      hits++
+    }
+  }
+  const figures = {}
+  figures.keyOnly = nanosecondsPer(operations, () => {
+    for (let index = 0; index < operations; index++) writeKey(order[index])
+  })
+  figures.fill = nanosecondsPer(items, () => {
+    for (let index = 0; index < items; index++) set(index)
+  })
+  let slowest = 0
+  for (let pass = 0; pass < PASSES; pass++) {
+    const getTime = nanosecondsPer(operations, () => {
+      for (let index = 0; index < operations; index++) get(order[index])
+    })
+    figures.get = Math.min(figures.get ?? Infinity, getTime)
+    const setTime = nanosecondsPer(operations, () => {
+      for (let index = 0; index < operations; index++) set(order[index])
+    })
+    figures.set = Math.min(figures.set ?? Infinity, setTime)
+  }
+  for (let index = 0; index < 200_000; index++) {
+    const start = process.hrtime.bigint()
+    set(order[index])
+    const took = Number(process.hrtime.bigint() - start)
+    if (took > slowest) slowest = took
+  }
+  const counters = readStoreCounters(memory)
+  const cells = Object.entries(figures).map(([name, value]) => `${name} ${value.toFixed(0)}`)
+  console.log(
+    `${full ? 'full ' : ''}${items} items, ${(memoryBytes / 2 ** 20).toFixed(0)} MiB:`,
+    cells.join('  '),
+    `slowest set ${(slowest / 1000).toFixed(0)} us`,
+    `hit ratio ${(hits / (PASSES * operations)).toFixed(3)} evicted ${counters.evictions}`,
+    `index ${(counters.indexBytes / counters.items).toFixed(1)} B/item`,
+  )
+}
+
+const sizes = process.argv.slice(2).map(Number)
+for (const items of sizes.length > 0 ? sizes : [100_000, 4_000_000]) {
+  bench(items, false)
+  bench(items, true)
+}
