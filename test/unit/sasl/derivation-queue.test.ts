@@ -1,0 +1,232 @@
+import fc from 'fast-check'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { findScramHash } from '../../../src/credential/verifier.ts'
+import {
+  type Derivation,
+  type DerivationOutcome,
+  DerivationQueue,
+  type DerivationQueueOptions,
+} from '../../../src/sasl/derivation-queue.ts'
+import { fuzzParameters } from '../credential/fuzz-parameters.ts'
+
+const hash = findScramHash('SCRAM-SHA-256')
+if (hash === undefined) throw new Error('no SHA-256')
+const PARAMETERS = { hash, iterations: 4096, salt: Buffer.alloc(16) }
+
+/** A queue whose derivations end when the test says so. */
+class Bench {
+  nowMs = 0
+  readonly started: string[] = []
+  readonly queue: DerivationQueue
+  readonly #running = new Map<string, (key: Uint8Array) => void>()
+
+  constructor(options: Partial<DerivationQueueOptions> = {}) {
+    this.queue = new DerivationQueue({
+      monotonicMs: () => this.nowMs,
+      runningMax: 1,
+      waitingMax: 100,
+      waitMsMax: 1000,
+      derive: (password) => {
+        this.started.push(password)
+        return new Promise((resolve) => this.#running.set(password, resolve))
+      },
+      ...options,
+    })
+  }
+
+  request(source: string, what: string): Derivation {
+    return this.queue.request(source, what, what, PARAMETERS)
+  }
+
+  get running(): string[] {
+    return [...this.#running.keys()]
+  }
+
+  /** Ends the oldest running derivation and lets everything that follows from it happen. */
+  async finishOne(): Promise<void> {
+    const [first] = this.#running
+    if (first === undefined) throw new Error('nothing runs')
+    this.#running.delete(first[0])
+    first[1](Buffer.from(first[0]))
+    await settled()
+  }
+
+  async finishAll(): Promise<void> {
+    while (this.#running.size > 0) await this.finishOne()
+  }
+}
+
+/** Lets pending promises settle: a turn of the event loop, not a time. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
+
+async function outcomeOf({ outcome }: Derivation): Promise<string> {
+  const settledOutcome: DerivationOutcome = await outcome
+  return typeof settledOutcome === 'string'
+    ? settledOutcome
+    : Buffer.from(settledOutcome).toString()
+}
+
+let bench = new Bench()
+
+beforeEach(() => {
+  bench = new Bench()
+})
+
+describe('the derivation queue', () => {
+  test('runs as many at once as it may', async () => {
+    bench = new Bench({ runningMax: 2 })
+    for (const what of ['a', 'b', 'c']) bench.request('s', what)
+    expect(bench.started).toEqual(['a', 'b'])
+    expect(bench.queue.waitingCount).toBe(1)
+    await bench.finishOne()
+    expect(bench.started).toEqual(['a', 'b', 'c'])
+  })
+
+  test('lets sources take turns, each in its own order', async () => {
+    for (const what of ['a1', 'a2', 'a3', 'a4']) bench.request('A', what)
+    for (const what of ['b1', 'b2']) bench.request('B', what)
+    bench.request('C', 'c1')
+    await bench.finishAll()
+    expect(bench.started).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4'])
+  })
+
+  test('starts a newcomer after one derivation however many one source has waiting', async () => {
+    for (let index = 0; index < 90; index += 1) bench.request('flood', `wrong${index}`)
+    const legitimate = bench.request('client', 'right')
+    await bench.finishOne()
+    await bench.finishOne()
+    expect(bench.started).toContain('right')
+    await bench.finishOne()
+    expect(await outcomeOf(legitimate)).toBe('right')
+  })
+
+  test('when full drops the newest of the longest line, at the limit none', async () => {
+    bench = new Bench({ waitingMax: 3 })
+    const running = bench.request('flood', 'w0')
+    const waiting = ['w1', 'w2', 'w3'].map((what) => bench.request('flood', what))
+    expect(bench.queue.waitingCount).toBe(3)
+    const legitimate = bench.request('client', 'right')
+    expect(bench.queue.waitingCount).toBe(3)
+    const late = bench.request('flood', 'w4')
+    await bench.finishAll()
+    expect(await Promise.all([running, ...waiting, legitimate, late].map(outcomeOf))).toEqual([
+      'w0',
+      'w1',
+      'w2',
+      'busy',
+      'right',
+      'busy',
+    ])
+  })
+
+  test('answers busy to whoever has waited too long, and derives nothing for him', async () => {
+    bench.request('s', 'slow')
+    const waiting = bench.request('s', 'late')
+    bench.nowMs = 999
+    const inTime = bench.request('t', 'in time')
+    bench.nowMs = 1000
+    await bench.finishAll()
+    expect(await outcomeOf(waiting)).toBe('busy')
+    expect(await outcomeOf(inTime)).toBe('in time')
+    expect(bench.started).toEqual(['slow', 'in time'])
+  })
+
+  test('lets equal requests share one derivation, also one that runs already', async () => {
+    bench.request('s', 'first')
+    const shared = [bench.request('s', 'same'), bench.request('t', 'same')]
+    await bench.finishOne()
+    shared.push(bench.request('u', 'same'))
+    await bench.finishAll()
+    expect(await Promise.all(shared.map(outcomeOf))).toEqual(['same', 'same', 'same'])
+    expect(bench.started).toEqual(['first', 'same'])
+    expect(bench.queue.startedCount).toBe(2)
+    expect(bench.queue.sharedCount).toBe(2)
+  })
+
+  test('serves a shared request at the turn of whichever source comes first', async () => {
+    for (const what of ['a1', 'a2', 'a3', 'same']) bench.request('A', what)
+    bench.request('B', 'same')
+    await bench.finishAll()
+    expect(bench.started).toEqual(['a1', 'a2', 'same', 'a3'])
+  })
+
+  test('drops a waiting request that is aborted, but not one that is shared or runs', async () => {
+    const running = bench.request('s', 'running')
+    const alone = bench.request('s', 'alone')
+    const one = bench.request('s', 'shared')
+    const other = bench.request('t', 'shared')
+    for (const derivation of [running, alone, one]) derivation.abort()
+    expect(await Promise.all([running, alone, one].map(outcomeOf))).toEqual([
+      'aborted',
+      'aborted',
+      'aborted',
+    ])
+    await bench.finishAll()
+    expect(await outcomeOf(other)).toBe('shared')
+    expect(bench.started).toEqual(['running', 'shared'])
+    other.abort()
+    expect(bench.queue.waitingCount).toBe(0)
+  })
+
+  test('tells every sharer of a derivation that broke, and goes on', async () => {
+    const error = new Error('no memory')
+    const queue = new DerivationQueue({
+      monotonicMs: () => 0,
+      runningMax: 1,
+      waitingMax: 10,
+      waitMsMax: 1000,
+      derive: (password) =>
+        password === 'bad' ? Promise.reject(error) : Promise.resolve(Buffer.from(password)),
+    })
+    const [bad, alsoBad, good] = ['bad', 'bad', 'good'].map((what) =>
+      queue.request('s', what, what, PARAMETERS),
+    )
+    await expect(bad?.outcome).rejects.toBe(error)
+    await expect(alsoBad?.outcome).rejects.toBe(error)
+    expect(good === undefined ? '' : await outcomeOf(good)).toBe('good')
+  })
+
+  test('in any order of events stays within its limits and answers everybody once', async () => {
+    const event = fc.oneof(
+      fc.record({
+        kind: fc.constant('request' as const),
+        source: fc.constantFrom('a', 'b', 'c'),
+        what: fc.integer({ min: 0, max: 20 }),
+      }),
+      fc.record({ kind: fc.constant('abort' as const), index: fc.nat(50) }),
+      fc.record({ kind: fc.constant('finish' as const) }),
+      fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 700 }) }),
+    )
+    const property = fc.asyncProperty(fc.array(event, { maxLength: 120 }), async (events) => {
+      const subject = new Bench({ runningMax: 2, waitingMax: 5 })
+      const requests: Derivation[] = []
+      const outcomes: Promise<string>[] = []
+      for (const next of events) {
+        if (next.kind === 'request') {
+          const derivation = subject.request(next.source, `${next.what}`)
+          requests.push(derivation)
+          outcomes.push(
+            outcomeOf(derivation).then((outcome) => {
+              expect(['busy', 'aborted', `${next.what}`]).toContain(outcome)
+              return outcome
+            }),
+          )
+        } else if (next.kind === 'abort') requests[next.index]?.abort()
+        else if (next.kind === 'wait') subject.nowMs += next.ms
+        else if (subject.running.length > 0) await subject.finishOne()
+        expect(subject.queue.runningCount).toBe(subject.running.length)
+        expect(subject.queue.runningCount).toBeLessThanOrEqual(2)
+        expect(subject.queue.waitingCount).toBeLessThanOrEqual(5)
+        if (subject.queue.runningCount < 2) expect(subject.queue.waitingCount).toBe(0)
+      }
+      await subject.finishAll()
+      await Promise.all(outcomes)
+      expect(subject.queue.waitingCount).toBe(0)
+    })
+    await fc.assert(property, fuzzParameters(200))
+  })
+})

@@ -1,0 +1,277 @@
+import fc from 'fast-check'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { SaslSession } from '../../../src/sasl/session.ts'
+import { fuzzParameters } from '../credential/fuzz-parameters.ts'
+import {
+  fixture,
+  plaintextSnapshotOf,
+  type ScramClientOptions,
+  scramLogin,
+  snapshotOf,
+  textOf,
+} from './fixture.ts'
+
+const snapshot = snapshotOf({
+  alice: 'secret',
+  'a=b,c': 'secret',
+  rotating: ['one', 'two'],
+  '\u{1F511}': '\u{1F511}',
+  IX: 'I\u00adX',
+})
+const HASHES = ['SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-512']
+
+let { environment, derived } = fixture(snapshot)
+let session = new SaslSession(environment, '192.0.2.1')
+
+beforeEach(() => {
+  ;({ environment, derived } = fixture(snapshot))
+  session = new SaslSession(environment, '192.0.2.1')
+})
+
+function login(options: Partial<ScramClientOptions> = {}): ReturnType<typeof scramLogin> {
+  return scramLogin(session, {
+    mechanism: 'SCRAM-SHA-256',
+    user: 'alice',
+    password: 'secret',
+    ...options,
+  })
+}
+
+async function reasonOf(options: Partial<ScramClientOptions>): Promise<string> {
+  const step = await login(options)
+  return step.kind === 'failure' ? step.reason : step.kind
+}
+
+describe.each(HASHES)('%s', (mechanism) => {
+  test.each([
+    ['alice', 'secret', 'n,,'],
+    ['alice', 'secret', 'y,,'],
+    ['alice', 'secret', 'n,a=alice,'],
+    ['a=b,c', 'secret', 'n,a=a=3Db=2Cc,'],
+    ['rotating', 'one', 'n,,'],
+    ['rotating', 'two', 'n,,'],
+    ['\u{1F511}', '\u{1F511}', 'n,,'],
+    ['\u2168', 'IX', 'n,a=IX,'],
+  ])('logs %s in with password %s and header %s', async (user, password, gs2Header) => {
+    const name = user === '\u2168' ? 'IX' : user
+    expect(await login({ mechanism, user, password, gs2Header })).toEqual({
+      kind: 'success',
+      principal: { name },
+      mechanism,
+    })
+  })
+
+  test('refuses a wrong password and an unknown user at the same step', async () => {
+    expect(await reasonOf({ mechanism, password: 'wrong' })).toBe('wrong-password')
+    expect(await reasonOf({ mechanism, user: 'nobody' })).toBe('unknown-user')
+  })
+
+  test('needs no key derivation', async () => {
+    await login({ mechanism })
+    expect(derived).toEqual([])
+  })
+})
+
+test('an unknown user sees a challenge like any other, and the same again', () => {
+  const challenge = (user: string): string => {
+    const first = session.start('SCRAM-SHA-256', Buffer.from(`n,,n=${user},r=abc`))
+    if (first instanceof Promise) throw new Error('SCRAM does not wait')
+    return textOf(first)
+  }
+  const shape = /^r=abc([A-Za-z0-9+/]{24}),(s=[A-Za-z0-9+/]{22}==,i=4096)$/
+  const [real, ghost, again, other] = ['alice', 'ghost', 'ghost', 'other'].map((user) =>
+    shape.exec(challenge(user)),
+  )
+  expect(real).not.toBeNull()
+  expect(ghost).not.toBeNull()
+  expect(ghost?.[2]).toBe(again?.[2])
+  expect(ghost?.[2]).not.toBe(other?.[2])
+  expect(ghost?.[1]).not.toBe(again?.[1])
+})
+
+test('a user whose password is in the clear has the salt it would have as an unknown one', async () => {
+  const before = fixture(await plaintextSnapshotOf({ alice: 'secret' }))
+  const step = await scramLogin(new SaslSession(before.environment, ''), {
+    mechanism: 'SCRAM-SHA-256',
+    user: 'alice',
+    password: 'secret',
+  })
+  expect(step.kind).toBe('success')
+  const saltOf = (name: string): string => {
+    return Buffer.from(
+      before.environment.credentials.find(name, 'SCRAM-SHA-256')?.salt ?? [],
+    ).toString('hex')
+  }
+  const known = saltOf('alice')
+  before.environment.replaceCredentials({ ...before.environment.credentials.snapshot, users: [] })
+  expect(saltOf('alice')).toBe(known)
+})
+
+describe('client-first is refused', () => {
+  test.each([
+    ['p=tls-unique,,n=alice,r=abc', 'channel-binding'],
+    ['p=tls-exporter,,n=alice,r=abc', 'channel-binding'],
+    ['n,a=bob,n=alice,r=abc', 'bad-authzid'],
+    ['n,a=,n=alice,r=abc', 'malformed'],
+    ['n,alice,n=alice,r=abc', 'malformed'],
+    ['n', 'malformed'],
+    ['n,', 'malformed'],
+    ['n,,', 'malformed'],
+    ['n,,n=alice', 'malformed'],
+    ['n,,n=alice,r=', 'malformed'],
+    ['n,,r=abc,n=alice', 'malformed'],
+    ['n,,n=,r=abc', 'malformed'],
+    ['n,,m=ext,n=alice,r=abc', 'malformed'],
+    ['n,,n=alice,r=abc,m=ext', 'malformed'],
+    ['n,,n=alice,r=abc,r=abc', 'malformed'],
+    ['n,,n=alice,r=abc,', 'malformed'],
+    ['n,,n=alice,r=abc,ext', 'malformed'],
+    ['n,,n=ali=ce,r=abc', 'malformed'],
+    ['n,,n=ali=2cce,r=abc', 'malformed'],
+    ['n,,n=ali=3,r=abc', 'malformed'],
+    ['n,,n=ali\0ce,r=abc', 'malformed'],
+    ['n,,n=alice,r=a c', 'malformed'],
+    ['n,,n=alice,r=\u00e4', 'malformed'],
+    ['n,,n=alice,r=a\u007f', 'malformed'],
+    ['N,,n=alice,r=abc', 'malformed'],
+    ['x,,n=alice,r=abc', 'malformed'],
+    ['p=,,n=alice,r=abc', 'malformed'],
+    ['\uFEFFn,,n=alice,r=abc', 'malformed'],
+    [`n,,n=${'a'.repeat(1025)},r=abc`, 'malformed'],
+    [`n,,n=alice,r=${'a'.repeat(513)}`, 'malformed'],
+    [`n,,n=alice,r=abc,x=${'a'.repeat(8192)}`, 'malformed'],
+  ])('%j', (message, reason) => {
+    expect(session.start('SCRAM-SHA-256', Buffer.from(message))).toMatchObject({
+      kind: 'failure',
+      reason,
+    })
+    expect(session.step(Buffer.from('c=biws,r=abc,p=AAAA'))).toMatchObject({
+      reason: 'out-of-sequence',
+    })
+  })
+
+  test('that is not UTF-8', () => {
+    const message = Buffer.from('n,,n=al\xffice,r=abc', 'latin1')
+    expect(session.start('SCRAM-SHA-256', message)).toMatchObject({ reason: 'malformed' })
+  })
+})
+
+test('a client-first at its limits is accepted', () => {
+  const name = '=2C'.repeat(1024)
+  const message = Buffer.from(`n,a=${name},n=${name},r=${'a'.repeat(512)},x=an=extension`)
+  expect(session.start('SCRAM-SHA-256', message)).toMatchObject({ kind: 'challenge' })
+})
+
+describe('client-final is refused', () => {
+  test.each([
+    ['a proof of the wrong length', (text) => text.replace(/p=.*/, 'p=AAAA'), 'malformed'],
+    ['a proof that is longer', (text) => text.replace(/p=/, 'p=AAAA'), 'malformed'],
+    ['no proof', (text) => text.replace(/,p=.*/, ''), 'malformed'],
+    ['an empty proof', (text) => text.replace(/p=.*/, 'p='), 'malformed'],
+    ['a proof in other base64', (text) => text.replace(/=$/, ''), 'malformed'],
+    ['something behind the proof', (text) => `${text},x=y`, 'malformed'],
+    ['two proofs', (text) => `${text},${text.split(',')[2]}`, 'malformed'],
+    ['another nonce', (text) => text.replace(/r=./, 'r=!'), 'malformed'],
+    ['a shorter nonce', (text) => text.replace(/.,p=/, ',p='), 'malformed'],
+    ['another header in c=', (text) => text.replace('c=biws', 'c=eSws'), 'channel-binding'],
+    [
+      'a header with authzid in c=',
+      (text) => text.replace('biws', 'bixhPWFsaWNlLA=='),
+      'channel-binding',
+    ],
+    ['an empty c=', (text) => text.replace('c=biws', 'c='), 'channel-binding'],
+    ['m= in it', (text) => text.replace(',p=', ',m=x,p='), 'malformed'],
+    ['another order', (text) => text.split(',').reverse().join(','), 'malformed'],
+    ['nothing', () => '', 'malformed'],
+    ['more than 8 KiB', (text) => text.replace(',p=', `,x=${'y'.repeat(8192)},p=`), 'malformed'],
+    [
+      'an extension that the proof does not cover',
+      (text) => text.replace(',p=', ',x=y,p='),
+      'wrong-password',
+    ],
+  ] as [string, (text: string) => string, string][])('with %s', async (_what, spoil, reason) => {
+    expect(await reasonOf({ spoil })).toBe(reason)
+  })
+})
+
+test('after the signature only an empty response ends the login, and only once', async () => {
+  let spoiled: unknown
+  const impatient: Pick<SaslSession, 'start' | 'step'> = {
+    start: (name, response) => session.start(name, response),
+    step: (response) => {
+      if (response.length === 0) spoiled = session.step(Buffer.from('x'))
+      return session.step(response)
+    },
+  }
+  const options = { mechanism: 'SCRAM-SHA-1', user: 'alice', password: 'secret' }
+  const last = await scramLogin(impatient as SaslSession, options)
+  expect(spoiled).toMatchObject({ kind: 'failure', reason: 'malformed' })
+  expect(last).toMatchObject({ kind: 'failure', reason: 'out-of-sequence' })
+  expect(await login()).toMatchObject({ kind: 'success' })
+  expect(session.step(Buffer.alloc(0))).toMatchObject({ reason: 'out-of-sequence' })
+})
+
+test('a login that is overtaken by a change of the user is refused, by another change is not', async () => {
+  const changed = snapshotOf({ alice: 'other' })
+  const during =
+    (next: typeof snapshot) =>
+    (text: string): string => {
+      environment.replaceCredentials(next)
+      return text
+    }
+  expect(await reasonOf({ spoil: during(changed) })).toBe('credentials-changed')
+  environment.replaceCredentials(snapshot)
+  const more = snapshotOf({ bob: 'x' })
+  const both = { ...snapshot, users: [...snapshot.users, ...more.users] }
+  expect(await reasonOf({ spoil: during(both) })).toBe('success')
+  const removed = { ...snapshot, users: snapshot.users.filter(({ name }) => name !== 'alice') }
+  expect(await reasonOf({ spoil: during(removed) })).toBe('credentials-changed')
+})
+
+test('random and mutated messages never throw and never log in', async () => {
+  const good = 'n,a=alice,n=alice,r=fyko+d2lbbFgONRv9qkxdawL'
+  const mutated = fc
+    .tuple(fc.nat(good.length), fc.nat(4), fc.uint8Array({ maxLength: 4 }))
+    .map(([at, cut, junk]) => {
+      return Buffer.concat([
+        Buffer.from(good.slice(0, at)),
+        junk,
+        Buffer.from(good.slice(at + cut)),
+      ])
+    })
+  const grammar = fc
+    .array(
+      fc.constantFrom(
+        'n',
+        'y',
+        'p=',
+        ',',
+        'a=',
+        'n=',
+        'r=',
+        'c=',
+        'm=',
+        '=2C',
+        'alice',
+        'biws',
+        '\0',
+      ),
+    )
+    .map((parts) => Buffer.from(parts.join('')))
+  const message = fc.oneof(mutated, grammar, fc.uint8Array({ maxLength: 64 }))
+  const property = fc.property(
+    fc.constantFrom(...HASHES),
+    fc.array(message, { minLength: 1, maxLength: 4 }),
+    (mechanism, messages) => {
+      const victim = new SaslSession(environment, '')
+      let step = victim.start(mechanism, messages[0])
+      for (const next of messages.slice(1)) {
+        if (step instanceof Promise) throw new Error('SCRAM does not wait')
+        if (step.kind !== 'challenge') break
+        step = victim.step(next)
+      }
+      expect(step).not.toMatchObject({ kind: 'success' })
+    },
+  )
+  fc.assert(property, fuzzParameters(2000))
+})

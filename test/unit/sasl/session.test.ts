@@ -1,0 +1,204 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { createSaslEnvironment } from '../../../src/sasl/environment.ts'
+import { SaslSession } from '../../../src/sasl/session.ts'
+import { ALL_MECHANISMS, fixture, plain, scramLogin, snapshotOf } from './fixture.ts'
+
+const snapshot = snapshotOf({ alice: 'secret', bob: 'secret' })
+
+let { environment } = fixture(snapshot)
+let session = new SaslSession(environment, '192.0.2.1')
+
+beforeEach(() => {
+  ;({ environment } = fixture(snapshot))
+  session = new SaslSession(environment, '192.0.2.1')
+})
+
+describe('a session', () => {
+  test.each(['PLAIN', 'plain', 'Plain'])('knows %s, in whatever case', async (name) => {
+    expect(await session.start(name, plain('alice', 'secret'))).toMatchObject({
+      kind: 'success',
+      mechanism: 'PLAIN',
+    })
+  })
+
+  test.each(['', 'LOGIN', 'ANONYMOUS', 'PLAIN ', 'PLA\u0131N', 'SCRAM-SHA-256-PLUS', 'EXTERNAL'])(
+    'refuses the mechanism %j like any failed login',
+    (name) => {
+      expect(session.start(name, plain('alice', 'secret'))).toEqual({
+        kind: 'failure',
+        reason: 'unknown-mechanism',
+        claimedUser: '',
+        mechanism: name,
+      })
+    },
+  )
+
+  test('reports an unknown mechanism and user fit for a log', async () => {
+    expect(session.start(`A\u001b[2J\n${'B'.repeat(100)}`, undefined)).toMatchObject({
+      mechanism: `A\ufffd[2J\ufffd${'B'.repeat(26)}`,
+    })
+    expect(await session.start('PLAIN', plain('\u202eeve\r\n\u001b[2J', 'x'))).toMatchObject({
+      claimedUser: '\ufffdeve\ufffd\ufffd\ufffd[2J',
+    })
+    const long = await session.start('PLAIN', plain('e'.repeat(1000), 'x'))
+    expect(long).toMatchObject({ claimedUser: `${'e'.repeat(128)}...` })
+  })
+
+  test.each(ALL_MECHANISMS)('asks for the message of %s when it did not come along', (name) => {
+    for (const initial of [undefined, Buffer.alloc(0)]) {
+      expect(session.start(name, initial)).toEqual({ kind: 'challenge', bytes: new Uint8Array(0) })
+    }
+  })
+
+  test('takes the message of PLAIN with the next step', async () => {
+    session.start('PLAIN', undefined)
+    expect(await session.step(plain('alice', 'secret'))).toMatchObject({ kind: 'success' })
+  })
+
+  test('takes an empty message after an empty challenge for a malformed one', () => {
+    for (const name of ALL_MECHANISMS) {
+      session.start(name, undefined)
+      expect(session.step(Buffer.alloc(0))).toMatchObject({ reason: 'malformed', mechanism: name })
+    }
+  })
+
+  test('refuses a response without a login under way', () => {
+    expect(session.step(plain('alice', 'secret'))).toMatchObject({ reason: 'out-of-sequence' })
+    session.start('PLAIN', Buffer.from('bad'))
+    expect(session.step(plain('alice', 'secret'))).toMatchObject({ reason: 'out-of-sequence' })
+  })
+
+  test('serves one login after the other, whatever became of the one before', async () => {
+    const login = (
+      mechanism: string,
+      user: string,
+      password: string,
+    ): ReturnType<typeof scramLogin> => scramLogin(session, { mechanism, user, password })
+    expect(await session.start('PLAIN', plain('alice', 'wrong'))).toMatchObject({ kind: 'failure' })
+    expect(await login('SCRAM-SHA-1', 'bob', 'secret')).toMatchObject({ kind: 'success' })
+    expect(await login('SCRAM-SHA-512', 'bob', 'wrong')).toMatchObject({ kind: 'failure' })
+    session.start('SCRAM-SHA-256', Buffer.from('n,,n=alice,r=abc'))
+    expect(await session.start('PLAIN', plain('alice', 'secret'))).toMatchObject({
+      kind: 'success',
+      principal: { name: 'alice' },
+    })
+  })
+
+  test('does not let one mechanism go on with the other', () => {
+    session.start('SCRAM-SHA-256', Buffer.from('n,,n=alice,r=abc'))
+    session.start('PLAIN', undefined)
+    expect(session.step(Buffer.from('c=biws,r=abc,p=AAAA'))).toMatchObject({
+      reason: 'malformed',
+      mechanism: 'PLAIN',
+    })
+  })
+
+  test('reads the response before it returns', async () => {
+    const message = plain('alice', 'secret')
+    const step = session.start('PLAIN', message)
+    message.fill(0)
+    expect(await step).toMatchObject({ kind: 'success' })
+  })
+})
+
+describe('a login that derives a key', () => {
+  test('fails as aborted when the session is aborted meanwhile', async () => {
+    const step = session.start('PLAIN', plain('alice', 'secret'))
+    session.abort()
+    expect(await step).toEqual({
+      kind: 'failure',
+      reason: 'aborted',
+      claimedUser: 'alice',
+      mechanism: 'PLAIN',
+    })
+  })
+
+  test('fails as aborted when another begins or a response comes out of turn', async () => {
+    const first = session.start('PLAIN', plain('alice', 'secret'))
+    const second = session.start('PLAIN', plain('bob', 'secret'))
+    expect(session.step(Buffer.from('x'))).toMatchObject({ reason: 'out-of-sequence' })
+    expect(await first).toMatchObject({ reason: 'aborted', claimedUser: 'alice' })
+    expect(await second).toMatchObject({ reason: 'aborted', claimedUser: 'bob' })
+    expect(environment.counters.failures.aborted).toBe(2)
+  })
+
+  test('gives its place in the queue up when it is aborted', async () => {
+    const pending: (() => void)[] = []
+    const { environment: slow, derived } = fixture(snapshot, {
+      derivationsMax: 1,
+      derive: () => new Promise((resolve) => pending.push(() => resolve(Buffer.alloc(32)))),
+    })
+    const running = new SaslSession(slow, 'a').start('PLAIN', plain('alice', '1'))
+    const waiting = new SaslSession(slow, 'a')
+    const step = waiting.start('PLAIN', plain('alice', '2'))
+    waiting.abort()
+    expect(await step).toMatchObject({ reason: 'aborted' })
+    expect(slow.derivations.waitingCount).toBe(0)
+    pending[0]?.()
+    await running
+    expect(derived).toHaveLength(1)
+  })
+
+  test('passes the error of a broken derivation on', async () => {
+    const { environment: broken } = fixture(snapshot, {
+      derive: () => Promise.reject(new Error('no threads')),
+    })
+    const step = new SaslSession(broken, '').start('PLAIN', plain('alice', 'secret'))
+    await expect(step).rejects.toThrow('no threads')
+  })
+})
+
+describe('what is announced', () => {
+  test('is the configured list in its order', () => {
+    expect(environment.announced()).toBe('SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 PLAIN')
+    const mechanisms = ['PLAIN', 'SCRAM-SHA-1']
+    expect(fixture(snapshot, { mechanisms }).environment.announced()).toBe('PLAIN SCRAM-SHA-1')
+  })
+
+  test('is only what every user can use, and the rest is refused', () => {
+    const [alice, bob] = snapshot.users
+    const verifiers = (bob?.verifiers ?? []).filter((text) => !text.includes('SHA-512'))
+    const lacking = [{ hash: 'SCRAM-SHA-512' as const, userCount: 1, userNames: ['bob'] }]
+    const users = [alice, { name: 'bob', verifiers }].flatMap((user) => user ?? [])
+    environment.replaceCredentials({ ...snapshot, users, lacking })
+    expect(environment.announced()).toBe('SCRAM-SHA-256 SCRAM-SHA-1 PLAIN')
+    expect(environment.withheld()).toEqual(lacking)
+    const message = Buffer.from('n,,n=alice,r=abc')
+    expect(session.start('SCRAM-SHA-512', message)).toMatchObject({ reason: 'unknown-mechanism' })
+    expect(session.start('SCRAM-SHA-256', message)).toMatchObject({ kind: 'challenge' })
+    environment.replaceCredentials(snapshot)
+    expect(environment.withheld()).toEqual([])
+    expect(session.start('SCRAM-SHA-512', message)).toMatchObject({ kind: 'challenge' })
+  })
+
+  test('must not be empty or unknown', () => {
+    const lacking = [{ hash: 'SCRAM-SHA-1' as const, userCount: 1, userNames: ['bob'] }]
+    const options = { snapshot: { ...snapshot, lacking }, monotonicMs: () => 0 }
+    expect(() => createSaslEnvironment({ ...options, mechanisms: ['SCRAM-SHA-1'] })).toThrow(
+      'no mechanism',
+    )
+    expect(() => createSaslEnvironment({ ...options, mechanisms: ['CRAM-MD5'] })).toThrow(
+      'unknown mechanism CRAM-MD5',
+    )
+  })
+})
+
+test('every failure is counted under its reason', async () => {
+  await session.start('PLAIN', plain('alice', 'wrong'))
+  await session.start('PLAIN', plain('nobody', 'x'))
+  await session.start('PLAIN', plain('alice', 'x', 'bob'))
+  session.start('LOGIN', undefined)
+  session.step(Buffer.alloc(0))
+  expect(environment.counters.failures).toEqual({
+    'unknown-user': 1,
+    'wrong-password': 1,
+    malformed: 0,
+    'bad-authzid': 1,
+    'unknown-mechanism': 1,
+    'channel-binding': 0,
+    'out-of-sequence': 1,
+    busy: 0,
+    'credentials-changed': 0,
+    aborted: 0,
+  })
+})
