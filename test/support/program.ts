@@ -109,8 +109,9 @@ export function hasPrerequisites(name: string, prerequisites: readonly Prerequis
       throw new Error(missing)
     })
   } else {
-    // In the name as well, because most reporters print no reason.
-    test(`${name}: skipped: ${missing}`, (context) => context.skip(`skipped: ${missing}`))
+    // Most reporters print no reason of a skipped test.
+    console.warn(`${name}: skipped: ${missing}`)
+    test(name, (context) => context.skip(`skipped: ${missing}`))
   }
   return false
 }

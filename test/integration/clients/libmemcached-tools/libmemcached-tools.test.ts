@@ -177,20 +177,24 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
       ['a wrong password', WRONG],
       ['an unknown user', MALLORY],
     ])('every tool is refused cleanly with %s', async (_, user) => {
-      const before = server.logins().length
       const path = file('refused', 'x')
-      const results = await Promise.all(
-        COMMANDS.map(([tool, ...args]) =>
-          run(server, user, tool ?? '', ...args.map((each) => each.replace('FILE', path))),
-        ),
-      )
-      for (const result of results) {
-        expect(result.exitCode, describeRun(result)).toBe(1)
-        // memctouch calls every failure one of writing.
-        expect(result.stderr).toMatch(/AUTHENTICATION FAILURE|WRITE FAILURE/)
+      const refusing = await startPeer({ users: [ALICE] })
+      try {
+        const results = await Promise.all(
+          COMMANDS.map(([tool, ...args]) =>
+            run(refusing, user, tool ?? '', ...args.map((each) => each.replace('FILE', path))),
+          ),
+        )
+        for (const result of results) {
+          expect(result.exitCode, describeRun(result)).toBe(1)
+          // memctouch calls every failure one of writing.
+          expect(result.stderr).toMatch(/AUTHENTICATION FAILURE|WRITE FAILURE/)
+        }
+        const logins = await refusing.waitForLogins(COMMANDS.length)
+        expect(logins.filter(({ succeeded }) => succeeded)).toEqual([])
+      } finally {
+        await refusing.stop()
       }
-      const logins = (await server.waitForLogins(before + COMMANDS.length)).slice(before)
-      expect(logins.filter(({ succeeded }) => succeeded)).toEqual([])
     })
 
     test('a tool without user and password is refused cleanly', async () => {

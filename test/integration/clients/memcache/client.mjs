@@ -102,7 +102,7 @@ const checks = {
     assert.ok(Number(stats.pid) > 0 && Number(stats.curr_items) > 0 && Number(stats.cmd_set) > 0)
   },
   async version(node) {
-    assert.match(await node.binaryVersion(), /^\d+\.\d+\.\d+$/)
+    assert.match(await node.binaryVersion(), /^\d+\.\d+\.\d+/)
   },
   async 'large values'(node) {
     assert.equal(await node.binarySet('large', LARGE), true)
