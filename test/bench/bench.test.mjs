@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CASES, casesOf, SETS } from './cases.mjs'
-import { compileGenerator, generatorArguments } from './generator.mjs'
+import { COMPILER, compileGenerator, generatorArguments } from './generator.mjs'
 import { figuresOf, formatTable, isReached, median, medians, ratioOf, rowsOf } from './report.mjs'
 import { outputOf } from './servers.mjs'
 
@@ -189,7 +189,7 @@ const SHORT = {
   missesFail: true,
 }
 
-describe.skipIf(outputOf('cc', '--version') === null)('the load generator', () => {
+describe.skipIf(outputOf(COMPILER, '--version') === null)('the load generator', () => {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'saslcached-bench-test-'))
     program = compileGenerator(folder)

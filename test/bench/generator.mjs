@@ -5,6 +5,9 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { join } from 'node:path'
 
+/** As make has it: CC names another compiler. */
+export const COMPILER = process.env.CC || 'cc'
+
 /**
  * @param {string} folder where the program goes
  * @returns {string} its path
@@ -12,7 +15,7 @@ import { join } from 'node:path'
 export function compileGenerator(folder) {
   const program = join(folder, 'load')
   const source = join(import.meta.dirname, 'load.c')
-  execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', program, source], {
+  execFileSync(COMPILER, ['-O2', '-Wall', '-Wextra', '-o', program, source], {
     stdio: ['ignore', 'inherit', 'inherit'],
   })
   return program

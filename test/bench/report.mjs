@@ -81,7 +81,7 @@ export function isReached(judge, value) {
 }
 
 /** @param {import('./cases.mjs').Judge | null} judge */
-export function targetText(judge) {
+function targetText(judge) {
   if (judge === null) return ''
   const bound = judge.most === undefined ? `>= ${judge.least}` : `<= ${judge.most}`
   const names = {

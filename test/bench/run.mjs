@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CASES, casesOf, SETS } from './cases.mjs'
-import { compileGenerator, runGenerator } from './generator.mjs'
+import { COMPILER, compileGenerator, runGenerator } from './generator.mjs'
 import { coreTicks, machineText, placement, processTicks } from './machine.mjs'
 import { figuresOf, formatTable, isReached, medians, ratioOf, rowsOf } from './report.mjs'
 import {
@@ -120,9 +120,9 @@ function parseOptions() {
 
 /** What every part of a run needs; made once, passed down. */
 function makeBench(options, folder) {
-  if (outputOf('cc', '--version') === null) {
+  if (outputOf(COMPILER, '--version') === null) {
     throw new MissingError(
-      'No C compiler (cc) here to build the load generator (Debian: apt-get install gcc libc6-dev).',
+      `No C compiler (${COMPILER}) here to build the load generator (Debian: apt-get install gcc libc6-dev).`,
     )
   }
   const files = writeUsers(folder)

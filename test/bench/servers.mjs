@@ -18,6 +18,9 @@ export const PASSWORD = 'not-a-secret-4711'
 /** `bench` for a load of one user, `bench0` ... `bench9` for a load of ten. */
 const USERS = [USER, ...Array.from({ length: 10 }, (_, index) => `${USER}${index}`)]
 
+/** Cyrus SASL's own program: the only thing that writes its database. */
+const SASLDB_TOOL = 'saslpasswd2'
+
 const START_DEADLINE_MS = 10_000
 const STOP_DEADLINE_MS = 5_000
 
@@ -69,7 +72,7 @@ export function writeUsers(folder) {
 function writeSasldb(files) {
   const parameters = ['-p', '-c', '-f', files.sasldb, '-a', 'memcached', '-u', hostname()]
   for (const name of USERS) {
-    execFileSync('saslpasswd2', [...parameters, name], {
+    execFileSync(SASLDB_TOOL, [...parameters, name], {
       input: PASSWORD,
       stdio: ['pipe', 'ignore', 'inherit'],
     })
@@ -129,9 +132,9 @@ export function memcachedServer(program, files) {
         }
       }
       if (!hasSasldb) {
-        if (outputOf('which', 'saslpasswd2') === null) {
+        if (outputOf('which', SASLDB_TOOL) === null) {
           throw new MissingError(
-            'memcached needs a sasldb file for its logins, and saslpasswd2 is not here to write it ' +
+            `memcached needs a sasldb file for its logins, and ${SASLDB_TOOL} is not here to write it ` +
               '(Debian: apt-get install sasl2-bin).',
           )
         }
