@@ -23,7 +23,7 @@ test('with nothing given, the defaults are in force', async () => {
     auth: {
       required: true,
       sources: [],
-      mechanisms: ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'],
+      mechanisms: ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'],
       iterations: 4096,
       flushEnabled: true,
     },
@@ -38,7 +38,7 @@ test('with nothing given, the defaults are in force', async () => {
       requestsPerTurnMax: 500,
       idleTimeoutMs: 0,
       stalledWriteTimeoutMs: 60_000,
-      sendBufferBytesMax: 1_048_576,
+      sendBufferBytesMax: 262_144,
       drainTimeoutMs: 5000,
     },
     process: { threads: 4, daemonize: false, pidFile: undefined, runAsUser: undefined },
