@@ -7,9 +7,13 @@
  * to the open segment with its frequency lowered by one, any other is evicted. With -M nothing is
  * evicted: every live record is moved, and only segments with enough holes become victims.
  *
+ * A large item that was read but cannot be moved (it is over MOVED_BYTES_MAX, or the free segments do
+ * not suffice) stays where it is, and its segments go back among the sealed.
+ *
  * Invariants: a record is dropped or moved only under the stripe lock of its key and only if a slot
  * still refers to it. At most KEPT_SHARE of a victim is moved, so every victim gains at least an
- * eighth of a segment, and making a segment free takes at most eight victims: it always terminates.
+ * eighth of a segment, unless a large item stays in it, which lowers that item's frequency. So
+ * making room ends: after at most eight victims, or four rounds where there are only large items.
  * A victim is freed when its live bytes are zero, which also waits for those who are just about to
  * take theirs off. No stripe is held when anything here is called.
  */
@@ -63,6 +67,7 @@ import {
   recordBytesOf,
   STATE_FETCHED,
   STATE_SPANS,
+  spans,
   TRAITS_WORD,
   VALUE_LENGTH_WORD,
 } from './item.ts'
@@ -88,9 +93,10 @@ const DRAIN_POLLS = 1000
 const DRAIN_WAIT_MS = 1
 const DRAIN_WAITS_MAX = 30_000
 
-/** What becomes of a record. */
+/** What becomes of a record: it is gone; it may not leave; it stays where it is for another round. */
 const GONE = 0
 const STUCK = 1
+const STAYS = 2
 
 export class Reclaimer {
   private readonly view: MemoryView
@@ -148,7 +154,7 @@ export class Reclaimer {
   /** Empties victims until `count` segments are free; false if that cannot be reached. */
   makeFree(count: number, nowSeconds: number): boolean {
     // Other workers may take what is freed here: bounded, not just repeated.
-    let victimsLeft = 2 * this.pool.segmentCount
+    let victimsLeft = 4 * this.pool.segmentCount
     while (this.pool.freeCount < count) {
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
         if (victimsLeft-- === 0 || !this.begin(nowSeconds)) return false
@@ -334,15 +340,18 @@ export class Reclaimer {
     control[worker + WORKER_VICTIM_OFFSET] = Math.min(next, view.segmentBytes)
     if (isDead(traits)) return RECORD_COST_BYTES
     const fate = this.meet(view.locationOf(victim, offset), this.evicts, !this.evicts, nowSeconds)
-    if (fate === STUCK) {
-      this.leaveVictim(victim)
-      return RECORD_COST_BYTES
-    }
-    return RECORD_COST_BYTES + recordBytes
+    if (fate === GONE) return RECORD_COST_BYTES + recordBytes
+    // What stays spans, so it was the last record of the segment.
+    this.leaveVictim(victim)
+    return RECORD_COST_BYTES
   }
 
   private finish(victim: number): void {
     const control = this.control
+    if (Atomics.load(control, this.view.segmentRecord(victim) + SEGMENT_HEAD_ITEM) !== 0) {
+      this.leaveVictim(victim)
+      return
+    }
     const live = this.view.segmentRecord(victim) + SEGMENT_LIVE
     let polls = 0
     for (let seen = Atomics.load(control, live); seen !== 0; seen = Atomics.load(control, live)) {
@@ -358,7 +367,7 @@ export class Reclaimer {
     }
   }
 
-  /** Gives up on a victim: there is no room to move what lives in it. */
+  /** Puts a victim back among the sealed: something in it stays. */
   private leaveVictim(victim: number): void {
     this.control[this.worker + WORKER_VICTIM] = 0
     this.pool.putBack(victim)
@@ -408,24 +417,38 @@ export class Reclaimer {
     }
     const frequency = slotWords[slot]! & FREQUENCY_MASK
     const kept = control[this.worker + WORKER_VICTIM_KEPT]!
-    const wanted = moves || (evicts && frequency > 0 && kept + recordBytes <= this.keptBytesMax)
-    if (wanted && (moves || recordBytes <= MOVED_BYTES_MAX)) {
+    // Bytes of the victim that moving would keep: of a record that spans, only its part in there.
+    const part =
+      headIndex !== 0
+        ? control[headIndex - SEGMENT_HEAD_ITEM + SEGMENT_FIRST]!
+        : Math.min(recordBytes, view.segmentBytes - view.locationOffset(location))
+    const wanted = moves || (evicts && frequency > 0 && kept + part <= this.keptBytesMax)
+    if (
+      wanted &&
+      (moves || recordBytes <= MOVED_BYTES_MAX) &&
+      this.log.reserve(recordBytes, ITEM_HEADER_BYTES + keyLength, 0)
+    ) {
+      const log = this.log
       // A flush that came after the check above shows in the epoch of the segment reserved.
-      if (this.log.reserve(recordBytes, ITEM_HEADER_BYTES + keyLength, 0)) {
-        const log = this.log
-        if (control[view.segmentRecord(log.segment) + SEGMENT_EPOCH] === epoch) {
-          this.copyRecord(words, base, location, keyLength)
-          slotWords[slot + LOCATIONS_WORD] = log.location
-          if (evicts) slotWords[slot] = slotWords[slot]! - 1
-          retire(view, this.pool, location)
-          control[this.worker + WORKER_VICTIM_KEPT] = kept + recordBytes
-          counters[REINSERTED] = counters[REINSERTED]! + 1
-          release(control, stripe)
-          log.commit(expiry)
-          return GONE
-        }
-        log.abandon()
+      if (control[view.segmentRecord(log.segment) + SEGMENT_EPOCH] === epoch) {
+        this.copyRecord(words, base, location, keyLength)
+        slotWords[slot + LOCATIONS_WORD] = log.location
+        if (evicts) slotWords[slot] = slotWords[slot]! - 1
+        retire(view, this.pool, location)
+        control[this.worker + WORKER_VICTIM_KEPT] = kept + part
+        counters[REINSERTED] = counters[REINSERTED]! + 1
+        release(control, stripe)
+        log.commit(expiry)
+        return GONE
       }
+      log.abandon()
+    }
+    if (evicts && frequency > 0 && spans(traits)) {
+      // Too large to move. Met at its beginning, it pays for another round; in its other segments
+      // it just stays.
+      if (headIndex === 0) slotWords[slot] = slotWords[slot]! - 1
+      release(control, stripe)
+      return STAYS
     }
     if (!evicts) {
       release(control, stripe)

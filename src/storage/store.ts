@@ -50,6 +50,8 @@ import {
   STATE_FETCHED,
   STATE_MASK,
   STATE_SPANS,
+  STATE_STALE,
+  STATE_WIN_SENT,
   stateOf,
   TRAITS_WORD,
   traitsOf,
@@ -116,6 +118,14 @@ export class Store {
   numberHigh = 0
   numberLow = 0
   missReason: number = MISS_NONE
+  /**
+   * Wishes for write(), in force until they are taken back: the CAS that the item gets, 0 and 0 for
+   * the next one; and that a CAS older than the item's does not refuse the value but stores it as
+   * stale, with the expiry and the token of the item it replaces.
+   */
+  givenCasHigh = 0
+  givenCasLow = 0
+  mayGoStale = false
   /** Of a scan: the key, its first keyBytes bytes. */
   readonly scannedKey: Uint8Array = new Uint8Array(256)
   keyBytes = 0
@@ -261,6 +271,20 @@ export class Store {
     this.state = bits & STATE_MASK
   }
 
+  /** Gives the item a CAS, 0 and 0 for the next one, and sets the CAS registers. */
+  setCas(casHigh: number, casLow: number): void {
+    if ((casHigh | casLow) === 0) {
+      this.nextCas()
+    } else {
+      this.casHigh = casHigh
+      this.casLow = casLow
+    }
+    const words = this.foundWords
+    const base = this.foundBase
+    words[base + ITEM_CAS_LOW_WORD] = this.casLow
+    words[base + TRAITS_WORD] = (words[base + TRAITS_WORD]! & ~0xffff) | this.casHigh
+  }
+
   /** Deletes the item; only release() may follow. */
   removeFound(): void {
     this.unlinkFound()
@@ -330,9 +354,13 @@ export class Store {
       this.lockStripe()
       const found = this.seek(keyLength, nowSeconds)
       let refusal = 0
+      let storedExpiry = expiry
       if ((casHigh | casLow) !== 0) {
         if (!found) refusal = NOT_FOUND
-        else if (!this.foundHasCas(casHigh, casLow)) refusal = EXISTS
+        else if (!this.foundHasCas(casHigh, casLow)) {
+          if (this.mayGoStale && this.isFoundNewer(casHigh, casLow)) storedExpiry = this.inheritStale()
+          else refusal = EXISTS
+        }
       } else if (mode === WRITE_ADD) {
         if (found) refusal = EXISTS
       } else if (mode === WRITE_REPLACE) {
@@ -346,7 +374,7 @@ export class Store {
       const linked = this.link(found, recordBytes)
       this.unlockStripe()
       if (linked) {
-        log.commit(expiry)
+        log.commit(storedExpiry)
         this.leave(recordBytes, nowSeconds)
         return STORED
       }
@@ -661,6 +689,26 @@ export class Store {
     )
   }
 
+  private isFoundNewer(casHigh: number, casLow: number): boolean {
+    const words = this.foundWords
+    const base = this.foundBase
+    const foundHigh = casHighOf(words[base + TRAITS_WORD]!)
+    if (foundHigh !== casHigh) return foundHigh > casHigh
+    return words[base + ITEM_CAS_LOW_WORD]! >>> 0 > casLow
+  }
+
+  /** The reserved record takes over what a stale value keeps of the item; returns its expiry. */
+  private inheritStale(): number {
+    const log = this.log
+    const words = this.view.segmentArena(log.segment)
+    const base = this.view.locationBase(log.location)
+    const state = stateOf(this.foundWords[this.foundBase + TRAITS_WORD]!) & STATE_WIN_SENT
+    words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! | ((state | STATE_STALE) << 24)
+    const expiry = this.foundWords[this.foundBase + EXPIRY_WORD]!
+    words[base + EXPIRY_WORD] = expiry
+    return expiry
+  }
+
   private unlinkFound(): void {
     this.index.removeSlot(this.keyLow, this.foundSlotWords, this.foundSlot)
     const recordBytes = retire(this.view, this.pool, this.foundLocation)
@@ -717,7 +765,12 @@ export class Store {
     const log = this.log
     const counters = this.counters
     if (!found && !this.index.insert(this.keyLow, this.keyTag, log.location)) return false
-    this.nextCas()
+    if ((this.givenCasHigh | this.givenCasLow) === 0) {
+      this.nextCas()
+    } else {
+      this.casHigh = this.givenCasHigh
+      this.casLow = this.givenCasLow
+    }
     const words = this.view.segmentArena(log.segment)
     const base = this.view.locationBase(log.location)
     words[base + ITEM_CAS_LOW_WORD] = this.casLow
