@@ -1,0 +1,105 @@
+/**
+ * What the meta commands need of the store beyond the classic verbs: a CAS of the client's choice,
+ * and values that are stored as stale because they come too late.
+ */
+import { beforeEach, expect, test } from 'vitest'
+import { createStoreMemory } from '../../../src/storage/geometry.ts'
+import { STATE_STALE, STATE_WIN_SENT } from '../../../src/storage/item.ts'
+import { EXISTS, HIT, STORED, Store, WRITE_SET } from '../../../src/storage/store.ts'
+
+const NOW = 1_700_000_000
+const KEY = Buffer.from('key')
+
+let store: Store
+
+beforeEach(() => {
+  store = new Store(
+    createStoreMemory({
+      memoryBytes: 4 * 1024 * 1024,
+      itemBytesMax: 1024 * 1024,
+      evicts: true,
+      workerCount: 1,
+      seed: [1, 2],
+    }),
+    0,
+  )
+})
+
+function set(value: string, expiry: number, casHigh: number, casLow: number): number {
+  const bytes = Buffer.from(value)
+  return store.write(
+    WRITE_SET,
+    KEY,
+    0,
+    KEY.length,
+    bytes,
+    0,
+    bytes.length,
+    0,
+    expiry,
+    casHigh,
+    casLow,
+    NOW,
+  )
+}
+
+function read(): { cas: [number, number]; expiry: number; state: number; value: string } {
+  expect(store.lookup(KEY, 0, KEY.length, NOW)).toBe(HIT)
+  const value = Buffer.alloc(store.valueBytes)
+  store.copyValue(value, 0)
+  store.release()
+  const { casHigh, casLow, expiry, state } = store
+  return { cas: [casHigh, casLow], expiry, state, value: value.toString() }
+}
+
+test('a written item gets the CAS that was given, and the next one a fresh one again', () => {
+  store.givenCasHigh = 3
+  store.givenCasLow = 4_000_000_000
+  expect(set('a', 0, 0, 0)).toBe(STORED)
+  expect(read().cas).toEqual([3, 4_000_000_000])
+  store.givenCasHigh = 0
+  store.givenCasLow = 0
+  expect(set('b', 0, 0, 0)).toBe(STORED)
+  expect(read().cas[0]).toBe(0)
+})
+
+test('the CAS of a held item can be set, and renewed', () => {
+  set('a', 0, 0, 0)
+  const before = read()
+  store.lookup(KEY, 0, KEY.length, NOW)
+  store.setCas(1, 7)
+  store.release()
+  expect(read()).toEqual({ ...before, cas: [1, 7] })
+  store.lookup(KEY, 0, KEY.length, NOW)
+  store.setCas(0, 0)
+  store.release()
+  expect(read().cas).not.toEqual([1, 7])
+  expect(read().value).toBe('a')
+})
+
+test('a value that comes with an older CAS is stored as stale, with the expiry and token it met', () => {
+  set('a', NOW + 100, 0, 0)
+  store.lookup(KEY, 0, KEY.length, NOW)
+  store.setState(STATE_WIN_SENT)
+  store.setCas(0, 1000)
+  store.release()
+  store.mayGoStale = true
+  expect(set('late', NOW + 999, 0, 999)).toBe(STORED)
+  expect(read()).toMatchObject({
+    value: 'late',
+    expiry: NOW + 100,
+    state: STATE_STALE | STATE_WIN_SENT,
+  })
+})
+
+test('a newer CAS than the item has is refused, stale or not', () => {
+  set('a', 0, 0, 0)
+  store.lookup(KEY, 0, KEY.length, NOW)
+  store.setCas(0, 1000)
+  store.release()
+  store.mayGoStale = true
+  expect(set('x', 0, 0, 1001)).toBe(EXISTS)
+  store.mayGoStale = false
+  expect(set('x', 0, 0, 999)).toBe(EXISTS)
+  expect(read().value).toBe('a')
+})
