@@ -23,6 +23,7 @@
  * @property {boolean} hasLogin the server demands a login and each connection logs in first
  * @property {boolean} isFresh a new server for every round, for figures about its first seconds
  * @property {number} threads worker threads of the server
+ * @property {boolean} isPinned the server has as many cores as threads, and the generator its own
  * @property {number} connectionLimit -c of the server
  * @property {Judge | null} judge
  */
@@ -78,6 +79,7 @@ function requests({
     hasLogin,
     isFresh: false,
     threads,
+    isPinned: true,
     connectionLimit: CONNECTION_LIMIT,
     judge: { figure: 'cpuUs', of: 'ratio', most },
   }
@@ -113,6 +115,7 @@ const SPINE = [
     hasLogin: true,
     isFresh: false,
     threads: 1,
+    isPinned: true,
     connectionLimit: CONNECTION_LIMIT,
     judge: { figure: 'requestsPerSecond', of: 'ratio', least: 1 },
   },
@@ -131,6 +134,8 @@ const SPINE = [
     hasLogin: true,
     isFresh: true,
     threads: 1,
+    // Keys are derived on a pool of threads: one worker uses more than one core here.
+    isPinned: false,
     connectionLimit: LOGIN_LIMIT_SHARE * 1000 + 64,
     judge: { figure: 'latencyMaxMs', of: 'value', most: 500 },
   },
@@ -154,6 +159,7 @@ const OTHER = [
     hasLogin: false,
     isFresh: false,
     threads: 1,
+    isPinned: true,
     connectionLimit: CONNECTION_LIMIT,
     judge: { figure: 'latencyP99Us', of: 'ratio', most: 1.5 },
   },
@@ -165,6 +171,7 @@ const OTHER = [
     hasLogin: true,
     isFresh: true,
     threads: 1,
+    isPinned: true,
     connectionLimit: IDLE_CONNECTIONS + 64,
     judge: { figure: 'connectionKib', of: 'value', most: 10 },
   },

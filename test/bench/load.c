@@ -351,6 +351,7 @@ static void printReport(void) {
          window.hits, window.misses, window.stores, window.errors);
   printf(",\"bytesRead\":%" PRIu64 ",\"generatorCpuSeconds\":%.4f,\"generatorCpuShare\":%.4f",
          window.bytesRead, ownCpu, seconds > 0 ? ownCpu / seconds : 0);
+  printf(",\"generatorCpuSecondsInAll\":%.4f", ownCpuSeconds());
   if (options.serverPid != 0) {
     double cpu = window.serverCpuEnd - window.serverCpuStart;
     printf(",\"serverCpuSeconds\":%.4f,\"serverCpuShare\":%.4f", cpu,

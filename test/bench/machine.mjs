@@ -17,18 +17,21 @@ function allowedCores() {
 
 /**
  * Which cores the server and the generator get. The generator has the last one; the server has as
- * many of the others as it has threads. Where there are too few cores for that, nobody is pinned.
+ * many of the others as it has threads. Where there are too few cores for that, or the case wants all
+ * cores for the server, nobody is pinned and `cores` are all.
  *
  * @param {number} threads
+ * @param {boolean} isPinned
  */
-export function placement(threads) {
+export function placement(threads, isPinned) {
   const cores = allowedCores()
-  const canPin = outputOf('taskset', '--version') !== null && cores.length > threads
-  if (!canPin) return { serverCores: null, generatorCore: null, server: [], generator: [] }
+  const canPin = isPinned && outputOf('taskset', '--version') !== null && cores.length > threads
+  if (!canPin) return { isPinned: false, cores, generatorCore: null, server: [], generator: [] }
   const serverCores = cores.slice(0, threads)
   const generatorCore = cores[cores.length - 1]
   return {
-    serverCores,
+    isPinned: true,
+    cores: serverCores,
     generatorCore,
     server: ['taskset', '-c', serverCores.join(',')],
     generator: ['taskset', '-c', String(generatorCore)],

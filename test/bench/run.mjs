@@ -32,6 +32,8 @@ const ROOT = resolve(import.meta.dirname, '..', '..')
 
 /** Above this share of its core the generator, and not the server, may set the pace. */
 const SATURATED_SHARE = 0.95
+/** The unit of /proc/stat (USER_HZ), the same on every Linux that node runs on. */
+const TICKS_PER_SECOND = 100
 /** Others that took more than this share of a core in a round have moved its figures. */
 const DISTURBED_SHARE = 0.1
 
@@ -134,20 +136,35 @@ function makeBench(options, folder) {
   return { options, folder, servers, program: compileGenerator(folder), children: new Set() }
 }
 
-/** How much of these cores went to neither us nor idling: [other processes, the hypervisor]. */
-function disturbance(cores, before, after, ourTicks, elapsedMs) {
-  const ticks = (cores.length * elapsedMs) / 10
-  return {
-    others: Math.max(0, after.busy - before.busy - ourTicks) / ticks,
-    stolen: (after.stolen - before.stolen) / ticks,
+/** What the machine has done so far, to tell later who did it. */
+const stampOf = (place, pid) => ({
+  ms: performance.now(),
+  server: processTicks(pid),
+  cores: coreTicks(place.cores),
+  generatorCore: place.isPinned ? coreTicks([place.generatorCore]) : null,
+})
+
+/**
+ * The share of the cores in use that went to neither server, generator nor idling: to other
+ * processes, or to the hypervisor. Of two pinned cores the worse one counts.
+ */
+function disturbance(place, before, after, generatorSeconds) {
+  const ticksOfCore = ((after.ms - before.ms) / 1000) * TICKS_PER_SECOND
+  const serverTicks = after.server - before.server
+  const generatorTicks = generatorSeconds * TICKS_PER_SECOND
+  const shareOf = (from, to, ours, coreCount) => {
+    const others = Math.max(0, to.busy - from.busy - ours)
+    return Math.max(others, to.stolen - from.stolen) / (ticksOfCore * coreCount)
   }
+  const ours = place.isPinned ? serverTicks : serverTicks + generatorTicks
+  const share = shareOf(before.cores, after.cores, ours, place.cores.length)
+  return place.isPinned
+    ? Math.max(share, shareOf(before.generatorCore, after.generatorCore, generatorTicks, 1))
+    : share
 }
 
 async function measureRound(bench, each, place, running) {
-  const cores = place.serverCores ?? []
-  const before = coreTicks(cores)
-  const ticksBefore = processTicks(running.pid)
-  const startMs = performance.now()
+  const before = stampOf(place, running.pid)
   const printed = await runGenerator(
     bench.program,
     place.generator,
@@ -162,19 +179,13 @@ async function measureRound(bench, each, place, running) {
   ).catch((error) => {
     throw new Error(`${running.name}, ${each.name}: ${error.message}\n${running.logTail()}`)
   })
-  const noise = disturbance(
-    cores,
-    before,
-    coreTicks(cores),
-    processTicks(running.pid) - ticksBefore,
-    performance.now() - startMs,
-  )
-  return { printed, figures: figuresOf(printed, each.load.connections), noise }
+  const after = stampOf(place, running.pid)
+  const othersShare = disturbance(place, before, after, printed.generatorCpuSecondsInAll)
+  return { printed, figures: figuresOf(printed, each.load.connections), othersShare }
 }
 
-/** The largest share of the server's core that others had in any measurement of a round. */
-const noiseOf = (round) =>
-  Math.max(...round.map(({ noise }) => Math.max(noise.others, noise.stolen)))
+/** The largest share that others had in any measurement of a round. */
+const noiseOf = (round) => Math.max(...round.map(({ othersShare }) => othersShare))
 
 /**
  * Whether to go on: until enough rounds were quiet, and at most for twice as many as asked for,
@@ -191,7 +202,7 @@ function quietest(rounds, wantedCount) {
 }
 
 async function measureCase(bench, each) {
-  const place = placement(each.threads)
+  const place = placement(each.threads, each.isPinned)
   const settings = {
     threads: each.threads,
     connectionLimit: each.connectionLimit,
@@ -274,14 +285,12 @@ function warningsOf(result) {
           'a lower bound; CPU per request stands.',
       )
     }
-    const disturbed = server.rounds.filter(
-      ({ noise }) => noise.others > DISTURBED_SHARE || noise.stolen > DISTURBED_SHARE,
-    )
+    const disturbed = server.rounds.filter(({ othersShare }) => othersShare > DISTURBED_SHARE)
     if (disturbed.length > 0) {
-      const most = Math.max(...disturbed.map(({ noise }) => Math.max(noise.others, noise.stolen)))
+      const most = Math.max(...disturbed.map(({ othersShare }) => othersShare))
       warnings.push(
         `${where}: in ${disturbed.length} of ${server.rounds.length} rounds others took up to ` +
-          `${Math.round(most * 100)}% of the server's core.`,
+          `${Math.round(most * 100)}% of a core in use.`,
       )
     }
   }
@@ -290,7 +299,7 @@ function warningsOf(result) {
 
 function headerLines(bench) {
   const { options } = bench
-  const place = placement(1)
+  const place = placement(1, true)
   const runtime = outputOf(options.command[0], '--version') ?? ''
   const onNode = /^v\d+\./.test(runtime) ? `, node ${runtime.slice(1)}` : ''
   return [
@@ -300,9 +309,9 @@ function headerLines(bench) {
         ? `saslcached: ${server.version.split('\n')[0]}${onNode}`
         : `memcached: ${server.version.split('\n')[0]}, logins from ${server.loginNote}`,
     ),
-    place.serverCores === null
+    !place.isPinned
       ? 'not pinned: no taskset, or one core only'
-      : `one server thread on core ${place.serverCores.join(', ')}, generator on core ${place.generatorCore}`,
+      : `one server thread on core ${place.cores.join(', ')}, generator on core ${place.generatorCore}`,
     `${options.rounds} round${options.rounds > 1 ? 's' : ''} of ${options.seconds} s, alternating` +
       `${options.rounds > 1 ? ', the quietest of at most twice as many' : ''}; figures are medians, ratios are taken within a round`,
   ]
