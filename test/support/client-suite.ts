@@ -119,7 +119,7 @@ export function describeClient(suite: ClientSuite): void {
       })
       afterAll(async () => await refusing?.stop())
 
-      test.each([
+      test.concurrent.each([
         ['a wrong password', { name: ALICE.name, password: `${ALICE.password}r` }],
         ['the start of the password', { name: ALICE.name, password: ALICE.password.slice(0, -1) }],
         ['an unknown user', { name: 'mallory', password: ALICE.password }],
@@ -141,7 +141,7 @@ export function describeClient(suite: ClientSuite): void {
     if (PEER === 'saslcached') {
       accepted.push(['a name like an address and a password of 200 bytes', TENANT_USER])
     }
-    test.each(accepted)('is let in with %s', async (_, user) => {
+    test.concurrent.each(accepted)('is let in with %s', async (_, user) => {
       const letIn = await run('login', user)
       expect(letIn.stdout.trim(), describeRun(letIn)).toBe('accepted')
       expect(letIn.exitCode, describeRun(letIn)).toBe(0)

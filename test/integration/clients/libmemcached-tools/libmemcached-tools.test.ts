@@ -91,7 +91,7 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
       return result
     }
 
-    test('memccp sets and memccat gets, one key and many', async () => {
+    test.concurrent('memccp sets and memccat gets, one key and many', async () => {
       await succeeds('memccp', file('copy-1', 'first wörd'), file('copy-2', 'second'))
       expect((await succeeds('memccat', 'copy-1')).stdout).toBe('first wörd\n')
       const both = await succeeds('memccat', 'copy-1', 'copy-2')
@@ -99,7 +99,7 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
       expect((await fails('memccat', 'copy-missing')).stdout).toBe('')
     })
 
-    test('memccp --add stores only what is missing, --replace only what is there', async () => {
+    test.concurrent('memccp --add stores only what is missing, --replace only what is there', async () => {
       const path = file('conditional', 'one')
       expect((await fails('memccp', '--replace', path)).stderr).toMatch(/NOT FOUND/)
       await succeeds('memccp', '--add', path)
@@ -110,12 +110,12 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
       expect((await succeeds('memccat', 'conditional')).stdout).toBe('two\n')
     })
 
-    test('memccp --flags stores the flags that memccat --flags shows', async () => {
+    test.concurrent('memccp --flags stores the flags that memccat --flags shows', async () => {
       await succeeds('memccp', '--flags=305419896', file('flags', 'x'))
       expect((await succeeds('memccat', '--flags', 'flags')).stdout).toContain('305419896')
     })
 
-    test('memccp --expire and memctouch --expire set when an item goes', async () => {
+    test.concurrent('memccp --expire and memctouch --expire set when an item goes', async () => {
       const past = String(Math.floor(Date.now() / 1000) - 10)
       await succeeds('memccp', `--expire=${past}`, file('expired', 'x'))
       await fails('memccat', 'expired')
@@ -127,30 +127,30 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
       await fails('memctouch', '--expire=100', 'touch-missing')
     })
 
-    test('a value of a million bytes comes back as it was', async () => {
+    test.concurrent('a value of a million bytes comes back as it was', async () => {
       await succeeds('memccp', file('large', LARGE))
       const read = await succeeds('memccat', 'large')
       expect(read.stdoutBytes.subarray(0, -1).equals(LARGE)).toBe(true)
     })
 
-    test('memcexist says whether a key is there', async () => {
+    test.concurrent('memcexist says whether a key is there', async () => {
       await succeeds('memccp', file('exists', 'x'))
       await succeeds('memcexist', 'exists')
       await fails('memcexist', 'exists-not')
     })
 
-    test('memcrm removes', async () => {
+    test.concurrent('memcrm removes', async () => {
       await succeeds('memccp', file('removed', 'x'))
       await succeeds('memcrm', 'removed')
       await fails('memccat', 'removed')
       await fails('memcrm', 'removed')
     })
 
-    test('memcping finds the server alive', async () => {
+    test.concurrent('memcping finds the server alive', async () => {
       await succeeds('memcping')
     })
 
-    test('memcstat shows the statistics, their groups and the version', async () => {
+    test.concurrent('memcstat shows the statistics, their groups and the version', async () => {
       const stats = await succeeds('memcstat')
       expect(stats.stdout).toMatch(/^\s*pid: \d+$/m)
       expect(stats.stdout).toMatch(/^\s*limit_maxbytes: 67108864$/m)
@@ -161,19 +161,13 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
       expect(version.stderr).toMatch(/ \d+\.\d+\.\d+$/m)
     })
 
-    test('memcstat --analyze reads what it needs', async () => {
+    test.concurrent('memcstat --analyze reads what it needs', async () => {
       expect((await succeeds('memcstat', '--analyze')).stdout).toMatch(
         /Number of Servers Analyzed +: 1\n/,
       )
     })
 
-    test('memcflush empties the server', async () => {
-      await succeeds('memccp', file('flushed', 'x'))
-      await succeeds('memcflush')
-      await fails('memccat', 'flushed')
-    })
-
-    test.each([
+    test.concurrent.each([
       ['a wrong password', WRONG],
       ['an unknown user', MALLORY],
     ])('every tool is refused cleanly with %s', async (_, user) => {
@@ -197,7 +191,7 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
       }
     })
 
-    test('a tool without user and password is refused cleanly', async () => {
+    test.concurrent('a tool without user and password is refused cleanly', async () => {
       for (const [tool, ...args] of COMMANDS.slice(0, 5)) {
         const path = file('nobody', 'x')
         const result = await run(
@@ -208,6 +202,13 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
         )
         expect(result.exitCode, describeRun(result)).toBe(1)
       }
+    })
+
+    // Alone and last: it takes the items of all the others away.
+    test('memcflush empties the server', async () => {
+      await succeeds('memccp', file('flushed', 'x'))
+      await succeeds('memcflush')
+      await fails('memccat', 'flushed')
     })
   })
 
