@@ -39,13 +39,13 @@ import {
   SCRAM_HASHES,
 } from './verifier.ts'
 
-export interface CredentialFile {
+interface CredentialFile {
   readonly path: string
   /** `toml` is users.toml; `authfile` and `pwdb` are memcached's own (memcached-file.ts). */
   readonly format: 'toml' | MemcachedFileKind
 }
 
-export interface InlineUser {
+interface InlineUser {
   readonly name: string
   readonly password: string
   /** Where it comes from, for messages: `SASLCACHED_USERNAME`, say. */
@@ -78,6 +78,8 @@ export interface CredentialSourceEvents {
 
 const DEFAULT_DEBOUNCE_MS = 100
 const DEFAULT_POLL_MS = 5000
+/** Events that may extend the quiet time. */
+const POSTPONED_MAX = 100
 /** Derivations at once while reading plaintext; the thread pool has four threads. */
 const PLAINTEXT_DERIVATIONS_MAX = 4
 
@@ -104,6 +106,7 @@ export class CredentialSource {
   #watching = false
   #closed = false
   #debounce: NodeJS.Timeout | undefined
+  #postponedCount = 0
   #poll: NodeJS.Timeout | undefined
   #running: Promise<unknown> = Promise.resolve()
 
@@ -278,12 +281,14 @@ export class CredentialSource {
   }
 
   #scheduleCheck(): void {
-    if (this.#closed) return
+    // A directory in which something else changes all the time must not put us off for ever.
+    if (this.#closed || this.#postponedCount > POSTPONED_MAX) return
+    this.#postponedCount += 1
     clearTimeout(this.#debounce)
-    this.#debounce = setTimeout(
-      () => void this.#reloadIfChanged(),
-      this.#options.debounceMs ?? DEFAULT_DEBOUNCE_MS,
-    )
+    this.#debounce = setTimeout(() => {
+      this.#postponedCount = 0
+      void this.#reloadIfChanged()
+    }, this.#options.debounceMs ?? DEFAULT_DEBOUNCE_MS)
     this.#debounce.unref()
   }
 

@@ -16,7 +16,7 @@ export interface UserRecord {
 }
 
 /** How one user's verifiers look from outside, e.g. `SCRAM-SHA-256$4096:16 SCRAM-SHA-1$4096:16`. */
-export interface CredentialShape {
+interface CredentialShape {
   readonly text: string
   readonly userCount: number
 }
@@ -75,7 +75,7 @@ export function makeSnapshot(
 }
 
 /** The shape of a user: for each hash its iterations and the length of its salt, in one order. */
-export function shapeOf(verifiers: readonly string[]): string {
+function shapeOf(verifiers: readonly string[]): string {
   const parts = new Set<string>()
   for (const text of verifiers) {
     const verifier = parseVerifier(text)

@@ -204,7 +204,7 @@ class UsersFileReader {
   }
 }
 
-export function haveSameParameters(a: Verifier, b: Verifier): boolean {
+function haveSameParameters(a: Verifier, b: Verifier): boolean {
   return (
     a.hash.name === b.hash.name &&
     a.iterations === b.iterations &&

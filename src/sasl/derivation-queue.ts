@@ -1,73 +1,70 @@
 /**
- * Who gets a key derivation next. Deriving costs milliseconds of a core, and a stranger may ask for it
- * with every wrong password, so it is rationed:
+ * Whose password is checked next. A check takes a key derivation, milliseconds of a core, and a
+ * stranger may ask for one with every wrong password, so they are rationed:
  *
  *   source A: [a1 a2 a3 a4 ...]  --.
  *   source B: [b1]               ---+-- one of each in turn --> at most `runningMax` at once
  *   source C: [c1 c2]            --'
  *
- * - Sources (client addresses) take turns, so that an address that floods us with wrong passwords delays
- *   itself: with S sources waiting, the first request of another starts after at most S derivations.
- *   At 2.2 ms each on two cores, some 400 flooding addresses are needed to delay it by half a second.
+ * - Sources (client addresses) take turns, so that an address that floods us with wrong passwords
+ *   delays itself: with S sources waiting, the first request of another starts after at most S
+ *   checks. At 2.2 ms each on two cores, it takes some 400 flooding addresses to delay it by half a
+ *   second.
  * - When `waitingMax` wait, the newest request of the longest line gives way, not the newcomer.
- * - Whoever has waited for `waitMsMax` is told `busy`: a late answer is no use to clients that give up after
- *   0.7 s, and theirs would be the work that makes the next ones late.
- * - Equal requests (same user, password and credential) share one derivation, and a request that joins
- *   another still keeps its own place in its own source's line: nobody waits longer for having joined.
- *   Only who knows the password can join, so a flood of wrong ones cannot profit.
- * - Derivations that have begun are not stopped. Logins that are remembered never come here.
+ * - Who has waited for `waitMsMax` is told `busy`. Clients give up after 0.7 to 5 s, and who gives up
+ *   is aborted; this is for those that leave their connection open.
+ * - Equal requests (same user, password and generation of credentials) share one check, and a
+ *   request that joins another still keeps its own place in its own source's line: nobody waits longer
+ *   for having joined. Only who knows the password can join, so a flood of wrong ones cannot profit.
+ *   Joining costs next to nothing: a thousand clients of ten users cost ten checks.
+ * - Checks that have begun are not stopped. Logins that are remembered never come here.
  *
- * What remains: an attacker behind the same address as real clients shares their line. The limit on
- * failed attempts a connection and on unauthenticated connections slows him; and remembered
- * logins are not affected.
+ * What remains: an attacker behind the same address as real clients shares their line. The limit
+ * on failed attempts a connection and on unauthenticated connections slows him, and remembered logins
+ * are not affected.
  */
 import { assert } from '../base/assert.ts'
-import type { DerivationParameters } from '../credential/verifier.ts'
 
-export type DeriveKey = (password: string, parameters: DerivationParameters) => Promise<Uint8Array>
+/** What the check found, or why there was none. */
+export type Outcome<Result> = Result | 'busy' | 'aborted'
 
-/** The derived key, or why there is none. */
-export type DerivationOutcome = Uint8Array | 'busy' | 'aborted'
-
-export interface Derivation {
-  readonly outcome: Promise<DerivationOutcome>
+export interface PendingCheck<Result> {
+  readonly outcome: Promise<Outcome<Result>>
   /** Gives the place up; the outcome is `aborted` unless it was there already. */
   abort(): void
 }
 
 export interface DerivationQueueOptions {
-  readonly derive: DeriveKey
   readonly monotonicMs: () => number
   readonly runningMax: number
   readonly waitingMax: number
   readonly waitMsMax: number
 }
 
-interface Job {
+interface Job<Result> {
   readonly key: string
-  readonly password: string
-  readonly parameters: DerivationParameters
+  readonly check: () => Promise<Result>
   /** Whom to tell. */
-  readonly tickets: Set<Ticket>
+  readonly tickets: Set<Ticket<Result>>
   isRunning: boolean
 }
 
 /** One request's place. It waits as long as it is in its source's line. */
-interface Ticket {
-  readonly job: Job
+interface Ticket<Result> {
+  readonly job: Job<Result>
   readonly source: string
   readonly sinceMs: number
-  readonly settle: (outcome: DerivationOutcome) => void
+  readonly settle: (outcome: Outcome<Result>) => void
   readonly fail: (error: unknown) => void
 }
 
-export class DerivationQueue {
+export class DerivationQueue<Result extends object> {
   readonly #options: DerivationQueueOptions
   /** Waiting tickets by source, the lines in the order of their turns, none empty. */
-  readonly #lines = new Map<string, Set<Ticket>>()
+  readonly #lines = new Map<string, Set<Ticket<Result>>>()
   /** The same tickets, oldest first, for their deadline. */
-  readonly #waiting = new Set<Ticket>()
-  readonly #jobs = new Map<string, Job>()
+  readonly #waiting = new Set<Ticket<Result>>()
+  readonly #jobs = new Map<string, Job<Result>>()
   #runningCount = 0
   #startedCount = 0
   #sharedCount = 0
@@ -84,33 +81,28 @@ export class DerivationQueue {
     return this.#waiting.size
   }
 
-  /** Derivations begun since the start. */
+  /** Checks begun since the start. */
   get startedCount(): number {
     return this.#startedCount
   }
 
-  /** Requests that shared another's derivation. */
+  /** Requests that shared another's check. */
   get sharedCount(): number {
     return this.#sharedCount
   }
 
-  /** `key` tells equal requests; `source` is whose turn it takes. */
-  request(
-    source: string,
-    key: string,
-    password: string,
-    parameters: DerivationParameters,
-  ): Derivation {
+  /** `key` tells equal requests; `source` is whose turn it takes; `check` runs when it has come. */
+  request(source: string, key: string, check: () => Promise<Result>): PendingCheck<Result> {
     let job = this.#jobs.get(key)
     if (job === undefined) {
-      job = { key, password, parameters, tickets: new Set(), isRunning: false }
+      job = { key, check, tickets: new Set(), isRunning: false }
       this.#jobs.set(key, job)
     } else {
       this.#sharedCount += 1
     }
     const wanted = job
-    let admitted: Ticket | undefined
-    const outcome = new Promise<DerivationOutcome>((settle, fail) => {
+    let admitted: Ticket<Result> | undefined
+    const outcome = new Promise<Outcome<Result>>((settle, fail) => {
       const sinceMs = this.#options.monotonicMs()
       admitted = { job: wanted, source, sinceMs, settle, fail }
       wanted.tickets.add(admitted)
@@ -126,7 +118,7 @@ export class DerivationQueue {
     }
   }
 
-  #line(ticket: Ticket): void {
+  #line(ticket: Ticket<Result>): void {
     const line = this.#lines.get(ticket.source)
     if (line === undefined) this.#lines.set(ticket.source, new Set([ticket]))
     else line.add(ticket)
@@ -137,11 +129,11 @@ export class DerivationQueue {
 
   /** The newest of the longest line gives way; of equally long ones, that whose turn comes last. */
   #shorten(): void {
-    let longest: ReadonlySet<Ticket> = new Set()
+    let longest: ReadonlySet<Ticket<Result>> = new Set()
     for (const line of this.#lines.values()) {
       if (line.size >= longest.size) longest = line
     }
-    let newest: Ticket | undefined
+    let newest: Ticket<Result> | undefined
     for (const ticket of longest) newest = ticket
     if (newest !== undefined) this.#leave(newest, 'busy')
   }
@@ -168,18 +160,18 @@ export class DerivationQueue {
     }
   }
 
-  #start(job: Job): void {
+  #start(job: Job<Result>): void {
     job.isRunning = true
     for (const ticket of job.tickets) this.#stopWaiting(ticket)
     this.#runningCount += 1
     this.#startedCount += 1
-    this.#options.derive(job.password, job.parameters).then(
-      (key) => this.#finish(job, (ticket) => ticket.settle(key)),
+    job.check().then(
+      (result) => this.#finish(job, (ticket) => ticket.settle(result)),
       (error: unknown) => this.#finish(job, (ticket) => ticket.fail(error)),
     )
   }
 
-  #finish(job: Job, tell: (ticket: Ticket) => void): void {
+  #finish(job: Job<Result>, tell: (ticket: Ticket<Result>) => void): void {
     this.#runningCount -= 1
     this.#jobs.delete(job.key)
     for (const ticket of job.tickets) tell(ticket)
@@ -187,8 +179,8 @@ export class DerivationQueue {
     this.#run()
   }
 
-  /** Tells a ticket that it gets no key. A job that nobody wants any more goes with it. */
-  #leave(ticket: Ticket, outcome: 'busy' | 'aborted'): void {
+  /** Tells a ticket that nothing was checked. A job that nobody wants any more goes with it. */
+  #leave(ticket: Ticket<Result>, outcome: 'busy' | 'aborted'): void {
     const { job } = ticket
     if (!job.tickets.delete(ticket)) return
     this.#stopWaiting(ticket)
@@ -196,7 +188,7 @@ export class DerivationQueue {
     ticket.settle(outcome)
   }
 
-  #stopWaiting(ticket: Ticket): void {
+  #stopWaiting(ticket: Ticket<Result>): void {
     if (!this.#waiting.delete(ticket)) return
     const line = this.#lines.get(ticket.source)
     assert(line !== undefined, 'a waiting ticket is in its line')

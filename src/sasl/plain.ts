@@ -8,7 +8,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { Credential } from '../credential/credential-store.ts'
 import { NAME_BYTES_MAX, PASSWORD_BYTES_MAX, prepare } from '../credential/prepare.ts'
 import { keysOf } from '../credential/verifier.ts'
-import type { Derivation } from './derivation-queue.ts'
+import type { PendingCheck } from './derivation-queue.ts'
 import type { SaslEnvironment } from './environment.ts'
 import { decodeText, failure, type Mechanism, type MechanismStep } from './mechanism.ts'
 
@@ -43,7 +43,7 @@ export class PlainMechanism implements Mechanism {
   readonly #source: string
   #claimedUser = ''
   #isUsed = false
-  #derivation: Derivation | undefined
+  #pending: PendingCheck<MechanismStep> | undefined
 
   constructor(environment: SaslEnvironment, source: string) {
     this.#environment = environment
@@ -75,37 +75,49 @@ export class PlainMechanism implements Mechanism {
       counters.rememberedSuccesses += 1
       return { kind: 'success', principal: { name } }
     }
-    return this.#derive(name, password, digest)
+    return this.#check(name, password, digest)
   }
 
   abort(): void {
-    this.#derivation?.abort()
+    this.#pending?.abort()
   }
 
-  async #derive(name: string, password: string, digest: Buffer): Promise<MechanismStep> {
-    const { credentials, derivations, memory } = this.#environment
-    const credential = credentials.findForPassword(name)
-    const { generation } = credentials
-    // The generation keeps apart what was asked under other credentials, with another salt perhaps.
-    const key = `${generation}:${digest.toString('latin1')}`
-    this.#derivation = derivations.request(this.#source, key, password, credential)
-    const outcome = await this.#derivation.outcome
-    if (outcome === 'busy' || outcome === 'aborted') return failure(outcome)
-    // Users may have been replaced meanwhile: what counts is the credential in force now.
-    const current =
-      credentials.generation === generation ? credential : credentials.findForPassword(name)
-    if (!haveSameDerivation(credential, current)) return failure('credentials-changed')
-    const { storedKey } = keysOf(credential.hash, outcome)
-    let matches = false
-    for (const [index, keys] of current.keys.entries()) {
-      const isEqual = timingSafeEqual(keys.storedKey, storedKey)
-      if (isEqual && index < current.keyCount) matches = true
-    }
-    if (!current.known) return failure('unknown-user')
-    if (!matches) return failure('wrong-password')
-    memory.remember(name, digest)
-    return { kind: 'success', principal: current.principal }
+  async #check(name: string, password: string, digest: Buffer): Promise<MechanismStep> {
+    const { credentials, derivations } = this.#environment
+    // The generation keeps apart what was asked under other credentials.
+    const key = `${credentials.generation}:${digest.toString('latin1')}`
+    this.#pending = derivations.request(this.#source, key, () =>
+      checkPassword(this.#environment, name, password, digest),
+    )
+    const outcome = await this.#pending.outcome
+    return typeof outcome === 'string' ? failure(outcome) : outcome
   }
+}
+
+/** Shared by all who ask for the same user and password at the same time. */
+async function checkPassword(
+  { credentials, memory, derive }: SaslEnvironment,
+  name: string,
+  password: string,
+  digest: Buffer,
+): Promise<MechanismStep> {
+  const { generation } = credentials
+  const credential = credentials.findForPassword(name)
+  const saltedPassword = await derive(password, credential)
+  // Users may have been replaced meanwhile: what counts is the credential in force now.
+  const current =
+    credentials.generation === generation ? credential : credentials.findForPassword(name)
+  if (!haveSameDerivation(credential, current)) return failure('credentials-changed')
+  const { storedKey } = keysOf(credential.hash, saltedPassword)
+  let matches = false
+  for (const [index, keys] of current.keys.entries()) {
+    const isEqual = timingSafeEqual(keys.storedKey, storedKey)
+    if (isEqual && index < current.keyCount) matches = true
+  }
+  if (!current.known) return failure('unknown-user')
+  if (!matches) return failure('wrong-password')
+  memory.remember(name, digest)
+  return { kind: 'success', principal: current.principal }
 }
 
 /** Whether what was derived, or answered, under one credential can be compared with another. */

@@ -340,6 +340,20 @@ describe('a watched file', () => {
     expect(reports.pendingCount).toBe(0)
   })
 
+  test('in a directory that never comes to rest is read all the same', async () => {
+    writeFileSync(path, user('alice'))
+    const reports = await watched({ debounceMs: 20 })
+    let isBusy = true
+    const disturb = (): void => {
+      writeFileSync(join(directory, 'neighbour'), 'x')
+      if (isBusy) setImmediate(disturb)
+    }
+    disturb()
+    appendFileSync(path, user('bob'))
+    expect(await reports.nextNames()).toEqual(['alice', 'bob'])
+    isBusy = false
+  })
+
   test('is no longer read after close()', async () => {
     writeFileSync(path, user('alice'))
     const reports = await watched()

@@ -59,7 +59,7 @@ export function plaintextSnapshotOf(
   return new CredentialSource({ files: [], inlineUsers, mechanisms: ALL_MECHANISMS }).load()
 }
 
-export interface Derived {
+interface Derived {
   readonly password: string
   readonly parameters: DerivationParameters
 }
