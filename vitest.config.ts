@@ -10,7 +10,11 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
-          include: ['test/integration/**/*.test.ts', 'test/transcripts/**/*.test.ts'],
+          include: [
+            'test/integration/**/*.test.ts',
+            'test/transcripts/**/*.test.ts',
+            'test/bench/**/*.test.mjs',
+          ],
           testTimeout: 30_000,
           hookTimeout: 30_000,
         },
