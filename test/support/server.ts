@@ -59,12 +59,7 @@ export const SERVER_NODE: string = process.env.SASLCACHED_NODE ?? process.execPa
 export const SERVER_PROGRAM: string = join(ROOT, 'dist', 'bin', 'saslcached.js')
 
 /** What saslcached announces by itself; the reference is told to announce the same. */
-const DEFAULT_MECHANISMS: readonly string[] = [
-  'SCRAM-SHA-512',
-  'SCRAM-SHA-256',
-  'SCRAM-SHA-1',
-  'PLAIN',
-]
+const DEFAULT_MECHANISMS: readonly string[] = ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN']
 
 const running = new Set<ChildProcess>()
 process.once('exit', () => {

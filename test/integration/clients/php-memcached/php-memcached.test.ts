@@ -13,7 +13,7 @@ describeClient({
     },
   ],
   prepare: () => [PHP, join(import.meta.dirname, 'client.php')],
-  mechanism: 'SCRAM-SHA-512',
+  mechanism: 'SCRAM-SHA-256',
   refusal: /AUTHENTICATION FAILURE/,
   operations: [
     'get',

@@ -9,7 +9,7 @@ describeClient({
   client: 'pylibmc',
   needs: [{ packages: 'python3-pylibmc', probe: [PYTHON, '-c', 'import pylibmc'] }],
   prepare: () => [PYTHON, join(import.meta.dirname, 'client.py')],
-  mechanism: 'SCRAM-SHA-512',
+  mechanism: 'SCRAM-SHA-256',
   refusal: /AUTHENTICATION FAILURE/,
   operations: [
     'get',
