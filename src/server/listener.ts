@@ -24,6 +24,8 @@ export interface BoundAddress {
   /** `address:port`, `[address]:port`, or the socket's path. */
   readonly text: string
   readonly port: number
+  /** True when the address is every interface, of IPv6 and of IPv4. */
+  readonly isDualStack: boolean
 }
 
 interface ListeningHandle {
@@ -62,6 +64,7 @@ export class Listener {
       family: isIpv6 ? 'IPv6' : 'IPv4',
       text: isIpv6 ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`,
       port: address.port,
+      isDualStack: isIpv6 && host === undefined,
     }
     this.takeOver(server, bound.text)
     return bound
@@ -73,7 +76,7 @@ export class Listener {
     const server = await this.listen({ path, backlog: this.options.backlog }, path)
     chmodSync(path, mask)
     this.takeOver(server, path)
-    return { family: 'unix', text: path, port: 0 }
+    return { family: 'unix', text: path, port: 0, isDualStack: false }
   }
 
   /** Stops accepting, at once. */

@@ -14,9 +14,12 @@ export function writePidFile(path: string): void {
  * whoever waits for it reads it the moment it exists.
  */
 export function writePortFile(path: string, addresses: readonly BoundAddress[]): void {
-  const lines = addresses.flatMap(({ family, port }) => {
+  const lines = addresses.flatMap(({ family, port, isDualStack }) => {
+    const ipv4 = `TCP INET: ${port}\n`
+    const ipv6 = `TCP INET6: ${port}\n`
+    if (isDualStack) return [ipv4, ipv6]
     if (family === 'unix') return []
-    return [`TCP ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`]
+    return [family === 'IPv6' ? ipv6 : ipv4]
   })
   const temporary = `${path}.lck`
   write(temporary, lines.join(''), 'port file')
