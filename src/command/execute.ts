@@ -154,7 +154,6 @@ export class Executor {
    * that nobody goes on reading what the client believes to be replaced.
    */
   refuseOversize(request: Request, bytes: Uint8Array): number {
-    this.lane[COUNTER.cmd_set]!++
     this.lane[COUNTER.store_too_large]!++
     if (request.verb === VERB_SET) {
       this.store.remove(bytes, request.keyOffset, request.keyLength, 0, 0, this.nowSeconds)
@@ -195,20 +194,18 @@ export class Executor {
     this.casLow = this.casEnabled ? store.casLow : 0
   }
 
+  /** Counts as a touch and not as a get, as in memcached. */
   private getAndTouch(request: Request, bytes: Uint8Array): number {
     const store = this.store
     const lane = this.lane
     lane[COUNTER.cmd_touch]!++
-    lane[COUNTER.cmd_get]!++
     const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
     if (found !== HIT) {
-      this.countMiss(store.missReason)
       lane[COUNTER.touch_misses]!++
       return OUTCOME_NOT_FOUND
     }
     store.markRead(this.nowSeconds)
     store.setExpiry(absoluteExpiry(request.expiry, this.nowSeconds))
-    lane[COUNTER.get_hits]!++
     lane[COUNTER.touch_hits]!++
     this.loadItem(store)
     return OUTCOME_HIT
