@@ -14,7 +14,7 @@ export function settingsRows(
     ['inter', network.listen.map(({ host }) => host).join(',') || 'NULL'],
     ['verbosity', log.verbosity],
     ['oldest', 0],
-    ['evictions', memory.evicts],
+    ['evictions', memory.evicts ? 'on' : 'off'],
     ['domain_socket', network.unixSocket ?? 'NULL'],
     ['umask', network.unixMask.toString(8)],
     ['shutdown_command', false],

@@ -91,7 +91,8 @@ const gateOptions: AuthGateOptions = {
   onLogin: (event) => loginLog.record(event, context.nowMs),
 }
 
-let connectionCount = 0
+/** Of `stats conns`: the listeners have the first numbers, connections count on from there. */
+let lastConnectionId = settings.listen.length + (settings.unixSocket === undefined ? 0 : 1)
 let isStopping = false
 let cutCount = 0
 const listenAddressOf = new WeakMap<Connection, string>()
@@ -100,7 +101,7 @@ function serve(handle: AcceptedHandle, listenAddress: string): Connection {
   const peer = peerName(handle)
   const transport = new SocketTransport(handle, peer, readBuffer, settings.sendBufferBytesMax)
   const gate = new AuthGate(gateOptions, peer)
-  const connection = new Connection(context, transport, gate, ++connectionCount)
+  const connection = new Connection(context, transport, gate, ++lastConnectionId)
   listenAddressOf.set(connection, listenAddress)
   log({ level: 'debug', event: 'connected', message: 'client connected', fields: { peer } })
   transport.attach(connection)
@@ -153,11 +154,12 @@ function loginRows(): StatRows {
 }
 
 function* listConnections(): Iterable<ConnectionFacts> {
-  for (const address of bound) {
+  for (const [index, address] of bound.entries()) {
+    const name = statsAddress(address.text)
     yield {
-      id: 0,
-      peer: address.text,
-      listenAddress: address.text,
+      id: index + 1,
+      peer: name,
+      listenAddress: name,
       state: 'conn_listening',
       idleSeconds: Math.floor((Date.now() - settings.startedAtMs) / 1000),
     }
@@ -165,12 +167,20 @@ function* listConnections(): Iterable<ConnectionFacts> {
   for (const connection of admission.connections) {
     yield {
       id: connection.id,
-      peer: connection.transport.peer,
-      listenAddress: listenAddressOf.get(connection) ?? '',
+      peer: statsAddress(connection.transport.peer),
+      listenAddress: statsAddress(listenAddressOf.get(connection) ?? ''),
       state: connection.stateName,
       idleSeconds: Math.floor((context.nowMs - connection.lastActivityMs) / 1000),
     }
   }
+}
+
+/** An address in the words of `stats conns`: `tcp:`, `tcp6:` or `unix:` in front. */
+function statsAddress(address: string): string {
+  if (settings.unixSocket !== undefined) {
+    return address === 'unix' ? address : `unix:${address}`
+  }
+  return address.startsWith('[') ? `tcp6:${address}` : `tcp:${address}`
 }
 
 const binary = new BinaryDialect(executor, sendBuffer, lane, {
