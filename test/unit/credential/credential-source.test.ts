@@ -304,6 +304,17 @@ describe('a watched file', () => {
     expect(await reports.nextNames()).toEqual(['carol'])
   })
 
+  test('behind a link into another directory is read again when it is replaced there', async () => {
+    const elsewhere = join(directory, 'elsewhere')
+    mkdirSync(elsewhere)
+    writeFileSync(join(elsewhere, 'real.toml'), user('alice'))
+    symlinkSync(join(elsewhere, 'real.toml'), path)
+    const reports = await watched()
+    writeFileSync(join(elsewhere, 'new'), user('bob'))
+    renameSync(join(elsewhere, 'new'), join(elsewhere, 'real.toml'))
+    expect(await reports.nextNames()).toEqual(['bob'])
+  })
+
   test('that changes where no event comes from is seen by the slow look', async () => {
     const [hidden, other] = [join(directory, 'hidden'), join(directory, 'other')]
     mkdirSync(hidden)

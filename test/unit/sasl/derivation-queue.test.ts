@@ -130,6 +130,24 @@ describe('the derivation queue', () => {
     expect(bench.started).toEqual(['slow', 'in time'])
   })
 
+  test('answers busy when the next request comes, even if nothing ends', async () => {
+    bench.request('s', 'stuck')
+    const waiting = bench.request('s', 'late')
+    bench.nowMs = 1000
+    bench.request('s', 'next')
+    expect(await outcomeOf(waiting)).toBe('busy')
+    expect(bench.started).toEqual(['stuck'])
+  })
+
+  test('forgets a request that was given up: the same again is a new one', async () => {
+    bench.request('s', 'running')
+    bench.request('s', 'again').abort()
+    const again = bench.request('s', 'again')
+    expect(bench.queue.sharedCount).toBe(0)
+    await bench.finishAll()
+    expect(await outcomeOf(again)).toBe('again')
+  })
+
   test('lets equal requests share one check, also one that runs already', async () => {
     bench.request('s', 'first')
     const shared = [bench.request('s', 'same'), bench.request('t', 'same')]

@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { findScramHash } from '../../../src/credential/verifier.ts'
+import { ScramMechanism } from '../../../src/sasl/scram.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
 import { fuzzParameters } from '../credential/fuzz-parameters.ts'
 import {
@@ -209,6 +211,19 @@ test('after the signature only an empty response ends the login, and only once',
   expect(last).toMatchObject({ kind: 'failure', reason: 'out-of-sequence' })
   expect(await login()).toMatchObject({ kind: 'success' })
   expect(session.step(Buffer.alloc(0))).toMatchObject({ reason: 'out-of-sequence' })
+})
+
+test('a mechanism that has failed or ended stays so, whatever comes', async () => {
+  const hash = findScramHash('SCRAM-SHA-256')
+  if (hash === undefined) throw new Error('no SHA-256')
+  const first = Buffer.from('n,,n=alice,r=abc')
+  for (const wrong of [Buffer.from('wrong'), Buffer.alloc(9000), Buffer.from([0xff])]) {
+    const mechanism = new ScramMechanism(environment, hash)
+    expect(mechanism.next(first).kind).toBe('challenge')
+    expect(mechanism.next(wrong)).toEqual({ kind: 'failure', reason: 'malformed' })
+    expect(mechanism.next(first)).toEqual({ kind: 'failure', reason: 'out-of-sequence' })
+    expect(mechanism.next(first)).toEqual({ kind: 'failure', reason: 'out-of-sequence' })
+  }
 })
 
 test('a login that is overtaken by a change of the user is refused, by another change is not', async () => {

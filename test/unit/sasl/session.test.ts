@@ -1,3 +1,4 @@
+import { pbkdf2Sync } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { createSaslEnvironment } from '../../../src/sasl/environment.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
@@ -111,6 +112,22 @@ describe('a login that derives a key', () => {
       claimedUser: 'alice',
       mechanism: 'PLAIN',
     })
+  })
+
+  test('that was aborted never succeeds, at whatever moment the abort came', async () => {
+    for (let moments = 0; moments < 30; moments += 1) {
+      const quick = fixture(snapshot, { loginMemoryMax: 0, derive: async () => saltedPassword })
+      const salt = Buffer.from(quick.environment.credentials.findForPassword('alice').salt)
+      const saltedPassword = pbkdf2Sync('secret', salt, 4096, 32, 'sha256')
+      const login = new SaslSession(quick.environment, '')
+      const step = login.start('PLAIN', plain('alice', 'secret'))
+      for (let moment = 0; moment < moments; moment += 1) await undefined
+      const cameFirst = quick.environment.counters.successes === 1
+      login.abort()
+      expect((await step).kind).toBe(cameFirst ? 'success' : 'failure')
+      if (cameFirst) return expect(moments).toBeGreaterThan(2)
+    }
+    throw new Error('the login took more moments than were tried')
   })
 
   test('fails as aborted when another begins or a response comes out of turn', async () => {
