@@ -143,7 +143,8 @@ export const WORKER_OPEN_OFFSET = 1
 export const WORKER_OPEN_LINKED = 2
 export const WORKER_VICTIM = 3
 export const WORKER_VICTIM_OFFSET = 4
-export const WORKER_VICTIM_KEPT = 5
+/** Bytes of victims that this worker may still keep. */
+export const WORKER_KEEP_CREDIT = 5
 export const WORKER_CRAWL = 6
 export const WORKER_CRAWL_OFFSET = 7
 export const WORKER_COUNTERS_WORD = 16
@@ -218,5 +219,9 @@ export function createStoreMemory(options: StoreOptions): StoreMemory {
   words[PRIMARY_PAGES_WORD] = 1
   words[BUCKET_COUNT_WORD] = geometry.segmentBytes >> BUCKET_SHIFT
   words[CAS_LOW_WORD] = 1
+  for (let worker = 0; worker < geometry.workerCount; worker++) {
+    const record = geometry.workersWord + worker * WORKER_WORDS
+    words[record + WORKER_KEEP_CREDIT] = geometry.segmentBytes
+  }
   return { geometry, control, arenas }
 }

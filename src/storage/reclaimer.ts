@@ -11,9 +11,10 @@
  * not suffice) stays where it is, and its segments go back among the sealed.
  *
  * Invariants: a record is dropped or moved only under the stripe lock of its key and only if a slot
- * still refers to it. At most KEPT_SHARE of a victim is moved, so every victim gains at least an
- * eighth of a segment, unless a large item stays in it, which lowers that item's frequency. So
- * making room ends: after at most eight victims, or four rounds where there are only large items.
+ * still refers to it. Keeping costs credit, of which every victim brings seven eighths of a segment
+ * and of which at most one more segment can be saved up; so after at most eight victims that were
+ * kept whole each further one gains an eighth. A large item that stays pays with its frequency, once
+ * a round. So making room always ends.
  * A victim is freed when its live bytes are zero, which also waits for those who are just about to
  * take theirs off. No stripe is held when anything here is called.
  */
@@ -50,10 +51,10 @@ import {
   type StoreMemory,
   WORKER_CRAWL,
   WORKER_CRAWL_OFFSET,
+  WORKER_KEEP_CREDIT,
   WORKER_OPEN,
   WORKER_OPEN_OFFSET,
   WORKER_VICTIM,
-  WORKER_VICTIM_KEPT,
   WORKER_VICTIM_OFFSET,
   WORKER_WORDS,
 } from './geometry.ts'
@@ -108,7 +109,8 @@ export class Reclaimer {
   private readonly hash: HalfSipHash
   private readonly worker: number
   private readonly evicts: boolean
-  private readonly keptBytesMax: number
+  private readonly creditPerVictim: number
+  private readonly creditMax: number
   private readonly stripesWord: number
   private crawlCursor = 0
   /** With -M: the deaths at which no segment was worth compacting, so that it is not asked again. */
@@ -137,7 +139,8 @@ export class Reclaimer {
     )
     this.worker = geometry.workersWord + workerIndex * WORKER_WORDS
     this.evicts = geometry.evicts
-    this.keptBytesMax = geometry.segmentBytes - (geometry.segmentBytes >> 3)
+    this.creditPerVictim = geometry.segmentBytes - (geometry.segmentBytes >> 3)
+    this.creditMax = this.creditPerVictim + geometry.segmentBytes
     this.stripesWord = geometry.stripesWord
   }
 
@@ -292,14 +295,17 @@ export class Reclaimer {
     } else {
       const deaths = Atomics.load(control, DEATHS_WORD)
       if (deaths === this.deathsSeen) return false
-      victim = this.pool.takeEmptiest(this.keptBytesMax)
+      victim = this.pool.takeEmptiest(this.creditPerVictim)
       if (victim < 0) this.deathsSeen = deaths
     }
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
     control[this.worker + WORKER_VICTIM] = victim + 1
     control[this.worker + WORKER_VICTIM_OFFSET] = control[record + SEGMENT_FIRST]!
-    control[this.worker + WORKER_VICTIM_KEPT] = 0
+    control[this.worker + WORKER_KEEP_CREDIT] = Math.min(
+      control[this.worker + WORKER_KEEP_CREDIT]! + this.creditPerVictim,
+      this.creditMax,
+    )
     if (this.emptyHead(victim, nowSeconds) === STUCK) this.leaveVictim(victim)
     return true
   }
@@ -416,13 +422,13 @@ export class Reclaimer {
       return GONE
     }
     const frequency = slotWords[slot]! & FREQUENCY_MASK
-    const kept = control[this.worker + WORKER_VICTIM_KEPT]!
-    // Bytes of the victim that moving would keep: of a record that spans, only its part in there.
+    const credit = control[this.worker + WORKER_KEEP_CREDIT]!
+    // Bytes of the victim that moving it would keep: of a record that spans, only its part in there.
     const part =
       headIndex !== 0
         ? control[headIndex - SEGMENT_HEAD_ITEM + SEGMENT_FIRST]!
         : Math.min(recordBytes, view.segmentBytes - view.locationOffset(location))
-    const wanted = moves || (evicts && frequency > 0 && kept + part <= this.keptBytesMax)
+    const wanted = moves || (evicts && frequency > 0 && part <= credit)
     if (
       wanted &&
       (moves || recordBytes <= MOVED_BYTES_MAX) &&
@@ -435,7 +441,7 @@ export class Reclaimer {
         slotWords[slot + LOCATIONS_WORD] = log.location
         if (evicts) slotWords[slot] = slotWords[slot]! - 1
         retire(view, this.pool, location)
-        control[this.worker + WORKER_VICTIM_KEPT] = kept + part
+        if (evicts) control[this.worker + WORKER_KEEP_CREDIT] = credit - part
         counters[REINSERTED] = counters[REINSERTED]! + 1
         release(control, stripe)
         log.commit(expiry)
@@ -443,10 +449,13 @@ export class Reclaimer {
       }
       log.abandon()
     }
-    if (evicts && frequency > 0 && spans(traits)) {
+    if (evicts && frequency > 0 && spans(traits) && (headIndex !== 0 || part <= credit)) {
       // Too large to move. Met at its beginning, it pays for another round; in its other segments
       // it just stays.
-      if (headIndex === 0) slotWords[slot] = slotWords[slot]! - 1
+      if (headIndex === 0) {
+        slotWords[slot] = slotWords[slot]! - 1
+        control[this.worker + WORKER_KEEP_CREDIT] = credit - part
+      }
       release(control, stripe)
       return STAYS
     }

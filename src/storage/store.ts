@@ -88,6 +88,8 @@ export const MISS_NONE = 0
 export const MISS_EXPIRED = 1
 export const MISS_FLUSHED = 2
 
+/** A CAS has 48 bits. */
+const CAS_HIGH_MASK = 0xffff
 /** The longest value that is read as a number: 20 digits, or fewer and spaces. */
 const NUMBER_BYTES_MAX = 32
 /** New items between two looks at whether the index must grow; each look adds at most a bucket. */
@@ -276,7 +278,7 @@ export class Store {
     if ((casHigh | casLow) === 0) {
       this.nextCas()
     } else {
-      this.casHigh = casHigh
+      this.casHigh = casHigh & CAS_HIGH_MASK
       this.casLow = casLow
     }
     const words = this.foundWords
@@ -358,7 +360,8 @@ export class Store {
       if ((casHigh | casLow) !== 0) {
         if (!found) refusal = NOT_FOUND
         else if (!this.foundHasCas(casHigh, casLow)) {
-          if (this.mayGoStale && this.isFoundNewer(casHigh, casLow)) storedExpiry = this.inheritStale()
+          if (this.mayGoStale && this.isFoundNewer(casHigh, casLow))
+            storedExpiry = this.inheritStale()
           else refusal = EXISTS
         }
       } else if (mode === WRITE_ADD) {
@@ -768,7 +771,7 @@ export class Store {
     if ((this.givenCasHigh | this.givenCasLow) === 0) {
       this.nextCas()
     } else {
-      this.casHigh = this.givenCasHigh
+      this.casHigh = this.givenCasHigh & CAS_HIGH_MASK
       this.casLow = this.givenCasLow
     }
     const words = this.view.segmentArena(log.segment)
