@@ -1,0 +1,107 @@
+/**
+ * The examples of README.md, taken from it and run as they stand, against a server of the test's
+ * own; only the port is put in.
+ */
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hasPrerequisites, type Prerequisite, runProgram } from '../support/program.ts'
+import { startSaslcached, type TestServer } from '../support/server.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
+const SPYMEMCACHED = '/usr/share/java/spymemcached.jar'
+
+interface Example {
+  readonly name: string
+  readonly needs: readonly Prerequisite[]
+  readonly file: string
+  readonly command: readonly string[]
+}
+
+const EXAMPLES: readonly Example[] = [
+  {
+    name: 'libmemcached-tools',
+    needs: [{ packages: 'libmemcached-tools', probe: ['sh', '-c', 'command -v memccat'] }],
+    file: 'example.sh',
+    command: ['sh', '-e', 'example.sh'],
+  },
+  {
+    name: 'php-memcached',
+    needs: [
+      {
+        packages: 'php-cli php-memcached',
+        probe: ['/usr/bin/php', '-r', 'exit(extension_loaded("memcached") ? 0 : 1);'],
+      },
+    ],
+    file: 'example.php',
+    command: ['/usr/bin/php', 'example.php'],
+  },
+  {
+    name: 'pylibmc',
+    needs: [{ packages: 'python3-pylibmc', probe: ['/usr/bin/python3', '-c', 'import pylibmc'] }],
+    file: 'example.py',
+    command: ['/usr/bin/python3', 'example.py'],
+  },
+  {
+    name: 'dalli',
+    needs: [{ packages: 'ruby ruby-dalli', probe: ['ruby', '-e', "require 'dalli'"] }],
+    file: 'example.rb',
+    command: ['ruby', 'example.rb'],
+  },
+  {
+    name: 'spymemcached',
+    needs: [
+      {
+        packages: 'default-jdk-headless libspymemcached-java',
+        probe: ['sh', '-c', `command -v javac && command -v java && test -e ${SPYMEMCACHED}`],
+      },
+    ],
+    file: 'Example.java',
+    command: [
+      'sh',
+      '-ec',
+      `javac -cp ${SPYMEMCACHED} Example.java && java -cp ${SPYMEMCACHED}:. Example`,
+    ],
+  },
+  { name: 'memjs', needs: [], file: 'example.mjs', command: [process.execPath, 'example.mjs'] },
+]
+
+/** The fenced block behind `<!-- example: name -->`. */
+function exampleText(name: string): string {
+  const block = new RegExp(`<!-- example: ${name} -->\\n\`\`\`\\w+\\n([^]*?)\\n\`\`\``).exec(README)
+  if (block?.[1] === undefined) throw new Error(`README.md has no example ${name}`)
+  return `${block[1]}\n`
+}
+
+test('every example of the README is among those that are run', () => {
+  const marked = [...README.matchAll(/<!-- example: ([\w-]+) -->/g)].map((match) => match[1])
+  expect(marked).toEqual(EXAMPLES.map(({ name }) => name))
+})
+
+describe('the README example of', () => {
+  let server: TestServer
+  const folder = mkdtempSync(join(tmpdir(), 'saslcached-readme-'))
+
+  beforeAll(async () => {
+    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+    server = await startSaslcached({ users: [{ name: 'alice', password: 'wonderland' }] })
+  })
+  afterAll(async () => {
+    rmSync(folder, { recursive: true, force: true })
+    await server.stop()
+  })
+
+  for (const { name, needs, file, command } of EXAMPLES) {
+    if (!hasPrerequisites(name, needs)) continue
+    test(`${name} logs in, stores and reads back`, async () => {
+      const text = exampleText(name).replaceAll('11211', String(server.port))
+      writeFileSync(join(folder, file), text)
+      const run = await runProgram(command, { directory: folder })
+      expect(run).toMatchObject({ exitCode: 0, overran: false })
+      // dalli logs to standard output that it logs in; memccat ends a value with a line of its own.
+      expect(run.stdout.trimEnd().split('\n').at(-1)).toBe('hello')
+    })
+  }
+})
