@@ -45,7 +45,7 @@ export const PEER: ServerKind =
 export const ALICE: User = { name: 'alice', password: 'correct horse battery staple' }
 export const UNICODE_USER: User = { name: 'jürgen-日本', password: 'pä:ss wörd:€ “quoted”' }
 /** Cyrus takes what follows an @ for a realm, so memcached cannot have this user. */
-export const TENANT_USER: User = {
+const TENANT_USER: User = {
   name: 'tenant-1/user@example.com',
   password: 'Ab1:'.repeat(50),
 }
@@ -63,7 +63,7 @@ export function peerPrerequisites(): readonly Prerequisite[] {
 }
 
 /** The variables that tell a client program where to go and as whom. */
-export function clientEnvironment(server: TestServer, user: User): Record<string, string> {
+function clientEnvironment(server: TestServer, user: User): Record<string, string> {
   return {
     CLIENT_HOST: server.host,
     CLIENT_PORT: String(server.port),

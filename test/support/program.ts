@@ -116,6 +116,6 @@ export function hasPrerequisites(name: string, prerequisites: readonly Prerequis
   return false
 }
 
-export function isContinuousIntegration(): boolean {
+function isContinuousIntegration(): boolean {
   return !['', '0', 'false', undefined].includes(process.env.CI)
 }
