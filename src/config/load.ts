@@ -188,7 +188,7 @@ class Loader {
         drainTimeoutMs: milliseconds(values.drain_timeout_seconds),
       },
       process: {
-        threads: values.threads === 'auto' ? Math.min(4, this.#coreCount) : values.threads,
+        threads: values.threads === 'auto' ? 1 : values.threads,
         daemonize: values.daemon,
         pidFile: this.#path('pidfile'),
         runAsUser: values.run_as_user === '' ? undefined : values.run_as_user,

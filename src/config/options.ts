@@ -356,7 +356,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'threads',
     kind: integerOrAuto(1, 256),
     default: 'auto',
-    description: 'worker threads; auto is one a core, at most 4',
+    description: 'worker threads; this version runs one',
     aliases: ['MEMCACHED_THREADS'],
   },
   run_as_user: {
