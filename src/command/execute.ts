@@ -27,6 +27,7 @@ import {
   type Request,
   VERB_ADD,
   VERB_APPEND,
+  VERB_CAS,
   VERB_DECREMENT,
   VERB_DELETE,
   VERB_FLUSH,
@@ -130,6 +131,8 @@ export class Executor {
         return this.getAndTouch(request, bytes)
       case VERB_FLUSH:
         return this.flush(request)
+      case VERB_CAS:
+        return this.compareAndSwap(request, bytes)
       case VERB_NOOP:
         this.casHigh = 0
         this.casLow = 0
@@ -267,6 +270,22 @@ export class Executor {
         lane[COUNTER.store_no_memory]!++
         return OUTCOME_NO_MEMORY
     }
+  }
+
+  private compareAndSwap(request: Request, bytes: Uint8Array): number {
+    if ((request.casHigh | request.casLow) !== 0) return this.write(WRITE_SET, request, bytes)
+    // No item has the unique 0; to the store it would mean that none was given.
+    const store = this.store
+    const lane = this.lane
+    lane[COUNTER.cmd_set]!++
+    const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
+    if (found !== HIT) {
+      lane[COUNTER.cas_misses]!++
+      return OUTCOME_NOT_FOUND
+    }
+    store.release()
+    lane[COUNTER.cas_badval]!++
+    return OUTCOME_EXISTS
   }
 
   private remove(request: Request, bytes: Uint8Array): number {

@@ -53,6 +53,20 @@ export interface Dialect {
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number
 }
 
+/**
+ * A reply that takes several turns. Its request stays at the head of the receive buffer until the
+ * dialect, called again for each turn, has seen it done.
+ */
+export interface ConnectionTask {
+  /** Length of the request on the wire. */
+  readonly frameBytes: number
+  /**
+   * Goes on with the request at `start` of `bytes`; true when it is done. When it is not, it has
+   * yielded the turn, or the connection does not serve.
+   */
+  proceed(connection: Connection, bytes: Uint8Array, start: number): boolean
+}
+
 /** What all connections of a worker share. */
 export interface ConnectionContext {
   readonly limits: ConnectionLimits
@@ -83,6 +97,10 @@ export class Connection {
   wantedBytes = 0
   /** Bytes still to come that belong to a request already answered. */
   swallowBytes = 0
+  /** Bytes of an unfinished line that are known to hold no line feed. */
+  scannedBytes = 0
+  /** A request that is being answered over several turns. */
+  task: ConnectionTask | undefined = undefined
   readonly gate: AuthGate
   readonly transport: Transport
   readonly id: number
@@ -168,7 +186,10 @@ export class Connection {
     this.peerEnded = true
     if (this.state === STATE_CLOSED) return
     const isWaiting = this.isDeferred || this.isBlocked || this.state === STATE_AUTHENTICATING
-    if (!isWaiting) this.drain()
+    if (isWaiting) return
+    // Nothing is owed: one system call ends what the usual way out takes three for.
+    if (this.transport.unsentBytes === 0) this.close()
+    else this.drain()
   }
 
   /** The transport handed everything to the kernel. */
@@ -249,6 +270,7 @@ export class Connection {
     this.state = STATE_DRAINING
     this.drainingSinceMs = this.context.nowMs
     this.gate.abort()
+    this.task = undefined
     this.pending.clear()
     this.countBuffer()
     this.transport.end()
@@ -278,6 +300,7 @@ export class Connection {
     if (this.state === STATE_CLOSED) return
     this.state = STATE_CLOSED
     this.gate.abort()
+    this.task = undefined
     this.pending.clear()
     this.countBuffer()
     this.context.onClosed(this)

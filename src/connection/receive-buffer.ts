@@ -24,7 +24,8 @@ export class ReceiveBuffer {
 
   /**
    * Appends `length` bytes of `source`. `wantedBytes` is the size of the request under way: growth
-   * doubles but stops there, so that a 1 MiB value ends in a buffer of 1 MiB.
+   * doubles but stops there, so that a 1 MiB value ends in a buffer of 1 MiB. 0: it is not known
+   * (a line without its end), growth just doubles.
    */
   append(source: Uint8Array, offset: number, length: number, wantedBytes: number): void {
     const kept = this.end - this.start
@@ -33,7 +34,8 @@ export class ReceiveBuffer {
       if (needed <= this.bytes.length) {
         this.bytes.copyWithin(0, this.start, this.end)
       } else {
-        const doubled = Math.max(needed, Math.min(wantedBytes, this.bytes.length * 2), BYTES_MIN)
+        const bound = wantedBytes === 0 ? Number.POSITIVE_INFINITY : wantedBytes
+        const doubled = Math.max(needed, Math.min(bound, this.bytes.length * 2), BYTES_MIN)
         const grown = Buffer.allocUnsafeSlow(doubled)
         this.bytes.copy(grown, 0, this.start, this.end)
         this.bytes = grown

@@ -29,6 +29,17 @@ export const VERB_QUIT = 17
 export const VERB_SASL_LIST = 18
 export const VERB_SASL_START = 19
 export const VERB_SASL_STEP = 20
+/** A SET that compares also where the unique is 0, which no item has. */
+export const VERB_CAS = 21
+/** The meta commands (protocol.txt, "Meta Commands"). */
+export const VERB_META_GET = 22
+export const VERB_META_SET = 23
+export const VERB_META_DELETE = 24
+export const VERB_META_ARITHMETIC = 25
+export const VERB_META_NOOP = 26
+export const VERB_META_DEBUG = 27
+/** An operator's command; its words are the tokens of the line. */
+export const VERB_OPERATE = 28
 
 // Outcomes. Numbers, not exceptions: a miss costs no more than a hit.
 export const OUTCOME_OK = 0
@@ -48,6 +59,8 @@ export const OUTCOME_REFUSED = 10
 export const OUTCOME_NUMBER = 11
 /** TOUCH: the flags are in the result. */
 export const OUTCOME_TOUCHED = 12
+/** The item was found; its value was not asked for and nothing is held. */
+export const OUTCOME_FOUND = 13
 
 // What a decoder says of the bytes it was given.
 /** A whole request is in the record; it takes `frameBytes`. */
@@ -62,6 +75,11 @@ export const UNFRAMED_CLOSE = 3
 export const WRONG_MAGIC = 4
 /** The value exceeds what can be stored: answer OUTCOME_TOO_LARGE, skip `frameBytes` in all. */
 export const OVERSIZE = 5
+/** A wrong line: answer `problem`, and skip `frameBytes`, which counts a data block if one follows. */
+export const WRONG_LINE = 6
+
+/** Tokens of a line whose place is kept; only a list of keys has more. */
+export const TOKENS_MAX = 24
 
 export class Request {
   verb: number = VERB_UNKNOWN
@@ -90,4 +108,34 @@ export class Request {
   level = 0
   /** Bytes of the whole request on the wire; of the part that must arrive first if INCOMPLETE. */
   frameBytes = 0
+
+  // Text and meta.
+  /** The value carries its CAS (gets, gats). */
+  wantsCas = false
+  /** Start and end of each token of the line, the verb first. */
+  readonly tokens: Int32Array = new Int32Array(2 * TOKENS_MAX)
+  /** Tokens of the line, kept or not. */
+  tokenCount = 0
+  /** Bytes of the longest token behind the verb. */
+  tokenBytesMax = 0
+  /** Offset of the line feed. */
+  lineEnd = 0
+  /** WRONG_LINE: which answer (protocol/text/problems.ts). */
+  problem = 0
+
+  // Meta.
+  /** Which flags the request has: bit 0 is `a` or `A`. */
+  lowerFlags = 0
+  upperFlags = 0
+  /** M: the mode's letter, 0 if absent. */
+  mode = 0
+  /** E: the CAS that the item gets. */
+  newCasHigh = 0
+  newCasLow = 0
+  /** N and R, like `expiry`. */
+  vivifyExpiry = 0
+  recacheExpiry = 0
+  /** The key was sent as base64: it is in `binaryKey`, from 0 to `keyLength`. */
+  hasBinaryKey = false
+  readonly binaryKey: Uint8Array = new Uint8Array(256)
 }

@@ -8,13 +8,15 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import { ItemDump } from '../command/dump.ts'
 import { Executor } from '../command/execute.ts'
+import { MetaExecutor } from '../command/meta.ts'
 import { type ConnectionFacts, type StatRows, Stats } from '../command/stats.ts'
 import { AuthGate, type AuthGateOptions } from '../connection/auth-gate.ts'
-import { BinaryDialect } from '../connection/binary-dialect.ts'
+import { BinaryDialect, type DialectOptions } from '../connection/binary-dialect.ts'
 import { Connection, type ConnectionContext, type Dialect } from '../connection/connection.ts'
-import { RefusingDialect } from '../connection/refusing-dialect.ts'
 import { SendBuffer } from '../connection/send-buffer.ts'
+import { TextDialect } from '../connection/text-dialect.ts'
 import { counterLane } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
 import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
@@ -40,6 +42,8 @@ const CROWDED_LOGIN_TIMEOUT_MS = 1000
 const LINGER_MS = 1000
 /** When the server stops, clients get less time to close first. */
 const STOPPING_LINGER_MS = 200
+
+const MEBIBYTE = 1024 * 1024
 
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
 
@@ -183,15 +187,26 @@ function statsAddress(address: string): string {
   return address.startsWith('[') ? `tcp6:${address}` : `tcp:${address}`
 }
 
-const binary = new BinaryDialect(executor, sendBuffer, lane, {
+const dialectOptions: DialectOptions = {
   valueBytesMax: settings.valueBytesMax,
   saslBytesMax: settings.saslBytesMax,
   requestsPerTurnMax: settings.requestsPerTurnMax,
   version: settings.version,
   stats: (group) => stats.group(group),
   setVerbosity: (level) => post({ kind: 'verbosity', level }),
+}
+const binary = new BinaryDialect(executor, sendBuffer, lane, dialectOptions)
+const meta = new MetaExecutor(executor, store, lane, settings.casEnabled)
+const text = new TextDialect(executor, meta, sendBuffer, lane, {
+  ...dialectOptions,
+  operations: {
+    shutdownEnabled: false,
+    dumpEnabled: true,
+    memoryLimitMib: Math.floor(settings.store.geometry.memoryBytes / MEBIBYTE),
+    dump: (form) => new ItemDump(store, form),
+    shutdown: () => undefined,
+  },
 })
-const refusing = new RefusingDialect(sendBuffer, lane, sasl !== undefined)
 
 let deferred: Connection[] = []
 
@@ -213,7 +228,7 @@ const context: ConnectionContext = {
     executor.nowSeconds = Math.floor(Date.now() / 1000)
   },
   detect(firstByte): Dialect {
-    return firstByte === MAGIC_REQUEST ? binary : refusing
+    return firstByte === MAGIC_REQUEST ? binary : text
   },
   defer(connection) {
     if (deferred.length === 0) setImmediate(runDeferred)

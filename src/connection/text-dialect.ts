@@ -1,0 +1,367 @@
+/**
+ * Hot path. The text dialect, classic and meta, on a connection: find the line, gate, execute,
+ * encode, until the bytes run out. One object a worker; all state of a client is in its Connection.
+ *
+ * Before login only `version`, `quit`, `sasl` and the `set` that is a login are carried out; all
+ * else is told at once that it must log in (text-login.ts). A list of keys is served in portions,
+ * so that one of 100,000 keys neither holds up others nor gathers its replies in memory
+ * (key-list.ts).
+ */
+import type { Executor } from '../command/execute.ts'
+import type { MetaExecutor } from '../command/meta.ts'
+import { COUNTER } from '../observe/counters.ts'
+import { writeMetaNoop, writeMetaResponse } from '../protocol/meta/encode.ts'
+import {
+  DECODED,
+  INCOMPLETE,
+  OUTCOME_HIT,
+  OUTCOME_OK,
+  OVERSIZE,
+  Request,
+  VERB_GET,
+  VERB_GET_AND_TOUCH,
+  VERB_META_DEBUG,
+  VERB_META_GET,
+  VERB_META_NOOP,
+  VERB_META_SET,
+  VERB_OPERATE,
+  VERB_QUIT,
+  VERB_SASL_LIST,
+  VERB_SASL_START,
+  VERB_SASL_STEP,
+  VERB_STAT,
+  VERB_VERBOSITY,
+  VERB_VERSION,
+  WRONG_LINE,
+} from '../protocol/request.ts'
+import { decodeLine, judgeUnfinishedLine, LINE_BYTES_MAX } from '../protocol/text/decode.ts'
+import {
+  TEXT_RESPONSE_BYTES_MAX,
+  writeEnd,
+  writeProblem,
+  writeTextResponse,
+} from '../protocol/text/encode.ts'
+import { PROBLEM_LOGIN_TOO_LONG, PROBLEM_UNAUTHENTICATED } from '../protocol/text/problems.ts'
+import { contentEnd, scanLine } from '../protocol/text/scan.ts'
+import type { DialectOptions } from './binary-dialect.ts'
+import type { Connection, Dialect } from './connection.ts'
+import { KeyList } from './key-list.ts'
+import type { SendBuffer } from './send-buffer.ts'
+import { TextLogin } from './text-login.ts'
+import { type OperationOptions, TextOperations } from './text-operations.ts'
+import { TextReplies } from './text-replies.ts'
+
+/**
+ * The longest line of keys, in bytes: 100,000 keys of 80 bytes. The line is buffered whole, because
+ * one wrong key in it is answered before any hit.
+ */
+const KEY_LIST_BYTES_MAX: number = 8 * 1024 * 1024
+
+const LINE_FEED = 0x0a
+/** The first byte of every TLS connection, and of no command. */
+const TLS_HANDSHAKE = 0x16
+
+const LEFT_INCOMPLETE = -1
+
+export interface TextDialectOptions extends DialectOptions {
+  readonly operations: OperationOptions
+}
+
+export class TextDialect implements Dialect {
+  private readonly request: Request = new Request()
+  private readonly executor: Executor
+  private readonly meta: MetaExecutor
+  private readonly sendBuffer: SendBuffer
+  private readonly lane: Float64Array
+  private readonly options: TextDialectOptions
+  private readonly replies: TextReplies
+  private readonly login: TextLogin
+  private readonly operations: TextOperations
+  private readonly version: Uint8Array
+
+  constructor(
+    executor: Executor,
+    meta: MetaExecutor,
+    sendBuffer: SendBuffer,
+    lane: Float64Array,
+    options: TextDialectOptions,
+  ) {
+    this.executor = executor
+    this.meta = meta
+    this.sendBuffer = sendBuffer
+    this.lane = lane
+    this.options = options
+    this.replies = new TextReplies(sendBuffer)
+    this.login = new TextLogin(this.replies, options.saslBytesMax)
+    this.operations = new TextOperations(this.replies, executor, options.operations)
+    this.version = Buffer.from(`VERSION ${options.version}\r\n`)
+  }
+
+  serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
+    const request = this.request
+    const sendBuffer = this.sendBuffer
+    const valueBytesMax = this.options.valueBytesMax
+    const saslBytesMax = this.options.saslBytesMax
+    const replies = this.replies
+    replies.turnsLeft = this.options.requestsPerTurnMax
+    connection.wantedBytes = 0
+    let offset = start
+    const { task } = connection
+    if (task !== undefined) {
+      if (!task.proceed(connection, bytes, start)) return start
+      offset += task.frameBytes
+      connection.task = undefined
+      if (!connection.isServing) return offset
+    }
+
+    while (offset < end) {
+      if (!this.findLine(connection, bytes, offset, end)) {
+        return this.leaveUnfinished(connection, bytes, offset, end)
+      }
+      if (replies.turnsLeft-- === 0) {
+        connection.yieldTurn()
+        return offset
+      }
+      if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) {
+        connection.flush()
+        if (!connection.isServing) return offset
+      }
+      const decoded = decodeLine(bytes, offset, end, valueBytesMax, saslBytesMax, request)
+      if (!connection.gate.isOpen) {
+        const next = this.serveStranger(connection, bytes, offset, end, decoded)
+        if (next === LEFT_INCOMPLETE) return offset
+        offset = next
+        if (!connection.isServing) return offset
+        continue
+      }
+      if (decoded === DECODED) {
+        const verb = request.verb
+        if (verb === VERB_GET || verb === VERB_GET_AND_TOUCH) {
+          if (!this.serveKeys(connection, bytes, offset)) return offset
+        } else if (verb >= VERB_META_GET && verb <= VERB_META_DEBUG) {
+          if (verb === VERB_META_NOOP) {
+            sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
+          } else {
+            this.answerMeta(connection, bytes, this.meta.execute(request, bytes))
+          }
+        } else if ((verb >= VERB_VERSION && verb <= VERB_SASL_STEP) || verb === VERB_OPERATE) {
+          this.control(connection, bytes)
+          // A long answer: the line stays until it is given.
+          if (connection.task !== undefined) return offset
+          offset += request.frameBytes
+          if (!connection.isServing) return offset
+          continue
+        } else {
+          sendBuffer.used = writeTextResponse(
+            sendBuffer.bytes,
+            sendBuffer.used,
+            request,
+            this.executor.execute(request, bytes),
+            this.executor,
+          )
+        }
+        offset += request.frameBytes
+        if (!connection.isServing) return offset
+        continue
+      }
+      if (decoded === INCOMPLETE) {
+        connection.wantedBytes = request.frameBytes
+        return offset
+      }
+      if (decoded === WRONG_LINE) this.answerProblem(request.problem)
+      else if (decoded === OVERSIZE) this.answerOversize(connection, bytes)
+      else return this.leaveSilently(connection, end)
+      offset = this.skip(connection, offset, end)
+    }
+    return offset
+  }
+
+  /** Scans the line at `offset`, unless it is known, or found without looking twice, to be unfinished. */
+  private findLine(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+  ): boolean {
+    const { scannedBytes } = connection
+    if (scannedBytes > 0) {
+      connection.scannedBytes = 0
+      const lineEnd = bytes.indexOf(LINE_FEED, offset + scannedBytes)
+      if (lineEnd < 0 || lineEnd >= end) return false
+    }
+    return scanLine(bytes, offset, end, this.request)
+  }
+
+  private leaveUnfinished(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+  ): number {
+    const isOpen = connection.gate.isOpen
+    const keysBytesMax = isOpen ? KEY_LIST_BYTES_MAX : LINE_BYTES_MAX
+    const judged = judgeUnfinishedLine(bytes, offset, end, keysBytesMax)
+    if (judged === INCOMPLETE && bytes[offset] !== TLS_HANDSHAKE) {
+      connection.scannedBytes = end - offset
+      return offset
+    }
+    if (!isOpen) this.answerProblem(PROBLEM_UNAUTHENTICATED)
+    return this.leaveSilently(connection, end)
+  }
+
+  /** Not the text dialect: ends the connection behind what was answered so far. */
+  private leaveSilently(connection: Connection, end: number): number {
+    this.lane[COUNTER.protocol_errors]!++
+    connection.drain()
+    return end
+  }
+
+  /** Steps over the request at `offset`; what of it has not arrived is skipped as it comes. */
+  private skip(connection: Connection, offset: number, end: number): number {
+    const next = offset + this.request.frameBytes
+    if (next <= end) return next
+    connection.swallowBytes = next - end
+    return end
+  }
+
+  /**
+   * A request of a client that is not logged in. Returns the offset behind it, LEFT_INCOMPLETE if
+   * more of it must arrive.
+   */
+  private serveStranger(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+    decoded: number,
+  ): number {
+    const request = this.request
+    switch (request.verb) {
+      case VERB_VERSION:
+      case VERB_QUIT:
+      case VERB_SASL_LIST:
+      case VERB_SASL_START:
+      case VERB_SASL_STEP:
+        if (decoded === INCOMPLETE) break
+        if (decoded === DECODED) this.control(connection, bytes)
+        else if (decoded === OVERSIZE) this.answerProblem(PROBLEM_LOGIN_TOO_LONG)
+        else this.answerProblem(request.problem)
+        return this.skip(connection, offset, end)
+      default:
+        if (this.login.isLogin(bytes, offset, request)) {
+          if (!this.login.isComplete(offset, end, request)) break
+          this.login.start(connection, bytes, request)
+          return this.skip(connection, offset, end)
+        }
+        this.lane[COUNTER.auth_refused_commands]!++
+        this.answerProblem(PROBLEM_UNAUTHENTICATED)
+        return this.skip(connection, offset, end)
+    }
+    connection.wantedBytes = request.frameBytes
+    return LEFT_INCOMPLETE
+  }
+
+  /** Serves a list of keys; false if its rest waits for another turn. */
+  private serveKeys(connection: Connection, bytes: Uint8Array, offset: number): boolean {
+    const request = this.request
+    const { keyOffset } = request
+    const listEnd = contentEnd(bytes, offset, request.lineEnd)
+    const reached = this.replies.sendValues(
+      connection,
+      this.executor,
+      request,
+      bytes,
+      keyOffset,
+      listEnd,
+    )
+    const sendBuffer = this.sendBuffer
+    if (reached === listEnd) {
+      sendBuffer.used = writeEnd(sendBuffer.bytes, sendBuffer.used)
+      return true
+    }
+    connection.task = new KeyList(
+      this.replies,
+      this.executor,
+      request,
+      reached - offset,
+      listEnd - offset,
+    )
+    // One that waits for its reader goes on when the reader does.
+    if (connection.isServing) connection.yieldTurn()
+    return false
+  }
+
+  private answerMeta(connection: Connection, bytes: Uint8Array, outcome: number): void {
+    const sendBuffer = this.sendBuffer
+    const meta = this.meta
+    sendBuffer.used = writeMetaResponse(
+      sendBuffer.bytes,
+      sendBuffer.used,
+      this.request,
+      outcome,
+      meta,
+      bytes,
+      this.executor.nowSeconds,
+    )
+    if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, meta)
+  }
+
+  private answerProblem(problem: number): void {
+    if (this.request.quiet) return
+    const sendBuffer = this.sendBuffer
+    sendBuffer.used = writeProblem(sendBuffer.bytes, sendBuffer.used, problem)
+  }
+
+  private answerOversize(connection: Connection, bytes: Uint8Array): void {
+    const { request, sendBuffer } = this
+    this.lane[COUNTER.request_too_large]!++
+    if (request.verb === VERB_META_SET) {
+      this.answerMeta(connection, bytes, this.meta.refuseOversize(request, bytes))
+    } else if (request.verb === VERB_SASL_START || request.verb === VERB_SASL_STEP) {
+      this.answerProblem(PROBLEM_LOGIN_TOO_LONG)
+    } else {
+      sendBuffer.used = writeTextResponse(
+        sendBuffer.bytes,
+        sendBuffer.used,
+        request,
+        this.executor.refuseOversize(request, bytes),
+        this.executor,
+      )
+    }
+  }
+
+  /** Verbs about the connection or the server rather than about items. */
+  private control(connection: Connection, bytes: Uint8Array): void {
+    const { request, replies, sendBuffer } = this
+    switch (request.verb) {
+      case VERB_VERSION:
+        replies.send(connection, this.version)
+        return
+      case VERB_QUIT:
+        connection.drain()
+        return
+      case VERB_VERBOSITY:
+        this.options.setVerbosity(request.level)
+        sendBuffer.used = writeTextResponse(
+          sendBuffer.bytes,
+          sendBuffer.used,
+          request,
+          OUTCOME_OK,
+          this.executor,
+        )
+        return
+      case VERB_STAT:
+        this.operations.stat(connection, replies.words(bytes, request), request, this.options.stats)
+        return
+      case VERB_SASL_LIST:
+        this.login.list(connection)
+        return
+      case VERB_SASL_START:
+      case VERB_SASL_STEP:
+        this.login.sasl(connection, bytes, request)
+        return
+      default:
+        this.operations.operate(connection, replies.words(bytes, request), request)
+    }
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Hot path. How text replies reach the send buffer: values behind their lines, small answers, and
+ * the turn that a connection has left. Shared by the parts of the text dialect of one worker.
+ *
+ * Invariant: after each of these, at least the line end and `END` of a list still fit.
+ */
+import type { Executor } from '../command/execute.ts'
+import { OUTCOME_HIT, type Request, TOKENS_MAX } from '../protocol/request.ts'
+import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protocol/text/encode.ts'
+import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
+import type { Connection } from './connection.ts'
+import type { SendBuffer } from './send-buffer.ts'
+
+/** What a value that is held can be copied from. */
+export interface HeldValue {
+  readonly valueBytes: number
+  copyValue(target: Uint8Array, targetOffset: number): void
+  release(): void
+}
+
+/** Room for a line end and `END` behind a value. */
+const VALUE_END_BYTES = 16
+
+export class TextReplies {
+  /** Requests, or keys of a list, that the connection may still have served in this turn. */
+  turnsLeft = 0
+
+  private readonly sendBuffer: SendBuffer
+
+  constructor(sendBuffer: SendBuffer) {
+    this.sendBuffer = sendBuffer
+  }
+
+  /** Copies the value that is held behind its line, with its line end, and lets go of the item. */
+  sendValue(connection: Connection, held: HeldValue): void {
+    const sendBuffer = this.sendBuffer
+    const valueBytes = held.valueBytes
+    if (valueBytes + VALUE_END_BYTES <= sendBuffer.capacity - sendBuffer.used) {
+      held.copyValue(sendBuffer.bytes, sendBuffer.used)
+      held.release()
+      sendBuffer.used = writeLineEnd(sendBuffer.bytes, sendBuffer.used + valueBytes)
+      return
+    }
+    // It does not fit the send buffer: it leaves in a buffer of its own, copied once.
+    const value = Buffer.allocUnsafeSlow(valueBytes + 2)
+    held.copyValue(value, 0)
+    held.release()
+    writeLineEnd(value, valueBytes)
+    connection.send(value)
+  }
+
+  /**
+   * Looks up the keys in `[from, listEnd)` and sends what is found, until the turn is over or the
+   * connection no longer serves. Returns `listEnd` if all were served, else where to go on.
+   */
+  sendValues(
+    connection: Connection,
+    executor: Executor,
+    request: Request,
+    bytes: Uint8Array,
+    from: number,
+    listEnd: number,
+  ): number {
+    const sendBuffer = this.sendBuffer
+    // The list's own turn pays for its first key.
+    let turnsLeft = this.turnsLeft + 1
+    let at = from
+    for (;;) {
+      at = skipSpaces(bytes, at, listEnd)
+      if (at >= listEnd) break
+      if (turnsLeft === 0 || !connection.isServing) {
+        this.turnsLeft = 0
+        return at
+      }
+      turnsLeft--
+      if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) {
+        connection.flush()
+        if (!connection.isServing) return at
+      }
+      const keyEnd = findTokenEnd(bytes, at, listEnd)
+      request.keyOffset = at
+      request.keyLength = keyEnd - at
+      if (executor.execute(request, bytes) === OUTCOME_HIT) {
+        sendBuffer.used = writeValueLine(
+          sendBuffer.bytes,
+          sendBuffer.used,
+          bytes,
+          at,
+          keyEnd - at,
+          request.wantsCas,
+          executor,
+        )
+        this.sendValue(connection, executor)
+      }
+      at = keyEnd
+    }
+    this.turnsLeft = turnsLeft > 0 ? turnsLeft - 1 : 0
+    return listEnd
+  }
+
+  /** Sends an answer that is made in one piece. */
+  send(connection: Connection, bytes: Uint8Array): void {
+    const sendBuffer = this.sendBuffer
+    if (sendBuffer.capacity - sendBuffer.used < bytes.length + VALUE_END_BYTES) connection.flush()
+    if (sendBuffer.capacity < bytes.length + VALUE_END_BYTES) {
+      connection.send(bytes)
+      return
+    }
+    sendBuffer.bytes.set(bytes, sendBuffer.used)
+    sendBuffer.used += bytes.length
+  }
+
+  /** Sends text of one byte a character and a line end. */
+  sendLine(connection: Connection, line: string): void {
+    this.send(connection, Buffer.from(`${line}\r\n`, 'latin1'))
+  }
+
+  /** The words of a line, the verb first; not for the hot path. */
+  words(bytes: Uint8Array, request: Request): string[] {
+    const words: string[] = []
+    const count = Math.min(request.tokenCount, TOKENS_MAX)
+    for (let token = 0; token < count; token++) {
+      const start = request.tokens[2 * token]!
+      const end = request.tokens[2 * token + 1]!
+      words.push(
+        Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1'),
+      )
+    }
+    return words
+  }
+}
