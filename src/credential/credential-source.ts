@@ -2,13 +2,14 @@
  * The main thread's side of the users: reads every file and the users of the environment into one
  * CredentialSnapshot, and again when a file changes or somebody asks.
  *
- * Invariant: all or nothing. A snapshot comes from sources that were all without a problem; otherwise
- * what was in force stays, and the problems are reported. Passwords that stand in a file are hashed
- * here and go no further.
+ * Invariant: all or nothing. A snapshot comes from sources that were all without a problem;
+ * otherwise what was in force stays, and the problems are reported. Passwords that stand in a file
+ * are hashed here and go no further.
  *
- * Changes are seen by watching directories, not files: editors and `user add` rename a new file over
- * the old one, and Kubernetes swaps a symbolic link beside it. A slow look at the files themselves is
- * the safety net for mounts that send no events. Who gets the snapshot is the caller's business.
+ * Changes are seen by watching directories, not files: editors and `user add` rename a new file
+ * over the old one, and Kubernetes swaps a symbolic link beside it. A slow look at the files
+ * themselves is the safety net for mounts that send no events. Who gets the snapshot is the
+ * caller's business.
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import type { FSWatcher } from 'node:fs'
@@ -55,7 +56,9 @@ interface InlineUser {
 export interface CredentialSourceOptions {
   readonly files: readonly CredentialFile[]
   readonly inlineUsers?: readonly InlineUser[]
-  /** The configured mechanisms: which hashes plaintext passwords need, and what must stay usable. */
+  /**
+   * The configured mechanisms: which hashes plaintext passwords need, and what must stay usable.
+   */
   readonly mechanisms: readonly string[]
   /** For passwords in the clear; default DEFAULT_ITERATIONS. */
   readonly iterations?: number
@@ -98,7 +101,9 @@ export class CredentialSource {
   /** In force for files that state none; fixed for the life of the process. */
   readonly #ownDecoyKey: Uint8Array
   readonly #cacheKey: Uint8Array
-  /** Verifiers of plaintext passwords of the last snapshot, by a keyed hash of what they depend on. */
+  /**
+   * Verifiers of plaintext passwords of the last snapshot, by a keyed hash of what they depend on.
+   */
   #hashed = new Map<string, string>()
   #signatures: readonly string[] = []
   #warnings: readonly CredentialFileProblem[] = []
@@ -326,7 +331,8 @@ async function readCredentialFile(file: CredentialFile): Promise<Reading> {
     const bytes = await handle.readFile()
     const text = decodeUtf8(bytes)
     if (typeof text === 'number') return failed(file, 'this line is not valid UTF-8', text)
-    // An editor that cuts the file and writes it anew would otherwise remove every user for a moment.
+    // An editor that cuts the file and writes it anew would otherwise remove every user for a
+    // moment.
     if (text.trim() === '') {
       const remedy = format === 'toml' ? '; write [users] into it if there shall be none' : ''
       return failed(file, `the file is empty${remedy}`)

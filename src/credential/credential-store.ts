@@ -1,8 +1,8 @@
 /**
  * A worker's view of the users: one snapshot, replaced as a whole. It answers for every name, known
- * or not: an unknown user gets a decoy of the same shape, made by the same work, so that neither the
- * answer nor its cost tells a stranger who exists. Callers compare against what they get and look at
- * `known` last.
+ * or not: an unknown user gets a decoy of the same shape, made by the same work, so that neither
+ * the answer nor its cost tells a stranger who exists. Callers compare against what they get and
+ * look at `known` last.
  */
 import { assert } from '../base/assert.ts'
 import type { CredentialSnapshot, UserRecord } from './snapshot.ts'
@@ -20,7 +20,9 @@ export interface Credential extends DerivationParameters {
   readonly principal: Principal
   /** False for a decoy: whatever matches, the login fails. */
   readonly known: boolean
-  /** Always two, so that checking costs the same; the second is a decoy without a second password. */
+  /**
+   * Always two, so that checking costs the same; the second is a decoy without a second password.
+   */
   readonly keys: readonly [KeyPair, KeyPair]
   /** How many of `keys` are real. */
   readonly keyCount: number
@@ -63,7 +65,9 @@ export class CredentialStore {
     return this.#read(name, hashName, isOwn ? own : decoys, isOwn)
   }
 
-  /** The credential that a PLAIN password is checked against: of the first of SCRAM_HASHES there is. */
+  /**
+   * The credential that a PLAIN password is checked against: of the first of SCRAM_HASHES there is.
+   */
   findForPassword(name: string): Credential {
     const decoys = decoyVerifiers(this.#snapshot, name)
     const own = this.#users.get(name)?.verifiers ?? decoys

@@ -1,6 +1,6 @@
 /**
- * What reading and editing credential files have in common: which files are acceptable, their text, and
- * the words for what the file system refuses.
+ * What reading and editing credential files have in common: which files are acceptable, their text,
+ * and the words for what the file system refuses.
  */
 import type { Stats } from 'node:fs'
 import { FILE_BYTES_MAX } from './user-entry.ts'

@@ -1,17 +1,18 @@
 /**
- * memcached's own password files: `user:password` lines, as `memcached -Y` and MEMCACHED_SASL_PWDB read
- * them. Reads no files.
+ * memcached's own password files: `user:password` lines, as `memcached -Y` and MEMCACHED_SASL_PWDB
+ * read them. Reads no files.
  *
  * What memcached 1.6 does (authfile.c, sasl_defs.c): the name ends at the first colon. With -Y the
- * rest of the line is the password, colons included, and a line without a colon refuses the file. In a
- * PWDB file the name is `user@realm`, whose realm the SASL library appends to what the client
- * says, and the password may be followed by further fields (`user@realm:password:::`). Neither knows
- * comments.
+ * rest of the line is the password, colons included, and a line without a colon refuses the file.
+ * In a PWDB file the name is `user@realm`, whose realm the SASL library appends to what the client
+ * says, and the password may be followed by further fields (`user@realm:password:::`). Neither
+ * knows comments.
  *
  * Differs from memcached:
- * - `alice@host` signs in as `alice` too, whatever the host, unless the file has an `alice` of its own;
- * - in a PWDB file the whole rest of the line is the password, less trailing colons, where memcached
- *   takes every part that ends before a colon for a correct password as well;
+ * - `alice@host` signs in as `alice` too, whatever the host, unless the file has an `alice` of its
+ *   own;
+ * - in a PWDB file the whole rest of the line is the password, less trailing colons, where
+ *   memcached takes every part that ends before a colon for a correct password as well;
  * - empty lines and lines that begin with `#` are skipped: a comment must not become a user;
  * - no line is cut at 255 bytes, and there may be more than eight users.
  */

@@ -1,8 +1,8 @@
 /**
  * Names and passwords as every comparison sees them: SASLprep (RFC 4013) applied once, at the edge.
  * What SASLprep refuses, or maps to nothing at all, is used as it was given, on both sides, so that
- * an emoji in a password locks nobody out (PostgreSQL does the same). The result is stable: the same
- * input always gives the same output, and no input that is within the limits throws.
+ * an emoji in a password locks nobody out (PostgreSQL does the same). The result is stable: the
+ * same input always gives the same output, and no input that is within the limits throws.
  *
  * The cap on the length comes first: the package spreads its input over the stack, and a stranger
  * chooses the input.
@@ -16,7 +16,8 @@ export const PASSWORD_BYTES_MAX = 1024
 
 /**
  * The prepared form of `raw`, which the caller has checked to be 1 to 1024 bytes of UTF-8.
- * Unassigned code points are refused as in a stored string (RFC 3454, 7), so both sides fall back alike.
+ * Unassigned code points are refused as in a stored string (RFC 3454, 7), so both sides fall back
+ * alike.
  */
 export function prepare(raw: string): string {
   if (isPlainAscii(raw)) return raw

@@ -105,9 +105,9 @@ export function decoySalt(
 }
 
 /**
- * The shape that an unknown user shows. It is drawn from the real ones in proportion to their users,
- * by the name and the secret alone (weighted rendezvous hashing), so that it stays the same when
- * other users come and go.
+ * The shape that an unknown user shows. It is drawn from the real ones in proportion to their
+ * users, by the name and the secret alone (weighted rendezvous hashing), so that it stays the same
+ * when other users come and go.
  */
 function decoyShape(
   snapshot: Pick<CredentialSnapshot, 'shapes' | 'decoyKey'>,
@@ -127,7 +127,9 @@ function decoyShape(
   return chosen
 }
 
-/** The verifiers that an unknown user appears to have, in the text form. Nothing hashes to the keys. */
+/**
+ * The verifiers that an unknown user appears to have, in the text form. Nothing hashes to the keys.
+ */
 export function decoyVerifiers(
   snapshot: Pick<CredentialSnapshot, 'shapes' | 'decoyKey'>,
   name: string,

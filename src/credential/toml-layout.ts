@@ -1,18 +1,23 @@
 /**
- * Where things stand in a TOML text: its table headers and assignments with their offsets and lines.
- * The parser gives values without positions; error messages need the line, and edits need the exact
- * span, so that a person's comments and layout survive.
+ * Where things stand in a TOML text: its table headers and assignments with their offsets and
+ * lines. The parser gives values without positions; error messages need the line, and edits need
+ * the exact span, so that a person's comments and layout survive.
  *
- * The text has been accepted by the parser before it comes here, so this reads only as much grammar as
- * tells statements apart. Values are never decoded.
+ * The text has been accepted by the parser before it comes here, so this reads only as much grammar
+ * as tells statements apart. Values are never decoded.
  */
 import { parse } from 'smol-toml'
 
 export interface TomlStatement {
   readonly kind: 'table' | 'array-table' | 'assignment'
-  /** From the root: `[users.alice]` is ['users', 'alice'], `verifiers = ...` in it adds one more. */
+  /**
+   * From the root: `[users.alice]` is ['users', 'alice'], `verifiers = ...` in it adds one more.
+   */
   readonly path: readonly string[]
-  /** From the first character of the statement to the one after its last, without comment or newline. */
+  /**
+   * From the first character of the statement to the one after its last, without comment or
+   * newline.
+   */
   readonly start: number
   readonly end: number
   /** 1-based. */
@@ -125,7 +130,9 @@ class Reader {
     }
   }
 
-  /** Stops behind the last character of the value. The result has the lines of an array's values. */
+  /**
+   * Stops behind the last character of the value. The result has the lines of an array's values.
+   */
   #readValue(): number[] {
     this.#skipBlanks()
     const elementLines: number[] = []

@@ -1,10 +1,10 @@
 /**
- * Edits users.toml for `saslcached user add|passwd|remove|list`. A person's comments, order and layout
- * survive: only the lines of the user in question change.
+ * Edits users.toml for `saslcached user add|passwd|remove|list`. A person's comments, order and
+ * layout survive: only the lines of the user in question change.
  *
- * Invariant: the file is replaced as a whole (a new file renamed over it) by a text that has been read
- * back and found good, by one editor at a time; whoever reads it sees the old or the new, never half.
- * Owner and mode of the old file stay; a new one is for its owner alone.
+ * Invariant: the file is replaced as a whole (a new file renamed over it) by a text that has been
+ * read back and found good, by one editor at a time; whoever reads it sees the old or the new,
+ * never half. Owner and mode of the old file stay; a new one is for its owner alone.
  */
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'

@@ -37,13 +37,13 @@ export function findScramHash(name: string): ScramHash | undefined {
  * Iterations of new verifiers. 4096 is the least that RFC 7677 allows and PostgreSQL's default.
  *
  * It is not higher because the client pays too: a libmemcached client that takes SCRAM derives the
- * key anew for every connection, and PHP makes a connection per page view. For 4096 iterations libsasl2
- * 2.1.28 needs 16 ms (SHA-1), 21 ms (SHA-256) or 25 ms (SHA-512), ten times what OpenSSL needs, and
- * four times that for 16384. On the server 4096 cost 2.2 ms (SHA-256, SHA-1) or 6 ms (SHA-512), so that
- * two cores check 900 cold PLAIN logins a second: a thousand clients of ten users that come at once
- * after a reload are all answered within 0.1 s, and four hundred different users within 0.5 s.
- * Four times the iterations would cost an attacker who has stolen the file two bits of a password;
- * one more random character gives five.
+ * key anew for every connection, and PHP makes a connection per page view. For 4096 iterations
+ * libsasl2 2.1.28 needs 16 ms (SHA-1), 21 ms (SHA-256) or 25 ms (SHA-512), ten times what OpenSSL
+ * needs, and four times that for 16384. On the server 4096 cost 2.2 ms (SHA-256, SHA-1) or 6 ms
+ * (SHA-512), so that two cores check 900 cold PLAIN logins a second: a thousand clients of ten
+ * users that come at once after a reload are all answered within 0.1 s, and four hundred different
+ * users within 0.5 s. Four times the iterations would cost an attacker who has stolen the file two
+ * bits of a password; one more random character gives five.
  */
 export const DEFAULT_ITERATIONS = 4096
 const ITERATIONS_MIN = 4096
@@ -147,8 +147,9 @@ export interface HashPasswordOptions {
 }
 
 /**
- * The verifiers of a new password, in the text form, a fresh salt each. Blocks for some 11 ms, so it is
- * for the command line. Throws a RangeError for a password or a number of iterations out of bounds.
+ * The verifiers of a new password, in the text form, a fresh salt each. Blocks for some 11 ms, so
+ * it is for the command line. Throws a RangeError for a password or a number of iterations out of
+ * bounds.
  */
 export function hashPassword(password: string, options: HashPasswordOptions = {}): string[] {
   const iterations = options.iterations ?? DEFAULT_ITERATIONS

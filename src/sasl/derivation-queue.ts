@@ -11,22 +11,22 @@
  *   checks. At 2.2 ms each on two cores, it takes some 400 flooding addresses to delay it by half a
  *   second.
  * - When `waitingMax` wait, the newest request of the longest line gives way, not the newcomer.
- * - Who has waited for `waitMsMax` is told `busy`. Clients give up after 0.7 to 5 s, and who gives up
- *   is aborted; this is for those that leave their connection open.
+ * - Who has waited for `waitMsMax` is told `busy`. Clients give up after 0.7 to 5 s, and who gives
+ *   up is aborted; this is for those that leave their connection open.
  * - Equal requests (same user, password and generation of credentials) share one check, and a
- *   request that joins another still keeps its own place in its own source's line: nobody waits longer
- *   for having joined. Only who knows the password can join, so a flood of wrong ones cannot profit.
- *   Joining costs next to nothing: a thousand clients of ten users cost ten checks.
+ *   request that joins another still keeps its own place in its own source's line: nobody waits
+ *   longer for having joined. Only who knows the password can join, so a flood of wrong ones cannot
+ *   profit. Joining costs next to nothing: a thousand clients of ten users cost ten checks.
  * - Checks that have begun are not stopped. Logins that are remembered never come here.
  *
- * What remains: an attacker behind the same address as real clients shares their line. The limit
- * on failed attempts a connection and on unauthenticated connections slows him, and remembered logins
+ * What remains: an attacker behind the same address as real clients shares their line. The limit on
+ * failed attempts a connection and on unauthenticated connections slows him, and remembered logins
  * are not affected.
  */
 import { assert } from '../base/assert.ts'
 
 /** What the check found, or why there was none. */
-export type Outcome<Result> = Result | 'busy' | 'aborted'
+type Outcome<Result> = Result | 'busy' | 'aborted'
 
 export interface PendingCheck<Result> {
   readonly outcome: Promise<Outcome<Result>>

@@ -1,9 +1,9 @@
 /**
- * What all SASL sessions of a worker share: the users, the mechanisms on offer, the memory of logins,
- * the derivation queue, the counters. Nothing here knows a connection.
+ * What all SASL sessions of a worker share: the users, the mechanisms on offer, the memory of
+ * logins, the derivation queue, the counters. Nothing here knows a connection.
  *
- * Invariant: the mechanisms on offer are those that every user can use. The list goes out before the
- * user is known, and clients of the libmemcached family take its strongest and never fall back.
+ * Invariant: the mechanisms on offer are those that every user can use. The list goes out before
+ * the user is known, and clients of the libmemcached family take its strongest and never fall back.
  */
 import { randomBytes } from 'node:crypto'
 import { CredentialStore } from '../credential/credential-store.ts'
@@ -62,8 +62,8 @@ export interface SaslCounters {
 const DEFAULT_DERIVATIONS_MAX = 2
 const DEFAULT_DERIVATION_QUEUE_MAX = 4096
 /**
- * Not the 0.5 s within which replies should leave: where that cannot be kept, a late success is better
- * than a refusal, and a hiccup of the machine must refuse nobody.
+ * Not the 0.5 s within which replies should leave: where that cannot be kept, a late success is
+ * better than a refusal, and a hiccup of the machine must refuse nobody.
  */
 const DEFAULT_DERIVATION_WAIT_MS_MAX = 2000
 const DEFAULT_LOGIN_MEMORY_MAX = 10_000
@@ -129,7 +129,9 @@ export class SaslEnvironment {
     return lacking.filter(({ hash }) => this.#mechanisms.includes(hash))
   }
 
-  /** Takes other users from now on, as a whole. Logins under way are finished against the new ones. */
+  /**
+   * Takes other users from now on, as a whole. Logins under way are finished against the new ones.
+   */
   replaceCredentials(snapshot: CredentialSnapshot): void {
     const usable = this.#findUsable(snapshot)
     this.credentials.replace(snapshot)

@@ -1,6 +1,6 @@
 /**
- * Why a login failed: for the audit log and the counters, never for the client, who is told the same
- * in every case. A closed list, so that each reason can have a counter.
+ * Why a login failed: for the audit log and the counters, never for the client, who is told the
+ * same in every case. A closed list, so that each reason can have a counter.
  */
 
 export const FAILURE_REASONS = [
@@ -30,7 +30,9 @@ export type FailureReason = (typeof FAILURE_REASONS)[number]
 /** Longest name that is reported, in UTF-16 units. */
 const REPORTED_NAME_MAX = 128
 
-/** A name that a stranger chose, made fit for a log line: one line, no terminal control, no tricks. */
+/**
+ * A name that a stranger chose, made fit for a log line: one line, no terminal control, no tricks.
+ */
 export function reportable(name: string): string {
   const cut = name.length > REPORTED_NAME_MAX ? `${name.slice(0, REPORTED_NAME_MAX)}...` : name
   return cut.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '\uFFFD')

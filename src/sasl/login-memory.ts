@@ -1,10 +1,11 @@
 /**
- * Remembers successful PLAIN logins, so that a client that connects for every page view does not pay
- * for a key derivation each time. What is kept is HMAC(random key of this process, user NUL password):
- * of no use in another process, and as hard to turn into a password as guessing in this one's memory.
+ * Remembers successful PLAIN logins, so that a client that connects for every page view does not
+ * pay for a key derivation each time. What is kept is HMAC(random key of this process, user NUL
+ * password): of no use in another process, and as hard to turn into a password as guessing in this
+ * one's memory.
  *
- * Invariant: an entry was true under the credentials in force; whoever replaces those calls clear().
- * Bounded: the oldest user leaves when a new one comes.
+ * Invariant: an entry was true under the credentials in force; whoever replaces those calls
+ * clear(). Bounded: the oldest user leaves when a new one comes.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 

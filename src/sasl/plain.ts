@@ -1,8 +1,8 @@
 /**
- * PLAIN (RFC 4616): `[authzid] NUL authcid NUL passwd`, the password itself, checked against a SCRAM
- * verifier. A login that is remembered is answered at once, without a Promise; any other takes a
- * key derivation on the thread pool, the same for an unknown user (against a decoy) as for a wrong
- * password.
+ * PLAIN (RFC 4616): `[authzid] NUL authcid NUL passwd`, the password itself, checked against a
+ * SCRAM verifier. A login that is remembered is answered at once, without a Promise; any other
+ * takes a key derivation on the thread pool, the same for an unknown user (against a decoy) as for
+ * a wrong password.
  */
 import { timingSafeEqual } from 'node:crypto'
 import type { Credential } from '../credential/credential-store.ts'

@@ -1,7 +1,7 @@
 /**
- * The messages of SCRAM (RFC 5802, 7), client to server parsed, server to client formatted. Strict: the
- * attributes in their order and nothing that the grammar does not have. The parts that both sides
- * sign are kept as they came, never built anew.
+ * The messages of SCRAM (RFC 5802, 7), client to server parsed, server to client formatted. Strict:
+ * the attributes in their order and nothing that the grammar does not have. The parts that both
+ * sides sign are kept as they came, never built anew.
  */
 import { NAME_BYTES_MAX } from '../credential/prepare.ts'
 import { encodeBase64 } from '../credential/verifier.ts'
@@ -32,7 +32,9 @@ export type MessageProblem = 'malformed' | 'channel-binding'
 
 /** %x21-2B and %x2D-7E: printable ASCII without comma and space. */
 const PRINTABLE = /^[\x21-\x2b\x2d-\x7e]+$/
-/** attr-val of an optional extension: not `m`, which must be refused, nor another defined letter. */
+/**
+ * attr-val of an optional extension: not `m`, which must be refused, nor another defined letter.
+ */
 const EXTENSION = /^[A-Zbdf-hj-loqtuw-z]=[^\0,]+$/
 const CHANNEL_BINDING_FLAG = /^p=[A-Za-z0-9.-]+$/
 

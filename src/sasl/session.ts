@@ -23,7 +23,9 @@ export type SaslStep =
       readonly reason: FailureReason
       /** Who the client said it was, fit for a log; empty if it never came to that. */
       readonly claimedUser: string
-      /** The mechanism's own spelling; what the client asked for, fit for a log, if it is unknown. */
+      /**
+       * The mechanism's own spelling; what the client asked for, fit for a log, if it is unknown.
+       */
       readonly mechanism: string
     }
 
@@ -45,8 +47,8 @@ export class SaslSession {
   }
 
   /**
-   * Begins a login; one under way is aborted. `initialResponse` is read before this returns. The result is
-   * a Promise only where a key must be derived.
+   * Begins a login; one under way is aborted. `initialResponse` is read before this returns. The
+   * result is a Promise only where a key must be derived.
    */
   start(
     mechanismName: string,
@@ -58,8 +60,8 @@ export class SaslSession {
     const mechanism = this.#create(name)
     if (mechanism === undefined) return this.#fail('unknown-mechanism', '')
     if (initialResponse === undefined || initialResponse.length === 0) {
-      // An absent and an empty initial response look alike on this wire, and no mechanism here begins
-      // with an empty one: ask for it with an empty challenge (RFC 4422, 3.3).
+      // An absent and an empty initial response look alike on this wire, and no mechanism here
+      // begins with an empty one: ask for it with an empty challenge (RFC 4422, 3.3).
       this.#mechanism = mechanism
       return { kind: 'challenge', bytes: EMPTY }
     }

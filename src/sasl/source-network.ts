@@ -1,9 +1,12 @@
 /**
- * Whom to take for one and the same source of logins. An IPv4 address is one; of IPv6, everybody has
- * 2^64 addresses, so the /64 network is. Anything else (a path, a name) stands for itself.
+ * Whom to take for one and the same source of logins. An IPv4 address is one; of IPv6, everybody
+ * has 2^64 addresses, so the /64 network is. Anything else (a path, a name) stands for itself.
  */
 
-/** `192.0.2.1`, `::ffff:192.0.2.1` and `2001:db8:1:2::3%eth0` give `192.0.2.1` twice and `2001:db8:1:2::/64`. */
+/**
+ * `192.0.2.1`, `::ffff:192.0.2.1` and `2001:db8:1:2::3%eth0` give `192.0.2.1` twice and
+ * `2001:db8:1:2::/64`.
+ */
 export function sourceNetwork(bracketed: string): string {
   const address = bracketed.startsWith('[') ? bracketed.replace(/^\[|\]$/g, '') : bracketed
   if (!address.includes(':')) return address

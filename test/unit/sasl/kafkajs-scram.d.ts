@@ -1,4 +1,7 @@
-/** The SCRAM client inside kafkajs, which it does not declare: it is reached past the package's types. */
+/**
+ * The SCRAM client inside kafkajs, which it does not declare: it is reached past the package's
+ * types.
+ */
 declare module 'kafkajs/src/broker/saslAuthenticator/scram.js' {
   interface DigestDefinition {
     readonly length: number
