@@ -47,6 +47,11 @@ export class CredentialStore {
     return this.#snapshot
   }
 
+  /** Whether there is such a user; for connections that logged in before a replace(). */
+  has(name: string): boolean {
+    return this.#users.has(name)
+  }
+
   replace(snapshot: CredentialSnapshot): void {
     this.#users = index(snapshot)
     this.#snapshot = snapshot

@@ -17,6 +17,7 @@ import { BinaryDialect, type DialectOptions } from '../connection/binary-dialect
 import { Connection, type ConnectionContext, type Dialect } from '../connection/connection.ts'
 import { SendBuffer } from '../connection/send-buffer.ts'
 import { TextDialect } from '../connection/text-dialect.ts'
+import type { CredentialSnapshot } from '../credential/snapshot.ts'
 import { counterLane } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
 import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
@@ -321,10 +322,27 @@ function finishWhenEmpty(): void {
   post({ kind: 'stopped', cutCount })
 }
 
+/** Takes other users. Who is logged in as one that is there no more is cut off. */
+function replaceCredentials(credentials: CredentialSnapshot): void {
+  if (sasl === undefined) return
+  sasl.replaceCredentials(credentials)
+  const removed = [...admission.connections].filter(
+    ({ gate }) => gate.principal !== undefined && !sasl.credentials.has(gate.principal.name),
+  )
+  for (const connection of removed) connection.drain()
+  if (removed.length === 0) return
+  log({
+    level: 'warn',
+    event: 'removed_users_cut',
+    message: 'connections of users that were removed are closed',
+    fields: { connections: removed.length },
+  })
+}
+
 main.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'credentials':
-      sasl?.replaceCredentials(message.credentials)
+      replaceCredentials(message.credentials)
       break
     case 'log-level':
       logLevel = message.level
