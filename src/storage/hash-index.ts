@@ -9,7 +9,7 @@
  *
  *      tag:    31                             8 7            2 1        0
  *             +--------------------------------+--------------+----------+
- *             | hash low, bits 31..8           | 6 bits of    | frequency|
+ *             | hash, bits 31..8               | 6 bits of    | frequency|
  *             | (bits 7..0 are the stripe)     | hash high    |          |
  *             +--------------------------------+--------------+----------+
  *
@@ -86,8 +86,8 @@ export class HashIndex {
   }
 
   /** The tag of a hash, frequency 0. */
-  tagOf(low: number, high: number): number {
-    return (low & 0xffffff00) | (high & 0xfc)
+  tagOf(low: number, more: number): number {
+    return (low & 0xffffff00) | (more & 0xfc)
   }
 
   /** The bucket of a hash. The stripe of the hash must be locked. */

@@ -68,7 +68,6 @@ import {
 } from './item.ts'
 import { MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'
-import { HASH_COMPRESSION_ROUNDS, HASH_FINALIZATION_ROUNDS } from './reclaimer.ts'
 
 /** Reports stop here: one fault often shows in many places. */
 const REPORTS_MAX = 100
@@ -103,12 +102,7 @@ class IntegrityCheck {
     this.#view = new MemoryView(memory)
     this.#control = this.#view.control
     this.#index = new HashIndex(this.#view, new SegmentPool(this.#view))
-    this.#hash = new HalfSipHash(
-      geometry.seed0,
-      geometry.seed1,
-      HASH_COMPRESSION_ROUNDS,
-      HASH_FINALIZATION_ROUNDS,
-    )
+    this.#hash = new HalfSipHash(geometry.seed0, geometry.seed1)
     this.#live = new Float64Array(geometry.segmentCount)
     for (let worker = 0; worker < geometry.workerCount; worker++) {
       const at = geometry.workersWord + worker * WORKER_WORDS
@@ -206,7 +200,7 @@ class IntegrityCheck {
     const keyLength = keyLengthOf(traits)
     const low = this.#hash.hashWords(words, base + ITEM_HEADER_WORDS, keyLength)
     if (this.#index.bucketOf(low) !== bucket) this.#report(`${where}: the key belongs elsewhere`)
-    if (((this.#index.tagOf(low, this.#hash.high) ^ tag) & ~FREQUENCY_MASK) !== 0) {
+    if (((this.#index.tagOf(low, this.#hash.more) ^ tag) & ~FREQUENCY_MASK) !== 0) {
       this.#report(`${where}: the tag is not that of the key`)
     }
     const recordBytes = recordBytesOf(keyLength, words[base + VALUE_LENGTH_WORD]!, view.unitShift)

@@ -78,11 +78,7 @@ import type { MemoryView } from './memory-view.ts'
 import { EXPIRES_NEVER, type SegmentPool } from './pool.ts'
 import { retire } from './retire.ts'
 
-/** The rounds of the hash: what hash tables use; the key is secret and results are never shown. */
-export const HASH_COMPRESSION_ROUNDS = 1
-export const HASH_FINALIZATION_ROUNDS = 3
-
-/** Larger items leave when their turn comes: moving one would take longer than a write may. */
+/** Larger items are not moved: that would take longer than a write may. */
 export const MOVED_BYTES_MAX: number = 1024 * 1024
 
 /** What meeting a record costs, in the bytes that step() counts. */
@@ -131,12 +127,7 @@ export class Reclaimer {
     this.log = log
     this.control = view.control
     this.counters = counterLanes(memory, workerIndex)
-    this.hash = new HalfSipHash(
-      geometry.seed0,
-      geometry.seed1,
-      HASH_COMPRESSION_ROUNDS,
-      HASH_FINALIZATION_ROUNDS,
-    )
+    this.hash = new HalfSipHash(geometry.seed0, geometry.seed1)
     this.worker = geometry.workersWord + workerIndex * WORKER_WORDS
     this.evicts = geometry.evicts
     this.creditPerVictim = geometry.segmentBytes - (geometry.segmentBytes >> 3)

@@ -61,7 +61,7 @@ import { acquire, release } from './lock.ts'
 import { Log } from './log.ts'
 import { MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'
-import { HASH_COMPRESSION_ROUNDS, HASH_FINALIZATION_ROUNDS, Reclaimer } from './reclaimer.ts'
+import { Reclaimer } from './reclaimer.ts'
 import { retire } from './retire.ts'
 
 /** Modes of write(). */
@@ -177,12 +177,7 @@ export class Store {
     this.log = new Log(this.view, this.pool, workerIndex)
     this.reclaimer = new Reclaimer(memory, this.view, this.pool, this.index, this.log, workerIndex)
     this.counters = counterLanes(memory, workerIndex)
-    this.hash = new HalfSipHash(
-      geometry.seed0,
-      geometry.seed1,
-      HASH_COMPRESSION_ROUNDS,
-      HASH_FINALIZATION_ROUNDS,
-    )
+    this.hash = new HalfSipHash(geometry.seed0, geometry.seed1)
     this.stripesWord = geometry.stripesWord
     this.unitShift = geometry.unitShift
     this.itemBytesMax = geometry.itemBytesMax
@@ -619,7 +614,7 @@ export class Store {
     const hash = this.hash
     const low = hash.hash(block.view, keyOffset, keyLength)
     this.keyLow = low
-    this.keyTag = this.index.tagOf(low, hash.high)
+    this.keyTag = this.index.tagOf(low, hash.more)
     this.keyStripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
   }
 
