@@ -10,7 +10,7 @@
  * It ends with exit code 0 either way; anything else is a crash. The names of the operations stand
  * in the test as well, so that a program cannot pass by leaving some out.
  *
- * SASLCACHED_TEST_PEER=memcached runs the suites against Debian's memcached, which shows that the
+ * TEST_PEER=memcached runs the suites against Debian's memcached, which shows that the
  * programs are right about memcached rather than about us.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -39,8 +39,7 @@ export interface ClientSuite {
   readonly refusal: RegExp
 }
 
-export const PEER: ServerKind =
-  process.env.SASLCACHED_TEST_PEER === 'memcached' ? 'memcached' : 'saslcached'
+export const PEER: ServerKind = process.env.TEST_PEER === 'memcached' ? 'memcached' : 'saslcached'
 
 export const ALICE: User = { name: 'alice', password: 'correct horse battery staple' }
 export const UNICODE_USER: User = { name: 'jürgen-日本', password: 'pä:ss wörd:€ “quoted”' }

@@ -11,7 +11,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Prerequisite } from './program.ts'
+import { inheritedEnvironment, type Prerequisite } from './program.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const HOST = '127.0.0.1'
@@ -54,8 +54,8 @@ export const MEMCACHED: Prerequisite = {
   probe: ['sh', '-c', 'memcached -V && command -v saslpasswd2'],
 }
 
-/** The `node` that runs the server under test; CI points it at each version that we support. */
-export const SERVER_NODE: string = process.env.SASLCACHED_NODE ?? process.execPath
+/** The `node` that runs the server under test; by default the one that runs the tests. */
+export const SERVER_NODE: string = process.env.TEST_NODE ?? process.execPath
 export const SERVER_PROGRAM: string = join(ROOT, 'dist', 'bin', 'saslcached.js')
 
 /** What saslcached announces by itself; the reference is told to announce the same. */
@@ -296,13 +296,6 @@ function spawnServer(
     })
   })
   return { child, exited, output }
-}
-
-/** Ours without what would configure the server: a test's server gets what the test says. */
-function inheritedEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(SASLCACHED|MEMCACHED|SASL)_/.test(name)),
-  )
 }
 
 /** memcached renames the file into place, so it is whole as soon as it is there. */
