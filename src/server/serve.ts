@@ -71,11 +71,19 @@ export async function serve(config: Config): Promise<number> {
   }
 }
 
+interface Reload {
+  readonly credentials: CredentialSnapshot
+  awaitedCount: number
+}
+
 class Server {
   private readonly config: Config
   private readonly log: Log
   private readonly workers: Worker[] = []
   private credentials: CredentialSource | undefined = undefined
+  /** Reloads that not every worker has confirmed. */
+  private readonly reloads: Map<number, Reload> = new Map()
+  private reloadCount = 0
   private isStopping = false
   private settle: (exitCode: number) => void = () => undefined
 
@@ -167,8 +175,9 @@ class Server {
       },
       {
         onChange: (credentials) => {
-          this.announce(credentials, 'credentials_reloaded', 'the users were reloaded')
-          this.broadcast({ kind: 'credentials', credentials })
+          this.reloadCount++
+          this.reloads.set(this.reloadCount, { credentials, awaitedCount: this.workers.length })
+          this.broadcast({ kind: 'credentials', credentials, reloadId: this.reloadCount })
         },
         onProblem: (error) =>
           this.say(
@@ -197,6 +206,16 @@ class Server {
       keyDerivationsMax: limits.keyDerivationsMax,
       derivationQueueMax: limits.derivationQueueMax,
     }
+  }
+
+  /** One more worker has the users of this reload; it is announced when all of them have. */
+  private reloaded(reloadId: number): void {
+    const reload = this.reloads.get(reloadId)
+    assert(reload !== undefined, 'workers confirm a reload once each')
+    reload.awaitedCount--
+    if (reload.awaitedCount > 0) return
+    this.reloads.delete(reloadId)
+    this.announce(reload.credentials, 'credentials_reloaded', 'the users were reloaded')
   }
 
   private announce(credentials: CredentialSnapshot, event: string, message: string): void {
@@ -291,6 +310,9 @@ class Server {
             break
           case 'log':
             this.log.write(message.event)
+            break
+          case 'credentials-in-force':
+            this.reloaded(message.reloadId)
             break
           case 'verbosity':
             this.setVerbosity(message.level)

@@ -53,7 +53,12 @@ export interface WorkerSettings {
 }
 
 export type ToWorker =
-  | { readonly kind: 'credentials'; readonly credentials: CredentialSnapshot }
+  | {
+      readonly kind: 'credentials'
+      readonly credentials: CredentialSnapshot
+      /** To confirm, so that nobody is told of users that are not in force yet. */
+      readonly reloadId: number
+    }
   | { readonly kind: 'log-level'; readonly level: LogLevel }
   /** Stop accepting, finish what is under way, close what is left after `deadlineMs`. */
   | { readonly kind: 'stop'; readonly deadlineMs: number }
@@ -62,6 +67,7 @@ export type FromWorker =
   | { readonly kind: 'listening'; readonly addresses: readonly BoundAddress[] }
   /** Listening failed; `message` is fit for an operator. */
   | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
   | { readonly kind: 'verbosity'; readonly level: number }
   /** Every connection is closed; `cutCount` of them by the deadline. */

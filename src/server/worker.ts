@@ -343,6 +343,7 @@ main.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'credentials':
       replaceCredentials(message.credentials)
+      post({ kind: 'credentials-in-force', reloadId: message.reloadId })
       break
     case 'log-level':
       logLevel = message.level
