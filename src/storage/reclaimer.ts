@@ -4,8 +4,9 @@
  *
  * Emptying a victim: its records are met in the order in which they were written. Dead ones are
  * skipped, expired and flushed ones dropped; a live one that was read since it was last met is moved
- * to the open segment with its frequency lowered by one, any other is evicted. With -M nothing is
- * evicted: every live record is moved, and only segments with enough holes become victims.
+ * to the open segment with its frequency lowered by one, any other is evicted. While the log has many
+ * holes, and always with -M, nothing is evicted: the victim is the segment with the fewest live bytes,
+ * and every live record is moved.
  *
  * A large item that was read but cannot be moved (it is over MOVED_BYTES_MAX, or the free segments do
  * not suffice) stays where it is, and its segments go back among the sealed.
@@ -38,6 +39,7 @@ import {
   DEATHS_WORD,
   EPOCH_WORD,
   FRESH_SEGMENT_WORD,
+  SEALED_COUNT_WORD,
   SEALED_SEGMENT,
   SEGMENT_EPOCH,
   SEGMENT_EXPIRES_FROM,
@@ -81,6 +83,13 @@ import { retire } from './retire.ts'
 /** Larger items are not moved: that would take longer than a write may. */
 export const MOVED_BYTES_MAX: number = 1024 * 1024
 
+/**
+ * Instead of evicting, segments are compacted that are live to this share at most, as long as the log
+ * is live to that share at most: then the emptiest segments are clearly emptier than the average.
+ */
+const COMPACTED_LIVE_MAX = 0.6
+const COMPACTED_LOAD_MAX = 0.8
+
 /** What meeting a record costs, in the bytes that step() counts. */
 const RECORD_COST_BYTES = 64
 /** Segments that one maintain() looks at while it searches for one worth crawling. */
@@ -89,6 +98,11 @@ const CRAWL_SEARCH_SEGMENTS = 256
 const DRAIN_POLLS = 1000
 const DRAIN_WAIT_MS = 1
 const DRAIN_WAITS_MAX = 30_000
+
+/** What meet() is to do with a record that is alive: leave it, evict it unless it was read, move it. */
+const LEAVE = 0
+const EVICT = 1
+const MOVE = 2
 
 /** What becomes of a record: it is gone; it may not leave; it stays where it is for another round. */
 const GONE = 0
@@ -107,8 +121,12 @@ export class Reclaimer {
   private readonly evicts: boolean
   private readonly creditPerVictim: number
   private readonly creditMax: number
+  private readonly compactedBytesMax: number
   private readonly stripesWord: number
+  private readonly allCounters: readonly Float64Array[]
   private crawlCursor = 0
+  /** What happens to the live records of the victim in work. */
+  private victimFate = EVICT
   /** With -M: the deaths at which no segment was worth compacting, so that it is not asked again. */
   private deathsSeen = -1
 
@@ -126,12 +144,16 @@ export class Reclaimer {
     this.index = index
     this.log = log
     this.control = view.control
-    this.counters = counterLanes(memory, workerIndex)
+    this.allCounters = Array.from({ length: geometry.workerCount }, (_, index) =>
+      counterLanes(memory, index),
+    )
+    this.counters = this.allCounters[workerIndex]!
     this.hash = new HalfSipHash(geometry.seed0, geometry.seed1)
     this.worker = geometry.workersWord + workerIndex * WORKER_WORDS
     this.evicts = geometry.evicts
     this.creditPerVictim = geometry.segmentBytes - (geometry.segmentBytes >> 3)
     this.creditMax = this.creditPerVictim + geometry.segmentBytes
+    this.compactedBytesMax = Math.floor(geometry.segmentBytes * COMPACTED_LIVE_MAX)
     this.stripesWord = geometry.stripesWord
   }
 
@@ -265,7 +287,7 @@ export class Reclaimer {
         (expiry !== 0 && expiry <= nowSeconds) ||
         this.control[record + SEGMENT_EPOCH] !== Atomics.load(this.control, EPOCH_WORD)
       ) {
-        const dropped = this.meet(view.locationOf(segment, offset), false, false, nowSeconds)
+        const dropped = this.meet(view.locationOf(segment, offset), LEAVE, nowSeconds)
         if (dropped === GONE) counters[CRAWLER_RECLAIMED] = counters[CRAWLER_RECLAIMED]! + 1
         // Still there: a touch came first, or lowered its expiry in between.
         else this.pool.lowerExpiresFrom(segment, nowSeconds + 1)
@@ -280,14 +302,17 @@ export class Reclaimer {
   /** Takes a segment to be emptied; false if there is none. */
   private begin(nowSeconds: number): boolean {
     const control = this.control
-    let victim: number
-    if (this.evicts) {
-      victim = this.pool.takeOldest()
-    } else {
+    let victim = -1
+    if (this.mayCompact()) {
+      this.victimFate = MOVE
       const deaths = Atomics.load(control, DEATHS_WORD)
-      if (deaths === this.deathsSeen) return false
-      victim = this.pool.takeEmptiest(this.creditPerVictim)
+      const liveMax = this.evicts ? this.compactedBytesMax : this.creditPerVictim
+      victim = this.pool.takeEmptiest(liveMax)
       if (victim < 0) this.deathsSeen = deaths
+    }
+    if (victim < 0 && this.evicts) {
+      this.victimFate = EVICT
+      victim = this.pool.takeOldest()
     }
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
@@ -301,6 +326,22 @@ export class Reclaimer {
     return true
   }
 
+  /**
+   * Whether to look for a segment to compact: with -M if something has died since there was none,
+   * without it if the log has enough holes that no live item need go.
+   */
+  private mayCompact(): boolean {
+    const control = this.control
+    if (!this.evicts) {
+      return Atomics.load(control, DEATHS_WORD) !== this.deathsSeen
+    }
+    let live = 0
+    for (let worker = 0; worker < this.allCounters.length; worker++) {
+      live += this.allCounters[worker]![BYTES]!
+    }
+    return live < control[SEALED_COUNT_WORD]! * this.view.segmentBytes * COMPACTED_LOAD_MAX
+  }
+
   /** Moves or drops the item that began in another segment and continues in this one. */
   private emptyHead(victim: number, nowSeconds: number): number {
     const control = this.control
@@ -309,7 +350,7 @@ export class Reclaimer {
     if (head === 0) return GONE
     // The record may be retired and its segment reused at any moment. As long as the segment still
     // names it, it was not, and what was read of it is true; meet() asks once more under the lock.
-    return this.meet(head, this.evicts, !this.evicts, nowSeconds, headIndex)
+    return this.meet(head, this.victimFate, nowSeconds, headIndex)
   }
 
   /** Meets the next record of the victim; returns what that cost. */
@@ -336,7 +377,7 @@ export class Reclaimer {
     const next = offset + recordBytes
     control[worker + WORKER_VICTIM_OFFSET] = Math.min(next, view.segmentBytes)
     if (isDead(traits)) return RECORD_COST_BYTES
-    const fate = this.meet(view.locationOf(victim, offset), this.evicts, !this.evicts, nowSeconds)
+    const fate = this.meet(view.locationOf(victim, offset), this.victimFate, nowSeconds)
     if (fate === GONE) return RECORD_COST_BYTES + recordBytes
     // What stays spans, so it was the last record of the segment.
     this.leaveVictim(victim)
@@ -359,7 +400,7 @@ export class Reclaimer {
     }
     control[this.worker + WORKER_VICTIM] = 0
     this.pool.free(victim)
-    if (!this.evicts) {
+    if (this.victimFate === MOVE) {
       this.counters[COMPACTED_SEGMENTS] = this.counters[COMPACTED_SEGMENTS]! + 1
     }
   }
@@ -371,17 +412,11 @@ export class Reclaimer {
   }
 
   /**
-   * Decides about one record: drops it if it is expired or flushed; else moves it if `moves`, or if
-   * `evicts` and it was read; else evicts it if `evicts`; else leaves it (STUCK). `headIndex`, if not
-   * 0, is the word that must still name the location for the record to be there at all.
+   * Decides about one record: drops it if it is expired or flushed; else does as `fate` says, with
+   * EVICT moving what was read. STUCK: it must leave, and there is no room to move it. `headIndex`, if
+   * not 0, is the word that must still name the location for the record to be there at all.
    */
-  private meet(
-    location: number,
-    evicts: boolean,
-    moves: boolean,
-    nowSeconds: number,
-    headIndex: number = 0,
-  ): number {
+  private meet(location: number, fate: number, nowSeconds: number, headIndex: number = 0): number {
     const view = this.view
     const control = this.control
     const words = view.locationArena(location)
@@ -408,7 +443,7 @@ export class Reclaimer {
       this.index.removeSlot(low, slotWords, slot)
       retire(view, this.pool, location)
       this.countDead(expired, traits, recordBytes)
-      if (evicts || moves) counters[RECLAIMED] = counters[RECLAIMED]! + 1
+      if (fate !== LEAVE) counters[RECLAIMED] = counters[RECLAIMED]! + 1
       release(control, stripe)
       return GONE
     }
@@ -419,10 +454,10 @@ export class Reclaimer {
       headIndex !== 0
         ? control[headIndex - SEGMENT_HEAD_ITEM + SEGMENT_FIRST]!
         : Math.min(recordBytes, view.segmentBytes - view.locationOffset(location))
-    const wanted = moves || (evicts && frequency > 0 && part <= credit)
+    const wanted = fate === MOVE || (fate === EVICT && frequency > 0 && part <= credit)
     if (
       wanted &&
-      (moves || recordBytes <= MOVED_BYTES_MAX) &&
+      (recordBytes <= MOVED_BYTES_MAX || !this.evicts) &&
       this.log.reserve(recordBytes, ITEM_HEADER_BYTES + keyLength, 0)
     ) {
       const log = this.log
@@ -430,9 +465,9 @@ export class Reclaimer {
       if (control[view.segmentRecord(log.segment) + SEGMENT_EPOCH] === epoch) {
         this.copyRecord(words, base, location, keyLength)
         slotWords[slot + LOCATIONS_WORD] = log.location
-        if (evicts) slotWords[slot] = slotWords[slot]! - 1
+        if (fate === EVICT) slotWords[slot] = slotWords[slot]! - 1
         retire(view, this.pool, location)
-        if (evicts) control[this.worker + WORKER_KEEP_CREDIT] = credit - part
+        if (fate === EVICT) control[this.worker + WORKER_KEEP_CREDIT] = credit - part
         counters[REINSERTED] = counters[REINSERTED]! + 1
         release(control, stripe)
         log.commit(expiry)
@@ -440,7 +475,11 @@ export class Reclaimer {
       }
       log.abandon()
     }
-    if (evicts && frequency > 0 && spans(traits) && (headIndex !== 0 || part <= credit)) {
+    if (fate !== EVICT) {
+      release(control, stripe)
+      return STUCK
+    }
+    if (frequency > 0 && spans(traits) && (headIndex !== 0 || part <= credit)) {
       // Too large to move. Met at its beginning, it pays for another round; in its other segments
       // it just stays.
       if (headIndex === 0) {
@@ -449,10 +488,6 @@ export class Reclaimer {
       }
       release(control, stripe)
       return STAYS
-    }
-    if (!evicts) {
-      release(control, stripe)
-      return STUCK
     }
     this.index.removeSlot(low, slotWords, slot)
     retire(view, this.pool, location)

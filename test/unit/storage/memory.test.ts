@@ -236,3 +236,18 @@ test('overwriting one key for ever needs no eviction of others', () => {
   expect(left).toBe(100)
   expect(readStoreCounters(client.memory).evictions).toBe(0)
 })
+
+test('nothing is evicted while the live items need little of the memory', () => {
+  const client = new Client({ memoryBytes: MIB })
+  const random = randomOf(seedOfRun())
+  // 400 KiB of live items, rewritten at random ten times over: most of the log is holes.
+  for (let index = 0; index < 1000; index++) client.write(`key ${index}`, 'v'.repeat(370))
+  for (let write = 0; write < 10_000; write++) {
+    expect(client.write(`key ${random.below(900)}`, 'w'.repeat(370))).toBe(STORED)
+  }
+  const counters = readStoreCounters(client.memory)
+  expect(counters).toMatchObject({ items: 1000, evictions: 0 })
+  expect(counters.compactedSegments).toBeGreaterThan(10)
+  for (let index = 900; index < 1000; index++) expect(client.has(`key ${index}`)).toBe(true)
+  expect(checkIntegrity(client.memory)).toEqual([])
+})
