@@ -251,3 +251,29 @@ test('nothing is evicted while the live items need little of the memory', () => 
   for (let index = 900; index < 1000; index++) expect(client.has(`key ${index}`)).toBe(true)
   expect(checkIntegrity(client.memory)).toEqual([])
 })
+
+for (const hotShare of [0, 0.5, 0.9]) {
+  test(`no write to a full store meets many items, with ${hotShare * 100} % of them read`, () => {
+    const client = new Client({ memoryBytes: 8 * MIB })
+    const random = randomOf(seedOfRun())
+    const met = () => {
+      const { evictions, reinserted, reclaimed } = readStoreCounters(client.memory)
+      return evictions + reinserted + reclaimed
+    }
+    for (let index = 0; readStoreCounters(client.memory).evictions === 0; index++) {
+      client.write(`filling ${index}`, '12345678')
+      if (random.below(100) < hotShare * 100) client.get(`filling ${index}`)
+    }
+    let most = 0
+    let before = met()
+    for (let index = 0; index < 20_000; index++) {
+      client.write(`key ${index}`, '12345678')
+      if (random.below(100) < hotShare * 100) client.get(`key ${index}`)
+      const now = met()
+      most = Math.max(most, now - before)
+      before = now
+    }
+    expect(before).toBeGreaterThan(10_000)
+    expect(most).toBeLessThan(40)
+  })
+}
