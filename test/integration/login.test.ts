@@ -729,7 +729,7 @@ describe('users that change', () => {
       [
         'a symbolic link that moves on',
         (content) => {
-          const target = join(server.directory, `generation-${Math.random()}.toml`)
+          const target = join(server.directory, 'next-generation.toml')
           writeFileSync(target, content, { mode: 0o600 })
           symlinkSync(target, staged)
           renameSync(staged, file)

@@ -1,0 +1,549 @@
+/**
+ * What a client may do to the server, by malice or by accident, and what it costs: every limit at its
+ * edge, slow and lying clients, full memory. Each test has a second client that must be served well
+ * all the while, or looks at the server's memory.
+ */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect as connectSocket, type Socket } from 'node:net'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { BinaryClient } from '../support/binary-client.ts'
+import { parseResponses, requestFrame, storeFrame, words } from '../support/binary-frames.ts'
+import { type ServerOptions, startSaslcached, type TestServer } from '../support/server.ts'
+
+const GET = 0x00
+const SET = 0x01
+const DELETE = 0x04
+const NOOP = 0x0a
+const VERSION = 0x0b
+const GETK = 0x0c
+const APPEND = 0x0e
+const STAT = 0x10
+const SETQ = 0x11
+
+const OK = 0x00
+const NOT_FOUND = 0x01
+const TOO_LARGE = 0x03
+const NO_MEMORY = 0x82
+
+const KIB = 1024
+const MIB = 1024 * 1024
+const ALICE = { name: 'alice', password: 'correct horse' }
+
+async function start(flags: readonly string[], options: ServerOptions = {}): Promise<TestServer> {
+  const server = await startSaslcached({ ...options, flags })
+  onTestFinished(async () => await server.stop())
+  return server
+}
+
+async function connect(server: TestServer): Promise<BinaryClient> {
+  const client = await BinaryClient.connect(server)
+  onTestFinished(() => client.destroy())
+  return client
+}
+
+/** A socket without a parser behind it. */
+async function connectRaw(server: TestServer): Promise<Socket> {
+  const socket = connectSocket({ host: server.host, port: server.port, noDelay: true })
+  onTestFinished(() => {
+    socket.destroy()
+  })
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  return socket
+}
+
+async function expectServed(client: BinaryClient): Promise<void> {
+  expect(await client.request({ opcode: NOOP, opaque: 77 })).toMatchObject({
+    opcode: NOOP,
+    status: OK,
+    opaque: 77,
+  })
+}
+
+async function stats(client: BinaryClient, group = ''): Promise<Record<string, number>> {
+  client.send(requestFrame({ opcode: STAT, key: group }))
+  const rows: Record<string, number> = {}
+  for (;;) {
+    const { key, value } = await client.receive()
+    if (key.length === 0) return rows
+    rows[key.toString()] = Number(value.toString())
+  }
+}
+
+/** Asks for statistics until they satisfy `isTrue`. */
+async function untilStats(
+  client: BinaryClient,
+  group: string,
+  isTrue: (rows: Record<string, number>) => boolean,
+): Promise<Record<string, number>> {
+  const endMs = performance.now() + 10_000
+  for (;;) {
+    const rows = await stats(client, group)
+    if (isTrue(rows)) return rows
+    if (performance.now() > endMs) throw new Error(`not in 10 s: ${JSON.stringify(rows)}`)
+  }
+}
+
+function residentBytes(server: TestServer): number {
+  const status = readFileSync(`/proc/${server.pid}/status`, 'utf8')
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * KIB
+}
+
+/** Bytes of any value, the same for the same seed. */
+function noise(length: number, seed: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  let state = seed >>> 0
+  for (let offset = 0; offset < length; offset++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    bytes[offset] = state >>> 24
+  }
+  return bytes
+}
+
+describe('the number of connections', () => {
+  test('-c: one more is told so and closed, and there is room when one leaves', async () => {
+    const server = await start(['-c', '10'])
+    const clients = await Promise.all(Array.from({ length: 10 }, () => connect(server)))
+    for (const client of clients) await expectServed(client)
+    const rejected = await connectRaw(server)
+    const said: Buffer[] = []
+    rejected.on('data', (chunk) => said.push(chunk))
+    await once(rejected, 'close')
+    expect(Buffer.concat(said).toString()).toBe('ERROR Too many open connections\r\n')
+    const [first, second] = clients as [BinaryClient, BinaryClient]
+    const full = await stats(first)
+    expect([full.rejected_connections, full.curr_connections, full.max_connections]).toEqual([
+      1, 10, 10,
+    ])
+    second.destroy()
+    await untilStats(first, '', ({ curr_connections: count }) => count === 9)
+    await expectServed(await connect(server))
+  })
+
+  test('strangers beyond their limit wait unread, and are served when one has logged in', async () => {
+    const server = await start(['--prelogin-conn-limit', '3'], { users: [ALICE] })
+    const watcher = await connect(server)
+    await watcher.loginPlain(ALICE.name, ALICE.password)
+    const strangers = await Promise.all(Array.from({ length: 3 }, () => connect(server)))
+    for (const stranger of strangers) await stranger.request({ opcode: VERSION })
+    const waiting = await connect(server)
+    waiting.send(requestFrame({ opcode: VERSION, opaque: 9 }))
+    const crowded = await untilStats(watcher, 'auth', (rows) => rows.waiting_connections === 1)
+    expect(crowded.unauthenticated_connections).toBe(3)
+    expect(waiting.pendingCount).toBe(0)
+    await strangers[0]?.loginPlain(ALICE.name, ALICE.password)
+    expect(await waiting.receive()).toMatchObject({ opcode: VERSION, opaque: 9 })
+  })
+
+  test('a crowd that only sits there moves on, long before the login deadline', async () => {
+    const flags = ['--prelogin-conn-limit', '3', '--login-timeout', '600']
+    const server = await start(flags, { users: [ALICE] })
+    const crowd = await Promise.all(Array.from({ length: 3 }, () => connect(server)))
+    const client = await connect(server)
+    await client.loginPlain(ALICE.name, ALICE.password)
+    await expectServed(client)
+    expect(crowd.some((stranger) => stranger.isClosed)).toBe(true)
+  })
+
+  test('strangers who fill every place cannot keep a user out', async () => {
+    const flags = ['-c', '8', '--prelogin-conn-limit', '4', '--login-timeout', '600']
+    const server = await start(flags, { users: [ALICE] })
+    const crowd = await Promise.all(Array.from({ length: 8 }, () => connect(server)))
+    const client = await connect(server)
+    await client.loginPlain(ALICE.name, ALICE.password)
+    await expectServed(client)
+    const { rejected_connections: rejected } = await stats(client)
+    expect(rejected).toBeGreaterThanOrEqual(1)
+    for (const stranger of crowd) stranger.destroy()
+  })
+
+  test('10,000 connections are held and served', async (context) => {
+    const wanted = 10_000
+    const limits = readFileSync('/proc/self/limits', 'utf8')
+    const filesMax = Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1])
+    if (filesMax < wanted + 500) {
+      context.skip(`only ${filesMax} open files are allowed (ulimit -Hn)`)
+    }
+    const server = await start(['-c', String(wanted + 10)])
+    const client = await connect(server)
+    await expectServed(client)
+    const before = residentBytes(server)
+    const sockets: Socket[] = []
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy()
+    })
+    while (sockets.length < wanted) {
+      const batch = Array.from({ length: 250 }, () =>
+        connectSocket({ host: server.host, port: server.port }),
+      )
+      sockets.push(...batch)
+      await Promise.all(batch.map(async (socket) => await once(socket, 'connect')))
+    }
+    await untilStats(client, '', ({ curr_connections: count }) => count === wanted + 1)
+    const perConnection = (residentBytes(server) - before) / wanted
+    expect(perConnection).toBeLessThan(16 * KIB)
+    const sample = sockets.filter((_, index) => index % 100 === 0)
+    await Promise.all(
+      sample.map(async (socket, index) => {
+        socket.write(requestFrame({ opcode: NOOP, opaque: index }))
+        const [bytes] = (await once(socket, 'data')) as [Buffer]
+        expect(parseResponses(bytes).frames[0]?.opaque).toBe(index)
+      }),
+    )
+    for (const socket of sockets) socket.destroy()
+    await untilStats(client, '', ({ curr_connections: count }) => count === 1)
+  })
+})
+
+describe('slow and lying clients', () => {
+  let server: TestServer
+  beforeAll(async () => {
+    server = await startSaslcached({ flags: ['-m', '64', '-c', '1000'] })
+  })
+  afterAll(async () => await server?.stop())
+
+  test('a client that asks and never reads costs bounded memory and hinders nobody', async () => {
+    const other = await connect(server)
+    const value = noise(512 * KIB, 1)
+    await other.request({ opcode: SET, extras: words(0, 0), key: 'large', value })
+    const before = residentBytes(server)
+    const greedy = await connectRaw(server)
+    greedy.pause()
+    const asked = 2_000
+    const frame = requestFrame({ opcode: GET, key: 'large' })
+    greedy.write(Buffer.concat(Array.from({ length: asked }, () => frame)))
+    // One gigabyte of replies is due; the server stops when the sockets are full.
+    let written = -1
+    for (;;) {
+      const { bytes_written: now = 0 } = await stats(other)
+      if (now - written < 2 * KIB * KIB && written > 0) break
+      written = now
+      for (let index = 0; index < 50; index++) await expectServed(other)
+    }
+    expect(residentBytes(server) - before).toBeLessThan(64 * MIB)
+    const found = await other.request({ opcode: GET, key: 'large' })
+    expect(found.value.equals(value)).toBe(true)
+    // As soon as it reads, it gets everything.
+    let received = 0
+    greedy.on('data', (chunk: Buffer) => {
+      received += chunk.length
+      if (received >= asked * (24 + 4 + value.length)) greedy.end()
+    })
+    greedy.resume()
+    await once(greedy, 'close')
+    expect(received).toBe(asked * (24 + 4 + value.length))
+    expect(residentBytes(server) - before).toBeLessThan(64 * MIB)
+  })
+
+  test('a reader that stalls for too long is closed', async () => {
+    const strict = await start(['--stalled-write-timeout', '0.5'])
+    const other = await connect(strict)
+    await other.request({
+      opcode: SET,
+      extras: words(0, 0),
+      key: 'large',
+      value: noise(512 * KIB, 2),
+    })
+    const stalled = await connectRaw(strict)
+    stalled.pause()
+    const frame = requestFrame({ opcode: GET, key: 'large' })
+    stalled.write(Buffer.concat(Array.from({ length: 200 }, () => frame)))
+    await untilStats(other, 'auth', (rows) => rows.stalled_kicks === 1)
+    await untilStats(other, '', ({ curr_connections: count }) => count === 1)
+  })
+
+  test('bodies that never come cost what was sent of them, not what was announced', async () => {
+    const other = await connect(server)
+    await expectServed(other)
+    const before = residentBytes(server)
+    const header = requestFrame({
+      opcode: SET,
+      extras: words(0, 0),
+      key: 'half',
+      bodyLength: 12 + MIB,
+    })
+    const holders = await Promise.all(Array.from({ length: 200 }, () => connectRaw(server)))
+    for (const holder of holders) holder.write(Buffer.concat([header, noise(1000, 3)]))
+    // 200 MiB are announced; 200 KB have come.
+    await untilStats(other, '', ({ read_buf_count: count = 0 }) => count >= 200)
+    expect(residentBytes(server) - before).toBeLessThan(32 * MIB)
+    for (const holder of holders) holder.destroy()
+    await untilStats(other, '', ({ read_buf_count: count = 0 }) => count === 0)
+    expect((await other.request({ opcode: GET, key: 'half' })).status).toBe(NOT_FOUND)
+  })
+
+  test('a value of nearly a gigabyte is refused at once and swallowed as it comes', async () => {
+    const client = await connect(server)
+    const announced = 0x3fff0000
+    const frame = requestFrame({
+      opcode: SET,
+      extras: words(0, 0),
+      key: 'huge',
+      bodyLength: 12 + announced,
+      opaque: 5,
+    })
+    const before = residentBytes(server)
+    client.send(frame)
+    expect(await client.receive()).toMatchObject({ status: TOO_LARGE, opaque: 5 })
+    const chunk = noise(4 * MIB, 4)
+    for (let sent = 0; sent < 64 * MIB; sent += chunk.length) {
+      if (!client.socket.write(chunk)) await once(client.socket, 'drain')
+    }
+    expect(client.pendingCount).toBe(0)
+    expect(residentBytes(server) - before).toBeLessThan(48 * MIB)
+    client.destroy()
+    await expectServed(await connect(server))
+  })
+
+  test('a refused value is swallowed to its last byte, and the stream is in step', async () => {
+    const client = await connect(server)
+    for (const length of [MIB + 1, MIB + 24, 3 * MIB]) {
+      // The value is full of frames that would do harm.
+      const trap = storeFrame(SET, 'smuggled', 'v')
+      const value = Buffer.alloc(length, trap)
+      client.send(Buffer.concat([storeFrame(SET, 'k', value), requestFrame({ opcode: NOOP })]))
+      expect((await client.receive()).status).toBe(TOO_LARGE)
+      expect(await client.receive()).toMatchObject({ opcode: NOOP, status: OK })
+    }
+    expect((await client.request({ opcode: GET, key: 'smuggled' })).status).toBe(NOT_FOUND)
+  })
+
+  test('a conversation byte by byte is answered like any other', async () => {
+    const client = await connect(server)
+    await client.sendInPieces(
+      Buffer.concat([
+        storeFrame(SET, 'slow', 'a value', { flags: 3 }),
+        requestFrame({ opcode: GETK, key: 'slow' }),
+        storeFrame(SETQ, 'slow', 'b'),
+        requestFrame({ opcode: GET, key: 'slow', opaque: 4 }),
+      ]),
+      1,
+    )
+    const [stored, first, second] = await client.receiveMany(3)
+    expect(stored?.status).toBe(OK)
+    expect([first?.key.toString(), first?.value.toString()]).toEqual(['slow', 'a value'])
+    expect([second?.value.toString(), second?.opaque]).toEqual(['b', 4])
+  })
+
+  test('a conversation cut in two at any byte is answered alike', async () => {
+    const bytes = Buffer.concat([
+      storeFrame(SET, 'split', 'value'),
+      requestFrame({ opcode: GETK, key: 'split' }),
+      requestFrame({ opcode: 0x99, value: 'unknown' }),
+      requestFrame({ opcode: APPEND, key: 'split none', value: 'x' }),
+      requestFrame({ opcode: 0x1c, extras: words(100), key: 'split', value: 'trailing' }),
+      requestFrame({ opcode: NOOP, opaque: 9 }),
+    ])
+    const cuts = Array.from({ length: bytes.length - 1 }, (_, index) => index + 1)
+    const expected = ['1:0', '12:0', '153:129', '14:5', '28:0', '10:0']
+    for (let from = 0; from < cuts.length; from += 40) {
+      await Promise.all(
+        cuts.slice(from, from + 40).map(async (cut) => {
+          const client = await BinaryClient.connect(server)
+          client.send(bytes.subarray(0, cut))
+          // Another connection's answer shows that the server has looked at what came before.
+          const other = await BinaryClient.connect(server)
+          await expectServed(other)
+          other.destroy()
+          client.send(bytes.subarray(cut))
+          const replies = await client.receiveMany(expected.length)
+          const seen = replies.map(({ opcode, status }) => `${opcode}:${status}`)
+          expect([cut, seen]).toEqual([cut, expected])
+          client.destroy()
+        }),
+      )
+    }
+  })
+
+  test('20,000 requests in one write are all answered, in order', async () => {
+    const client = await connect(server)
+    const other = await connect(server)
+    const count = 20_000
+    const frames = Array.from({ length: count }, (_, opaque) =>
+      opaque % 2 === 0
+        ? storeFrame(SET, `pipelined ${opaque >> 1}`, String(opaque), { opaque })
+        : requestFrame({ opcode: GET, key: `pipelined ${opaque >> 1}`, opaque }),
+    )
+    client.send(Buffer.concat(frames))
+    await expectServed(other)
+    const replies = await client.receiveMany(count)
+    for (const [index, { opaque, status, value }] of replies.entries()) {
+      expect(opaque).toBe(index)
+      expect(status).toBe(OK)
+      expect(value.toString()).toBe(index % 2 === 0 ? '' : String(index - 1))
+    }
+    expect((await stats(other)).conn_yields).toBeGreaterThan(0)
+  })
+
+  test('who sends much and ends its side gets all its answers before the end', async () => {
+    const client = await connect(server)
+    const count = 5_000
+    const frames = Array.from({ length: count }, (_, opaque) =>
+      requestFrame({ opcode: NOOP, opaque }),
+    )
+    client.send(Buffer.concat(frames))
+    client.end()
+    const replies = await client.closed()
+    expect(replies.length).toBe(count)
+    expect(replies.every(({ opaque }, index) => opaque === index)).toBe(true)
+  })
+
+  test('who ends its side in the middle of a request is closed', async () => {
+    const client = await connect(server)
+    client.send(storeFrame(SET, 'unfinished', 'a value').subarray(0, 35))
+    client.end()
+    expect(await client.closed()).toEqual([])
+    const other = await connect(server)
+    expect((await other.request({ opcode: GET, key: 'unfinished' })).status).toBe(NOT_FOUND)
+  })
+})
+
+describe('the size of values', () => {
+  test('-I bounds the item: value, key and header together, as in memcached', async () => {
+    const server = await start([])
+    const client = await connect(server)
+    const set = async (length: number): Promise<number> =>
+      (await client.request(setFields('edge', noise(length, 5)))).status
+    let stored = MIB - 200
+    let refused = MIB
+    expect([await set(stored), await set(refused)]).toEqual([OK, TOO_LARGE])
+    while (refused - stored > 1) {
+      const middle = (stored + refused) >> 1
+      if ((await set(middle)) === OK) stored = middle
+      else refused = middle
+    }
+    expect(MIB - stored).toBeLessThan(100)
+    expect(await set(stored)).toBe(OK)
+    const found = await client.request({ opcode: GET, key: 'edge' })
+    expect(found.value.equals(noise(stored, 5))).toBe(true)
+    // At every size that is refused the old item goes, whoever notices it.
+    for (const length of [refused, MIB, MIB + 1]) {
+      expect(await set(10)).toBe(OK)
+      const before = (await stats(client)).store_too_large ?? 0
+      expect(await set(length)).toBe(TOO_LARGE)
+      expect((await client.request({ opcode: GET, key: 'edge' })).status).toBe(NOT_FOUND)
+      expect((await stats(client)).store_too_large).toBe(before + 1)
+    }
+  })
+
+  test('with -I 64m a value of almost 64 MiB comes back whole', async () => {
+    const server = await start(['-I', '64m', '-m', '256'])
+    const socket = await connectRaw(server)
+    const value = Buffer.alloc(64 * MIB - 4 * KIB, noise(MIB - 1, 6))
+    const hash = createHash('sha256')
+    let received = 0
+    const expected = 24 + 24 + 4 + value.length
+    const done = new Promise<void>((resolve, reject) => {
+      socket.once('close', () => reject(new Error(`closed after ${received} of ${expected}`)))
+      socket.on('data', (chunk: Buffer) => {
+        // The header of the answer to SET, then header and flags of that to GET.
+        const skip = Math.max(0, 52 - received)
+        if (chunk.length > skip) hash.update(chunk.subarray(skip))
+        received += chunk.length
+        if (received >= expected) resolve()
+      })
+    })
+    socket.write(storeFrame(SET, 'film', value))
+    socket.write(requestFrame({ opcode: GET, key: 'film' }))
+    await done
+    expect(received).toBe(expected)
+    expect(hash.digest('hex')).toBe(createHash('sha256').update(value).digest('hex'))
+    const client = await connect(server)
+    const tooMuch = requestFrame({
+      opcode: SET,
+      extras: words(0, 0),
+      key: 'film',
+      bodyLength: 12 + 64 * MIB + 1,
+    })
+    client.send(tooMuch)
+    expect((await client.receive()).status).toBe(TOO_LARGE)
+  })
+})
+
+function setFields(key: string, value: Buffer) {
+  return { opcode: SET, extras: words(0, 0), key, value }
+}
+
+describe('full memory', () => {
+  const limitMib = 16
+
+  test('three times its memory in values of all sizes: old items leave, nothing fails', async () => {
+    const server = await start(['-m', String(limitMib)])
+    const client = await connect(server)
+    const noisy = noise(256 * KIB, 7)
+    const total = 3 * limitMib * MIB
+    const written: [string, number][] = []
+    let bytes = 0
+    let rssAtHalf = 0
+    while (bytes < total) {
+      const lot: Buffer[] = []
+      for (let index = 0; index < 50; index++) {
+        const size = Math.floor(2 ** (((noisy[written.length] ?? 0) / 256) * 18))
+        const key = `item ${written.length}`
+        written.push([key, size])
+        lot.push(storeFrame(SET, key, noisy.subarray(0, size)))
+        bytes += size
+      }
+      client.send(Buffer.concat(lot))
+      for (const { status } of await client.receiveMany(lot.length)) expect(status).toBe(OK)
+      if (rssAtHalf === 0 && bytes > total / 2) rssAtHalf = residentBytes(server)
+    }
+    const rows = await stats(client)
+    expect(rows.evictions).toBeGreaterThan(0)
+    expect(rows.bytes).toBeLessThanOrEqual(limitMib * MIB)
+    expect(rows.limit_maxbytes).toBe(limitMib * MIB)
+    expect(residentBytes(server) - rssAtHalf).toBeLessThan(24 * MIB)
+    const [newest, size] = written.at(-1) as [string, number]
+    const found = await client.request({ opcode: GET, key: newest })
+    expect(found.value.equals(noisy.subarray(0, size))).toBe(true)
+  })
+
+  test('with -M a full server says so, keeps what it has and takes more after a delete', async () => {
+    const server = await start(['-m', String(limitMib), '-M'])
+    const client = await connect(server)
+    const value = noise(100 * KIB, 8)
+    const stored: string[] = []
+    for (;;) {
+      const key = `kept ${stored.length}`
+      const { status, value: text } = await client.request(setFields(key, value))
+      if (status !== OK) {
+        expect(status).toBe(NO_MEMORY)
+        expect(text.toString()).toMatch(/^Out of memory/)
+        break
+      }
+      stored.push(key)
+      expect(stored.length * value.length).toBeLessThan(limitMib * MIB)
+    }
+    expect(stored.length * value.length).toBeGreaterThan((limitMib * MIB) / 2)
+    for (const key of stored) {
+      const found = await client.request({ opcode: GET, key })
+      expect([key, found.status, found.value.equals(value)]).toEqual([key, OK, true])
+    }
+    const full = await stats(client)
+    expect([full.evictions, full.store_no_memory]).toEqual([0, 1])
+    for (const key of stored.slice(0, stored.length / 2)) {
+      expect((await client.request({ opcode: DELETE, key })).status).toBe(OK)
+    }
+    expect((await client.request(setFields('again', value))).status).toBe(OK)
+  })
+})
+
+describe('idle_timeout', () => {
+  test('closes who is silent, and who stops in the middle of a request; not who speaks', async () => {
+    const server = await start(['-o', 'idle_timeout=1'])
+    const [active, silent, stopped] = await Promise.all([
+      connect(server),
+      connect(server),
+      connect(server),
+    ])
+    await expectServed(silent)
+    stopped.send(storeFrame(SET, 'k', 'value').subarray(0, 30))
+    while (!silent.isClosed || !stopped.isClosed) {
+      await expectServed(active)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect((await stats(active)).idle_kicks).toBe(2)
+  })
+})
