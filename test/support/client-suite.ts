@@ -7,6 +7,8 @@
  * its last argument:
  * - `operations`: prints one line an operation, `ok - NAME` or `not ok - NAME: WHY`, as TAP does;
  * - `login`: signs in by reading one key, then prints `accepted` or `refused: WHY`.
+ * A client waits CLIENT_PATIENCE_MS for a reply, and one that reports no refusal but goes on trying
+ * gives up then.
  * It ends with exit code 0 either way; anything else is a crash. The names of the operations stand
  * in the test as well, so that a program cannot pass by leaving some out.
  *
@@ -51,6 +53,8 @@ const TENANT_USER: User = {
 
 /** A client that has not given up on a refused login by then hangs, for a person's purposes. */
 const REFUSAL_DEADLINE_MS = 10_000
+const REFUSAL_PATIENCE_MS = 1_500
+const PATIENCE_MS = 10_000
 
 /** The server that the client tests run against: saslcached, or the reference if so told. */
 export async function startPeer(options: ServerOptions): Promise<TestServer> {
@@ -79,8 +83,15 @@ export function describeClient(suite: ClientSuite): void {
     let server: TestServer
     let command: readonly string[]
     let outcome: ProgramResult
-    const run = async (mode: string, user: User, at = server): Promise<ProgramResult> =>
-      await runProgram([...command, mode], { environment: clientEnvironment(at, user) })
+    const run = async (
+      mode: string,
+      user: User,
+      at = server,
+      patienceMs = PATIENCE_MS,
+    ): Promise<ProgramResult> =>
+      await runProgram([...command, mode], {
+        environment: { ...clientEnvironment(at, user), CLIENT_PATIENCE_MS: String(patienceMs) },
+      })
     const options: ServerOptions = {
       users: [ALICE, UNICODE_USER, ...(PEER === 'saslcached' ? [TENANT_USER] : [])],
       ...(suite.mechanisms === undefined ? {} : { mechanisms: suite.mechanisms }),
@@ -123,7 +134,7 @@ export function describeClient(suite: ClientSuite): void {
         ['the start of the password', { name: ALICE.name, password: ALICE.password.slice(0, -1) }],
         ['an unknown user', { name: 'mallory', password: ALICE.password }],
       ])('with %s', async (_, user) => {
-        const refused = await run('login', user, refusing)
+        const refused = await run('login', user, refusing, REFUSAL_PATIENCE_MS)
         expect(refused.stdout, describeRun(refused)).toMatch(/^refused: /)
         expect(refused.stdout.replace('refused: ', '').trim()).toMatch(suite.refusal)
         expect(refused.exitCode, describeRun(refused)).toBe(0)

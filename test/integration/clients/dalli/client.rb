@@ -16,7 +16,8 @@ def connect(options = {})
   Dalli::Client.new(
     "#{ENV.fetch('CLIENT_HOST')}:#{ENV.fetch('CLIENT_PORT')}",
     {
-      username: ENV.fetch('CLIENT_USER'), password: ENV.fetch('CLIENT_PASSWORD'), compress: false
+      username: ENV.fetch('CLIENT_USER'), password: ENV.fetch('CLIENT_PASSWORD'), compress: false,
+      socket_timeout: ENV.fetch('CLIENT_PATIENCE_MS').to_i / 1000.0
     }.merge(options)
   )
 end

@@ -8,12 +8,12 @@ import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createNode } from 'memcache'
 
-const { CLIENT_HOST, CLIENT_PORT, CLIENT_USER, CLIENT_PASSWORD } = process.env
+const { CLIENT_HOST, CLIENT_PORT, CLIENT_USER, CLIENT_PASSWORD, CLIENT_PATIENCE_MS } = process.env
 const LARGE = '0123456789abcdef'.repeat(62_500)
 
 async function connect() {
   const node = createNode(CLIENT_HOST, Number(CLIENT_PORT), {
-    timeout: 2_000,
+    timeout: Number(CLIENT_PATIENCE_MS),
     sasl: { username: CLIENT_USER, password: CLIENT_PASSWORD, mechanism: 'PLAIN' },
   })
   node.on('error', () => undefined)

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import memjs from 'memjs'
 
-const { CLIENT_HOST, CLIENT_PORT, CLIENT_USER, CLIENT_PASSWORD } = process.env
+const { CLIENT_HOST, CLIENT_PORT, CLIENT_USER, CLIENT_PASSWORD, CLIENT_PATIENCE_MS } = process.env
 const LARGE = Buffer.alloc(1_000_000, '0123456789abcdef')
 const quiet = { log: () => undefined }
 
@@ -16,6 +16,8 @@ function connect() {
     username: CLIENT_USER,
     password: CLIENT_PASSWORD,
     retries: 1,
+    // Seconds. Its half a second is short on a machine that compiles beside the tests.
+    timeout: Number(CLIENT_PATIENCE_MS) / 1000,
     logger: quiet,
   })
 }

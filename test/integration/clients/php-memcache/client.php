@@ -22,7 +22,9 @@ function connect(): Memcache
     $client = new Memcache();
     $client->setSaslAuthData(getenv('CLIENT_USER'), getenv('CLIENT_PASSWORD'));
     // Persistent connections off: a page view has a connection of its own.
-    $client->addServer(getenv('CLIENT_HOST'), (int) getenv('CLIENT_PORT'), false);
+    $patienceSeconds = (int) ceil((int) getenv('CLIENT_PATIENCE_MS') / 1000);
+    $port = (int) getenv('CLIENT_PORT');
+    $client->addServer(getenv('CLIENT_HOST'), $port, false, 1, $patienceSeconds);
     return $client;
 }
 

@@ -28,8 +28,7 @@ import net.spy.memcached.transcoders.SerializingTranscoder;
  */
 public final class Client {
   private static final byte[] LARGE = new byte[1_000_000];
-  private static final long OPERATION_TIMEOUT_MS = 5_000;
-  private static final long LOGIN_TIMEOUT_MS = 2_000;
+  private static final long PATIENCE_MS = Long.parseLong(System.getenv("CLIENT_PATIENCE_MS"));
 
   static {
     for (int index = 0; index < LARGE.length; index++) LARGE[index] = (byte) (index * 31);
@@ -51,7 +50,7 @@ public final class Client {
     System.exit(0);
   }
 
-  private static MemcachedClient connect(long timeoutMs) throws Exception {
+  private static MemcachedClient connect() throws Exception {
     AuthDescriptor descriptor =
         new AuthDescriptor(
             mechanisms,
@@ -63,8 +62,8 @@ public final class Client {
         new ConnectionFactoryBuilder()
             .setProtocol(ConnectionFactoryBuilder.Protocol.BINARY)
             .setAuthDescriptor(descriptor)
-            .setAuthWaitTime(timeoutMs)
-            .setOpTimeout(timeoutMs)
+            .setAuthWaitTime(PATIENCE_MS)
+            .setOpTimeout(PATIENCE_MS)
             .setTranscoder(transcoder)
             .build();
     String address = System.getenv("CLIENT_HOST") + ":" + System.getenv("CLIENT_PORT");
@@ -74,7 +73,7 @@ public final class Client {
 
   private static void login() {
     try {
-      connect(LOGIN_TIMEOUT_MS).get("missing");
+      connect().get("missing");
       System.out.println("accepted");
     } catch (Exception error) {
       System.out.println("refused: " + describe(error));
@@ -82,7 +81,7 @@ public final class Client {
   }
 
   private static void operations() throws Exception {
-    MemcachedClient client = connect(OPERATION_TIMEOUT_MS);
+    MemcachedClient client = connect();
     Map<String, Check> checks = checks();
     for (Map.Entry<String, Check> each : checks.entrySet()) {
       try {
@@ -294,7 +293,7 @@ public final class Client {
         "list of mechanisms",
         client -> {
           // On a connection of its own: memcached logs a connection out that asks for the list.
-          MemcachedClient other = connect(OPERATION_TIMEOUT_MS);
+          MemcachedClient other = connect();
           Set<String> listed = other.listSaslMechanisms();
           equal(listed.contains("PLAIN"), true);
           equal(other.shutdown(5, TimeUnit.SECONDS), true);
@@ -330,7 +329,7 @@ public final class Client {
         "a new connection",
         client -> {
           client.set("reconnect", 0, "kept").get();
-          MemcachedClient other = connect(OPERATION_TIMEOUT_MS);
+          MemcachedClient other = connect();
           equal(other.get("reconnect"), "kept");
           equal(other.shutdown(5, TimeUnit.SECONDS), true);
         });
