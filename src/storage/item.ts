@@ -12,8 +12,8 @@
  *           +---------------------------------------------------------------+
  *       6.. | key, then value right after it, then padding to 8 (or 16)      |
  *
- * Invariant: value length, key length and key never change while the record lies where it is; all
- * else changes only under the stripe lock of its key. Header and key never leave the segment in
+ * Invariant: key length, key and the bytes of the record never change while it lies where it is (the
+ * value length may, within the padding); all else changes only under the stripe lock of its key. Header and key never leave the segment in
  * which the record begins; the value of a record with STATE_SPANS may.
  */
 

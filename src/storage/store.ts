@@ -6,8 +6,9 @@
  * that returns HIT keeps that lock until release(), so what is between them must be short, and no
  * other operation of this Store may be called there (it is asserted).
  *
- * Writing: reserve room in this worker's open segment (which may evict), copy key and value there,
- * lock the stripe, decide, link or give up the room. What verbs and statuses mean on the wire is
+ * Writing: reserve room in this worker's open segment (which may evict), lock the stripe, decide, and
+ * overwrite the old record if it has the same size, else fill and link the new one. Large values are
+ * copied to the reserved room before the lock is taken. What verbs and statuses mean on the wire is
  * left to the command layer. Layouts, locks and the life of a segment are in README.md.
  */
 import { assert } from '../base/assert.ts'
@@ -92,6 +93,8 @@ export const MISS_FLUSHED = 2
 const CAS_HIGH_MASK = 0xffff
 /** The longest value that is read as a number: 20 digits, or fewer and spaces. */
 const NUMBER_BYTES_MAX = 32
+/** Records up to this size are filled under the stripe lock, larger ones before it is taken. */
+const COPIED_LOCKED_BYTES_MAX = 4096
 /** New items between two looks at whether the index must grow; each look adds at most a bucket. */
 const GROWTH_LOT = 4
 /** Times that a write starts over because others took the room or changed the item. */
@@ -99,6 +102,9 @@ const ATTEMPTS_MAX = 1000
 /** What a write adds to its own size when it works for free segments, in bytes of a victim. */
 const STEP_BYTES_MIN = 512
 const STEP_FACTOR = 4
+
+/** Views of larger arrays are not kept: they would keep the array of a large value alive. */
+const KEPT_BLOCK_BYTES_MAX: number = 4 * 1024 * 1024
 
 /** Gets each item of a scan; reads the registers and `scannedKey`, and calls nothing of the store. */
 export interface ItemVisitor {
@@ -222,7 +228,7 @@ export class Store {
     let block = this.targetBlock
     if (block.bytes !== target) {
       block = new ByteBlock(target)
-      this.targetBlock = block
+      if (target.length <= KEPT_BLOCK_BYTES_MAX) this.targetBlock = block
     }
     const view = this.view
     const location = this.foundLocation
@@ -319,7 +325,7 @@ export class Store {
     let source = this.sourceBlock
     if (source.bytes !== value) {
       source = new ByteBlock(value)
-      this.sourceBlock = source
+      if (value.length <= KEPT_BLOCK_BYTES_MAX) this.sourceBlock = source
     }
     if (keyLength + valueLength + ITEM_OVERHEAD_BYTES > this.itemBytesMax) {
       return this.refuse(mode, TOO_LARGE, keyLength, nowSeconds)
@@ -338,25 +344,22 @@ export class Store {
     }
     const recordBytes = recordBytesOf(keyLength, valueLength, this.unitShift)
     const log = this.log
+    // A small value is copied under the lock, and if the old record has the same size, into it.
+    const small = recordBytes <= COPIED_LOCKED_BYTES_MAX
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
-      this.fillRecord(keyLength, valueLength, flags, expiry, 0, nowSeconds)
-      this.view.copyIn(
-        log.segment,
-        log.offset + ITEM_HEADER_BYTES + keyLength,
-        source,
-        valueOffset,
-        valueLength,
-      )
+      if (!small) {
+        this.fillRecord(keyLength, valueLength, flags, expiry, 0, nowSeconds)
+        this.fillValue(keyLength, source, valueOffset, valueLength)
+      }
       this.lockStripe()
       const found = this.seek(keyLength, nowSeconds)
       let refusal = 0
-      let storedExpiry = expiry
+      let stale = false
       if ((casHigh | casLow) !== 0) {
         if (!found) refusal = NOT_FOUND
         else if (!this.foundHasCas(casHigh, casLow)) {
-          if (this.mayGoStale && this.isFoundNewer(casHigh, casLow))
-            storedExpiry = this.inheritStale()
+          if (this.mayGoStale && this.isFoundNewer(casHigh, casLow)) stale = true
           else refusal = EXISTS
         }
       } else if (mode === WRITE_ADD) {
@@ -369,6 +372,17 @@ export class Store {
         log.abandon()
         return refusal
       }
+      if (small) {
+        if (found && !stale && this.foundBytes(keyLength) === recordBytes) {
+          this.overwrite(keyLength, source, valueOffset, valueLength, flags, expiry, nowSeconds)
+          this.unlockStripe()
+          log.abandon()
+          return STORED
+        }
+        this.fillRecord(keyLength, valueLength, flags, expiry, 0, nowSeconds)
+        this.fillValue(keyLength, source, valueOffset, valueLength)
+      }
+      const storedExpiry = stale ? this.inheritStale() : expiry
       const linked = this.link(found, recordBytes)
       this.unlockStripe()
       if (linked) {
@@ -454,11 +468,16 @@ export class Store {
       const oldLength = words[base + VALUE_LENGTH_WORD]!
       this.numberHigh = decimal.high
       this.numberLow = decimal.low
-      if (digitCount <= oldLength) {
-        digits.fill(0x20, digitCount, oldLength)
+      if (
+        digitCount <= oldLength ||
+        recordBytesOf(keyLength, digitCount, this.unitShift) === this.foundBytes(keyLength)
+      ) {
+        const newLength = digitCount > oldLength ? digitCount : oldLength
+        if (digitCount < oldLength) digits.fill(0x20, digitCount, oldLength)
+        words[base + VALUE_LENGTH_WORD] = newLength
         const segment = view.locationSegment(this.foundLocation)
         const position = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES + keyLength
-        view.copyIn(segment, position, this.digits, 0, oldLength)
+        view.copyIn(segment, position, this.digits, 0, newLength)
         this.nextCas()
         words[base + ITEM_CAS_LOW_WORD] = this.casLow
         words[base + TRAITS_WORD] = (words[base + TRAITS_WORD]! & ~0xffff) | this.casHigh
@@ -609,7 +628,7 @@ export class Store {
     let block = this.keyBlock
     if (block.bytes !== key) {
       block = new ByteBlock(key)
-      this.keyBlock = block
+      if (key.length <= KEPT_BLOCK_BYTES_MAX) this.keyBlock = block
     }
     const hash = this.hash
     const low = hash.hash(block.view, keyOffset, keyLength)
@@ -755,6 +774,18 @@ export class Store {
     for (let word = 0; word < keyWordCount; word++) words[keyBase + word] = keyWords[word]!
   }
 
+  /** Copies a value into the reserved record. */
+  private fillValue(
+    keyLength: number,
+    source: ByteBlock,
+    valueOffset: number,
+    valueLength: number,
+  ): void {
+    const { segment, offset } = this.log
+    const position = offset + ITEM_HEADER_BYTES + keyLength
+    this.view.copyIn(segment, position, source, valueOffset, valueLength)
+  }
+
   /**
    * Gives the reserved record its CAS and points the index at it, in place of the item found or as a
    * new one. False if the index has no room. The stripe is locked.
@@ -763,12 +794,7 @@ export class Store {
     const log = this.log
     const counters = this.counters
     if (!found && !this.index.insert(this.keyLow, this.keyTag, log.location)) return false
-    if ((this.givenCasHigh | this.givenCasLow) === 0) {
-      this.nextCas()
-    } else {
-      this.casHigh = this.givenCasHigh & CAS_HIGH_MASK
-      this.casLow = this.givenCasLow
-    }
+    this.takeCas()
     const words = this.view.segmentArena(log.segment)
     const base = this.view.locationBase(log.location)
     words[base + ITEM_CAS_LOW_WORD] = this.casLow
@@ -785,6 +811,51 @@ export class Store {
     counters[BYTES] = counters[BYTES]! + gained
     counters[TOTAL_ITEMS] = counters[TOTAL_ITEMS]! + 1
     return true
+  }
+
+  /** Puts a new value into the record that was found, which keeps its size. */
+  private overwrite(
+    keyLength: number,
+    source: ByteBlock,
+    valueOffset: number,
+    valueLength: number,
+    flags: number,
+    expiry: number,
+    nowSeconds: number,
+  ): void {
+    this.takeCas()
+    const words = this.foundWords
+    const base = this.foundBase
+    const spanning = words[base + TRAITS_WORD]! & (STATE_SPANS << 24)
+    words[base + VALUE_LENGTH_WORD] = valueLength
+    words[base + ITEM_CAS_LOW_WORD] = this.casLow
+    words[base + TRAITS_WORD] = traitsOf(this.casHigh, keyLength, 0) | spanning
+    words[base + CLIENT_FLAGS_WORD] = flags
+    words[base + LAST_ACCESS_WORD] = nowSeconds
+    this.setExpiry(expiry)
+    const view = this.view
+    const position = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES + keyLength
+    const segment = view.locationSegment(this.foundLocation)
+    view.copyIn(segment, position, source, valueOffset, valueLength)
+    // The record is as old as it was, but the value is new: it shall not be the next to leave.
+    const tag = this.foundSlotWords[this.foundSlot]!
+    if ((tag & FREQUENCY_MASK) === 0) this.foundSlotWords[this.foundSlot] = tag + 1
+    this.counters[TOTAL_ITEMS] = this.counters[TOTAL_ITEMS]! + 1
+  }
+
+  private foundBytes(keyLength: number): number {
+    const valueLength = this.foundWords[this.foundBase + VALUE_LENGTH_WORD]!
+    return recordBytesOf(keyLength, valueLength, this.unitShift)
+  }
+
+  /** Sets the CAS registers to the CAS of the item being written. */
+  private takeCas(): void {
+    if ((this.givenCasHigh | this.givenCasLow) === 0) {
+      this.nextCas()
+    } else {
+      this.casHigh = this.givenCasHigh & CAS_HIGH_MASK
+      this.casLow = this.givenCasLow
+    }
   }
 
   /**

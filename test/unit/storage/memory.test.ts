@@ -230,11 +230,24 @@ test('overwriting one key for ever needs no eviction of others', () => {
     client.write(`other ${index}`, 'value')
     client.get(`other ${index}`)
   }
-  for (let index = 0; index < 2000; index++) client.write('key', 'v'.repeat(5000))
+  for (let index = 0; index < 2000; index++) client.write('key', 'v'.repeat(5000 + (index % 9)))
   let left = 0
   for (let index = 0; index < 100; index++) if (client.has(`other ${index}`)) left++
   expect(left).toBe(100)
   expect(readStoreCounters(client.memory).evictions).toBe(0)
+})
+
+test('a value of the same size goes where the old one was, and lives longer for it', () => {
+  const client = new Client({ memoryBytes: MIB })
+  client.write('key', 'v'.repeat(500), { expiry: client.now + 5 })
+  const before = readStoreCounters(client.memory).bytes
+  const cas = client.cas
+  expect(client.write('key', 'w'.repeat(498), { flags: 5 })).toBe(STORED)
+  expect(client.find('key')).toMatchObject({ value: 'w'.repeat(498), flags: 5, expiry: 0 })
+  expect(client.cas[1]).toBeGreaterThan(cas[1])
+  expect(readStoreCounters(client.memory)).toMatchObject({ bytes: before, items: 1, totalItems: 2 })
+  for (let index = 0; index < 10_000; index++) client.write('key', 'x'.repeat(500))
+  expect(readStoreCounters(client.memory).segmentsSealed).toBe(0)
 })
 
 test('nothing is evicted while the live items need little of the memory', () => {
@@ -243,7 +256,8 @@ test('nothing is evicted while the live items need little of the memory', () => 
   // 400 KiB of live items, rewritten at random ten times over: most of the log is holes.
   for (let index = 0; index < 1000; index++) client.write(`key ${index}`, 'v'.repeat(370))
   for (let write = 0; write < 10_000; write++) {
-    expect(client.write(`key ${random.below(900)}`, 'w'.repeat(370))).toBe(STORED)
+    const length = 340 + random.below(60)
+    expect(client.write(`key ${random.below(900)}`, 'w'.repeat(length))).toBe(STORED)
   }
   const counters = readStoreCounters(client.memory)
   expect(counters).toMatchObject({ items: 1000, evictions: 0 })
