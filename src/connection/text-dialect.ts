@@ -33,6 +33,7 @@ import {
   VERB_VERBOSITY,
   VERB_VERSION,
   WRONG_LINE,
+  WRONG_MAGIC,
 } from '../protocol/request.ts'
 import { decodeLine, judgeUnfinishedLine, LINE_BYTES_MAX } from '../protocol/text/decode.ts'
 import {
@@ -205,7 +206,10 @@ export class TextDialect implements Dialect {
       connection.scannedBytes = end - offset
       return offset
     }
-    if (!isOpen) this.answerProblem(PROBLEM_UNAUTHENTICATED)
+    if (!isOpen) {
+      this.request.quiet = false
+      this.answerProblem(PROBLEM_UNAUTHENTICATED)
+    }
     return this.leaveSilently(connection, end)
   }
 
@@ -254,7 +258,10 @@ export class TextDialect implements Dialect {
           return this.skip(connection, offset, end)
         }
         this.lane[COUNTER.auth_refused_commands]!++
+        // Nobody who does not know this server yet can know that it keeps quiet.
+        request.quiet = false
         this.answerProblem(PROBLEM_UNAUTHENTICATED)
+        if (decoded === WRONG_MAGIC) return this.leaveSilently(connection, end)
         return this.skip(connection, offset, end)
     }
     connection.wantedBytes = request.frameBytes

@@ -138,8 +138,9 @@ export function decodeMetaLine(
   if (request.tokenCount > META_TOKENS_MAX) return wrong(request, PROBLEM_TOO_MANY_FLAGS)
   const problem = decodeFlags(bytes, isSet ? 3 : 2, request)
   if (problem !== NO_PROBLEM) {
-    // memcached has one text for all of them here.
-    return wrong(request, verb === VERB_META_ARITHMETIC ? PROBLEM_ARITHMETIC_FLAG : problem)
+    // memcached has one text for all flags of ma.
+    const isOneForAll = verb === VERB_META_ARITHMETIC && problem !== PROBLEM_OPAQUE_TOO_LONG
+    return wrong(request, isOneForAll ? PROBLEM_ARITHMETIC_FLAG : problem)
   }
   if (verb === VERB_META_ARITHMETIC) return checkArithmeticMode(request)
   if (!isSet) return DECODED
