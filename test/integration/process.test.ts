@@ -1,0 +1,540 @@
+/**
+ * The server as a process: how it starts, refuses to start, stops, and what it leaves in the system. Here
+ * it is run as an operator runs it, with nothing of the test's own between them.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { connect as connectSocket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect, onTestFinished, test } from 'vitest'
+import { BinaryClient } from '../support/binary-client.ts'
+import { requestFrame, storeFrame } from '../support/binary-frames.ts'
+import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
+
+const SET = 0x01
+const GET = 0x00
+const NOOP = 0x0a
+const STAT = 0x10
+const OK = 0x00
+const REFUSED = 0x20
+
+const EXIT_OS = 71
+const EXIT_CONFIG = 78
+const DEADLINE_MS = 10_000
+/** A server without clients ends in a fraction of this. */
+const FULL_DISK_END_MS = 4_000
+const PASSWORD = 'Xyzzy-plugh-42'
+const isRoot = process.getuid?.() === 0
+
+interface Run {
+  readonly child: ChildProcess
+  readonly pid: number
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>
+  stdout: string
+  stderr: string
+}
+
+interface RunOptions {
+  readonly environment?: Readonly<Record<string, string>>
+  /** Where standard output goes; a pipe that is read if absent. */
+  readonly stdout?: number
+  readonly directory?: string
+}
+
+function temporary(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'saslcached-process-'))
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** Starts the program with exactly these arguments, away from any configuration of this machine. */
+function run(args: readonly string[], options: RunOptions = {}): Run {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^_?(SASLCACHED|MEMCACHED)_/.test(name),
+  )
+  const child = spawn(SERVER_NODE, [SERVER_PROGRAM, ...args], {
+    env: { ...Object.fromEntries(inherited), ...options.environment },
+    stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
+    cwd: options.directory,
+  })
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    child.once('close', (code, signal) => resolve({ code, signal }))
+  })
+  const started: Run = { child, pid: child.pid ?? 0, exited, stdout: '', stderr: '' }
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    started.stdout += text
+  })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    started.stderr += text
+  })
+  onTestFinished(() => {
+    child.kill('SIGKILL')
+  })
+  return started
+}
+
+async function until<Value>(look: () => Value | undefined, what: string): Promise<Value> {
+  const endMs = performance.now() + DEADLINE_MS
+  for (;;) {
+    const value = look()
+    if (value !== undefined) return value
+    if (performance.now() > endMs) throw new Error(`${what}: not within ${DEADLINE_MS} ms`)
+    await delay(5)
+  }
+}
+
+interface Serving extends Run {
+  readonly host: string
+  readonly port: number
+}
+
+/** Starts a server on a free port and waits for the file that tells it. */
+async function serve(args: readonly string[], options: RunOptions = {}): Promise<Serving> {
+  const portFile = join(temporary(), 'port')
+  const environment = { ...options.environment, MEMCACHED_PORT_FILENAME: portFile }
+  const started = run(['-l', '127.0.0.1', '-p', '-1', ...args], { ...options, environment })
+  let isOver = false
+  started.exited.then(() => {
+    isOver = true
+  })
+  const port = await until(() => {
+    if (isOver) throw new Error(`the server ended: ${started.stdout}${started.stderr}`)
+    return existsSync(portFile)
+      ? Number(/^TCP INET: (\d+)$/m.exec(readFileSync(portFile, 'utf8'))?.[1])
+      : undefined
+  }, 'the port file')
+  return Object.assign(started, { host: '127.0.0.1', port })
+}
+
+async function connect(server: { host: string; port: number }): Promise<BinaryClient> {
+  const client = await BinaryClient.connect(server)
+  onTestFinished(() => client.destroy())
+  return client
+}
+
+async function expectServed(client: BinaryClient): Promise<void> {
+  expect((await client.request({ opcode: NOOP })).status).toBe(OK)
+}
+
+/** Ends a server and fails unless it ends well. */
+async function stop(server: Run, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  server.child.kill(signal)
+  expect(await server.exited).toEqual({ code: 0, signal: null })
+}
+
+function events(server: Run): string[] {
+  return server.stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => String((JSON.parse(line) as { event: unknown }).event))
+}
+
+function usersFile(directory: string, content?: string): string {
+  const path = join(directory, 'users.toml')
+  writeFileSync(path, content ?? `[users.alice]\npassword = ${JSON.stringify(PASSWORD)}\n`, {
+    mode: 0o600,
+  })
+  return path
+}
+
+test('a port in use is said on stderr, with exit code 71', async () => {
+  const first = await serve(['--no-auth'])
+  const second = run(['--no-auth', '-l', '127.0.0.1', '-p', String(first.port)])
+  expect(await second.exited).toEqual({ code: EXIT_OS, signal: null })
+  expect(second.stderr).toContain(`cannot listen on 127.0.0.1:${first.port}`)
+  expect(second.stderr).toContain('the address is in use')
+  expect(second.stderr).not.toMatch(/\n\s+at /)
+  await expectServed(await connect(first))
+  await stop(first)
+})
+
+test('an address of another machine is said on stderr, with exit code 71', async () => {
+  const refused = run(['--no-auth', '-l', '192.0.2.1', '-p', '-1'])
+  expect((await refused.exited).code).toBe(EXIT_OS)
+  expect(refused.stderr).toContain('no interface of this machine has that address')
+})
+
+test('all problems of the command line are told at once, with exit code 78', async () => {
+  const refused = run(['-c', '0', '-I', '2g', '--no-such-flag', '--users-file', '/no/such/file'])
+  expect((await refused.exited).code).toBe(EXIT_CONFIG)
+  for (const part of ['-c', '-I', '--no-such-flag', '/no/such/file']) {
+    expect(refused.stderr).toContain(part)
+  }
+  expect(refused.stderr).not.toMatch(/\n\s+at /)
+  expect(refused.stdout).toBe('')
+})
+
+test('a broken configuration file is refused with its line', async () => {
+  const file = join(temporary(), 'saslcached.toml')
+  writeFileSync(file, '[network]\nport = 11211\n\n[memory]\nmemory_limit_mib = "much"\n')
+  const refused = run(['--config', file])
+  expect((await refused.exited).code).toBe(EXIT_CONFIG)
+  expect(refused.stderr).toContain(`${file}:5`)
+})
+
+test.each([
+  ['is broken', '[users.alice]\npassword = "unfinished\n', ':2'],
+  ['is empty', '', 'empty'],
+  ['has an unknown key', '[users.alice]\npasword = "x"\n', ':'],
+])('a users file that %s is refused, with exit code 78', async (_, content, told) => {
+  const file = usersFile(temporary(), content)
+  const refused = run(['--users-file', file, '-l', '127.0.0.1', '-p', '-1'])
+  expect((await refused.exited).code).toBe(EXIT_CONFIG)
+  expect(refused.stderr).toContain(file)
+  expect(refused.stderr).toContain(told)
+  expect(refused.stderr).not.toContain('unfinished')
+  expect(refused.stderr).not.toMatch(/\n\s+at /)
+})
+
+test('a users file that is a directory is refused, with exit code 78', async () => {
+  const refused = run(['--users-file', temporary(), '-l', '127.0.0.1', '-p', '-1'])
+  expect((await refused.exited).code).toBe(EXIT_CONFIG)
+  expect(refused.stderr).toContain('directory')
+})
+
+test.runIf(isRoot)('a users file that only root may read is refused to others', async () => {
+  // Root may read everything, so the one who may not is made by setpriv.
+  const directory = mkdtempSync(join(tmpdir(), 'saslcached-process-'))
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
+  const file = usersFile(directory)
+  const child = spawn(
+    'setpriv',
+    ['--reuid=65534', '--regid=65534', '--clear-groups', SERVER_NODE, SERVER_PROGRAM].concat([
+      '--users-file',
+      file,
+      '-l',
+      '127.0.0.1',
+      '-p',
+      '-1',
+    ]),
+    { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' },
+  )
+  onTestFinished(() => {
+    child.kill('SIGKILL')
+  })
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const [code] = (await once(child, 'close')) as [number]
+  expect([code, stderr]).toEqual([EXIT_CONFIG, expect.stringContaining(file)])
+})
+
+test('a pid file that cannot be written is refused, with exit code 71', async () => {
+  const refused = run(['--no-auth', '-l', '127.0.0.1', '-p', '-1', '-P', '/no/such/directory/pid'])
+  expect((await refused.exited).code).toBe(EXIT_OS)
+  expect(refused.stderr).toContain('/no/such/directory/pid')
+})
+
+test.each(['SIGTERM', 'SIGINT', 'SIGUSR1'] as const)(
+  '%s closes idle connections and ends with exit code 0',
+  async (signal) => {
+    const server = await serve(['--no-auth'])
+    const clients = await Promise.all(Array.from({ length: 5 }, () => connect(server)))
+    for (const client of clients) await expectServed(client)
+    const startedMs = performance.now()
+    await stop(server, signal)
+    expect(performance.now() - startedMs).toBeLessThan(4_000)
+    for (const client of clients) expect(await client.closed()).toEqual([])
+    expect(events(server)).toContain('stopped')
+  },
+)
+
+test('a request under way when SIGTERM comes is finished; newcomers are not accepted', async () => {
+  const server = await serve(['--no-auth'])
+  const client = await connect(server)
+  const idle = await connect(server)
+  await expectServed(idle)
+  const frame = storeFrame(SET, 'k', 'x'.repeat(1000))
+  await expectServed(client)
+  client.send(frame.subarray(0, 500))
+  // The half request has arrived once the other connection sees its bytes counted.
+  await until(() => (client.socket.writableLength === 0 ? true : undefined), 'the half request')
+  let buffered = 0
+  while (buffered === 0) {
+    idle.send(requestFrame({ opcode: STAT }))
+    for (;;) {
+      const { key, value } = await idle.receive()
+      if (key.length === 0) break
+      if (key.toString() === 'read_buf_count') buffered = Number(value.toString())
+    }
+  }
+  server.child.kill('SIGTERM')
+  expect(await idle.closed()).toEqual([])
+  const late = connectSocket({ host: server.host, port: server.port })
+  const [error] = (await once(late, 'error')) as [NodeJS.ErrnoException]
+  expect(error.code).toBe('ECONNREFUSED')
+  client.send(frame.subarray(500))
+  expect((await client.receive()).status).toBe(OK)
+  expect(await client.closed()).toEqual([])
+  expect(await server.exited).toEqual({ code: 0, signal: null })
+})
+
+test('who does not finish is cut off at the drain deadline, still with exit code 0', async () => {
+  const server = await serve(['--no-auth', '--drain-timeout', '0.5'])
+  const client = await connect(server)
+  await expectServed(client)
+  const other = await connect(server)
+  client.send(storeFrame(SET, 'k', 'x'.repeat(1000)).subarray(0, 500))
+  await expectServed(other)
+  await stop(server)
+  await client.closed()
+})
+
+test('a second SIGTERM while stopping changes nothing', async () => {
+  const server = await serve(['--no-auth'])
+  await expectServed(await connect(server))
+  server.child.kill('SIGTERM')
+  server.child.kill('SIGTERM')
+  expect(await server.exited).toEqual({ code: 0, signal: null })
+})
+
+test('SIGHUP without users to read again does no harm', async () => {
+  const server = await serve(['--no-auth'])
+  server.child.kill('SIGHUP')
+  await until(
+    () => (events(server).includes('reload_requested') ? true : undefined),
+    'the line about SIGHUP',
+  )
+  await expectServed(await connect(server))
+  await stop(server)
+})
+
+test('-p -1 picks a port and MEMCACHED_PORT_FILENAME names it, for each address', async () => {
+  const portFile = join(temporary(), 'port')
+  const server = run(['--no-auth', '-l', '127.0.0.1', '-l', '::1', '-p', '-1'], {
+    environment: { MEMCACHED_PORT_FILENAME: portFile },
+  })
+  const text = await until(
+    () => (existsSync(portFile) ? readFileSync(portFile, 'utf8') : undefined),
+    'the port file',
+  )
+  expect(text).toMatch(/^TCP INET: \d+\nTCP INET6: \d+\n$/)
+  const port = Number(/INET6: (\d+)/.exec(text)?.[1])
+  await expectServed(await connect({ host: '::1', port }))
+  await stop(server)
+})
+
+test('-s with -a listens on a socket of that mode, also where an old one was left', async () => {
+  const path = join(temporary(), 'server.sock')
+  for (const mode of ['700', '666']) {
+    const server = run(['--no-auth', '-s', path, '-a', mode])
+    await until(() => (events(server).includes('started') ? true : undefined), 'the start')
+    expect((statSync(path).mode & 0o777).toString(8)).toBe(mode)
+    const socket = connectSocket({ path })
+    await once(socket, 'connect')
+    const client = new BinaryClient(socket)
+    await expectServed(client)
+    client.destroy()
+    // The second server finds what the first left when it was killed.
+    if (mode === '700') {
+      server.child.kill('SIGKILL')
+      await server.exited
+      expect(existsSync(path)).toBe(true)
+    } else {
+      await stop(server)
+      expect(existsSync(path)).toBe(false)
+    }
+  }
+})
+
+test('-s refuses to replace what is no socket', async () => {
+  const path = join(temporary(), 'precious')
+  writeFileSync(path, 'data')
+  const refused = run(['--no-auth', '-s', path])
+  expect((await refused.exited).code).toBe(EXIT_OS)
+  expect(refused.stderr).toContain(path)
+  expect(readFileSync(path, 'utf8')).toBe('data')
+})
+
+test('-d with -P returns once it serves; the pid file names who answers', async () => {
+  const directory = temporary()
+  const portFile = join(directory, 'port')
+  const pidFile = join(directory, 'pid')
+  const first = run(['-d', '-P', pidFile, '--no-auth', '-l', '127.0.0.1', '-p', '-1'], {
+    environment: { MEMCACHED_PORT_FILENAME: portFile },
+  })
+  expect(await first.exited).toEqual({ code: 0, signal: null })
+  const pid = Number(readFileSync(pidFile, 'utf8'))
+  onTestFinished(() => {
+    if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL')
+  })
+  expect(pid).not.toBe(first.pid)
+  const port = Number(/INET: (\d+)/.exec(readFileSync(portFile, 'utf8'))?.[1])
+  const client = await connect({ host: '127.0.0.1', port })
+  client.send(requestFrame({ opcode: STAT }))
+  const told = await client.receive()
+  expect([told.key.toString(), told.value.toString()]).toEqual(['pid', String(pid)])
+  process.kill(pid, 'SIGTERM')
+  await client.closed()
+  await until(() => (existsSync(pidFile) ? undefined : true), 'the end of the pid file')
+})
+
+test('-d takes over the exit code and the message of a start that fails', async () => {
+  const taken = await serve(['--no-auth'])
+  const first = run(['-d', '--no-auth', '-l', '127.0.0.1', '-p', String(taken.port)])
+  expect((await first.exited).code).toBe(EXIT_OS)
+  expect(first.stderr).toContain('the address is in use')
+  await stop(taken)
+})
+
+test.runIf(isRoot)('-u gives root up, groups included, after binding', async () => {
+  const server = await serve(['--no-auth', '-u', 'nobody'])
+  await until(() => (events(server).includes('started') ? true : undefined), 'the start')
+  const status = readFileSync(`/proc/${server.pid}/status`, 'utf8')
+  expect(/^Uid:\s+(.*)$/m.exec(status)?.[1]?.split('\t')).toEqual(Array(4).fill('65534'))
+  expect(/^Gid:\s+(.*)$/m.exec(status)?.[1]?.split('\t')).toEqual(Array(4).fill('65534'))
+  expect(/^Groups:\s*(.*?)\s*$/m.exec(status)?.[1]).toBe('65534')
+  await expectServed(await connect(server))
+  await stop(server)
+})
+
+test.runIf(isRoot)('-u with nobody of that name is refused, with exit code 71', async () => {
+  const refused = run(['--no-auth', '-l', '127.0.0.1', '-p', '-1', '-u', 'no-such-user'])
+  expect((await refused.exited).code).toBe(EXIT_OS)
+  expect(refused.stderr).toContain('no-such-user')
+})
+
+test('without users one is made, told once, and can log in; the log never has its password', async () => {
+  const server = await serve(['-vvv'])
+  const text = await until(
+    () => (server.stderr.includes('password  ') ? server.stderr : undefined),
+    'the password',
+  )
+  const name = /^ {4}user {6}(\S+)$/m.exec(text)?.[1] ?? ''
+  const password = /^ {4}password {2}(\S+)$/m.exec(text)?.[1] ?? ''
+  expect(password.length).toBeGreaterThanOrEqual(20)
+  expect(text).toContain('saslcached user add')
+  const client = await connect(server)
+  await client.loginPlain(name, password)
+  await expectServed(client)
+  await stop(server)
+  expect(server.stdout).not.toContain(password)
+  expect(server.stderr.split(password).length - 1).toBe(1)
+})
+
+test.each([
+  ['SASLCACHED_USERNAME', 'SASLCACHED_PASSWORD'],
+  ['MEMCACHED_USERNAME', 'MEMCACHED_PASSWORD'],
+])('a user of %s and %s can log in', async (nameVariable, passwordVariable) => {
+  const server = await serve([], {
+    environment: { [nameVariable]: 'carol', [passwordVariable]: PASSWORD },
+  })
+  const client = await connect(server)
+  expect((await client.attemptPlain('carol', 'wrong')).status).toBe(REFUSED)
+  await client.loginPlain('carol', PASSWORD)
+  await stop(server)
+})
+
+test('a password of SASLCACHED_PASSWORD_FILE lets its user in, without the line end', async () => {
+  const file = join(temporary(), 'secret')
+  writeFileSync(file, `${PASSWORD}\n`, { mode: 0o600 })
+  const server = await serve([], {
+    environment: { SASLCACHED_USERNAME: 'carol', SASLCACHED_PASSWORD_FILE: file },
+  })
+  await (await connect(server)).loginPlain('carol', PASSWORD)
+  await stop(server)
+})
+
+test('a password is in no log, no command line and no printed configuration', async () => {
+  const environment = { SASLCACHED_USERNAME: 'carol', SASLCACHED_PASSWORD: PASSWORD }
+  const printed = run(['--print-config'], { environment })
+  expect((await printed.exited).code).toBe(0)
+  expect(printed.stdout.length).toBeGreaterThan(1000)
+  expect(printed.stdout + printed.stderr).not.toContain(PASSWORD)
+
+  const file = usersFile(temporary(), `[users.dave]\npassword = "${PASSWORD}"\n`)
+  const server = await serve(['-vvv', '--users-file', file], { environment })
+  const client = await connect(server)
+  for (const user of ['carol', 'dave']) await client.loginPlain(user, PASSWORD)
+  // Someone types the password into the name, or another's; neither may show.
+  const wrong = `${PASSWORD}-mistyped`
+  await client.attemptPlain('carol', wrong)
+  await client.startSasl('SCRAM-SHA-256', `n,,n=carol,r=${PASSWORD}`)
+  const commandLine = readFileSync(`/proc/${server.pid}/cmdline`, 'utf8')
+  expect(commandLine).toContain('--users-file')
+  expect(commandLine).not.toContain(PASSWORD)
+  server.child.kill('SIGHUP')
+  await until(() => (events(server).includes('credentials_reloaded') ? true : undefined), 'reload')
+  await stop(server)
+  expect(events(server)).toContain('login_failed')
+  expect(server.stdout + server.stderr).not.toContain(PASSWORD)
+})
+
+/** A server whose standard output is a full disk, after logins that it could not log. */
+async function serveOnFullDisk(): Promise<Serving> {
+  const full = openSync('/dev/full', 'w')
+  onTestFinished(() => closeSync(full))
+  const server = await serve(['-vvv', '--users-file', usersFile(temporary())], { stdout: full })
+  for (let round = 0; round < 50; round++) {
+    const client = await BinaryClient.connect(server)
+    await client.attemptPlain('alice', 'wrong')
+    await client.loginPlain('alice', PASSWORD)
+    await expectServed(client)
+    client.destroy()
+  }
+  return server
+}
+
+test('a full disk under the log does not keep the server from serving', async () => {
+  await expectRefusedThenServed(await serveOnFullDisk())
+})
+
+// Expected to fail: the log's last flush tries again for ever when the disk is full, so the stopped
+// process does not end. Remove the mark with the defect in src/observe/log.ts.
+test.fails('a full disk under the log does not keep the server from ending', async () => {
+  const server = await serveOnFullDisk()
+  server.child.kill('SIGTERM')
+  const patience = new AbortController()
+  const late = delay(FULL_DISK_END_MS, 'still running', { signal: patience.signal })
+  late.catch(() => undefined)
+  const end = await Promise.race([server.exited, late])
+  patience.abort()
+  expect(end).toEqual({ code: 0, signal: null })
+})
+
+async function expectRefusedThenServed(server: Serving): Promise<void> {
+  const client = await connect(server)
+  expect((await client.attemptPlain('alice', 'wrong')).status).toBe(REFUSED)
+  await client.loginPlain('alice', PASSWORD)
+  await expectServed(client)
+}
+
+test('a log whose reader has gone does not stop the server', async () => {
+  const server = await serve(['-vvv', '--no-auth'])
+  server.child.stdout?.destroy()
+  for (let round = 0; round < 50; round++) {
+    const client = await BinaryClient.connect(server)
+    await client.request({ opcode: GET, key: 'k' })
+    client.destroy()
+  }
+  await expectServed(await connect(server))
+  await stop(server)
+})
+
+test('a log whose reader has stopped reading does not stop the server', async () => {
+  const server = await serve(['-vvv', '--users-file', usersFile(temporary())])
+  server.child.stdout?.pause()
+  for (let round = 0; round < 300; round++) {
+    const client = await BinaryClient.connect(server)
+    await client.attemptPlain('x'.repeat(1000), 'wrong')
+    client.destroy()
+  }
+  const client = await connect(server)
+  await client.loginPlain('alice', PASSWORD)
+  await expectServed(client)
+  server.child.stdout?.resume()
+  await stop(server)
+})
