@@ -10,7 +10,7 @@
  */
 
 /** The longest key that hash() takes, in bytes. */
-export const HASHED_BYTES_MAX = 256
+const HASHED_BYTES_MAX = 256
 
 export class HalfSipHash {
   /** The key of the last hash(), as words. */

@@ -48,7 +48,7 @@ import type { SegmentPool } from './pool.ts'
 
 export const SLOTS_PER_BUCKET = 7
 export const BUCKET_WORDS = 16
-export const LOCATIONS_WORD: number = SLOTS_PER_BUCKET
+export const LOCATIONS_WORD = 7
 export const LINK_WORD = 14
 export const FREQUENCY_MASK = 3
 

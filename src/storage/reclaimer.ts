@@ -81,7 +81,7 @@ import { EXPIRES_NEVER, type SegmentPool } from './pool.ts'
 import { retire } from './retire.ts'
 
 /** Larger items are not moved: that would take longer than a write may. */
-export const MOVED_BYTES_MAX: number = 1024 * 1024
+const MOVED_BYTES_MAX = 1024 * 1024
 
 /**
  * Instead of evicting, segments are compacted that are live to this share at most, as long as the log

@@ -472,7 +472,7 @@ export class Store {
         digitCount <= oldLength ||
         recordBytesOf(keyLength, digitCount, this.unitShift) === this.foundBytes(keyLength)
       ) {
-        const newLength = digitCount > oldLength ? digitCount : oldLength
+        const newLength = Math.max(digitCount, oldLength)
         if (digitCount < oldLength) digits.fill(0x20, digitCount, oldLength)
         words[base + VALUE_LENGTH_WORD] = newLength
         const segment = view.locationSegment(this.foundLocation)

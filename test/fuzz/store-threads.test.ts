@@ -27,7 +27,9 @@ interface Report {
 
 function runWorker(workerData: object): Promise<Report> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(join(import.meta.dirname, 'store-threads.worker.mjs'), { workerData })
+    const worker = new Worker(new URL('./store-threads.worker.mjs', import.meta.url), {
+      workerData,
+    })
     worker.once('message', resolve)
     worker.once('error', reject)
   })

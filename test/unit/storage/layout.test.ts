@@ -11,7 +11,12 @@ import {
   WORKER_COUNTERS_WORD,
   WORKER_WORDS,
 } from '../../../src/storage/geometry.ts'
-import { BUCKET_WORDS, LINK_WORD, SLOTS_PER_BUCKET } from '../../../src/storage/hash-index.ts'
+import {
+  BUCKET_WORDS,
+  LINK_WORD,
+  LOCATIONS_WORD,
+  SLOTS_PER_BUCKET,
+} from '../../../src/storage/hash-index.ts'
 import {
   casHighOf,
   ITEM_HEADER_BYTES,
@@ -92,7 +97,8 @@ test('header and key and value lie where the diagram says', () => {
 
 test('a bucket is one cache line of seven slots and a link', () => {
   expect(BUCKET_WORDS * 4).toBe(64)
-  expect(SLOTS_PER_BUCKET * 2).toBe(LINK_WORD)
+  expect(LOCATIONS_WORD).toBe(SLOTS_PER_BUCKET)
+  expect(LINK_WORD).toBe(2 * SLOTS_PER_BUCKET)
 })
 
 test('the records of segments and workers have room for what is in them', () => {
