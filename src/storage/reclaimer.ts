@@ -92,6 +92,8 @@ const COMPACTED_LOAD_MAX = 0.8
 
 /** What meeting a record costs, in the bytes that step() counts. */
 const RECORD_COST_BYTES = 64
+/** Dropping an item costs as much as looking at so many records. */
+const CRAWL_LOOKS = 16
 /** Segments that one maintain() looks at while it searches for one worth crawling. */
 const CRAWL_SEARCH_SEGMENTS = 256
 /** Polls of a victim's live bytes before sleeping, then milliseconds before giving up. */
@@ -125,6 +127,7 @@ export class Reclaimer {
   private readonly stripesWord: number
   private readonly allCounters: readonly Float64Array[]
   private crawlCursor = 0
+  private crawlCost = 0
   /** What happens to the live records of the victim in work. */
   private victimFate = EVICT
   /** With -M: the deaths at which no segment was worth compacting, so that it is not asked again. */
@@ -191,19 +194,21 @@ export class Reclaimer {
   }
 
   /**
-   * Looks for segments with expired or flushed items and drops those; meets at most `budget`
-   * records. Returns what is left of the budget.
+   * Looks for segments with expired or flushed items and drops those: at most `budget` items, after
+   * looking at no more than CRAWL_LOOKS times as many records.
    */
-  crawl(budget: number, nowSeconds: number): number {
+  crawl(budget: number, nowSeconds: number): void {
     const control = this.control
     const worker = this.worker
-    let left = this.crawlOpen(budget, nowSeconds)
+    // The open segment is begun anew each time, so it may not take all.
+    const half = (budget * CRAWL_LOOKS) >> 1
+    let left = half + this.crawlOpen(half, nowSeconds)
     let searchLeft = CRAWL_SEARCH_SEGMENTS
     while (left > 0) {
       const segment = control[worker + WORKER_CRAWL]! - 1
       if (segment < 0) {
         searchLeft = this.findCrawl(searchLeft, nowSeconds)
-        if (searchLeft === 0) return left
+        if (searchLeft === 0) return
         continue
       }
       const offset = control[worker + WORKER_CRAWL_OFFSET]!
@@ -212,10 +217,10 @@ export class Reclaimer {
         this.pool.endCrawl(segment)
         continue
       }
-      left--
-      control[worker + WORKER_CRAWL_OFFSET] = this.crawlRecord(segment, offset, nowSeconds)
+      const next = this.crawlRecord(segment, offset, nowSeconds)
+      control[worker + WORKER_CRAWL_OFFSET] = next
+      left -= this.crawlCost
     }
-    return left
   }
 
   /** The open segment is crawled in one go: it cannot be sealed in the middle of that. */
@@ -229,12 +234,13 @@ export class Reclaimer {
     let left = budget
     let offset = control[record + SEGMENT_FIRST]!
     while (offset < control[this.worker + WORKER_OPEN_OFFSET]!) {
-      if (left-- === 0) {
+      if (left <= 0) {
         // What was not met may have expired long ago.
         this.pool.lowerExpiresFrom(open, 0)
         return 0
       }
       offset = this.crawlRecord(open, offset, nowSeconds)
+      left -= this.crawlCost
     }
     return left
   }
@@ -266,7 +272,7 @@ export class Reclaimer {
     return 0
   }
 
-  /** Drops the record if it is expired or flushed; returns the offset of the next one. */
+  /** Drops the record if it is dead; sets crawlCost and returns the offset of the next one. */
   private crawlRecord(segment: number, offset: number, nowSeconds: number): number {
     const view = this.view
     const words = view.segmentArena(segment)
@@ -279,6 +285,7 @@ export class Reclaimer {
     )
     const counters = this.counters
     counters[CRAWLER_CHECKED] = counters[CRAWLER_CHECKED]! + 1
+    this.crawlCost = 1
     if (!isDead(traits)) {
       // Read without a lock: a touch that comes later lowers EXPIRES_FROM itself.
       const expiry = words[base + EXPIRY_WORD]! >>> 0
@@ -287,6 +294,7 @@ export class Reclaimer {
         (expiry !== 0 && expiry <= nowSeconds) ||
         this.control[record + SEGMENT_EPOCH] !== Atomics.load(this.control, EPOCH_WORD)
       ) {
+        this.crawlCost = CRAWL_LOOKS
         const dropped = this.meet(view.locationOf(segment, offset), LEAVE, nowSeconds)
         if (dropped === GONE) counters[CRAWLER_RECLAIMED] = counters[CRAWLER_RECLAIMED]! + 1
         // Still there: a touch came first, or lowered its expiry in between.
