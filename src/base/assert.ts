@@ -8,8 +8,3 @@
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`)
 }
-
-/** Ends an exhaustive switch: compiles only when every case was handled. */
-export function unreachable(value: never): never {
-  throw new Error(`assertion failed: unreachable value ${String(value)}`)
-}
