@@ -1,0 +1,111 @@
+/**
+ * A thousand clients that lose their connection and come back at once, right after a reload has
+ * dropped the memory of logins: every one of them is let in, and every wrong password among them is
+ * refused. How long the slowest waited is printed, not asserted: it depends on the machine, which
+ * client and server share.
+ */
+import { connect as connectSocket, type Socket } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parseResponses, type ResponseFrame, requestFrame } from '../support/binary-frames.ts'
+import { startSaslcached, type TestServer, type User } from '../support/server.ts'
+
+const SASL_AUTH = 0x21
+const OK = 0x00
+const REFUSED = 0x20
+
+const CLIENT_COUNT = 1_000
+/** Every so many clients, one has a wrong password. */
+const WRONG_EVERY = 100
+const USERS: readonly User[] = Array.from({ length: 10 }, (_, index) => ({
+  name: `service-${index}`,
+  password: `the password of service ${index}`,
+}))
+
+interface Login {
+  readonly socket: Socket
+  readonly status: number
+  /** From the call that connects, and from the request, to the reply. */
+  readonly sinceConnectMs: number
+  readonly sinceRequestMs: number
+}
+
+let server: TestServer
+beforeAll(async () => {
+  server = await startSaslcached({ users: USERS })
+})
+afterAll(async () => await server?.stop())
+
+function logIn(user: string, password: string): Promise<Login> {
+  const startedMs = performance.now()
+  const frame = requestFrame({
+    opcode: SASL_AUTH,
+    key: 'PLAIN',
+    value: `\0${user}\0${password}`,
+  })
+  return new Promise((resolve, reject) => {
+    const socket = connectSocket({ host: server.host, port: server.port, noDelay: true })
+    let sentMs = startedMs
+    let received: Buffer = Buffer.alloc(0)
+    socket.on('connect', () => {
+      sentMs = performance.now()
+      socket.write(frame)
+    })
+    socket.on('data', (chunk) => {
+      received = Buffer.concat([received, chunk])
+      const [reply] = parseResponses(received).frames as [ResponseFrame?]
+      if (reply === undefined) return
+      const nowMs = performance.now()
+      const sinceConnectMs = nowMs - startedMs
+      resolve({ socket, status: reply.status, sinceConnectMs, sinceRequestMs: nowMs - sentMs })
+    })
+    socket.on('error', reject)
+    socket.on('close', () => reject(new Error('closed before the login was answered')))
+  })
+}
+
+async function storm(wrongEvery: number): Promise<readonly Login[]> {
+  return await Promise.all(
+    Array.from({ length: CLIENT_COUNT }, async (_, index) => {
+      const { name, password } = USERS[index % USERS.length] as User
+      const isWrong = index % wrongEvery === wrongEvery - 1
+      const login = await logIn(name, isWrong ? `${password}, mistyped` : password)
+      expect([index, login.status]).toEqual([index, isWrong ? REFUSED : OK])
+      return login
+    }),
+  )
+}
+
+function describeTimes(what: string, logins: readonly Login[]): string {
+  const worst = (times: readonly number[]): string => `${Math.max(...times).toFixed(0)} ms`
+  const sinceConnect = worst(logins.map(({ sinceConnectMs }) => sinceConnectMs))
+  const sinceRequest = worst(logins.map(({ sinceRequestMs }) => sinceRequestMs))
+  return `${what}: slowest reply ${sinceRequest} after its request, ${sinceConnect} after connecting`
+}
+
+function disconnect(logins: readonly Login[]): void {
+  for (const { socket } of logins) {
+    socket.removeAllListeners('close')
+    socket.destroy()
+  }
+}
+
+test(`${CLIENT_COUNT} clients that come back at once after a reload are all answered rightly`, async () => {
+  const before = await storm(Number.POSITIVE_INFINITY)
+  const since = new Date().toISOString()
+  server.signal('SIGHUP')
+  await server.waitForLog(
+    ({ event, time }) => event === 'credentials_reloaded' && String(time) > since,
+  )
+  disconnect(before)
+  const after = await storm(WRONG_EVERY)
+  disconnect(after)
+  const again = await storm(WRONG_EVERY)
+  disconnect(again)
+  console.log(
+    [
+      describeTimes('at the start', before),
+      describeTimes('after a reload', after),
+      describeTimes('once more', again),
+    ].join('\n'),
+  )
+})
