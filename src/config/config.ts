@@ -58,6 +58,10 @@ export interface Config {
     readonly mechanisms: readonly string[]
     readonly iterations: number
     readonly flushEnabled: boolean
+    /** False: nobody may list all keys. */
+    readonly dumpEnabled: boolean
+    /** True: a client may shut the server down. */
+    readonly shutdownEnabled: boolean
   }
   readonly limits: {
     readonly connectionsMax: number

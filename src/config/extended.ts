@@ -127,12 +127,6 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
   // Login is always on; --no-auth is the only way to turn it off.
   { short: 'S', long: 'enable-sasl', takesValue: false, verdict: ACCEPTED },
   {
-    short: 'A',
-    long: 'enable-shutdown',
-    takesValue: false,
-    verdict: { kind: 'ignored', why: 'the binary dialect has no shutdown command' },
-  },
-  {
     short: 'k',
     long: 'lock-memory',
     takesValue: false,
@@ -157,8 +151,7 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
     takesValue: true,
     verdict: { kind: 'ignored', why: 'there are no statistics by key prefix' },
   },
-  // Nothing here dumps keys or streams logs to clients: the flags ask for what is so already.
-  { short: 'X', long: 'disable-dumping', takesValue: false, verdict: ACCEPTED },
+  // Nothing here streams logs to clients: the flag asks for what is so already.
   { short: 'W', long: 'disable-watch', takesValue: false, verdict: ACCEPTED },
   {
     short: 'e',

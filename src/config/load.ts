@@ -171,6 +171,8 @@ class Loader {
         mechanisms: this.#resolveMechanisms(),
         iterations: values.scram_iterations,
         flushEnabled: !values.disable_flush_all,
+        dumpEnabled: !values.disable_dumping,
+        shutdownEnabled: values.enable_shutdown,
       },
       limits: {
         connectionsMax: values.conn_limit,

@@ -24,7 +24,7 @@ import {
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 export type LogFormat = 'auto' | 'json' | 'pretty'
-export type Protocol = 'auto' | 'binary'
+export type Protocol = 'auto' | 'binary' | 'ascii'
 
 export type Group = 'network' | 'memory' | 'authentication' | 'limits' | 'process' | 'log'
 
@@ -56,6 +56,8 @@ export interface OptionValues {
   mechanisms: readonly string[]
   scram_iterations: number
   disable_flush_all: boolean
+  disable_dumping: boolean
+  enable_shutdown: boolean
   conn_limit: number
   prelogin_conn_limit: number | 'auto'
   login_timeout_seconds: number
@@ -175,12 +177,11 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     group: 'network',
     short: 'B',
     long: 'protocol',
-    kind: choice<Protocol>(['auto', 'binary'], {
-      ascii: 'cannot be served alone: this version speaks the binary dialect; use auto or binary',
-      http: 'is not a memcached dialect; use auto or binary',
+    kind: choice<Protocol>(['auto', 'binary', 'ascii'], {
+      http: 'is not a memcached dialect; use auto, binary or ascii',
     }),
     default: 'auto',
-    description: 'dialect to speak: auto or binary',
+    description: 'dialect to speak: auto, binary or ascii, which is text and meta',
   },
   memory_limit_mib: {
     group: 'memory',
@@ -261,6 +262,22 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: flag(),
     default: false,
     description: 'refuse flush_all',
+  },
+  disable_dumping: {
+    group: 'authentication',
+    short: 'X',
+    long: 'disable-dumping',
+    kind: flag(),
+    default: false,
+    description: 'refuse lists of all keys: metadump, mgdump, cachedump',
+  },
+  enable_shutdown: {
+    group: 'authentication',
+    short: 'A',
+    long: 'enable-shutdown',
+    kind: flag(),
+    default: false,
+    description: 'let clients that are logged in shut the server down',
   },
   conn_limit: {
     group: 'limits',

@@ -18,7 +18,8 @@ export interface OperationOptions {
   readonly memoryLimitMib: number
   /** A dump of all items in one of the DUMP_ forms. */
   readonly dump: (form: number) => ItemDump
-  readonly shutdown: (graceful: boolean) => void
+  /** Stops the server: what is under way is finished, also without `graceful`. */
+  readonly shutdown: () => void
 }
 
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format'
@@ -80,6 +81,12 @@ export class TextOperations {
       this.crawler(connection, words, request)
       return
     }
+    if (words[0] === 'shutdown' && this.shutsDown(words)) {
+      // memcached has no answer to it but the end of the connection.
+      this.options.shutdown()
+      connection.drain()
+      return
+    }
     const answer = this.answerTo(words)
     if (!request.quiet) this.say(connection, answer)
   }
@@ -91,7 +98,9 @@ export class TextOperations {
   private answerTo(words: readonly string[]): string {
     switch (words[0]) {
       case 'shutdown':
-        return this.shutdown(words)
+        return this.options.shutdownEnabled
+          ? 'CLIENT_ERROR invalid shutdown mode'
+          : 'SERVER_ERROR: shutdown not enabled'
       case 'cache_memlimit':
         return this.memoryLimit(words[1])
       case 'slabs':
@@ -107,14 +116,9 @@ export class TextOperations {
     }
   }
 
-  private shutdown(words: readonly string[]): string {
-    if (!this.options.shutdownEnabled) return 'SERVER_ERROR: shutdown not enabled'
-    const isGraceful = words[1] === 'graceful'
-    if (words.length > 2 || (words.length === 2 && !isGraceful)) {
-      return 'CLIENT_ERROR invalid shutdown mode'
-    }
-    this.options.shutdown(isGraceful)
-    return 'OK'
+  private shutsDown(words: readonly string[]): boolean {
+    if (!this.options.shutdownEnabled) return false
+    return words.length === 1 || (words.length === 2 && words[1] === 'graceful')
   }
 
   /** The memory was laid out at the start: no other limit can be set, but the same one is fine. */

@@ -281,6 +281,9 @@ class Server {
       logLevel: log.level,
       valueBytesMax: memory.itemBytesMax,
       flushEnabled: auth.flushEnabled,
+      dumpEnabled: auth.dumpEnabled,
+      shutdownEnabled: auth.shutdownEnabled,
+      protocol: network.protocol,
       casEnabled: memory.casEnabled,
       connectionsMax: limits.connectionsMax,
       unauthenticatedConnectionsMax: limits.unauthenticatedConnectionsMax,
@@ -316,6 +319,9 @@ class Server {
             break
           case 'verbosity':
             this.setVerbosity(message.level)
+            break
+          case 'shutdown':
+            this.stop('shutdown')
             break
           case 'stopped':
             this.workerStopped(worker, message.cutCount)

@@ -37,6 +37,10 @@ export interface WorkerSettings {
   readonly logLevel: LogLevel
   readonly valueBytesMax: number
   readonly flushEnabled: boolean
+  readonly dumpEnabled: boolean
+  readonly shutdownEnabled: boolean
+  /** Which first bytes are served: all, only 0x80, or all but 0x80. */
+  readonly protocol: 'auto' | 'binary' | 'ascii'
   readonly casEnabled: boolean
   readonly connectionsMax: number
   readonly unauthenticatedConnectionsMax: number
@@ -70,5 +74,7 @@ export type FromWorker =
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
   | { readonly kind: 'verbosity'; readonly level: number }
+  /** A client that may do so asked for the end. */
+  | { readonly kind: 'shutdown' }
   /** Every connection is closed; `cutCount` of them by the deadline. */
   | { readonly kind: 'stopped'; readonly cutCount: number }

@@ -201,11 +201,11 @@ const meta = new MetaExecutor(executor, store, lane, settings.casEnabled)
 const text = new TextDialect(executor, meta, sendBuffer, lane, {
   ...dialectOptions,
   operations: {
-    shutdownEnabled: false,
-    dumpEnabled: true,
+    shutdownEnabled: settings.shutdownEnabled,
+    dumpEnabled: settings.dumpEnabled,
     memoryLimitMib: Math.floor(settings.store.geometry.memoryBytes / MEBIBYTE),
     dump: (form) => new ItemDump(store, form),
-    shutdown: () => undefined,
+    shutdown: () => post({ kind: 'shutdown' }),
   },
 })
 
@@ -229,6 +229,7 @@ const context: ConnectionContext = {
     executor.nowSeconds = Math.floor(Date.now() / 1000)
   },
   detect(firstByte): Dialect {
+    if (settings.protocol !== 'auto') return settings.protocol === 'binary' ? binary : text
     return firstByte === MAGIC_REQUEST ? binary : text
   },
   defer(connection) {

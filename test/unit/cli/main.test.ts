@@ -34,7 +34,7 @@ test.each([
   [['-p-1'], ['port = -1 # -p']],
   [['-l', 'a,b', '-lc', '--listen=d'], ['listen = ["a", "b", "c", "d"] # --listen']],
   [['-m', '64', '-m', '128'], ['memory_limit_mib = 128 # -m']],
-  [['-SXWF'], ['disable_flush_all = true # -F']],
+  [['-SXWF'], ['disable_flush_all = true # -F', 'disable_dumping = true # -X']],
   [['-oidle_timeout=5', '-o', 'maxconns_fast'], ['idle_timeout_seconds = 5 # -o idle_timeout']],
   [['serve', '-m', '64'], ['memory_limit_mib = 64 # -m']],
   // What compose files for memcached's own image have as their command.

@@ -26,6 +26,8 @@ test('with nothing given, the defaults are in force', async () => {
       mechanisms: ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'],
       iterations: 4096,
       flushEnabled: true,
+      dumpEnabled: true,
+      shutdownEnabled: false,
     },
     limits: {
       connectionsMax: 1024,
@@ -128,7 +130,7 @@ test('every problem of every source is reported at once, with its source and wha
       MEMCACHED_THREADS: '0',
       MEMCACHED_USERNAME: 'alice',
     },
-    flags: ['-c', '0', '-t', '0', '-B', 'http', '-B', 'ascii', '-U', '11211', '-l', 'fo_o,b:a:r'],
+    flags: ['-c', '0', '-t', '0', '-B', 'http', '-U', '11211', '-l', 'fo_o,b:a:r'],
   })
   expect(problems).toEqual([
     'saslcached.toml:3: port = 70000 is not a whole number from -1 to 65535',
@@ -139,8 +141,7 @@ test('every problem of every source is reported at once, with its source and wha
     'SASLCACHED_VERBOES: is not a variable that is read here; did you mean SASLCACHED_VERBOSE?',
     '-c: "0" is not a whole number from 1 to 1000000',
     '-t: "0" is not a whole number from 1 to 256, or auto',
-    '-B: "http" is not a memcached dialect; use auto or binary',
-    '-B: "ascii" cannot be served alone: this version speaks the binary dialect; use auto or binary',
+    '-B: "http" is not a memcached dialect; use auto, binary or ascii',
     '-U: "11211" cannot be served: UDP has no login and lends itself to amplification; use 0',
     'MEMCACHED_USERNAME: is set without MEMCACHED_PASSWORD or MEMCACHED_PASSWORD_FILE',
     '-l: "b:a:r" is not an address: write host, host:port or [IPv6]:port',
