@@ -194,7 +194,7 @@ export class Reclaimer {
   }
 
   /**
-   * Looks for segments with expired or flushed items and drops those: at most `budget` items, after
+   * Looks for segments with expired or flushed items and drops those: about `budget` items, after
    * looking at no more than CRAWL_LOOKS times as many records.
    */
   crawl(budget: number, nowSeconds: number): void {

@@ -531,8 +531,8 @@ export class Store {
 
   /**
    * Background work, to be called every second or more often: a due flush, memory of the expired and
-   * of the flushed, free segments. Drops at most `budget` items, at a few hundred nanoseconds each,
-   * and looks at no more than 16 times as many.
+   * of the flushed, free segments. Drops about `budget` items, at a few hundred nanoseconds each,
+   * and looks at no more than about 16 times as many.
    */
   maintain(nowSeconds: number, budget: number): void {
     this.enter(nowSeconds)

@@ -8,7 +8,7 @@ import { checkIntegrity } from '../../src/storage/integrity.ts'
 import { Store } from '../../src/storage/store.ts'
 import { ModelDriver, memoryOf, randomOf, seedOfRun } from '../unit/storage/model.ts'
 
-const OPERATIONS = Number(process.env.OPERATIONS ?? 150_000)
+const OPERATIONS = Number(process.env.OPERATIONS ?? 100_000)
 const SLICES = 10
 const MIB = 1024 * 1024
 

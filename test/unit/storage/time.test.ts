@@ -114,7 +114,8 @@ test('the crawler does what its budget allows, and goes on where it stopped', ()
   for (let call = 0; call < 100; call++) {
     client.store.maintain(client.now, 25)
     const { crawlerReclaimed } = readStoreCounters(client.memory)
-    expect(crawlerReclaimed - before).toBeLessThanOrEqual(25)
+    // Each half of the budget may be overdrawn by the last item.
+    expect(crawlerReclaimed - before).toBeLessThanOrEqual(27)
     if (call < 10) expect(crawlerReclaimed).toBeGreaterThan(before)
     before = crawlerReclaimed
     expect(checkIntegrity(client.memory)).toEqual([])
