@@ -59,7 +59,7 @@ import { TextReplies } from './text-replies.ts'
 const KEY_LIST_BYTES_MAX: number = 8 * 1024 * 1024
 
 const LINE_FEED = 0x0a
-/** The first byte of every TLS connection, and of no command. */
+/** The first byte of every TLS connection, and of no command: whoever sends it cannot read text. */
 const TLS_HANDSHAKE = 0x16
 
 const LEFT_INCOMPLETE = -1
@@ -116,6 +116,7 @@ export class TextDialect implements Dialect {
     }
 
     while (offset < end) {
+      if (bytes[offset] === TLS_HANDSHAKE) return this.leaveSilently(connection, end)
       if (!this.findLine(connection, bytes, offset, end)) {
         return this.leaveUnfinished(connection, bytes, offset, end)
       }
@@ -202,7 +203,7 @@ export class TextDialect implements Dialect {
     const isOpen = connection.gate.isOpen
     const keysBytesMax = isOpen ? KEY_LIST_BYTES_MAX : LINE_BYTES_MAX
     const judged = judgeUnfinishedLine(bytes, offset, end, keysBytesMax)
-    if (judged === INCOMPLETE && bytes[offset] !== TLS_HANDSHAKE) {
+    if (judged === INCOMPLETE) {
       connection.scannedBytes = end - offset
       return offset
     }

@@ -1,0 +1,276 @@
+/**
+ * The text dialect in process, over a transport of the test's own: conversations made of the
+ * transcripts, mutated, are fed whole and cut anywhere, with turns of a few requests and a reader
+ * that falls behind. Both must give the same answers, whatever the bytes are; nothing may throw, and
+ * no more may be held than the limits allow.
+ *
+ * SEED= repeats a run, FUZZ_CONVERSATIONS= makes it longer.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { ItemDump } from '../../src/command/dump.ts'
+import { Executor } from '../../src/command/execute.ts'
+import { MetaExecutor } from '../../src/command/meta.ts'
+import { AuthGate } from '../../src/connection/auth-gate.ts'
+import { Connection, type ConnectionContext } from '../../src/connection/connection.ts'
+import { SendBuffer } from '../../src/connection/send-buffer.ts'
+import { TextDialect } from '../../src/connection/text-dialect.ts'
+import type { Transport } from '../../src/connection/transport.ts'
+import { counterLane, createCounterMemory } from '../../src/observe/counters.ts'
+import { createStoreMemory } from '../../src/storage/geometry.ts'
+import { checkIntegrity } from '../../src/storage/integrity.ts'
+import { Store } from '../../src/storage/store.ts'
+
+const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
+const CONVERSATIONS = Number(process.env.FUZZ_CONVERSATIONS ?? 1500)
+const NOW = 1_700_000_000
+const VALUE_BYTES_MAX = 5000
+/** The longest line of keys, and what may be read at once. */
+const HELD_BYTES_MAX = 2 * (8 * 1024 * 1024 + 65_536)
+
+interface Random {
+  below(limit: number): number
+  pick<Value>(values: readonly Value[]): Value
+}
+
+/** mulberry32. */
+function randomOf(seed: number): Random {
+  let state = seed | 0
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return (mixed ^ (mixed >>> 14)) >>> 0
+  }
+  return {
+    below: (limit) => next() % limit,
+    pick: (values) => values[next() % values.length] as never,
+  }
+}
+
+/** A pipe that takes what it is given, and lets it go when it is told to. */
+class FakeTransport implements Transport {
+  readonly peer = '192.0.2.1:5'
+  unsentBytes = 0
+  isOpen = true
+  private readonly parts: Buffer[] = []
+
+  get output(): Buffer {
+    return Buffer.concat(this.parts)
+  }
+
+  write(bytes: string | Uint8Array): void {
+    const part = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : Buffer.from(bytes)
+    this.parts.push(part)
+    this.unsentBytes += part.length
+  }
+
+  pause(): void {}
+  resume(): void {}
+
+  end(): void {
+    this.isOpen = false
+  }
+
+  destroy(): void {
+    this.isOpen = false
+  }
+}
+
+interface Outcome {
+  readonly output: string
+  readonly isOpen: boolean
+  readonly heldBytesMax: number
+}
+
+/** Feeds `input` in pieces of the lengths that `cut` says to a server of its own. */
+function converse(input: Buffer, cut: (left: number) => number, turn: number): Outcome {
+  const memory = createStoreMemory({
+    memoryBytes: 1024 * 1024,
+    itemBytesMax: VALUE_BYTES_MAX * 2,
+    evicts: true,
+    workerCount: 1,
+    seed: [1, 2],
+  })
+  const store = new Store(memory, 0)
+  const lane = counterLane(createCounterMemory(1), 0)
+  const sendBuffer = new SendBuffer()
+  const executor = new Executor(store, lane, { flushEnabled: true, casEnabled: true })
+  executor.nowSeconds = NOW
+  const dialect = new TextDialect(
+    executor,
+    new MetaExecutor(executor, store, lane, true),
+    sendBuffer,
+    lane,
+    {
+      valueBytesMax: VALUE_BYTES_MAX,
+      saslBytesMax: 1000,
+      requestsPerTurnMax: turn,
+      version: '0',
+      stats: (group) => (group === '' ? [['one', '1']] : undefined),
+      setVerbosity: () => undefined,
+      operations: {
+        shutdownEnabled: false,
+        dumpEnabled: true,
+        memoryLimitMib: 64,
+        dump: (form) => new ItemDump(store, form),
+        shutdown: () => undefined,
+      },
+    },
+  )
+  const deferred: Connection[] = []
+  const context: ConnectionContext = {
+    limits: {
+      loginTimeoutMs: 1000,
+      crowdedLoginTimeoutMs: 1000,
+      idleTimeoutMs: 0,
+      stalledWriteTimeoutMs: 0,
+      sendBufferBytesMax: 20_000,
+    },
+    lane,
+    sendBuffer,
+    nowMs: 0,
+    isCrowded: false,
+    isStopping: false,
+    lingerMs: 1000,
+    beginTurn: () => undefined,
+    detect: () => dialect,
+    defer: (connection) => deferred.push(connection),
+    onGateChanged: () => undefined,
+    onClosed: () => undefined,
+  }
+  const transport = new FakeTransport()
+  const gate = new AuthGate(
+    { sasl: undefined, loginAttemptsMax: 5, lane, onLogin: () => undefined },
+    transport.peer,
+  )
+  const connection = new Connection(context, transport, gate, 1)
+  let heldBytesMax = 0
+  /** As the event loop would: turns that were given away, and replies that left. */
+  const settle = (): void => {
+    for (;;) {
+      const next = deferred.shift()
+      if (next !== undefined) {
+        next.continueServing()
+      } else if (transport.unsentBytes > 0) {
+        transport.unsentBytes = 0
+        connection.onDrained()
+      } else {
+        return
+      }
+      heldBytesMax = Math.max(heldBytesMax, connection.bufferedBytes)
+    }
+  }
+  for (let offset = 0; offset < input.length && transport.isOpen; ) {
+    const length = cut(input.length - offset)
+    // The read buffer is somebody else's again afterwards.
+    const readBuffer = Buffer.from(input.subarray(offset, offset + length))
+    connection.receive(readBuffer, length)
+    readBuffer.fill(0xee)
+    offset += length
+    settle()
+  }
+  expect(checkIntegrity(memory)).toEqual([])
+  return { output: transport.output.toString('latin1'), isOpen: transport.isOpen, heldBytesMax }
+}
+
+/** What the transcripts send, without what only makes sense in their course. */
+function seedLines(): string[] {
+  const folder = join(import.meta.dirname, '..', 'transcripts', 'cases')
+  const lines = readdirSync(folder)
+    .filter((name) => name !== 'binary.txt')
+    .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'))
+    .filter((line) => /^>-? /.test(line) && !/\*\d{4,}\}|^> (quit|lru_crawler|stats)/.test(line))
+  return lines.map((line) => {
+    const text = line
+      .replace(/^>-? /, '')
+      .replaceAll('~', 'k')
+      .replace(/\{(\S)\*(\d+)\}/g, (_, letter: string, count: string) =>
+        letter.repeat(Number(count)),
+      )
+      .replace(/\{\w+\}/g, '3')
+      .replace(/\\(x[0-9a-f]{2}|.)/gi, (_, sequence: string) =>
+        sequence.length === 3
+          ? String.fromCharCode(Number.parseInt(sequence.slice(1), 16))
+          : ({ r: '\r', n: '\n', t: '\t', '0': '\0', s: ' ' }[sequence] ?? sequence),
+      )
+    return line.startsWith('>-') ? text : `${text}\r\n`
+  })
+}
+
+/** Above 2048 bytes it matters whether a line arrives in one piece, in memcached as well as here. */
+const LINES = seedLines().filter(({ length }) => length <= 400)
+const EXTRA = ['quit\r\n', 'stats\r\n', 'lru_crawler metadump all\r\n', 'stats cachedump 1 3\r\n']
+const DIGITS = ['0', '-1', '1', '4294967295', '4294967296', '99999999999999999999', 'x', '']
+
+function mutate(line: string, random: Random): string {
+  switch (random.below(8)) {
+    case 0: {
+      const at = random.below(line.length + 1)
+      return line.slice(0, at) + String.fromCharCode(random.below(256)) + line.slice(at)
+    }
+    case 1: {
+      const at = random.below(line.length + 1)
+      return line.slice(0, at) + line.slice(at + 1 + random.below(3))
+    }
+    case 2:
+      return line.replace(/\d+/, random.pick(DIGITS))
+    case 3:
+      return line + random.pick(LINES).slice(0, random.below(40))
+    case 4:
+      return line.replace(/ /, '  ')
+    case 5:
+      return line.replace('\r\n', '\n')
+    default:
+      return line
+  }
+}
+
+function conversation(random: Random): Buffer {
+  const parts: string[] = []
+  const count = 1 + random.below(40)
+  const sane = random.below(3) === 0
+  for (let index = 0; index < count; index++) {
+    const at = random.below(LINES.length)
+    // Neighbours belong together: a line and its block.
+    for (const line of LINES.slice(at, at + 1 + random.below(4))) {
+      parts.push(sane ? line : mutate(line, random))
+    }
+    if (random.below(30) === 0) parts.push(random.pick(EXTRA))
+    if (random.below(30) === 0) {
+      const keys = Array.from({ length: random.below(300) }, (_, key) => `k${key % 9}`)
+      parts.push(`get ${keys.join(' ')}\r\n`)
+    }
+  }
+  return Buffer.from(parts.join(''), 'latin1')
+}
+
+test(`cut anywhere, a conversation has the answers that it has in one piece (SEED=${SEED})`, () => {
+  for (let index = 0; index < CONVERSATIONS; index++) {
+    const random = randomOf(SEED + index)
+    const input = conversation(random)
+    const whole = converse(input, (left) => Math.min(left, 65_536), 1_000_000)
+    const most = random.pick([1, 3, 40, 1000])
+    const cut = converse(
+      input,
+      (left) => Math.min(left, 1 + random.below(most)),
+      1 + random.below(9),
+    )
+    const which = `conversation ${index} of SEED=${SEED}: ${JSON.stringify(input.toString('latin1')).slice(0, 4000)}`
+    expect(cut.output, which).toBe(whole.output)
+    expect(cut.isOpen, which).toBe(whole.isOpen)
+    expect(Math.max(cut.heldBytesMax, whole.heldBytesMax), which).toBeLessThan(HELD_BYTES_MAX)
+  }
+})
+
+test('bytes that are nothing at all are answered with errors or the end', () => {
+  for (let index = 0; index < 300; index++) {
+    const random = randomOf(SEED ^ index)
+    const length = random.below(5000)
+    const input = Buffer.from(Array.from({ length }, () => random.below(256)))
+    const { output, heldBytesMax } = converse(input, (left) => Math.min(left, 700), 5)
+    for (const line of output.split('\r\n')) expect(line).toMatch(/^(CLIENT_|SERVER_)?(ERROR|$)/)
+    expect(heldBytesMax).toBeLessThan(8192)
+  }
+})
