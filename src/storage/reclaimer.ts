@@ -201,7 +201,7 @@ export class Reclaimer {
     const control = this.control
     const worker = this.worker
     // The open segment is begun anew each time, so it may not take all.
-    const half = (budget * CRAWL_LOOKS) >> 1
+    const half = (budget * CRAWL_LOOKS) / 2
     let left = half + this.crawlOpen(half, nowSeconds)
     let searchLeft = CRAWL_SEARCH_SEGMENTS
     while (left > 0) {

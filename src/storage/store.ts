@@ -538,7 +538,7 @@ export class Store {
     this.enter(nowSeconds)
     this.log.sealIfFlushed()
     this.reclaimer.crawl(budget, nowSeconds)
-    if (this.pool.freeCount < this.freeSegmentsGoal) this.reclaimer.step(budget << 6, nowSeconds)
+    if (this.pool.freeCount < this.freeSegmentsGoal) this.reclaimer.step(budget * 64, nowSeconds)
   }
 
   /**
