@@ -260,7 +260,7 @@ describe('without login', () => {
   }
 
   const TOOL = '/usr/share/memcached/scripts/memcached-tool'
-  const perl = { packages: 'memcached perl', probe: ['test', '-r', TOOL] }
+  const perl = { packages: 'memcached', probe: ['test', '-r', TOOL] }
   if (hasPrerequisites('memcached-tool', [perl])) {
     test('memcached-tool shows the statistics and dumps what is there', async () => {
       const own = await startSaslcached({ flags: ['-t', '1'] })

@@ -60,20 +60,15 @@ const NO_PROBLEM = -1
 const CARRIAGE_RETURN = 0x0d
 const LINE_FEED = 0x0a
 
-export function flagBit(letter: string): number {
+function flagBit(letter: string): number {
   return 1 << ((letter.charCodeAt(0) | 0x20) - 0x61)
 }
 
-export const FLAG_B: number = flagBit('b')
 export const FLAG_C: number = flagBit('c')
 export const FLAG_E: number = flagBit('e')
-export const FLAG_F: number = flagBit('f')
-export const FLAG_H: number = flagBit('h')
 export const FLAG_I: number = flagBit('i')
 export const FLAG_K: number = flagBit('k')
-export const FLAG_L: number = flagBit('l')
 export const FLAG_N: number = flagBit('n')
-export const FLAG_O: number = flagBit('o')
 export const FLAG_Q: number = flagBit('q')
 export const FLAG_R: number = flagBit('r')
 export const FLAG_S: number = flagBit('s')
