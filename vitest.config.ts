@@ -6,7 +6,13 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'house', include: ['test/house/**/*.test.ts'] } },
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/vectors/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts', 'test/vectors/**/*.test.ts'],
+          testTimeout: 30_000,
+        },
+      },
       {
         test: {
           name: 'integration',
