@@ -59,6 +59,7 @@ import {
   WRITE_REPLACE,
   WRITE_SET,
 } from '../storage/store.ts'
+import { PrefixStats } from './prefix-stats.ts'
 
 export interface ExecutorOptions {
   /** False with -F: FLUSH is refused. */
@@ -88,6 +89,9 @@ export class Executor {
   numberHigh = 0
   numberLow = 0
 
+  /** `stats detail`. */
+  readonly prefixes: PrefixStats = new PrefixStats()
+
   /** Unix seconds of the current turn; the worker sets it once per event. */
   nowSeconds = 0
 
@@ -107,6 +111,12 @@ export class Executor {
 
   /** Carries out `request`, whose offsets point into `bytes`. Returns an OUTCOME_ number. */
   execute(request: Request, bytes: Uint8Array): number {
+    const outcome = this.carryOut(request, bytes)
+    if (this.prefixes.isEnabled) this.prefixes.record(request, bytes, outcome)
+    return outcome
+  }
+
+  private carryOut(request: Request, bytes: Uint8Array): number {
     switch (request.verb) {
       case VERB_GET:
         return this.get(request, bytes)

@@ -149,7 +149,10 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
   {
     short: 'D',
     takesValue: true,
-    verdict: { kind: 'ignored', why: 'there are no statistics by key prefix' },
+    verdict: {
+      kind: 'ignored',
+      why: 'statistics by key prefix are turned on by stats detail on, with : behind the prefix',
+    },
   },
   // Nothing here streams logs to clients: the flag asks for what is so already.
   { short: 'W', long: 'disable-watch', takesValue: false, verdict: ACCEPTED },

@@ -52,18 +52,14 @@ export class TextOperations {
     switch (name) {
       case 'reset':
         group(name)
+        this.executor.prefixes.clear()
         this.say(connection, 'RESET')
         return
       case 'cachedump':
         this.cachedump(connection, words, request)
         return
       case 'detail':
-        this.say(
-          connection,
-          this.options.dumpEnabled
-            ? 'CLIENT_ERROR usage: stats detail on|off|dump'
-            : 'CLIENT_ERROR stats detail not allowed',
-        )
+        this.detail(connection, words[2])
         return
     }
     const rows = group(name)
@@ -89,6 +85,22 @@ export class TextOperations {
     }
     const answer = this.answerTo(words)
     if (!request.quiet) this.say(connection, answer)
+  }
+
+  /** stats detail on|off|dump */
+  private detail(connection: Connection, word: string | undefined): void {
+    const { prefixes } = this.executor
+    if (!this.options.dumpEnabled) {
+      this.say(connection, 'CLIENT_ERROR stats detail not allowed')
+    } else if (word === 'on' || word === 'off') {
+      prefixes.isEnabled = word === 'on'
+      this.say(connection, 'OK')
+    } else if (word === 'dump') {
+      for (const line of prefixes.lines()) this.say(connection, line)
+      this.say(connection, 'END')
+    } else {
+      this.say(connection, 'CLIENT_ERROR usage: stats detail on|off|dump')
+    }
   }
 
   private say(connection: Connection, line: string): void {
