@@ -86,12 +86,18 @@ export function createLog(options: LogOptions): Log {
     maxLength: BUFFERED_BYTES_MAX,
   })
   let droppedCount = 0
+  /** The last write failed. Waiting for such a destination would have no end (see flush). */
+  let isFailing = false
   destination.on('drop', () => {
     droppedCount++
   })
   // ENOSPC, EPIPE and the like: the cache goes on without its log rather than dying with it.
   destination.on('error', () => {
     droppedCount++
+    isFailing = true
+  })
+  destination.on('write', () => {
+    isFailing = false
   })
   const logger = pino(
     {
@@ -126,6 +132,12 @@ export function createLog(options: LogOptions): Log {
       logger.level = level
     },
     flush() {
+      // flushSync, which pino calls at exit as well, tries again for ever what fails for another
+      // reason than a busy reader: a full disk would keep a stopped or crashed server from ending.
+      if (isFailing) {
+        destination.destroy()
+        return
+      }
       try {
         destination.flushSync()
       } catch {
