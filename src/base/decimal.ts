@@ -10,14 +10,22 @@ export const DECIMAL_DIGITS_MAX = 20
 const LANE = 4294967296
 const ZERO = 0x30
 const SPACE = 0x20
+const TAB = 0x09
+const CARRIAGE_RETURN = 0x0d
+
+/** What C's isspace() says yes to. */
+function isSpace(byte: number): boolean {
+  return byte === SPACE || (byte >= TAB && byte <= CARRIAGE_RETURN)
+}
 
 export class Decimal {
   high = 0
   low = 0
 
   /**
-   * Reads digits, which spaces may follow, from `length` bytes; false, and the number undefined, if
-   * there are other characters, no digit, more than 20 digits or a number of 2^64 or more.
+   * Reads digits from `length` bytes, up to the end or to white space, whatever stands behind that
+   * (as memcached does: `12 `, but also `1 2`, which is 1); false, and the number undefined, if there
+   * are other characters, no digit, more than 20 digits or a number of 2^64 or more.
    */
   parse(bytes: Uint8Array, offset: number, length: number): boolean {
     let high = 0
@@ -36,10 +44,9 @@ export class Decimal {
     }
     const digitCount = at - offset
     if (digitCount === 0 || digitCount > DECIMAL_DIGITS_MAX) return false
-    while (at < end && bytes[at] === SPACE) at++
     this.high = high
     this.low = low
-    return at === end
+    return at === end || isSpace(bytes[at]!)
   }
 
   /** Adds, wrapping at 2^64. */

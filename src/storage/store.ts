@@ -450,6 +450,9 @@ export class Store {
       let refusal = 0
       if (!this.seek(keyLength, nowSeconds)) {
         refusal = NOT_FOUND
+      } else if (this.foundWords[this.foundBase + VALUE_LENGTH_WORD] === 0) {
+        // Before the CAS is looked at, as in memcached.
+        refusal = NON_NUMERIC
       } else if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) {
         refusal = EXISTS
       } else if (!this.parseFound(keyLength)) {
