@@ -386,12 +386,16 @@ export class ModelDriver {
       this.#forget(key)
       return
     }
+    if (item.value.length === 0) {
+      expect(result).toBe(NON_NUMERIC)
+      return
+    }
     if ((casHigh !== 0 || casLow !== 0) && item.cas !== `${casHigh}:${casLow}`) {
       expect(result).toBe(EXISTS)
       return
     }
     const text = item.value.toString('latin1')
-    const digits = /^(\d{1,20}) *$/.exec(text)?.[1]
+    const digits = /^(\d{1,20})([ \t-\r][^]*)?$/.exec(text)?.[1]
     if (digits === undefined || text.length > 32 || BigInt(digits) > MAX64) {
       expect(result, text.slice(0, 40)).toBe(NON_NUMERIC)
       return
