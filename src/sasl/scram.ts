@@ -64,7 +64,7 @@ export class ScramMechanism implements Mechanism {
         return this.#answerFinal(text, state)
       case 'expects-empty':
         if (text !== '') return failure('malformed')
-        return { kind: 'success', principal: state.credential.principal }
+        return this.#answerEmpty(state.credential)
       case 'over':
         return failure('out-of-sequence')
     }
@@ -113,6 +113,12 @@ export class ScramMechanism implements Mechanism {
     const serverSignature = this.#hmac(serverKey, authMessage)
     this.#state = { kind: 'expects-empty', credential: current }
     return { kind: 'challenge', bytes: Buffer.from(formatServerFinal(serverSignature)) }
+  }
+
+  /** The proof was right; but a user who was removed since is not let in by waiting with this. */
+  #answerEmpty({ principal }: Credential): MechanismStep {
+    const current = this.#environment.credentials.find(principal.name, this.#hash.name)
+    return current?.known === true ? { kind: 'success', principal } : failure('credentials-changed')
   }
 
   /** The ServerKey of the password that the proof shows; all keys are tried, whichever it is. */

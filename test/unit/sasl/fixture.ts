@@ -111,6 +111,8 @@ export interface ScramClientOptions {
   readonly gs2Header?: string
   /** Last chance to spoil the client-final message. */
   readonly spoil?: (clientFinal: string) => string
+  /** Called when the server has proved itself, before the empty response. */
+  readonly beforeLast?: () => void
 }
 
 /** One SCRAM login against a session; the last step, or the failure that came before it. */
@@ -144,5 +146,6 @@ export async function scramLogin(
   const serverKey = createHmac(digest, salted).update('Server Key').digest()
   const expected = createHmac(digest, serverKey).update(authMessage).digest('base64')
   if (textOf(second) !== `v=${expected}`) throw new Error('the server did not prove itself')
+  options.beforeLast?.()
   return session.step(Buffer.alloc(0))
 }

@@ -243,6 +243,12 @@ test('a login that is overtaken by a change of the user is refused, by another c
   expect(await reasonOf({ spoil: during(removed) })).toBe('credentials-changed')
 })
 
+test('a user who is removed before the last, empty response is not logged in', async () => {
+  const removed = { ...snapshot, users: snapshot.users.filter(({ name }) => name !== 'alice') }
+  const step = await login({ beforeLast: () => environment.replaceCredentials(removed) })
+  expect(step).toMatchObject({ kind: 'failure', reason: 'credentials-changed' })
+})
+
 test('random and mutated messages never throw and never log in', async () => {
   const good = 'n,a=alice,n=alice,r=fyko+d2lbbFgONRv9qkxdawL'
   const mutated = fc
