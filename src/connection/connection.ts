@@ -32,7 +32,7 @@ export const STATE_DRAINING = 3
 export const STATE_CLOSED = 4
 
 export interface ConnectionLimits {
-  /** From accept to the first successful login; also from a failed re-login. */
+  /** From accept to the first successful login; also from a failed re-login of who was logged in. */
   readonly loginTimeoutMs: number
   /** The same while connections wait for their turn to log in. */
   readonly crowdedLoginTimeoutMs: number
@@ -115,6 +115,8 @@ export class Connection {
   private isDeferred = false
   private isPaused = false
   private peerEnded = false
+  /** At the last login outcome. */
+  private wasLoggedIn = false
   /** What the peer still owed us when it was last seen to take something, and when that was. */
   private unsentSeenBytes = 0
   private unsentSeenMs = 0
@@ -242,7 +244,9 @@ export class Connection {
 
   /** To be called by the dialect after every login outcome. */
   loginChanged(): void {
-    if (!this.gate.isOpen) this.loginSinceMs = this.context.nowMs
+    // Only who was logged in gets the time to log in again: failing must not buy a stranger more.
+    if (!this.gate.isOpen && this.wasLoggedIn) this.loginSinceMs = this.context.nowMs
+    this.wasLoggedIn = this.gate.isOpen
     this.context.onGateChanged(this)
   }
 
@@ -311,9 +315,22 @@ export class Connection {
     const { limits, nowMs, lane } = this.context
     if (this.state === STATE_CLOSED) return
     if (this.state === STATE_DRAINING) {
-      if (nowMs - this.drainingSinceMs >= this.context.lingerMs && !this.isProgressing(nowMs))
-        this.close()
+      const hasLingered = nowMs - this.drainingSinceMs >= this.context.lingerMs
+      // A stranger's place is wanted by others, however slowly it goes on reading.
+      if (hasLingered && (!this.gate.isOpen || !this.isProgressing(nowMs))) this.close()
       return
+    }
+    // Before everything else: who is not logged in must not gain time by leaving replies unread.
+    if (!this.gate.isOpen) {
+      const allowedMs = this.context.isCrowded
+        ? limits.crowdedLoginTimeoutMs
+        : limits.loginTimeoutMs
+      if (nowMs - this.loginSinceMs >= allowedMs && this.state !== STATE_AUTHENTICATING) {
+        lane[COUNTER.login_timeouts]!++
+        if (this.isBlocked) this.close()
+        else this.drain()
+        return
+      }
     }
     if (this.isBlocked) {
       if (this.transport.unsentBytes > 0 && !this.isProgressing(nowMs)) {
@@ -322,16 +339,7 @@ export class Connection {
       }
       return
     }
-    if (!this.gate.isOpen) {
-      const allowedMs = this.context.isCrowded
-        ? limits.crowdedLoginTimeoutMs
-        : limits.loginTimeoutMs
-      if (nowMs - this.loginSinceMs >= allowedMs && this.state !== STATE_AUTHENTICATING) {
-        lane[COUNTER.login_timeouts]!++
-        this.drain()
-      }
-      return
-    }
+    if (!this.gate.isOpen) return
     if (limits.idleTimeoutMs > 0 && nowMs - this.lastActivityMs >= limits.idleTimeoutMs) {
       lane[COUNTER.idle_kicks]!++
       this.drain()

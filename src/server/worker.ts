@@ -188,13 +188,18 @@ function statsAddress(address: string): string {
   return address.startsWith('[') ? `tcp6:${address}` : `tcp:${address}`
 }
 
+/** Posted by the next tick: a client that asks all the time must not flood the main thread. */
+let wantedVerbosity: number | undefined
+
 const dialectOptions: DialectOptions = {
   valueBytesMax: settings.valueBytesMax,
   saslBytesMax: settings.saslBytesMax,
   requestsPerTurnMax: settings.requestsPerTurnMax,
   version: settings.version,
   stats: (group) => stats.group(group),
-  setVerbosity: (level) => post({ kind: 'verbosity', level }),
+  setVerbosity: (level) => {
+    wantedVerbosity = level
+  },
 }
 const binary = new BinaryDialect(executor, sendBuffer, lane, dialectOptions)
 const meta = new MetaExecutor(executor, store, lane, settings.casEnabled)
@@ -265,6 +270,9 @@ function tick(): void {
   admission.checkDeadlines(context.nowMs)
   loginLog.rollOver(context.nowMs)
   store.maintain(executor.nowSeconds, MAINTENANCE_BUDGET)
+  if (wantedVerbosity === undefined) return
+  post({ kind: 'verbosity', level: wantedVerbosity })
+  wantedVerbosity = undefined
 }
 
 const listener = new Listener({

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect as connectSocket, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { BinaryClient } from '../support/binary-client.ts'
 import { parseResponses, requestFrame, storeFrame, words } from '../support/binary-frames.ts'
@@ -21,6 +22,8 @@ const GETK = 0x0c
 const APPEND = 0x0e
 const STAT = 0x10
 const SETQ = 0x11
+const VERBOSITY = 0x1b
+const SASL_AUTH = 0x21
 
 const OK = 0x00
 const NOT_FOUND = 0x01
@@ -86,6 +89,17 @@ async function untilStats(
   }
 }
 
+/** Connections that are not served because they leave their replies unread. */
+async function stalledReaderCount(client: BinaryClient): Promise<number> {
+  client.send(requestFrame({ opcode: STAT, key: 'conns' }))
+  let count = 0
+  for (;;) {
+    const { key, value } = await client.receive()
+    if (key.length === 0) return count
+    if (value.toString() === 'conn_mwrite') count++
+  }
+}
+
 function residentBytes(server: TestServer): number {
   const status = readFileSync(`/proc/${server.pid}/status`, 'utf8')
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * KIB
@@ -145,6 +159,34 @@ describe('the number of connections', () => {
     await client.loginPlain(ALICE.name, ALICE.password)
     await expectServed(client)
     expect(crowd.some((stranger) => stranger.isClosed)).toBe(true)
+  })
+
+  test('strangers who ask and never read do not keep their places', async () => {
+    const flags = ['--prelogin-conn-limit', '3', '--login-timeout', '600']
+    const server = await start(flags, { users: [ALICE] })
+    const watcher = await connect(server)
+    await watcher.loginPlain(ALICE.name, ALICE.password)
+    const question = requestFrame({ opcode: VERSION })
+    const questions = Buffer.concat(Array.from({ length: 400_000 }, () => question))
+    const crowd = await Promise.all(Array.from({ length: 3 }, () => connectRaw(server)))
+    for (const stranger of crowd) stranger.pause().write(questions)
+    while ((await stalledReaderCount(watcher)) < crowd.length) await delay(20)
+    const client = await connect(server)
+    await client.loginPlain(ALICE.name, ALICE.password)
+    await expectServed(client)
+  })
+
+  test('failed logins do not put off the login deadline', async () => {
+    const flags = ['--login-timeout', '1', '--login-attempts', '1000']
+    const server = await start(flags, { users: [ALICE] })
+    const stranger = await connectRaw(server)
+    const attempt = requestFrame({ opcode: SASL_AUTH, key: 'PLAIN', value: '\0alice\0wrong' })
+    let attemptCount = 0
+    for (stranger.resume(); !stranger.destroyed && attemptCount < 30; attemptCount++) {
+      stranger.write(attempt)
+      await delay(300)
+    }
+    expect(attemptCount).toBeLessThan(30)
   })
 
   test('strangers who fill every place cannot keep a user out', async () => {
@@ -235,6 +277,17 @@ describe('slow and lying clients', () => {
     await once(greedy, 'close')
     expect(received).toBe(asked * (24 + 4 + value.length))
     expect(residentBytes(server) - before).toBeLessThan(64 * MIB)
+  })
+
+  test('a client that sets the log level without end does not flood the log', async () => {
+    const server = await start([])
+    const client = await connect(server)
+    const frame = requestFrame({ opcode: VERBOSITY, extras: words(0) })
+    client.send(Buffer.concat(Array.from({ length: 20_000 }, () => frame)))
+    await client.receiveMany(20_000)
+    await server.waitForLog(({ event }) => event === 'verbosity')
+    const lines = server.log().filter(({ event }) => event === 'verbosity')
+    expect(lines.length).toBeLessThan(200)
   })
 
   test('a reader that stalls for too long is closed', async () => {
