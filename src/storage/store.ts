@@ -149,6 +149,11 @@ export class Store {
   private readonly decimal: Decimal = new Decimal()
   private readonly digits: ByteBlock = new ByteBlock(new Uint8Array(NUMBER_BYTES_MAX))
   private readonly scannedKeyBlock: ByteBlock
+  /**
+   * False for a store of one worker: nobody else is there to lock out, and the two atomic operations
+   * are a twentieth of a pipelined get (test/bench/README.md).
+   */
+  private readonly isShared: boolean
   private readonly stripesWord: number
   private readonly unitShift: number
   private readonly itemBytesMax: number
@@ -186,6 +191,7 @@ export class Store {
     this.publishedItems = this.counters[ITEMS]!
     this.hash = new HalfSipHash(geometry.seed0, geometry.seed1)
     this.stripesWord = geometry.stripesWord
+    this.isShared = geometry.workerCount > 1
     this.unitShift = geometry.unitShift
     this.itemBytesMax = geometry.itemBytesMax
     this.recordBytesMax = Math.floor(geometry.segmentCount * 0.75) * geometry.segmentBytes
@@ -643,7 +649,7 @@ export class Store {
   }
 
   private lockStripe(): void {
-    acquire(this.control, this.keyStripe)
+    if (this.isShared) acquire(this.control, this.keyStripe)
     this.heldStripe = this.keyStripe
   }
 
@@ -651,7 +657,7 @@ export class Store {
     const stripe = this.heldStripe
     assert(stripe !== 0, 'nothing is locked')
     this.heldStripe = 0
-    release(this.control, stripe)
+    if (this.isShared) release(this.control, stripe)
   }
 
   /** Finds the hashed key's item under its lock. A dead one is dropped and counts as not found. */
