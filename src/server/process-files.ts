@@ -1,6 +1,7 @@
 /**
- * What a daemon leaves in the system: its pid file, memcached's port file, and the user it runs as.
- * Every function throws an Error whose message is fit for an operator.
+ * What a daemon leaves in the system and takes from it: its pid file, memcached's port file, the
+ * user it runs as, the limit of open files. Every function that throws does so with an Error whose
+ * message is fit for an operator.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { BoundAddress } from './listener.ts'
@@ -31,6 +32,16 @@ export function removeFile(path: string): void {
     rmSync(path, { force: true })
   } catch {
     // After -u the directory may not be ours any more; a stale pid file is no reason to fail.
+  }
+}
+
+/** How many files this process may have open (ulimit -n); undefined where that is not known. */
+export function openFilesMax(): number | undefined {
+  try {
+    const found = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+    return found === null ? undefined : Number(found[1])
+  } catch {
+    return undefined
   }
 }
 

@@ -24,7 +24,13 @@ import { createStoreMemory } from '../storage/geometry.ts'
 import { detach, isDetached, reportReady } from './daemon.ts'
 import { generateUser } from './generated-user.ts'
 import type { BoundAddress } from './listener.ts'
-import { dropPrivileges, removeFile, writePidFile, writePortFile } from './process-files.ts'
+import {
+  dropPrivileges,
+  openFilesMax,
+  removeFile,
+  writePidFile,
+  writePortFile,
+} from './process-files.ts'
 import { settingsRows } from './settings-rows.ts'
 import { VERSION } from './version.ts'
 import type { FromWorker, ToWorker, WorkerAuth, WorkerSettings } from './worker-messages.ts'
@@ -32,6 +38,9 @@ import type { FromWorker, ToWorker, WorkerAuth, WorkerSettings } from './worker-
 const EXIT_SOFTWARE = 70
 const EXIT_OS = 71
 const EXIT_CONFIG = 78
+
+/** Files that a server without connections has open, and some to spare. */
+const OWN_OPEN_FILES = 48
 
 /** One worker for now: the store is shared and locked, the engine turns on the others. */
 const WORKER_COUNT = 1
@@ -148,6 +157,16 @@ class Server {
         'running_as_root',
         'running as root: nothing here needs it; give a user with -u or start as one',
       )
+    }
+    const { connectionsMax } = this.config.limits
+    const openFiles = openFilesMax()
+    // libuv closes what it has no file for without telling us: it must be said beforehand.
+    if (openFiles !== undefined && connectionsMax + OWN_OPEN_FILES > openFiles) {
+      const message =
+        `the system allows ${openFiles} open files, too few for -c ${connectionsMax}: clients beyond ` +
+        `that will be disconnected; allow ${connectionsMax + OWN_OPEN_FILES} (ulimit -n) or lower -c`
+      const fields = { connections: connectionsMax, open_files: openFiles }
+      this.say('warn', 'open_files_limited', message, fields)
     }
     const wasAsked = settings.some(({ name, source }) => name === 'threads' && source !== 'default')
     if (wasAsked && processConfig.threads > WORKER_COUNT) {

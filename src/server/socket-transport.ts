@@ -43,10 +43,14 @@ export const READ_BUFFER_BYTES: number = 64 * 1024
 
 const IPV4_IN_IPV6 = '::ffff:'
 
-/** The peer's `address:port`; a Unix peer has no name and is called `unix`. */
+/**
+ * The peer's `address:port`. A Unix peer has no name and is called `unix`; one that has reset its
+ * connection already, whose last bytes may still be read, has none any more and is `unknown`.
+ */
 export function peerName(handle: AcceptedHandle): string {
   const name: PeerName = {}
-  if (handle.getpeername === undefined || handle.getpeername(name) !== 0) return 'unix'
+  if (handle.getpeername === undefined) return 'unix'
+  if (handle.getpeername(name) !== 0) return 'unknown'
   const { address = '', port } = name
   if (address.startsWith(IPV4_IN_IPV6)) return `${address.slice(IPV4_IN_IPV6.length)}:${port}`
   return name.family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`

@@ -51,6 +51,8 @@ interface RunOptions {
   /** Where standard output goes; a pipe that is read if absent. */
   readonly stdout?: number
   readonly directory?: string
+  /** `ulimit -n`; that of this process if absent. */
+  readonly openFilesMax?: number
 }
 
 function temporary(): string {
@@ -64,7 +66,10 @@ function run(args: readonly string[], options: RunOptions = {}): Run {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^_?(SASLCACHED|MEMCACHED)_/.test(name),
   )
-  const child = spawn(SERVER_NODE, [SERVER_PROGRAM, ...args], {
+  const { openFilesMax } = options
+  const limit = openFilesMax === undefined ? '' : `ulimit -n ${openFilesMax}; `
+  const command = [SERVER_NODE, SERVER_PROGRAM, ...args]
+  const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, ...command], {
     env: { ...Object.fromEntries(inherited), ...options.environment },
     stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
     cwd: options.directory,
@@ -310,6 +315,18 @@ test('SIGHUP without users to read again does no harm', async () => {
   )
   await expectServed(await connect(server))
   await stop(server)
+})
+
+test('more connections than the system allows open files are warned of at the start', async () => {
+  const few = await serve(['-c', '1000'], { openFilesMax: 300 })
+  const warning = JSON.parse(
+    few.stdout.split('\n').find((line) => line.includes('open_files_limited')) ?? '{}',
+  )
+  expect(warning).toMatchObject({ level: 'warn', connections: 1000, open_files: 300 })
+  await stop(few)
+  const enough = await serve(['-c', '200'], { openFilesMax: 300 })
+  expect(events(enough)).not.toContain('open_files_limited')
+  await stop(enough)
 })
 
 test('-p -1 picks a port and MEMCACHED_PORT_FILENAME names it, for each address', async () => {
