@@ -9,8 +9,7 @@ export interface Transport {
   readonly unsentBytes: number
   /** Queues bytes, in order. A string holds one byte a character (latin1). */
   write(bytes: string | Uint8Array): void
-  /** Stops `Connection.receive` from being called, until `resume`. */
-  pause(): void
+  /** Calls `Connection.receive` again, which had said to be left alone. */
   resume(): void
   /** Sends what is queued, then the end of the stream. The peer may still send. */
   end(): void

@@ -11,8 +11,8 @@
  *   checks. At 2.2 ms each on two cores, it takes some 400 flooding addresses to delay it by half a
  *   second.
  * - When `waitingMax` wait, the newest request of the longest line gives way, not the newcomer.
- * - Who has waited for `waitMsMax` is told `busy`. Clients give up after 0.7 to 5 s, and who gives
- *   up is aborted; this is for those that leave their connection open.
+ * - Who has waited for `waitMsMax` is told `busy`. Clients give up after 0.7 to 5 s, and that is not
+ *   noticed while they wait, for nobody reads from their connections then.
  * - Equal requests (same user, password and generation of credentials) share one check, and a
  *   request that joins another still keeps its own place in its own source's line: nobody waits
  *   longer for having joined. Only who knows the password can join, so a flood of wrong ones cannot

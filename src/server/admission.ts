@@ -120,8 +120,12 @@ export class Admission {
     while (this.strangers.size < this.options.strangersMax) {
       const next = this.waiting.shift()
       if (next === undefined) return
-      if (nowMs - next.sinceMs >= this.options.waitMs) next.handle.close()
-      else this.serve(next.handle, next.listenAddress)
+      if (nowMs - next.sinceMs < this.options.waitMs) {
+        this.serve(next.handle, next.listenAddress)
+      } else {
+        next.handle.close()
+        this.options.lane[COUNTER.login_timeouts]!++
+      }
     }
   }
 

@@ -149,10 +149,6 @@ export class SocketTransport implements Transport {
     else if (handle.writeQueueSize > 0) this.awaitWrite(request)
   }
 
-  pause(): void {
-    this.socket.pause()
-  }
-
   resume(): void {
     this.socket.resume()
   }

@@ -100,6 +100,18 @@ test('whoever waits too long is dropped, and counted as a login that timed out',
   expect(server.isCrowded()).toBe(false)
 })
 
+test('whoever waited too long is not served when a place comes free, and counted alike', () => {
+  const server = makeAdmission({ connectionsMax: 10, strangersMax: 1 })
+  server.accept('a', 0)
+  const late = server.accept('b', 1000)
+  const [first] = server.admission.connections
+  server.admission.closed(first as Connection, 11_000)
+  expect(late.isHandleClosed).toBe(true)
+  expect(server.served).toEqual(['a'])
+  expect(server.lane[COUNTER.login_timeouts]).toBe(1)
+  expect(server.lane[COUNTER.curr_connections]).toBe(0)
+})
+
 test('with every place taken a newcomer takes that of whoever has waited longest', () => {
   const server = makeAdmission({ connectionsMax: 3, strangersMax: 1 })
   server.accept('a')
