@@ -53,6 +53,9 @@ export function passesBeforeLogin(verb: number): boolean {
   )
 }
 
+/** Requests of a stranger served in a row; nobody needs more to log in. */
+const STRANGER_REQUESTS_PER_TURN = 20
+
 export class AuthGate {
   isOpen: boolean
   principal: Principal | undefined = undefined
@@ -72,6 +75,13 @@ export class AuthGate {
     return this.options.sasl !== undefined
   }
 
+  /** How many of `requestsPerTurnMax` requests in a row this client may have served. */
+  requestsPerTurn(requestsPerTurnMax: number): number {
+    return this.isOpen
+      ? requestsPerTurnMax
+      : Math.min(requestsPerTurnMax, STRANGER_REQUESTS_PER_TURN)
+  }
+
   /** The announced mechanisms, space separated; empty without authentication. */
   mechanisms(): string {
     return this.options.sasl?.announced() ?? ''
@@ -84,6 +94,14 @@ export class AuthGate {
     const sasl = this.options.sasl
     if (sasl === undefined) throw new Error('assertion failed: SASL on a server without it')
     this.session ??= new SaslSession(sasl, sourceOf(this.peer))
+    if (this.session.isUnderWay) {
+      // Left unfinished it is an attempt all the same: otherwise a stranger could have one
+      // challenge after the other worked out, for nothing.
+      const abandoned = this.session.abandon()
+      if (abandoned.kind === 'failure' && this.countFailure(abandoned)) {
+        return { kind: 'failure', isLast: true }
+      }
+    }
     return this.whenSettled(this.session.start(mechanismName, initialResponse))
   }
 
@@ -110,7 +128,7 @@ export class AuthGate {
   }
 
   private settle(step: SaslStep): GateAnswer {
-    const { lane, onLogin, loginAttemptsMax } = this.options
+    const { lane, onLogin } = this.options
     switch (step.kind) {
       case 'challenge':
         lane[COUNTER.auth_challenges]!++
@@ -128,24 +146,29 @@ export class AuthGate {
           reason: '',
         })
         return { kind: 'success' }
-      case 'failure': {
-        lane[COUNTER.auth_cmds]!++
-        lane[COUNTER.auth_errors]!++
+      case 'failure':
         this.isOpen = false
         this.principal = undefined
-        this.failureCount++
-        const isLast = this.failureCount >= loginAttemptsMax
-        if (isLast) lane[COUNTER.auth_attempts_exceeded]!++
-        onLogin({
-          succeeded: false,
-          user: step.claimedUser,
-          peer: this.peer,
-          mechanism: step.mechanism,
-          reason: step.reason,
-        })
-        return { kind: 'failure', isLast }
-      }
+        return { kind: 'failure', isLast: this.countFailure(step) }
     }
+  }
+
+  /** True when the attempts are used up. */
+  private countFailure(step: SaslStep & { readonly kind: 'failure' }): boolean {
+    const { lane, onLogin, loginAttemptsMax } = this.options
+    lane[COUNTER.auth_cmds]!++
+    lane[COUNTER.auth_errors]!++
+    this.failureCount++
+    const isLast = this.failureCount >= loginAttemptsMax
+    if (isLast) lane[COUNTER.auth_attempts_exceeded]!++
+    onLogin({
+      succeeded: false,
+      user: step.claimedUser,
+      peer: this.peer,
+      mechanism: step.mechanism,
+      reason: step.reason,
+    })
+    return isLast
   }
 }
 

@@ -95,7 +95,7 @@ export class BinaryDialect implements Dialect {
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
     const saslBytesMax = this.options.saslBytesMax
-    let turnsLeft = this.options.requestsPerTurnMax
+    let turnsLeft = connection.gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.wantedBytes = 0
 

@@ -31,6 +31,12 @@ export const STATE_AUTHENTICATING = 2
 export const STATE_DRAINING = 3
 export const STATE_CLOSED = 4
 
+/**
+ * While others wait, how long a stranger may say nothing at all. Clients speak first, with the end
+ * of the handshake: whoever has not by then only sits there.
+ */
+const CROWDED_SILENCE_MS = 250
+
 export interface ConnectionLimits {
   /** From accept to the first successful login; also from a failed re-login of who was logged in. */
   readonly loginTimeoutMs: number
@@ -115,6 +121,8 @@ export class Connection {
   private isDeferred = false
   private isPaused = false
   private peerEnded = false
+  /** The last tick found the login deadline passed. */
+  private isOverdue = false
   /** At the last login outcome. */
   private wasLoggedIn = false
   /** What the peer still owed us when it was last seen to take something, and when that was. */
@@ -247,6 +255,7 @@ export class Connection {
     // Only who was logged in gets the time to log in again: failing must not buy a stranger more.
     if (!this.gate.isOpen && this.wasLoggedIn) this.loginSinceMs = this.context.nowMs
     this.wasLoggedIn = this.gate.isOpen
+    this.isOverdue = false
     this.context.onGateChanged(this)
   }
 
@@ -322,12 +331,19 @@ export class Connection {
     }
     // Before everything else: who is not logged in must not gain time by leaving replies unread.
     if (!this.gate.isOpen) {
-      const allowedMs = this.context.isCrowded
-        ? limits.crowdedLoginTimeoutMs
-        : limits.loginTimeoutMs
+      const { isCrowded } = this.context
+      const crowdedMs =
+        this.state === STATE_DETECTING ? CROWDED_SILENCE_MS : limits.crowdedLoginTimeoutMs
+      const allowedMs = isCrowded ? crowdedMs : limits.loginTimeoutMs
       if (nowMs - this.loginSinceMs >= allowedMs && this.state !== STATE_AUTHENTICATING) {
+        // Not before the next tick: in a rush of clients its bytes may be here and not read yet.
+        if (!this.isOverdue) {
+          this.isOverdue = true
+          return
+        }
         lane[COUNTER.login_timeouts]!++
-        if (this.isBlocked) this.close()
+        // Whom others wait for is not given time to close first.
+        if (this.isBlocked || isCrowded) this.close()
         else this.drain()
         return
       }

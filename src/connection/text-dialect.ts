@@ -104,7 +104,7 @@ export class TextDialect implements Dialect {
     const valueBytesMax = this.options.valueBytesMax
     const saslBytesMax = this.options.saslBytesMax
     const replies = this.replies
-    replies.turnsLeft = this.options.requestsPerTurnMax
+    replies.turnsLeft = connection.gate.requestsPerTurn(this.options.requestsPerTurnMax)
     connection.wantedBytes = 0
     let offset = start
     const { task } = connection

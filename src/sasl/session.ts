@@ -30,6 +30,7 @@ export type SaslStep =
     }
 
 const EMPTY = new Uint8Array(0)
+const MALFORMED_NAME = '(malformed)'
 const MECHANISM_NAME = /^[A-Za-z0-9_-]{1,32}$/
 
 export class SaslSession {
@@ -56,7 +57,8 @@ export class SaslSession {
   ): SaslStep | Promise<SaslStep> {
     this.abort()
     const name = MECHANISM_NAME.test(mechanismName) ? mechanismName.toUpperCase() : ''
-    this.#mechanismName = name === '' ? reportable(mechanismName.slice(0, 32)) : name
+    // A name that cannot be one may be anything, a misplaced password too: it is not repeated.
+    this.#mechanismName = name === '' ? MALFORMED_NAME : name
     const mechanism = this.#create(name)
     if (mechanism === undefined) return this.#fail('unknown-mechanism', '')
     if (initialResponse === undefined || initialResponse.length === 0) {
@@ -77,6 +79,18 @@ export class SaslSession {
       return this.#fail('out-of-sequence', '')
     }
     return this.#advance(mechanism, response)
+  }
+
+  /** A challenge was sent and the client owes the response to it. */
+  get isUnderWay(): boolean {
+    return this.#mechanism !== undefined
+  }
+
+  /** Ends a login under way that the client does not go on with: a failure like any other. */
+  abandon(): SaslStep {
+    const claimedUser = this.#mechanism?.claimedUser ?? ''
+    this.abort()
+    return this.#fail('aborted', claimedUser)
   }
 
   /** Ends a login under way; a step that is still pending settles as a failure. */

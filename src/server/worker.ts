@@ -66,8 +66,34 @@ const SEVERITY: Readonly<Record<LogLevel, number>> = {
 }
 let logLevel = settings.logLevel
 
+/** Lines of detail a second; whoever connects a thousand times must not fill a disk with them. */
+const DETAIL_LINES_PER_SECOND = 200
+let detailSecond = 0
+let detailCount = 0
+
 function log(event: LogEvent): void {
-  if (SEVERITY[event.level] >= SEVERITY[logLevel]) post({ kind: 'log', event })
+  if (SEVERITY[event.level] < SEVERITY[logLevel]) return
+  if (SEVERITY[event.level] < SEVERITY.info) {
+    const second = Math.floor(context.nowMs / 1000)
+    if (second !== detailSecond) {
+      const leftOut = detailCount - DETAIL_LINES_PER_SECOND
+      detailSecond = second
+      detailCount = 0
+      if (leftOut > 0) {
+        post({
+          kind: 'log',
+          event: {
+            level: 'info',
+            event: 'detail_left_out',
+            message: 'there were more lines of detail in a second than are written',
+            fields: { left_out: leftOut },
+          },
+        })
+      }
+    }
+    if (++detailCount > DETAIL_LINES_PER_SECOND) return
+  }
+  post({ kind: 'log', event })
 }
 
 const lane = counterLane(settings.counters, settings.workerIndex)

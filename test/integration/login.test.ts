@@ -572,6 +572,26 @@ describe('the login state', () => {
   })
 })
 
+test('an exchange that is left unfinished is an attempt, with a line in the log', async () => {
+  const server = await startSaslcached({ users: [ALICE] })
+  onTestFinished(() => server.stop())
+  const client = await connectTo(server)
+  const first = requestFrame({
+    opcode: SASL_AUTH,
+    key: 'SCRAM-SHA-256',
+    value: 'n,,n=alice,r=abcdefgh',
+  })
+  client.send(Buffer.concat(Array.from({ length: 100 }, () => first)))
+  const replies = await client.receiveMany(ATTEMPTS_MAX + 1)
+  expect(replies.map(({ status }) => status)).toEqual([
+    ...Array.from({ length: ATTEMPTS_MAX }, () => CONTINUE),
+    REFUSED,
+  ])
+  await client.closed()
+  const line = await server.waitForLog(({ event }) => event === 'login_failed')
+  expect(line).toMatchObject({ user: 'alice', mechanism: 'SCRAM-SHA-256', reason: 'aborted' })
+})
+
 describe('limits before login', () => {
   test(`the ${ATTEMPTS_MAX}th failure is answered, then the connection closes`, async () => {
     const server = await startSaslcached({ users: [ALICE] })
