@@ -175,10 +175,10 @@ export class BinaryDialect implements Dialect {
 
   /** The value does not fit the send buffer: it leaves in a buffer of its own, copied once. */
   private sendLargeValue(connection: Connection, valueBytes: number): void {
-    const value = Buffer.allocUnsafeSlow(valueBytes)
+    const value = this.sendBuffer.lend(valueBytes)
     this.executor.copyValue(value, 0)
     this.executor.release()
-    connection.send(value)
+    connection.sendLent(value)
   }
 
   /** The stream cannot be read on: answers where an answer is due, and ends. */

@@ -276,6 +276,12 @@ export class Connection {
     this.noteUnsent()
   }
 
+  /** The same for a part in a buffer that the send buffer lent; it goes back as soon as it can. */
+  sendLent(lent: Uint8Array): void {
+    this.send(lent)
+    if (this.transport.unsentBytes === 0) this.context.sendBuffer.giveBack(lent)
+  }
+
   /** No further request is taken; what was answered is sent, then the stream ends. */
   drain(): void {
     if (this.state >= STATE_DRAINING) return

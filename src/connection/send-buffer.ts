@@ -19,13 +19,33 @@ const CAPACITY_BYTES = 64 * 1024
  */
 const STRING_BYTES_MAX = 16 * 1024
 
+/** A large value's buffer up to this size is kept for the next one. */
+const KEPT_LARGE_BYTES_MAX = 2 * 1024 * 1024
+
 export class SendBuffer {
   readonly bytes: Buffer
   readonly capacity: number = CAPACITY_BYTES
   used = 0
 
+  /** A buffer for a value too large to be gathered, if the kernel has taken all of the last one. */
+  private spare: Buffer | undefined = undefined
+
   constructor() {
     this.bytes = Buffer.allocUnsafeSlow(CAPACITY_BYTES)
+  }
+
+  /** A buffer of `length` bytes for a value that leaves by itself. What it holds is undefined. */
+  lend(length: number): Buffer {
+    const spare = this.spare
+    this.spare = undefined
+    if (spare !== undefined && spare.length >= length) return spare.subarray(0, length)
+    return Buffer.allocUnsafeSlow(length)
+  }
+
+  /** Takes a lent buffer back, once nothing of it waits to be sent. */
+  giveBack(lent: Uint8Array): void {
+    if (lent.buffer.byteLength > KEPT_LARGE_BYTES_MAX) return
+    this.spare = Buffer.from(lent.buffer as ArrayBuffer)
   }
 
   /** Takes everything gathered, in the form that is cheapest to write, and empties the buffer. */

@@ -42,11 +42,11 @@ export class TextReplies {
       return
     }
     // It does not fit the send buffer: it leaves in a buffer of its own, copied once.
-    const value = Buffer.allocUnsafeSlow(valueBytes + 2)
+    const value = sendBuffer.lend(valueBytes + 2)
     held.copyValue(value, 0)
     held.release()
     writeLineEnd(value, valueBytes)
-    connection.send(value)
+    connection.sendLent(value)
   }
 
   /**
