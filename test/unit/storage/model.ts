@@ -395,7 +395,7 @@ export class ModelDriver {
       return
     }
     const text = item.value.toString('latin1')
-    const digits = /^(\d{1,20})([ \t-\r][^]*)?$/.exec(text)?.[1]
+    const digits = /^(\d{1,20})([ \t-\r][\s\S]*)?$/.exec(text)?.[1]
     if (digits === undefined || text.length > 32 || BigInt(digits) > MAX64) {
       expect(result, text.slice(0, 40)).toBe(NON_NUMERIC)
       return
