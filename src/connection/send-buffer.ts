@@ -15,7 +15,7 @@ const CAPACITY_BYTES = 64 * 1024
 
 /**
  * Up to this size a reply leaves fastest as a latin1 string: libuv writes it from its stack without
- * a request object (test/bench/README.md, "socket layer").
+ * a request object (test/bench/socket-layer.mjs).
  */
 const STRING_BYTES_MAX = 16 * 1024
 

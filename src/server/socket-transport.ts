@@ -1,6 +1,6 @@
 /**
  * Hot path. A Transport over a TCP or Unix socket of Node, in the way that costs least a request
- * (test/bench/README.md has the figures):
+ * (test/bench/socket-layer.mjs prints the figures):
  *
  * - All sockets of a worker read into one buffer that the worker owns (`onread`), instead of
  *   allocating one a read. The buffer is free again when `Connection.receive` returns.

@@ -151,7 +151,7 @@ export class Store {
   private readonly scannedKeyBlock: ByteBlock
   /**
    * False for a store of one worker: nobody else is there to lock out, and the two atomic operations
-   * are a twentieth of a pipelined get (test/bench/README.md).
+   * were a twentieth of a pipelined get in a CPU profile of the worker.
    */
   private readonly isShared: boolean
   private readonly stripesWord: number
