@@ -35,6 +35,7 @@ import {
   RECLAIMED,
   REINSERTED,
 } from './counters.ts'
+import { type EvictionWitness, tellEviction } from './eviction-witness.ts'
 import {
   DEATHS_WORD,
   EPOCH_WORD,
@@ -112,6 +113,9 @@ const STUCK = 1
 const STAYS = 2
 
 export class Reclaimer {
+  /** Is told of every item that is evicted. */
+  witness: EvictionWitness | undefined = undefined
+
   private readonly view: MemoryView
   private readonly pool: SegmentPool
   private readonly index: HashIndex
@@ -497,6 +501,7 @@ export class Reclaimer {
       release(control, stripe)
       return STAYS
     }
+    if (this.witness !== undefined) tellEviction(this.witness, view, location)
     this.index.removeSlot(low, slotWords, slot)
     retire(view, this.pool, location)
     counters[ITEMS] = counters[ITEMS]! - 1

@@ -16,6 +16,7 @@ import { ByteBlock } from '../base/bytes.ts'
 import { DECIMAL_DIGITS_MAX, Decimal } from '../base/decimal.ts'
 import { HalfSipHash } from '../base/hash.ts'
 import { BYTES, counterLanes, ITEMS, NO_MEMORY_WRITES, TOTAL_ITEMS } from './counters.ts'
+import type { EvictionWitness } from './eviction-witness.ts'
 import {
   BUCKET_COUNT_WORD,
   CAS_HALF_WORD,
@@ -203,6 +204,11 @@ export class Store {
     this.keyBlock = this.digits
     this.sourceBlock = this.digits
     this.targetBlock = this.digits
+  }
+
+  /** Tells `witness` of every item that this worker evicts. */
+  witnessEvictions(witness: EvictionWitness): void {
+    this.reclaimer.witness = witness
   }
 
   /**
