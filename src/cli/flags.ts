@@ -8,14 +8,16 @@ import { type Command, Option } from 'commander'
 import {
   collectExtended,
   collectForeignFlag,
+  describeVerdict,
   type FlagCollection,
   FOREIGN_FLAGS,
 } from '../config/extended.ts'
 import { GROUPS, OPTION_NAMES, OPTIONS, type OptionName } from '../config/options.ts'
 import { type ConfigProblem, nearestName } from '../config/problem.ts'
 
-/** Heading in help for what is not an option of the table. */
+/** Headings in help for what is not an option of the table. */
 export const GENERAL_GROUP = 'General:'
+const COMPATIBILITY_GROUP = 'Compatibility with memcached'
 
 /** What the command line said besides options of the table. */
 export interface CommandLine {
@@ -32,12 +34,10 @@ export function addOptions(command: Command, argv: readonly string[]): CommandLi
   const add = (
     flags: string,
     description: string,
-    group: string | undefined,
+    group: string,
     use: (flag: string, value: string | undefined) => void,
   ): void => {
-    const option = new Option(flags, description)
-    if (group === undefined) option.hideHelp()
-    else option.helpGroup(`${group}:`)
+    const option = new Option(flags, description).helpGroup(`${group}:`)
     command.addOption(option)
     // For a flag without a value commander passes none.
     command.on(`option:${option.name()}`, (value?: string) => {
@@ -54,16 +54,19 @@ export function addOptions(command: Command, argv: readonly string[]): CommandLi
   }
   add(
     '-o, --extended <list>',
-    "memcached's list: idle_timeout=<sec>; others do nothing",
-    GROUPS.limits,
+    'idle_timeout=<sec>, maxconns_fast; most others have no effect here, or are refused',
+    COMPATIBILITY_GROUP,
     (flag, value) => collectExtended(flag, value ?? '', line.flags),
   )
   for (const foreign of FOREIGN_FLAGS) {
     const dashed =
       foreign.long === undefined ? `-${foreign.short}` : `-${foreign.short}, --${foreign.long}`
-    add(foreign.takesValue ? `${dashed} <value>` : dashed, '', undefined, (flag) => {
-      collectForeignFlag(flag, foreign.verdict, line.flags)
-    })
+    add(
+      foreign.placeholder === '' ? dashed : `${dashed} ${foreign.placeholder}`,
+      describeVerdict(foreign.verdict),
+      COMPATIBILITY_GROUP,
+      (flag, value) => collectForeignFlag(flag, foreign.verdict, value, line.flags),
+    )
   }
   command.addOption(
     new Option('--config <file>', 'file to read options from').helpGroup(GENERAL_GROUP),
@@ -92,11 +95,12 @@ export function leftoverProblems(
     // Behind an unknown flag this is most likely its value.
     if (index > 0 && /^-./.test(leftover[index - 1] ?? '')) continue
     const nearest = nearestName(argument, commands)
-    problems.push(
-      nearest === undefined
-        ? { where: 'command line', message: 'has an argument too many' }
-        : { where: argument, message: `is not a command; did you mean ${nearest}?` },
-    )
+    if (nearest !== undefined) {
+      problems.push({ where: argument, message: `is not a command; did you mean ${nearest}?` })
+      continue
+    }
+    const hint = commands.length === 0 ? '' : `, and no command: there are ${commands.join(', ')}`
+    problems.push({ where: 'command line', message: `has an argument too many${hint}` })
   }
   return problems
 }

@@ -9,7 +9,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import type { ConfigInputs } from '../config/load.ts'
 import { ConfigError, type ConfigProblem, EXIT_CONFIG } from '../config/problem.ts'
-import { readVersion } from '../config/version.ts'
+import { readLicense, readVersion } from '../config/version.ts'
 import { addOptions, type CommandLine, GENERAL_GROUP, leftoverProblems } from './flags.ts'
 import { CommandFailure, EXIT_OK, type Io, indent } from './io.ts'
 import type { UserCommand } from './users.ts'
@@ -85,6 +85,7 @@ class CommandLineProgram {
       .optionsGroup(GENERAL_GROUP)
       .option('--check-config', 'check the configuration and the users, then exit')
       .option('--print-config', 'print each setting and its source, then exit')
+      .option('-i, --license', 'show the licence')
       .version(`saslcached ${readVersion()}`, '-V, --version', 'show the version')
       .addHelpText('after', AFTER_HELP)
   }
@@ -92,6 +93,10 @@ class CommandLineProgram {
   #addCommands(): void {
     const serve = async (_options: unknown, command: Command): Promise<void> => {
       this.#refuseLeftovers(command, 0)
+      if (this.#program.opts<{ license?: boolean }>().license === true) {
+        this.#io.out(readLicense())
+        return
+      }
       const { runServe } = await import('./serve.ts')
       this.#exitCode = await runServe(this.#io, this.#inputs(), this.#program.opts())
     }

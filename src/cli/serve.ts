@@ -51,7 +51,7 @@ async function checkUsers(io: Io, config: Config): Promise<number> {
       source.close()
     }
   }
-  for (const notice of config.notices) io.err(`warning: ${notice}\n`)
+  for (const notice of config.notices) io.err(`note: ${notice}\n`)
   io.err('saslcached: the configuration is good\n')
   return EXIT_OK
 }

@@ -7,6 +7,7 @@
  * server works without it and says so at start. `refused`: ignoring it would break a promise.
  */
 
+import { choice, integer, type Kind, Refusal, ratio, text } from './kind.ts'
 import type { OptionName } from './options.ts'
 import type { ConfigProblem } from './problem.ts'
 import { nearestName } from './problem.ts'
@@ -27,162 +28,220 @@ export interface FlagCollection {
 }
 
 export type Verdict =
-  | { readonly kind: 'option'; readonly option: OptionName }
+  /** `value` is what the bare name means; without it a value must be given. */
+  | { readonly kind: 'option'; readonly option: OptionName; readonly value?: string }
   | { readonly kind: 'accepted' }
-  | { readonly kind: 'ignored'; readonly why: string }
+  /** `takes` is the value that memcached insists on; a wrong one is refused here as well. */
+  | { readonly kind: 'ignored'; readonly why: string; readonly takes?: Kind<unknown> }
   | { readonly kind: 'refused'; readonly why: string }
 
 const ACCEPTED: Verdict = { kind: 'accepted' }
-const NO_SLABS: Verdict = { kind: 'ignored', why: 'there are no slabs here' }
-const NO_LRU: Verdict = { kind: 'ignored', why: 'there are no LRU lists here' }
-const NO_HASH_TUNING: Verdict = { kind: 'ignored', why: 'the index sizes itself' }
-const NO_WATCHERS: Verdict = { kind: 'ignored', why: 'there are no watchers here' }
-const NO_EXTSTORE: Verdict = { kind: 'refused', why: 'items are kept in memory only' }
-const NO_TLS: Verdict = {
-  kind: 'refused',
-  why: 'this version has no TLS, and serving in the clear instead would be a surprise',
+const NO_SLABS = 'there are no slabs here'
+const NO_LRU = 'there are no LRU lists here'
+const NO_HASH_TUNING = 'the index sizes itself'
+const NO_LOG_BUFFERS = 'log lines have no buffers of their own here'
+const NO_NETWORK_POOL = 'buffers are bounded for each connection instead'
+const NO_EXTSTORE = 'items are kept in memory only; give it more with -m'
+const NO_TLS =
+  'this version has no TLS, and serving in the clear instead would be a surprise; ' +
+  'put a TLS tunnel in front'
+const NO_PROXY = 'this server keeps items and routes nothing; run a proxy as a server of its own'
+const NO_FILTER =
+  'there is no system call filter here; let the container or the service manager set one'
+
+const UINT32_MAX = 0xffff_ffff
+const NUMBER = integer(0, UINT32_MAX)
+const RATIO = ratio()
+
+/** `takes` makes it an error to leave the value out, as memcached does. */
+function ignored(why: string, takes?: Kind<unknown>): Verdict {
+  return takes === undefined ? { kind: 'ignored', why } : { kind: 'ignored', why, takes }
 }
 
-const EXTENDED: Readonly<Record<string, Verdict>> = {
+function refused(why: string): Verdict {
+  return { kind: 'refused', why }
+}
+
+/** The suboptions of -o of memcached 1.6.45, of every way to build it. */
+export const EXTENDED: Readonly<Record<string, Verdict>> = {
   idle_timeout: { kind: 'option', option: 'idle_timeout_seconds' },
-  // What memcached does by default since 1.6 is what happens here.
+  // memcached's default since 1.6, and ours.
   maxconns_fast: ACCEPTED,
-  no_maxconns_fast: {
-    kind: 'refused',
-    why: 'a connection over the limit is always told so and closed',
-  },
+  no_maxconns_fast: refused('a connection over the limit is always told so and closed'),
   modern: ACCEPTED,
-  no_modern: { kind: 'ignored', why: 'it selects defaults of memcached 1.4' },
-  hashpower: NO_HASH_TUNING,
-  no_hashexpand: NO_HASH_TUNING,
-  hash_algorithm: NO_HASH_TUNING,
-  tail_repair_time: NO_LRU,
-  lru_crawler: NO_LRU,
-  no_lru_crawler: NO_LRU,
-  lru_crawler_sleep: NO_LRU,
-  lru_crawler_tocrawl: NO_LRU,
-  lru_maintainer: NO_LRU,
-  no_lru_maintainer: NO_LRU,
-  hot_lru_pct: NO_LRU,
-  warm_lru_pct: NO_LRU,
-  hot_max_factor: NO_LRU,
-  warm_max_factor: NO_LRU,
-  temporary_ttl: NO_LRU,
-  slab_reassign: NO_SLABS,
-  no_slab_reassign: NO_SLABS,
-  slab_automove: NO_SLABS,
-  no_slab_automove: NO_SLABS,
-  slab_automove_ratio: NO_SLABS,
-  slab_automove_window: NO_SLABS,
-  slab_automove_freeratio: NO_SLABS,
-  slab_chunk_max: NO_SLABS,
-  slab_sizes: NO_SLABS,
-  track_sizes: { kind: 'ignored', why: 'sizes are not tracked' },
-  no_track_sizes: ACCEPTED,
-  watcher_logbuf_size: NO_WATCHERS,
-  worker_logbuf_size: NO_WATCHERS,
-  read_buf_mem_limit: { kind: 'ignored', why: 'buffers are bounded by connection' },
-  resp_obj_mem_limit: { kind: 'ignored', why: 'buffers are bounded by connection' },
-  inline_ascii_resp: ACCEPTED,
+  no_modern: ignored('it selects defaults of memcached 1.4'),
+  hashpower: ignored(NO_HASH_TUNING, NUMBER),
+  no_hashexpand: ignored(NO_HASH_TUNING),
+  hash_algorithm: ignored(
+    'the hash is keyed with a random seed and cannot be chosen',
+    choice(['jenkins', 'murmur3', 'xxh3']),
+  ),
+  tail_repair_time: ignored(NO_LRU, NUMBER),
+  lru_crawler: ignored(NO_LRU),
+  no_lru_crawler: ignored(NO_LRU),
+  lru_crawler_sleep: ignored(NO_LRU, NUMBER),
+  lru_crawler_tocrawl: ignored(NO_LRU, NUMBER),
+  lru_maintainer: ignored(NO_LRU),
+  no_lru_maintainer: ignored(NO_LRU),
+  hot_lru_pct: ignored(NO_LRU, integer(1, 80)),
+  warm_lru_pct: ignored(NO_LRU, integer(1, 80)),
+  hot_max_factor: ignored(NO_LRU, RATIO),
+  warm_max_factor: ignored(NO_LRU, RATIO),
+  temporary_ttl: ignored(NO_LRU, NUMBER),
+  slab_reassign: ignored(NO_SLABS),
+  no_slab_reassign: ignored(NO_SLABS),
+  slab_automove: ignored(NO_SLABS),
+  no_slab_automove: ignored(NO_SLABS),
+  slab_automove_ratio: ignored(NO_SLABS, RATIO),
+  slab_automove_window: ignored(NO_SLABS, NUMBER),
+  slab_automove_freeratio: ignored(NO_SLABS, RATIO),
+  slab_chunk_max: ignored(NO_SLABS, NUMBER),
+  slab_sizes: ignored(NO_SLABS, text('<list>', 'a list of sizes')),
+  no_chunked_items: ignored(NO_SLABS),
+  track_sizes: ignored('sizes are not tracked'),
+  watcher_logbuf_size: ignored(NO_LOG_BUFFERS, NUMBER),
+  worker_logbuf_size: ignored(NO_LOG_BUFFERS, NUMBER),
+  read_buf_mem_limit: ignored(NO_NETWORK_POOL, NUMBER),
+  resp_obj_mem_limit: ignored(NO_NETWORK_POOL, NUMBER),
+  inline_ascii_resp: ignored('replies are made when they are sent'),
   no_inline_ascii_resp: ACCEPTED,
-  no_chunked_items: NO_SLABS,
-  drop_privileges: { kind: 'refused', why: 'there is no system call filter here' },
+  drop_privileges: refused(NO_FILTER),
   no_drop_privileges: ACCEPTED,
-  sock_cookie_id: { kind: 'refused', why: 'sockets cannot be given a cookie here' },
-  ext_path: NO_EXTSTORE,
-  ext_page_size: NO_EXTSTORE,
-  ext_wbuf_size: NO_EXTSTORE,
-  ext_threads: NO_EXTSTORE,
-  ext_io_depth: NO_EXTSTORE,
-  ext_item_size: NO_EXTSTORE,
-  ext_item_age: NO_EXTSTORE,
-  ext_low_ttl: NO_EXTSTORE,
-  ext_drop_unread: NO_EXTSTORE,
-  ext_recache_rate: NO_EXTSTORE,
-  ext_compact_under: NO_EXTSTORE,
-  ext_drop_under: NO_EXTSTORE,
-  ext_max_frag: NO_EXTSTORE,
-  ext_max_sleep: NO_EXTSTORE,
-  ssl_chain_cert: NO_TLS,
-  ssl_key: NO_TLS,
-  ssl_keyformat: NO_TLS,
-  ssl_verify_mode: NO_TLS,
-  ssl_ciphers: NO_TLS,
-  ssl_ca_cert: NO_TLS,
-  ssl_wbuf_size: NO_TLS,
-  ssl_session_cache: NO_TLS,
-  ssl_kernel_tls: NO_TLS,
-  ssl_min_version: NO_TLS,
+  relaxed_privileges: refused(NO_FILTER),
+  sock_cookie_id: refused('sockets cannot be given a cookie here; let the firewall match the port'),
+  ext_path: refused(NO_EXTSTORE),
+  ext_page_size: refused(NO_EXTSTORE),
+  ext_wbuf_size: refused(NO_EXTSTORE),
+  ext_threads: refused(NO_EXTSTORE),
+  ext_io_depth: refused(NO_EXTSTORE),
+  ext_item_size: refused(NO_EXTSTORE),
+  ext_item_age: refused(NO_EXTSTORE),
+  ext_low_ttl: refused(NO_EXTSTORE),
+  ext_drop_unread: refused(NO_EXTSTORE),
+  ext_recache_rate: refused(NO_EXTSTORE),
+  ext_compact_under: refused(NO_EXTSTORE),
+  ext_drop_under: refused(NO_EXTSTORE),
+  ext_max_frag: refused(NO_EXTSTORE),
+  ext_max_sleep: refused(NO_EXTSTORE),
+  proxy_config: refused(NO_PROXY),
+  proxy_arg: refused(NO_PROXY),
+  proxy_uring: refused(NO_PROXY),
+  proxy_memprofile: refused(NO_PROXY),
+  ssl_chain_cert: refused(NO_TLS),
+  ssl_key: refused(NO_TLS),
+  ssl_keyformat: refused(NO_TLS),
+  ssl_verify_mode: refused(NO_TLS),
+  ssl_ciphers: refused(NO_TLS),
+  ssl_ca_cert: refused(NO_TLS),
+  ssl_wbuf_size: refused(NO_TLS),
+  ssl_session_cache: refused(NO_TLS),
+  ssl_kernel_tls: refused(NO_TLS),
+  ssl_min_version: refused(NO_TLS),
 }
 
 /** A flag of memcached that is known here and sets no option. */
 export interface ForeignFlag {
   readonly short: string
   readonly long?: string
-  readonly takesValue: boolean
+  /** What help shows for its value, `<num>`; empty for a flag that takes none. */
+  readonly placeholder: string
   readonly verdict: Verdict
 }
 
 export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
   // Login is always on; --no-auth is the only way to turn it off.
-  { short: 'S', long: 'enable-sasl', takesValue: false, verdict: ACCEPTED },
+  { short: 'S', long: 'enable-sasl', placeholder: '', verdict: ACCEPTED },
+  {
+    short: 'D',
+    placeholder: '<char>',
+    verdict: ignored(
+      'statistics by key prefix are turned on by stats detail on, with : behind the prefix',
+    ),
+  },
+  // Nothing here streams logs to clients: the flag asks for what is so already.
+  { short: 'W', long: 'disable-watch', placeholder: '', verdict: ACCEPTED },
+  {
+    short: 'f',
+    long: 'slab-growth-factor',
+    placeholder: '<num>',
+    verdict: ignored(NO_SLABS, RATIO),
+  },
+  {
+    short: 'n',
+    long: 'slab-min-size',
+    placeholder: '<num>',
+    verdict: ignored(NO_SLABS, NUMBER),
+  },
   {
     short: 'k',
     long: 'lock-memory',
-    takesValue: false,
-    verdict: { kind: 'ignored', why: 'memory cannot be locked from here' },
+    placeholder: '',
+    verdict: ignored('memory cannot be locked from here'),
+  },
+  {
+    short: 'L',
+    long: 'enable-largepages',
+    placeholder: '',
+    verdict: ignored('page sizes are left to the system'),
   },
   {
     short: 'r',
     long: 'enable-coredumps',
-    takesValue: false,
-    verdict: { kind: 'ignored', why: 'the core file limit is left as it is' },
-  },
-  { short: 'f', long: 'slab-growth-factor', takesValue: true, verdict: NO_SLABS },
-  { short: 'n', long: 'slab-min-size', takesValue: true, verdict: NO_SLABS },
-  {
-    short: 'L',
-    long: 'enable-largepages',
-    takesValue: false,
-    verdict: { kind: 'ignored', why: 'page sizes are left to the system' },
+    placeholder: '',
+    verdict: ignored('the core file limit is left as it is'),
   },
   {
-    short: 'D',
-    takesValue: true,
-    verdict: {
-      kind: 'ignored',
-      why: 'statistics by key prefix are turned on by stats detail on, with : behind the prefix',
-    },
+    short: 'N',
+    long: 'napi-ids',
+    placeholder: '<num>',
+    verdict: ignored('connections are spread over threads by the system', NUMBER),
   },
-  // Nothing here streams logs to clients: the flag asks for what is so already.
-  { short: 'W', long: 'disable-watch', takesValue: false, verdict: ACCEPTED },
   {
     short: 'e',
     long: 'memory-file',
-    takesValue: true,
-    verdict: { kind: 'refused', why: 'items do not survive a restart' },
+    placeholder: '<file>',
+    verdict: refused('items do not survive a restart here; start with an empty cache'),
   },
-  { short: 'Z', long: 'enable-ssl', takesValue: false, verdict: NO_TLS },
-  {
-    short: 'N',
-    long: 'napi_ids',
-    takesValue: true,
-    verdict: { kind: 'ignored', why: 'connections are spread over threads by the system' },
-  },
-  {
-    short: 'i',
-    long: 'license',
-    takesValue: false,
-    verdict: { kind: 'refused', why: "the licence is MIT; see the package's LICENSE" },
-  },
+  { short: 'Z', long: 'enable-ssl', placeholder: '', verdict: refused(NO_TLS) },
 ]
 
+/** What becomes of a flag, for help and the README. */
+export function describeVerdict(verdict: Verdict): string {
+  switch (verdict.kind) {
+    case 'option':
+      return 'works'
+    case 'accepted':
+      return 'accepted: what it asks for is so already'
+    case 'ignored':
+      return `no effect: ${verdict.why}`
+    case 'refused':
+      return `refused: ${verdict.why}`
+  }
+}
+
 /** Files a use of a foreign flag where it belongs. */
-export function collectForeignFlag(flag: string, verdict: Verdict, into: FlagCollection): void {
-  if (verdict.kind === 'ignored') into.notices.push(`${flag} has no effect: ${verdict.why}`)
+export function collectForeignFlag(
+  flag: string,
+  verdict: Verdict,
+  value: string | undefined,
+  into: FlagCollection,
+): void {
   if (verdict.kind === 'refused') {
     into.problems.push({ where: flag, message: `is not available: ${verdict.why}` })
   }
+  if (verdict.kind !== 'ignored') return
+  if (verdict.takes !== undefined) {
+    if (value === undefined || value === '') {
+      into.problems.push({ where: flag, message: 'needs a value' })
+      return
+    }
+    const parsed = verdict.takes.parse(value)
+    if (parsed instanceof Refusal) {
+      into.problems.push({ where: flag, message: `${JSON.stringify(value)} ${parsed.reason}` })
+      return
+    }
+  }
+  into.notices.push(`${flag} has no effect: ${verdict.why}`)
 }
 
 /** Reads the argument of one -o: suboptions separated by commas, `name` or `name=value`. */
@@ -202,7 +261,9 @@ export function collectExtended(flag: string, argument: string, into: FlagCollec
           : { where, message: `is not a known suboption${hint}` },
       )
     } else if (verdict.kind !== 'option') {
-      collectForeignFlag(where, verdict, into)
+      collectForeignFlag(where, verdict, value, into)
+    } else if (verdict.value !== undefined) {
+      into.uses.push({ option: verdict.option, flag: where, value: verdict.value })
     } else if (value === undefined || value === '') {
       into.problems.push({ where, message: `needs a value: ${name}=<num>` })
     } else {

@@ -80,6 +80,17 @@ export function seconds(min: number, max: number, off: boolean): Kind<number> {
   }
 }
 
+/** A number that may have a fraction, from 0 up. */
+export function ratio(): Kind<number> {
+  const refusal = expected('a number')
+  return {
+    placeholder: '<num>',
+    parse: (text) => (/^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : refusal),
+    accept: (value) => (typeof value === 'number' && value >= 0 ? value : refusal),
+    format: String,
+  }
+}
+
 const KIB = 1024
 const MIB = 1024 * KIB
 const GIB = 1024 * MIB
@@ -170,7 +181,8 @@ export function text(placeholder: string, what: string): Kind<string> {
   return { placeholder, parse: check, accept: check, format: (value) => JSON.stringify(value) }
 }
 
-/** A list of words. As text it is split at commas; given several times, the lists are joined. */
+/** A list of words. As text it is split at commas or, as memcached's -l, at semicolons; given
+ * several times, the lists are joined. */
 export function list(
   placeholder: string,
   what: string,
@@ -187,7 +199,7 @@ export function list(
   }
   return {
     placeholder,
-    parse: (value) => (value === '' ? [] : checkAll(value.split(','))),
+    parse: (value) => (value === '' ? [] : checkAll(value.split(/[,;]/))),
     accept: (value) =>
       Array.isArray(value) && value.every((word) => typeof word === 'string')
         ? checkAll(value)

@@ -12,6 +12,14 @@ const HOST_NAME_CHARACTERS_MAX = 253
 export function parseListenAddress(given: string, defaultPort: number): ListenAddress | Refusal {
   // memcached marks listeners without TLS this way; there is no other kind here yet.
   const text = given.startsWith('notls:') ? given.slice('notls:'.length) : given
+  if (/^proto\[[^\]]*\]:/.test(text)) {
+    return new Refusal(
+      'has a protocol of its own; all addresses speak the same here, set it with -B',
+    )
+  }
+  if (/^tag\[[^\]]*\]:/.test(text)) {
+    return new Refusal("has a tag, which only memcached's proxy can use; leave it out")
+  }
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
   if (bracketed !== null) {
     const host = bracketed[1] ?? ''

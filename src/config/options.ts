@@ -28,11 +28,11 @@ export type Protocol = 'auto' | 'binary' | 'ascii'
 
 export type Group = 'network' | 'memory' | 'authentication' | 'limits' | 'process' | 'log'
 
-/** Tables of the TOML file and headings of --help, in this order. */
+/** Tables of the TOML file and their headings in --help, in this order. */
 export const GROUPS: Readonly<Record<Group, string>> = {
-  network: 'Network',
+  network: 'Listening',
   memory: 'Memory',
-  authentication: 'Authentication',
+  authentication: 'Logins and rights',
   limits: 'Limits',
   process: 'Process',
   log: 'Logging',

@@ -3,91 +3,14 @@
  * needs a second client; and the tools that speak text.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hasPrerequisites, runProgram } from '../support/program.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
 
 const ALICE = { name: 'alice', password: 's3cret' }
-const DEADLINE_MS = 20_000
-
-class TextClient {
-  readonly socket: Socket
-  received = ''
-  hasEnded = false
-  private wake: () => void = () => undefined
-
-  constructor(server: TestServer) {
-    this.socket = connect({ host: server.host, port: server.port })
-    this.socket.setEncoding('latin1')
-    this.socket.on('data', (text: string) => {
-      this.received += text
-      this.wake()
-    })
-    for (const event of ['end', 'close', 'error']) {
-      this.socket.on(event, () => {
-        this.hasEnded = true
-        this.wake()
-      })
-    }
-    clients.push(this)
-  }
-
-  send(text: string): void {
-    this.socket.write(text, 'latin1')
-  }
-
-  /** Everything up to and with `end`, taken off what was received. */
-  async until(end: string): Promise<string> {
-    let from = 0
-    await this.waitFor(
-      () => {
-        const at = this.received.indexOf(end, from)
-        from = Math.max(0, this.received.length - end.length)
-        return at >= 0
-      },
-      `did not receive ${JSON.stringify(end)}`,
-    )
-    const length = this.received.indexOf(end) + end.length
-    const text = this.received.slice(0, length)
-    this.received = this.received.slice(length)
-    return text
-  }
-
-  async ask(text: string, end = '\r\n'): Promise<string> {
-    this.send(text)
-    return await this.until(end)
-  }
-
-  async untilEnd(): Promise<string> {
-    await this.waitFor(() => this.hasEnded, 'did not see the end')
-    return this.received
-  }
-
-  private async waitFor(isDone: () => boolean, complaint: string): Promise<void> {
-    const endMs = performance.now() + DEADLINE_MS
-    while (!isDone()) {
-      const leftMs = endMs - performance.now()
-      if (leftMs <= 0 || (this.hasEnded && !isDone())) {
-        throw new Error(`${complaint}; received ${JSON.stringify(this.received.slice(-300))}`)
-      }
-      let timer: NodeJS.Timeout | undefined
-      await new Promise<void>((resolve) => {
-        this.wake = resolve
-        timer = setTimeout(resolve, leftMs)
-      })
-      clearTimeout(timer)
-    }
-  }
-}
-
-const clients: TextClient[] = []
-afterEach(() => {
-  for (const { socket } of clients.splice(0)) socket.destroy()
-})
-
 async function statOf(client: TextClient, name: string): Promise<number> {
   const text = await client.ask('stats\r\n', 'END\r\n')
   return Number(new RegExp(`STAT ${name} (\\d+)\r`).exec(text)?.[1])

@@ -47,6 +47,10 @@ test.each([
   expect(await settingsOf(argv)).toEqual(settings)
 })
 
+/** An argument that nobody understood is not repeated: it may be a password. */
+const NO_COMMAND =
+  'command line: has an argument too many, and no command: there are serve, memcached, health, user, hash-password'
+
 test.each([
   [['--mem', '64'], ['--mem: is not an option; did you mean --memory-limit?']],
   [['--thread=4'], ['--thread: is not an option; did you mean --threads?']],
@@ -56,16 +60,22 @@ test.each([
   [['--daemon=yes'], ['--daemon: takes no value']],
   [['--password=hunter2'], ['--password: is not an option; --help lists all']],
   [['--password', 'hunter2'], ['--password: is not an option; --help lists all']],
-  [['hunter2'], ['command line: has an argument too many']],
-  [['-m', '64', '--', 'hunter2'], ['command line: has an argument too many']],
+  [['hunter2'], [NO_COMMAND]],
+  [['frobnicate'], [NO_COMMAND]],
+  [['hash-pasword'], ['hash-pasword: is not a command; did you mean hash-password?']],
+  [['--no-such'], ['--no-such: is not an option; did you mean --no-auth?']],
+  [['-m', '64', '--', 'hunter2'], [NO_COMMAND]],
   [['sevre'], ['sevre: is not a command; did you mean serve?']],
   [
     ['-Z'],
     [
-      '-Z: is not available: this version has no TLS, and serving in the clear instead would be a surprise',
+      '-Z: is not available: this version has no TLS, and serving in the clear instead would be a surprise; put a TLS tunnel in front',
     ],
   ],
-  [['-e', '/mnt/x'], ['-e: is not available: items do not survive a restart']],
+  [
+    ['-e', '/mnt/x'],
+    ['-e: is not available: items do not survive a restart here; start with an empty cache'],
+  ],
   [
     ['-c0', '--foo', '-t', '0', '-o', 'x'],
     [
@@ -92,17 +102,17 @@ test('flags that only tune what is not here are accepted and mentioned', async (
     '-n48',
     '-r',
     '-o',
-    'hashpower=3',
+    'hashpower=20',
     '--check-config',
   ])
   expect(exitCode).toBe(0)
   expect(err.split('\n')).toEqual([
-    'warning: -k has no effect: memory cannot be locked from here',
-    'warning: -L has no effect: page sizes are left to the system',
-    'warning: -f has no effect: there are no slabs here',
-    'warning: -n has no effect: there are no slabs here',
-    'warning: -r has no effect: the core file limit is left as it is',
-    'warning: -o hashpower has no effect: the index sizes itself',
+    'note: -k has no effect: memory cannot be locked from here',
+    'note: -L has no effect: page sizes are left to the system',
+    'note: -f has no effect: there are no slabs here',
+    'note: -n has no effect: there are no slabs here',
+    'note: -r has no effect: the core file limit is left as it is',
+    'note: -o hashpower has no effect: the index sizes itself',
     'saslcached: the configuration is good',
     '',
   ])

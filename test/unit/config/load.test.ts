@@ -314,7 +314,7 @@ test('an unknown, an empty, an unavailable and a valueless suboption of -o are r
   expect(await problemsOf({ flags })).toEqual([
     '-o idle_timeot: is not a known suboption; did you mean idle_timeout?',
     '-o: has an empty suboption',
-    '-o ext_path: is not available: items are kept in memory only',
+    '-o ext_path: is not available: items are kept in memory only; give it more with -m',
     '-o idle_timeout: needs a value: idle_timeout=<num>',
     '-o zzzzzzzz: is not a known suboption',
     '-o idle_timeout: "x" is not a number of seconds from 1 to 31536000, or 0 for none',

@@ -91,7 +91,7 @@ test('options stand in the order of their groups', () => {
   expect(firsts).toEqual([...new Set(groups)])
 })
 
-test('every short flag of memcached 1.6 is either an option, foreign, or help', () => {
+test('every short flag of memcached 1.6 is either an option, foreign, or general', () => {
   // The getopt string of memcached 1.6.45, read from its --help and source.
   const memcached = 'aAbBcCdDeEfFhiIkLlmMnNoOpPrRsStTuUvVWXYZ'
     .replace(/[EOT]/g, '')
@@ -101,6 +101,7 @@ test('every short flag of memcached 1.6 is either an option, foreign, or help', 
     ...OPTION_NAMES.flatMap((name) => OPTIONS[name].short ?? []),
     ...FOREIGN_FLAGS.map(({ short }) => short),
     'h',
+    'i',
     'V',
     'o',
   ].sort()
