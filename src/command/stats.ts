@@ -33,7 +33,7 @@ export interface ServerFacts {
   readonly connectionsMax: number
   readonly threadCount: number
   /** Rows of `stats settings`. */
-  readonly settings: StatRows
+  readonly settings: () => StatRows
   readonly store: StoreMemory
   readonly counters: CounterMemory
   readonly connections: () => Iterable<ConnectionFacts>
@@ -165,7 +165,7 @@ type Group = (stats: Stats) => StatRows
 
 const GROUPS: ReadonlyMap<string, Group> = new Map<string, Group>([
   ['', (stats) => stats.general()],
-  ['settings', (stats) => stats.facts.settings],
+  ['settings', (stats) => stats.facts.settings()],
   ['items', (stats) => stats.items()],
   ['slabs', (stats) => stats.slabs()],
   ['conns', (stats) => stats.connections()],
@@ -210,7 +210,7 @@ export class Stats {
     const { counters, settings } = this.facts
     const store = this.storeCounters()
     const counter = (name: CounterName): number => sumCounter(counters, name)
-    const hasIdleTimeout = settings.some(
+    const hasIdleTimeout = settings().some(
       ([name, value]) => name === 'idle_timeout' && value !== '0',
     )
     const rows: [string, string][] = []

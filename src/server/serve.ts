@@ -42,6 +42,9 @@ const EXIT_CONFIG = 78
 /** Files that a server without connections has open, and some to spare. */
 const OWN_OPEN_FILES = 48
 
+/** memcached takes every higher VERBOSITY for this one. */
+const VERBOSITY_MAX = 2
+
 /** One worker for now: the store is shared and locked, the engine turns on the others. */
 const WORKER_COUNT = 1
 
@@ -420,7 +423,8 @@ class Server {
   private setVerbosity(verbosity: number): void {
     const level = verbosity === 0 ? this.config.log.level : verbosity === 1 ? 'debug' : 'trace'
     this.log.setLevel(level)
-    this.broadcast({ kind: 'log-level', level })
+    const shown = verbosity === 0 ? this.config.log.verbosity : Math.min(verbosity, VERBOSITY_MAX)
+    this.broadcast({ kind: 'log-level', level, verbosity: shown })
     this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
   }
 

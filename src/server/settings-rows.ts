@@ -1,5 +1,11 @@
-/** The rows of `stats settings`: memcached's names in its order, with what holds here. */
-import type { Config } from '../config/config.ts'
+/**
+ * The rows of `stats settings`: memcached's names in its order (1.6.45, built with everything but
+ * its proxy), with what holds here. A setting of a part that only memcached has says no, 0 or NULL.
+ */
+import type { Config, ListenAddress } from '../config/config.ts'
+
+/** Client flags are 32 bits, as protocol.txt has them. */
+const CLIENT_FLAGS_BYTES = 4
 
 export function settingsRows(
   config: Config,
@@ -11,7 +17,7 @@ export function settingsRows(
     ['maxconns', limits.connectionsMax],
     ['tcpport', network.listen[0]?.port ?? 0],
     ['udpport', 0],
-    ['inter', network.listen.map(({ host }) => host).join(',') || 'NULL'],
+    ['inter', listenedOn(network.listen)],
     ['verbosity', log.verbosity],
     ['oldest', 0],
     ['evictions', memory.evicts ? 'on' : 'off'],
@@ -59,8 +65,39 @@ export function settingsRows(
     ['read_buf_mem_limit', 0],
     ['track_sizes', false],
     ['inline_ascii_response', false],
+    ['ext_item_size', 0],
+    ['ext_item_age', 0],
+    ['ext_low_ttl', 0],
+    ['ext_recache_rate', 0],
+    ['ext_wbuf_size', 0],
+    ['ext_compact_under', 0],
+    ['ext_drop_under', 0],
+    ['ext_max_sleep', 0],
+    ['ext_max_frag', '0.00'],
+    ['slab_automove_freeratio', '0.000'],
+    ['ext_drop_unread', false],
+    ['ssl_enabled', false],
+    ['ssl_chain_cert', 'NULL'],
+    ['ssl_key', 'NULL'],
+    ['ssl_verify_mode', 0],
+    ['ssl_keyformat', 0],
+    ['ssl_ciphers', 'NULL'],
+    ['ssl_ca_cert', 'NULL'],
+    ['ssl_wbuf_size', 0],
+    ['ssl_session_cache', false],
+    ['ssl_kernel_tls', false],
+    ['ssl_min_version', 'NULL'],
+    ['num_napi_ids', 0],
+    ['memory_file', 'NULL'],
+    ['client_flags_size', CLIENT_FLAGS_BYTES],
   ]
   return rows.map(([name, value]) => [name, format(value)] as const)
+}
+
+/** NULL is every interface, as memcached says it. */
+function listenedOn(addresses: readonly ListenAddress[]): string {
+  const hosts = addresses.map(({ host }) => host)
+  return hosts.every((host) => host === '*') ? 'NULL' : hosts.join(',')
 }
 
 function format(value: string | number | boolean): string {

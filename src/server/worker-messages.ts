@@ -63,7 +63,8 @@ export type ToWorker =
       /** To confirm, so that nobody is told of users that are not in force yet. */
       readonly reloadId: number
     }
-  | { readonly kind: 'log-level'; readonly level: LogLevel }
+  /** `verbosity` is what `stats settings` shows for that level. */
+  | { readonly kind: 'log-level'; readonly level: LogLevel; readonly verbosity: number }
   /** Stop accepting, finish what is under way, close what is left after `deadlineMs`. */
   | { readonly kind: 'stop'; readonly deadlineMs: number }
 

@@ -163,13 +163,26 @@ const stats = new Stats({
   startedAtMs: settings.startedAtMs,
   connectionsMax: settings.connectionsMax,
   threadCount: settings.threadCount,
-  settings: settings.settingsRows,
+  settings: settingsNow,
   store: settings.store,
   counters: settings.counters,
   connections: listConnections,
   isAccepting: () => !isStopping,
   auth: loginRows,
 })
+
+/** What a client has made of the verbosity, if any has. */
+let verbosity: string | undefined
+
+/** The settings of the start, with what has been changed since, and the port that was found. */
+function settingsNow(): StatRows {
+  const tcpPort = bound.find(({ family }) => family !== 'unix')?.port
+  return settings.settingsRows.map(([name, value]) => {
+    if (name === 'verbosity') return [name, verbosity ?? value]
+    if (name === 'tcpport') return [name, String(tcpPort ?? 0)]
+    return [name, value]
+  })
+}
 
 function loginRows(): StatRows {
   if (sasl === undefined) return []
@@ -382,6 +395,7 @@ main.on('message', (message: ToWorker) => {
       break
     case 'log-level':
       logLevel = message.level
+      verbosity = String(message.verbosity)
       break
     case 'stop':
       stop(message.deadlineMs)

@@ -199,6 +199,7 @@ describe('without login', () => {
         expect(await run('display')).toMatch(/^ +1 +\d+B .* 2 +no +0 +0 +0$/m)
         expect(await run('stats')).toMatch(/^ +curr_items +2\r?$/m)
         expect(await run('settings')).toMatch(/^ +maxbytes +67108864\r?$/m)
+        expect(await run('sizes')).toMatch(/^ +sizes_status +disabled\r?$/m)
         const dump = await run('dump')
         expect(dump).toContain('add one 5 0 3\r\nbar\r\n')
         expect(dump).toMatch(/^add two 0 \d+ 1\r\nx\r$/m)
