@@ -212,29 +212,39 @@ export class Executor {
     const store = this.store
     const lane = this.lane
     lane[COUNTER.cmd_touch]!++
-    const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
-    if (found !== HIT) {
-      lane[COUNTER.touch_misses]!++
-      return OUTCOME_NOT_FOUND
-    }
+    const found = this.lookupToTouch(request, bytes)
+    if (found !== OUTCOME_HIT) return found
     store.markRead(this.nowSeconds)
-    store.setExpiry(absoluteExpiry(request.expiry, this.nowSeconds))
     lane[COUNTER.touch_hits]!++
     this.loadItem(store)
     return OUTCOME_HIT
+  }
+
+  /** OUTCOME_HIT: the item is held and has its new expiry. */
+  private lookupToTouch(request: Request, bytes: Uint8Array): number {
+    const expiry = absoluteExpiry(request.expiry, this.nowSeconds)
+    const { keyOffset, keyLength } = request
+    const store = this.store
+    const found = store.lookupToChange(bytes, keyOffset, keyLength, expiry, 0, this.nowSeconds)
+    if (found === HIT) {
+      store.setExpiry(expiry)
+      return OUTCOME_HIT
+    }
+    if (found === NO_MEMORY) {
+      this.lane[COUNTER.store_no_memory]!++
+      return OUTCOME_NO_MEMORY
+    }
+    this.lane[COUNTER.touch_misses]!++
+    return OUTCOME_NOT_FOUND
   }
 
   private touch(request: Request, bytes: Uint8Array): number {
     const store = this.store
     const lane = this.lane
     lane[COUNTER.cmd_touch]!++
-    const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
-    if (found !== HIT) {
-      lane[COUNTER.touch_misses]!++
-      return OUTCOME_NOT_FOUND
-    }
+    const found = this.lookupToTouch(request, bytes)
+    if (found !== OUTCOME_HIT) return found
     store.markRead(this.nowSeconds)
-    store.setExpiry(absoluteExpiry(request.expiry, this.nowSeconds))
     this.loadItem(store)
     store.release()
     lane[COUNTER.touch_hits]!++

@@ -103,6 +103,8 @@ export class MetaExecutor implements MetaResult {
   private key: Uint8Array = NOTHING
   private keyOffset = 0
   private keyLength = 0
+  /** Why lookup() has found nothing: OUTCOME_NOT_FOUND, or no room to change the item. */
+  private failure: number = OUTCOME_NOT_FOUND
 
   /** `executor` has the time; registers are not shared with it. */
   constructor(executor: Executor, store: Store, lane: Float64Array, casEnabled: boolean) {
@@ -156,9 +158,40 @@ export class MetaExecutor implements MetaResult {
   }
 
   private lookup(): boolean {
+    const found = this.store.lookup(
+      this.key,
+      this.keyOffset,
+      this.keyLength,
+      this.executor.nowSeconds,
+    )
+    return this.hasFound(found)
+  }
+
+  /** lookup() of an item that T gives an expiry, or that is to get another CAS: that of E if given. */
+  private lookupToChange(request: Request): boolean {
+    const upper = request.upperFlags
+    const { nowSeconds } = this.executor
+    const found = this.store.lookupToChange(
+      this.key,
+      this.keyOffset,
+      this.keyLength,
+      (upper & FLAG_T) !== 0 ? absoluteExpiry(request.expiry, nowSeconds) : 0,
+      (upper & FLAG_E) !== 0 ? request.newCasHigh : 0,
+      nowSeconds,
+    )
+    return this.hasFound(found)
+  }
+
+  private hasFound(found: number): boolean {
     const store = this.store
-    const found = store.lookup(this.key, this.keyOffset, this.keyLength, this.executor.nowSeconds)
-    if (found !== HIT) return false
+    if (found !== HIT) {
+      this.failure = OUTCOME_NOT_FOUND
+      if (found === NO_MEMORY) {
+        this.lane[COUNTER.store_no_memory]!++
+        this.failure = OUTCOME_NO_MEMORY
+      }
+      return false
+    }
     this.flags = store.flags
     this.valueBytes = store.valueBytes
     this.expiryBefore = store.expiry
@@ -183,9 +216,12 @@ export class MetaExecutor implements MetaResult {
     const upper = request.upperFlags
     const touches = (upper & FLAG_T) !== 0
     lane[touches ? COUNTER.cmd_touch : COUNTER.cmd_get]!++
-    let isFound = this.lookup()
-    if (!isFound && (upper & FLAG_N) !== 0) isFound = this.vivify(request)
+    let isFound = touches ? this.lookupToChange(request) : this.lookup()
+    if (!isFound && (upper & FLAG_N) !== 0 && this.failure === OUTCOME_NOT_FOUND) {
+      isFound = this.vivify(request)
+    }
     if (!isFound) {
+      if (this.failure !== OUTCOME_NOT_FOUND) return this.failure
       lane[touches ? COUNTER.touch_misses : COUNTER.get_misses]!++
       if (store.missReason === MISS_EXPIRED) lane[COUNTER.get_expired]!++
       else if (store.missReason === MISS_FLUSHED) lane[COUNTER.get_flushed]!++
@@ -234,7 +270,10 @@ export class MetaExecutor implements MetaResult {
       )
       this.forgetWishes()
       if (written !== STORED && written !== EXISTS) return false
-      if (!this.lookup()) continue
+      if (!this.lookupToChange(request)) {
+        if (this.failure === OUTCOME_NOT_FOUND) continue
+        return false
+      }
       if (written === STORED && (store.state & STATE_WIN_SENT) === 0) {
         this.isCreated = true
         this.expiryBefore = 0
@@ -372,8 +411,10 @@ export class MetaExecutor implements MetaResult {
     const lane = this.lane
     const upper = request.upperFlags
     const now = this.executor.nowSeconds
+    const changes = (upper & FLAG_I) !== 0
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      if (!this.lookup()) {
+      if (!(changes ? this.lookupToChange(request) : this.lookup())) {
+        if (this.failure !== OUTCOME_NOT_FOUND) return this.failure
         lane[COUNTER.delete_misses]!++
         return OUTCOME_NOT_FOUND
       }
@@ -386,13 +427,15 @@ export class MetaExecutor implements MetaResult {
         const emptied = this.empty(request)
         if (emptied === EXISTS || emptied === NOT_FOUND) continue
         if (emptied !== STORED) return OUTCOME_NO_MEMORY
-        if ((upper & FLAG_I) === 0) {
+        if (!changes) {
           lane[COUNTER.delete_hits]!++
           return OUTCOME_OK
         }
-        if (!this.lookup()) return OUTCOME_OK
+        if (!this.lookupToChange(request)) {
+          return this.failure === OUTCOME_NOT_FOUND ? OUTCOME_OK : this.failure
+        }
       }
-      if ((upper & FLAG_I) !== 0) {
+      if (changes) {
         if ((upper & FLAG_T) !== 0) store.setExpiry(absoluteExpiry(request.expiry, now))
         store.setState((store.state | STATE_STALE) & ~STATE_WIN_SENT)
         this.renewCas(request)
@@ -525,7 +568,9 @@ export class MetaExecutor implements MetaResult {
     const looks = (request.lowerFlags & FLAG_T) !== 0 || (upper & (FLAG_T | FLAG_E)) !== 0
     if (!looks) return OUTCOME_NUMBER
     const { casHigh, casLow } = store
-    if (!this.lookup()) return OUTCOME_NUMBER
+    if (!this.lookupToChange(request)) {
+      return this.failure === OUTCOME_NOT_FOUND ? OUTCOME_NUMBER : this.failure
+    }
     if (this.isCreated) this.expiryBefore = 0
     if ((upper & FLAG_T) !== 0) {
       this.expiry = absoluteExpiry(request.expiry, this.executor.nowSeconds)

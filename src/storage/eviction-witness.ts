@@ -6,13 +6,13 @@
  * of the store.
  */
 import {
-  EXPIRY_WORD,
-  ITEM_HEADER_BYTES,
+  expiryAt,
+  headerBytesOf,
   keyLengthOf,
-  LAST_ACCESS_WORD,
+  lastAccessAt,
   STATE_FETCHED,
   TRAITS_WORD,
-  VALUE_LENGTH_WORD,
+  valueLengthAt,
 } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
 
@@ -32,7 +32,12 @@ export interface EvictionWitness {
 }
 
 /** Tells the witness of the item at `location`, which is about to go. */
-export function tellEviction(witness: EvictionWitness, view: MemoryView, location: number): void {
+export function tellEviction(
+  witness: EvictionWitness,
+  view: MemoryView,
+  location: number,
+  nowSeconds: number,
+): void {
   if (!witness.isWatching) return
   const words = view.locationArena(location)
   const base = view.locationBase(location)
@@ -40,11 +45,11 @@ export function tellEviction(witness: EvictionWitness, view: MemoryView, locatio
   const segment = view.locationSegment(location)
   witness.evicted(
     view.segmentBlock(segment).bytes,
-    view.segmentByteBase(segment) + view.locationOffset(location) + ITEM_HEADER_BYTES,
+    view.segmentByteBase(segment) + view.locationOffset(location) + headerBytesOf(traits),
     keyLengthOf(traits),
-    words[base + VALUE_LENGTH_WORD]!,
-    words[base + EXPIRY_WORD]! >>> 0,
-    words[base + LAST_ACCESS_WORD]! >>> 0,
+    valueLengthAt(words, base),
+    expiryAt(words, base),
+    lastAccessAt(words, base, nowSeconds),
     (traits & (STATE_FETCHED << 24)) !== 0,
   )
 }

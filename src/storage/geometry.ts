@@ -183,7 +183,7 @@ function geometryOf(options: StoreOptions): Geometry {
     segmentBytes,
     segmentShift,
     segmentCount,
-    unitShift: memoryBytes <= 32 * 2 ** 30 ? 3 : 4,
+    unitShift: unitShiftOf(memoryBytes),
     spanBytesMin: segmentBytes >> 5,
     reserveSegments,
     freeSegmentsGoal: reserveSegments + spare + 1,
@@ -193,6 +193,12 @@ function geometryOf(options: StoreOptions): Geometry {
     workersWord,
     controlWords: pagesWord + segmentCount,
   }
+}
+
+/** A location is 32 bits: the smallest unit of 4, 8 or 16 bytes with which it reaches everything. */
+function unitShiftOf(memoryBytes: number): number {
+  if (memoryBytes <= 16 * 2 ** 30) return 2
+  return memoryBytes <= 32 * 2 ** 30 ? 3 : 4
 }
 
 /** Makes the memory of an empty store. Throws on options that configuration should have refused. */

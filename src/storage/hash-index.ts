@@ -41,7 +41,7 @@ import {
   STRIPE_COUNT,
   STRIPE_WORDS,
 } from './geometry.ts'
-import { ITEM_HEADER_WORDS, keyLengthOf, TRAITS_WORD } from './item.ts'
+import { headerWordsOf, keyLengthOf, TRAITS_WORD } from './item.ts'
 import { acquire, release, tryAcquire } from './lock.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
@@ -230,9 +230,10 @@ export class HashIndex {
     const view = this.view
     const words = view.locationArena(location)
     const base = view.locationBase(location)
-    if (keyLengthOf(words[base + TRAITS_WORD]!) !== keyLength) return false
+    const traits = words[base + TRAITS_WORD]!
+    if (keyLengthOf(traits) !== keyLength) return false
     const keyWords = key.words
-    const at = base + ITEM_HEADER_WORDS
+    const at = base + headerWordsOf(traits)
     const wordCount = keyLength >> 2
     for (let index = 0; index < wordCount; index++) {
       if (words[at + index] !== keyWords[index]) return false

@@ -57,14 +57,16 @@ import {
   SLOTS_PER_BUCKET,
 } from './hash-index.ts'
 import {
-  EXPIRY_WORD,
-  ITEM_HEADER_WORDS,
+  expiryAt,
+  headerWordsOf,
   isDead,
+  isWide,
   keyLengthOf,
-  recordBytesOf,
+  LAYOUT_ALL,
+  layoutOf,
+  recordBytesAt,
   spans,
   TRAITS_WORD,
-  VALUE_LENGTH_WORD,
 } from './item.ts'
 import { MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'
@@ -198,12 +200,15 @@ class IntegrityCheck {
     const traits = words[base + TRAITS_WORD]!
     if (isDead(traits)) this.#report(`${where}: the record is dead`)
     const keyLength = keyLengthOf(traits)
-    const low = this.#hash.hashWords(words, base + ITEM_HEADER_WORDS, keyLength)
+    const low = this.#hash.hashWords(words, base + headerWordsOf(traits), keyLength)
     if (this.#index.bucketOf(low) !== bucket) this.#report(`${where}: the key belongs elsewhere`)
     if (((this.#index.tagOf(low, this.#hash.more) ^ tag) & ~FREQUENCY_MASK) !== 0) {
       this.#report(`${where}: the tag is not that of the key`)
     }
-    const recordBytes = recordBytesOf(keyLength, words[base + VALUE_LENGTH_WORD]!, view.unitShift)
+    if (isWide(traits) && layoutOf(traits) !== LAYOUT_ALL) {
+      this.#report(`${where}: a wide record without all words`)
+    }
+    const recordBytes = recordBytesAt(words, base, view.unitShift)
     this.#slots.set(location, recordBytes)
     this.#bytes += recordBytes
     this.#addParts(where, location, recordBytes, spans(traits))
@@ -278,13 +283,13 @@ class IntegrityCheck {
       }
       if (!isDead(traits)) {
         if (offset < metUpTo) this.#report(`${where}: alive, but the victim's worker is past it`)
-        const expiry = words[base + EXPIRY_WORD]! >>> 0
+        const expiry = expiryAt(words, base)
         const crawled = control[record + SEGMENT_STATE] === CRAWLED_SEGMENT
         if (expiry !== 0 && expiry < expiresFrom && !crawled) {
           this.#report(`${where}: expires at ${expiry}, its segment from ${expiresFrom}`)
         }
       }
-      offset += recordBytesOf(keyLengthOf(traits), words[base + VALUE_LENGTH_WORD]!, view.unitShift)
+      offset += recordBytesAt(words, base, view.unitShift)
     }
   }
 

@@ -63,17 +63,17 @@ import {
 } from './geometry.ts'
 import { FREQUENCY_MASK, type HashIndex, LOCATIONS_WORD } from './hash-index.ts'
 import {
-  EXPIRY_WORD,
-  ITEM_HEADER_BYTES,
-  ITEM_HEADER_WORDS,
+  expiryAt,
+  headerBytesOf,
+  headerWordsOf,
   isDead,
   keyLengthOf,
-  recordBytesOf,
+  recordBytesAt,
   STATE_FETCHED,
   STATE_SPANS,
   spans,
   TRAITS_WORD,
-  VALUE_LENGTH_WORD,
+  valueLengthAt,
 } from './item.ts'
 import { acquire, release } from './lock.ts'
 import type { Log } from './log.ts'
@@ -282,17 +282,13 @@ export class Reclaimer {
     const words = view.segmentArena(segment)
     const base = view.segmentBase(segment) + (offset >>> 2)
     const traits = words[base + TRAITS_WORD]!
-    const recordBytes = recordBytesOf(
-      keyLengthOf(traits),
-      words[base + VALUE_LENGTH_WORD]!,
-      view.unitShift,
-    )
+    const recordBytes = recordBytesAt(words, base, view.unitShift)
     const counters = this.counters
     counters[CRAWLER_CHECKED] = counters[CRAWLER_CHECKED]! + 1
     this.crawlCost = 1
     if (!isDead(traits)) {
       // Read without a lock: a touch that comes later lowers EXPIRES_FROM itself.
-      const expiry = words[base + EXPIRY_WORD]! >>> 0
+      const expiry = expiryAt(words, base)
       const record = view.segmentRecord(segment)
       if (
         (expiry !== 0 && expiry <= nowSeconds) ||
@@ -381,11 +377,7 @@ export class Reclaimer {
     const words = view.segmentArena(victim)
     const base = view.segmentBase(victim) + (offset >>> 2)
     const traits = words[base + TRAITS_WORD]!
-    const recordBytes = recordBytesOf(
-      keyLengthOf(traits),
-      words[base + VALUE_LENGTH_WORD]!,
-      view.unitShift,
-    )
+    const recordBytes = recordBytesAt(words, base, view.unitShift)
     const next = offset + recordBytes
     control[worker + WORKER_VICTIM_OFFSET] = Math.min(next, view.segmentBytes)
     if (isDead(traits)) return RECORD_COST_BYTES
@@ -433,8 +425,10 @@ export class Reclaimer {
     const control = this.control
     const words = view.locationArena(location)
     const base = view.locationBase(location)
-    const keyLength = keyLengthOf(words[base + TRAITS_WORD]!)
-    const low = this.hash.hashWords(words, base + ITEM_HEADER_WORDS, keyLength)
+    // Layout and key length never change while the record is there, so one look will do.
+    const shape = words[base + TRAITS_WORD]!
+    const keyLength = keyLengthOf(shape)
+    const low = this.hash.hashWords(words, base + headerWordsOf(shape), keyLength)
     if (headIndex !== 0 && Atomics.load(control, headIndex) !== location) return GONE
     const stripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
     acquire(control, stripe)
@@ -445,8 +439,8 @@ export class Reclaimer {
     }
     const slotWords = this.index.slotWords
     const traits = words[base + TRAITS_WORD]!
-    const recordBytes = recordBytesOf(keyLength, words[base + VALUE_LENGTH_WORD]!, view.unitShift)
-    const expiry = words[base + EXPIRY_WORD]! >>> 0
+    const recordBytes = recordBytesAt(words, base, view.unitShift)
+    const expiry = expiryAt(words, base)
     const segment = view.locationSegment(location)
     const epoch = control[view.segmentRecord(segment) + SEGMENT_EPOCH]!
     const counters = this.counters
@@ -470,7 +464,7 @@ export class Reclaimer {
     if (
       wanted &&
       (recordBytes <= MOVED_BYTES_MAX || !this.evicts) &&
-      this.log.reserve(recordBytes, ITEM_HEADER_BYTES + keyLength, 0)
+      this.log.reserve(recordBytes, headerBytesOf(traits) + keyLength, 0)
     ) {
       const log = this.log
       // A flush that came after the check above shows in the epoch of the segment reserved.
@@ -501,7 +495,7 @@ export class Reclaimer {
       release(control, stripe)
       return STAYS
     }
-    if (this.witness !== undefined) tellEviction(this.witness, view, location)
+    if (this.witness !== undefined) tellEviction(this.witness, view, location, nowSeconds)
     this.index.removeSlot(low, slotWords, slot)
     retire(view, this.pool, location)
     counters[ITEMS] = counters[ITEMS]! - 1
@@ -521,17 +515,19 @@ export class Reclaimer {
     const log = this.log
     const target = view.segmentArena(log.segment)
     const targetBase = view.locationBase(log.location)
-    for (let word = 0; word < ITEM_HEADER_WORDS; word++) {
+    const shape = words[base + TRAITS_WORD]!
+    const headerWords = headerWordsOf(shape)
+    for (let word = 0; word < headerWords; word++) {
       target[targetBase + word] = words[base + word]!
     }
-    const traits = words[base + TRAITS_WORD]! & ~(STATE_SPANS << 24)
+    const traits = shape & ~(STATE_SPANS << 24)
     target[targetBase + TRAITS_WORD] = log.reservedSpans ? traits | (STATE_SPANS << 24) : traits
     view.copyAcross(
       view.locationSegment(location),
-      view.locationOffset(location) + ITEM_HEADER_BYTES,
+      view.locationOffset(location) + headerWords * 4,
       log.segment,
-      log.offset + ITEM_HEADER_BYTES,
-      keyLength + words[base + VALUE_LENGTH_WORD]!,
+      log.offset + headerWords * 4,
+      keyLength + valueLengthAt(words, base),
     )
   }
 }

@@ -6,14 +6,7 @@
  * somebody else. Whoever trusts the mark without a lock must therefore wait for the bytes.
  */
 import { SEGMENT_HEAD_ITEM } from './geometry.ts'
-import {
-  keyLengthOf,
-  recordBytesOf,
-  STATE_DEAD,
-  spans,
-  TRAITS_WORD,
-  VALUE_LENGTH_WORD,
-} from './item.ts'
+import { recordBytesAt, STATE_DEAD, spans, TRAITS_WORD } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 
@@ -22,11 +15,7 @@ export function retire(view: MemoryView, pool: SegmentPool, location: number): n
   const words = view.locationArena(location)
   const base = view.locationBase(location)
   const traits = words[base + TRAITS_WORD]!
-  const recordBytes = recordBytesOf(
-    keyLengthOf(traits),
-    words[base + VALUE_LENGTH_WORD]!,
-    view.unitShift,
-  )
+  const recordBytes = recordBytesAt(words, base, view.unitShift)
   const segment = view.locationSegment(location)
   words[base + TRAITS_WORD] = traits | (STATE_DEAD << 24)
   if (spans(traits)) retireParts(view, pool, location, recordBytes)

@@ -13,7 +13,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { ByteBlock } from '../base/bytes.ts'
-import { DECIMAL_DIGITS_MAX, Decimal } from '../base/decimal.ts'
+import { Decimal } from '../base/decimal.ts'
 import { HalfSipHash } from '../base/hash.ts'
 import { BYTES, counterLanes, ITEMS, NO_MEMORY_WRITES, TOTAL_ITEMS } from './counters.ts'
 import type { EvictionWitness } from './eviction-witness.ts'
@@ -39,25 +39,36 @@ import {
   SLOTS_PER_BUCKET,
 } from './hash-index.ts'
 import {
-  CLIENT_FLAGS_WORD,
-  casHighOf,
-  EXPIRY_WORD,
+  casHighAt,
+  clientFlagsAt,
+  expiryAt,
+  fillHeader,
+  HEADER_BYTES_MAX,
+  headerBytesOf,
+  headerWordsOf,
   ITEM_CAS_LOW_WORD,
-  ITEM_HEADER_BYTES,
-  ITEM_HEADER_WORDS,
   KEY_BYTES_MAX,
   keyLengthOf,
-  LAST_ACCESS_WORD,
+  LAYOUT_EXPIRY,
+  lastAccessAt,
+  layoutFor,
+  layoutOf,
+  NARROW_CAS_HIGH_MAX,
+  recordBytesAt,
   recordBytesOf,
   STATE_FETCHED,
   STATE_MASK,
   STATE_SPANS,
   STATE_STALE,
   STATE_WIN_SENT,
+  setCasAt,
+  setClientFlagsAt,
+  setExpiryAt,
+  setLastAccessAt,
+  setValueLengthAt,
   stateOf,
   TRAITS_WORD,
-  traitsOf,
-  VALUE_LENGTH_WORD,
+  valueLengthAt,
 } from './item.ts'
 import { acquire, release } from './lock.ts'
 import { Log } from './log.ts'
@@ -90,8 +101,11 @@ export const MISS_NONE = 0
 export const MISS_EXPIRED = 1
 export const MISS_FLUSHED = 2
 
-/** A CAS has 48 bits. */
-const CAS_HIGH_MASK = 0xffff
+/**
+ * Halves of the lower word (see nextCas) after which new records have room for a CAS of more than 40
+ * bits: two before it is needed, so that no id drawn in the meantime lacks it.
+ */
+const WIDE_CAS_HALVES: number = 2 * (NARROW_CAS_HIGH_MAX + 1) - 2
 /** The longest value that is read as a number: 20 digits, or fewer and spaces. */
 const NUMBER_BYTES_MAX = 32
 /** Records up to this size are filled under the stripe lock, larger ones before it is taken. */
@@ -161,6 +175,11 @@ export class Store {
   private readonly recordBytesMax: number
   private readonly reserveSegments: number
   private readonly freeSegmentsGoal: number
+  /** Optional words that every record has: with -M a touch must not need room that is not there. */
+  private readonly layoutMin: number
+  /** Bytes that lookupToChange() has written; release() does the work for them, as a write does. */
+  private owedBytes = 0
+  private owedSeconds = 0
   private newItems = 0
   private publishedItems = 0
   /** The stripe lock that is held, 0 for none. */
@@ -198,6 +217,7 @@ export class Store {
     this.recordBytesMax = Math.floor(geometry.segmentCount * 0.75) * geometry.segmentBytes
     this.reserveSegments = geometry.reserveSegments
     this.freeSegmentsGoal = geometry.evicts ? geometry.freeSegmentsGoal : 0
+    this.layoutMin = geometry.evicts ? 0 : LAYOUT_EXPIRY
     this.foundWords = this.view.words[0]!
     this.foundSlotWords = this.view.words[0]!
     this.scannedKeyBlock = new ByteBlock(this.scannedKey)
@@ -223,8 +243,43 @@ export class Store {
       this.unlockStripe()
       return MISS
     }
-    this.loadRegisters()
+    this.loadRegisters(nowSeconds)
     return HIT
+  }
+
+  /**
+   * Finds an item that is to get `expiry`, a CAS whose upper word is `casHigh`, or the next CAS: as
+   * lookup(), but its record then has the words for them, for which it is written anew if need be.
+   * NO_MEMORY: there is no room for that, and nothing is locked.
+   */
+  lookupToChange(
+    key: Uint8Array,
+    keyOffset: number,
+    keyLength: number,
+    expiry: number,
+    casHigh: number,
+    nowSeconds: number,
+  ): number {
+    this.enter(nowSeconds)
+    this.hashKey(key, keyOffset, keyLength)
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const layout = this.layoutFor(expiry, 0, 0, casHigh)
+      this.lockStripe()
+      if (!this.seek(keyLength, nowSeconds)) {
+        this.unlockStripe()
+        return MISS
+      }
+      const foundLayout = layoutOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
+      if ((layout & ~foundLayout) === 0 || this.widenFound(layout | foundLayout, nowSeconds)) {
+        this.loadRegisters(nowSeconds)
+        return HIT
+      }
+      this.unlockStripe()
+      const missing = this.log.segmentsMissing + this.reserveSegments
+      if (!this.reclaimer.makeFree(missing, nowSeconds)) break
+    }
+    this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
+    return NO_MEMORY
   }
 
   /** Copies the whole value. Between HIT and release(), as are all down to release(). */
@@ -245,10 +300,9 @@ export class Store {
     }
     const view = this.view
     const location = this.foundLocation
-    const keyLength = keyLengthOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
     view.copyOut(
       view.locationSegment(location),
-      view.locationOffset(location) + ITEM_HEADER_BYTES + keyLength + valueOffset,
+      this.foundValuePosition() + valueOffset,
       block,
       targetOffset,
       length,
@@ -265,15 +319,14 @@ export class Store {
     if ((traits & (STATE_FETCHED << 24)) === 0) {
       words[base + TRAITS_WORD] = traits | (STATE_FETCHED << 24)
     }
-    if (words[base + LAST_ACCESS_WORD] !== (nowSeconds | 0)) {
-      words[base + LAST_ACCESS_WORD] = nowSeconds
-    }
+    setLastAccessAt(words, base, nowSeconds)
     const tag = slotWords[slot]!
     if ((tag & FREQUENCY_MASK) !== FREQUENCY_MASK) slotWords[slot] = tag + 1
   }
 
+  /** Only after lookupToChange() with an expiry, unless `expiry` is 0. */
   setExpiry(expiry: number): void {
-    this.foundWords[this.foundBase + EXPIRY_WORD] = expiry
+    setExpiryAt(this.foundWords, this.foundBase, expiry)
     this.expiry = expiry
     if (expiry !== 0) {
       this.pool.lowerExpiresFrom(this.view.locationSegment(this.foundLocation), expiry)
@@ -287,18 +340,18 @@ export class Store {
     this.state = bits & STATE_MASK
   }
 
-  /** Gives the item a CAS, 0 and 0 for the next one, and sets the CAS registers. */
+  /**
+   * Gives the item a CAS, 0 and 0 for the next one, and sets the CAS registers. Only after
+   * lookupToChange() with that CAS.
+   */
   setCas(casHigh: number, casLow: number): void {
     if ((casHigh | casLow) === 0) {
       this.nextCas()
     } else {
-      this.casHigh = casHigh & CAS_HIGH_MASK
-      this.casLow = casLow
+      this.casHigh = casHigh >>> 0
+      this.casLow = casLow >>> 0
     }
-    const words = this.foundWords
-    const base = this.foundBase
-    words[base + ITEM_CAS_LOW_WORD] = this.casLow
-    words[base + TRAITS_WORD] = (words[base + TRAITS_WORD]! & ~0xffff) | this.casHigh
+    setCasAt(this.foundWords, this.foundBase, this.casHigh, this.casLow)
   }
 
   /** Deletes the item; only release() may follow. */
@@ -308,6 +361,11 @@ export class Store {
 
   release(): void {
     this.unlockStripe()
+    if (this.owedBytes !== 0) {
+      const owed = this.owedBytes
+      this.owedBytes = 0
+      this.leave(owed, this.owedSeconds)
+    }
   }
 
   /**
@@ -355,15 +413,19 @@ export class Store {
         nowSeconds,
       )
     }
-    const recordBytes = recordBytesOf(keyLength, valueLength, this.unitShift)
+    // What takes over the expiry of a stale item needs the word for it.
+    const layout =
+      this.layoutFor(expiry, flags, valueLength, this.givenCasHigh) |
+      (this.mayGoStale ? LAYOUT_EXPIRY : 0)
+    const recordBytes = recordBytesOf(layout, keyLength, valueLength, this.unitShift)
     const log = this.log
     // A small value is copied under the lock, and if the old record has the same size, into it.
     const small = recordBytes <= COPIED_LOCKED_BYTES_MAX
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
       if (!small) {
-        this.fillRecord(keyLength, valueLength, flags, expiry, 0, nowSeconds)
-        this.fillValue(keyLength, source, valueOffset, valueLength)
+        this.fillRecord(layout, keyLength, valueLength, flags, expiry, 0, nowSeconds)
+        this.fillValue(source, valueOffset, valueLength)
       }
       this.lockStripe()
       const found = this.seek(keyLength, nowSeconds)
@@ -386,14 +448,14 @@ export class Store {
         return refusal
       }
       if (small) {
-        if (found && !stale && this.foundBytes(keyLength) === recordBytes) {
-          this.overwrite(keyLength, source, valueOffset, valueLength, flags, expiry, nowSeconds)
+        if (found && !stale && this.fitsFound(layout, keyLength, valueLength)) {
+          this.overwrite(source, valueOffset, valueLength, flags, expiry, nowSeconds)
           this.unlockStripe()
           log.abandon()
           return STORED
         }
-        this.fillRecord(keyLength, valueLength, flags, expiry, 0, nowSeconds)
-        this.fillValue(keyLength, source, valueOffset, valueLength)
+        this.fillRecord(layout, keyLength, valueLength, flags, expiry, 0, nowSeconds)
+        this.fillValue(source, valueOffset, valueLength)
       }
       const storedExpiry = stale ? this.inheritStale() : expiry
       const linked = this.link(found, recordBytes)
@@ -454,20 +516,19 @@ export class Store {
     this.hashKey(key, keyOffset, keyLength)
     const log = this.log
     const view = this.view
-    const recordBytes = recordBytesOf(keyLength, DECIMAL_DIGITS_MAX, this.unitShift)
     // Only a number that grows needs room; whether it does shows under the lock.
-    let reserved = false
+    let reservedBytes = 0
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       this.lockStripe()
       let refusal = 0
       if (!this.seek(keyLength, nowSeconds)) {
         refusal = NOT_FOUND
-      } else if (this.foundWords[this.foundBase + VALUE_LENGTH_WORD] === 0) {
+      } else if (valueLengthAt(this.foundWords, this.foundBase) === 0) {
         // Before the CAS is looked at, as in memcached.
         refusal = NON_NUMERIC
       } else if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) {
         refusal = EXISTS
-      } else if (!this.parseFound(keyLength)) {
+      } else if (!this.parseFound()) {
         refusal = NON_NUMERIC
       }
       if (refusal !== 0) {
@@ -481,39 +542,29 @@ export class Store {
       const digitCount = decimal.format(digits, 0)
       const words = this.foundWords
       const base = this.foundBase
-      const oldLength = words[base + VALUE_LENGTH_WORD]!
+      const oldLength = valueLengthAt(words, base)
+      const layout = layoutOf(words[base + TRAITS_WORD]!) | this.layoutFor(0, 0, digitCount, 0)
       this.numberHigh = decimal.high
       this.numberLow = decimal.low
-      if (
-        digitCount <= oldLength ||
-        recordBytesOf(keyLength, digitCount, this.unitShift) === this.foundBytes(keyLength)
-      ) {
-        const newLength = Math.max(digitCount, oldLength)
-        if (digitCount < oldLength) digits.fill(0x20, digitCount, oldLength)
-        words[base + VALUE_LENGTH_WORD] = newLength
+      const newLength = Math.max(digitCount, oldLength)
+      if (digitCount < oldLength) digits.fill(0x20, digitCount, oldLength)
+      if (this.fitsFound(layout, keyLength, newLength)) {
+        setValueLengthAt(words, base, newLength)
         const segment = view.locationSegment(this.foundLocation)
-        const position = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES + keyLength
-        view.copyIn(segment, position, this.digits, 0, newLength)
+        view.copyIn(segment, this.foundValuePosition(), this.digits, 0, newLength)
         this.nextCas()
-        words[base + ITEM_CAS_LOW_WORD] = this.casLow
-        words[base + TRAITS_WORD] = (words[base + TRAITS_WORD]! & ~0xffff) | this.casHigh
+        setCasAt(words, base, this.casHigh, this.casLow)
         this.unlockStripe()
         return STORED
       }
-      if (reserved) {
-        const flags = words[base + CLIENT_FLAGS_WORD]!
-        const expiry = words[base + EXPIRY_WORD]!
-        const state = stateOf(words[base + TRAITS_WORD]!) & STATE_MASK
-        this.fillRecord(keyLength, digitCount, flags, expiry, state, nowSeconds)
-        view.copyIn(
-          log.segment,
-          log.offset + ITEM_HEADER_BYTES + keyLength,
-          this.digits,
-          0,
-          digitCount,
-        )
-        const newBytes = recordBytesOf(keyLength, digitCount, this.unitShift)
+      const newBytes = recordBytesOf(layout, keyLength, newLength, this.unitShift)
+      if (reservedBytes >= newBytes) {
+        const flags = clientFlagsAt(words, base)
+        const expiry = expiryAt(words, base)
+        const state = stateOf(words[base + TRAITS_WORD]!)
         log.shrink(newBytes)
+        this.fillRecord(layout, keyLength, newLength, flags, expiry, state, nowSeconds)
+        this.fillValue(this.digits, 0, newLength)
         this.link(true, newBytes)
         this.unlockStripe()
         log.commit(expiry)
@@ -521,8 +572,8 @@ export class Store {
         return STORED
       }
       this.unlockStripe()
-      if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
-      reserved = true
+      if (!this.reserve(newBytes, keyLength, nowSeconds)) break
+      reservedBytes = newBytes
     }
     this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
     return NO_MEMORY
@@ -580,7 +631,7 @@ export class Store {
           const location = words[slot + LOCATIONS_WORD]!
           if (location === 0) break
           this.found(words, slot, location)
-          if (this.deadReason(nowSeconds) === MISS_NONE) this.show(visitor)
+          if (this.deadReason(nowSeconds) === MISS_NONE) this.show(nowSeconds, visitor)
         }
         const link = words[base + LINK_WORD]!
         if (link === 0) break
@@ -593,13 +644,14 @@ export class Store {
     return bucket
   }
 
-  private show(visitor: ItemVisitor): void {
-    this.loadRegisters()
+  private show(nowSeconds: number, visitor: ItemVisitor): void {
+    this.loadRegisters(nowSeconds)
     const view = this.view
-    const keyLength = keyLengthOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
+    const traits = this.foundWords[this.foundBase + TRAITS_WORD]!
+    const keyLength = keyLengthOf(traits)
     this.keyBytes = keyLength
     const segment = view.locationSegment(this.foundLocation)
-    const position = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES
+    const position = view.locationOffset(this.foundLocation) + headerBytesOf(traits)
     view.copyOut(segment, position, this.scannedKeyBlock, 0, keyLength)
     visitor.visitItem(this)
   }
@@ -692,41 +744,109 @@ export class Store {
   }
 
   private deadReason(nowSeconds: number): number {
-    const expiry = this.foundWords[this.foundBase + EXPIRY_WORD]!
-    if (expiry !== 0 && expiry >>> 0 <= nowSeconds) return MISS_EXPIRED
+    const expiry = expiryAt(this.foundWords, this.foundBase)
+    if (expiry !== 0 && expiry <= nowSeconds) return MISS_EXPIRED
     const segment = this.view.locationSegment(this.foundLocation)
     const epoch = this.control[this.view.segmentRecord(segment) + SEGMENT_EPOCH]
     return epoch === Atomics.load(this.control, EPOCH_WORD) ? MISS_NONE : MISS_FLUSHED
   }
 
-  private loadRegisters(): void {
+  private loadRegisters(nowSeconds: number): void {
     const words = this.foundWords
     const base = this.foundBase
-    const traits = words[base + TRAITS_WORD]!
-    const valueLength = words[base + VALUE_LENGTH_WORD]!
-    this.valueBytes = valueLength
+    this.valueBytes = valueLengthAt(words, base)
     this.casLow = words[base + ITEM_CAS_LOW_WORD]! >>> 0
-    this.casHigh = casHighOf(traits)
-    this.state = stateOf(traits) & STATE_MASK
-    this.expiry = words[base + EXPIRY_WORD]! >>> 0
-    this.flags = words[base + CLIENT_FLAGS_WORD]! >>> 0
-    this.lastAccess = words[base + LAST_ACCESS_WORD]! >>> 0
-    this.itemBytes = recordBytesOf(keyLengthOf(traits), valueLength, this.unitShift)
+    this.casHigh = casHighAt(words, base)
+    this.state = stateOf(words[base + TRAITS_WORD]!)
+    this.expiry = expiryAt(words, base)
+    this.flags = clientFlagsAt(words, base)
+    this.lastAccess = lastAccessAt(words, base, nowSeconds)
+    this.itemBytes = recordBytesAt(words, base, this.unitShift)
+  }
+
+  /** Where the value of the item found begins, counted from the start of its segment. */
+  private foundValuePosition(): number {
+    const traits = this.foundWords[this.foundBase + TRAITS_WORD]!
+    return (
+      this.view.locationOffset(this.foundLocation) + headerBytesOf(traits) + keyLengthOf(traits)
+    )
+  }
+
+  /** The optional words that a record needs, for a CAS whose upper word is `casHigh` or the next one. */
+  private layoutFor(expiry: number, flags: number, valueLength: number, casHigh: number): number {
+    const hasWideCas =
+      casHigh > NARROW_CAS_HIGH_MAX || this.control[CAS_HALF_WORD]! >= WIDE_CAS_HALVES
+    return this.layoutMin | layoutFor(expiry, flags, valueLength, hasWideCas)
+  }
+
+  /** Whether what needs `layout` can be put into the record found without changing its size. */
+  private fitsFound(layout: number, keyLength: number, valueLength: number): boolean {
+    const words = this.foundWords
+    const base = this.foundBase
+    const foundLayout = layoutOf(words[base + TRAITS_WORD]!)
+    return (
+      (layout & ~foundLayout) === 0 &&
+      recordBytesOf(foundLayout, keyLength, valueLength, this.unitShift) ===
+        recordBytesAt(words, base, this.unitShift)
+    )
+  }
+
+  /**
+   * Writes the item found anew with more optional words. False: there is no room, or a flush has come
+   * since it was found. Only narrow records ever lack a word, so no more than 64 KiB are copied.
+   */
+  private widenFound(layout: number, nowSeconds: number): boolean {
+    const { control, log, view } = this
+    const words = this.foundWords
+    const base = this.foundBase
+    const location = this.foundLocation
+    const traits = words[base + TRAITS_WORD]!
+    const keyLength = keyLengthOf(traits)
+    const valueLength = valueLengthAt(words, base)
+    const recordBytes = recordBytesOf(layout, keyLength, valueLength, this.unitShift)
+    log.segmentsMissing = 0
+    if (!log.reserve(recordBytes, HEADER_BYTES_MAX + keyLength, this.reserveSegments)) return false
+    const from = view.locationSegment(location)
+    const epoch = control[view.segmentRecord(from) + SEGMENT_EPOCH]
+    if (control[view.segmentRecord(log.segment) + SEGMENT_EPOCH] !== epoch) {
+      log.abandon()
+      return false
+    }
+    const target = view.segmentArena(log.segment)
+    const targetBase = view.locationBase(log.location)
+    const state = stateOf(traits) | (log.reservedSpans ? STATE_SPANS : 0)
+    const expiry = expiryAt(words, base)
+    const flags = clientFlagsAt(words, base)
+    const accessed = lastAccessAt(words, base, nowSeconds)
+    fillHeader(target, targetBase, layout, keyLength, valueLength, state, flags, expiry, accessed)
+    setCasAt(target, targetBase, casHighAt(words, base), words[base + ITEM_CAS_LOW_WORD]!)
+    view.copyAcross(
+      from,
+      view.locationOffset(location) + headerBytesOf(traits),
+      log.segment,
+      log.offset + headerBytesOf(target[targetBase + TRAITS_WORD]!),
+      keyLength + valueLength,
+    )
+    this.foundSlotWords[this.foundSlot + LOCATIONS_WORD] = log.location
+    const gained = recordBytes - retire(view, this.pool, location)
+    this.counters[BYTES] = this.counters[BYTES]! + gained
+    this.found(this.foundSlotWords, this.foundSlot, log.location)
+    log.commit(expiry)
+    this.owedBytes = recordBytes
+    this.owedSeconds = nowSeconds
+    return true
   }
 
   private foundHasCas(casHigh: number, casLow: number): boolean {
     const words = this.foundWords
     const base = this.foundBase
-    return (
-      words[base + ITEM_CAS_LOW_WORD] === (casLow | 0) &&
-      casHighOf(words[base + TRAITS_WORD]!) === casHigh
-    )
+    return words[base + ITEM_CAS_LOW_WORD] === (casLow | 0) && casHighAt(words, base) === casHigh
   }
 
   private isFoundNewer(casHigh: number, casLow: number): boolean {
     const words = this.foundWords
     const base = this.foundBase
-    const foundHigh = casHighOf(words[base + TRAITS_WORD]!)
+    const foundHigh = casHighAt(words, base)
     if (foundHigh !== casHigh) return foundHigh > casHigh
     return words[base + ITEM_CAS_LOW_WORD]! >>> 0 > casLow
   }
@@ -738,8 +858,8 @@ export class Store {
     const base = this.view.locationBase(log.location)
     const state = stateOf(this.foundWords[this.foundBase + TRAITS_WORD]!) & STATE_WIN_SENT
     words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! | ((state | STATE_STALE) << 24)
-    const expiry = this.foundWords[this.foundBase + EXPIRY_WORD]!
-    words[base + EXPIRY_WORD] = expiry
+    const expiry = expiryAt(this.foundWords, this.foundBase)
+    setExpiryAt(words, base, expiry)
     return expiry
   }
 
@@ -757,7 +877,7 @@ export class Store {
     const log = this.log
     const keep = this.reserveSegments
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      if (log.reserve(recordBytes, ITEM_HEADER_BYTES + keyLength, keep)) return true
+      if (log.reserve(recordBytes, HEADER_BYTES_MAX + keyLength, keep)) return true
       if (!this.reclaimer.makeFree(log.segmentsMissing + keep, nowSeconds)) return false
     }
     return false
@@ -765,6 +885,7 @@ export class Store {
 
   /** Writes header and key of the reserved record. The CAS comes when it is linked. */
   private fillRecord(
+    layout: number,
     keyLength: number,
     valueLength: number,
     flags: number,
@@ -776,31 +897,24 @@ export class Store {
     const log = this.log
     const words = view.segmentArena(log.segment)
     const base = view.locationBase(log.location)
-    words[base + VALUE_LENGTH_WORD] = valueLength
-    words[base + TRAITS_WORD] = traitsOf(
-      0,
-      keyLength,
-      log.reservedSpans ? state | STATE_SPANS : state,
-    )
-    words[base + EXPIRY_WORD] = expiry
-    words[base + CLIENT_FLAGS_WORD] = flags
-    words[base + LAST_ACCESS_WORD] = nowSeconds
+    const bits = log.reservedSpans ? state | STATE_SPANS : state
+    fillHeader(words, base, layout, keyLength, valueLength, bits, flags, expiry, nowSeconds)
     const keyWords = this.hash.words
-    const keyBase = base + ITEM_HEADER_WORDS
+    const keyBase = base + headerWordsOf(words[base + TRAITS_WORD]!)
     const keyWordCount = (keyLength + 3) >> 2
     for (let word = 0; word < keyWordCount; word++) words[keyBase + word] = keyWords[word]!
   }
 
-  /** Copies a value into the reserved record. */
-  private fillValue(
-    keyLength: number,
-    source: ByteBlock,
-    valueOffset: number,
-    valueLength: number,
-  ): void {
-    const { segment, offset } = this.log
-    const position = offset + ITEM_HEADER_BYTES + keyLength
-    this.view.copyIn(segment, position, source, valueOffset, valueLength)
+  /** Copies a value into the reserved record, whose header is filled. */
+  private fillValue(source: ByteBlock, valueOffset: number, valueLength: number): void {
+    const position = this.reservedValuePosition()
+    this.view.copyIn(this.log.segment, position, source, valueOffset, valueLength)
+  }
+
+  private reservedValuePosition(): number {
+    const { view, log } = this
+    const traits = view.segmentArena(log.segment)[view.locationBase(log.location) + TRAITS_WORD]!
+    return log.offset + headerBytesOf(traits) + keyLengthOf(traits)
   }
 
   /**
@@ -814,8 +928,7 @@ export class Store {
     this.takeCas()
     const words = this.view.segmentArena(log.segment)
     const base = this.view.locationBase(log.location)
-    words[base + ITEM_CAS_LOW_WORD] = this.casLow
-    words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! | this.casHigh
+    setCasAt(words, base, this.casHigh, this.casLow)
     let gained = recordBytes
     if (found) {
       // The slot keeps its frequency: a key that is read a lot is so with its new value, too.
@@ -832,7 +945,6 @@ export class Store {
 
   /** Puts a new value into the record that was found, which keeps its size. */
   private overwrite(
-    keyLength: number,
     source: ByteBlock,
     valueOffset: number,
     valueLength: number,
@@ -843,26 +955,19 @@ export class Store {
     this.takeCas()
     const words = this.foundWords
     const base = this.foundBase
-    const spanning = words[base + TRAITS_WORD]! & (STATE_SPANS << 24)
-    words[base + VALUE_LENGTH_WORD] = valueLength
-    words[base + ITEM_CAS_LOW_WORD] = this.casLow
-    words[base + TRAITS_WORD] = traitsOf(this.casHigh, keyLength, 0) | spanning
-    words[base + CLIENT_FLAGS_WORD] = flags
-    words[base + LAST_ACCESS_WORD] = nowSeconds
+    words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! & ~(STATE_MASK << 24)
+    setValueLengthAt(words, base, valueLength)
+    setCasAt(words, base, this.casHigh, this.casLow)
+    setClientFlagsAt(words, base, flags)
+    setLastAccessAt(words, base, nowSeconds)
     this.setExpiry(expiry)
     const view = this.view
-    const position = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES + keyLength
     const segment = view.locationSegment(this.foundLocation)
-    view.copyIn(segment, position, source, valueOffset, valueLength)
+    view.copyIn(segment, this.foundValuePosition(), source, valueOffset, valueLength)
     // The record is as old as it was, but the value is new: it shall not be the next to leave.
     const tag = this.foundSlotWords[this.foundSlot]!
     if ((tag & FREQUENCY_MASK) === 0) this.foundSlotWords[this.foundSlot] = tag + 1
     this.counters[TOTAL_ITEMS] = this.counters[TOTAL_ITEMS]! + 1
-  }
-
-  private foundBytes(keyLength: number): number {
-    const valueLength = this.foundWords[this.foundBase + VALUE_LENGTH_WORD]!
-    return recordBytesOf(keyLength, valueLength, this.unitShift)
   }
 
   /** Sets the CAS registers to the CAS of the item being written. */
@@ -870,13 +975,13 @@ export class Store {
     if ((this.givenCasHigh | this.givenCasLow) === 0) {
       this.nextCas()
     } else {
-      this.casHigh = this.givenCasHigh & CAS_HIGH_MASK
-      this.casLow = this.givenCasLow
+      this.casHigh = this.givenCasHigh >>> 0
+      this.casLow = this.givenCasLow >>> 0
     }
   }
 
   /**
-   * Takes the next CAS: 48 bits, of which the lower word is one atomic counter. The upper bits are
+   * Takes the next CAS, of which the lower word is one atomic counter. The upper bits are
    * counted in halves of that word's range: whoever draws the first number of a half counts it, and
    * who draws a number of a half not yet counted sees that from its top bit.
    */
@@ -886,7 +991,7 @@ export class Store {
     const low = Atomics.add(control, CAS_LOW_WORD, 1)
     const drawn = (half & 1) === low >>> 31 ? half : half + 1
     if (drawn !== half && low << 1 === 0) Atomics.store(control, CAS_HALF_WORD, drawn)
-    this.casHigh = (drawn >>> 1) & 0xffff
+    this.casHigh = drawn >>> 1
     this.casLow = low >>> 0
   }
 
@@ -903,7 +1008,7 @@ export class Store {
     const log = this.log
     const view = this.view
     let oldLength = 0
-    let reservedLength = -1
+    let reservedBytes = 0
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       this.lockStripe()
       let refusal = 0
@@ -912,27 +1017,29 @@ export class Store {
       } else if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) {
         refusal = EXISTS
       } else {
-        oldLength = this.foundWords[this.foundBase + VALUE_LENGTH_WORD]!
+        oldLength = valueLengthAt(this.foundWords, this.foundBase)
         if (keyLength + oldLength + length + ITEM_OVERHEAD_BYTES > this.itemBytesMax) {
           refusal = TOO_LARGE
         }
       }
       if (refusal !== 0) {
         this.unlockStripe()
-        if (reservedLength >= 0) log.abandon()
+        if (reservedBytes !== 0) log.abandon()
         return refusal
       }
       const valueLength = oldLength + length
-      const recordBytes = recordBytesOf(keyLength, valueLength, this.unitShift)
-      if (reservedLength === valueLength) {
+      const foundLayout = layoutOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
+      const layout = foundLayout | this.layoutFor(0, 0, valueLength, this.givenCasHigh)
+      const recordBytes = recordBytesOf(layout, keyLength, valueLength, this.unitShift)
+      if (reservedBytes === recordBytes) {
         const words = this.foundWords
         const base = this.foundBase
-        const expiry = words[base + EXPIRY_WORD]!
-        const flags = words[base + CLIENT_FLAGS_WORD]!
-        this.fillRecord(keyLength, valueLength, flags, expiry, 0, nowSeconds)
+        const expiry = expiryAt(words, base)
+        const flags = clientFlagsAt(words, base)
+        this.fillRecord(layout, keyLength, valueLength, flags, expiry, 0, nowSeconds)
         const from = view.locationSegment(this.foundLocation)
-        const fromPosition = view.locationOffset(this.foundLocation) + ITEM_HEADER_BYTES + keyLength
-        const position = log.offset + ITEM_HEADER_BYTES + keyLength
+        const fromPosition = this.foundValuePosition()
+        const position = this.reservedValuePosition()
         const oldPosition = after ? position : position + length
         const newPosition = after ? position + oldLength : position
         view.copyAcross(from, fromPosition, log.segment, oldPosition, oldLength)
@@ -944,24 +1051,23 @@ export class Store {
         return STORED
       }
       this.unlockStripe()
-      if (reservedLength >= 0) log.abandon()
-      reservedLength = -1
+      if (reservedBytes !== 0) log.abandon()
+      reservedBytes = 0
       if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
-      reservedLength = valueLength
+      reservedBytes = recordBytes
     }
-    if (reservedLength >= 0) log.abandon()
+    if (reservedBytes !== 0) log.abandon()
     this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
     return NO_MEMORY
   }
 
   /** Reads the value of the item found as a number. */
-  private parseFound(keyLength: number): boolean {
-    const length = this.foundWords[this.foundBase + VALUE_LENGTH_WORD]!
+  private parseFound(): boolean {
+    const length = valueLengthAt(this.foundWords, this.foundBase)
     if (length > NUMBER_BYTES_MAX) return false
     const view = this.view
     const location = this.foundLocation
-    const position = view.locationOffset(location) + ITEM_HEADER_BYTES + keyLength
-    view.copyOut(view.locationSegment(location), position, this.digits, 0, length)
+    view.copyOut(view.locationSegment(location), this.foundValuePosition(), this.digits, 0, length)
     return this.decimal.parse(this.digits.bytes, 0, length)
   }
 

@@ -30,7 +30,7 @@ const RUNS: Run[] = [
     evicts: true,
     workerCount: 1,
     keyCount: 5000,
-    valueBytesMax: 20_000,
+    valueBytesMax: 100_000,
     mayForget: false,
     mayRefuse: false,
   },

@@ -78,8 +78,11 @@ for (let operation = 0; operation < operations && faults.length < 5; operation++
       appends++
     }
   } else if (kind < 97) {
-    if (store.lookup(keyBytes, 0, keyLength, now) === HIT) {
-      store.setExpiry(below(2) === 0 ? 0 : now + below(4))
+    const expiry = below(2) === 0 ? 0 : now + below(4)
+    const casHigh = below(4) === 0 ? 1 + below(2 ** 32 - 1) : 0
+    if (store.lookupToChange(keyBytes, 0, keyLength, expiry, casHigh, now) === HIT) {
+      store.setExpiry(expiry)
+      if (casHigh !== 0) store.setCas(casHigh, 5)
       store.release()
     }
   } else {

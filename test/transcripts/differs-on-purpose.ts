@@ -16,5 +16,4 @@ export const DIFFERS_ON_PURPOSE: Readonly<Record<string, string>> = {
   'no-crawler': 'expired items leave by themselves: there is no crawler to steer',
   'no-extstore': 'items are kept in memory only',
   'tls-bytes': 'a TLS handshake on a plain port is ended at once',
-  'short-cas': 'an item has a CAS of 48 bits, so a longer one cannot be given to it',
 }

@@ -52,8 +52,6 @@ const KEY_BYTES_MAX = 250
 const META_TOKENS_MAX = 20
 /** Bytes of an opaque with its letter. */
 const OPAQUE_BYTES_MAX = 32
-/** Upper lane of the largest CAS that an item can have. */
-const CAS_HIGH_MAX = 0xffff
 /** Not a problem number. */
 const NO_PROBLEM = -1
 
@@ -241,10 +239,7 @@ function decodeFlags(bytes: Uint8Array, first: number, request: Request): number
         request.casLow = number.low
         break
       case 0x45: // E
-        // Differs from memcached: an item's CAS has 48 bits.
-        if (!number.parse(bytes, start + 1, end - start - 1) || number.high > CAS_HIGH_MAX) {
-          problem = PROBLEM_BAD_TOKEN
-        }
+        if (!number.parse(bytes, start + 1, end - start - 1)) problem = PROBLEM_BAD_TOKEN
         request.newCasHigh = number.high
         request.newCasLow = number.low
         break

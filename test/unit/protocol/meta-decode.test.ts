@@ -98,7 +98,7 @@ test.each([
   ['mg k T\r\n', TOKEN],
   ['mg k N R1\r\n', TOKEN],
   ['md k Cx\r\n', TOKEN],
-  ['mg k E281474976710656\r\n', TOKEN],
+  ['mg k E18446744073709551616\r\n', TOKEN],
   ['ms k 2 F-1\r\nhi\r\n', FORMAT],
   ['ms k 2 MX\r\nhi\r\n', 'CLIENT_ERROR invalid mode for ms M token\r\n'],
   ['ms k 2 M\r\nhi\r\n', 'CLIENT_ERROR invalid mode for ms M token\r\n'],

@@ -75,6 +75,11 @@ export class Client {
     return this.store.lookup(keyBytes, 0, keyBytes.length, this.now)
   }
 
+  lookupToChange(key: string, expiry: number, casHigh = 0): number {
+    const keyBytes = Buffer.from(key, 'latin1')
+    return this.store.lookupToChange(keyBytes, 0, keyBytes.length, expiry, casHigh, this.now)
+  }
+
   /** The item, or undefined. `reads`: whether that counts as a read. */
   find(key: string, reads = false): Found | undefined {
     const { store } = this
@@ -103,7 +108,7 @@ export class Client {
   }
 
   touch(key: string, expiry: number): boolean {
-    if (this.lookup(key) !== HIT) return false
+    if (this.lookupToChange(key, expiry) !== HIT) return false
     this.store.setExpiry(expiry)
     this.store.release()
     return true

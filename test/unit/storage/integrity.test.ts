@@ -9,7 +9,7 @@ import {
   SEGMENT_WORDS,
 } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { EXPIRY_WORD, TRAITS_WORD } from '../../../src/storage/item.ts'
+import { setExpiryAt, TRAITS_WORD } from '../../../src/storage/item.ts'
 import { Client } from './client.ts'
 
 let client: Client
@@ -20,7 +20,10 @@ let first: number
 
 beforeEach(() => {
   client = new Client()
-  for (let index = 0; index < 1000; index++) client.write(`key ${index}`, 'v'.repeat(50))
+  const expiry = client.now + 1000
+  for (let index = 0; index < 1000; index++) {
+    client.write(`key ${index}`, 'v'.repeat(50), { expiry })
+  }
   expect(checkIntegrity(client.memory)).toEqual([])
   control = new Int32Array(client.memory.control)
   words = new Int32Array(client.memory.arenas[0]!)
@@ -36,7 +39,7 @@ function segmentWord(segment: number, word: number): number {
 }
 
 test('a changed key is found', () => {
-  words[first + 6]! ^= 1
+  words[first + 4]! ^= 1
   expectReport(/the key belongs elsewhere|the tag is not that of the key/)
 })
 
@@ -72,7 +75,7 @@ test('a wrong state is found', () => {
 })
 
 test('a segment expiry that is too late is found', () => {
-  words[first + EXPIRY_WORD] = client.now + 5
+  setExpiryAt(words, first, client.now + 5)
   expectReport(/expires at \d+, its segment from/)
 })
 

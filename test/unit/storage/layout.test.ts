@@ -18,18 +18,37 @@ import {
   SLOTS_PER_BUCKET,
 } from '../../../src/storage/hash-index.ts'
 import {
-  casHighOf,
-  ITEM_HEADER_BYTES,
-  ITEM_HEADER_WORDS,
+  casHighAt,
+  clientFlagsAt,
+  expiryAt,
+  fillHeader,
+  HEADER_BYTES_MAX,
+  HEADER_BYTES_MIN,
+  headerBytesOf,
   isDead,
+  isWide,
   keyLengthOf,
-  LAST_ACCESS_WORD,
+  LAYOUT_ALL,
+  LAYOUT_EXPIRY,
+  LAYOUT_FLAGS,
+  lastAccessAt,
+  layoutFor,
+  layoutOf,
+  recordBytesAt,
   recordBytesOf,
   STATE_DEAD,
+  STATE_MASK,
   STATE_SPANS,
+  setCasAt,
+  setClientFlagsAt,
+  setExpiryAt,
+  setLastAccessAt,
+  setValueLengthAt,
   spans,
   stateOf,
+  TRAITS_WORD,
   traitsOf,
+  valueLengthAt,
 } from '../../../src/storage/item.ts'
 import { MemoryView } from '../../../src/storage/memory-view.ts'
 import { Client } from './client.ts'
@@ -47,32 +66,113 @@ function geometryOf(memoryBytes: number, workerCount = 1): Geometry {
   }).geometry
 }
 
-test('an item header is 24 bytes', () => {
-  expect(ITEM_HEADER_BYTES).toBe(24)
-  expect(ITEM_HEADER_WORDS * 4).toBe(ITEM_HEADER_BYTES)
-  expect(LAST_ACCESS_WORD).toBe(ITEM_HEADER_WORDS - 1)
+/** Every layout that layoutFor() makes, and the bytes of its header. */
+const LAYOUTS: readonly [number, number][] = [
+  [0, 12],
+  [LAYOUT_EXPIRY, 16],
+  [LAYOUT_FLAGS, 16],
+  [LAYOUT_EXPIRY | LAYOUT_FLAGS, 20],
+  [LAYOUT_ALL, 28],
+]
+
+test('a header is 12 bytes, 4 more for an expiry, 4 for flags, and 28 if it is wide', () => {
+  for (const [layout, bytes] of LAYOUTS) {
+    expect(headerBytesOf(traitsOf(layout, 250, 0xffff, STATE_MASK | STATE_SPANS))).toBe(bytes)
+    expect(recordBytesOf(layout, 20, 100, 2)).toBe(bytes + 120)
+  }
+  expect(HEADER_BYTES_MIN).toBe(12)
+  expect(HEADER_BYTES_MAX).toBe(28)
 })
 
-test('a record is header, key and value, rounded up to 8 bytes, or 16 in a large store', () => {
-  expect(recordBytesOf(1, 0, 3)).toBe(32)
-  expect(recordBytesOf(8, 0, 3)).toBe(32)
-  expect(recordBytesOf(8, 1, 3)).toBe(40)
-  expect(recordBytesOf(8, 1, 4)).toBe(48)
-  expect(recordBytesOf(250, GIB, 3)).toBe(GIB + 280)
+test('an item has the words that it needs and no others', () => {
+  expect(layoutFor(0, 0, 0xffff, false)).toBe(0)
+  expect(layoutFor(1, 0, 0, false)).toBe(LAYOUT_EXPIRY)
+  expect(layoutFor(0, 1, 0, false)).toBe(LAYOUT_FLAGS)
+  expect(layoutFor(0, 0, 0x10000, false)).toBe(LAYOUT_ALL)
+  expect(layoutFor(0, 0, 0, true)).toBe(LAYOUT_ALL)
 })
 
-test('the traits hold CAS, key length and state without touching each other', () => {
-  for (const casHigh of [0, 1, 0xffff]) {
-    for (const keyLength of [1, 127, 128, 250]) {
-      for (const state of [0, 1, 0x3f, STATE_SPANS, STATE_SPANS | 0x3f]) {
-        const traits = traitsOf(casHigh, keyLength, state)
-        expect(casHighOf(traits)).toBe(casHigh)
-        expect(keyLengthOf(traits)).toBe(keyLength)
-        expect(stateOf(traits)).toBe(state)
-        expect(spans(traits)).toBe((state & STATE_SPANS) !== 0)
-        expect(isDead(traits)).toBe(false)
-        expect(isDead(traits | (STATE_DEAD << 24))).toBe(true)
-      }
+test('a record is header, key and value, rounded up to 4 bytes, or 8 or 16 in a large store', () => {
+  expect(recordBytesOf(0, 1, 0, 2)).toBe(16)
+  expect(recordBytesOf(0, 8, 1, 2)).toBe(24)
+  expect(recordBytesOf(0, 8, 1, 3)).toBe(24)
+  expect(recordBytesOf(0, 8, 1, 4)).toBe(32)
+  expect(recordBytesOf(LAYOUT_ALL, 250, GIB, 2)).toBe(GIB + 280)
+})
+
+test('every field of every layout is kept without touching any other', () => {
+  const base = 3
+  const now = 0xf1234567
+  for (const [layout] of LAYOUTS) {
+    const words = new Int32Array(16).fill(-1)
+    const wide = layout === LAYOUT_ALL
+    const valueLength = wide ? GIB : 0xffff
+    fillHeader(words, base, layout, 248, valueLength, STATE_MASK, 0xfffffffe, 0xfffffffd, now)
+    const fields = (): unknown => [
+      layoutOf(words[base + TRAITS_WORD]!),
+      keyLengthOf(words[base + TRAITS_WORD]!),
+      stateOf(words[base + TRAITS_WORD]!),
+      valueLengthAt(words, base),
+      clientFlagsAt(words, base),
+      expiryAt(words, base),
+      lastAccessAt(words, base, now),
+      casHighAt(words, base),
+      recordBytesAt(words, base, 2),
+    ]
+    const hasFlags = (layout & LAYOUT_FLAGS) !== 0
+    const hasExpiry = (layout & LAYOUT_EXPIRY) !== 0
+    const filled = [
+      layout,
+      248,
+      STATE_MASK,
+      valueLength,
+      hasFlags ? 0xfffffffe : 0,
+      hasExpiry ? 0xfffffffd : 0,
+      now,
+      0,
+      recordBytesOf(layout, 248, valueLength, 2),
+    ]
+    expect(fields()).toEqual(filled)
+    const casHigh = wide ? 0xfedcba98 : 0xff
+    setCasAt(words, base, casHigh, 0x89abcdef)
+    expect(fields()).toEqual(filled.with(7, casHigh))
+    setCasAt(words, base, 0, 0)
+    setExpiryAt(words, base, 0)
+    expect(fields()).toEqual(filled.with(5, 0))
+    setExpiryAt(words, base, hasExpiry ? 0xfffffffd : 0)
+    setClientFlagsAt(words, base, 0)
+    expect(fields()).toEqual(filled.with(4, 0))
+    setClientFlagsAt(words, base, hasFlags ? 0xfffffffe : 0)
+    setValueLengthAt(words, base, valueLength - 1)
+    expect(fields()).toEqual(filled.with(3, valueLength - 1))
+    setValueLengthAt(words, base, valueLength)
+    setLastAccessAt(words, base, now + 5)
+    expect(lastAccessAt(words, base, now + 9)).toBe(now + 5)
+    setLastAccessAt(words, base, now)
+    expect(fields()).toEqual(filled)
+    expect([...words.slice(0, base)]).toEqual([-1, -1, -1])
+    expect(words[base + headerBytesOf(words[base + TRAITS_WORD]!) / 4]).toBe(-1)
+  }
+})
+
+test('the last access is true for 194 days, and never in the future', () => {
+  const words = new Int32Array(16)
+  const now = 1_700_000_000
+  fillHeader(words, 0, 0, 1, 1, 0, 0, 0, now)
+  expect(lastAccessAt(words, 0, now)).toBe(now)
+  expect(lastAccessAt(words, 0, now + 0xffffff)).toBe(now)
+  expect(lastAccessAt(words, 0, now + 0x1000000)).toBe(now + 0x1000000)
+})
+
+test('dead, spanning and wide are seen in the traits alone', () => {
+  for (const state of [0, STATE_MASK, STATE_SPANS, STATE_SPANS | STATE_MASK]) {
+    for (const [layout] of LAYOUTS) {
+      const traits = traitsOf(layout, 250, 0xffff, state)
+      expect(spans(traits)).toBe((state & STATE_SPANS) !== 0)
+      expect(isWide(traits)).toBe(layout === LAYOUT_ALL)
+      expect(isDead(traits)).toBe(false)
+      expect(isDead(traits | (STATE_DEAD << 24))).toBe(true)
+      expect(layoutOf(traits | (STATE_DEAD << 24))).toBe(layout)
     }
   }
 })
@@ -83,16 +183,18 @@ test('header and key and value lie where the diagram says', () => {
   client.write('key', 'value', { flags: 0x01020304, expiry: 0x7a7b7c7d })
   const { geometry, arenas } = client.memory
   // The first segment is a page of the index, the second one is the first of the log.
-  const item = Buffer.from(arenas[0]!, geometry.segmentBytes, 32)
-  expect(item.readUInt32LE(0)).toBe(5)
-  expect(item.readUInt32LE(4)).toBe(client.store.casLow)
-  expect(item.readUInt16LE(8)).toBe(client.store.casHigh)
-  expect(item.readUInt8(10)).toBe(3)
-  expect(item.readUInt8(11)).toBe(0)
+  const item = Buffer.from(arenas[0]!, geometry.segmentBytes, 64)
+  expect(item.readUInt32LE(0)).toBe(client.store.casLow)
+  expect(item.readUInt16LE(4)).toBe(5)
+  expect(item.readUInt8(6)).toBe(3)
+  expect(item.readUInt8(7)).toBe((LAYOUT_EXPIRY | LAYOUT_FLAGS) << 3)
+  expect(item.readUIntLE(8, 3)).toBe(0x656565)
+  expect(item.readUInt8(11)).toBe(client.store.casHigh)
   expect(item.readUInt32LE(12)).toBe(0x7a7b7c7d)
   expect(item.readUInt32LE(16)).toBe(0x01020304)
-  expect(item.readUInt32LE(20)).toBe(0x65656565)
-  expect(item.toString('latin1', 24, 32)).toBe('keyvalue')
+  expect(item.toString('latin1', 20, 28)).toBe('keyvalue')
+  client.write('low', 'v')
+  expect(item.toString('latin1', 28 + 12, 28 + 16)).toBe('lowv')
 })
 
 test('a bucket is one cache line of seven slots and a link', () => {
@@ -120,14 +222,17 @@ test('the tables of the control block follow each other without overlap', () => 
 // biome-ignore format: a table
 const SIZES = [
   // memory, segment, segments, arenas, unit
-  [MEMORY_BYTES_MIN, 16 * 1024, 16, 1, 8],
-  [MIB, 16 * 1024, 64, 1, 8],
-  [MIB + 20_000, 16 * 1024, 65, 1, 8],
-  [64 * MIB, 256 * 1024, 256, 1, 8],
-  [100 * MIB, 256 * 1024, 400, 1, 8],
-  [GIB, MIB, 1024, 1, 8],
-  [5 * GIB + 3 * MIB, MIB, 5123, 6, 8],
+  [MEMORY_BYTES_MIN, 16 * 1024, 16, 1, 4],
+  [MIB, 16 * 1024, 64, 1, 4],
+  [MIB + 20_000, 16 * 1024, 65, 1, 4],
+  [64 * MIB, 256 * 1024, 256, 1, 4],
+  [100 * MIB, 256 * 1024, 400, 1, 4],
+  [GIB, MIB, 1024, 1, 4],
+  [5 * GIB + 3 * MIB, MIB, 5123, 6, 4],
+  [16 * GIB, MIB, 16384, 16, 4],
+  [16 * GIB + MIB, MIB, 16385, 17, 8],
   [32 * GIB, MIB, 32768, 32, 8],
+  [32 * GIB + MIB, MIB, 32769, 33, 16],
   [64 * GIB, MIB, 65536, 64, 16],
 ]
 

@@ -413,14 +413,24 @@ export class ModelDriver {
     const bytes = Buffer.from(key)
     const item = this.#live(key)
     const expiry = this.#expiry()
-    if (store.lookup(bytes, 0, bytes.length, this.now) === MISS) {
+    const casHigh = this.#random.below(8) === 0 ? 1 + this.#random.below(2 ** 32 - 1) : 0
+    const result = store.lookupToChange(bytes, 0, bytes.length, expiry, casHigh, this.now)
+    if (result === NO_MEMORY) {
+      expect(this.#options.mayRefuse, 'no memory').toBe(true)
+      this.refused++
+      return
+    }
+    if (result === MISS) {
       if (item !== undefined) this.#forget(key)
       return
     }
     store.setExpiry(expiry)
+    if (casHigh !== 0) store.setCas(casHigh, this.#random.below(2 ** 32))
+    const cas = `${store.casHigh}:${store.casLow}`
     store.release()
     expect(item).toBeDefined()
     item!.expiry = expiry
+    item!.cas = cas
   }
 
   #flush(store: Store): void {

@@ -53,10 +53,14 @@ function read(): { cas: [number, number]; expiry: number; state: number; value: 
 }
 
 test('a written item gets the CAS that was given, and the next one a fresh one again', () => {
-  store.givenCasHigh = 3
-  store.givenCasLow = 4_000_000_000
-  expect(set('a', 0, 0, 0)).toBe(STORED)
-  expect(read().cas).toEqual([3, 4_000_000_000])
+  for (const high of [3, 0xff, 0x100, 0xffffffff]) {
+    store.givenCasHigh = high
+    store.givenCasLow = 4_000_000_000
+    expect(set('a', 0, 0, 0)).toBe(STORED)
+    expect(read().cas).toEqual([high, 4_000_000_000])
+    expect(set('a', 0, high, 4_000_000_000)).toBe(STORED)
+    expect(set('a', 0, high - 1, 4_000_000_000)).toBe(EXISTS)
+  }
   store.givenCasHigh = 0
   store.givenCasLow = 0
   expect(set('b', 0, 0, 0)).toBe(STORED)
@@ -66,14 +70,16 @@ test('a written item gets the CAS that was given, and the next one a fresh one a
 test('the CAS of a held item can be set, and renewed', () => {
   set('a', 0, 0, 0)
   const before = read()
-  store.lookup(KEY, 0, KEY.length, NOW)
-  store.setCas(1, 7)
-  store.release()
-  expect(read()).toEqual({ ...before, cas: [1, 7] })
-  store.lookup(KEY, 0, KEY.length, NOW)
+  for (const high of [1, 0xff, 0x100, 0xffffffff]) {
+    expect(store.lookupToChange(KEY, 0, KEY.length, 0, high, NOW)).toBe(HIT)
+    store.setCas(high, 7)
+    store.release()
+    expect(read()).toEqual({ ...before, cas: [high, 7] })
+  }
+  store.lookupToChange(KEY, 0, KEY.length, 0, 0, NOW)
   store.setCas(0, 0)
   store.release()
-  expect(read().cas).not.toEqual([1, 7])
+  expect(read().cas[0]).toBe(0)
   expect(read().value).toBe('a')
 })
 
