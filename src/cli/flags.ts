@@ -54,7 +54,7 @@ export function addOptions(command: Command, argv: readonly string[]): CommandLi
   }
   add(
     '-o, --extended <list>',
-    'idle_timeout=<sec>, maxconns_fast; most others have no effect here, or are refused',
+    'idle_timeout=<sec>, no_maxconns_fast; most others have no effect here, or are refused',
     COMPATIBILITY_GROUP,
     (flag, value) => collectExtended(flag, value ?? '', line.flags),
   )

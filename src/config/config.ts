@@ -65,6 +65,8 @@ export interface Config {
   }
   readonly limits: {
     readonly connectionsMax: number
+    /** True: who comes when all places are taken waits; false: is refused at once. */
+    readonly waitsForPlace: boolean
     readonly unauthenticatedConnectionsMax: number
     readonly loginTimeoutMs: number
     readonly loginAttemptsMax: number

@@ -65,9 +65,9 @@ function refused(why: string): Verdict {
 /** The suboptions of -o of memcached 1.6.45, of every way to build it. */
 export const EXTENDED: Readonly<Record<string, Verdict>> = {
   idle_timeout: { kind: 'option', option: 'idle_timeout_seconds' },
-  // memcached's default since 1.6, and ours.
-  maxconns_fast: ACCEPTED,
-  no_maxconns_fast: refused('a connection over the limit is always told so and closed'),
+  // The default since memcached 1.6, and ours.
+  maxconns_fast: { kind: 'option', option: 'wait_for_place', value: 'false' },
+  no_maxconns_fast: { kind: 'option', option: 'wait_for_place', value: 'true' },
   modern: ACCEPTED,
   no_modern: ignored('it selects defaults of memcached 1.4'),
   hashpower: ignored(NO_HASH_TUNING, NUMBER),

@@ -176,6 +176,7 @@ class Loader {
       },
       limits: {
         connectionsMax: values.conn_limit,
+        waitsForPlace: values.wait_for_place,
         unauthenticatedConnectionsMax: this.#resolveUnauthenticated(),
         loginTimeoutMs: milliseconds(values.login_timeout_seconds),
         loginAttemptsMax: values.login_attempts,

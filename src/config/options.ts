@@ -59,6 +59,7 @@ export interface OptionValues {
   disable_dumping: boolean
   enable_shutdown: boolean
   conn_limit: number
+  wait_for_place: boolean
   prelogin_conn_limit: number | 'auto'
   login_timeout_seconds: number
   login_attempts: number
@@ -287,6 +288,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: 1024,
     description: 'connections at a time',
     aliases: ['MEMCACHED_MAX_CONNECTIONS'],
+  },
+  wait_for_place: {
+    group: 'limits',
+    long: 'wait-for-place',
+    kind: flag(),
+    default: false,
+    description: 'let clients over -c wait, up to -b of them, instead of refusing them',
   },
   prelogin_conn_limit: {
     group: 'limits',

@@ -13,6 +13,8 @@ export const COUNTER_NAMES = [
   'curr_connections',
   'total_connections',
   'rejected_connections',
+  'listen_disabled_num',
+  'time_in_listen_disabled_us',
   'unauthenticated_connections',
   'waiting_connections',
   'cmd_get',

@@ -11,7 +11,7 @@
  *   moves on.
  * - At most `connectionsMax` connections exist. A newcomer beyond takes the place of whoever has
  *   waited longest without having been served; where nobody waits, of the stranger who is silent
- *   longest; where all are logged in, it is told so and closed.
+ *   longest; where all are logged in, it is turned away.
  *
  * Differs from memcached, which takes whoever comes first and keeps out the rest.
  */
@@ -28,7 +28,7 @@ export interface AdmissionOptions {
   readonly lane: Float64Array
   /** Wraps a handle into a served connection. */
   readonly serve: (handle: AcceptedHandle, listenAddress: string) => Connection
-  /** Tells a connection that the server is full, and closes it. */
+  /** There is no place for this connection; doorstep.ts decides what becomes of it. */
   readonly turnAway: (handle: AcceptedHandle) => void
   /** True when at least one connection waits. */
   readonly onCrowded: (isCrowded: boolean) => void
@@ -57,7 +57,6 @@ export class Admission {
   accept(handle: AcceptedHandle, listenAddress: string, nowMs: number): void {
     const { lane, connectionsMax, strangersMax, turnAway } = this.options
     if (this.connections.size + this.waiting.length >= connectionsMax && !this.displace(nowMs)) {
-      lane[COUNTER.rejected_connections]!++
       turnAway(handle)
       return
     }

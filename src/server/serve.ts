@@ -162,12 +162,13 @@ class Server {
       )
     }
     const { connectionsMax } = this.config.limits
+    const filesNeeded = connectionsMax + this.heldConnectionsMax() + OWN_OPEN_FILES
     const openFiles = openFilesMax()
     // libuv closes what it has no file for without telling us: it must be said beforehand.
-    if (openFiles !== undefined && connectionsMax + OWN_OPEN_FILES > openFiles) {
+    if (openFiles !== undefined && filesNeeded > openFiles) {
       const message =
         `the system allows ${openFiles} open files, too few for -c ${connectionsMax}: clients beyond ` +
-        `that will be disconnected; allow ${connectionsMax + OWN_OPEN_FILES} (ulimit -n) or lower -c`
+        `that will be disconnected; allow ${filesNeeded} (ulimit -n) or lower -c`
       const fields = { connections: connectionsMax, open_files: openFiles }
       this.say('warn', 'open_files_limited', message, fields)
     }
@@ -179,6 +180,12 @@ class Server {
         `this version serves with ${WORKER_COUNT} worker thread; -t ${processConfig.threads} has no further effect`,
       )
     }
+  }
+
+  /** Connections that wait for a place: as many as wait to be accepted elsewhere. */
+  private heldConnectionsMax(): number {
+    const { limits, network } = this.config
+    return limits.waitsForPlace ? network.backlog : 0
   }
 
   private async loadCredentials(): Promise<WorkerAuth> {
@@ -308,6 +315,7 @@ class Server {
       protocol: network.protocol,
       casEnabled: memory.casEnabled,
       connectionsMax: limits.connectionsMax,
+      heldConnectionsMax: this.heldConnectionsMax(),
       unauthenticatedConnectionsMax: limits.unauthenticatedConnectionsMax,
       loginTimeoutMs: limits.loginTimeoutMs,
       loginAttemptsMax: limits.loginAttemptsMax,

@@ -37,7 +37,7 @@ export function settingsRows(
     ['auth_enabled_sasl', auth.required],
     ['auth_enabled_ascii', auth.required],
     ['item_size_max', memory.itemBytesMax],
-    ['maxconns_fast', true],
+    ['maxconns_fast', !limits.waitsForPlace],
     ['hashpower_init', 0],
     ['slab_reassign', false],
     ['slab_automove', 0],

@@ -43,6 +43,8 @@ export interface WorkerSettings {
   readonly protocol: 'auto' | 'binary' | 'ascii'
   readonly casEnabled: boolean
   readonly connectionsMax: number
+  /** Connections over the limit that may wait for a place; more are refused. */
+  readonly heldConnectionsMax: number
   readonly unauthenticatedConnectionsMax: number
   readonly loginTimeoutMs: number
   readonly loginAttemptsMax: number

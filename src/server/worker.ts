@@ -24,6 +24,7 @@ import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
 import { createSaslEnvironment } from '../sasl/environment.ts'
 import { Store } from '../storage/store.ts'
 import { Admission } from './admission.ts'
+import { Doorstep } from './doorstep.ts'
 import { type BoundAddress, ListenError, Listener } from './listener.ts'
 import { LoginLog } from './login-log.ts'
 import {
@@ -139,7 +140,7 @@ function serve(handle: AcceptedHandle, listenAddress: string): Connection {
   return connection
 }
 
-function turnAway(handle: AcceptedHandle): void {
+function refuse(handle: AcceptedHandle): void {
   const transport = new SocketTransport(handle, '', readBuffer, settings.sendBufferBytesMax)
   transport.write(TOO_MANY_CONNECTIONS)
   transport.refuse()
@@ -152,10 +153,18 @@ const admission = new Admission({
   waitMs: settings.loginTimeoutMs,
   lane,
   serve,
-  turnAway,
+  turnAway: () => doorstep.turnedAway(),
   onCrowded: (isCrowded) => {
     context.isCrowded = isCrowded
   },
+})
+
+const doorstep = new Doorstep({
+  heldMax: settings.heldConnectionsMax,
+  lane,
+  admit: (handle, listenAddress) => admission.accept(handle, listenAddress, context.nowMs),
+  refuse,
+  monotonicMs: () => performance.now(),
 })
 
 const stats = new Stats({
@@ -167,7 +176,7 @@ const stats = new Stats({
   store: settings.store,
   counters: settings.counters,
   connections: listConnections,
-  isAccepting: () => !isStopping,
+  isAccepting: () => !isStopping && !doorstep.isFull,
   auth: loginRows,
 })
 
@@ -291,6 +300,7 @@ const context: ConnectionContext = {
       fields: { peer: connection.transport.peer },
     })
     admission.closed(connection, context.nowMs)
+    doorstep.letIn()
     if (isStopping) finishWhenEmpty()
   },
 }
@@ -307,6 +317,7 @@ function tick(): void {
   context.beginTurn()
   for (const connection of admission.connections) connection.checkDeadlines()
   admission.checkDeadlines(context.nowMs)
+  doorstep.letIn()
   loginLog.rollOver(context.nowMs)
   store.maintain(executor.nowSeconds, MAINTENANCE_BUDGET)
   if (wantedVerbosity === undefined) return
@@ -318,7 +329,7 @@ const listener = new Listener({
   backlog: settings.backlog,
   onAccept: (handle, listenAddress) => {
     context.nowMs = performance.now()
-    admission.accept(handle, listenAddress, context.nowMs)
+    doorstep.arrive(handle, listenAddress)
   },
   onAcceptError: (code) =>
     log({
@@ -352,6 +363,7 @@ function stop(deadlineMs: number): void {
   context.isStopping = true
   context.lingerMs = STOPPING_LINGER_MS
   listener.close()
+  doorstep.dismiss()
   admission.dismissWaiting()
   for (const connection of [...admission.connections]) connection.stop()
   setTimeout(() => {

@@ -64,3 +64,58 @@ test('every flag that has no effect is mentioned once in the log, and the server
   const expected = ['no_authentication', 'running_as_root']
   expect(others.filter(({ event }) => !expected.includes(String(event)))).toEqual([])
 })
+
+async function statsOf(client: TextClient): Promise<Record<string, string>> {
+  const text = await client.ask('stats\r\n', 'END\r\n')
+  return Object.fromEntries(
+    [...text.matchAll(/^STAT (\S+) (.*)\r$/gm)].map(([, name, value]) => [name, value]),
+  )
+}
+
+async function greet(client: TextClient): Promise<void> {
+  expect(await client.ask('mn\r\n')).toBe('MN\r\n')
+}
+
+test.each([[[]], [['-o', 'maxconns_fast']]])(
+  'with %j whoever comes over -c is told so, closed and counted',
+  async (flags) => {
+    const server = await start(['-c', '2', ...flags])
+    const first = new TextClient(server)
+    const second = new TextClient(server)
+    await greet(first)
+    await greet(second)
+    const third = new TextClient(server)
+    expect(await third.untilEnd()).toBe('ERROR Too many open connections\r\n')
+    expect(await statsOf(first)).toMatchObject({
+      rejected_connections: '1',
+      listen_disabled_num: '0',
+      accepting_conns: '1',
+    })
+    second.socket.destroy()
+    await expect.poll(async () => (await statsOf(first)).curr_connections).toBe('1')
+    await greet(new TextClient(server))
+  },
+)
+
+test('with -o no_maxconns_fast whoever comes over -c waits, in order, up to -b of them', async () => {
+  const server = await start(['-t', '1', '-c', '2', '-b', '2', '-o', 'no_maxconns_fast'])
+  const first = new TextClient(server)
+  const second = new TextClient(server)
+  await greet(first)
+  await greet(second)
+  const third = new TextClient(server)
+  third.send('set who 0 0 5\r\nthird\r\n')
+  await expect.poll(async () => (await statsOf(first)).accepting_conns).toBe('0')
+  const fourth = new TextClient(server)
+  fourth.send('get who\r\n')
+  // The kernel hands connections over in order: once a fifth is refused, the fourth is held.
+  const fifth = new TextClient(server)
+  expect(await fifth.untilEnd()).toBe('ERROR Too many open connections\r\n')
+  expect(await statsOf(first)).toMatchObject({ rejected_connections: '1', curr_connections: '2' })
+  expect([third.received, fourth.received]).toEqual(['', ''])
+  second.socket.destroy()
+  expect(await third.until('\r\n')).toBe('STORED\r\n')
+  third.socket.destroy()
+  expect(await fourth.until('END\r\n')).toBe('VALUE who 0 5\r\nthird\r\nEND\r\n')
+  expect(await statsOf(first)).toMatchObject({ listen_disabled_num: '1', accepting_conns: '1' })
+})

@@ -69,8 +69,8 @@ export const MEMCACHED_FLAGS: readonly MemcachedFlag[] = [
 
 /** `[use, fate]` of each suboption of -o. */
 export const MEMCACHED_SUBOPTIONS: readonly (readonly [use: string, fate: Fate])[] = [
-  ['maxconns_fast', 'accepted'],
-  ['no_maxconns_fast', 'refused'],
+  ['maxconns_fast', 'works'],
+  ['no_maxconns_fast', 'works'],
   ['hashpower=20', 'no effect'],
   ['no_hashexpand', 'no effect'],
   ['slab_reassign', 'no effect'],

@@ -35,7 +35,10 @@ test.each([
   [['-l', 'a,b', '-lc', '--listen=d'], ['listen = ["a", "b", "c", "d"] # --listen']],
   [['-m', '64', '-m', '128'], ['memory_limit_mib = 128 # -m']],
   [['-SXWF'], ['disable_flush_all = true # -F', 'disable_dumping = true # -X']],
-  [['-oidle_timeout=5', '-o', 'maxconns_fast'], ['idle_timeout_seconds = 5 # -o idle_timeout']],
+  [
+    ['-oidle_timeout=5', '-o', 'no_maxconns_fast'],
+    ['wait_for_place = true # -o no_maxconns_fast', 'idle_timeout_seconds = 5 # -o idle_timeout'],
+  ],
   [['serve', '-m', '64'], ['memory_limit_mib = 64 # -m']],
   // What compose files for memcached's own image have as their command.
   [['memcached', '-m', '64'], ['memory_limit_mib = 64 # -m']],

@@ -1,0 +1,123 @@
+import { expect, test } from 'vitest'
+import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
+import { Doorstep } from '../../../src/server/doorstep.ts'
+
+/** A house with `places`, and what became of everybody who came. */
+function makeHouse(heldMax: number, places: number) {
+  const lane = new Float64Array(COUNTER_NAMES.length)
+  const inside: string[] = []
+  const refused: string[] = []
+  const closed: string[] = []
+  const names = new Map<object, string>()
+  let nowMs = 0
+  /** Runs while somebody is let in, before it is decided. */
+  let meanwhile: () => void = () => undefined
+  const doorstep: Doorstep = new Doorstep({
+    heldMax,
+    lane,
+    admit: (handle) => {
+      meanwhile()
+      if (inside.length >= places) doorstep.turnedAway()
+      else inside.push(names.get(handle)!)
+    },
+    refuse: (handle) => refused.push(names.get(handle)!),
+    monotonicMs: () => nowMs,
+  })
+  return {
+    doorstep,
+    lane,
+    inside,
+    refused,
+    closed,
+    arrive(name: string): void {
+      const handle = { close: () => closed.push(name) }
+      names.set(handle, name)
+      doorstep.arrive(handle as never, '127.0.0.1:11211')
+    },
+    leave(name: string): void {
+      inside.splice(inside.indexOf(name), 1)
+      doorstep.letIn()
+    },
+    pass(ms: number): void {
+      nowMs += ms
+    },
+    setMeanwhile(run: () => void): void {
+      meanwhile = run
+    },
+  }
+}
+
+test('where nobody may wait, whoever finds the house full is refused at once, and counted', () => {
+  const house = makeHouse(0, 1)
+  house.arrive('a')
+  house.arrive('b')
+  expect(house).toMatchObject({ inside: ['a'], refused: ['b'] })
+  expect(house.lane[COUNTER.rejected_connections]).toBe(1)
+  expect(house.lane[COUNTER.listen_disabled_num]).toBe(0)
+})
+
+test('those who may wait are let in one for each place that comes free, in order', () => {
+  const house = makeHouse(10, 2)
+  for (const name of ['a', 'b', 'c', 'd', 'e']) house.arrive(name)
+  expect(house.inside).toEqual(['a', 'b'])
+  house.leave('a')
+  expect(house.inside).toEqual(['b', 'c'])
+  house.leave('c')
+  house.leave('b')
+  expect(house.inside).toEqual(['d', 'e'])
+  expect(house).toMatchObject({ refused: [], closed: [] })
+  expect(house.lane[COUNTER.rejected_connections]).toBe(0)
+})
+
+test('as many wait as may, the next one is refused', () => {
+  const house = makeHouse(2, 1)
+  for (const name of ['a', 'b', 'c', 'd']) house.arrive(name)
+  expect(house).toMatchObject({ inside: ['a'], refused: ['d'] })
+  expect(house.lane[COUNTER.rejected_connections]).toBe(1)
+})
+
+test('a newcomer does not pass those who wait, also when a place is free', () => {
+  const house = makeHouse(10, 1)
+  house.arrive('a')
+  house.arrive('b')
+  house.inside.length = 0
+  house.arrive('c')
+  expect(house.inside).toEqual([])
+  house.doorstep.letIn()
+  expect(house.inside).toEqual(['b'])
+})
+
+test('a place that comes free while somebody is let in is not given away twice', () => {
+  const house = makeHouse(10, 1)
+  for (const name of ['a', 'b', 'c']) house.arrive(name)
+  house.setMeanwhile(() => {
+    house.setMeanwhile(() => undefined)
+    house.leave('a')
+  })
+  house.doorstep.letIn()
+  expect(house.inside).toEqual(['b'])
+})
+
+test('how often and how long the house was full is counted', () => {
+  const house = makeHouse(10, 1)
+  house.arrive('a')
+  house.arrive('b')
+  house.pass(20)
+  house.arrive('c')
+  expect(house.doorstep.isFull).toBe(true)
+  house.leave('a')
+  house.pass(5)
+  house.leave('b')
+  expect(house.doorstep.isFull).toBe(false)
+  expect(house.lane[COUNTER.listen_disabled_num]).toBe(1)
+  expect(house.lane[COUNTER.time_in_listen_disabled_us]).toBe(25_000)
+})
+
+test('when the server stops, all that wait are closed', () => {
+  const house = makeHouse(10, 1)
+  for (const name of ['a', 'b', 'c']) house.arrive(name)
+  house.doorstep.dismiss()
+  expect(house.closed).toEqual(['b', 'c'])
+  house.leave('a')
+  expect(house.inside).toEqual([])
+})
