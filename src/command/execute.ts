@@ -92,7 +92,7 @@ export class Executor {
   /** `stats detail`. */
   readonly prefixes: PrefixStats = new PrefixStats()
 
-  /** Unix seconds of the current turn; the worker sets it once per event. */
+  /** Unix seconds; the worker sets it ten times a second. */
   nowSeconds = 0
 
   private readonly store: Store

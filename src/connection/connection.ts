@@ -86,8 +86,6 @@ export interface ConnectionContext {
   isStopping: boolean
   /** After our last reply, how long a peer may take to close before the connection is dropped. */
   lingerMs: number
-  /** Called before bytes are served: reads the clock for the whole turn. */
-  beginTurn(): void
   /** The dialect that a first byte asks for. */
   detect(firstByte: number): Dialect
   /** Runs the connection's `continueServing` after others had their turn. */
@@ -118,6 +116,8 @@ export class Connection {
   private readonly pending: ReceiveBuffer = new ReceiveBuffer()
   private dialect: Dialect | undefined = undefined
   private isBlocked = false
+  /** The last write left bytes behind; they may have gone since. */
+  private mayOweBytes = false
   private isDeferred = false
   private isPaused = false
   private peerEnded = false
@@ -170,7 +170,6 @@ export class Connection {
     this.lastActivityMs = context.nowMs
     if (this.state === STATE_DRAINING) return true
     if (this.state === STATE_CLOSED) return false
-    context.beginTurn()
     if (this.dialect === undefined) {
       this.dialect = context.detect(bytes[0]!)
       this.state = STATE_SERVING
@@ -204,6 +203,7 @@ export class Connection {
 
   /** The transport handed everything to the kernel. */
   onDrained(): void {
+    this.mayOweBytes = false
     if (!this.isBlocked) return
     this.isBlocked = false
     this.continueServing()
@@ -213,7 +213,6 @@ export class Connection {
   continueServing(): void {
     this.isDeferred = false
     if (!this.isServing) return
-    this.context.beginTurn()
     if (this.pending.length > 0) this.servePending()
     if (!this.endTurn()) return
     if (this.peerEnded) this.drain()
@@ -264,22 +263,28 @@ export class Connection {
     const sendBuffer = this.context.sendBuffer
     if (sendBuffer.used === 0) return
     this.context.lane[COUNTER.bytes_written]! += sendBuffer.used
-    this.transport.write(sendBuffer.take())
-    this.noteUnsent()
+    if (this.mayOweBytes) {
+      // Each further reply to a slow reader holds its own size, not a whole send buffer.
+      this.noteUnsent(this.transport.write(sendBuffer.takeCopy()))
+      return
+    }
+    const unsentBytes = this.transport.write(sendBuffer.take())
+    if (unsentBytes === 0) return
+    sendBuffer.replace()
+    this.noteUnsent(unsentBytes)
   }
 
   /** Sends a large reply part that does not go through the send buffer. */
   send(bytes: Uint8Array): void {
     this.flush()
     this.context.lane[COUNTER.bytes_written]! += bytes.length
-    this.transport.write(bytes)
-    this.noteUnsent()
+    this.noteUnsent(this.transport.write(bytes))
   }
 
   /** The same for a part in a buffer that the send buffer lent; it goes back as soon as it can. */
   sendLent(lent: Uint8Array): void {
     this.send(lent)
-    if (this.transport.unsentBytes === 0) this.context.sendBuffer.giveBack(lent)
+    if (!this.mayOweBytes) this.context.sendBuffer.giveBack(lent)
   }
 
   /** No further request is taken; what was answered is sent, then the stream ends. */
@@ -381,8 +386,8 @@ export class Connection {
     return stalledWriteTimeoutMs === 0 || nowMs - this.unsentSeenMs < stalledWriteTimeoutMs
   }
 
-  private noteUnsent(): void {
-    const unsentBytes = this.transport.unsentBytes
+  private noteUnsent(unsentBytes: number): void {
+    this.mayOweBytes = unsentBytes > 0
     if (unsentBytes < this.context.limits.sendBufferBytesMax) return
     this.isBlocked = true
     this.unsentSeenBytes = unsentBytes

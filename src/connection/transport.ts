@@ -7,8 +7,11 @@ export interface Transport {
   readonly peer: string
   /** Bytes accepted by `write` that the kernel has not taken yet. */
   readonly unsentBytes: number
-  /** Queues bytes, in order. A string holds one byte a character (latin1). */
-  write(bytes: string | Uint8Array): void
+  /**
+   * Queues bytes, in order. Returns `unsentBytes`; while that is above 0 the memory of `bytes` must
+   * not change.
+   */
+  write(bytes: Uint8Array): number
   /** Calls `Connection.receive` again, which had said to be left alone. */
   resume(): void
   /** Sends what is queued, then the end of the stream. The peer may still send. */

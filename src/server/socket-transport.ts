@@ -4,38 +4,28 @@
  *
  * - All sockets of a worker read into one buffer that the worker owns (`onread`), instead of
  *   allocating one a read. The buffer is free again when `Connection.receive` returns.
- * - Replies go to the socket's handle, past the machinery of stream.Writable, which has nothing to
- *   add: replies are gathered before they come here, and who does not read is not served. Reading,
- *   ending and closing remain the socket's.
+ * - Replies go to the socket's handle (handle-writer.ts), past the machinery of stream.Writable,
+ *   which has nothing to add: replies are gathered before they come here, and who does not read is
+ *   not served. Where that is not possible they are ordinary writes.
  *
- * The handle's write calls take a request object whose constructor Node does not export; it is
- * learned from the first ordinary write of the worker. Where that fails (another release of Node),
- * every write stays an ordinary one.
+ * Invariant: once a socket's writes go to its handle, all do. Reading, ending and closing remain
+ * the socket's.
  */
 import net from 'node:net'
 import type { Connection } from '../connection/connection.ts'
 import type { Transport } from '../connection/transport.ts'
+import type { HandleWriter, LateWrite, WritableHandle } from './handle-writer.ts'
 
-/** A connected socket's handle, as far as it is used here. */
-export interface AcceptedHandle {
+/** An accepted socket's handle, as far as it is used here. */
+export interface AcceptedHandle extends WritableHandle {
   close(): void
   getpeername?(out: PeerName): number
-  /** Bytes that wait for the kernel to take them. */
-  readonly writeQueueSize?: number
-  writeLatin1String?(request: WriteRequest, text: string): number
-  writeBuffer?(request: WriteRequest, bytes: Uint8Array): number
 }
 
 interface PeerName {
   address?: string
   port?: number
   family?: string
-}
-
-/** What the handle reports the end of a write to, when the kernel did not take it at once. */
-interface WriteRequest {
-  oncomplete?: (status: number) => void
-  buffer?: Uint8Array
 }
 
 /** Size of the read buffer that a worker shares among its connections. */
@@ -56,25 +46,15 @@ export function peerName(handle: AcceptedHandle): string {
   return name.family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
 }
 
-let WriteRequestClass: (new () => WriteRequest) | undefined
-
-/** Lets the next ordinary write through `handle` tell the class of its request. */
-function learnFrom(handle: AcceptedHandle): void {
-  const ordinary = handle.writeLatin1String
-  if (ordinary === undefined) return
-  handle.writeLatin1String = function learn(request, text) {
-    WriteRequestClass = request.constructor as new () => WriteRequest
-    delete handle.writeLatin1String
-    return ordinary.call(handle, request, text)
-  }
-}
-
-export class SocketTransport implements Transport {
+export class SocketTransport implements Transport, LateWrite {
   readonly peer: string
   private readonly socket: net.Socket
+  private readonly writer: HandleWriter
   /** Undefined once the socket has closed it. */
-  private handle: Required<Omit<AcceptedHandle, 'close' | 'getpeername'>> | undefined
+  private handle: AcceptedHandle | undefined
   private connection: Connection | undefined = undefined
+  /** Writes go to the handle. */
+  private isDirect: boolean
   /** Writes that the kernel did not take at once and that have not ended yet. */
   private waitingWrites = 0
 
@@ -83,8 +63,13 @@ export class SocketTransport implements Transport {
     peer: string,
     readBuffer: Buffer,
     sendBufferBytesMax: number,
+    writer: HandleWriter,
   ) {
     this.peer = peer
+    this.handle = handle
+    this.writer = writer
+    this.isDirect = writer.isReady
+    if (!this.isDirect) writer.learnFrom(handle)
     const options = {
       handle,
       allowHalfOpen: true,
@@ -98,8 +83,6 @@ export class SocketTransport implements Transport {
     }
     // `handle` and `manualStart` are not in the typings; net.Server makes its sockets with them.
     this.socket = new net.Socket(options as net.SocketConstructorOpts)
-    if (WriteRequestClass === undefined) learnFrom(handle)
-    this.handle = handle as Required<AcceptedHandle>
   }
 
   /** Begins to read, into `connection`. */
@@ -124,29 +107,17 @@ export class SocketTransport implements Transport {
   }
 
   get unsentBytes(): number {
-    const queued = this.waitingWrites > 0 ? (this.handle?.writeQueueSize ?? 0) : 0
-    return queued + this.socket.writableLength
+    if (!this.isDirect) return this.socket.writableLength
+    return this.waitingWrites > 0 ? (this.handle?.writeQueueSize ?? 0) : 0
   }
 
-  write(bytes: string | Uint8Array): void {
+  write(bytes: Uint8Array): number {
     const { handle } = this
-    if (WriteRequestClass === undefined || handle === undefined || this.socket.writableLength > 0) {
-      if (typeof bytes === 'string') this.socket.write(bytes, 'latin1')
-      else this.socket.write(bytes)
-      return
-    }
-    if (this.socket.destroyed) return
-    const request = new WriteRequestClass()
-    let status: number
-    if (typeof bytes === 'string') {
-      status = handle.writeLatin1String(request, bytes)
-    } else {
-      // The handle keeps the request, and the request the memory, until the kernel has the bytes.
-      request.buffer = bytes
-      status = handle.writeBuffer(request, bytes)
-    }
-    if (status !== 0) this.socket.destroy()
-    else if (handle.writeQueueSize > 0) this.awaitWrite(request)
+    if (!this.isDirect) return this.writeOrdinarily(bytes)
+    // A socket that was destroyed has closed its handle, which then takes nothing.
+    if (handle === undefined) return 0
+    if (this.writer.write(handle, bytes, this) !== 0) this.socket.destroy()
+    return this.waitingWrites > 0 ? (handle.writeQueueSize ?? 0) : 0
   }
 
   resume(): void {
@@ -161,13 +132,22 @@ export class SocketTransport implements Transport {
     this.socket.destroy()
   }
 
-  private awaitWrite(request: WriteRequest): void {
+  onWriteWaits(): void {
     this.waitingWrites++
-    request.oncomplete = (status) => {
-      this.waitingWrites--
-      if (status !== 0) this.socket.destroy()
-      else if (this.waitingWrites === 0 && !this.socket.destroyed) this.connection?.onDrained()
-    }
+  }
+
+  onWritten(status: number): void {
+    this.waitingWrites--
+    if (status !== 0) this.socket.destroy()
+    else if (this.waitingWrites === 0 && !this.socket.destroyed) this.connection?.onDrained()
+  }
+
+  private writeOrdinarily(bytes: Uint8Array): number {
+    const { socket } = this
+    socket.write(bytes)
+    const unsentBytes = socket.writableLength
+    if (unsentBytes === 0) this.isDirect = this.writer.isReady
+    return unsentBytes
   }
 }
 

@@ -25,6 +25,7 @@ import { createSaslEnvironment } from '../sasl/environment.ts'
 import { Store } from '../storage/store.ts'
 import { Admission } from './admission.ts'
 import { Doorstep } from './doorstep.ts'
+import { HandleWriter } from './handle-writer.ts'
 import { type BoundAddress, ListenError, Listener } from './listener.ts'
 import { LoginLog } from './login-log.ts'
 import {
@@ -47,7 +48,7 @@ const STOPPING_LINGER_MS = 200
 
 const MEBIBYTE = 1024 * 1024
 
-const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
+const TOO_MANY_CONNECTIONS = Buffer.from('ERROR Too many open connections\r\n')
 
 assert(parentPort !== null, 'worker.ts runs as a worker thread')
 const main = parentPort
@@ -100,6 +101,7 @@ function log(event: LogEvent): void {
 const lane = counterLane(settings.counters, settings.workerIndex)
 const sendBuffer = new SendBuffer()
 const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+const handleWriter = new HandleWriter()
 const store = new Store(settings.store, settings.workerIndex)
 const executor = new Executor(store, lane, {
   flushEnabled: settings.flushEnabled,
@@ -129,9 +131,13 @@ let isStopping = false
 let cutCount = 0
 const listenAddressOf = new WeakMap<Connection, string>()
 
+function transportOver(handle: AcceptedHandle, peer: string): SocketTransport {
+  return new SocketTransport(handle, peer, readBuffer, settings.sendBufferBytesMax, handleWriter)
+}
+
 function serve(handle: AcceptedHandle, listenAddress: string): Connection {
   const peer = peerName(handle)
-  const transport = new SocketTransport(handle, peer, readBuffer, settings.sendBufferBytesMax)
+  const transport = transportOver(handle, peer)
   const gate = new AuthGate(gateOptions, peer)
   const connection = new Connection(context, transport, gate, ++lastConnectionId)
   listenAddressOf.set(connection, listenAddress)
@@ -141,7 +147,7 @@ function serve(handle: AcceptedHandle, listenAddress: string): Connection {
 }
 
 function refuse(handle: AcceptedHandle): void {
-  const transport = new SocketTransport(handle, '', readBuffer, settings.sendBufferBytesMax)
+  const transport = transportOver(handle, '')
   transport.write(TOO_MANY_CONNECTIONS)
   transport.refuse()
 }
@@ -278,9 +284,6 @@ const context: ConnectionContext = {
   isCrowded: false,
   isStopping: false,
   lingerMs: LINGER_MS,
-  beginTurn() {
-    executor.nowSeconds = Math.floor(Date.now() / 1000)
-  },
   detect(firstByte): Dialect {
     if (settings.protocol !== 'auto') return settings.protocol === 'binary' ? binary : text
     return firstByte === MAGIC_REQUEST ? binary : text
@@ -312,9 +315,14 @@ function runDeferred(): void {
   for (const connection of round) connection.continueServing()
 }
 
-function tick(): void {
+/** Expiries have whole seconds: a clock that moves with the tick is exact enough for them. */
+function readClock(): void {
   context.nowMs = performance.now()
-  context.beginTurn()
+  executor.nowSeconds = Math.floor(Date.now() / 1000)
+}
+
+function tick(): void {
+  readClock()
   for (const connection of admission.connections) connection.checkDeadlines()
   admission.checkDeadlines(context.nowMs)
   doorstep.letIn()
@@ -416,5 +424,5 @@ main.on('message', (message: ToWorker) => {
 })
 
 const ticker = setInterval(tick, TICK_MS)
-context.beginTurn()
+readClock()
 void listen()

@@ -54,16 +54,17 @@ class FakeTransport implements Transport {
   readonly peer = '192.0.2.1:5'
   unsentBytes = 0
   isOpen = true
-  private readonly parts: Buffer[] = []
+  private readonly parts: Uint8Array[] = []
 
   get output(): Buffer {
     return Buffer.concat(this.parts)
   }
 
-  write(bytes: string | Uint8Array): void {
-    const part = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : Buffer.from(bytes)
-    this.parts.push(part)
-    this.unsentBytes += part.length
+  /** What is not sent yet is looked at when it is, as a socket does. */
+  write(bytes: Uint8Array): number {
+    this.unsentBytes += bytes.length
+    this.parts.push(bytes)
+    return this.unsentBytes
   }
 
   pause(): void {}
@@ -134,7 +135,6 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
     isCrowded: false,
     isStopping: false,
     lingerMs: 1000,
-    beginTurn: () => undefined,
     detect: () => dialect,
     defer: (connection) => deferred.push(connection),
     onGateChanged: () => undefined,
