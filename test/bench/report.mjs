@@ -143,22 +143,31 @@ export function rowsOf(result) {
   })
 }
 
-/** @param {readonly (readonly string[])[]} rows */
-export function formatTable(rows) {
-  const all = [COLUMNS, ...rows]
-  const widths = COLUMNS.map((_, column) => Math.max(...all.map((row) => row[column].length)))
+/**
+ * Lines of a table: a head, a rule, a line a row. Words are aligned to the left, figures to the right.
+ *
+ * @param {readonly string[]} columns
+ * @param {ReadonlySet<string>} leftColumns
+ * @param {readonly (readonly string[])[]} rows
+ */
+export function formatColumns(columns, leftColumns, rows) {
+  const all = [columns, ...rows]
+  const widths = columns.map((_, column) => Math.max(...all.map((row) => row[column].length)))
   const line = (row) =>
     row
       .map((cell, column) =>
-        LEFT_COLUMNS.has(COLUMNS[column])
+        leftColumns.has(columns[column])
           ? cell.padEnd(widths[column])
           : cell.padStart(widths[column]),
       )
       .join('  ')
       .trimEnd()
   return [
-    line(COLUMNS),
+    line(columns),
     widths.map((width) => '-'.repeat(width)).join('  '),
     ...rows.map(line),
   ].join('\n')
 }
+
+/** @param {readonly (readonly string[])[]} rows */
+export const formatTable = (rows) => formatColumns(COLUMNS, LEFT_COLUMNS, rows)

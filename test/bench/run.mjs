@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util'
 import { CASES, casesOf, SETS } from './cases.mjs'
 import { COMPILER, compileGenerator, runGenerator } from './generator.mjs'
 import { coreTicks, machineText, placement, processTicks } from './machine.mjs'
+import * as missRatio from './miss-ratio.mjs'
 import { figuresOf, formatTable, isReached, medians, ratioOf, rowsOf } from './report.mjs'
 import {
   MissingError,
@@ -37,12 +38,30 @@ const TICKS_PER_SECOND = 100
 /** Others that took more than this share of a core in a round have moved its figures. */
 const DISTURBED_SHARE = 0.1
 
+/**
+ * Sets that are not loads of the generator: what they are made of (`PARTS`, which --only chooses from),
+ * and what measures them.
+ */
+const PROGRAMS = { 'miss-ratio': missRatio }
+
+/** What a set measures, of all that --only may name. */
+function partsOf(set, only) {
+  if (PROGRAMS[set] === undefined) return casesOf(set, only)
+  const { PARTS } = PROGRAMS[set]
+  return only.length === 0
+    ? PARTS
+    : PARTS.filter((each) => only.some((part) => each.name.includes(part)))
+}
+
+const SET_NAMES = [...SETS, ...Object.keys(PROGRAMS)]
+
 const HELP = `Usage: npm run bench -- [options]
 
 Measures saslcached beside memcached: the same load on each in turn, every reply verified.
 
   --quick            one round of one second a case: a look, not a figure
-  --set NAME         which cases: ${SETS.join(', ')} (spine)
+  --set NAME         which cases (spine):
+                     ${SET_NAMES.join(', ')}
   --only NAME        only this case, or those with NAME in theirs; may be repeated
   --list             print the cases and end
   --rounds N         rounds that count, of each case; figures are medians (5)
@@ -51,6 +70,7 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
   --memcached PATH   the memcached to compare with (memcached)
   --command WORDS    how saslcached is started (node dist/bin/saslcached.js)
   --flags WORDS      more flags for saslcached
+  --slowness N       miss-ratio: take N times as long, on a machine that falls behind (1)
   --node PATH        run saslcached on this node
   --json FILE        also write everything, round by round, to FILE
   --check            exit with 1 when a target is missed
@@ -77,6 +97,7 @@ function parseOptions() {
         memcached: { type: 'string', default: 'memcached' },
         command: { type: 'string' },
         flags: { type: 'string', default: '' },
+        slowness: { type: 'string' },
         node: { type: 'string', default: process.execPath },
         json: { type: 'string' },
         check: { type: 'boolean', default: false },
@@ -95,10 +116,10 @@ function parseOptions() {
   const servers = values.servers.split(',')
   const unknown = servers.find((name) => name !== 'memcached' && name !== 'saslcached')
   if (unknown !== undefined) throw new UsageError(`--servers ${unknown}: not memcached, saslcached`)
-  if (!SETS.includes(values.set)) {
-    throw new UsageError(`--set ${values.set}: not one of ${SETS.join(', ')}`)
+  if (!SET_NAMES.includes(values.set)) {
+    throw new UsageError(`--set ${values.set}: not one of ${SET_NAMES.join(', ')}`)
   }
-  const cases = casesOf(values.set, values.only)
+  const cases = partsOf(values.set, values.only)
   if (cases.length === 0) {
     throw new UsageError(`--only ${values.only.join(' ')}: no such case; --list prints them`)
   }
@@ -113,6 +134,7 @@ function parseOptions() {
       'a whole number above 0',
     ),
     seconds: number('seconds', values.quick ? 1 : 2, (value) => value > 0, 'a number above 0'),
+    slowness: number('slowness', 1, (value) => value >= 1, 'a number from 1'),
     command: values.command
       ? words(values.command)
       : [values.node, join(ROOT, 'dist', 'bin', 'saslcached.js')],
@@ -297,9 +319,9 @@ function warningsOf(result) {
   return warnings
 }
 
-function headerLines(bench) {
+/** Who is compared, on what; with `isTimed` also where and for how long. */
+function headerLines(bench, isTimed) {
   const { options } = bench
-  const place = placement(1, true)
   const runtime = outputOf(options.command[0], '--version') ?? ''
   const onNode = /^v\d+\./.test(runtime) ? `, node ${runtime.slice(1)}` : ''
   return [
@@ -309,12 +331,42 @@ function headerLines(bench) {
         ? `saslcached: ${server.version.split('\n')[0]}${onNode}`
         : `memcached: ${server.version.split('\n')[0]}, logins from ${server.loginNote}`,
     ),
+    ...(isTimed ? timingLines(options) : []),
+  ]
+}
+
+function timingLines({ rounds, seconds }) {
+  const place = placement(1, true)
+  return [
     !place.isPinned
       ? 'not pinned: no taskset, or one core only'
       : `one server thread on core ${place.cores.join(', ')}, generator on core ${place.generatorCore}`,
-    `${options.rounds} round${options.rounds > 1 ? 's' : ''} of ${options.seconds} s, alternating` +
-      `${options.rounds > 1 ? ', the quietest of at most twice as many' : ''}; figures are medians, ratios are taken within a round`,
+    `${rounds} round${rounds > 1 ? 's' : ''} of ${seconds} s, alternating` +
+      `${rounds > 1 ? ', the quietest of at most twice as many' : ''}; figures are medians, ratios are taken within a round`,
   ]
+}
+
+/** All cases of the set; `failure` is what ended it early, null when nothing did. */
+async function measureCases(bench) {
+  const results = []
+  let failure = null
+  for (const each of bench.options.cases) {
+    process.stderr.write(`${each.name}: ${each.what}\n`)
+    try {
+      results.push(await measureCase(bench, each))
+    } catch (error) {
+      // What was measured before stands, and took minutes: it is shown first.
+      failure = error
+      break
+    }
+  }
+  return {
+    text: formatTable(results.flatMap(rowsOf)),
+    results,
+    warnings: results.flatMap(warningsOf),
+    missed: results.filter((result) => result.reached === false).map((result) => result.name),
+    failure,
+  }
 }
 
 async function run(options) {
@@ -332,22 +384,13 @@ async function run(options) {
   process.once('SIGTERM', stop)
   try {
     bench = makeBench(options, folder)
-    const header = headerLines(bench)
+    const program = PROGRAMS[options.set]
+    const header = headerLines(bench, program === undefined)
     console.log(`${header.join('\n')}\n`)
-    const results = []
-    let failure = null
-    for (const each of options.cases) {
-      process.stderr.write(`${each.name}: ${each.what}\n`)
-      try {
-        results.push(await measureCase(bench, each))
-      } catch (error) {
-        // What was measured before stands, and took minutes: it is shown first.
-        failure = error
-        break
-      }
-    }
-    if (results.length > 0) console.log(`\n${formatTable(results.flatMap(rowsOf))}`)
-    const warnings = results.flatMap(warningsOf)
+    const names = options.cases.map((each) => each.name)
+    const { text, results, warnings, missed, failure } =
+      program === undefined ? await measureCases(bench) : await program.measure(bench, names)
+    if (results.length > 0) console.log(`\n${text}`)
     if (warnings.length > 0) console.log(`\nRead with care:\n- ${warnings.join('\n- ')}`)
     if (options.json !== undefined) {
       writeFileSync(
@@ -356,9 +399,8 @@ async function run(options) {
       )
     }
     if (failure !== null) throw failure
-    const missed = results.filter((result) => result.reached === false)
     if (options.check && missed.length > 0) {
-      console.error(`\nMissed: ${missed.map((result) => result.name).join(', ')}`)
+      console.error(`\nMissed: ${missed.join(', ')}`)
       return 1
     }
     return 0
@@ -375,7 +417,10 @@ async function main() {
       return 0
     }
     if (options.list) {
-      for (const each of CASES) {
+      const programs = Object.entries(PROGRAMS).flatMap(([set, { PARTS }]) =>
+        PARTS.map(({ name, what }) => ({ name, what, sets: [set] })),
+      )
+      for (const each of [...CASES, ...programs]) {
         console.log(`${each.name.padEnd(28)}  ${each.sets.join(',').padEnd(14)}  ${each.what}`)
       }
       return 0

@@ -80,7 +80,9 @@ function writeSasldb(files) {
   chmodSync(files.sasldb, 0o644)
 }
 
-const commonFlags = ({ port, threads, connectionLimit }) => [
+export const MEMORY_MIB = 256
+
+const commonFlags = ({ port, threads, connectionLimit, memoryMib = MEMORY_MIB }) => [
   '-l',
   '127.0.0.1',
   '-p',
@@ -90,7 +92,7 @@ const commonFlags = ({ port, threads, connectionLimit }) => [
   '-t',
   String(threads),
   '-m',
-  '256',
+  String(memoryMib),
   '-c',
   String(connectionLimit),
 ]
@@ -116,8 +118,9 @@ export function memcachedServer(program, files) {
     version,
     loginNote: hasPasswordFile ? 'password file' : 'sasldb',
     /** The command line for a case. */
-    command({ port, threads, connectionLimit, hasLogin, dialect }) {
-      const flags = [...commonFlags({ port, threads, connectionLimit }), ...identity]
+    command(settings) {
+      const { hasLogin, dialect } = settings
+      const flags = [...commonFlags(settings), ...identity]
       if (!hasLogin) return { words: [program, ...flags], environment: {} }
       if (dialect !== 'binary') {
         return { words: [program, ...flags, '-Y', files.textLogin], environment: {} }
@@ -162,9 +165,9 @@ export function saslcachedServer(words, moreFlags, files) {
     name: 'saslcached',
     version,
     loginNote: 'password file',
-    command({ port, threads, connectionLimit, hasLogin }) {
-      const flags = [...commonFlags({ port, threads, connectionLimit }), ...moreFlags]
-      return hasLogin
+    command(settings) {
+      const flags = [...commonFlags(settings), ...moreFlags]
+      return settings.hasLogin
         ? { words: [...words, ...flags], environment: { MEMCACHED_SASL_PWDB: files.passwords } }
         : { words: [...words, ...flags, '--no-auth'], environment: {} }
     },

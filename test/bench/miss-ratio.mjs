@@ -1,0 +1,187 @@
+/**
+ * The set `miss-ratio`: the same cache-aside streams (traces.mjs) on both servers at equal -m, three
+ * sizes each, after a login on saslcached. A miss ratio is no matter of speed: nobody is pinned, and
+ * a busy machine only makes it take longer.
+ *
+ * Its invariant: figures stand for streams that kept their pace. Items expire in real time, so a run
+ * that fell behind gave its items less of the stream to live through; it is marked, and the remedy
+ * (`--slowness`) is named.
+ */
+import { join } from 'node:path'
+import { driveServer } from './cache-driver.mjs'
+import { residentMib } from './machine.mjs'
+import { formatColumns } from './report.mjs'
+import { PASSWORD, startServer, USER } from './servers.mjs'
+import {
+  leastMisses,
+  MEASURED_REQUESTS,
+  memorySizesMib,
+  requestsOf,
+  Trace,
+  WARM_REQUESTS,
+  WORKLOADS,
+  workloadOf,
+} from './traces.mjs'
+
+const SEED = 1
+const QUICK_SHARE = 0.02
+/** Real seconds by the stream's: above this a run is marked. */
+const LATE_SHARE = 1.05
+const CONNECTION_LIMIT = 256
+/** What saslcached has to reach: fewer misses each time, and this ratio on average. */
+const MEAN_RATIO_MOST = 0.8
+
+/** What --only and --list take. */
+export const PARTS = WORKLOADS
+
+async function measureServer(bench, server, workload, { memoryMib, warm, measured }) {
+  const { slowness } = bench.options
+  const hasLogin = server.name === 'saslcached'
+  const settings = {
+    threads: 1,
+    connectionLimit: CONNECTION_LIMIT,
+    memoryMib,
+    hasLogin,
+    dialect: 'binary',
+  }
+  const log = join(bench.folder, `${server.name}.log`)
+  const running = await startServer(server, settings, [], log, bench.children)
+  try {
+    const trace = new Trace(workload, SEED)
+    const requests = warm + measured
+    const isPaced = trace.expiresWithin(requests)
+    const { reads, misses, refusedSets, seconds } = await driveServer(trace, {
+      port: running.port,
+      login: hasLogin ? { user: USER, password: PASSWORD } : null,
+      warm,
+      requests,
+      requestsPerSecond: isPaced ? workload.requestsPerSecond : null,
+      slowness,
+    })
+    return {
+      reads,
+      misses,
+      refusedSets,
+      missRatio: misses / reads,
+      rssMib: residentMib(running.pid),
+      lateness: isPaced ? seconds / ((requests / workload.requestsPerSecond) * slowness) : 1,
+    }
+  } catch (error) {
+    throw new Error(
+      `${server.name}, ${workload.name} at ${memoryMib} MiB: ${error.message}\n${running.logTail()}`,
+      { cause: error },
+    )
+  } finally {
+    await running.stop()
+  }
+}
+
+/** Measures one workload at one size; records are plain, for --json. */
+async function measureSize(bench, workload, memoryMib, run, least) {
+  const servers = {}
+  for (const server of bench.servers) {
+    servers[server.name] = await measureServer(bench, server, workload, { memoryMib, ...run })
+  }
+  const { memcached, saslcached } = servers
+  return {
+    workload: workload.name,
+    memoryMib,
+    ...run,
+    seed: SEED,
+    leastMissRatio: least.misses / least.reads,
+    servers,
+    ratio: memcached && saslcached ? saslcached.misses / memcached.misses : null,
+  }
+}
+
+const COLUMNS = ['workload', '-m MiB', 'memcached', 'saslcached', 'ratio', 'least', 'RSS MiB']
+const ratioText = (value) => (value === undefined || value === null ? '' : value.toFixed(4))
+
+/** @param {readonly any[]} results */
+export function formatMissRatios(results) {
+  const rows = results.map(({ workload, memoryMib, servers, ratio, leastMissRatio }, index) => [
+    results[index - 1]?.workload === workload ? '' : workload,
+    String(memoryMib),
+    ratioText(servers.memcached?.missRatio),
+    ratioText(servers.saslcached?.missRatio),
+    ratio === null ? '' : ratio.toFixed(2),
+    ratioText(leastMissRatio),
+    [servers.memcached, servers.saslcached]
+      .filter((server) => server !== undefined)
+      .map(({ rssMib }) => rssMib.toFixed(0))
+      .join(' / '),
+  ])
+  return formatColumns(COLUMNS, new Set(['workload']), rows)
+}
+
+/** The workloads' mean ratios, their mean, and whether that and each single one is low enough. */
+export function judgeRatios(results) {
+  const judged = results.filter(({ ratio }) => ratio !== null)
+  if (judged.length === 0) return { mean: null, worse: [], isReached: null }
+  const mean = judged.reduce((sum, { ratio }) => sum + ratio, 0) / judged.length
+  const worse = judged
+    .filter(({ ratio }) => ratio >= 1)
+    .map(
+      ({ workload, memoryMib, ratio }) => `${workload} at ${memoryMib} MiB (${ratio.toFixed(2)})`,
+    )
+  return { mean, worse, isReached: worse.length === 0 && mean <= MEAN_RATIO_MOST }
+}
+
+function summaryOf(results) {
+  const { mean, worse, isReached } = judgeRatios(results)
+  if (mean === null) return ''
+  const also = worse.length === 0 ? '' : `; not fewer in ${worse.join(', ')}`
+  return (
+    `\nmean ratio ${mean.toFixed(2)}, target <= ${MEAN_RATIO_MOST} and fewer misses everywhere` +
+    `${also}: ${isReached ? 'reached' : 'MISSED'}`
+  )
+}
+
+function warningsOf(results) {
+  return results.flatMap(({ workload, memoryMib, servers }) =>
+    Object.entries(servers).flatMap(([name, { lateness, refusedSets }]) => {
+      const where = `${workload} at ${memoryMib} MiB, ${name}`
+      const late =
+        `${where}: took ${lateness.toFixed(2)} times its time, so items expired early; ` +
+        '--slowness 3 gives the machine more.'
+      const refused = `${where}: refused ${refusedSets} sets for want of memory.`
+      return [...(lateness > LATE_SHARE ? [late] : []), ...(refusedSets > 0 ? [refused] : [])]
+    }),
+  )
+}
+
+async function measureWorkload(bench, workload, results) {
+  process.stderr.write(`${workload.name}: ${workload.what}\n`)
+  const share = bench.options.quick ? QUICK_SHARE : 1
+  const run = {
+    warm: requestsOf(workload, WARM_REQUESTS * share),
+    measured: requestsOf(workload, MEASURED_REQUESTS * share),
+  }
+  const least = leastMisses(workload, SEED, run.warm, run.measured)
+  for (const memoryMib of memorySizesMib(workload)) {
+    results.push(await measureSize(bench, workload, memoryMib, run, least))
+  }
+}
+
+/**
+ * @param {any} bench see run.mjs
+ * @param {readonly string[]} names of workloads
+ */
+export async function measure(bench, names) {
+  const results = []
+  let failure = null
+  try {
+    for (const name of names) await measureWorkload(bench, workloadOf(name), results)
+  } catch (error) {
+    // What was measured before stands, and took minutes: it is shown first.
+    failure = error
+  }
+  const isMissed = judgeRatios(results).isReached === false
+  return {
+    text: formatMissRatios(results) + summaryOf(results),
+    results,
+    warnings: warningsOf(results),
+    missed: isMissed ? ['miss-ratio'] : [],
+    failure,
+  }
+}
