@@ -142,6 +142,11 @@ export class Log {
     this.reservedBytes = recordBytes
   }
 
+  /** Whether there was a flush since the reservation: what is linked there now would be dead. */
+  isFlushed(): boolean {
+    return this.openEpoch(this.segment) !== Atomics.load(this.control, EPOCH_WORD)
+  }
+
   /** Gives up the reservation. */
   abandon(): void {
     if (!this.reservedSpans) return

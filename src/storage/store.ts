@@ -447,6 +447,12 @@ export class Store {
         log.abandon()
         return refusal
       }
+      // After the item was looked at: what it is, is then still so.
+      if (log.isFlushed()) {
+        this.unlockStripe()
+        log.abandon()
+        continue
+      }
       if (small) {
         if (found && !stale && this.fitsFound(layout, keyLength, valueLength)) {
           this.overwrite(source, valueOffset, valueLength, flags, expiry, nowSeconds)
@@ -558,7 +564,7 @@ export class Store {
         return STORED
       }
       const newBytes = recordBytesOf(layout, keyLength, newLength, this.unitShift)
-      if (reservedBytes >= newBytes) {
+      if (reservedBytes >= newBytes && !log.isFlushed()) {
         const flags = clientFlagsAt(words, base)
         const expiry = expiryAt(words, base)
         const state = stateOf(words[base + TRAITS_WORD]!)
@@ -1031,7 +1037,7 @@ export class Store {
       const foundLayout = layoutOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
       const layout = foundLayout | this.layoutFor(0, 0, valueLength, this.givenCasHigh)
       const recordBytes = recordBytesOf(layout, keyLength, valueLength, this.unitShift)
-      if (reservedBytes === recordBytes) {
+      if (reservedBytes === recordBytes && !log.isFlushed()) {
         const words = this.foundWords
         const base = this.foundBase
         const expiry = expiryAt(words, base)
