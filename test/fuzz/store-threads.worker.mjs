@@ -1,108 +1,236 @@
 /**
- * One thread of store-threads.test.ts: random operations on keys that all threads share. Every value
- * says what it must look like (all its bytes are the lowest byte of the flags, the other three are
- * its length), so a torn or mixed value shows at once. Posts what it counted.
+ * One thread of store-threads.test.ts: on each message it carries out so many random requests on the
+ * store that all threads share, and posts what it was answered, each with the ticks between which
+ * that happened. The clock is shared, too, but each thread looks at it only now and then, as the
+ * workers of a server do, so their seconds differ.
  */
+import { spawnSync } from 'node:child_process'
+import { readlinkSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
+import { readValue } from '../support/history/marked-value.js'
+import {
+  COUNTER_KEY,
+  PLAIN_REQUEST,
+  RequestSource,
+  writeValueOf,
+} from '../support/history/request-source.js'
 
-const { dist, memory, workerIndex, seed, operations, keyCount } = workerData
-const { Store, HIT, STORED, WRITE_ADD, WRITE_APPEND, WRITE_PREPEND, WRITE_REPLACE, WRITE_SET } =
-  await import(`${dist}/src/storage/store.js`)
+const { dist, memory, workerIndex, source: options, shared, isCrowded } = workerData
+const {
+  EXISTS,
+  HIT,
+  NO_MEMORY,
+  NON_NUMERIC,
+  REMOVED,
+  Store,
+  STORED,
+  TOO_LARGE,
+  WRITE_ADD,
+  WRITE_APPEND,
+  WRITE_PREPEND,
+  WRITE_REPLACE,
+  WRITE_SET,
+} = await import(`${dist}/src/storage/store.js`)
+
+const TICK = 0
+const NOW = 1
+/** Requests between two looks at the clock, on average. */
+const LOOK_EVERY = 8
+const SECOND_REQUESTS = 700
+const MAINTAIN_EVERY = 100
+const EXPIRY_UNKNOWN = -1
+const CAS_LOW_RANGE = 2 ** 32
+
+const MODES = {
+  set: WRITE_SET,
+  add: WRITE_ADD,
+  replace: WRITE_REPLACE,
+  append: WRITE_APPEND,
+  prepend: WRITE_PREPEND,
+}
+
+// All threads on one CPU, half of them with hardly any claim to it: those are stopped anywhere, also
+// while they hold a lock, and for long.
+if (isCrowded) {
+  const threadId = Number(readlinkSync('/proc/thread-self').split('/').at(-1))
+  spawnSync('taskset', ['-cp', '0', String(threadId)])
+  if (workerIndex % 2 === 1) setPriority(threadId, 19)
+}
 
 const store = new Store(memory, workerIndex)
-const keyBytes = Buffer.alloc(64)
-const source = Buffer.alloc(70_000)
-const target = Buffer.alloc(80_000)
-const counterKey = Buffer.from('counter')
-const faults = []
-let increments = 0
-let appends = 0
-let hits = 0
-let now = 1_000_000
-let state = seed
-function below(bound) {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-  return Math.floor((state / 4294967296) * bound)
+const requests = new RequestSource(options)
+const keyBytes = Buffer.alloc(256)
+const input = Buffer.alloc(options.itemBytesMax + 4096)
+const output = Buffer.alloc(options.itemBytesMax + 4096)
+let operations = []
+let now = Atomics.load(shared, NOW)
+let flushAt = 0
+
+/** What was seen of the item by the request in hand. */
+let seenBytes = -1
+let seenFlags = 0
+let seenExpiry = EXPIRY_UNKNOWN
+let cas = 0
+let answered = ''
+
+function tick() {
+  return Atomics.add(shared, TICK, 1)
 }
 
-function checkValue(key) {
-  const length = store.valueBytes
-  const byte = store.flags & 255
-  store.copyValue(target, 5)
-  if (below(2) === 0) store.markRead(now)
-  const flags = store.flags
+function casOfStore() {
+  return store.casHigh * CAS_LOW_RANGE + store.casLow
+}
+
+/** get, gat and touch. */
+function see(verb, keyLength, expiry) {
+  const found =
+    verb === 'get'
+      ? store.lookup(keyBytes, 0, keyLength, now)
+      : store.lookupToChange(keyBytes, 0, keyLength, expiry, 0, now)
+  if (found !== HIT) return found
+  seenFlags = store.flags
+  seenExpiry = store.expiry
+  cas = casOfStore()
+  if (verb !== 'touch') {
+    seenBytes = store.valueBytes
+    store.copyValue(output, 3)
+  }
+  if (verb !== 'get') store.setExpiry(expiry)
+  store.markRead(now)
   store.release()
-  hits++
-  if (flags >>> 8 !== length) faults.push(`${key}: ${length} bytes, flags say ${flags >>> 8}`)
-  for (let index = 0; index < length; index++) {
-    if (target[5 + index] !== byte) {
-      faults.push(`${key}: byte ${index} of ${length} is ${target[5 + index]}, not ${byte}`)
-      return
-    }
-  }
+  return found
 }
 
-function lengthOf() {
-  const kind = below(20)
-  return kind === 0 ? below(60_000) : kind < 5 ? below(4000) : below(200)
-}
-
-for (let operation = 0; operation < operations && faults.length < 5; operation++) {
-  if (operation % 5000 === 4999) now++
-  const number = below(keyCount)
-  const key = `key ${number}${'-'.repeat(number % 30)}`
-  const keyLength = keyBytes.write(key)
-  const kind = below(100)
-  if (kind < 45) {
-    if (store.lookup(keyBytes, 0, keyLength, now) === HIT) checkValue(key)
-  } else if (kind < 75) {
-    const length = lengthOf()
-    const byte = below(256)
-    source.fill(byte, 0, length)
-    const mode = [WRITE_SET, WRITE_SET, WRITE_SET, WRITE_ADD, WRITE_REPLACE][below(5)]
-    const expiry = below(3) === 0 ? now + 1 + below(4) : 0
-    const flags = ((length << 8) | byte) >>> 0
-    store.write(mode, keyBytes, 0, keyLength, source, 0, length, flags, expiry, 0, 0, now)
-  } else if (kind < 80) {
-    store.remove(keyBytes, 0, keyLength, 0, 0, now)
-  } else if (kind < 90) {
-    const result = store.arithmetic(true, counterKey, 0, 7, 0, 1, 0, 0, now)
-    if (result !== STORED) faults.push(`increment: ${result}`)
-    else increments++
-  } else if (kind < 95) {
-    // An item that all threads extend by one byte at a time, at either end.
-    const appendLength = keyBytes.write('appended')
-    source[0] = 0x61
-    const mode = below(2) === 0 ? WRITE_APPEND : WRITE_PREPEND
-    if (store.write(mode, keyBytes, 0, appendLength, source, 0, 1, 0, 0, 0, 0, now) === STORED) {
-      appends++
-    }
-  } else if (kind < 97) {
-    const expiry = below(2) === 0 ? 0 : now + below(4)
-    const casHigh = below(4) === 0 ? 1 + below(2 ** 32 - 1) : 0
-    if (store.lookupToChange(keyBytes, 0, keyLength, expiry, casHigh, now) === HIT) {
-      store.setExpiry(expiry)
-      if (casHigh !== 0) store.setCas(casHigh, 5)
-      store.release()
-    }
-  } else {
-    store.maintain(now, below(100))
-  }
-  // The two items that must not be evicted stay hot.
-  if (operation % 16 === 0) {
-    for (const [bytes, length] of [
-      [counterKey, 7],
-      [Buffer.from('appended'), 8],
-    ]) {
-      for (let read = 0; read < 3; read++) {
-        if (store.lookup(bytes, 0, length, now) === HIT) {
-          store.markRead(now)
-          store.release()
-        } else {
-          faults.push(`${bytes} is gone`)
-        }
+function perform({ verb, valueBytes, flags, expiry, token, delta }, keyLength) {
+  const casHigh = Math.floor(token / CAS_LOW_RANGE)
+  const casLow = token % CAS_LOW_RANGE
+  switch (verb) {
+    case 'get':
+    case 'gat':
+    case 'touch':
+      return see(verb, keyLength, expiry)
+    case 'delete':
+      return store.remove(keyBytes, 0, keyLength, casHigh, casLow, now)
+    case 'flush':
+      store.flush(expiry, now)
+      return STORED
+    case 'maintain':
+      store.maintain(now, delta)
+      return STORED
+    case 'increment':
+    case 'decrement': {
+      const isUp = verb === 'increment'
+      const result = store.arithmetic(isUp, keyBytes, 0, keyLength, 0, delta, casHigh, casLow, now)
+      if (result === STORED) {
+        cas = casOfStore()
+        answered = String(store.numberHigh * 2 ** 32 + store.numberLow)
       }
+      return result
+    }
+    default: {
+      const result = store.write(
+        MODES[verb],
+        keyBytes,
+        0,
+        keyLength,
+        input,
+        5,
+        valueBytes,
+        flags,
+        expiry,
+        casHigh,
+        casLow,
+        now,
+      )
+      if (result === STORED) cas = casOfStore()
+      return result
     }
   }
 }
-parentPort.postMessage({ faults, increments, appends, hits })
+
+function resultName(result) {
+  switch (result) {
+    case HIT:
+    case STORED:
+    case REMOVED:
+      return 'done'
+    case EXISTS:
+      return 'exists'
+    case NON_NUMERIC:
+      return 'not-numeric'
+    case TOO_LARGE:
+      return 'too-large'
+    case NO_MEMORY:
+      return 'no-memory'
+    default:
+      return 'missing'
+  }
+}
+
+function record(request) {
+  const keyLength = keyBytes.latin1Write(request.key)
+  if (request.valueBytes > 0) writeValueOf(request, input, 5)
+  seenBytes = -1
+  seenFlags = 0
+  seenExpiry = EXPIRY_UNKNOWN
+  cas = 0
+  answered = request.value
+  const began = tick()
+  const result = perform(request, keyLength)
+  const ended = tick()
+  if (seenBytes >= 0) answered = readValue(output, 3, seenBytes)
+  requests.sawCas(request.key, cas)
+  operations.push({
+    process: workerIndex,
+    key: request.key,
+    verb: request.verb,
+    result: resultName(result),
+    began,
+    ended,
+    nowSeconds: now,
+    value: answered,
+    valueBytes: request.valueBytes,
+    flags: seenBytes >= 0 ? seenFlags : request.flags,
+    expiry: request.expiry,
+    seenExpiry,
+    token: request.token,
+    cas,
+    delta: request.verb === 'maintain' ? 0 : request.delta,
+  })
+}
+
+function run(count) {
+  for (let done = 0; done < count; done++) {
+    if (workerIndex === 0 && done % SECOND_REQUESTS === 0) Atomics.add(shared, NOW, 1)
+    if (requests.below(LOOK_EVERY) === 0) now = Atomics.load(shared, NOW)
+    if (requests.below(MAINTAIN_EVERY) === 0) {
+      record({ ...PLAIN_REQUEST, verb: 'maintain', delta: requests.below(100) })
+    }
+    const request = requests.next(now)
+    if (request.verb === 'flush') {
+      // One that is not due yet and another one would leave open which of them happened.
+      if (now <= flushAt) continue
+      flushAt = request.expiry
+    }
+    record(request)
+  }
+}
+
+/** Looks at every key once, in a second in which nobody has acted: what was delayed is due. */
+function lookAtAll(keys) {
+  now = Atomics.add(shared, NOW, 10) + 10
+  for (const key of keys) record({ ...PLAIN_REQUEST, key })
+}
+
+parentPort.on('message', ({ count, keys, startsCounter }) => {
+  operations = []
+  now = Math.max(now, Atomics.load(shared, NOW))
+  if (startsCounter) {
+    record({ ...PLAIN_REQUEST, verb: 'add', key: COUNTER_KEY, value: '0', valueBytes: 1 })
+  }
+  if (keys === undefined) run(count)
+  else lookAtAll(keys)
+  parentPort.postMessage(operations)
+})
+parentPort.postMessage([])

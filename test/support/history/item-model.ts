@@ -1,0 +1,247 @@
+/**
+ * What one item may be after each operation: memcached's rules as a function from a state and an
+ * answered operation to the states that can follow, none if the answer is impossible.
+ *
+ * An item may be gone before its time only if the model is told that memory is short; then it never
+ * comes back, nor does an older value. An expired item is never seen, at the second. CAS ids go up
+ * with every change of the item, also across deletions; an answer that does not show the CAS leaves
+ * it unknown until a later one does.
+ */
+import { EXPIRY_UNKNOWN, type Operation } from './operation.ts'
+
+export interface ItemState {
+  /** Names the state among those of its model. */
+  readonly id: number
+  readonly isPresent: boolean
+  readonly value: string
+  readonly valueBytes: number
+  readonly flags: number
+  readonly expiry: number
+  /** The highest CAS that this key is known to have had. */
+  readonly casFloor: number
+  /** Whether that is the CAS of the item; if not, the item's is higher. */
+  readonly isCasKnown: boolean
+}
+
+export interface ItemModelOptions {
+  /** Whether items may leave before their time. */
+  readonly mayVanish: boolean
+  /** The largest key + value + ITEM_OVERHEAD_BYTES. */
+  readonly itemBytesMax: number
+}
+
+/** memcached counts its item header against -I. */
+const ITEM_OVERHEAD_BYTES = 48
+const NUMBER = /^\d{1,20} *$/
+
+export class ItemModel {
+  readonly #options: ItemModelOptions
+  #states = new Map<string, ItemState>()
+  #nextId = 1
+
+  constructor(options: ItemModelOptions) {
+    this.#options = options
+  }
+
+  get stateCount(): number {
+    return this.#states.size
+  }
+
+  empty(): ItemState {
+    return this.#absent(0)
+  }
+
+  /** Forgets all states; returns those given anew. */
+  renew(states: readonly ItemState[]): ItemState[] {
+    this.#states = new Map()
+    this.#nextId = 1
+    return states.map((state) => this.#intern(state))
+  }
+
+  /**
+   * Adds to `into` the states that may follow `state` by `operation`. `latestSecond`: the latest
+   * second that anybody can have acted in before it ended.
+   */
+  step(state: ItemState, operation: Operation, latestSecond: number, into: ItemState[]): void {
+    const { expiry } = state
+    const canHit = state.isPresent && (expiry === 0 || expiry > operation.nowSeconds)
+    switch (operation.result) {
+      case 'missing':
+        if (this.#canMiss(state, latestSecond)) into.push(this.#absent(state.casFloor))
+        return
+      case 'exists':
+        if (!canHit) return
+        if (operation.token === 0 || !state.isCasKnown || state.casFloor !== operation.token) {
+          into.push(state)
+        }
+        return
+      case 'not-numeric':
+        if (canHit && !NUMBER.test(state.value)) into.push(state)
+        return
+      case 'too-large':
+        this.#refuse(state, canHit, operation, into)
+        return
+      case 'no-memory':
+        into.push(operation.verb === 'set' ? this.#absent(state.casFloor) : state)
+        return
+      case 'done':
+        this.#perform(state, canHit, operation, latestSecond, into)
+        return
+    }
+  }
+
+  #perform(
+    state: ItemState,
+    canHit: boolean,
+    operation: Operation,
+    latestSecond: number,
+    into: ItemState[],
+  ): void {
+    const { token } = operation
+    if (token !== 0 && !(canHit && this.#hasCas(state, token))) return
+    switch (operation.verb) {
+      case 'get':
+      case 'gat':
+      case 'touch':
+        if (canHit) this.#see(state, operation, into)
+        return
+      case 'set':
+        this.#write(state, operation, into)
+        return
+      case 'add':
+        if (this.#canMiss(state, latestSecond)) this.#write(state, operation, into)
+        return
+      case 'replace':
+        if (canHit) this.#write(state, operation, into)
+        return
+      case 'append':
+        if (canHit) this.#extend(state, state.value + operation.value, operation, into)
+        return
+      case 'prepend':
+        if (canHit) this.#extend(state, operation.value + state.value, operation, into)
+        return
+      case 'increment':
+      case 'decrement':
+        if (canHit) this.#count(state, operation, into)
+        return
+      case 'delete':
+        if (canHit) into.push(this.#absent(state.casFloor))
+        return
+      case 'flush':
+        into.push(this.#absent(state.casFloor))
+        return
+      case 'maintain':
+        into.push(state)
+        return
+    }
+  }
+
+  #canMiss(state: ItemState, latestSecond: number): boolean {
+    if (!state.isPresent || this.#options.mayVanish) return true
+    return state.expiry !== 0 && state.expiry <= latestSecond
+  }
+
+  #isTooLarge(key: string, valueBytes: number): boolean {
+    return key.length + valueBytes + ITEM_OVERHEAD_BYTES > this.#options.itemBytesMax
+  }
+
+  /** An item that is too large: a set leaves nothing behind, an extension leaves what was there. */
+  #refuse(state: ItemState, canHit: boolean, operation: Operation, into: ItemState[]): void {
+    const { verb, key, valueBytes } = operation
+    const extendsItem = verb === 'append' || verb === 'prepend'
+    if (extendsItem && !canHit) return
+    if (!this.#isTooLarge(key, extendsItem ? state.valueBytes + valueBytes : valueBytes)) return
+    into.push(verb === 'set' ? this.#absent(state.casFloor) : state)
+  }
+
+  #see(state: ItemState, operation: Operation, into: ItemState[]): void {
+    const { verb, cas, seenExpiry } = operation
+    if (seenExpiry !== EXPIRY_UNKNOWN && seenExpiry !== state.expiry) return
+    if (cas !== 0 && !this.#hasCas(state, cas)) return
+    if (verb !== 'touch' && (operation.value !== state.value || operation.flags !== state.flags)) {
+      return
+    }
+    const expiry = verb === 'get' ? state.expiry : operation.expiry
+    if (expiry === state.expiry && (cas === 0 || state.isCasKnown)) {
+      into.push(state)
+      return
+    }
+    const isCasKnown = state.isCasKnown || cas !== 0
+    const casFloor = cas === 0 ? state.casFloor : cas
+    into.push(this.#intern({ ...state, expiry, isCasKnown, casFloor }))
+  }
+
+  #write(state: ItemState, operation: Operation, into: ItemState[]): void {
+    const { key, value, valueBytes, flags, expiry } = operation
+    this.#store(state, key, { value, valueBytes, flags, expiry }, operation.cas, into)
+  }
+
+  #extend(state: ItemState, value: string, operation: Operation, into: ItemState[]): void {
+    const { flags, expiry } = state
+    const valueBytes = state.valueBytes + operation.valueBytes
+    this.#store(state, operation.key, { value, valueBytes, flags, expiry }, operation.cas, into)
+  }
+
+  #count(state: ItemState, operation: Operation, into: ItemState[]): void {
+    if (!NUMBER.test(state.value)) return
+    const before = Number(state.value)
+    const { verb, delta } = operation
+    const after = verb === 'increment' ? before + delta : Math.max(0, before - delta)
+    if (!Number.isSafeInteger(after)) throw new Error(`${after} is more than the model can count`)
+    if (operation.value !== String(after)) return
+    // A number that has become shorter keeps its length.
+    const value = operation.value.padEnd(state.value.length, ' ')
+    const { flags, expiry } = state
+    const counted = { value, valueBytes: value.length, flags, expiry }
+    this.#store(state, operation.key, counted, operation.cas, into)
+  }
+
+  #store(
+    state: ItemState,
+    key: string,
+    written: Pick<ItemState, 'value' | 'valueBytes' | 'flags' | 'expiry'>,
+    cas: number,
+    into: ItemState[],
+  ): void {
+    if (this.#isTooLarge(key, written.valueBytes)) return
+    if (cas !== 0 && cas <= state.casFloor) return
+    const casFloor = cas === 0 ? state.casFloor : cas
+    into.push(this.#intern({ isPresent: true, ...written, casFloor, isCasKnown: cas !== 0 }))
+  }
+
+  #hasCas(state: ItemState, cas: number): boolean {
+    return state.isCasKnown ? cas === state.casFloor : cas > state.casFloor
+  }
+
+  #absent(casFloor: number): ItemState {
+    return this.#intern({
+      isPresent: false,
+      value: '',
+      valueBytes: 0,
+      flags: 0,
+      expiry: 0,
+      casFloor,
+      isCasKnown: false,
+    })
+  }
+
+  #intern(state: Omit<ItemState, 'id'>): ItemState {
+    const { isPresent, value, valueBytes, flags, expiry, casFloor, isCasKnown } = state
+    const name = isPresent
+      ? `${casFloor} ${isCasKnown} ${expiry} ${flags} ${valueBytes} ${value}`
+      : `${casFloor}`
+    let known = this.#states.get(name)
+    if (known === undefined) {
+      known = { ...state, id: this.#nextId++ }
+      this.#states.set(name, known)
+    }
+    return known
+  }
+}
+
+export function describeState(state: ItemState): string {
+  const cas = state.isCasKnown ? `CAS ${state.casFloor}` : `a CAS above ${state.casFloor}`
+  if (!state.isPresent) return `nothing (the last CAS known is ${state.casFloor})`
+  const { value, valueBytes, flags, expiry } = state
+  return `value ${value} (${valueBytes} bytes) flags ${flags} expiry ${expiry} ${cas}`
+}
