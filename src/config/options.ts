@@ -381,7 +381,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'threads',
     kind: integerOrAuto(1, 256),
     default: 'auto',
-    description: 'worker threads; this version runs one',
+    description: 'worker threads that serve connections',
     aliases: ['MEMCACHED_THREADS'],
   },
   run_as_user: {

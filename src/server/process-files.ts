@@ -4,7 +4,7 @@
  * message is fit for an operator.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import type { BoundAddress } from './listener.ts'
+import type { BoundAddress } from './bind.ts'
 
 export function writePidFile(path: string): void {
   write(path, `${process.pid}\n`, 'pid file')

@@ -21,9 +21,9 @@ import {
   type LogLevel,
 } from '../observe/log.ts'
 import { createStoreMemory } from '../storage/geometry.ts'
+import { BoundSockets, ListenError } from './bind.ts'
 import { detach, isDetached, reportReady } from './daemon.ts'
 import { generateUser } from './generated-user.ts'
-import type { BoundAddress } from './listener.ts'
 import {
   dropPrivileges,
   openFilesMax,
@@ -31,6 +31,7 @@ import {
   writePidFile,
   writePortFile,
 } from './process-files.ts'
+import { createRosterMemory } from './roster.ts'
 import { settingsRows } from './settings-rows.ts'
 import { VERSION } from './version.ts'
 import type { FromWorker, ToWorker, WorkerAuth, WorkerSettings } from './worker-messages.ts'
@@ -44,9 +45,6 @@ const OWN_OPEN_FILES = 48
 
 /** memcached takes every higher VERBOSITY for this one. */
 const VERBOSITY_MAX = 2
-
-/** One worker for now: the store is shared and locked, the engine turns on the others. */
-const WORKER_COUNT = 1
 
 class StartError extends Error {
   readonly exitCode: number
@@ -91,12 +89,18 @@ interface Reload {
 class Server {
   private readonly config: Config
   private readonly log: Log
+  private readonly sockets: BoundSockets = new BoundSockets()
   private readonly workers: Worker[] = []
+  /** Workers that may still accept, and workers that still have connections. */
+  private acceptingCount = 0
+  private servingCount = 0
+  private cutCount = 0
   private credentials: CredentialSource | undefined = undefined
   /** Reloads that not every worker has confirmed. */
   private readonly reloads: Map<number, Reload> = new Map()
   private reloadCount = 0
   private isStopping = false
+  private stopSignal = ''
   private settle: (exitCode: number) => void = () => undefined
 
   constructor(config: Config, log: Log) {
@@ -119,11 +123,12 @@ class Server {
     const finished = new Promise<number>((resolve) => {
       this.settle = resolve
     })
-    const addresses = await this.startWorkers(auth)
+    await this.bind()
+    await this.startWorkers(auth)
     this.takeSignals()
-    this.settleIntoSystem(addresses)
+    this.settleIntoSystem()
     await this.credentials?.watch()
-    for (const address of addresses) {
+    for (const { address } of this.sockets.shared) {
       this.say('info', 'listening', `listening on ${address.text}`, {
         address: address.text,
         family: address.family,
@@ -134,6 +139,7 @@ class Server {
       version: VERSION,
       node: process.versions.node,
       pid: process.pid,
+      threads: config.process.threads,
       memory_bytes: config.memory.limitBytes,
       authentication: config.auth.required,
     })
@@ -145,6 +151,11 @@ class Server {
   async abandon(): Promise<void> {
     this.isStopping = true
     this.credentials?.close()
+    await this.endWorkers()
+    this.sockets.close()
+  }
+
+  private async endWorkers(): Promise<void> {
     await Promise.all(this.workers.map((worker) => worker.terminate()))
   }
 
@@ -153,7 +164,7 @@ class Server {
   }
 
   private warnAboutHost(): void {
-    const { process: processConfig, settings } = this.config
+    const { process: processConfig } = this.config
     if (process.getuid?.() === 0 && processConfig.runAsUser === undefined) {
       this.say(
         'warn',
@@ -171,14 +182,6 @@ class Server {
         `that will be disconnected; allow ${filesNeeded} (ulimit -n) or lower -c`
       const fields = { connections: connectionsMax, open_files: openFiles }
       this.say('warn', 'open_files_limited', message, fields)
-    }
-    const wasAsked = settings.some(({ name, source }) => name === 'threads' && source !== 'default')
-    if (wasAsked && processConfig.threads > WORKER_COUNT) {
-      this.say(
-        'info',
-        'threads_limited',
-        `this version serves with ${WORKER_COUNT} worker thread; -t ${processConfig.threads} has no further effect`,
-      )
     }
   }
 
@@ -271,41 +274,50 @@ class Server {
     }
   }
 
+  private async bind(): Promise<void> {
+    const { listen, unixSocket, unixMask } = this.config.network
+    try {
+      if (unixSocket !== undefined) this.sockets.bindUnix(unixSocket, unixMask)
+      for (const { host, port } of listen) {
+        await this.sockets.bindTcp(host === '*' ? undefined : host, port)
+      }
+    } catch (error) {
+      if (error instanceof ListenError) throw new StartError(error.message, EXIT_OS, error)
+      throw error
+    }
+  }
+
   /** Starts the workers; resolves when all of them listen. */
-  private async startWorkers(auth: WorkerAuth | undefined): Promise<readonly BoundAddress[]> {
+  private async startWorkers(auth: WorkerAuth | undefined): Promise<void> {
     const { memory } = this.config
+    const workerCount = this.config.process.threads
     const store = createStoreMemory({
       memoryBytes: memory.limitBytes,
       itemBytesMax: memory.itemBytesMax,
       evicts: memory.evicts,
-      workerCount: WORKER_COUNT,
+      workerCount,
       seed: randomSeed(),
     })
-    const counters = createCounterMemory(WORKER_COUNT)
-    const starting: Promise<readonly BoundAddress[]>[] = []
-    for (let workerIndex = 0; workerIndex < WORKER_COUNT; workerIndex++) {
-      const settings = this.workerSettings({ workerIndex, store, counters, auth })
+    const counters = createCounterMemory(workerCount)
+    // In `stats conns` the listeners have the first numbers, connections count on from there.
+    const roster = createRosterMemory(workerCount, this.sockets.shared.length)
+    const starting: Promise<void>[] = []
+    for (let workerIndex = 0; workerIndex < workerCount; workerIndex++) {
+      const settings = this.workerSettings({ workerIndex, store, counters, roster, auth })
       starting.push(this.startWorker(settings))
     }
-    return (await Promise.all(starting))[0] ?? []
+    await Promise.all(starting)
   }
 
   private workerSettings(
-    own: Pick<WorkerSettings, 'workerIndex' | 'store' | 'counters' | 'auth'>,
+    own: Pick<WorkerSettings, 'workerIndex' | 'store' | 'counters' | 'roster' | 'auth'>,
   ): WorkerSettings {
-    const { network, memory, auth, limits, log } = this.config
+    const { network, memory, auth, limits, log, process: processConfig } = this.config
     return {
       ...own,
       version: VERSION,
       startedAtMs: Date.now(),
-      listen: network.listen.map(({ host, port }) => ({
-        host: host === '*' ? undefined : host,
-        port,
-      })),
-      unixSocket:
-        network.unixSocket === undefined
-          ? undefined
-          : { path: network.unixSocket, mask: network.unixMask },
+      sockets: this.sockets.shared,
       backlog: network.backlog,
       logLevel: log.level,
       valueBytesMax: memory.itemBytesMax,
@@ -324,19 +336,21 @@ class Server {
       idleTimeoutMs: limits.idleTimeoutMs,
       stalledWriteTimeoutMs: limits.stalledWriteTimeoutMs,
       sendBufferBytesMax: limits.sendBufferBytesMax,
-      settingsRows: settingsRows(this.config, WORKER_COUNT),
-      threadCount: WORKER_COUNT,
+      settingsRows: settingsRows(this.config, processConfig.threads),
+      threadCount: processConfig.threads,
     }
   }
 
-  private startWorker(settings: WorkerSettings): Promise<readonly BoundAddress[]> {
+  private startWorker(settings: WorkerSettings): Promise<void> {
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings })
     this.workers.push(worker)
     return new Promise((resolve, reject) => {
       worker.on('message', (message: FromWorker) => {
         switch (message.kind) {
           case 'listening':
-            resolve(message.addresses)
+            this.acceptingCount++
+            this.servingCount++
+            resolve()
             break
           case 'refused':
             reject(new StartError(message.message, EXIT_OS))
@@ -353,8 +367,11 @@ class Server {
           case 'shutdown':
             this.stop('shutdown')
             break
+          case 'accepts-no-more':
+            if (--this.acceptingCount === 0) this.stopListening()
+            break
           case 'stopped':
-            this.workerStopped(worker, message.cutCount)
+            void this.workerStopped(message.cutCount)
             break
         }
       })
@@ -379,7 +396,8 @@ class Server {
     process.exit(EXIT_SOFTWARE)
   }
 
-  private settleIntoSystem(addresses: readonly BoundAddress[]): void {
+  private settleIntoSystem(): void {
+    const addresses = this.sockets.shared.map(({ address }) => address)
     const { network, process: processConfig } = this.config
     try {
       if (network.portFile !== undefined) writePortFile(network.portFile, addresses)
@@ -405,23 +423,27 @@ class Server {
   private stop(signal: string): void {
     if (this.isStopping) return
     this.isStopping = true
-    const { drainTimeoutMs } = this.config.limits
-    this.say('info', 'stopping', `${signal}: no more connections; finishing what is under way`, {
-      deadline_ms: drainTimeoutMs,
-    })
+    this.stopSignal = signal
     this.credentials?.close()
-    this.broadcast({ kind: 'stop', deadlineMs: drainTimeoutMs })
+    this.broadcast({ kind: 'stop', deadlineMs: this.config.limits.drainTimeoutMs })
   }
 
-  private workerStopped(worker: Worker, cutCount: number): void {
-    if (cutCount > 0) {
+  /** No worker accepts any more: from now on newcomers are refused by the system. */
+  private stopListening(): void {
+    this.sockets.close()
+    const message = `${this.stopSignal}: no more connections; finishing what is under way`
+    this.say('info', 'stopping', message, { deadline_ms: this.config.limits.drainTimeoutMs })
+  }
+
+  private async workerStopped(cutCount: number): Promise<void> {
+    this.cutCount += cutCount
+    if (--this.servingCount > 0) return
+    if (this.cutCount > 0) {
       this.say('warn', 'connections_cut', 'connections were cut by the drain deadline', {
-        connections: cutCount,
+        connections: this.cutCount,
       })
     }
-    this.workers.splice(this.workers.indexOf(worker), 1)
-    void worker.terminate()
-    if (this.workers.length > 0) return
+    await this.endWorkers()
     if (this.config.process.pidFile !== undefined) removeFile(this.config.process.pidFile)
     this.say('info', 'stopped', 'stopped')
     this.settle(0)

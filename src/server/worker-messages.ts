@@ -6,13 +6,8 @@ import type { CredentialSnapshot } from '../credential/snapshot.ts'
 import type { CounterMemory } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
 import type { StoreMemory } from '../storage/geometry.ts'
-import type { BoundAddress } from './listener.ts'
-
-/** A TCP address to listen on; host undefined is every interface. */
-export interface TcpAddress {
-  readonly host: string | undefined
-  readonly port: number
-}
+import type { SharedSocket } from './bind.ts'
+import type { RosterMemory } from './roster.ts'
 
 export interface WorkerAuth {
   readonly credentials: CredentialSnapshot
@@ -27,9 +22,9 @@ export interface WorkerSettings {
   readonly workerIndex: number
   readonly version: string
   readonly startedAtMs: number
-  readonly listen: readonly TcpAddress[]
-  readonly unixSocket: { readonly path: string; readonly mask: number } | undefined
+  readonly sockets: readonly SharedSocket[]
   readonly backlog: number
+  readonly roster: RosterMemory
   readonly store: StoreMemory
   readonly counters: CounterMemory
   /** Undefined: no authentication. */
@@ -71,7 +66,7 @@ export type ToWorker =
   | { readonly kind: 'stop'; readonly deadlineMs: number }
 
 export type FromWorker =
-  | { readonly kind: 'listening'; readonly addresses: readonly BoundAddress[] }
+  | { readonly kind: 'listening' }
   /** Listening failed; `message` is fit for an operator. */
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
@@ -79,5 +74,7 @@ export type FromWorker =
   | { readonly kind: 'verbosity'; readonly level: number }
   /** A client that may do so asked for the end. */
   | { readonly kind: 'shutdown' }
+  /** Told to stop, it accepts no more. */
+  | { readonly kind: 'accepts-no-more' }
   /** Every connection is closed; `cutCount` of them by the deadline. */
   | { readonly kind: 'stopped'; readonly cutCount: number }

@@ -1,7 +1,7 @@
 /**
- * One worker thread: its own event loop, its listening sockets, its connections, and its view of
- * the shared store. It owns no files and no signals; what it wants written to the log it posts to
- * the main thread.
+ * One worker thread: its own event loop, its share of the connections, and its view of what all
+ * workers share: the listening sockets, the store, the counters, the roster. It owns no files and no
+ * signals; what it wants written to the log it posts to the main thread.
  *
  * An exception here is a programmer error and may have left a lock held: it is not caught, the
  * thread dies, and the main thread takes the process down (exit code 70).
@@ -24,10 +24,14 @@ import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
 import { createSaslEnvironment } from '../sasl/environment.ts'
 import { Store } from '../storage/store.ts'
 import { Admission } from './admission.ts'
+
+import { ListenError } from './bind.ts'
 import { Doorstep } from './doorstep.ts'
 import { HandleWriter } from './handle-writer.ts'
-import { type BoundAddress, ListenError, Listener } from './listener.ts'
+import { Listener } from './listener.ts'
+
 import { LoginLog } from './login-log.ts'
+import { Roster } from './roster.ts'
 import {
   type AcceptedHandle,
   peerName,
@@ -125,8 +129,7 @@ const gateOptions: AuthGateOptions = {
   onLogin: (event) => loginLog.record(event, context.nowMs),
 }
 
-/** Of `stats conns`: the listeners have the first numbers, connections count on from there. */
-let lastConnectionId = settings.listen.length + (settings.unixSocket === undefined ? 0 : 1)
+const roster = new Roster(settings.roster, settings.workerIndex)
 let isStopping = false
 let cutCount = 0
 const listenAddressOf = new WeakMap<Connection, string>()
@@ -139,7 +142,7 @@ function serve(handle: AcceptedHandle, listenAddress: string): Connection {
   const peer = peerName(handle)
   const transport = transportOver(handle, peer)
   const gate = new AuthGate(gateOptions, peer)
-  const connection = new Connection(context, transport, gate, ++lastConnectionId)
+  const connection = new Connection(context, transport, gate, roster.nextConnectionId())
   listenAddressOf.set(connection, listenAddress)
   log({ level: 'debug', event: 'connected', message: 'client connected', fields: { peer } })
   transport.attach(connection)
@@ -157,12 +160,10 @@ const admission = new Admission({
   strangersMax:
     sasl === undefined ? Number.POSITIVE_INFINITY : settings.unauthenticatedConnectionsMax,
   waitMs: settings.loginTimeoutMs,
+  roster,
   lane,
   serve,
   turnAway: () => doorstep.turnedAway(),
-  onCrowded: (isCrowded) => {
-    context.isCrowded = isCrowded
-  },
 })
 
 const doorstep = new Doorstep({
@@ -191,7 +192,7 @@ let verbosity: string | undefined
 
 /** The settings of the start, with what has been changed since, and the port that was found. */
 function settingsNow(): StatRows {
-  const tcpPort = bound.find(({ family }) => family !== 'unix')?.port
+  const tcpPort = settings.sockets.find(({ address }) => address.family !== 'unix')?.address.port
   return settings.settingsRows.map(([name, value]) => {
     if (name === 'verbosity') return [name, verbosity ?? value]
     if (name === 'tcpport') return [name, String(tcpPort ?? 0)]
@@ -213,7 +214,7 @@ function loginRows(): StatRows {
 }
 
 function* listConnections(): Iterable<ConnectionFacts> {
-  for (const [index, address] of bound.entries()) {
+  for (const [index, { address }] of settings.sockets.entries()) {
     const name = statsAddress(address.text)
     yield {
       id: index + 1,
@@ -236,7 +237,7 @@ function* listConnections(): Iterable<ConnectionFacts> {
 
 /** An address in the words of `stats conns`: `tcp:`, `tcp6:` or `unix:` in front. */
 function statsAddress(address: string): string {
-  if (settings.unixSocket !== undefined) {
+  if (settings.sockets[0]?.address.family === 'unix') {
     return address === 'unix' ? address : `unix:${address}`
   }
   return address.startsWith('[') ? `tcp6:${address}` : `tcp:${address}`
@@ -305,6 +306,7 @@ const context: ConnectionContext = {
     admission.closed(connection, context.nowMs)
     doorstep.letIn()
     if (isStopping) finishWhenEmpty()
+    else if (isPassing) balance()
   },
 }
 
@@ -323,11 +325,14 @@ function readClock(): void {
 
 function tick(): void {
   readClock()
+  context.isCrowded = roster.isCrowded
   for (const connection of admission.connections) connection.checkDeadlines()
   admission.checkDeadlines(context.nowMs)
   doorstep.letIn()
   loginLog.rollOver(context.nowMs)
   store.maintain(executor.nowSeconds, MAINTENANCE_BUDGET)
+  roster.beat()
+  balance()
   if (wantedVerbosity === undefined) return
   post({ kind: 'verbosity', level: wantedVerbosity })
   wantedVerbosity = undefined
@@ -337,7 +342,13 @@ const listener = new Listener({
   backlog: settings.backlog,
   onAccept: (handle, listenAddress) => {
     context.nowMs = performance.now()
+    if (isStopping) {
+      handle.close()
+      return
+    }
     doorstep.arrive(handle, listenAddress)
+    balance()
+    if (roster.hasOthers && !isPassing) roster.awaitOthers(context.nowMs)
   },
   onAcceptError: (code) =>
     log({
@@ -347,22 +358,33 @@ const listener = new Listener({
       fields: { code },
     }),
 })
-const bound: BoundAddress[] = []
+/** Newcomers are left to workers that have fewer connections. */
+let isPassing = false
+
+function balance(): void {
+  if (isStopping || !roster.hasOthers) return
+  isPassing = !roster.balance()
+  if (isPassing) listener.pause()
+  else listener.resume()
+}
+
+function answerBell(): void {
+  if (isStopping) return
+  context.nowMs = performance.now()
+  admission.settleWithOthers(context.nowMs)
+  balance()
+}
 
 async function listen(): Promise<void> {
   try {
-    if (settings.unixSocket !== undefined) {
-      const { path, mask } = settings.unixSocket
-      bound.push(await listener.listenUnix(path, mask))
-    }
-    for (const { host, port } of settings.listen) bound.push(await listener.listenTcp(host, port))
+    for (const socket of settings.sockets) await listener.listen(socket)
   } catch (error) {
     if (!(error instanceof ListenError)) throw error
-    listener.close()
     post({ kind: 'refused', message: error.message })
     return
   }
-  post({ kind: 'listening', addresses: bound })
+  if (roster.hasOthers) roster.answerBell(answerBell)
+  post({ kind: 'listening' })
 }
 
 function stop(deadlineMs: number): void {
@@ -370,7 +392,9 @@ function stop(deadlineMs: number): void {
   isStopping = true
   context.isStopping = true
   context.lingerMs = STOPPING_LINGER_MS
-  listener.close()
+  roster.retire()
+  listener.pause()
+  post({ kind: 'accepts-no-more' })
   doorstep.dismiss()
   admission.dismissWaiting()
   for (const connection of [...admission.connections]) connection.stop()

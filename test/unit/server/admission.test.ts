@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { Connection } from '../../../src/connection/connection.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import { Admission } from '../../../src/server/admission.ts'
+import { createRosterMemory, Roster } from '../../../src/server/roster.ts'
 
 /** A connection as far as admission looks at one. */
 class Client {
@@ -21,10 +22,11 @@ function makeAdmission(limits: { connectionsMax: number; strangersMax: number })
   const served: string[] = []
   const turnedAway: string[] = []
   const clients = new Map<object, Client>()
-  let isCrowded = false
+  const roster = new Roster(createRosterMemory(1, 0), 0)
   const admission: Admission = new Admission({
     ...limits,
     waitMs: 10_000,
+    roster,
     lane,
     serve: (handle) => {
       const client = clients.get(handle)!
@@ -37,16 +39,13 @@ function makeAdmission(limits: { connectionsMax: number; strangersMax: number })
       }) as unknown as Connection
     },
     turnAway: (handle) => turnedAway.push(clients.get(handle)!.name),
-    onCrowded: (value) => {
-      isCrowded = value
-    },
   })
   return {
     admission,
     lane,
     served,
     turnedAway,
-    isCrowded: () => isCrowded,
+    isCrowded: () => roster.isCrowded,
     accept(name: string, nowMs = 0): Client {
       const client = new Client(name)
       client.lastActivityMs = nowMs
