@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CASES, casesOf, SETS } from './cases.mjs'
-import { withServer } from './fake-server.mjs'
+import { answerText, withServer } from './fake-server.mjs'
 import { COMPILER, compileGenerator, generatorArguments } from './generator.mjs'
 import { figuresOf, formatTable, isReached, median, medians, ratioOf, rowsOf } from './report.mjs'
 import { outputOf } from './servers.mjs'
@@ -90,6 +90,59 @@ describe.skipIf(outputOf(COMPILER, '--version') === null)('the load generator', 
       const { code, stderr } = await generate({ ...SHORT, port, dialect })
       expect(stderr).toBe('')
       expect(code).toBe(0)
+    })
+  })
+
+  const MULTI = { multi: true, ratio: '1:0' }
+
+  test.each(['text', 'meta'])('asks for many keys in one request (%s)', (dialect) => {
+    console.log(`SEED=${SEED}`)
+    const random = randomFrom(SEED)
+    const lines = []
+    const spoil = (reply, request) => {
+      if (!request.isSet) lines.push(request.line)
+      return reply
+    }
+    return withServer({ spoil, pieceBytes: () => 1 + random(300) }, async (port) => {
+      const { code, printed, stderr } = await generate({ ...SHORT, ...MULTI, port, dialect })
+      expect(stderr).toBe('')
+      expect(code).toBe(0)
+      expect(printed.hits).toBe(printed.requests)
+      if (dialect === 'text') {
+        expect(new Set(lines.map((line) => line.split(' ').length))).toEqual(new Set([8]))
+      } else {
+        expect(lines.filter((line) => line === 'mn')).toHaveLength(lines.length / 8)
+        expect(lines.filter((line) => / q O[0-9a-f]{8}$/.test(line))).toHaveLength(
+          (lines.length / 8) * 7,
+        )
+      }
+    })
+  })
+
+  test.each([
+    ['text', 'a key that is left out', (line) => line.replace(/ key-\S+/, ''), /unexpected line/],
+    [
+      'text',
+      'keys in another order',
+      (line) => line.replace(/ (\S+) (\S+)/, ' $2 $1'),
+      /unexpected line/,
+    ],
+    ['text', 'an end of another kind', () => 'mn', /unexpected line/],
+    ['meta', 'another end', () => 'get', /wrong end of a batch/],
+  ])('%s: of a request for many keys refuses %s', (dialect, _lie, change, words) => {
+    const isLast = (request) => !request.isSet && /^get|^mn/.test(request.line)
+    let seen = 0
+    const items = new Map()
+    const spoil = (reply, request) => {
+      if (request.isSet) answerText(items, request.line, request.value)
+      if (!isLast(request) || seen++ !== 20) return reply
+      return answerText(items, change(request.line), Buffer.alloc(0))
+    }
+    return withServer({ spoil }, async (port) => {
+      const load = { ...SHORT, ...MULTI, port, dialect, keys: 4000, requests: 20_000 }
+      const { code, stderr } = await generate(load)
+      expect(stderr).toMatch(words)
+      expect(code).toBe(1)
     })
   })
 
@@ -270,6 +323,8 @@ describe.skipIf(outputOf(COMPILER, '--version') === null)('the load generator', 
     [{ seconds: 'x' }, /--seconds x/],
     [{ user: 'bench' }, /--user and --password/],
     [{ mode: 'login' }, /--mode login needs --user/],
+    [{ multi: true, dialect: 'text' }, /--multi is for gets only/],
+    [{ multi: true, ratio: '1:0' }, /--multi is for gets only/],
   ])('a wrong option %o is named, with exit code 2', async (load, words) => {
     const { code, stderr } = await generate(load)
     expect(code).toBe(2)

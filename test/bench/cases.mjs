@@ -43,6 +43,12 @@ const keysFor = (valueBytes) => Math.min(10_000, Math.floor((64 * 1024 * 1024) /
 
 const sizeName = (bytes) => (bytes < 1024 ? `${bytes}B` : `${bytes / 1024}K`)
 
+const MIXES = {
+  gets: '10 gets to a set',
+  sets: 'sets only',
+  multi: `gets of ${PIPELINE} keys in one request, counted by the key`,
+}
+
 /** @returns {Case} */
 function requests({
   sets,
@@ -52,9 +58,10 @@ function requests({
   ratio,
   hasLogin = false,
   threads = 1,
+  isMulti = false,
   most,
 }) {
-  const mix = ratio === '0:1' ? 'sets' : 'gets'
+  const mix = isMulti ? 'multi' : ratio === '0:1' ? 'sets' : 'gets'
   const parts = [dialect, `x${pipeline}`, sizeName(valueBytes), mix]
   if (hasLogin) parts.push('login')
   if (threads > 1) parts.push(`t${threads}`)
@@ -64,7 +71,7 @@ function requests({
     what:
       `${dialect}, ${pipeline === 1 ? 'unpipelined' : `pipelined x${pipeline}`}, ` +
       `${CONNECTIONS} connections${hasLogin ? ' that logged in' : ''}, ${sizeName(valueBytes)} values, ` +
-      `${mix === 'sets' ? 'sets only' : '10 gets to a set'}, ${threads} thread${threads > 1 ? 's' : ''}`,
+      `${MIXES[mix]}, ${threads} thread${threads > 1 ? 's' : ''}`,
     load: {
       mode: 'load',
       dialect,
@@ -73,6 +80,7 @@ function requests({
       valueBytes,
       keys: keysFor(valueBytes),
       ratio,
+      ...(isMulti ? { multi: true } : {}),
       prefill: true,
       missesFail: true,
     },
@@ -193,14 +201,27 @@ const ENGINE = ['binary', 'text', 'meta'].flatMap((dialect) => [
       ),
     ),
   ),
-  requests({
-    sets: ['engine', dialect],
-    dialect,
-    pipeline: 1,
-    valueBytes: 65536,
-    ratio: '10:1',
-    most: 1.1,
-  }),
+  ...['10:1', '0:1'].map((ratio) =>
+    requests({
+      sets: ['engine', dialect],
+      dialect,
+      pipeline: 1,
+      valueBytes: 65536,
+      ratio,
+      most: 1.1,
+    }),
+  ),
+  ...(dialect === 'binary' ? [] : [100, 4096]).map((valueBytes) =>
+    requests({
+      sets: ['engine', dialect],
+      dialect,
+      pipeline: PIPELINE,
+      valueBytes,
+      ratio: '1:0',
+      isMulti: true,
+      most: 0.5,
+    }),
+  ),
 ])
 
 /** @type {readonly Case[]} */

@@ -44,7 +44,7 @@ function answerBinary(items, request) {
     : reply(0, item.flags, item.value)
 }
 
-function answerText(items, line, value) {
+export function answerText(items, line, value) {
   const words = line.split(' ')
   const opaque = words.at(-1)
   const end = Buffer.from('\r\n')
@@ -58,13 +58,18 @@ function answerText(items, line, value) {
     items.set(words[1], { flags, value })
     return Buffer.from(words[0] === 'set' ? 'STORED\r\n' : `HD ${opaque}\r\n`)
   }
-  const item = items.get(words[1])
   if (words[0] === 'get') {
-    if (item === undefined) return Buffer.from('END\r\n')
-    const head = `VALUE ${words[1]} ${item.flags} ${item.value.length}\r\n`
-    return Buffer.concat([Buffer.from(head), item.value, Buffer.from('\r\nEND\r\n')])
+    const hits = words.slice(1).flatMap((key) => {
+      const found = items.get(key)
+      if (found === undefined) return []
+      const head = `VALUE ${key} ${found.flags} ${found.value.length}\r\n`
+      return [Buffer.from(head), found.value, end]
+    })
+    return Buffer.concat([...hits, Buffer.from('END\r\n')])
   }
-  if (item === undefined) return Buffer.from('EN\r\n')
+  if (words[0] === 'mn') return Buffer.from('MN\r\n')
+  const item = items.get(words[1])
+  if (item === undefined) return Buffer.from(words.includes('q') ? '' : 'EN\r\n')
   const head = `VA ${item.value.length} f${item.flags} ${opaque}\r\n`
   return Buffer.concat([Buffer.from(head), item.value, end])
 }

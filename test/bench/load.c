@@ -82,6 +82,7 @@ static struct {
   uint32_t sources;
   bool prefill;
   bool missesFail;
+  bool multi;
   int serverPid;
 } options = {
     .host = "127.0.0.1",
@@ -120,6 +121,9 @@ static const char USAGE[] =
     "  --key-bytes N        bytes of a key, 16 to 250 (20)\n"
     "  --keys N             different keys, chosen evenly (10000)\n"
     "  --ratio GETS:SETS    mix of requests (10:1)\n"
+    "  --multi              text and meta, gets only: the gets of a batch are one request for\n"
+    "                       many keys (text: one get; meta: quiet mgs and an mn); each key\n"
+    "                       counts as a request, and a miss is a wrong reply\n"
     "  --seconds S          length of the measured window (3)\n"
     "  --requests N         end after N requests or logins instead of after a time\n"
     "  --warmup S           seconds of the same load before the window (0.5)\n"
@@ -378,6 +382,9 @@ static size_t templateBytes, getBytes, setHeadBytes, hitHeadBytes;
 static size_t getOpaqueAt, setOpaqueAt, hitOpaqueAt;
 static const char *setTail = "", *hitTail = "", *missReply = "";
 static size_t setTailBytes, hitTailBytes, missReplyBytes;
+/* With --multi: what stands before and behind the gets of a batch, and behind their replies. */
+static const char *batchHead = "", *batchTail = "", *batchEnd = "";
+static size_t batchHeadBytes, batchTailBytes, batchEndBytes;
 static uint8_t *pool;
 
 static inline const uint8_t *getTemplate(uint32_t key) { return templates + key * templateBytes; }
@@ -423,11 +430,11 @@ static void buildTemplates(void) {
     }
     int lengths[3];
     if (options.dialect == TEXT) {
-      lengths[0] = sprintf(line[0], "get %s\r\n", key);
+      lengths[0] = sprintf(line[0], options.multi ? " %s" : "get %s\r\n", key);
       lengths[1] = sprintf(line[1], "set %s %u 0 %u\r\n", key, flagsOf(k), valueBytes);
       lengths[2] = sprintf(line[2], "VALUE %s %u %u\r\n", key, flagsOf(k), valueBytes);
     } else {
-      lengths[0] = sprintf(line[0], "mg %s v f O00000000\r\n", key);
+      lengths[0] = sprintf(line[0], "mg %s v f%s O00000000\r\n", key, options.multi ? " q" : "");
       lengths[1] = sprintf(line[1], "ms %s %u F%u O00000000\r\n", key, valueBytes, flagsOf(k));
       lengths[2] = sprintf(line[2], "VA %u f%u O00000000\r\n", valueBytes, flagsOf(k));
     }
@@ -449,11 +456,19 @@ static void buildTemplates(void) {
   }
   if (options.dialect != BINARY) {
     setTail = "\r\n";
-    hitTail = options.dialect == TEXT ? "\r\nEND\r\n" : "\r\n";
+    hitTail = options.dialect == TEXT && !options.multi ? "\r\nEND\r\n" : "\r\n";
     missReply = options.dialect == TEXT ? "END\r\n" : "EN\r\n";
     setTailBytes = strlen(setTail);
     hitTailBytes = strlen(hitTail);
     missReplyBytes = strlen(missReply);
+  }
+  if (options.multi) {
+    batchHead = options.dialect == TEXT ? "get" : "";
+    batchTail = options.dialect == TEXT ? "\r\n" : "mn\r\n";
+    batchEnd = options.dialect == TEXT ? "END\r\n" : "MN\r\n";
+    batchHeadBytes = strlen(batchHead);
+    batchTailBytes = strlen(batchTail);
+    batchEndBytes = strlen(batchEnd);
   }
 }
 
@@ -576,7 +591,7 @@ static void watch(int operation, int fd, uint32_t events, uint32_t number) {
 
 /* ---- load ---------------------------------------------------------------------------------- */
 
-enum { HEAD, VALUE, TAIL, SKIP };
+enum { HEAD, VALUE, TAIL, SKIP, BATCH_END };
 enum { PREFILL, WARMUP, MEASURE, DRAIN };
 #define NEED_MORE SIZE_MAX
 
@@ -584,6 +599,7 @@ typedef struct {
   int fd;
   uint8_t replyState;
   bool compareWhole;
+  bool isMulti;
   uint32_t carryBytes;
   uint32_t sent, answered;    /* of the batch under way */
   uint32_t firstOpaque;
@@ -648,6 +664,8 @@ static bool sendBatch(Connection *c, uint64_t startNs) {
   uint32_t opaque = c->firstOpaque + c->sent;
   uint8_t *end = writeBuffer;
   c->firstOpaque = opaque;
+  bool isMulti = options.multi && phase != PREFILL;
+  if (isMulti) end = (uint8_t *)memcpy(end, batchHead, batchHeadBytes) + batchHeadBytes;
   for (uint32_t i = 0; i < count; i++) {
     uint32_t request = phase == PREFILL
                            ? prefillAt++ << 1 | 1
@@ -655,8 +673,10 @@ static bool sendBatch(Connection *c, uint64_t startNs) {
     c->batch[i] = request;
     end = appendRequest(end, request, opaque++);
   }
+  if (isMulti) end = (uint8_t *)memcpy(end, batchTail, batchTailBytes) + batchTailBytes;
   c->sent = count;
   c->answered = 0;
+  c->isMulti = isMulti;
   c->startNs = startNs;
   busyConnections++;
   size_t length = (size_t)(end - writeBuffer);
@@ -676,7 +696,7 @@ static bool sendBatch(Connection *c, uint64_t startNs) {
 static void countReply(Connection *c, uint64_t *counter) {
   c->answered++;
   c->repliesSeen++;
-  c->replyState = HEAD;
+  c->replyState = c->isMulti && c->answered == c->sent ? BATCH_END : HEAD;
   if (phase == MEASURE) {
     window.requests++;
     (*counter)++;
@@ -755,7 +775,7 @@ static size_t parseTextHead(Connection *c, const uint8_t *at, size_t length) {
       memcpy(wanted, "HD O00000000\r\n", wantedBytes = 14);
       putHex32(wanted + 4, opaque);
     }
-  } else if (at[0] == 'E') {
+  } else if (at[0] == 'E' && !c->isMulti) {
     memcpy(wanted, missReply, wantedBytes = missReplyBytes);
   } else {
     memcpy(wanted, hitTemplate(request >> 1), wantedBytes = hitHeadBytes);
@@ -765,7 +785,7 @@ static size_t parseTextHead(Connection *c, const uint8_t *at, size_t length) {
     wrongReply(c, "unexpected line", at, length);
   if (length < wantedBytes) return NEED_MORE;
   if ((request & 1) != 0) countReply(c, &window.stores);
-  else if (at[0] == 'E') countReply(c, &window.misses);
+  else if (at[0] == 'E' && !c->isMulti) countReply(c, &window.misses);
   else expectValue(c);
   return wantedBytes;
 }
@@ -807,6 +827,12 @@ static size_t parsePiece(Connection *c, const uint8_t *at, size_t length) {
       if (memcmp(at, hitTail, hitTailBytes) != 0) wrongReply(c, "wrong end", at, length);
       countReply(c, &window.hits);
       return hitTailBytes;
+    case BATCH_END:
+      if (length < batchEndBytes) return NEED_MORE;
+      if (memcmp(at, batchEnd, batchEndBytes) != 0)
+        fail("connection %td: wrong end of a batch: %s", c - connections, printable(at, length));
+      c->replyState = HEAD;
+      return batchEndBytes;
     default:
       used = length < c->bodyLeft ? length : c->bodyLeft;
       c->bodyLeft -= (uint32_t)used;
@@ -893,7 +919,7 @@ static void runLoad(void) {
   prefillDepth = setBytes > READ_BYTES ? 1 : (uint32_t)(READ_BYTES / setBytes);
   if (prefillDepth > 64) prefillDepth = 64;
   uint32_t depth = options.pipeline > prefillDepth ? options.pipeline : prefillDepth;
-  size_t requestBytes = setBytes > getBytes ? setBytes : getBytes;
+  size_t requestBytes = (setBytes > getBytes ? setBytes : getBytes) + batchHeadBytes + batchTailBytes;
   readBuffer = allocate(1, READ_BYTES + CARRY_BYTES);
   writeBuffer = allocate(depth, requestBytes);
   connections = allocate(count, sizeof *connections);
@@ -1132,7 +1158,7 @@ static void parseOptions(int argc, char **argv) {
       {"misses-fail", 0, 0, 'x'}, {"user", 1, 0, 'u'},        {"password", 1, 0, 'W'},
       {"user-count", 1, 0, 'U'},  {"list", 0, 0, 'l'},        {"sources", 1, 0, 'S'},
       {"server-pid", 1, 0, 'i'},  {"stall-limit", 1, 0, 't'}, {"seed", 1, 0, 'e'},
-      {"help", 0, 0, 'H'},        {0, 0, 0, 0},
+      {"multi", 0, 0, 'M'},       {"help", 0, 0, 'H'},        {0, 0, 0, 0},
   };
   int letter, index = 0;
   while ((letter = getopt_long(argc, argv, "", LONG, &index)) != -1) {
@@ -1161,6 +1187,7 @@ static void parseOptions(int argc, char **argv) {
       case 'S': options.sources = (uint32_t)parseCount(name, optarg, 1, 250); break;
       case 'i': options.serverPid = (int)parseCount(name, optarg, 1, INT32_MAX); break;
       case 't': options.stallSeconds = parseSeconds(name, optarg); break;
+      case 'M': options.multi = true; break;
       case 'e': options.seed = parseCount(name, optarg, 0, UINT64_MAX / 2); break;
       case 'H': fputs(USAGE, stdout); exit(0);
       default: exit(EXIT_USAGE);
@@ -1171,6 +1198,8 @@ static void parseOptions(int argc, char **argv) {
     failUsage("--user and --password go together");
   if (options.mode == MODE_LOGIN && options.user == NULL) failUsage("--mode login needs --user");
   if (options.listMechanisms && options.dialect != BINARY) failUsage("--list is for binary only");
+  if (options.multi && (options.dialect == BINARY || options.sets > 0))
+    failUsage("--multi is for gets only (--ratio 1:0) in text or meta");
   if (options.stallSeconds < 1) failUsage("--stall-limit is at least 1");
 }
 
