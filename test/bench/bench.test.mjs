@@ -11,7 +11,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CASES, casesOf, SETS } from './cases.mjs'
 import { answerText, withServer } from './fake-server.mjs'
 import { COMPILER, compileGenerator, generatorArguments } from './generator.mjs'
-import { figuresOf, formatTable, isReached, median, medians, ratioOf, rowsOf } from './report.mjs'
+import {
+  figuresOf,
+  formatTable,
+  isReached,
+  median,
+  medians,
+  ratioOf,
+  rowsOf,
+  verdictOf,
+} from './report.mjs'
 import { outputOf } from './servers.mjs'
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
@@ -383,10 +392,14 @@ describe('the harness', () => {
     expect(names(['binary-x1-'])).toEqual(['binary-x1-100B-gets', 'binary-x1-100B-gets-login'])
   })
 
-  test('every case has one bound, and a load that does not evict at 256 MiB', () => {
-    for (const { judge, load } of CASES) {
-      expect([judge.most, judge.least].filter((bound) => bound !== undefined)).toHaveLength(1)
-      if (load.keys !== undefined) {
+  test('every judge has one bound, and a load whose gets must hit does not evict at 256 MiB', () => {
+    for (const { judges, load, memoryMib } of CASES) {
+      expect(judges.length).toBeGreaterThan(0)
+      for (const { most, least } of judges) {
+        expect([most, least].filter((bound) => bound !== undefined)).toHaveLength(1)
+      }
+      if (load.keys !== undefined && load.missesFail) {
+        expect(memoryMib).toBe(256)
         expect(load.keys * (load.valueBytes + 100)).toBeLessThan(128 * 1024 * 1024)
       }
     }
@@ -418,32 +431,46 @@ describe('the report', () => {
     expect(isReached({ least: 1 }, 1)).toBe(true)
     expect(isReached({ least: 1 }, 0.99)).toBe(false)
     expect(isReached({ most: 1 }, null)).toBe(null)
-    expect(isReached(null, 1)).toBe(null)
+  })
+
+  test('a verdict holds the ratio or the own figure against the bound, and nothing without figures', () => {
+    const ours = [{ cpuUs: 12 }, { cpuUs: 10 }]
+    const theirs = [{ cpuUs: 10 }, { cpuUs: 10 }]
+    const judge = { figure: 'cpuUs', of: 'ratio', most: 1.1 }
+    expect(verdictOf(judge, ours, theirs)).toMatchObject({ value: 1.1, isReached: true })
+    expect(verdictOf(judge, ours, null)).toMatchObject({ value: null, isReached: null })
+    const own = { figure: 'cpuUs', of: 'value', most: 10 }
+    expect(verdictOf(own, ours, null)).toMatchObject({ value: 11, isReached: false })
+    expect(verdictOf(own, null, theirs)).toMatchObject({ value: null, isReached: null })
   })
 
   test('the table shows a missed target on the line of saslcached', () => {
     const round = figuresOf({
       requestsPerSecond: 123456.7,
       serverCpuUsPerRequest: 8.123,
-      latencyUs: { p50: 400, p99: 1234.5, max: 5000 },
+      latencyUs: { p50: 400, p99: 1234.5, p999: 2345.6, max: 5000 },
+      sendLateUs: 100,
       serverRssKib: 2048,
       serverCpuShare: 0.99,
       generatorCpuShare: 0.5,
     })
-    const servers = ['memcached', 'saslcached'].map((name) => ({ name, median: round }))
-    const table = formatTable(
-      rowsOf({
-        name: 'binary',
-        servers,
-        ratio: { median: 1.3, least: 1.2, most: 1.4 },
-        judge: { figure: 'cpuUs', of: 'ratio', most: 1.25 },
-        reached: false,
-      }),
-    ).split('\n')
+    const servers = ['memcached', 'saslcached'].map((name) => ({
+      name,
+      isJudged: name === 'saslcached',
+      median: round,
+    }))
+    const ratio = { median: 1.3, least: 1.2, most: 1.4 }
+    const verdicts = [
+      { judge: { figure: 'cpuUs', of: 'ratio', most: 1.25 }, ratio, value: 1.3, isReached: false },
+      { judge: { figure: 'latencyP999Us', of: 'ratio', most: 1.5 }, value: 1.4, isReached: true },
+    ]
+    const table = formatTable(rowsOf({ name: 'binary', servers, ratio, verdicts })).split('\n')
     expect(table).toHaveLength(4)
     expect(table[2]).toMatch(
-      /^binary +memcached +123,457 +8\.12 +400 +1,235 +5\.0 +2\.0 +99%\/50%$/,
+      /^binary +memcached +123,457 +8\.12 +400 +1,235 +2,346 +5\.0 +2\.0 +99%\/50%$/,
     )
-    expect(table[3]).toMatch(/^ +saslcached .* 1\.30 \(1\.20-1\.40\) .* CPU <= 1\.25 {2}MISSED$/)
+    expect(table[3]).toMatch(
+      /^ +saslcached .* 1\.30 \(1\.20-1\.40\) .* CPU <= 1\.25 {2}MISSED; p99\.9 <= 1\.5 \(1\.40\) {2}reached$/,
+    )
   })
 })

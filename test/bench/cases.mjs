@@ -3,14 +3,17 @@
  * row here and nothing else. Every case is one load on one server; run.mjs puts the same load on
  * each server in turn.
  *
- * `load` are the generator's options, spelled as load.c spells them in camel case. `judge` names one
- * figure and its bound: `of: 'ratio'` is saslcached's figure divided by memcached's, `of: 'value'`
- * is saslcached's own.
+ * `load` are the generator's options, spelled as load.c spells them in camel case. Each of `judges` names
+ * a figure and its bound: `of: 'ratio'` is saslcached's figure divided by memcached's (or by its own
+ * with one thread, see `versus`), `of: 'value'` is saslcached's own.
  */
+
+import { MEMORY_MIB } from './servers.mjs'
 
 /**
  * @typedef {object} Judge
- * @property {'cpuUs' | 'requestsPerSecond' | 'latencyP99Us' | 'latencyMaxMs' | 'connectionKib'} figure
+ * @property {'cpuUs' | 'requestsPerSecond' | 'latencyP99Us' | 'latencyP999Us' | 'latencyMaxMs' |
+ *   'connectionKib'} figure
  * @property {'ratio' | 'value'} of
  * @property {number} [most]
  * @property {number} [least]
@@ -20,12 +23,16 @@
  * @property {readonly string[]} sets which --set runs it
  * @property {string} what one line for people
  * @property {Readonly<Record<string, string | number | boolean>>} load
+ * @property {'memcached' | 'one thread'} versus whom saslcached is compared with
  * @property {boolean} hasLogin the server demands a login and each connection logs in first
  * @property {boolean} isFresh a new server for every round, for figures about its first seconds
  * @property {number} threads worker threads of the server
  * @property {boolean} isPinned the server has as many cores as threads, and the generator its own
  * @property {number} connectionLimit -c of the server
- * @property {Judge | null} judge
+ * @property {number} memoryMib -m of the server
+ * @property {number} [seconds] the window of a round, where it is not the same as for all
+ * @property {number} [rounds] likewise
+ * @property {readonly Judge[]} judges the first names the figure whose ratio the table shows
  */
 
 const CONNECTIONS = 50
@@ -34,9 +41,25 @@ const PIPELINE = 50
 /** saslcached holds a quarter of -c for clients that have not logged in; memcached's default is 1024. */
 const LOGIN_LIMIT_SHARE = 4
 const CONNECTION_LIMIT = 1024
+/** What a case is unless it says otherwise. */
+const USUAL = {
+  versus: 'memcached',
+  hasLogin: false,
+  isFresh: false,
+  threads: 1,
+  isPinned: true,
+  connectionLimit: CONNECTION_LIMIT,
+  memoryMib: MEMORY_MIB,
+}
 const IDLE_CONNECTIONS = 10_000
 /** About half of what one thread serves unpipelined on the machines this was written on. */
 const HALF_LOAD_RATE = 40_000
+/** Some 450,000 items fit. */
+const STALL_KEYS = 1_000_000
+const STALL_MEMORY_MIB = 64
+const STALL_SECONDS = 600
+/** Eight threads on fewer cores: below this share of one thread's rate they hinder each other. */
+const COLLAPSE_RATIO = 0.8
 
 /** Enough keys to leave the processor's cache, few enough that no server evicts at -m 256. */
 const keysFor = (valueBytes) => Math.min(10_000, Math.floor((64 * 1024 * 1024) / (valueBytes + 64)))
@@ -66,6 +89,7 @@ function requests({
   if (hasLogin) parts.push('login')
   if (threads > 1) parts.push(`t${threads}`)
   return {
+    ...USUAL,
     name: parts.join('-'),
     sets,
     what:
@@ -85,11 +109,8 @@ function requests({
       missesFail: true,
     },
     hasLogin,
-    isFresh: false,
     threads,
-    isPinned: true,
-    connectionLimit: CONNECTION_LIMIT,
-    judge: { figure: 'cpuUs', of: 'ratio', most },
+    judges: [{ figure: 'cpuUs', of: 'ratio', most }],
   }
 }
 
@@ -116,18 +137,16 @@ const SPINE = [
     }),
   ]),
   {
+    ...USUAL,
     name: 'login-plain',
     sets: ['spine', 'engine'],
     what: `connect, AUTH PLAIN, close; ${CONNECTIONS} at once, warm`,
     load: { mode: 'login', dialect: 'binary', connections: CONNECTIONS },
     hasLogin: true,
-    isFresh: false,
-    threads: 1,
-    isPinned: true,
-    connectionLimit: CONNECTION_LIMIT,
-    judge: { figure: 'requestsPerSecond', of: 'ratio', least: 1 },
+    judges: [{ figure: 'requestsPerSecond', of: 'ratio', least: 1 }],
   },
   {
+    ...USUAL,
     name: 'login-storm',
     sets: ['spine', 'engine'],
     what: '1000 clients of ten users connect and log in at once, just after the start',
@@ -141,17 +160,17 @@ const SPINE = [
     },
     hasLogin: true,
     isFresh: true,
-    threads: 1,
     // Keys are derived on a pool of threads: one worker uses more than one core here.
     isPinned: false,
     connectionLimit: LOGIN_LIMIT_SHARE * 1000 + 64,
-    judge: { figure: 'latencyMaxMs', of: 'value', most: 500 },
+    judges: [{ figure: 'latencyMaxMs', of: 'value', most: 500 }],
   },
 ]
 
 /** What does not fit the matrix: latency when the server has time to spare, memory of the waiting. */
 const OTHER = [
   {
+    ...USUAL,
     name: 'binary-x1-100B-half-load',
     sets: ['engine', 'binary'],
     what: `binary, unpipelined, ${HALF_LOAD_RATE} requests a second at fixed times`,
@@ -164,25 +183,75 @@ const OTHER = [
       prefill: true,
       missesFail: true,
     },
-    hasLogin: false,
-    isFresh: false,
-    threads: 1,
-    isPinned: true,
-    connectionLimit: CONNECTION_LIMIT,
-    judge: { figure: 'latencyP99Us', of: 'ratio', most: 1.5 },
+    judges: [
+      { figure: 'latencyP99Us', of: 'ratio', most: 1.5 },
+      { figure: 'latencyP999Us', of: 'ratio', most: 1.5 },
+    ],
   },
-  {
-    name: 'idle-10k',
+  ...[1, 4].map((threads) => ({
+    ...USUAL,
+    name: threads === 1 ? 'idle-10k' : `idle-10k-t${threads}`,
     sets: ['engine'],
-    what: `${IDLE_CONNECTIONS} connections that logged in and wait; memory for each`,
+    what:
+      `${IDLE_CONNECTIONS} connections that logged in and wait; memory for each, ` +
+      `${threads} thread${threads > 1 ? 's' : ''}`,
     load: { mode: 'idle', dialect: 'binary', connections: IDLE_CONNECTIONS },
     hasLogin: true,
     isFresh: true,
-    threads: 1,
-    isPinned: true,
+    threads,
     connectionLimit: IDLE_CONNECTIONS + 64,
-    judge: { figure: 'connectionKib', of: 'value', most: 10 },
+    judges: [{ figure: 'connectionKib', of: 'value', most: 10 }],
+  })),
+  {
+    ...USUAL,
+    name: 'longest-stall',
+    sets: ['stall'],
+    what:
+      `binary, ${HALF_LOAD_RATE} requests a second at fixed times, a set to each get, on twice as many ` +
+      'items as fit: evicting all the time',
+    load: {
+      mode: 'load',
+      dialect: 'binary',
+      connections: CONNECTIONS,
+      valueBytes: 100,
+      keys: STALL_KEYS,
+      ratio: '1:1',
+      rate: HALF_LOAD_RATE,
+      prefill: true,
+    },
+    memoryMib: STALL_MEMORY_MIB,
+    seconds: STALL_SECONDS,
+    rounds: 1,
+    judges: [{ figure: 'latencyMaxMs', of: 'value', most: 10 }],
   },
+]
+
+/** CPU per request with more threads than one, against one; and with many more than there are cores. */
+const THREADS = [
+  ...[1, PIPELINE].map((pipeline) => ({
+    ...requests({
+      sets: ['threads'],
+      dialect: 'binary',
+      pipeline,
+      valueBytes: 100,
+      ratio: '10:1',
+      threads: 2,
+      most: 1.1,
+    }),
+    versus: 'one thread',
+  })),
+  ...[1, PIPELINE].map((pipeline) => ({
+    ...requests({
+      sets: ['threads'],
+      dialect: 'binary',
+      pipeline,
+      valueBytes: 100,
+      ratio: '10:1',
+      threads: 8,
+    }),
+    versus: 'one thread',
+    judges: [{ figure: 'requestsPerSecond', of: 'ratio', least: COLLAPSE_RATIO }],
+  })),
 ]
 
 /** The whole matrix: each dialect, alone and pipelined, small and larger values, mixed and sets. */
@@ -224,8 +293,21 @@ const ENGINE = ['binary', 'text', 'meta'].flatMap((dialect) => [
   ),
 ])
 
+/** A login before the load makes no difference to the targets. */
+const ENGINE_LOGIN = [1, PIPELINE].map((pipeline) =>
+  requests({
+    sets: ['engine'],
+    dialect: 'binary',
+    pipeline,
+    valueBytes: 100,
+    ratio: '10:1',
+    hasLogin: true,
+    most: pipeline === 1 ? 1.1 : 0.5,
+  }),
+)
+
 /** @type {readonly Case[]} */
-export const CASES = [...SPINE, ...ENGINE, ...OTHER]
+export const CASES = [...SPINE, ...ENGINE, ...ENGINE_LOGIN, ...OTHER, ...THREADS]
 
 export const SETS = [...new Set(CASES.flatMap((each) => each.sets))]
 
@@ -246,3 +328,12 @@ export function casesOf(set, only) {
     ? cases
     : cases.filter((each) => only.some((part) => isNamed(each, part)))
 }
+
+/**
+ * Rounds of a set and their seconds, unless the command line names others: the large matrix is made of
+ * shorter ones, so that all of it takes some ten minutes.
+ *
+ * @param {string} set
+ */
+export const lengthOf = (set) =>
+  set === 'engine' ? { rounds: 3, seconds: 1 } : { rounds: 5, seconds: 2 }

@@ -20,7 +20,9 @@ export function median(values) {
  * @property {number} cpuUs server CPU per request, all threads, user and system
  * @property {number} latencyP50Us
  * @property {number} latencyP99Us
+ * @property {number} latencyP999Us
  * @property {number} latencyMaxMs
+ * @property {number} sendLateMs at a fixed rate: the most that the generator itself was late
  * @property {number} rssMib
  * @property {number} connectionKib what the server's memory grew in the run, by the connections held
  * @property {number} serverShare of one core
@@ -36,7 +38,9 @@ export function figuresOf(printed, connections) {
     cpuUs: printed.serverCpuUsPerRequest,
     latencyP50Us: printed.latencyUs.p50,
     latencyP99Us: printed.latencyUs.p99,
+    latencyP999Us: printed.latencyUs.p999,
     latencyMaxMs: printed.latencyUs.max / 1000,
+    sendLateMs: printed.sendLateUs / 1000,
     rssMib: printed.serverRssKib / 1024,
     connectionKib: (printed.serverRssKib - printed.serverRssKibBefore) / connections,
     serverShare: printed.serverCpuShare,
@@ -68,30 +72,53 @@ export function ratioOf(ours, theirs, figure) {
 }
 
 /**
- * Whether a case reached its target; null when it has none or was not measured on both sides.
+ * Whether a figure is within its bound; null when there is none or it was not measured on both sides.
  *
- * @param {import('./cases.mjs').Judge | null} judge
+ * @param {import('./cases.mjs').Judge} judge
  * @param {number | null} value
  */
 export function isReached(judge, value) {
-  if (judge === null || value === null) return null
+  if (value === null) return null
   if (judge.most !== undefined && value > judge.most) return false
   if (judge.least !== undefined && value < judge.least) return false
   return true
 }
 
-/** @param {import('./cases.mjs').Judge | null} judge */
-function targetText(judge) {
-  if (judge === null) return ''
+/**
+ * @typedef {object} Verdict
+ * @property {import('./cases.mjs').Judge} judge
+ * @property {{ median: number, least: number, most: number } | null} ratio of that figure
+ * @property {number | null} value what is held against the bound
+ * @property {boolean | null} isReached
+ *
+ * @param {import('./cases.mjs').Judge} judge
+ * @param {readonly Figures[] | null} ours
+ * @param {readonly Figures[] | null} theirs
+ * @returns {Verdict}
+ */
+export function verdictOf(judge, ours, theirs) {
+  const ratio = ours && theirs ? ratioOf(ours, theirs, judge.figure) : null
+  const own = ours ? medians(ours)[judge.figure] : null
+  const value = judge.of === 'value' ? own : (ratio?.median ?? null)
+  return { judge, ratio, value, isReached: isReached(judge, value) }
+}
+
+const FIGURE_NAMES = {
+  cpuUs: 'CPU',
+  requestsPerSecond: 'rate',
+  latencyP99Us: 'p99',
+  latencyP999Us: 'p99.9',
+  latencyMaxMs: 'slowest ms',
+  connectionKib: 'KiB each',
+}
+
+/** The bound, what is held against it where no other column shows that, and the outcome. */
+function verdictText({ judge, value, isReached: outcome }, index) {
   const bound = judge.most === undefined ? `>= ${judge.least}` : `<= ${judge.most}`
-  const names = {
-    cpuUs: 'CPU',
-    requestsPerSecond: 'rate',
-    latencyP99Us: 'p99',
-    latencyMaxMs: 'slowest ms',
-    connectionKib: 'KiB each',
-  }
-  return `${names[judge.figure]} ${bound}`
+  const isShown = value !== null && (judge.of === 'value' || index > 0)
+  const own = isShown ? ` (${value.toFixed(judge.of === 'value' ? 1 : 2)})` : ''
+  const word = outcome === null ? '' : outcome ? '  reached' : '  MISSED'
+  return `${FIGURE_NAMES[judge.figure]} ${bound}${own}${word}`
 }
 
 const count = (value) => Math.round(value).toLocaleString('en-US')
@@ -105,6 +132,7 @@ const COLUMNS = [
   'ratio (range)',
   'p50 us',
   'p99 us',
+  'p99.9 us',
   'max ms',
   'RSS MiB',
   'CPU srv/gen',
@@ -121,10 +149,10 @@ const LEFT_COLUMNS = new Set(['case', 'server', 'target'])
 export function rowsOf(result) {
   return result.servers.map((server, index) => {
     const f = server.median
-    const isOurs = server.name === 'saslcached'
-    const ratio = isOurs ? result.ratio : null
-    const own = result.judge?.of === 'value' ? ` (${f[result.judge.figure].toFixed(1)})` : ''
-    const verdict = result.reached === null ? '' : result.reached ? '  reached' : '  MISSED'
+    const ratio = server.isJudged ? result.ratio : null
+    const theirs = result.verdicts
+      .filter(({ judge }) => judge.of === 'value')
+      .map(({ judge }) => `(${f[judge.figure].toFixed(1)})`)
     return [
       index === 0 ? result.name : '',
       server.name,
@@ -135,10 +163,11 @@ export function rowsOf(result) {
         : `${ratio.median.toFixed(2)} (${ratio.least.toFixed(2)}-${ratio.most.toFixed(2)})`,
       count(f.latencyP50Us),
       count(f.latencyP99Us),
+      count(f.latencyP999Us),
       f.latencyMaxMs.toFixed(1),
       f.rssMib.toFixed(1),
       `${percent(f.serverShare)}/${percent(f.generatorShare)}`,
-      isOurs ? targetText(result.judge) + own + verdict : own.trim(),
+      (server.isJudged ? result.verdicts.map(verdictText) : theirs).join('; '),
     ]
   })
 }

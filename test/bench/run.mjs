@@ -13,11 +13,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { CASES, casesOf, SETS } from './cases.mjs'
+import { CASES, casesOf, lengthOf, SETS } from './cases.mjs'
 import { COMPILER, compileGenerator, runGenerator } from './generator.mjs'
 import { coreTicks, machineText, placement, processTicks } from './machine.mjs'
 import * as missRatio from './miss-ratio.mjs'
-import { figuresOf, formatTable, isReached, medians, ratioOf, rowsOf } from './report.mjs'
+import { figuresOf, formatTable, medians, rowsOf, verdictOf } from './report.mjs'
 import {
   MissingError,
   memcachedServer,
@@ -64,8 +64,9 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
                      ${SET_NAMES.join(', ')}
   --only NAME        only this case, or those with NAME in theirs; may be repeated
   --list             print the cases and end
-  --rounds N         rounds that count, of each case; figures are medians (5)
-  --seconds N        measured seconds of a round (2)
+  --rounds N         rounds that count, of each case; figures are medians (5; engine 3, stall 1)
+  --seconds N        measured seconds of a round (2; engine 1, stall 600)
+  --minutes N        the same in minutes
   --servers NAMES    who takes part (memcached,saslcached)
   --memcached PATH   the memcached to compare with (memcached)
   --command WORDS    how saslcached is started (node dist/bin/saslcached.js)
@@ -93,6 +94,7 @@ function parseOptions() {
         list: { type: 'boolean', default: false },
         rounds: { type: 'string' },
         seconds: { type: 'string' },
+        minutes: { type: 'string' },
         servers: { type: 'string', default: 'memcached,saslcached' },
         memcached: { type: 'string', default: 'memcached' },
         command: { type: 'string' },
@@ -123,17 +125,20 @@ function parseOptions() {
   if (cases.length === 0) {
     throw new UsageError(`--only ${values.only.join(' ')}: no such case; --list prints them`)
   }
+  const isLength = (value) => value === undefined || value > 0
+  const seconds = number('seconds', undefined, isLength, 'a number above 0')
+  const minutes = number('minutes', undefined, isLength, 'a number above 0')
   return {
     ...values,
     cases,
     servers,
     rounds: number(
       'rounds',
-      values.quick ? 1 : 5,
-      (value) => Number.isInteger(value) && value > 0,
+      undefined,
+      (value) => value === undefined || (Number.isInteger(value) && value > 0),
       'a whole number above 0',
     ),
-    seconds: number('seconds', values.quick ? 1 : 2, (value) => value > 0, 'a number above 0'),
+    seconds: minutes === undefined ? seconds : minutes * 60,
     slowness: number('slowness', 1, (value) => value >= 1, 'a number from 1'),
     command: values.command
       ? words(values.command)
@@ -185,7 +190,7 @@ function disturbance(place, before, after, generatorSeconds) {
     : share
 }
 
-async function measureRound(bench, each, place, running) {
+async function measureRound(bench, each, place, running, seconds) {
   const before = stampOf(place, running.pid)
   const printed = await runGenerator(
     bench.program,
@@ -193,7 +198,7 @@ async function measureRound(bench, each, place, running) {
     {
       port: running.port,
       serverPid: running.pid,
-      seconds: bench.options.seconds,
+      seconds,
       ...each.load,
       ...(each.hasLogin ? { user: USER, password: PASSWORD } : {}),
     },
@@ -223,41 +228,70 @@ function quietest(rounds, wantedCount) {
   return [...rounds].sort((a, b) => noiseOf(a) - noiseOf(b)).slice(0, wantedCount)
 }
 
+/** Who takes part in a case: the judged one last. */
+function contestantsOf(bench, each) {
+  const contestant = (server, threads, isJudged) => ({
+    name: each.versus === 'memcached' ? server.name : `${server.name} -t ${threads}`,
+    server,
+    threads,
+    isJudged,
+  })
+  const ours = bench.servers.filter((server) => server.name === 'saslcached')
+  return each.versus === 'memcached'
+    ? bench.servers.map((server) => contestant(server, each.threads, server.name === 'saslcached'))
+    : ours.flatMap((server) => [
+        contestant(server, 1, false),
+        contestant(server, each.threads, true),
+      ])
+}
+
+/** How often and how long: as the command line says, else as the case does, else as for its set. */
+function lengthsOf({ set, quick, rounds, seconds }, each) {
+  const usual = quick ? { rounds: 1, seconds: 1 } : { ...lengthOf(set), ...pick(each) }
+  return { rounds: rounds ?? usual.rounds, seconds: seconds ?? usual.seconds }
+}
+
+const pick = ({ rounds, seconds }) => ({
+  ...(rounds === undefined ? {} : { rounds }),
+  ...(seconds === undefined ? {} : { seconds }),
+})
+
 async function measureCase(bench, each) {
   const place = placement(each.threads, each.isPinned)
-  const settings = {
-    threads: each.threads,
-    connectionLimit: each.connectionLimit,
-    hasLogin: each.hasLogin,
-    dialect: each.load.dialect,
-  }
-  const start = async (server) => ({
-    name: server.name,
+  const contestants = contestantsOf(bench, each)
+  const start = async ({ name, server, threads }) => ({
+    name,
     ...(await startServer(
       server,
-      settings,
+      {
+        threads,
+        connectionLimit: each.connectionLimit,
+        memoryMib: each.memoryMib,
+        hasLogin: each.hasLogin,
+        dialect: each.load.dialect,
+      },
       place.server,
-      join(bench.folder, `${server.name}.log`),
+      join(bench.folder, `${name.replaceAll(' ', '')}.log`),
       bench.children,
     )),
   })
+  const { rounds: wantedCount, seconds } = lengthsOf(bench.options, each)
   /** One array a round, with one measurement a server. */
   const rounds = []
   let running = []
   try {
     if (!each.isFresh) {
-      for (const server of bench.servers) running.push(await start(server))
+      for (const contestant of contestants) running.push(await start(contestant))
       // The first seconds of a process are not its normal ones (a compiler at work, tables that
       // grow), so each takes the load once before it counts.
-      const short = { ...bench, options: { ...bench.options, seconds: 1 } }
-      for (const server of running) await measureRound(short, each, place, server)
+      for (const server of running) await measureRound(bench, each, place, server, 1)
     }
-    while (needsRound(rounds, bench.options.rounds)) {
+    while (needsRound(rounds, wantedCount)) {
       const round = []
-      for (const [index, server] of bench.servers.entries()) {
-        const mine = each.isFresh ? await start(server) : running[index]
+      for (const [index, contestant] of contestants.entries()) {
+        const mine = each.isFresh ? await start(contestant) : running[index]
         if (each.isFresh) running = [mine]
-        round.push(await measureRound(bench, each, place, mine))
+        round.push(await measureRound(bench, each, place, mine, seconds))
         if (each.isFresh) await mine.stop()
       }
       rounds.push(round)
@@ -265,31 +299,28 @@ async function measureCase(bench, each) {
   } finally {
     for (const server of running) await server.stop()
   }
-  return resultOf(bench, each, quietest(rounds, bench.options.rounds), rounds.length)
+  return resultOf(each, contestants, quietest(rounds, wantedCount), rounds.length)
 }
 
-function resultOf(bench, each, rounds, measuredCount) {
-  const servers = bench.servers.map((server, index) => ({
-    name: server.name,
+function resultOf(each, contestants, rounds, measuredCount) {
+  const servers = contestants.map(({ name, isJudged }, index) => ({
+    name,
+    isJudged,
     median: medians(rounds.map((round) => round[index].figures)),
     rounds: rounds.map((round) => round[index]),
   }))
-  const figures = (name) =>
-    servers.find((server) => server.name === name)?.rounds.map((round) => round.figures)
-  const [ours, theirs] = [figures('saslcached'), figures('memcached')]
-  const figure = each.judge?.figure ?? 'cpuUs'
-  const ratio = ours && theirs ? ratioOf(ours, theirs, figure) : null
-  const own = ours ? medians(ours)[figure] : null
-  const judged = each.judge?.of === 'value' ? own : (ratio?.median ?? null)
+  const figures = (isJudged) =>
+    servers.find((server) => server.isJudged === isJudged)?.rounds.map((round) => round.figures) ??
+    null
+  const verdicts = each.judges.map((judge) => verdictOf(judge, figures(true), figures(false)))
   return {
     name: each.name,
     what: each.what,
     load: each.load,
     threads: each.threads,
     hasLogin: each.hasLogin,
-    judge: each.judge,
-    reached: isReached(each.judge, judged),
-    ratio,
+    verdicts,
+    ratio: verdicts[0].ratio,
     measuredCount,
     servers,
   }
@@ -305,6 +336,13 @@ function warningsOf(result) {
       warnings.push(
         `${where}: the generator used its whole core and the server did not, so "per second" is ` +
           'a lower bound; CPU per request stands.',
+      )
+    }
+    const { sendLateMs, latencyMaxMs } = server.median
+    if (sendLateMs > latencyMaxMs / 2) {
+      warnings.push(
+        `${where}: the generator itself sent up to ${sendLateMs.toFixed(1)} ms late, so the slowest ` +
+          'replies may be its doing.',
       )
     }
     const disturbed = server.rounds.filter(({ othersShare }) => othersShare > DISTURBED_SHARE)
@@ -335,7 +373,8 @@ function headerLines(bench, isTimed) {
   ]
 }
 
-function timingLines({ rounds, seconds }) {
+function timingLines(options) {
+  const { rounds, seconds } = lengthsOf(options, options.cases[0])
   const place = placement(1, true)
   return [
     !place.isPinned
@@ -364,7 +403,9 @@ async function measureCases(bench) {
     text: formatTable(results.flatMap(rowsOf)),
     results,
     warnings: results.flatMap(warningsOf),
-    missed: results.filter((result) => result.reached === false).map((result) => result.name),
+    missed: results
+      .filter(({ verdicts }) => verdicts.some(({ isReached }) => isReached === false))
+      .map((result) => result.name),
     failure,
   }
 }
