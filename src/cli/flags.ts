@@ -54,7 +54,8 @@ export function addOptions(command: Command, argv: readonly string[]): CommandLi
   }
   add(
     '-o, --extended <list>',
-    'idle_timeout=<sec>, no_maxconns_fast; most others have no effect here, or are refused',
+    'idle_timeout=<sec>, no_maxconns_fast, track_sizes, watcher_logbuf_size=<KiB>, ' +
+      'worker_logbuf_size=<KiB>; most others have no effect here, or are refused',
     COMPATIBILITY_GROUP,
     (flag, value) => collectExtended(flag, value ?? '', line.flags),
   )

@@ -4,6 +4,7 @@
  * so it may take as long as its reader likes; items that come or go meanwhile are in it or not.
  */
 
+import { escapeKey } from '../base/escape-key.ts'
 import { STATE_FETCHED } from '../storage/item.ts'
 import type { ItemVisitor, Store } from '../storage/store.ts'
 
@@ -13,7 +14,6 @@ export const DUMP_CACHE = 3
 
 /** Buckets at a time: some five items each. */
 const BUCKETS_PER_STEP = 16
-const KEPT_AS_IS = /^[A-Za-z0-9\-_.~]*$/
 
 export class ItemDump implements ItemVisitor {
   private readonly store: Store
@@ -56,20 +56,6 @@ export class ItemDump implements ItemVisitor {
         this.lines += `ITEM ${key.toString('latin1')} [${store.valueBytes} b; ${store.expiry} s]\r\n`
     }
   }
-}
-
-/** Percent-encodes like memcached: all but letters, digits and `-_.~`. */
-function escapeKey(key: Buffer): string {
-  const text = key.toString('latin1')
-  if (KEPT_AS_IS.test(text)) return text
-  let escaped = ''
-  for (const byte of key) {
-    const character = String.fromCharCode(byte)
-    escaped += KEPT_AS_IS.test(character)
-      ? character
-      : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
-  }
-  return escaped
 }
 
 /** True if the key can stand in a line as it is. */

@@ -11,6 +11,7 @@
 
 import { DECIMAL_DIGITS_MAX, Decimal } from '../base/decimal.ts'
 import { COUNTER } from '../observe/counters.ts'
+import { OBSERVED_WORD } from '../observe/watch-memory.ts'
 import {
   OUTCOME_EXISTS,
   OUTCOME_HIT,
@@ -43,8 +44,6 @@ import {
 import {
   EXISTS,
   HIT,
-  MISS_EXPIRED,
-  MISS_FLUSHED,
   NO_MEMORY,
   NON_NUMERIC,
   NOT_FOUND,
@@ -59,25 +58,15 @@ import {
   WRITE_REPLACE,
   WRITE_SET,
 } from '../storage/store.ts'
-import { PrefixStats } from './prefix-stats.ts'
+import { absoluteExpiry } from './expiry.ts'
+import { countFetch, countHit, countMiss, countSwap } from './tally.ts'
+import type { Witness } from './witness.ts'
 
 export interface ExecutorOptions {
   /** False with -F: FLUSH is refused. */
   readonly flushEnabled: boolean
   /** False with -C: every CAS in a response is 0. */
   readonly casEnabled: boolean
-}
-
-/** Wire expiries up to this many seconds (30 days) are relative, later ones Unix time. */
-const RELATIVE_EXPIRY_SECONDS_MAX = 60 * 60 * 24 * 30
-
-/**
- * A wire expiry as an absolute one: 0 is never, up to 30 days is counted from `nowSeconds`, more is
- * Unix time already (in the past: expired at once).
- */
-export function absoluteExpiry(wireExpiry: number, nowSeconds: number): number {
-  if (wireExpiry === 0 || wireExpiry > RELATIVE_EXPIRY_SECONDS_MAX) return wireExpiry
-  return nowSeconds + wireExpiry
 }
 
 export class Executor {
@@ -89,11 +78,12 @@ export class Executor {
   numberHigh = 0
   numberLow = 0
 
-  /** `stats detail`. */
-  readonly prefixes: PrefixStats = new PrefixStats()
-
   /** Unix seconds; the worker sets it ten times a second. */
   nowSeconds = 0
+
+  /** Not 0 at OBSERVED_WORD while a witness wants to see requests. */
+  readonly observed: Int32Array
+  readonly witness: Witness
 
   private readonly store: Store
   private readonly lane: Float64Array
@@ -102,17 +92,25 @@ export class Executor {
   private readonly initial: Decimal = new Decimal()
   private readonly digits: Uint8Array = new Uint8Array(DECIMAL_DIGITS_MAX)
 
-  constructor(store: Store, lane: Float64Array, options: ExecutorOptions) {
+  constructor(store: Store, lane: Float64Array, witness: Witness, options: ExecutorOptions) {
     this.store = store
     this.lane = lane
+    this.witness = witness
+    this.observed = witness.observed
     this.flushEnabled = options.flushEnabled
     this.casEnabled = options.casEnabled
   }
 
   /** Carries out `request`, whose offsets point into `bytes`. Returns an OUTCOME_ number. */
   execute(request: Request, bytes: Uint8Array): number {
+    if (this.observed[OBSERVED_WORD] !== 0) return this.executeObserved(request, bytes)
+    return this.carryOut(request, bytes)
+  }
+
+  private executeObserved(request: Request, bytes: Uint8Array): number {
+    this.witness.before(request, bytes)
     const outcome = this.carryOut(request, bytes)
-    if (this.prefixes.isEnabled) this.prefixes.record(request, bytes, outcome)
+    this.witness.after(request, bytes, outcome, false)
     return outcome
   }
 
@@ -167,33 +165,29 @@ export class Executor {
    * that nobody goes on reading what the client believes to be replaced.
    */
   refuseOversize(request: Request, bytes: Uint8Array): number {
+    const isObserved = this.observed[OBSERVED_WORD] !== 0
+    if (isObserved) this.witness.before(request, bytes)
     this.lane[COUNTER.store_too_large]!++
     if (request.verb === VERB_SET) {
       this.store.remove(bytes, request.keyOffset, request.keyLength, 0, 0, this.nowSeconds)
     }
+    if (isObserved) this.witness.after(request, bytes, OUTCOME_TOO_LARGE, false)
     return OUTCOME_TOO_LARGE
   }
 
   private get(request: Request, bytes: Uint8Array): number {
     const store = this.store
     const lane = this.lane
-    lane[COUNTER.cmd_get]!++
+    countFetch(lane, false)
     const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
     if (found !== HIT) {
-      this.countMiss(store.missReason)
+      countMiss(lane, false, store.missReason)
       return OUTCOME_NOT_FOUND
     }
     store.markRead(this.nowSeconds)
-    lane[COUNTER.get_hits]!++
+    countHit(lane, false)
     this.loadItem(store)
     return OUTCOME_HIT
-  }
-
-  private countMiss(reason: number): void {
-    const lane = this.lane
-    lane[COUNTER.get_misses]!++
-    if (reason === MISS_EXPIRED) lane[COUNTER.get_expired]!++
-    else if (reason === MISS_FLUSHED) lane[COUNTER.get_flushed]!++
   }
 
   private loadItem(store: Store): void {
@@ -211,11 +205,11 @@ export class Executor {
   private getAndTouch(request: Request, bytes: Uint8Array): number {
     const store = this.store
     const lane = this.lane
-    lane[COUNTER.cmd_touch]!++
+    countFetch(lane, true)
     const found = this.lookupToTouch(request, bytes)
     if (found !== OUTCOME_HIT) return found
     store.markRead(this.nowSeconds)
-    lane[COUNTER.touch_hits]!++
+    countHit(lane, true)
     this.loadItem(store)
     return OUTCOME_HIT
   }
@@ -234,20 +228,20 @@ export class Executor {
       this.lane[COUNTER.store_no_memory]!++
       return OUTCOME_NO_MEMORY
     }
-    this.lane[COUNTER.touch_misses]!++
+    countMiss(this.lane, true, store.missReason)
     return OUTCOME_NOT_FOUND
   }
 
   private touch(request: Request, bytes: Uint8Array): number {
     const store = this.store
     const lane = this.lane
-    lane[COUNTER.cmd_touch]!++
+    countFetch(lane, true)
     const found = this.lookupToTouch(request, bytes)
     if (found !== OUTCOME_HIT) return found
     store.markRead(this.nowSeconds)
     this.loadItem(store)
     store.release()
-    lane[COUNTER.touch_hits]!++
+    countHit(lane, true)
     return OUTCOME_TOUCHED
   }
 
@@ -270,16 +264,14 @@ export class Executor {
       request.casLow,
       this.nowSeconds,
     )
+    if (isConditional) countSwap(lane, written)
     switch (written) {
       case STORED:
-        if (isConditional) lane[COUNTER.cas_hits]!++
         this.loadCas(store)
         return OUTCOME_OK
       case EXISTS:
-        if (isConditional) lane[COUNTER.cas_badval]!++
         return OUTCOME_EXISTS
       case NOT_FOUND:
-        if (isConditional) lane[COUNTER.cas_misses]!++
         return OUTCOME_NOT_FOUND
       case NOT_STORED:
         return OUTCOME_NOT_STORED
@@ -299,12 +291,9 @@ export class Executor {
     const lane = this.lane
     lane[COUNTER.cmd_set]!++
     const found = store.lookup(bytes, request.keyOffset, request.keyLength, this.nowSeconds)
-    if (found !== HIT) {
-      lane[COUNTER.cas_misses]!++
-      return OUTCOME_NOT_FOUND
-    }
+    countSwap(lane, found === HIT ? EXISTS : NOT_FOUND)
+    if (found !== HIT) return OUTCOME_NOT_FOUND
     store.release()
-    lane[COUNTER.cas_badval]!++
     return OUTCOME_EXISTS
   }
 

@@ -13,6 +13,7 @@
 
 import { Decimal } from '../base/decimal.ts'
 import { COUNTER } from '../observe/counters.ts'
+import { OBSERVED_WORD } from '../observe/watch-memory.ts'
 import {
   FLAG_C,
   FLAG_E,
@@ -55,8 +56,6 @@ import { STATE_FETCHED, STATE_STALE, STATE_WIN_SENT } from '../storage/item.ts'
 import {
   EXISTS,
   HIT,
-  MISS_EXPIRED,
-  MISS_FLUSHED,
   NO_MEMORY,
   NON_NUMERIC,
   NOT_FOUND,
@@ -70,7 +69,9 @@ import {
   WRITE_REPLACE,
   WRITE_SET,
 } from '../storage/store.ts'
-import { absoluteExpiry, type Executor } from './execute.ts'
+import type { Executor } from './execute.ts'
+import { absoluteExpiry } from './expiry.ts'
+import { countFetch, countHit, countMiss, countSwap } from './tally.ts'
 
 /** Times that a command starts over because others changed the item; more is not contention. */
 const ATTEMPTS_MAX = 100
@@ -116,6 +117,19 @@ export class MetaExecutor implements MetaResult {
 
   /** Carries out a meta request, whose offsets point into `bytes`. Returns an OUTCOME_ number. */
   execute(request: Request, bytes: Uint8Array): number {
+    if (this.executor.observed[OBSERVED_WORD] !== 0) return this.executeObserved(request, bytes)
+    return this.carryOut(request, bytes)
+  }
+
+  private executeObserved(request: Request, bytes: Uint8Array): number {
+    const { witness } = this.executor
+    witness.before(request, bytes)
+    const outcome = this.carryOut(request, bytes)
+    witness.after(request, bytes, outcome, this.isCreated)
+    return outcome
+  }
+
+  private carryOut(request: Request, bytes: Uint8Array): number {
     this.lane[COUNTER.cmd_meta]!++
     this.useKey(request, bytes)
     this.isCreated = false
@@ -141,7 +155,11 @@ export class MetaExecutor implements MetaResult {
     this.lane[COUNTER.cmd_meta]!++
     this.lane[COUNTER.cmd_set]!++
     this.useKey(request, bytes)
-    return this.refuseTooLarge()
+    const isObserved = this.executor.observed[OBSERVED_WORD] !== 0
+    if (isObserved) this.executor.witness.before(request, bytes)
+    const outcome = this.refuseTooLarge()
+    if (isObserved) this.executor.witness.after(request, bytes, outcome, false)
+    return outcome
   }
 
   private refuseTooLarge(): number {
@@ -215,19 +233,17 @@ export class MetaExecutor implements MetaResult {
     const lower = request.lowerFlags
     const upper = request.upperFlags
     const touches = (upper & FLAG_T) !== 0
-    lane[touches ? COUNTER.cmd_touch : COUNTER.cmd_get]!++
+    countFetch(lane, touches)
     let isFound = touches ? this.lookupToChange(request) : this.lookup()
     if (!isFound && (upper & FLAG_N) !== 0 && this.failure === OUTCOME_NOT_FOUND) {
       isFound = this.vivify(request)
     }
     if (!isFound) {
       if (this.failure !== OUTCOME_NOT_FOUND) return this.failure
-      lane[touches ? COUNTER.touch_misses : COUNTER.get_misses]!++
-      if (store.missReason === MISS_EXPIRED) lane[COUNTER.get_expired]!++
-      else if (store.missReason === MISS_FLUSHED) lane[COUNTER.get_flushed]!++
+      countMiss(lane, touches, store.missReason)
       return OUTCOME_NOT_FOUND
     }
-    lane[touches ? COUNTER.touch_hits : COUNTER.get_hits]!++
+    countHit(lane, touches)
     const state = store.state
     const isSent = (state & STATE_WIN_SENT) !== 0
     const isStale = (state & STATE_STALE) !== 0
@@ -339,17 +355,17 @@ export class MetaExecutor implements MetaResult {
       if (written === EXISTS && !usesCas && extendsValue) continue
       switch (written) {
         case STORED:
-          if (swaps) lane[COUNTER.cas_hits]!++
+          if (swaps) countSwap(lane, written)
           this.loadCas()
           if (extendsValue && (request.lowerFlags & FLAG_S) !== 0) this.measure()
           return OUTCOME_OK
         case EXISTS:
           if (!usesCas) return OUTCOME_NOT_STORED
-          lane[COUNTER.cas_badval]!++
+          countSwap(lane, written)
           return OUTCOME_EXISTS
         case NOT_FOUND:
           if (!usesCas) return OUTCOME_NOT_STORED
-          lane[COUNTER.cas_misses]!++
+          countSwap(lane, written)
           return OUTCOME_NOT_FOUND
         case NOT_STORED:
           return OUTCOME_NOT_STORED
@@ -394,7 +410,7 @@ export class MetaExecutor implements MetaResult {
     if (isFound) this.store.release()
     this.casHigh = 0
     this.casLow = 0
-    this.lane[isFound ? COUNTER.cas_badval : COUNTER.cas_misses]!++
+    countSwap(this.lane, isFound ? EXISTS : NOT_FOUND)
     return isFound ? OUTCOME_EXISTS : OUTCOME_NOT_FOUND
   }
 

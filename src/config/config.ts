@@ -60,6 +60,8 @@ export interface Config {
     readonly flushEnabled: boolean
     /** False: nobody may list all keys. */
     readonly dumpEnabled: boolean
+    /** False: nobody may watch what others do. */
+    readonly watchEnabled: boolean
     /** True: a client may shut the server down. */
     readonly shutdownEnabled: boolean
   }
@@ -79,6 +81,8 @@ export interface Config {
     /** 0: never. */
     readonly stalledWriteTimeoutMs: number
     readonly sendBufferBytesMax: number
+    readonly watcherBufferBytesMax: number
+    readonly workerLogBytesMax: number
     /** 0: connections are closed at once. */
     readonly drainTimeoutMs: number
   }
@@ -93,6 +97,9 @@ export interface Config {
     /** How many -v. */
     readonly verbosity: number
     readonly format: LogFormat
+    /** The character that ends a key's prefix: prefixes are counted from the start. */
+    readonly prefixDelimiter: string | undefined
+    readonly tracksSizes: boolean
   }
   /** The configuration file that was read, if any. */
   readonly file: string | undefined

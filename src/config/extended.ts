@@ -39,7 +39,6 @@ const ACCEPTED: Verdict = { kind: 'accepted' }
 const NO_SLABS = 'there are no slabs here'
 const NO_LRU = 'there are no LRU lists here'
 const NO_HASH_TUNING = 'the index sizes itself'
-const NO_LOG_BUFFERS = 'log lines have no buffers of their own here'
 const NO_NETWORK_POOL = 'buffers are bounded for each connection instead'
 const NO_EXTSTORE = 'items are kept in memory only; give it more with -m'
 const NO_TLS =
@@ -98,9 +97,9 @@ export const EXTENDED: Readonly<Record<string, Verdict>> = {
   slab_chunk_max: ignored(NO_SLABS, NUMBER),
   slab_sizes: ignored(NO_SLABS, text('<list>', 'a list of sizes')),
   no_chunked_items: ignored(NO_SLABS),
-  track_sizes: ignored('sizes are not tracked'),
-  watcher_logbuf_size: ignored(NO_LOG_BUFFERS, NUMBER),
-  worker_logbuf_size: ignored(NO_LOG_BUFFERS, NUMBER),
+  track_sizes: { kind: 'option', option: 'track_sizes', value: 'true' },
+  watcher_logbuf_size: { kind: 'option', option: 'watcher_logbuf_kib' },
+  worker_logbuf_size: { kind: 'option', option: 'worker_logbuf_kib' },
   read_buf_mem_limit: ignored(NO_NETWORK_POOL, NUMBER),
   resp_obj_mem_limit: ignored(NO_NETWORK_POOL, NUMBER),
   inline_ascii_resp: ignored('replies are made when they are sent'),
@@ -151,15 +150,6 @@ export interface ForeignFlag {
 export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
   // Login is always on; --no-auth is the only way to turn it off.
   { short: 'S', long: 'enable-sasl', placeholder: '', verdict: ACCEPTED },
-  {
-    short: 'D',
-    placeholder: '<char>',
-    verdict: ignored(
-      'statistics by key prefix are turned on by stats detail on, with : behind the prefix',
-    ),
-  },
-  // Nothing here streams logs to clients: the flag asks for what is so already.
-  { short: 'W', long: 'disable-watch', placeholder: '', verdict: ACCEPTED },
   {
     short: 'f',
     long: 'slab-growth-factor',

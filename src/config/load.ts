@@ -172,6 +172,7 @@ class Loader {
         iterations: values.scram_iterations,
         flushEnabled: !values.disable_flush_all,
         dumpEnabled: !values.disable_dumping,
+        watchEnabled: !values.disable_watch,
         shutdownEnabled: values.enable_shutdown,
       },
       limits: {
@@ -188,6 +189,8 @@ class Loader {
         idleTimeoutMs: milliseconds(values.idle_timeout_seconds),
         stalledWriteTimeoutMs: milliseconds(values.stalled_write_timeout_seconds),
         sendBufferBytesMax: values.send_buffer_size,
+        watcherBufferBytesMax: values.watcher_logbuf_kib * 1024,
+        workerLogBytesMax: values.worker_logbuf_kib * 1024,
         drainTimeoutMs: milliseconds(values.drain_timeout_seconds),
       },
       process: {
@@ -203,6 +206,8 @@ class Loader {
             : values.log_level,
         verbosity: Math.min(values.verbose, LEVEL_BY_VERBOSITY.length - 1),
         format: values.log_format,
+        prefixDelimiter: values.prefix_delimiter === '' ? undefined : values.prefix_delimiter,
+        tracksSizes: values.track_sizes,
       },
       file: this.#file,
       notices: this.#notices,

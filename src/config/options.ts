@@ -57,6 +57,7 @@ export interface OptionValues {
   scram_iterations: number
   disable_flush_all: boolean
   disable_dumping: boolean
+  disable_watch: boolean
   enable_shutdown: boolean
   conn_limit: number
   wait_for_place: boolean
@@ -70,6 +71,8 @@ export interface OptionValues {
   idle_timeout_seconds: number
   stalled_write_timeout_seconds: number
   send_buffer_size: number
+  watcher_logbuf_kib: number
+  worker_logbuf_kib: number
   drain_timeout_seconds: number
   threads: number | 'auto'
   run_as_user: string
@@ -78,6 +81,8 @@ export interface OptionValues {
   verbose: number
   log_level: LogLevel | 'auto'
   log_format: LogFormat
+  prefix_delimiter: string
+  track_sizes: boolean
 }
 
 export type OptionName = keyof OptionValues
@@ -120,6 +125,22 @@ function mechanismName(word: string): string | Refusal {
 
 function nonEmpty(word: string): string | Refusal {
   return word === '' ? new Refusal('has an empty address in it') : word
+}
+
+/** As memcached does, takes the first character of a longer word. */
+function delimiter(): Kind<string> {
+  const parse = (word: string): string | Refusal => {
+    if (word === '') return ''
+    return /^[!-~]/.test(word)
+      ? word.charAt(0)
+      : new Refusal('must begin with a visible ASCII character')
+  }
+  return {
+    ...text('<char>', 'a character'),
+    parse,
+    accept: (value) =>
+      typeof value === 'string' ? parse(value) : new Refusal('must be a character'),
+  }
 }
 
 export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]> } = {
@@ -272,6 +293,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: false,
     description: 'refuse lists of all keys: metadump, mgdump, cachedump',
   },
+  disable_watch: {
+    group: 'authentication',
+    short: 'W',
+    long: 'disable-watch',
+    kind: flag(),
+    default: false,
+    description: 'refuse watch, which shows keys and clients',
+  },
   enable_shutdown: {
     group: 'authentication',
     short: 'A',
@@ -368,6 +397,20 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: 256 * 1024,
     description: 'unread replies that stop the reading of requests',
   },
+  watcher_logbuf_kib: {
+    group: 'limits',
+    long: 'watcher-logbuf',
+    kind: integer(1, 65_536),
+    default: 256,
+    description: 'events a watcher may leave unread, in KiB; more are skipped',
+  },
+  worker_logbuf_kib: {
+    group: 'limits',
+    long: 'worker-logbuf',
+    kind: integer(1, 65_536),
+    default: 64,
+    description: 'events of a thread not yet passed on to watchers, in KiB',
+  },
   drain_timeout_seconds: {
     group: 'limits',
     long: 'drain-timeout',
@@ -430,6 +473,21 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: choice<LogFormat>(['auto', 'json', 'pretty']),
     default: 'auto',
     description: 'form of lines: json or pretty; auto is pretty on a terminal',
+  },
+  prefix_delimiter: {
+    group: 'log',
+    short: 'D',
+    long: 'prefix-delimiter',
+    kind: delimiter(),
+    default: '',
+    description: 'count by key prefix, which this character ends; none: when asked, with :',
+  },
+  track_sizes: {
+    group: 'log',
+    long: 'track-sizes',
+    kind: flag(),
+    default: false,
+    description: 'answer stats sizes without stats sizes_enable',
   },
 }
 

@@ -10,6 +10,7 @@
 import type { Executor } from '../command/execute.ts'
 import type { StatRows } from '../command/stats.ts'
 import { COUNTER } from '../observe/counters.ts'
+import { CLOSE_NORMAL } from '../observe/watch-line.ts'
 import { decodeBinaryBody, decodeBinaryHeader } from '../protocol/binary/decode.ts'
 import {
   BINARY_RESPONSE_BYTES_MAX,
@@ -98,6 +99,7 @@ export class BinaryDialect implements Dialect {
     let turnsLeft = connection.gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.wantedBytes = 0
+    this.executor.witness.beginTurn(connection.id)
 
     while (offset < end) {
       const header = decodeBinaryHeader(bytes, offset, end, request)
@@ -233,6 +235,7 @@ export class BinaryDialect implements Dialect {
         return
       case VERB_QUIT:
         this.writeOutcome(OUTCOME_OK)
+        connection.closeReason = CLOSE_NORMAL
         connection.drain()
         return
       case VERB_VERBOSITY:

@@ -8,7 +8,7 @@
  *                           |  ^
  *          async login step |  | answered
  *                           v  |
- *                      AUTHENTICATING
+ *                      AUTHENTICATING          SERVING -- watch --> WATCHING
  *
  *   any of them -- error answered, QUIT, shutdown --> DRAINING -- peer gone, or 1 s --> CLOSED
  *
@@ -20,6 +20,12 @@
  * is buffered, plus what one read delivered; every way out ends in `finish`, which runs once.
  */
 import { COUNTER } from '../observe/counters.ts'
+import {
+  CLOSE_ERROR,
+  CLOSE_IDLE_TIMEOUT,
+  CLOSE_NORMAL,
+  CLOSE_SHUTDOWN,
+} from '../observe/watch-line.ts'
 import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import type { SendBuffer } from './send-buffer.ts'
@@ -28,8 +34,10 @@ import type { Transport } from './transport.ts'
 export const STATE_DETECTING = 0
 export const STATE_SERVING = 1
 export const STATE_AUTHENTICATING = 2
-export const STATE_DRAINING = 3
-export const STATE_CLOSED = 4
+/** Is sent the events of the server and takes no more commands (watchers.ts). */
+export const STATE_WATCHING = 3
+export const STATE_DRAINING = 4
+export const STATE_CLOSED = 5
 
 /**
  * While others wait, how long a stranger may say nothing at all. Clients speak first, with the end
@@ -103,6 +111,8 @@ export class Connection {
   swallowBytes = 0
   /** Bytes of an unfinished line that are known to hold no line feed. */
   scannedBytes = 0
+  /** Why it ends, for those who watch connections: a CLOSE_ number. */
+  closeReason: number = CLOSE_ERROR
   /** A request that is being answered over several turns. */
   task: ConnectionTask | undefined = undefined
   readonly gate: AuthGate
@@ -154,6 +164,7 @@ export class Connection {
   /** The state in memcached's words, for `stats conns`. */
   get stateName(): string {
     if (this.state >= STATE_DRAINING) return 'conn_closing'
+    if (this.state === STATE_WATCHING) return 'conn_watch'
     if (this.isBlocked) return 'conn_mwrite'
     if (this.swallowBytes > 0) return 'conn_swallow'
     if (this.state === STATE_AUTHENTICATING) return 'conn_parse_cmd'
@@ -168,7 +179,7 @@ export class Connection {
     const context = this.context
     context.lane[COUNTER.bytes_read]! += length
     this.lastActivityMs = context.nowMs
-    if (this.state === STATE_DRAINING) return true
+    if (this.state === STATE_DRAINING || this.state === STATE_WATCHING) return true
     if (this.state === STATE_CLOSED) return false
     if (this.dialect === undefined) {
       this.dialect = context.detect(bytes[0]!)
@@ -186,7 +197,7 @@ export class Connection {
       return this.endTurn()
     }
     if (this.isServing) offset = this.dialect.serve(this, bytes, offset, length)
-    if (offset < length && this.state < STATE_DRAINING) this.keep(bytes, offset, length)
+    if (offset < length && this.state < STATE_WATCHING) this.keep(bytes, offset, length)
     return this.endTurn()
   }
 
@@ -194,6 +205,11 @@ export class Connection {
   receiveEnd(): void {
     this.peerEnded = true
     if (this.state === STATE_CLOSED) return
+    this.closeReason = CLOSE_NORMAL
+    if (this.state === STATE_WATCHING) {
+      this.close()
+      return
+    }
     const isWaiting = this.isDeferred || this.isBlocked || this.state === STATE_AUTHENTICATING
     if (isWaiting) return
     // Nothing is owed: one system call ends what the usual way out takes three for.
@@ -287,6 +303,25 @@ export class Connection {
     if (!this.mayOweBytes) this.context.sendBuffer.giveBack(lent)
   }
 
+  /** From now on it is sent what `push` is given; what else it sends is read and dropped. */
+  watch(): void {
+    this.flush()
+    this.state = STATE_WATCHING
+    this.task = undefined
+    this.pending.clear()
+    this.countBuffer()
+  }
+
+  /**
+   * Sends lines to a connection that watches. Their memory is not touched again. How much may wait
+   * for it is watchers.ts's business: nothing of a watcher's is read that could be stopped.
+   */
+  push(lines: Uint8Array): void {
+    if (this.state !== STATE_WATCHING) return
+    this.context.lane[COUNTER.bytes_written]! += lines.length
+    this.mayOweBytes = this.transport.write(lines) > 0
+  }
+
   /** No further request is taken; what was answered is sent, then the stream ends. */
   drain(): void {
     if (this.state >= STATE_DRAINING) return
@@ -309,7 +344,9 @@ export class Connection {
   /** The server stops: ends the connection now if it owes nothing, else after what it owes. */
   stop(): void {
     if (this.state === STATE_CLOSED || this.state === STATE_DRAINING) return
-    if (this.state === STATE_DETECTING || (this.isServing && !this.owesReply)) this.drain()
+    this.closeReason = CLOSE_SHUTDOWN
+    const isIdle = this.state === STATE_DETECTING || this.state === STATE_WATCHING
+    if (isIdle || (this.isServing && !this.owesReply)) this.drain()
   }
 
   /** Drops the connection at once. */
@@ -366,9 +403,10 @@ export class Connection {
       }
       return
     }
-    if (!this.gate.isOpen) return
+    if (!this.gate.isOpen || this.state === STATE_WATCHING) return
     if (limits.idleTimeoutMs > 0 && nowMs - this.lastActivityMs >= limits.idleTimeoutMs) {
       lane[COUNTER.idle_kicks]!++
+      this.closeReason = CLOSE_IDLE_TIMEOUT
       this.drain()
     }
   }
@@ -398,7 +436,7 @@ export class Connection {
     const pending = this.pending
     if (!this.isServing || this.dialect === undefined) return
     const served = this.dialect.serve(this, pending.bytes, pending.start, pending.end)
-    // A connection that ended meanwhile has cleared the buffer already.
+    // A connection that ended meanwhile, or watches, has cleared the buffer already.
     if (pending.length > 0) pending.consume(served - pending.start)
     this.countBuffer()
   }
@@ -422,7 +460,7 @@ export class Connection {
   /** Sends what the turn produced. Returns true while the connection wants to be read from. */
   private endTurn(): boolean {
     this.flush()
-    if (this.state >= STATE_DRAINING) return this.state === STATE_DRAINING
+    if (this.state >= STATE_WATCHING) return this.state !== STATE_CLOSED
     if (this.isServing && !this.isDeferred) {
       if (!this.context.isStopping || this.owesReply) return true
       this.drain()

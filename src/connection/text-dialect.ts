@@ -10,6 +10,7 @@
 import type { Executor } from '../command/execute.ts'
 import type { MetaExecutor } from '../command/meta.ts'
 import { COUNTER } from '../observe/counters.ts'
+import { CLOSE_NORMAL } from '../observe/watch-line.ts'
 import { writeMetaNoop, writeMetaResponse } from '../protocol/meta/encode.ts'
 import {
   DECODED,
@@ -106,6 +107,7 @@ export class TextDialect implements Dialect {
     const replies = this.replies
     replies.turnsLeft = connection.gate.requestsPerTurn(this.options.requestsPerTurnMax)
     connection.wantedBytes = 0
+    this.executor.witness.beginTurn(connection.id)
     let offset = start
     const { task } = connection
     if (task !== undefined) {
@@ -346,6 +348,7 @@ export class TextDialect implements Dialect {
         replies.send(connection, this.version)
         return
       case VERB_QUIT:
+        connection.closeReason = CLOSE_NORMAL
         connection.drain()
         return
       case VERB_VERBOSITY:

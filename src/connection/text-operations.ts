@@ -6,21 +6,52 @@
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, type ItemDump } from '../command/dump.ts'
 import type { Executor } from '../command/execute.ts'
 import type { StatRows } from '../command/stats.ts'
+import type { PrefixTable } from '../observe/prefix-table.ts'
+import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
+import {
+  WATCH_CONNEVENTS,
+  WATCH_DELETIONS,
+  WATCH_EVICTIONS,
+  WATCH_FETCHERS,
+  WATCH_MUTATIONS,
+} from '../observe/watch-memory.ts'
 import type { Request } from '../protocol/request.ts'
 import type { Connection, ConnectionTask } from './connection.ts'
 import type { TextReplies } from './text-replies.ts'
+import type { Watchers } from './watchers.ts'
 
 export interface OperationOptions {
   /** -A: `shutdown` is carried out. */
   readonly shutdownEnabled: boolean
+  /** False with -W: no `watch`. */
+  readonly watchEnabled: boolean
   /** False with -X: no `metadump`, `mgdump`, `stats cachedump`, `stats detail`. */
   readonly dumpEnabled: boolean
   readonly memoryLimitMib: number
+  readonly prefixes: PrefixTable
+  readonly watchers: Watchers
   /** A dump of all items in one of the DUMP_ forms. */
   readonly dump: (form: number) => ItemDump
   /** Stops the server: what is under way is finished, also without `graceful`. */
   readonly shutdown: () => void
 }
+
+/**
+ * What can be watched. Raw commands were never told by memcached either; the others are events of
+ * parts that do not exist here, so nothing comes of them.
+ */
+const WATCH_KINDS: ReadonlyMap<string, number> = new Map([
+  ['fetchers', WATCH_FETCHERS],
+  ['mutations', WATCH_MUTATIONS],
+  ['evictions', WATCH_EVICTIONS],
+  ['connevents', WATCH_CONNEVENTS],
+  ['deletions', WATCH_DELETIONS],
+  ['rawcmds', 0],
+  ['sysevents', 0],
+  ['proxyreqs', 0],
+  ['proxyevents', 0],
+  ['proxyuser', 0],
+])
 
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format'
 const NO_CRAWLER = 'CLIENT_ERROR lru crawler disabled'
@@ -52,7 +83,7 @@ export class TextOperations {
     switch (name) {
       case 'reset':
         group(name)
-        this.executor.prefixes.clear()
+        this.options.prefixes.clear()
         this.say(connection, 'RESET')
         return
       case 'cachedump':
@@ -80,7 +111,12 @@ export class TextOperations {
     if (words[0] === 'shutdown' && this.shutsDown(words)) {
       // memcached has no answer to it but the end of the connection.
       this.options.shutdown()
+      connection.closeReason = CLOSE_SHUTDOWN
       connection.drain()
+      return
+    }
+    if (words[0] === 'watch' && this.options.watchEnabled) {
+      this.watch(connection, words, request)
       return
     }
     const answer = this.answerTo(words)
@@ -89,17 +125,33 @@ export class TextOperations {
 
   /** stats detail on|off|dump */
   private detail(connection: Connection, word: string | undefined): void {
-    const { prefixes } = this.executor
+    const { prefixes } = this.options
     if (!this.options.dumpEnabled) {
       this.say(connection, 'CLIENT_ERROR stats detail not allowed')
     } else if (word === 'on' || word === 'off') {
-      prefixes.isEnabled = word === 'on'
+      prefixes.enable(word === 'on')
       this.say(connection, 'OK')
     } else if (word === 'dump') {
       for (const line of prefixes.lines()) this.say(connection, line)
       this.say(connection, 'END')
     } else {
       this.say(connection, 'CLIENT_ERROR usage: stats detail on|off|dump')
+    }
+  }
+
+  /** watch [fetchers] [mutations] ... */
+  private watch(connection: Connection, words: readonly string[], request: Request): void {
+    let kinds = words.length === 1 ? WATCH_FETCHERS : 0
+    for (const word of words.slice(1)) {
+      const kind = WATCH_KINDS.get(word)
+      if (kind === undefined) {
+        if (!request.quiet) this.say(connection, 'ERROR')
+        return
+      }
+      kinds |= kind
+    }
+    if (!this.options.watchers.add(connection, kinds)) {
+      this.say(connection, 'WATCHER_TOO_MANY log watcher limit reached')
     }
   }
 

@@ -54,6 +54,11 @@ export const COUNTER_NAMES = [
   'conn_yields',
   'read_buf_count',
   'read_buf_bytes',
+  'log_worker_dropped',
+  'log_worker_written',
+  'log_watcher_skipped',
+  'log_watcher_sent',
+  'log_watchers',
 ] as const
 
 export type CounterName = (typeof COUNTER_NAMES)[number]
@@ -69,6 +74,7 @@ const GAUGES: ReadonlySet<CounterName> = new Set<CounterName>([
   'waiting_connections',
   'read_buf_count',
   'read_buf_bytes',
+  'log_watchers',
 ])
 
 /** Doubles a lane: a whole number of 64-byte cache lines, so that no two workers share one. */

@@ -20,6 +20,8 @@ import {
   type LogFields,
   type LogLevel,
 } from '../observe/log.ts'
+import { createPrefixMemory, DEFAULT_DELIMITER } from '../observe/prefix-table.ts'
+import { createWatchMemory, startObserving } from '../observe/watch-memory.ts'
 import { createStoreMemory } from '../storage/geometry.ts'
 import { BoundSockets, ListenError } from './bind.ts'
 import { detach, isDetached, reportReady } from './daemon.ts'
@@ -80,6 +82,9 @@ export async function serve(config: Config): Promise<number> {
     log.flush()
   }
 }
+
+/** What all workers see. */
+type SharedMemory = 'store' | 'counters' | 'roster' | 'watch' | 'prefixes'
 
 interface Reload {
   readonly credentials: CredentialSnapshot
@@ -301,16 +306,22 @@ class Server {
     const counters = createCounterMemory(workerCount)
     // In `stats conns` the listeners have the first numbers, connections count on from there.
     const roster = createRosterMemory(workerCount, this.sockets.shared.length)
+    const { prefixDelimiter, tracksSizes } = this.config.log
+    const watch = createWatchMemory(workerCount, this.config.limits.workerLogBytesMax)
+    startObserving(watch, prefixDelimiter !== undefined, tracksSizes)
+    const delimiter = prefixDelimiter?.charCodeAt(0) ?? DEFAULT_DELIMITER
+    const prefixes = createPrefixMemory(delimiter, randomSeed())
+    const shared = { store, counters, roster, watch, prefixes }
     const starting: Promise<void>[] = []
     for (let workerIndex = 0; workerIndex < workerCount; workerIndex++) {
-      const settings = this.workerSettings({ workerIndex, store, counters, roster, auth })
+      const settings = this.workerSettings({ ...shared, workerIndex, auth })
       starting.push(this.startWorker(settings))
     }
     await Promise.all(starting)
   }
 
   private workerSettings(
-    own: Pick<WorkerSettings, 'workerIndex' | 'store' | 'counters' | 'roster' | 'auth'>,
+    own: Pick<WorkerSettings, 'workerIndex' | 'auth' | SharedMemory>,
   ): WorkerSettings {
     const { network, memory, auth, limits, log, process: processConfig } = this.config
     return {
@@ -323,6 +334,7 @@ class Server {
       valueBytesMax: memory.itemBytesMax,
       flushEnabled: auth.flushEnabled,
       dumpEnabled: auth.dumpEnabled,
+      watchEnabled: auth.watchEnabled,
       shutdownEnabled: auth.shutdownEnabled,
       protocol: network.protocol,
       casEnabled: memory.casEnabled,
@@ -336,6 +348,7 @@ class Server {
       idleTimeoutMs: limits.idleTimeoutMs,
       stalledWriteTimeoutMs: limits.stalledWriteTimeoutMs,
       sendBufferBytesMax: limits.sendBufferBytesMax,
+      watcherBufferBytesMax: limits.watcherBufferBytesMax,
       settingsRows: settingsRows(this.config, processConfig.threads),
       threadCount: processConfig.threads,
     }

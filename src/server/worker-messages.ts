@@ -5,6 +5,8 @@
 import type { CredentialSnapshot } from '../credential/snapshot.ts'
 import type { CounterMemory } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
+import type { PrefixMemory } from '../observe/prefix-table.ts'
+import type { WatchMemory } from '../observe/watch-memory.ts'
 import type { StoreMemory } from '../storage/geometry.ts'
 import type { SharedSocket } from './bind.ts'
 import type { RosterMemory } from './roster.ts'
@@ -27,12 +29,16 @@ export interface WorkerSettings {
   readonly roster: RosterMemory
   readonly store: StoreMemory
   readonly counters: CounterMemory
+  /** Through which a watcher sees the events of all workers. */
+  readonly watch: WatchMemory
+  readonly prefixes: PrefixMemory
   /** Undefined: no authentication. */
   readonly auth: WorkerAuth | undefined
   readonly logLevel: LogLevel
   readonly valueBytesMax: number
   readonly flushEnabled: boolean
   readonly dumpEnabled: boolean
+  readonly watchEnabled: boolean
   readonly shutdownEnabled: boolean
   /** Which first bytes are served: all, only 0x80, or all but 0x80. */
   readonly protocol: 'auto' | 'binary' | 'ascii'
@@ -48,6 +54,7 @@ export interface WorkerSettings {
   readonly idleTimeoutMs: number
   readonly stalledWriteTimeoutMs: number
   readonly sendBufferBytesMax: number
+  readonly watcherBufferBytesMax: number
   /** Rows of `stats settings`. */
   readonly settingsRows: readonly (readonly [string, string])[]
   readonly threadCount: number

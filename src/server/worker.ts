@@ -12,14 +12,20 @@ import { ItemDump } from '../command/dump.ts'
 import { Executor } from '../command/execute.ts'
 import { MetaExecutor } from '../command/meta.ts'
 import { type ConnectionFacts, type StatRows, Stats } from '../command/stats.ts'
+import { Witness } from '../command/witness.ts'
 import { AuthGate, type AuthGateOptions } from '../connection/auth-gate.ts'
 import { BinaryDialect, type DialectOptions } from '../connection/binary-dialect.ts'
 import { Connection, type ConnectionContext, type Dialect } from '../connection/connection.ts'
 import { SendBuffer } from '../connection/send-buffer.ts'
 import { TextDialect } from '../connection/text-dialect.ts'
+import { Watchers } from '../connection/watchers.ts'
 import type { CredentialSnapshot } from '../credential/snapshot.ts'
 import { counterLane } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
+import { PrefixTable } from '../observe/prefix-table.ts'
+import { CONNECTION_CLOSE, CONNECTION_NEW } from '../observe/watch-line.ts'
+import { WatchLog } from '../observe/watch-log.ts'
+import { WATCH_CONNEVENTS } from '../observe/watch-memory.ts'
 import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
 import { createSaslEnvironment } from '../sasl/environment.ts'
 import { Store } from '../storage/store.ts'
@@ -42,6 +48,8 @@ import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
 
 /** Period of the one timer behind all deadlines. */
 const TICK_MS = 100
+/** Period at which watchers are sent the events of other workers; their own come with the turns. */
+const WATCH_MS = 10
 /** Expired items dropped per tick at most: a millisecond's work, and 20,000 items a second. */
 const MAINTENANCE_BUDGET = 2000
 /** The login deadline while others wait for their turn. */
@@ -107,7 +115,13 @@ const sendBuffer = new SendBuffer()
 const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
 const handleWriter = new HandleWriter()
 const store = new Store(settings.store, settings.workerIndex)
-const executor = new Executor(store, lane, {
+const watchLog = new WatchLog(settings.watch, settings.workerIndex, lane, () =>
+  Math.round((performance.timeOrigin + performance.now()) * 1000),
+)
+const prefixes = new PrefixTable(settings.prefixes, watchLog.observed)
+const witness = new Witness(store, watchLog, prefixes, () => watchers.drain())
+store.witnessEvictions(witness)
+const executor = new Executor(store, lane, witness, {
   flushEnabled: settings.flushEnabled,
   casEnabled: settings.casEnabled,
 })
@@ -144,10 +158,34 @@ function serve(handle: AcceptedHandle, listenAddress: string): Connection {
   const gate = new AuthGate(gateOptions, peer)
   const connection = new Connection(context, transport, gate, roster.nextConnectionId())
   listenAddressOf.set(connection, listenAddress)
+  tellConnection(connection, CONNECTION_NEW)
   log({ level: 'debug', event: 'connected', message: 'client connected', fields: { peer } })
   transport.attach(connection)
   return connection
 }
+
+/** To those who watch connections. */
+function tellConnection(connection: Connection, command: number): void {
+  if (!watchLog.isWatched(WATCH_CONNEVENTS)) return
+  const { record } = watchLog
+  record.kind = WATCH_CONNEVENTS
+  record.connectionId = connection.id
+  record.command = command
+  record.status = connection.closeReason
+  const peer = Buffer.from(connection.transport.peer, 'latin1')
+  watchLog.write(peer, 0, peer.length)
+}
+
+let watchTimer: NodeJS.Timeout | undefined
+const watchers = new Watchers({
+  log: watchLog,
+  lane,
+  bufferBytesMax: settings.watcherBufferBytesMax,
+  onActiveChanged: (isActive) => {
+    clearInterval(watchTimer)
+    if (isActive) watchTimer = setInterval(() => watchers.drain(), WATCH_MS)
+  },
+})
 
 function refuse(handle: AcceptedHandle): void {
   const transport = transportOver(handle, '')
@@ -262,6 +300,9 @@ const text = new TextDialect(executor, meta, sendBuffer, lane, {
   ...dialectOptions,
   operations: {
     shutdownEnabled: settings.shutdownEnabled,
+    watchEnabled: settings.watchEnabled,
+    prefixes,
+    watchers,
     dumpEnabled: settings.dumpEnabled,
     memoryLimitMib: Math.floor(settings.store.geometry.memoryBytes / MEBIBYTE),
     dump: (form) => new ItemDump(store, form),
@@ -303,6 +344,8 @@ const context: ConnectionContext = {
       message: 'client disconnected',
       fields: { peer: connection.transport.peer },
     })
+    watchers.remove(connection)
+    tellConnection(connection, CONNECTION_CLOSE)
     admission.closed(connection, context.nowMs)
     doorstep.letIn()
     if (isStopping) finishWhenEmpty()
@@ -321,6 +364,7 @@ function runDeferred(): void {
 function readClock(): void {
   context.nowMs = performance.now()
   executor.nowSeconds = Math.floor(Date.now() / 1000)
+  witness.nowSeconds = executor.nowSeconds
 }
 
 function tick(): void {

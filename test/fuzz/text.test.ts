@@ -21,6 +21,7 @@ import { counterLane, createCounterMemory } from '../../src/observe/counters.ts'
 import { createStoreMemory } from '../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
 import { Store } from '../../src/storage/store.ts'
+import { createObservers } from '../support/observers.ts'
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
 const CONVERSATIONS = Number(process.env.FUZZ_CONVERSATIONS ?? 1500)
@@ -97,7 +98,8 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
   const store = new Store(memory, 0)
   const lane = counterLane(createCounterMemory(1), 0)
   const sendBuffer = new SendBuffer()
-  const executor = new Executor(store, lane, { flushEnabled: true, casEnabled: true })
+  const { witness, prefixes, watchers } = createObservers(store, lane)
+  const executor = new Executor(store, lane, witness, { flushEnabled: true, casEnabled: true })
   executor.nowSeconds = NOW
   const dialect = new TextDialect(
     executor,
@@ -113,7 +115,10 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
       setVerbosity: () => undefined,
       operations: {
         shutdownEnabled: false,
+        watchEnabled: true,
         dumpEnabled: true,
+        prefixes,
+        watchers,
         memoryLimitMib: 64,
         dump: (form) => new ItemDump(store, form),
         shutdown: () => undefined,

@@ -34,7 +34,19 @@ test.each([
   [['-p-1'], ['port = -1 # -p']],
   [['-l', 'a,b', '-lc', '--listen=d'], ['listen = ["a", "b", "c", "d"] # --listen']],
   [['-m', '64', '-m', '128'], ['memory_limit_mib = 128 # -m']],
-  [['-SXWF'], ['disable_flush_all = true # -F', 'disable_dumping = true # -X']],
+  [
+    ['-SXWF'],
+    ['disable_flush_all = true # -F', 'disable_dumping = true # -X', 'disable_watch = true # -W'],
+  ],
+  [['-D::'], ['prefix_delimiter = ":" # -D']],
+  [
+    ['-o', 'watcher_logbuf_size=1,worker_logbuf_size=2', '-otrack_sizes'],
+    [
+      'watcher_logbuf_kib = 1 # -o watcher_logbuf_size',
+      'worker_logbuf_kib = 2 # -o worker_logbuf_size',
+      'track_sizes = true # -o track_sizes',
+    ],
+  ],
   [
     ['-oidle_timeout=5', '-o', 'no_maxconns_fast'],
     ['wait_for_place = true # -o no_maxconns_fast', 'idle_timeout_seconds = 5 # -o idle_timeout'],

@@ -1,0 +1,109 @@
+/**
+ * The watchers among one worker's connections: who watches what, and the lines on their way to them.
+ * The events come from all workers (observe/watch-log.ts).
+ *
+ * Invariant: what waits to be sent to a watcher is at most `bufferBytesMax`. A line that does not
+ * fit any more is dropped and counted; the next that does is preceded by `skipped=<count>`. So a
+ * watcher that does not read costs that much and no more, for as long as it stays, as in memcached.
+ */
+import { COUNTER } from '../observe/counters.ts'
+import { watchLine } from '../observe/watch-line.ts'
+import type { WatchLog, WatchRecord } from '../observe/watch-log.ts'
+import type { Connection } from './connection.ts'
+
+export interface WatchersOptions {
+  readonly log: WatchLog
+  readonly lane: Float64Array
+  /** `-o watcher_logbuf_size`. */
+  readonly bufferBytesMax: number
+  /** The first watcher has come, or the last has gone: `drain` is to be called regularly, or not. */
+  readonly onActiveChanged: (isActive: boolean) => void
+}
+
+interface Watcher {
+  readonly kinds: number
+  /** Events up to this one were before its time. */
+  readonly lastEventId: number
+  lines: string
+  skippedCount: number
+}
+
+const OK = Buffer.from('OK\r\n')
+
+export class Watchers {
+  /** True while there are watchers. */
+  isActive = false
+
+  private readonly options: WatchersOptions
+  private readonly watchers: Map<Connection, Watcher> = new Map()
+  /** Made once: a drain allocates nothing but the lines. */
+  private readonly take: (record: WatchRecord) => void = (record) => this.offer(record)
+
+  constructor(options: WatchersOptions) {
+    this.options = options
+  }
+
+  /** Makes a watcher of the connection, which then takes no more commands; false: too many. */
+  add(connection: Connection, kinds: number): boolean {
+    const { log } = this.options
+    if (!log.takePlace()) return false
+    this.drain()
+    connection.watch()
+    connection.push(OK)
+    const lastEventId = log.lastEventId()
+    this.watchers.set(connection, { kinds, lastEventId, lines: '', skippedCount: 0 })
+    this.changed()
+    return true
+  }
+
+  /** The connection is gone; does nothing if it was no watcher. */
+  remove(connection: Connection): void {
+    if (!this.watchers.delete(connection)) return
+    this.options.log.givePlaceBack()
+    this.changed()
+  }
+
+  /** Sends what has happened. Goes past the send buffer, so it may be called within a turn. */
+  drain(): void {
+    if (!this.isActive) return
+    this.options.log.drain(this.take)
+    for (const [connection, watcher] of this.watchers) {
+      if (watcher.lines === '') continue
+      connection.push(Buffer.from(watcher.lines, 'latin1'))
+      watcher.lines = ''
+    }
+  }
+
+  private offer(record: WatchRecord): void {
+    let line = ''
+    for (const [connection, watcher] of this.watchers) {
+      if ((watcher.kinds & record.kind) === 0 || record.eventId <= watcher.lastEventId) continue
+      if (line === '') line = watchLine(record)
+      this.append(connection, watcher, line)
+    }
+  }
+
+  private append(connection: Connection, watcher: Watcher, line: string): void {
+    const { lane, bufferBytesMax } = this.options
+    const notice = watcher.skippedCount === 0 ? '' : `skipped=${watcher.skippedCount}\n`
+    const waiting = connection.transport.unsentBytes + watcher.lines.length
+    if (waiting + notice.length + line.length > bufferBytesMax) {
+      watcher.skippedCount++
+      lane[COUNTER.log_watcher_skipped]!++
+      return
+    }
+    watcher.skippedCount = 0
+    watcher.lines += notice + line
+    lane[COUNTER.log_watcher_sent]!++
+  }
+
+  private changed(): void {
+    let kinds = 0
+    for (const watcher of this.watchers.values()) kinds |= watcher.kinds
+    this.options.log.want(kinds)
+    const isActive = this.watchers.size > 0
+    if (isActive === this.isActive) return
+    this.isActive = isActive
+    this.options.onActiveChanged(isActive)
+  }
+}

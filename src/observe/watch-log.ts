@@ -1,0 +1,229 @@
+/**
+ * One worker's side of the watch log: it writes the events of its worker into its ring, and reads
+ * all rings while it has watchers. What the shared memory looks like is in watch-memory.ts.
+ *
+ * Nobody watching costs a request one look at `observed`; all else here runs only while somebody
+ * does. A record is 40 bytes and its key, padded to 8:
+ *
+ *     word   31                                              0
+ *           +-------------------------------------------------+
+ *       0   |            length in units of 8 bytes           |
+ *       1   |    connection; all ones: filler up to the end   |
+ *       2,3 |          time, a double, in microseconds        |
+ *       4,5 |            number of the event, a double        |
+ *       6   |                 size of the value               |
+ *       7   |              time to live, seconds              |
+ *       8   |             seconds since last access           |
+ *       9   |  key length |   kind    |  command  |  status   |
+ *           +-------------------------------------------------+
+ *       10.. the key, or for a connection its peer
+ *
+ * Invariant: a record becomes visible to readers only when it is complete: `written` moves last.
+ */
+import { COUNTER } from './counters.ts'
+import {
+  EVENT_ID_INDEX,
+  gatherWanted,
+  OBSERVED_WORD,
+  UNIT_BYTES,
+  WATCHER_COUNT_WORD,
+  type WatchMemory,
+  WORKER_CURSORS,
+  WORKER_WANTED,
+  WORKER_WRITTEN,
+  workerWord,
+} from './watch-memory.ts'
+
+export const RECORD_HEADER_BYTES = 40
+const KEY_BYTES_MAX = 255
+const FILLER = 0xffffffff
+/** As in memcached. */
+export const WATCHERS_MAX = 20
+
+/** An event as it is written and read; one record is reused for all. */
+export class WatchRecord {
+  kind = 0
+  connectionId = 0
+  timeMicros = 0
+  eventId = 0
+  valueBytes = 0
+  ttlSeconds = 0
+  idleSeconds = 0
+  command = 0
+  status = 0
+  key: Uint8Array = new Uint8Array(KEY_BYTES_MAX)
+  keyLength = 0
+}
+
+export class WatchLog {
+  /** Word OBSERVED_WORD of it is 0 while nobody watches and no prefixes are counted. */
+  readonly observed: Int32Array
+  /** What `write` writes. */
+  readonly record: WatchRecord = new WatchRecord()
+
+  private readonly eventIds: BigInt64Array
+  private readonly rings: readonly DataView[]
+  private readonly bytes: readonly Uint8Array[]
+  private readonly ringUnits: number
+  private readonly workerCount: number
+  private readonly workerIndex: number
+  private readonly lane: Float64Array
+  private readonly nowMicros: () => number
+  private readonly read: WatchRecord = new WatchRecord()
+
+  /** `nowMicros`: Unix time in microseconds. */
+  constructor(
+    memory: WatchMemory,
+    workerIndex: number,
+    lane: Float64Array,
+    nowMicros: () => number,
+  ) {
+    this.observed = new Int32Array(memory.control)
+    this.eventIds = new BigInt64Array(memory.control, 0, EVENT_ID_INDEX + 1)
+    this.rings = memory.rings.map((ring) => new DataView(ring))
+    this.bytes = memory.rings.map((ring) => new Uint8Array(ring))
+    this.ringUnits = memory.rings[0]!.byteLength / UNIT_BYTES
+    this.workerCount = memory.rings.length
+    this.workerIndex = workerIndex
+    this.lane = lane
+    this.nowMicros = nowMicros
+  }
+
+  /** True if somebody watches events of one of these kinds. */
+  isWatched(kinds: number): boolean {
+    return (this.observed[OBSERVED_WORD]! & kinds) !== 0
+  }
+
+  /** Writes `record`, whose key is `key[keyOffset, +keyLength)`; it gets its time and number here. */
+  write(key: Uint8Array, keyOffset: number, keyLength: number): void {
+    const own = workerWord(this.workerCount, this.workerIndex)
+    const control = this.observed
+    const ringUnits = this.ringUnits
+    const length = Math.min(keyLength, KEY_BYTES_MAX)
+    const units = Math.ceil((RECORD_HEADER_BYTES + length) / UNIT_BYTES)
+    const written = control[own + WORKER_WRITTEN]!
+    const unitsToEnd = ringUnits - ((written >>> 0) % ringUnits)
+    const fillerUnits = units > unitsToEnd ? unitsToEnd : 0
+    if (ringUnits - this.unreadUnits(own, written) < fillerUnits + units) {
+      this.lane[COUNTER.log_worker_dropped]!++
+      return
+    }
+    const ring = this.rings[this.workerIndex]!
+    let offset = (ringUnits - unitsToEnd) * UNIT_BYTES
+    if (fillerUnits > 0) {
+      ring.setUint32(offset, fillerUnits)
+      ring.setUint32(offset + 4, FILLER)
+      offset = 0
+    }
+    const { record } = this
+    ring.setUint32(offset, units)
+    ring.setUint32(offset + 4, record.connectionId)
+    ring.setFloat64(offset + 8, this.nowMicros())
+    ring.setFloat64(offset + 16, this.nextEventId())
+    ring.setUint32(offset + 24, record.valueBytes)
+    ring.setUint32(offset + 28, record.ttlSeconds)
+    ring.setUint32(offset + 32, record.idleSeconds)
+    ring.setUint8(offset + 36, length)
+    ring.setUint8(offset + 37, record.kind)
+    ring.setUint8(offset + 38, record.command)
+    ring.setUint8(offset + 39, record.status)
+    const bytes = this.bytes[this.workerIndex]!
+    const keyStart = offset + RECORD_HEADER_BYTES
+    for (let index = 0; index < length; index++) bytes[keyStart + index] = key[keyOffset + index]!
+    Atomics.store(control, own + WORKER_WRITTEN, (written + fillerUnits + units) | 0)
+    this.lane[COUNTER.log_worker_written]!++
+  }
+
+  /** The number of the last event: who begins to watch now sees only later ones. */
+  lastEventId(): number {
+    return Number(Atomics.load(this.eventIds, EVENT_ID_INDEX))
+  }
+
+  /** Takes one of the places that all workers' watchers share; false if there is none. */
+  takePlace(): boolean {
+    if (Atomics.add(this.observed, WATCHER_COUNT_WORD, 1) < WATCHERS_MAX) {
+      this.lane[COUNTER.log_watchers]!++
+      return true
+    }
+    Atomics.sub(this.observed, WATCHER_COUNT_WORD, 1)
+    return false
+  }
+
+  givePlaceBack(): void {
+    Atomics.sub(this.observed, WATCHER_COUNT_WORD, 1)
+    this.lane[COUNTER.log_watchers]!--
+  }
+
+  /** The watchers of this worker want these kinds from now on; 0 is nothing. */
+  want(kinds: number): void {
+    const { observed: control, workerCount, workerIndex } = this
+    const own = workerWord(workerCount, workerIndex)
+    const isFirst = control[own + WORKER_WANTED] === 0
+    // In this order: a writer that sees the new reader with an old cursor drops, and is not ahead.
+    Atomics.store(control, own + WORKER_WANTED, kinds)
+    if (isFirst) {
+      for (let writer = 0; writer < workerCount; writer++) {
+        const ring = workerWord(workerCount, writer)
+        const written = Atomics.load(control, ring + WORKER_WRITTEN)
+        Atomics.store(control, ring + WORKER_CURSORS + workerIndex, written)
+      }
+    }
+    gatherWanted(control, workerCount)
+  }
+
+  /** Gives every event that was written since the last call to `take`, ring by ring. */
+  drain(take: (record: WatchRecord) => void): void {
+    const { observed: control, workerCount, ringUnits, read } = this
+    // Nobody has kept the rings' writers from overwriting what an old cursor points at.
+    if (control[workerWord(workerCount, this.workerIndex) + WORKER_WANTED] === 0) return
+    for (let writer = 0; writer < workerCount; writer++) {
+      const own = workerWord(workerCount, writer)
+      const cursor = own + WORKER_CURSORS + this.workerIndex
+      const end = Atomics.load(control, own + WORKER_WRITTEN)
+      const ring = this.rings[writer]!
+      let at = control[cursor]!
+      while (at !== end) {
+        const offset = ((at >>> 0) % ringUnits) * UNIT_BYTES
+        if (ring.getUint32(offset + 4) !== FILLER) {
+          this.load(ring, this.bytes[writer]!, offset)
+          take(read)
+        }
+        at = (at + ring.getUint32(offset)) | 0
+      }
+      Atomics.store(control, cursor, end)
+    }
+  }
+
+  private load(ring: DataView, bytes: Uint8Array, offset: number): void {
+    const { read } = this
+    read.connectionId = ring.getUint32(offset + 4)
+    read.timeMicros = ring.getFloat64(offset + 8)
+    read.eventId = ring.getFloat64(offset + 16)
+    read.valueBytes = ring.getUint32(offset + 24)
+    read.ttlSeconds = ring.getUint32(offset + 28)
+    read.idleSeconds = ring.getUint32(offset + 32)
+    read.keyLength = ring.getUint8(offset + 36)
+    read.kind = ring.getUint8(offset + 37)
+    read.command = ring.getUint8(offset + 38)
+    read.status = ring.getUint8(offset + 39)
+    const keyStart = offset + RECORD_HEADER_BYTES
+    for (let index = 0; index < read.keyLength; index++) read.key[index] = bytes[keyStart + index]!
+  }
+
+  /** Units of the own ring that some worker with watchers has not read. */
+  private unreadUnits(own: number, written: number): number {
+    const control = this.observed
+    let unread = 0
+    for (let reader = 0; reader < this.workerCount; reader++) {
+      const wanted = Atomics.load(control, workerWord(this.workerCount, reader) + WORKER_WANTED)
+      if (wanted === 0) continue
+      const cursor = Atomics.load(control, own + WORKER_CURSORS + reader)
+      unread = Math.max(unread, (written - cursor) >>> 0)
+    }
+    return unread
+  }
+
+  private nextEventId(): number {
+    return Number(Atomics.add(this.eventIds, EVENT_ID_INDEX, 1n)) + 1
+  }
+}

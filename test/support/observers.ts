@@ -1,0 +1,32 @@
+/** The watch log, the prefix table and the witness of one worker, as the server puts them together. */
+import { Witness } from '../../src/command/witness.ts'
+import { Watchers } from '../../src/connection/watchers.ts'
+import {
+  createPrefixMemory,
+  DEFAULT_DELIMITER,
+  PrefixTable,
+} from '../../src/observe/prefix-table.ts'
+import { WatchLog } from '../../src/observe/watch-log.ts'
+import { createWatchMemory } from '../../src/observe/watch-memory.ts'
+import type { Store } from '../../src/storage/store.ts'
+
+export interface Observers {
+  readonly log: WatchLog
+  readonly prefixes: PrefixTable
+  readonly witness: Witness
+  readonly watchers: Watchers
+}
+
+/** With the rings and buffers of the defaults; time stands still. */
+export function createObservers(store: Store, lane: Float64Array): Observers {
+  const log = new WatchLog(createWatchMemory(1, 64 * 1024), 0, lane, () => 0)
+  const prefixes = new PrefixTable(createPrefixMemory(DEFAULT_DELIMITER, [1, 2]), log.observed)
+  const watchers = new Watchers({
+    log,
+    lane,
+    bufferBytesMax: 256 * 1024,
+    onActiveChanged: () => undefined,
+  })
+  const witness = new Witness(store, log, prefixes, () => watchers.drain())
+  return { log, prefixes, witness, watchers }
+}
