@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  chownSync,
   closeSync,
   existsSync,
   mkdtempSync,
@@ -415,6 +416,49 @@ test.runIf(isRoot)('-u gives root up, groups included, after binding', async () 
   expect(/^Gid:\s+(.*)$/m.exec(status)?.[1]?.split('\t')).toEqual(Array(4).fill('65534'))
   expect(/^Groups:\s*(.*?)\s*$/m.exec(status)?.[1]).toBe('65534')
   await expectServed(await connect(server))
+  await stop(server)
+})
+
+test.runIf(isRoot)(
+  '-d with -P and -u: the daemon is the user, and takes its pid file away',
+  async () => {
+    const directory = temporary()
+    // What a service manager does for a daemon of another user: a directory of its own.
+    chownSync(directory, 65534, 65534)
+    const pidFile = join(directory, 'pid')
+    const portFile = join(directory, 'port')
+    const first = run(
+      ['-d', '-P', pidFile, '-u', 'nobody', '--no-auth', '-l', '127.0.0.1', '-p', '-1'],
+      { environment: { MEMCACHED_PORT_FILENAME: portFile } },
+    )
+    expect(await first.exited).toEqual({ code: 0, signal: null })
+    const pid = Number(readFileSync(pidFile, 'utf8'))
+    onTestFinished(() => {
+      if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL')
+    })
+    expect(statSync(`/proc/${pid}`).uid).toBe(65534)
+    const port = Number(/INET: (\d+)/.exec(readFileSync(portFile, 'utf8'))?.[1])
+    const client = await connect({ host: '127.0.0.1', port })
+    await expectServed(client)
+    process.kill(pid, 'SIGTERM')
+    await client.closed()
+    await until(() => (existsSync(pidFile) ? undefined : true), 'the end of the pid file')
+  },
+)
+
+test('-p 0 turns TCP off: alone it is refused, with -s the socket is all there is', async () => {
+  const refused = run(['--no-auth', '-p', '0'])
+  expect((await refused.exited).code).toBe(EXIT_CONFIG)
+  expect(refused.stderr).toContain('-p: 0 turns TCP off, and there is no Unix socket')
+  const path = join(temporary(), 'server.sock')
+  const server = run(['--no-auth', '-p', '0', '-s', path])
+  await until(() => (events(server).includes('started') ? true : undefined), 'the start')
+  expect(events(server).filter((event) => event === 'listening')).toHaveLength(1)
+  const socket = connectSocket({ path })
+  await once(socket, 'connect')
+  const client = new BinaryClient(socket)
+  await expectServed(client)
+  client.destroy()
   await stop(server)
 })
 
