@@ -157,6 +157,8 @@ const RESETTABLE = [
   'reinserted',
   'crawlerReclaimed',
   'crawlerChecked',
+  'promoted',
+  'ghostHits',
   'compactedSegments',
   'noMemoryWrites',
 ] as const satisfies readonly (keyof StoreCounters)[]

@@ -7,12 +7,16 @@
 import {
   BUCKET_COUNT_WORD,
   FREE_COUNT_WORD,
+  GROUPS_MAX,
+  OPEN_ID,
+  OPEN_WORDS,
   OVERFLOW_PAGES_WORD,
   PRIMARY_PAGES_WORD,
   SEALED_COUNT_WORD,
+  SMALL_COUNT_WORD,
   type StoreMemory,
   WORKER_COUNTERS_WORD,
-  WORKER_OPEN,
+  WORKER_OPENS_WORD,
   WORKER_WORDS,
 } from './geometry.ts'
 
@@ -29,6 +33,8 @@ export const CRAWLER_CHECKED = 9
 export const REINSERTED = 10
 export const COMPACTED_SEGMENTS = 11
 export const NO_MEMORY_WRITES = 12
+export const PROMOTED = 13
+export const GHOST_HITS = 14
 export const COUNTER_LANES = 16
 
 export interface StoreCounters {
@@ -48,6 +54,10 @@ export interface StoreCounters {
   readonly crawlerReclaimed: number
   readonly crawlerChecked: number
   readonly reinserted: number
+  /** Of the reinserted those that went from the small queue to the main one. */
+  readonly promoted: number
+  /** Items that went to the main queue at once, because the ghost table knew them. */
+  readonly ghostHits: number
   readonly compactedSegments: number
   /** Writes refused because no room could be made. */
   readonly noMemoryWrites: number
@@ -57,6 +67,8 @@ export interface StoreCounters {
   readonly segments: number
   readonly segmentsFree: number
   readonly segmentsSealed: number
+  /** Of those the ones in the small queue. */
+  readonly segmentsSmall: number
   readonly segmentsOpen: number
   readonly memoryBytes: number
 }
@@ -77,7 +89,10 @@ export function readStoreCounters(memory: StoreMemory): StoreCounters {
   for (let worker = 0; worker < geometry.workerCount; worker++) {
     const lanes = counterLanes(memory, worker)
     for (let lane = 0; lane < COUNTER_LANES; lane++) sums[lane]! += lanes[lane]!
-    if (control[geometry.workersWord + worker * WORKER_WORDS + WORKER_OPEN] !== 0) open++
+    const opens = geometry.workersWord + worker * WORKER_WORDS + WORKER_OPENS_WORD
+    for (let group = 0; group < GROUPS_MAX; group++) {
+      if (control[opens + group * OPEN_WORDS + OPEN_ID] !== 0) open++
+    }
   }
   const pages = control[PRIMARY_PAGES_WORD]! + control[OVERFLOW_PAGES_WORD]!
   return {
@@ -92,6 +107,8 @@ export function readStoreCounters(memory: StoreMemory): StoreCounters {
     crawlerReclaimed: sums[CRAWLER_RECLAIMED]!,
     crawlerChecked: sums[CRAWLER_CHECKED]!,
     reinserted: sums[REINSERTED]!,
+    promoted: sums[PROMOTED]!,
+    ghostHits: sums[GHOST_HITS]!,
     compactedSegments: sums[COMPACTED_SEGMENTS]!,
     noMemoryWrites: sums[NO_MEMORY_WRITES]!,
     bucketCount: control[BUCKET_COUNT_WORD]!,
@@ -100,6 +117,7 @@ export function readStoreCounters(memory: StoreMemory): StoreCounters {
     segments: geometry.segmentCount,
     segmentsFree: control[FREE_COUNT_WORD]!,
     segmentsSealed: control[SEALED_COUNT_WORD]!,
+    segmentsSmall: control[SMALL_COUNT_WORD]!,
     segmentsOpen: open,
     memoryBytes: geometry.memoryBytes,
   }

@@ -2,8 +2,9 @@
  * The sizes of a store and the memory behind it: which numbers follow from `-m`, and where each
  * table lies in the control block. src/storage/README.md has the pictures.
  *
- * Invariant: item log and index live in `segmentCount` segments that together are at most
- * `memoryBytes`; the control block (locks, 64 bytes a segment, counters) comes on top and is fixed.
+ * Invariant: item log and index live in `segmentCount` segments, which together with the ghost table
+ * are at most `memoryBytes`; the rest of the control block (locks, 64 bytes a segment, counters) comes
+ * on top and is fixed.
  * Making the memory touches one page of it; the rest costs nothing until it is used.
  */
 import { assert } from '../base/assert.ts'
@@ -41,11 +42,17 @@ export interface Geometry {
   readonly reserveSegments: number
   /** Below this many free segments each write does a share of the eviction work. */
   readonly freeSegmentsGoal: number
+  /** Whether there is a small queue; without it there is only the main one. */
+  readonly hasSmallQueue: boolean
+  readonly ttlClassCount: number
+  /** The ghost table: buckets of GHOST_BUCKET_BYTES, a power of two, 0 if there is none. */
+  readonly ghostBuckets: number
   /** Where the tables start in the control block, in words. */
   readonly stripesWord: number
   readonly segmentsWord: number
   readonly pagesWord: number
   readonly workersWord: number
+  readonly ghostWord: number
   readonly controlWords: number
 }
 
@@ -77,10 +84,10 @@ export const FREE_FIRST_WORD = 33
 export const FREE_COUNT_WORD = 34
 /** Segments from this index on were never used. */
 export const FRESH_SEGMENT_WORD = 35
-/** The sealed segments, oldest first: ids of both ends, and how many. */
-export const SEALED_OLDEST_WORD = 36
-export const SEALED_NEWEST_WORD = 37
-export const SEALED_COUNT_WORD = 38
+/** How many segments are sealed, in all lists and in those of the small queue; how many ever were. */
+export const SEALED_COUNT_WORD = 36
+export const SMALL_COUNT_WORD = 37
+export const SEALED_EVER_WORD = 38
 /** Free overflow buckets: first of the list, how many, and the page being cut into more. */
 export const OVERFLOW_FREE_WORD = 39
 export const OVERFLOW_FREE_COUNT_WORD = 40
@@ -97,7 +104,22 @@ export const CAS_HALF_WORD = 65
 export const ITEM_COUNT_WORD = 80
 /** With -M: goes up when a record dies or a segment is sealed, so that compacting may gain. */
 export const DEATHS_WORD = 96
-const GLOBAL_WORDS = 112
+/** For each group the list of its sealed segments, oldest first: ids of both ends. */
+export const LISTS_WORD = 112
+export const LIST_WORDS = 2
+export const LIST_OLDEST = 0
+export const LIST_NEWEST = 1
+
+/**
+ * A group is a queue and a class of TTLs: each worker appends to one open segment a group, so that
+ * items of one queue which expire at about the same time lie together.
+ */
+export const SMALL_QUEUE = 0
+export const MAIN_QUEUE = 1
+/** Class 0 is that of items that live for 9 hours or for ever; each further one an eighth of it. */
+export const TTL_CLASSES_MAX = 5
+export const GROUPS_MAX = 10
+const GLOBAL_WORDS = 144
 
 /** Words of one segment's record. */
 export const SEGMENT_WORDS = 16
@@ -121,6 +143,12 @@ export const SEGMENT_NEWER = 8
 export const SEGMENT_EXPIRES_FROM = 9
 /** Live bytes at which compaction last failed to move everything, plus one; 0 for never. */
 export const SEGMENT_STUCK_LIVE = 10
+/** The group it was opened for. A victim of which something stays goes to the main queue. */
+export const SEGMENT_GROUP = 11
+/** Its place in the order of sealing, over all groups; while it is open, how many were sealed before. */
+export const SEGMENT_SEQUENCE = 12
+/** All items in it expire by this second; the last uint32 if one never does. */
+export const SEGMENT_EXPIRES_BY = 13
 
 /** States of a segment. */
 export const FREE_SEGMENT = 0
@@ -136,11 +164,8 @@ export const CRAWLED_SEGMENT = 4
 export const PRIMARY_SEGMENT = 5
 export const OVERFLOW_SEGMENT = 6
 
-/** Words of one worker's record: what it has in hand, then its counters as doubles. */
-export const WORKER_WORDS = 96
-export const WORKER_OPEN = 0
-export const WORKER_OPEN_OFFSET = 1
-export const WORKER_OPEN_LINKED = 2
+/** Words of one worker's record: what it has in hand, its counters as doubles, its open segments. */
+export const WORKER_WORDS = 128
 export const WORKER_VICTIM = 3
 export const WORKER_VICTIM_OFFSET = 4
 /** Bytes of victims that this worker may still keep. */
@@ -148,10 +173,23 @@ export const WORKER_KEEP_CREDIT = 5
 export const WORKER_CRAWL = 6
 export const WORKER_CRAWL_OFFSET = 7
 export const WORKER_COUNTERS_WORD = 16
+/** One entry for each group: id of the open segment (0 for none), where it goes on, bytes linked. */
+export const WORKER_OPENS_WORD = 80
+export const OPEN_WORDS = 4
+export const OPEN_ID = 0
+export const OPEN_OFFSET = 1
+export const OPEN_LINKED = 2
 
 /** Stripe locks, each on its own cache line. A stripe is the lowest bits of a key's hash. */
 export const STRIPE_COUNT = 256
 export const STRIPE_WORDS = 16
+
+/** A bucket of the ghost table: 16 fingerprints of 16 bits, newest first. */
+export const GHOST_BUCKET_BYTES = 32
+/** One part of so many of the memory is the ghost table's. */
+const GHOST_SHARE = 128
+/** At least so many segments there must be for each that may be open. */
+const OPEN_SHARE = 8
 
 /** A bucket is one cache line. */
 export const BUCKET_SHIFT = 6
@@ -163,16 +201,22 @@ function geometryOf(options: StoreOptions): Geometry {
     `store memory of ${memoryBytes} bytes is outside ${MEMORY_BYTES_MIN} to ${MEMORY_BYTES_MAX}`,
   )
   assert(workerCount >= 1 && workerCount <= 1024, `${workerCount} workers`)
-  const shift = Math.floor(Math.log2(memoryBytes / 256))
+  const shift = Math.floor(Math.log2(memoryBytes / 512))
   const segmentShift = Math.min(Math.max(shift, SEGMENT_SHIFT_MIN), SEGMENT_SHIFT_MAX)
   const segmentBytes = 2 ** segmentShift
-  const segmentCount = Math.floor(memoryBytes / segmentBytes)
+  const ghostBytesMax = memoryBytes / GHOST_SHARE
+  const ghostBuckets = options.evicts
+    ? 2 ** Math.floor(Math.log2(ghostBytesMax / GHOST_BUCKET_BYTES))
+    : 0
+  const segmentCount = Math.floor((memoryBytes - ghostBuckets * GHOST_BUCKET_BYTES) / segmentBytes)
   const reserveSegments = Math.min(workerCount, Math.max(1, segmentCount >> 5))
   const spare = Math.min(workerCount, Math.max(1, segmentCount >> 5))
   const stripesWord = GLOBAL_WORDS
   const segmentsWord = stripesWord + STRIPE_COUNT * STRIPE_WORDS
   const workersWord = segmentsWord + segmentCount * SEGMENT_WORDS
   const pagesWord = workersWord + workerCount * WORKER_WORDS
+  const ghostWord = pagesWord + segmentCount
+  const groups = segmentCount / (OPEN_SHARE * workerCount)
   return {
     memoryBytes,
     itemBytesMax: options.itemBytesMax,
@@ -187,11 +231,15 @@ function geometryOf(options: StoreOptions): Geometry {
     spanBytesMin: segmentBytes >> 5,
     reserveSegments,
     freeSegmentsGoal: reserveSegments + spare + 1,
+    hasSmallQueue: options.evicts && groups >= 1,
+    ttlClassCount: Math.min(Math.max(Math.floor(groups / 2), 1), TTL_CLASSES_MAX),
+    ghostBuckets,
     stripesWord,
     segmentsWord,
     pagesWord,
     workersWord,
-    controlWords: pagesWord + segmentCount,
+    ghostWord,
+    controlWords: ghostWord + (ghostBuckets * GHOST_BUCKET_BYTES) / 4,
   }
 }
 

@@ -17,7 +17,16 @@ import {
   FREE_FIRST_WORD,
   FREE_SEGMENT,
   FRESH_SEGMENT_WORD,
+  GROUPS_MAX,
+  LIST_NEWEST,
+  LIST_OLDEST,
+  LIST_WORDS,
+  LISTS_WORD,
+  OPEN_ID,
+  OPEN_LINKED,
+  OPEN_OFFSET,
   OPEN_SEGMENT,
+  OPEN_WORDS,
   OVERFLOW_CUT_WORD,
   OVERFLOW_FREE_COUNT_WORD,
   OVERFLOW_FREE_WORD,
@@ -27,28 +36,30 @@ import {
   PRIMARY_PAGES_WORD,
   PRIMARY_SEGMENT,
   SEALED_COUNT_WORD,
-  SEALED_NEWEST_WORD,
-  SEALED_OLDEST_WORD,
   SEALED_SEGMENT,
+  SEGMENT_EXPIRES_BY,
   SEGMENT_EXPIRES_FROM,
   SEGMENT_FIRST,
+  SEGMENT_GROUP,
   SEGMENT_HEAD_ITEM,
   SEGMENT_LIVE,
   SEGMENT_NEWER,
   SEGMENT_OLDER,
+  SEGMENT_SEQUENCE,
   SEGMENT_STATE,
   SEGMENT_USED,
+  SMALL_COUNT_WORD,
+  SMALL_QUEUE,
   STRIPE_COUNT,
   STRIPE_WORDS,
   type StoreMemory,
   VICTIM_SEGMENT,
-  WORKER_OPEN,
-  WORKER_OPEN_LINKED,
-  WORKER_OPEN_OFFSET,
+  WORKER_OPENS_WORD,
   WORKER_VICTIM,
   WORKER_VICTIM_OFFSET,
   WORKER_WORDS,
 } from './geometry.ts'
+import { queueOf } from './group.ts'
 import {
   FREQUENCY_MASK,
   HashIndex,
@@ -69,7 +80,7 @@ import {
   TRAITS_WORD,
 } from './item.ts'
 import { MemoryView } from './memory-view.ts'
-import { SegmentPool } from './pool.ts'
+import { EXPIRES_NEVER, SegmentPool } from './pool.ts'
 
 /** Reports stop here: one fault often shows in many places. */
 const REPORTS_MAX = 100
@@ -108,10 +119,17 @@ class IntegrityCheck {
     this.#live = new Float64Array(geometry.segmentCount)
     for (let worker = 0; worker < geometry.workerCount; worker++) {
       const at = geometry.workersWord + worker * WORKER_WORDS
-      const open = this.#control[at + WORKER_OPEN]!
-      if (open !== 0) {
-        this.#openOffset.set(open - 1, this.#control[at + WORKER_OPEN_OFFSET]!)
-        this.#openLinked.set(open - 1, this.#control[at + WORKER_OPEN_LINKED]!)
+      for (let group = 0; group < GROUPS_MAX; group++) {
+        const entry = at + WORKER_OPENS_WORD + group * OPEN_WORDS
+        const open = this.#control[entry + OPEN_ID]!
+        if (open === 0) continue
+        this.#openOffset.set(open - 1, this.#control[entry + OPEN_OFFSET]!)
+        this.#openLinked.set(open - 1, this.#control[entry + OPEN_LINKED]!)
+        this.#expect(
+          `group of open segment ${open - 1}`,
+          this.#control[this.#record(open - 1) + SEGMENT_GROUP]!,
+          group,
+        )
       }
       const victim = this.#control[at + WORKER_VICTIM]!
       if (victim !== 0)
@@ -272,6 +290,7 @@ class IntegrityCheck {
     const end = this.#openOffset.get(segment) ?? control[record + SEGMENT_USED]!
     const metUpTo = this.#victimOffset.get(segment) ?? 0
     const expiresFrom = control[record + SEGMENT_EXPIRES_FROM]! >>> 0
+    const expiresBy = control[record + SEGMENT_EXPIRES_BY]! >>> 0
     let offset = control[record + SEGMENT_FIRST]!
     while (offset < end) {
       const base = view.segmentBase(segment) + (offset >>> 2)
@@ -287,6 +306,9 @@ class IntegrityCheck {
         const crawled = control[record + SEGMENT_STATE] === CRAWLED_SEGMENT
         if (expiry !== 0 && expiry < expiresFrom && !crawled) {
           this.#report(`${where}: expires at ${expiry}, its segment from ${expiresFrom}`)
+        }
+        if ((expiry === 0 ? EXPIRES_NEVER >>> 0 : expiry) > expiresBy) {
+          this.#report(`${where}: expires at ${expiry}, its segment by ${expiresBy}`)
         }
       }
       offset += recordBytesAt(words, base, view.unitShift)
@@ -314,24 +336,50 @@ class IntegrityCheck {
     const fresh = segmentCount - control[FRESH_SEGMENT_WORD]!
     this.#expect('number of free segments', control[FREE_COUNT_WORD]!, free + fresh)
     let sealed = 0
+    let small = 0
+    for (let group = 0; group < GROUPS_MAX; group++) {
+      const length = this.#checkSealedList(group)
+      sealed += length
+      if (queueOf(group) === SMALL_QUEUE) small += length
+    }
+    const sealedStates = counts[SEALED_SEGMENT]! + counts[CRAWLED_SEGMENT]!
+    this.#expect('length of the sealed lists', sealed, sealedStates)
+    this.#expect('number of sealed segments', control[SEALED_COUNT_WORD]!, sealed)
+    this.#expect('number of sealed segments of the small queue', control[SMALL_COUNT_WORD]!, small)
+    this.#expect('primary pages', control[PRIMARY_PAGES_WORD]!, counts[PRIMARY_SEGMENT]!)
+    this.#expect('overflow pages', control[OVERFLOW_PAGES_WORD]!, counts[OVERFLOW_SEGMENT]!)
+    this.#checkOverflow(1 << (segmentShift - BUCKET_SHIFT))
+  }
+
+  /** Returns how many segments are in the list. */
+  #checkSealedList(group: number): number {
+    const control = this.#control
+    const list = LISTS_WORD + group * LIST_WORDS
+    let length = 0
     let older = 0
-    for (let id = control[SEALED_OLDEST_WORD]!; id !== 0 && sealed <= segmentCount; sealed++) {
+    let sequence = 0
+    for (let id = control[list + LIST_OLDEST]!; id !== 0; length++) {
+      if (length > this.#memory.geometry.segmentCount) {
+        this.#report(`the sealed list of group ${group} does not end`)
+        return length
+      }
       const record = this.#record(id - 1)
       const state = control[record + SEGMENT_STATE]!
       if (state !== SEALED_SEGMENT && state !== CRAWLED_SEGMENT) {
         this.#report(`segment ${id - 1} in the sealed list is in state ${state}`)
       }
+      this.#expect(`group of sealed segment ${id - 1}`, control[record + SEGMENT_GROUP]!, group)
       this.#expect(`older neighbour of segment ${id - 1}`, control[record + SEGMENT_OLDER]!, older)
+      const next = control[record + SEGMENT_SEQUENCE]!
+      if (length > 0 && ((next - sequence) | 0) <= 0) {
+        this.#report(`segment ${id - 1} was sealed before the one that is older`)
+      }
+      sequence = next
       older = id
       id = control[record + SEGMENT_NEWER]!
     }
-    this.#expect('end of the sealed list', control[SEALED_NEWEST_WORD]!, older)
-    const sealedStates = counts[SEALED_SEGMENT]! + counts[CRAWLED_SEGMENT]!
-    this.#expect('length of the sealed list', sealed, sealedStates)
-    this.#expect('number of sealed segments', control[SEALED_COUNT_WORD]!, sealed)
-    this.#expect('primary pages', control[PRIMARY_PAGES_WORD]!, counts[PRIMARY_SEGMENT]!)
-    this.#expect('overflow pages', control[OVERFLOW_PAGES_WORD]!, counts[OVERFLOW_SEGMENT]!)
-    this.#checkOverflow(1 << (segmentShift - BUCKET_SHIFT))
+    this.#expect(`end of the sealed list of group ${group}`, control[list + LIST_NEWEST]!, older)
+    return length
   }
 
   #checkOverflow(bucketsPerPage: number): void {

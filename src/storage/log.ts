@@ -17,13 +17,19 @@
 import { assert } from '../base/assert.ts'
 import {
   EPOCH_WORD,
+  GROUPS_MAX,
+  OPEN_ID,
+  OPEN_LINKED,
+  OPEN_OFFSET,
+  OPEN_WORDS,
+  SEALED_EVER_WORD,
   SEGMENT_CONTINUES,
   SEGMENT_EPOCH,
+  SEGMENT_EXPIRES_BY,
   SEGMENT_FIRST,
   SEGMENT_HEAD_ITEM,
-  WORKER_OPEN,
-  WORKER_OPEN_LINKED,
-  WORKER_OPEN_OFFSET,
+  SEGMENT_SEQUENCE,
+  WORKER_OPENS_WORD,
   WORKER_WORDS,
 } from './geometry.ts'
 import type { MemoryView } from './memory-view.ts'
@@ -41,7 +47,9 @@ export class Log {
   private readonly view: MemoryView
   private readonly pool: SegmentPool
   private readonly control: Int32Array
-  private readonly worker: number
+  private readonly opens: number
+  /** The entry of the open segment in which the reservation begins. */
+  private reservedOpen = 0
   private readonly segmentBytes: number
   private readonly spanBytesMin: number
 
@@ -49,7 +57,7 @@ export class Log {
     this.view = view
     this.pool = pool
     this.control = view.control
-    this.worker = view.geometry.workersWord + workerIndex * WORKER_WORDS
+    this.opens = view.geometry.workersWord + workerIndex * WORKER_WORDS + WORKER_OPENS_WORD
     this.segmentBytes = view.segmentBytes
     this.spanBytesMin = view.geometry.spanBytesMin
   }
@@ -58,16 +66,16 @@ export class Log {
    * Reserves room for a record whose first `prefixBytes` (header and key) must not be torn apart.
    * Leaves at least `keep` segments free. False: segmentsMissing says what it takes.
    */
-  reserve(recordBytes: number, prefixBytes: number, keep: number): boolean {
+  reserve(recordBytes: number, prefixBytes: number, keep: number, group: number): boolean {
     const control = this.control
-    const worker = this.worker
+    const entry = this.opens + group * OPEN_WORDS
     const epoch = Atomics.load(control, EPOCH_WORD)
-    const open = control[worker + WORKER_OPEN]! - 1
+    const open = control[entry + OPEN_ID]! - 1
     if (open >= 0) {
-      if (this.openEpoch(open) !== epoch) {
-        this.sealOpen()
+      if (this.epochOf(open) !== epoch) {
+        this.seal(entry)
       } else {
-        const offset = control[worker + WORKER_OPEN_OFFSET]!
+        const offset = control[entry + OPEN_OFFSET]!
         const room = this.segmentBytes - offset
         if (recordBytes <= room) {
           this.segment = open
@@ -75,10 +83,11 @@ export class Log {
           this.location = this.view.locationOf(open, offset)
           this.reservedSpans = false
           this.reservedBytes = recordBytes
+          this.reservedOpen = entry
           return true
         }
         if (recordBytes > this.spanBytesMin && prefixBytes <= room) {
-          return this.reserveSpan(open, offset, recordBytes, keep, epoch)
+          return this.reserveSpan(entry, open, offset, recordBytes, keep, epoch, group)
         }
       }
     }
@@ -87,33 +96,57 @@ export class Log {
       this.segmentsMissing = missing
       return false
     }
-    const next = this.pool.takeOpen(keep, epoch)
+    const next = this.pool.takeOpen(keep, epoch, group)
     if (next < 0) {
       this.segmentsMissing = missing
       return false
     }
-    this.sealOpen()
-    control[worker + WORKER_OPEN] = next + 1
-    control[worker + WORKER_OPEN_OFFSET] = 0
-    control[worker + WORKER_OPEN_LINKED] = 0
-    if (recordBytes > this.segmentBytes) return this.reserveSpan(next, 0, recordBytes, keep, epoch)
+    this.seal(entry)
+    control[entry + OPEN_ID] = next + 1
+    control[entry + OPEN_OFFSET] = 0
+    control[entry + OPEN_LINKED] = 0
+    if (recordBytes > this.segmentBytes) {
+      return this.reserveSpan(entry, next, 0, recordBytes, keep, epoch, group)
+    }
     this.segment = next
     this.offset = 0
     this.location = this.view.locationOf(next, 0)
     this.reservedSpans = false
     this.reservedBytes = recordBytes
+    this.reservedOpen = entry
     return true
+  }
+
+  /** Reserves room in any open segment that has it, when there is no free one. */
+  reserveAnywhere(recordBytes: number): boolean {
+    const control = this.control
+    const epoch = Atomics.load(control, EPOCH_WORD)
+    for (let group = GROUPS_MAX - 1; group >= 0; group--) {
+      const open = this.openOf(group)
+      if (open < 0 || this.epochOf(open) !== epoch) continue
+      const entry = this.opens + group * OPEN_WORDS
+      const offset = control[entry + OPEN_OFFSET]!
+      if (recordBytes > this.segmentBytes - offset) continue
+      this.segment = open
+      this.offset = offset
+      this.location = this.view.locationOf(open, offset)
+      this.reservedSpans = false
+      this.reservedBytes = recordBytes
+      this.reservedOpen = entry
+      return true
+    }
+    return false
   }
 
   /** Says that the reserved record is linked. `expiry` is that of its item. */
   commit(expiry: number): void {
     const control = this.control
-    const worker = this.worker
-    if (expiry !== 0) this.pool.lowerExpiresFrom(this.segment, expiry)
-    const linked = control[worker + WORKER_OPEN_LINKED]!
+    const entry = this.reservedOpen
+    this.pool.noteExpiry(this.segment, expiry)
+    const linked = control[entry + OPEN_LINKED]!
     if (!this.reservedSpans) {
-      control[worker + WORKER_OPEN_OFFSET] = this.offset + this.reservedBytes
-      control[worker + WORKER_OPEN_LINKED] = linked + this.reservedBytes
+      control[entry + OPEN_OFFSET] = this.offset + this.reservedBytes
+      control[entry + OPEN_LINKED] = linked + this.reservedBytes
       return
     }
     const segmentBytes = this.segmentBytes
@@ -122,15 +155,17 @@ export class Log {
     let part = this.view.continuation(this.segment)
     this.pool.seal(this.segment, segmentBytes, linked + firstPart)
     while (left > segmentBytes) {
+      this.pool.noteExpiry(part, expiry)
       // Once sealed, a part may be freed and reused by others: its successor is read before.
       const next = this.view.continuation(part)
       this.pool.seal(part, segmentBytes, segmentBytes)
       left -= segmentBytes
       part = next
     }
-    control[worker + WORKER_OPEN] = part + 1
-    control[worker + WORKER_OPEN_OFFSET] = left
-    control[worker + WORKER_OPEN_LINKED] = left
+    this.pool.noteExpiry(part, expiry)
+    control[entry + OPEN_ID] = part + 1
+    control[entry + OPEN_OFFSET] = left
+    control[entry + OPEN_LINKED] = left
   }
 
   /** Makes the reservation smaller. Only for records that are too small to span. */
@@ -144,7 +179,7 @@ export class Log {
 
   /** Whether there was a flush since the reservation: what is linked there now would be dead. */
   isFlushed(): boolean {
-    return this.openEpoch(this.segment) !== Atomics.load(this.control, EPOCH_WORD)
+    return this.epochOf(this.segment) !== Atomics.load(this.control, EPOCH_WORD)
   }
 
   /** Gives up the reservation. */
@@ -161,36 +196,63 @@ export class Log {
     }
   }
 
-  /** Seals the open segment if a flush has made it old, so that its memory can come back. */
-  sealIfFlushed(): void {
-    const open = this.control[this.worker + WORKER_OPEN]! - 1
-    if (open >= 0 && this.openEpoch(open) !== Atomics.load(this.control, EPOCH_WORD))
-      this.sealOpen()
+  /** The open segment of a group, -1 for none, and where its records end. */
+  openOf(group: number): number {
+    return this.control[this.opens + group * OPEN_WORDS + OPEN_ID]! - 1
   }
 
-  private openEpoch(open: number): number {
+  openOffset(group: number): number {
+    return this.control[this.opens + group * OPEN_WORDS + OPEN_OFFSET]!
+  }
+
+  /** Seals open segments since whose opening the whole log was sealed once: their items had their time. */
+  sealAged(): void {
+    const control = this.control
+    const sealedEver = control[SEALED_EVER_WORD]!
+    for (let group = 0; group < GROUPS_MAX; group++) {
+      const open = this.openOf(group)
+      if (open < 0) continue
+      const openedAt = control[this.view.segmentRecord(open) + SEGMENT_SEQUENCE]!
+      if (((sealedEver - openedAt) | 0) > this.pool.segmentCount) {
+        this.seal(this.opens + group * OPEN_WORDS)
+      }
+    }
+  }
+
+  /** Seals open segments that a flush has made old, or in which all has expired, so that their memory can come back. */
+  sealDead(nowSeconds: number): void {
+    const control = this.control
+    const epoch = Atomics.load(control, EPOCH_WORD)
+    for (let group = 0; group < GROUPS_MAX; group++) {
+      const open = this.openOf(group)
+      if (open < 0) continue
+      const expiresBy = control[this.view.segmentRecord(open) + SEGMENT_EXPIRES_BY]! >>> 0
+      if (this.epochOf(open) !== epoch || expiresBy <= nowSeconds) {
+        this.seal(this.opens + group * OPEN_WORDS)
+      }
+    }
+  }
+
+  private epochOf(open: number): number {
     return this.control[this.view.segmentRecord(open) + SEGMENT_EPOCH]!
   }
 
-  private sealOpen(): void {
+  private seal(entry: number): void {
     const control = this.control
-    const worker = this.worker
-    const open = control[worker + WORKER_OPEN]! - 1
+    const open = control[entry + OPEN_ID]! - 1
     if (open < 0) return
-    control[worker + WORKER_OPEN] = 0
-    this.pool.seal(
-      open,
-      control[worker + WORKER_OPEN_OFFSET]!,
-      control[worker + WORKER_OPEN_LINKED]!,
-    )
+    control[entry + OPEN_ID] = 0
+    this.pool.seal(open, control[entry + OPEN_OFFSET]!, control[entry + OPEN_LINKED]!)
   }
 
   private reserveSpan(
+    entry: number,
     segment: number,
     offset: number,
     recordBytes: number,
     keep: number,
     epoch: number,
+    group: number,
   ): boolean {
     const control = this.control
     const view = this.view
@@ -204,10 +266,11 @@ export class Log {
     this.offset = offset
     this.location = view.locationOf(segment, offset)
     this.reservedSpans = true
+    this.reservedOpen = entry
     let part = segment
     let taken = segmentBytes - offset
     while (taken < recordBytes) {
-      const next = this.pool.takeOpen(keep, epoch)
+      const next = this.pool.takeOpen(keep, epoch, group)
       if (next < 0) {
         // Another worker was faster: give back what was taken so far.
         this.reservedBytes = taken

@@ -15,25 +15,36 @@ import {
   FREE_FIRST_WORD,
   FREE_SEGMENT,
   FRESH_SEGMENT_WORD,
+  GROUPS_MAX,
+  LIST_NEWEST,
+  LIST_OLDEST,
+  LIST_WORDS,
+  LISTS_WORD,
   OPEN_SEGMENT,
   POOL_LOCK_WORD,
   SEALED_COUNT_WORD,
-  SEALED_NEWEST_WORD,
-  SEALED_OLDEST_WORD,
+  SEALED_EVER_WORD,
   SEALED_SEGMENT,
   SEGMENT_CONTINUES,
   SEGMENT_EPOCH,
+  SEGMENT_EXPIRES_BY,
   SEGMENT_EXPIRES_FROM,
   SEGMENT_FIRST,
+  SEGMENT_GROUP,
   SEGMENT_HEAD_ITEM,
   SEGMENT_LIVE,
   SEGMENT_NEWER,
   SEGMENT_OLDER,
+  SEGMENT_SEQUENCE,
   SEGMENT_STATE,
   SEGMENT_STUCK_LIVE,
   SEGMENT_USED,
+  SMALL_COUNT_WORD,
+  SMALL_QUEUE,
+  TTL_CLASSES_MAX,
   VICTIM_SEGMENT,
 } from './geometry.ts'
+import { mainGroupOf, queueOf } from './group.ts'
 import { acquire, release } from './lock.ts'
 import type { MemoryView } from './memory-view.ts'
 
@@ -78,8 +89,8 @@ export class SegmentPool {
     return segment
   }
 
-  /** Takes a free segment to append to, empty and of the given epoch. */
-  takeOpen(keep: number, epoch: number): number {
+  /** Takes a free segment to append to, empty and of the given epoch and group. */
+  takeOpen(keep: number, epoch: number, group: number): number {
     const segment = this.take(OPEN_SEGMENT, keep)
     if (segment < 0) return -1
     const control = this.#control
@@ -91,7 +102,10 @@ export class SegmentPool {
     control[record + SEGMENT_CONTINUES] = 0
     control[record + SEGMENT_HEAD_ITEM] = 0
     control[record + SEGMENT_EXPIRES_FROM] = EXPIRES_NEVER
+    control[record + SEGMENT_EXPIRES_BY] = 0
     control[record + SEGMENT_STUCK_LIVE] = 0
+    control[record + SEGMENT_GROUP] = group
+    control[record + SEGMENT_SEQUENCE] = control[SEALED_EVER_WORD]!
     return segment
   }
 
@@ -138,20 +152,42 @@ export class SegmentPool {
     release(control, POOL_LOCK_WORD)
   }
 
-  /** Takes the oldest sealed segment out of the list, to be emptied; -1 if there is none. */
-  takeOldest(): number {
+  /** Takes the oldest sealed segment of a queue out of its list, to be emptied; -1 if there is none. */
+  takeOldest(queue: number): number {
     const control = this.#control
     acquire(control, POOL_LOCK_WORD)
-    let segment = control[SEALED_OLDEST_WORD]! - 1
-    while (
-      segment >= 0 &&
-      control[this.#view.segmentRecord(segment) + SEGMENT_STATE] !== SEALED_SEGMENT
-    ) {
-      segment = control[this.#view.segmentRecord(segment) + SEGMENT_NEWER]! - 1
+    let oldest = -1
+    let oldestSequence = 0
+    const first = queue * TTL_CLASSES_MAX
+    for (let group = first; group < first + TTL_CLASSES_MAX; group++) {
+      const segment = this.#oldestOf(group)
+      if (segment < 0) continue
+      const sequence = control[this.#view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
+      // Sequence numbers wrap: it is their difference that tells which is older.
+      if (oldest < 0 || ((sequence - oldestSequence) | 0) < 0) {
+        oldest = segment
+        oldestSequence = sequence
+      }
     }
-    if (segment >= 0) this.#makeVictim(segment)
+    if (oldest >= 0) this.#makeVictim(oldest)
     release(control, POOL_LOCK_WORD)
-    return segment
+    return oldest
+  }
+
+  /** Takes a segment that is the oldest of its group and in which all has expired; -1 if none is. */
+  takeExpired(nowSeconds: number): number {
+    const control = this.#control
+    acquire(control, POOL_LOCK_WORD)
+    let expired = -1
+    for (let group = 0; group < GROUPS_MAX && expired < 0; group++) {
+      const segment = this.#oldestOf(group)
+      if (segment < 0) continue
+      const expiresBy = control[this.#view.segmentRecord(segment) + SEGMENT_EXPIRES_BY]! >>> 0
+      if (expiresBy <= nowSeconds) expired = segment
+    }
+    if (expired >= 0) this.#makeVictim(expired)
+    release(control, POOL_LOCK_WORD)
+    return expired
   }
 
   /**
@@ -178,11 +214,12 @@ export class SegmentPool {
     return best
   }
 
-  /** Puts a victim that could not be emptied back among the sealed, as the newest. */
+  /** Puts a victim that could not be emptied back among the sealed, as the newest of the main queue. */
   putBack(segment: number): void {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
     acquire(control, POOL_LOCK_WORD)
+    control[record + SEGMENT_GROUP] = mainGroupOf(control[record + SEGMENT_GROUP]!)
     control[record + SEGMENT_STUCK_LIVE] = Atomics.load(control, record + SEGMENT_LIVE) + 1
     control[record + SEGMENT_STATE] = SEALED_SEGMENT
     this.#pushSealed(segment)
@@ -216,7 +253,21 @@ export class SegmentPool {
     release(control, POOL_LOCK_WORD)
   }
 
-  /** Says that an item in the segment expires at `expiry` (not 0). */
+  /** Says that an item in the segment expires at `expiry`, 0 for never. */
+  noteExpiry(segment: number, expiry: number): void {
+    if (expiry !== 0) this.lowerExpiresFrom(segment, expiry)
+    const control = this.#control
+    const index = this.#view.segmentRecord(segment) + SEGMENT_EXPIRES_BY
+    const by = expiry === 0 ? EXPIRES_NEVER : expiry | 0
+    let seen = control[index]!
+    while (by >>> 0 > seen >>> 0) {
+      const before = Atomics.compareExchange(control, index, seen, by)
+      if (before === seen) return
+      seen = before
+    }
+  }
+
+  /** Says that an item in the segment may expire at `expiry` (not 0). */
   lowerExpiresFrom(segment: number, expiry: number): void {
     const control = this.#control
     const index = this.#view.segmentRecord(segment) + SEGMENT_EXPIRES_FROM
@@ -242,28 +293,56 @@ export class SegmentPool {
     control[FREE_COUNT_WORD] = control[FREE_COUNT_WORD]! + 1
   }
 
+  /** The oldest segment of a group that is not being crawled, or -1. */
+  #oldestOf(group: number): number {
+    const control = this.#control
+    let segment = control[LISTS_WORD + group * LIST_WORDS + LIST_OLDEST]! - 1
+    // One segment a worker at most is crawled.
+    while (
+      segment >= 0 &&
+      control[this.#view.segmentRecord(segment) + SEGMENT_STATE] !== SEALED_SEGMENT
+    ) {
+      segment = control[this.#view.segmentRecord(segment) + SEGMENT_NEWER]! - 1
+    }
+    return segment
+  }
+
   #pushSealed(segment: number): void {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
-    const newest = control[SEALED_NEWEST_WORD]!
+    const group = control[record + SEGMENT_GROUP]!
+    const list = LISTS_WORD + group * LIST_WORDS
+    const newest = control[list + LIST_NEWEST]!
     control[record + SEGMENT_OLDER] = newest
     control[record + SEGMENT_NEWER] = 0
-    if (newest === 0) control[SEALED_OLDEST_WORD] = segment + 1
+    control[record + SEGMENT_SEQUENCE] = control[SEALED_EVER_WORD]!
+    control[SEALED_EVER_WORD] = control[SEALED_EVER_WORD]! + 1
+    if (newest === 0) control[list + LIST_OLDEST] = segment + 1
     else control[this.#view.segmentRecord(newest - 1) + SEGMENT_NEWER] = segment + 1
-    control[SEALED_NEWEST_WORD] = segment + 1
-    control[SEALED_COUNT_WORD] = control[SEALED_COUNT_WORD]! + 1
+    control[list + LIST_NEWEST] = segment + 1
+    this.#countSealed(group, 1)
   }
 
   #unlinkSealed(segment: number): void {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
+    const group = control[record + SEGMENT_GROUP]!
+    const list = LISTS_WORD + group * LIST_WORDS
     const older = control[record + SEGMENT_OLDER]!
     const newer = control[record + SEGMENT_NEWER]!
-    if (older === 0) control[SEALED_OLDEST_WORD] = newer
+    if (older === 0) control[list + LIST_OLDEST] = newer
     else control[this.#view.segmentRecord(older - 1) + SEGMENT_NEWER] = newer
-    if (newer === 0) control[SEALED_NEWEST_WORD] = older
+    if (newer === 0) control[list + LIST_NEWEST] = older
     else control[this.#view.segmentRecord(newer - 1) + SEGMENT_OLDER] = older
-    control[SEALED_COUNT_WORD] = control[SEALED_COUNT_WORD]! - 1
+    this.#countSealed(group, -1)
+  }
+
+  #countSealed(group: number, difference: number): void {
+    const control = this.#control
+    control[SEALED_COUNT_WORD] = control[SEALED_COUNT_WORD]! + difference
+    if (queueOf(group) === SMALL_QUEUE) {
+      control[SMALL_COUNT_WORD] = control[SMALL_COUNT_WORD]! + difference
+    }
   }
 
   get segmentCount(): number {

@@ -2,11 +2,15 @@
  * Where free memory comes from: one worker's share of evicting, compacting and crawling. Hot path:
  * writes call step() to do a little of it each.
  *
+ * Which segment is the victim: one in which all has expired, if there is any; else the oldest of the
+ * small queue, while that has more than its share, or of the main one. While the log has many holes,
+ * and always with -M, nothing is evicted: the victim is a segment with few live bytes, and every live
+ * record is moved.
+ *
  * Emptying a victim: its records are met in the order in which they were written. Dead ones are
  * skipped, expired and flushed ones dropped; a live one that was read since it was last met is moved
- * to the open segment with its frequency lowered by one, any other is evicted. While the log has many
- * holes, and always with -M, nothing is evicted: the victim is the segment with the fewest live bytes,
- * and every live record is moved.
+ * to the main queue with its frequency lowered by one; any other is evicted, and the ghost table
+ * remembers its key.
  *
  * A large item that was read but cannot be moved (it is over MOVED_BYTES_MAX, or the free segments do
  * not suffice) stays where it is, and its segments go back among the sealed.
@@ -32,6 +36,7 @@ import {
   EVICTIONS,
   EXPIRED_UNFETCHED,
   ITEMS,
+  PROMOTED,
   RECLAIMED,
   REINSERTED,
 } from './counters.ts'
@@ -40,27 +45,32 @@ import {
   DEATHS_WORD,
   EPOCH_WORD,
   FRESH_SEGMENT_WORD,
+  GROUPS_MAX,
+  MAIN_QUEUE,
   SEALED_COUNT_WORD,
   SEALED_SEGMENT,
   SEGMENT_EPOCH,
   SEGMENT_EXPIRES_FROM,
   SEGMENT_FIRST,
+  SEGMENT_GROUP,
   SEGMENT_HEAD_ITEM,
   SEGMENT_LIVE,
   SEGMENT_STATE,
   SEGMENT_USED,
+  SMALL_COUNT_WORD,
+  SMALL_QUEUE,
   STRIPE_COUNT,
   STRIPE_WORDS,
   type StoreMemory,
   WORKER_CRAWL,
   WORKER_CRAWL_OFFSET,
   WORKER_KEEP_CREDIT,
-  WORKER_OPEN,
-  WORKER_OPEN_OFFSET,
   WORKER_VICTIM,
   WORKER_VICTIM_OFFSET,
   WORKER_WORDS,
 } from './geometry.ts'
+import type { GhostTable } from './ghost.ts'
+import { type Groups, queueOf } from './group.ts'
 import { FREQUENCY_MASK, type HashIndex, LOCATIONS_WORD } from './hash-index.ts'
 import {
   expiryAt,
@@ -107,6 +117,9 @@ const LEAVE = 0
 const EVICT = 1
 const MOVE = 2
 
+/** The share of the sealed segments that the small queue may have. */
+const SMALL_SHARE = 0.1
+
 /** What becomes of a record: it is gone; it may not leave; it stays where it is for another round. */
 const GONE = 0
 const STUCK = 1
@@ -120,6 +133,8 @@ export class Reclaimer {
   private readonly pool: SegmentPool
   private readonly index: HashIndex
   private readonly log: Log
+  private readonly groups: Groups
+  private readonly ghost: GhostTable
   private readonly control: Int32Array
   private readonly counters: Float64Array
   private readonly hash: HalfSipHash
@@ -134,6 +149,7 @@ export class Reclaimer {
   private crawlCost = 0
   /** What happens to the live records of the victim in work. */
   private victimFate = EVICT
+  private victimQueue: number = MAIN_QUEUE
   /** With -M: the deaths at which no segment was worth compacting, so that it is not asked again. */
   private deathsSeen = -1
 
@@ -143,6 +159,8 @@ export class Reclaimer {
     pool: SegmentPool,
     index: HashIndex,
     log: Log,
+    groups: Groups,
+    ghost: GhostTable,
     workerIndex: number,
   ) {
     const { geometry } = memory
@@ -150,6 +168,8 @@ export class Reclaimer {
     this.pool = pool
     this.index = index
     this.log = log
+    this.groups = groups
+    this.ghost = ghost
     this.control = view.control
     this.allCounters = Array.from({ length: geometry.workerCount }, (_, index) =>
       counterLanes(memory, index),
@@ -206,7 +226,9 @@ export class Reclaimer {
     const worker = this.worker
     // The open segment is begun anew each time, so it may not take all.
     const half = (budget * CRAWL_LOOKS) / 2
-    let left = half + this.crawlOpen(half, nowSeconds)
+    let left = half
+    for (let group = 0; group < GROUPS_MAX; group++) left = this.crawlOpen(group, left, nowSeconds)
+    left += half
     let searchLeft = CRAWL_SEARCH_SEGMENTS
     while (left > 0) {
       const segment = control[worker + WORKER_CRAWL]! - 1
@@ -228,16 +250,17 @@ export class Reclaimer {
   }
 
   /** The open segment is crawled in one go: it cannot be sealed in the middle of that. */
-  private crawlOpen(budget: number, nowSeconds: number): number {
+  private crawlOpen(group: number, budget: number, nowSeconds: number): number {
     const control = this.control
-    const open = control[this.worker + WORKER_OPEN]! - 1
-    if (open < 0) return budget
+    const open = this.log.openOf(group)
+    if (open < 0 || budget <= 0) return budget
     const record = this.view.segmentRecord(open)
     if (control[record + SEGMENT_EXPIRES_FROM]! >>> 0 > nowSeconds) return budget
     Atomics.store(control, record + SEGMENT_EXPIRES_FROM, EXPIRES_NEVER)
     let left = budget
     let offset = control[record + SEGMENT_FIRST]!
-    while (offset < control[this.worker + WORKER_OPEN_OFFSET]!) {
+    const end = this.log.openOffset(group)
+    while (offset < end) {
       if (left <= 0) {
         // What was not met may have expired long ago.
         this.pool.lowerExpiresFrom(open, 0)
@@ -310,8 +333,9 @@ export class Reclaimer {
   /** Takes a segment to be emptied; false if there is none. */
   private begin(nowSeconds: number): boolean {
     const control = this.control
-    let victim = -1
-    if (this.mayCompact()) {
+    let victim = this.evicts ? this.pool.takeExpired(nowSeconds) : -1
+    this.victimFate = EVICT
+    if (victim < 0 && this.mayCompact()) {
       this.victimFate = MOVE
       const deaths = Atomics.load(control, DEATHS_WORD)
       const liveMax = this.evicts ? this.compactedBytesMax : this.creditPerVictim
@@ -320,10 +344,15 @@ export class Reclaimer {
     }
     if (victim < 0 && this.evicts) {
       this.victimFate = EVICT
-      victim = this.pool.takeOldest()
+      this.log.sealAged()
+      const small = control[SMALL_COUNT_WORD]!
+      const queue = small > control[SEALED_COUNT_WORD]! * SMALL_SHARE ? SMALL_QUEUE : MAIN_QUEUE
+      victim = this.pool.takeOldest(queue)
+      if (victim < 0) victim = this.pool.takeOldest(queue === MAIN_QUEUE ? SMALL_QUEUE : MAIN_QUEUE)
     }
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
+    this.victimQueue = queueOf(control[record + SEGMENT_GROUP]!)
     control[this.worker + WORKER_VICTIM] = victim + 1
     control[this.worker + WORKER_VICTIM_OFFSET] = control[record + SEGMENT_FIRST]!
     control[this.worker + WORKER_KEEP_CREDIT] = Math.min(
@@ -460,18 +489,27 @@ export class Reclaimer {
       headIndex !== 0
         ? control[headIndex - SEGMENT_HEAD_ITEM + SEGMENT_FIRST]!
         : Math.min(recordBytes, view.segmentBytes - view.locationOffset(location))
+    const isSmall = this.victimQueue === SMALL_QUEUE
     const wanted = fate === MOVE || (fate === EVICT && frequency > 0 && part <= credit)
+    const group =
+      isSmall && fate === MOVE
+        ? this.groups.small(expiry, nowSeconds)
+        : this.groups.main(expiry, nowSeconds)
     if (
       wanted &&
       (recordBytes <= MOVED_BYTES_MAX || !this.evicts) &&
-      this.log.reserve(recordBytes, headerBytesOf(traits) + keyLength, 0)
+      (this.log.reserve(recordBytes, headerBytesOf(traits) + keyLength, 0, group) ||
+        this.log.reserveAnywhere(recordBytes))
     ) {
       const log = this.log
       // A flush that came after the check above shows in the epoch of the segment reserved.
       if (control[view.segmentRecord(log.segment) + SEGMENT_EPOCH] === epoch) {
         this.copyRecord(words, base, location, keyLength)
         slotWords[slot + LOCATIONS_WORD] = log.location
-        if (fate === EVICT) slotWords[slot] = slotWords[slot]! - 1
+        if (fate === EVICT) {
+          slotWords[slot] = slotWords[slot]! - 1
+          if (isSmall) counters[PROMOTED] = counters[PROMOTED]! + 1
+        }
         retire(view, this.pool, location)
         if (fate === EVICT) control[this.worker + WORKER_KEEP_CREDIT] = credit - part
         counters[REINSERTED] = counters[REINSERTED]! + 1
@@ -504,6 +542,7 @@ export class Reclaimer {
     if ((traits & (STATE_FETCHED << 24)) === 0) {
       counters[EVICTED_UNFETCHED] = counters[EVICTED_UNFETCHED]! + 1
     }
+    this.ghost.remember(low, this.hash.more)
     if (frequency > 0) counters[EVICTED_ACTIVE] = counters[EVICTED_ACTIVE]! + 1
     release(control, stripe)
     return GONE

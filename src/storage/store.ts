@@ -15,7 +15,14 @@ import { assert } from '../base/assert.ts'
 import { ByteBlock } from '../base/bytes.ts'
 import { Decimal } from '../base/decimal.ts'
 import { HalfSipHash } from '../base/hash.ts'
-import { BYTES, counterLanes, ITEMS, NO_MEMORY_WRITES, TOTAL_ITEMS } from './counters.ts'
+import {
+  BYTES,
+  counterLanes,
+  GHOST_HITS,
+  ITEMS,
+  NO_MEMORY_WRITES,
+  TOTAL_ITEMS,
+} from './counters.ts'
 import type { EvictionWitness } from './eviction-witness.ts'
 import {
   BUCKET_COUNT_WORD,
@@ -25,12 +32,16 @@ import {
   FLUSH_AT_WORD,
   ITEM_COUNT_WORD,
   ITEM_OVERHEAD_BYTES,
+  MAIN_QUEUE,
   POOL_LOCK_WORD,
   SEGMENT_EPOCH,
+  SEGMENT_GROUP,
   STRIPE_COUNT,
   STRIPE_WORDS,
   type StoreMemory,
 } from './geometry.ts'
+import { GhostTable } from './ghost.ts'
+import { Groups, queueOf } from './group.ts'
 import {
   FREQUENCY_MASK,
   HashIndex,
@@ -118,6 +129,9 @@ const ATTEMPTS_MAX = 1000
 const STEP_BYTES_MIN = 512
 const STEP_FACTOR = 4
 
+/** Items over this part of the memory would leave the small queue before anyone could read them. */
+const SMALL_RECORD_SHARE = 64
+
 /** Views of larger arrays are not kept: they would keep the array of a large value alive. */
 const KEPT_BLOCK_BYTES_MAX: number = 4 * 1024 * 1024
 
@@ -158,6 +172,8 @@ export class Store {
   private readonly pool: SegmentPool
   private readonly index: HashIndex
   private readonly log: Log
+  private readonly groups: Groups
+  private readonly ghost: GhostTable
   private readonly reclaimer: Reclaimer
   private readonly counters: Float64Array
   private readonly hash: HalfSipHash
@@ -173,6 +189,7 @@ export class Store {
   private readonly unitShift: number
   private readonly itemBytesMax: number
   private readonly recordBytesMax: number
+  private readonly smallRecordBytesMax: number
   private readonly reserveSegments: number
   private readonly freeSegmentsGoal: number
   /** Optional words that every record has: with -M a touch must not need room that is not there. */
@@ -206,7 +223,18 @@ export class Store {
     this.pool = new SegmentPool(this.view)
     this.index = new HashIndex(this.view, this.pool)
     this.log = new Log(this.view, this.pool, workerIndex)
-    this.reclaimer = new Reclaimer(memory, this.view, this.pool, this.index, this.log, workerIndex)
+    this.groups = new Groups(geometry)
+    this.ghost = new GhostTable(geometry, this.control)
+    this.reclaimer = new Reclaimer(
+      memory,
+      this.view,
+      this.pool,
+      this.index,
+      this.log,
+      this.groups,
+      this.ghost,
+      workerIndex,
+    )
     this.counters = counterLanes(memory, workerIndex)
     this.publishedItems = this.counters[ITEMS]!
     this.hash = new HalfSipHash(geometry.seed0, geometry.seed1)
@@ -215,6 +243,7 @@ export class Store {
     this.unitShift = geometry.unitShift
     this.itemBytesMax = geometry.itemBytesMax
     this.recordBytesMax = Math.floor(geometry.segmentCount * 0.75) * geometry.segmentBytes
+    this.smallRecordBytesMax = geometry.memoryBytes / SMALL_RECORD_SHARE
     this.reserveSegments = geometry.reserveSegments
     this.freeSegmentsGoal = geometry.evicts ? geometry.freeSegmentsGoal : 0
     this.layoutMin = geometry.evicts ? 0 : LAYOUT_EXPIRY
@@ -328,9 +357,7 @@ export class Store {
   setExpiry(expiry: number): void {
     setExpiryAt(this.foundWords, this.foundBase, expiry)
     this.expiry = expiry
-    if (expiry !== 0) {
-      this.pool.lowerExpiresFrom(this.view.locationSegment(this.foundLocation), expiry)
-    }
+    this.pool.noteExpiry(this.view.locationSegment(this.foundLocation), expiry)
   }
 
   /** Replaces the state bits (STATE_MASK). */
@@ -421,8 +448,13 @@ export class Store {
     const log = this.log
     // A small value is copied under the lock, and if the old record has the same size, into it.
     const small = recordBytes <= COPIED_LOCKED_BYTES_MAX
+    const isRecalled = this.ghost.recall(this.keyLow, this.hash.more)
+    const group =
+      isRecalled || recordBytes > this.smallRecordBytesMax
+        ? this.groups.main(expiry, nowSeconds)
+        : this.groups.small(expiry, nowSeconds)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
+      if (!this.reserve(recordBytes, keyLength, group, nowSeconds)) break
       if (!small) {
         this.fillRecord(layout, keyLength, valueLength, flags, expiry, 0, nowSeconds)
         this.fillValue(source, valueOffset, valueLength)
@@ -467,6 +499,7 @@ export class Store {
       const linked = this.link(found, recordBytes)
       this.unlockStripe()
       if (linked) {
+        if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
         log.commit(storedExpiry)
         this.leave(recordBytes, nowSeconds)
         return STORED
@@ -577,8 +610,9 @@ export class Store {
         this.leave(newBytes, nowSeconds)
         return STORED
       }
+      const group = this.foundGroup(nowSeconds)
       this.unlockStripe()
-      if (!this.reserve(newBytes, keyLength, nowSeconds)) break
+      if (!this.reserve(newBytes, keyLength, group, nowSeconds)) break
       reservedBytes = newBytes
     }
     this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
@@ -608,7 +642,7 @@ export class Store {
    */
   maintain(nowSeconds: number, budget: number): void {
     this.enter(nowSeconds)
-    this.log.sealIfFlushed()
+    this.log.sealDead(nowSeconds)
     this.reclaimer.crawl(budget, nowSeconds)
     if (this.pool.freeCount < this.freeSegmentsGoal) this.reclaimer.step(budget * 64, nowSeconds)
   }
@@ -757,6 +791,16 @@ export class Store {
     return epoch === Atomics.load(this.control, EPOCH_WORD) ? MISS_NONE : MISS_FLUSHED
   }
 
+  /** The group in which a longer value of the item found belongs: it stays in its queue. */
+  private foundGroup(nowSeconds: number): number {
+    const segment = this.view.locationSegment(this.foundLocation)
+    const group = this.control[this.view.segmentRecord(segment) + SEGMENT_GROUP]!
+    const expiry = expiryAt(this.foundWords, this.foundBase)
+    return queueOf(group) === MAIN_QUEUE
+      ? this.groups.main(expiry, nowSeconds)
+      : this.groups.small(expiry, nowSeconds)
+  }
+
   private loadRegisters(nowSeconds: number): void {
     const words = this.foundWords
     const base = this.foundBase
@@ -811,7 +855,10 @@ export class Store {
     const valueLength = valueLengthAt(words, base)
     const recordBytes = recordBytesOf(layout, keyLength, valueLength, this.unitShift)
     log.segmentsMissing = 0
-    if (!log.reserve(recordBytes, HEADER_BYTES_MAX + keyLength, this.reserveSegments)) return false
+    const group = this.foundGroup(nowSeconds)
+    if (!log.reserve(recordBytes, HEADER_BYTES_MAX + keyLength, this.reserveSegments, group)) {
+      return false
+    }
     const from = view.locationSegment(location)
     const epoch = control[view.segmentRecord(from) + SEGMENT_EPOCH]
     if (control[view.segmentRecord(log.segment) + SEGMENT_EPOCH] !== epoch) {
@@ -878,12 +925,17 @@ export class Store {
   }
 
   /** Reserves room for a record, evicting if need be. */
-  private reserve(recordBytes: number, keyLength: number, nowSeconds: number): boolean {
+  private reserve(
+    recordBytes: number,
+    keyLength: number,
+    group: number,
+    nowSeconds: number,
+  ): boolean {
     if (recordBytes > this.recordBytesMax) return false
     const log = this.log
     const keep = this.reserveSegments
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      if (log.reserve(recordBytes, HEADER_BYTES_MAX + keyLength, keep)) return true
+      if (log.reserve(recordBytes, HEADER_BYTES_MAX + keyLength, keep, group)) return true
       if (!this.reclaimer.makeFree(log.segmentsMissing + keep, nowSeconds)) return false
     }
     return false
@@ -1056,10 +1108,11 @@ export class Store {
         this.leave(recordBytes, nowSeconds)
         return STORED
       }
+      const group = this.foundGroup(nowSeconds)
       this.unlockStripe()
       if (reservedBytes !== 0) log.abandon()
       reservedBytes = 0
-      if (!this.reserve(recordBytes, keyLength, nowSeconds)) break
+      if (!this.reserve(recordBytes, keyLength, group, nowSeconds)) break
       reservedBytes = recordBytes
     }
     if (reservedBytes !== 0) log.abandon()

@@ -65,17 +65,25 @@ function set(store: Store, key: string, expiry = 0): void {
   expect(written).toBe(STORED)
 }
 
+function read(store: Store, key: string): void {
+  const bytes = Buffer.from(key, 'latin1')
+  expect(store.lookup(bytes, 0, bytes.length, NOW)).toBe(HIT)
+  store.markRead(NOW)
+  store.release()
+}
+
 describe('a witness of evictions', () => {
   test('is told of each item that is evicted, with what is known of it', () => {
     const { store, evictions } = createStore()
     const witness = new Recorder()
     store.witnessEvictions(witness)
     set(store, 'first', NOW + 500)
-    const first = Buffer.from('first')
-    expect(store.lookup(first, 0, first.length, NOW)).toBe(HIT)
-    store.markRead(NOW)
-    store.release()
-    for (let index = 0; index < 5000; index++) set(store, `key-${index}`)
+    read(store, 'first')
+    // Half of them are read, so that the main queue has to evict, too.
+    for (let index = 0; index < 5000; index++) {
+      set(store, `key-${index}`)
+      if (index % 2 === 1) read(store, `key-${index}`)
+    }
     expect(evictions()).toBeGreaterThan(0)
     expect(witness.seen).toHaveLength(evictions())
     expect(new Set(witness.seen.map(({ key }) => key)).size).toBe(evictions())

@@ -2,13 +2,18 @@ import { expect, test } from 'vitest'
 import { COUNTER_LANES } from '../../../src/storage/counters.ts'
 import {
   createStoreMemory,
-  DEATHS_WORD,
   type Geometry,
+  GHOST_BUCKET_BYTES,
+  GROUPS_MAX,
+  LIST_WORDS,
+  LISTS_WORD,
   MEMORY_BYTES_MAX,
   MEMORY_BYTES_MIN,
-  SEGMENT_STUCK_LIVE,
+  OPEN_WORDS,
+  SEGMENT_EXPIRES_BY,
   SEGMENT_WORDS,
   WORKER_COUNTERS_WORD,
+  WORKER_OPENS_WORD,
   WORKER_WORDS,
 } from '../../../src/storage/geometry.ts'
 import {
@@ -205,35 +210,37 @@ test('a bucket is one cache line of seven slots and a link', () => {
 
 test('the records of segments and workers have room for what is in them', () => {
   expect(SEGMENT_WORDS * 4).toBe(64)
-  expect(SEGMENT_STUCK_LIVE).toBeLessThan(SEGMENT_WORDS)
+  expect(SEGMENT_EXPIRES_BY).toBeLessThan(SEGMENT_WORDS)
   expect(WORKER_COUNTERS_WORD % 2).toBe(0)
-  expect(WORKER_COUNTERS_WORD + COUNTER_LANES * 2).toBeLessThanOrEqual(WORKER_WORDS)
+  expect(WORKER_COUNTERS_WORD + COUNTER_LANES * 2).toBeLessThanOrEqual(WORKER_OPENS_WORD)
+  expect(WORKER_OPENS_WORD + GROUPS_MAX * OPEN_WORDS).toBeLessThanOrEqual(WORKER_WORDS)
 })
 
 test('the tables of the control block follow each other without overlap', () => {
   const geometry = geometryOf(64 * MIB, 3)
-  expect(geometry.stripesWord).toBeGreaterThan(DEATHS_WORD)
+  expect(geometry.stripesWord).toBeGreaterThanOrEqual(LISTS_WORD + GROUPS_MAX * LIST_WORDS)
   expect(geometry.segmentsWord - geometry.stripesWord).toBe(256 * 16)
   expect(geometry.workersWord - geometry.segmentsWord).toBe(geometry.segmentCount * SEGMENT_WORDS)
   expect(geometry.pagesWord - geometry.workersWord).toBe(3 * WORKER_WORDS)
-  expect(geometry.controlWords - geometry.pagesWord).toBe(geometry.segmentCount)
+  expect(geometry.ghostWord - geometry.pagesWord).toBe(geometry.segmentCount)
+  expect(geometry.controlWords - geometry.ghostWord).toBe((64 * MIB) / 128 / 4)
 })
 
 // biome-ignore format: a table
 const SIZES = [
   // memory, segment, segments, arenas, unit
-  [MEMORY_BYTES_MIN, 16 * 1024, 16, 1, 4],
-  [MIB, 16 * 1024, 64, 1, 4],
-  [MIB + 20_000, 16 * 1024, 65, 1, 4],
-  [64 * MIB, 256 * 1024, 256, 1, 4],
-  [100 * MIB, 256 * 1024, 400, 1, 4],
-  [GIB, MIB, 1024, 1, 4],
-  [5 * GIB + 3 * MIB, MIB, 5123, 6, 4],
-  [16 * GIB, MIB, 16384, 16, 4],
-  [16 * GIB + MIB, MIB, 16385, 17, 8],
-  [32 * GIB, MIB, 32768, 32, 8],
-  [32 * GIB + MIB, MIB, 32769, 33, 16],
-  [64 * GIB, MIB, 65536, 64, 16],
+  [MEMORY_BYTES_MIN, 16 * 1024, 15, 1, 4],
+  [MIB, 16 * 1024, 63, 1, 4],
+  [MIB + 20_000, 16 * 1024, 64, 1, 4],
+  [64 * MIB, 128 * 1024, 508, 1, 4],
+  [100 * MIB, 128 * 1024, 796, 1, 4],
+  [GIB, MIB, 1016, 1, 4],
+  [5 * GIB + 3 * MIB, MIB, 5091, 5, 4],
+  [16 * GIB, MIB, 16256, 16, 4],
+  [16 * GIB + MIB, MIB, 16257, 16, 8],
+  [32 * GIB, MIB, 32512, 32, 8],
+  [32 * GIB + MIB, MIB, 32513, 32, 16],
+  [64 * GIB, MIB, 65024, 64, 16],
 ]
 
 for (const [memoryBytes, segmentBytes, segmentCount, arenaCount, unit] of SIZES) {
@@ -253,7 +260,9 @@ for (const [memoryBytes, segmentBytes, segmentCount, arenaCount, unit] of SIZES)
     expect(1 << geometry.unitShift).toBe(unit)
     const bytes = arenas.reduce((sum, arena) => sum + arena.byteLength, 0)
     expect(bytes).toBe(segmentCount! * segmentBytes!)
-    expect(bytes).toBeLessThanOrEqual(memoryBytes!)
+    const ghostBytes = geometry.ghostBuckets * GHOST_BUCKET_BYTES
+    expect(bytes + ghostBytes).toBeLessThanOrEqual(memoryBytes!)
+    expect(ghostBytes).toBeLessThanOrEqual(memoryBytes! / 128)
     expect(process.memoryUsage().rss - before, 'untouched pages cost nothing').toBeLessThan(
       40 * MIB,
     )

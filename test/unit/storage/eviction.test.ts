@@ -1,0 +1,139 @@
+/** What eviction keeps, what it forgets and what it remembers, as clients of the store see it. */
+import { expect, test } from 'vitest'
+import { readStoreCounters } from '../../../src/storage/counters.ts'
+import { GROUPS_MAX, TTL_CLASSES_MAX } from '../../../src/storage/geometry.ts'
+import { GhostTable } from '../../../src/storage/ghost.ts'
+import { Groups, queueOf } from '../../../src/storage/group.ts'
+import { checkIntegrity } from '../../../src/storage/integrity.ts'
+import { STORED } from '../../../src/storage/store.ts'
+import { Client } from './client.ts'
+import { memoryOf, randomOf, seedOfRun } from './model.ts'
+
+const MIB = 1024 * 1024
+const VALUE = 'v'.repeat(300)
+
+/** Writes items that nobody reads until `bytes` of them were written. */
+function scan(client: Client, name: string, bytes: number): void {
+  for (let index = 0; index * 340 < bytes; index++) {
+    expect(client.write(`${name} ${index}`, VALUE)).toBe(STORED)
+  }
+}
+
+test('items read once outlive a scan ten times as large as the memory', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  for (let index = 0; index < 3000; index++) {
+    client.write(`hot ${index}`, VALUE)
+    client.write(`cold ${index}`, VALUE)
+    client.get(`hot ${index}`)
+  }
+  scan(client, 'scan', 40 * MIB)
+  let hot = 0
+  for (let index = 0; index < 3000; index++) if (client.has(`hot ${index}`)) hot++
+  expect(hot).toBe(3000)
+  expect(readStoreCounters(client.memory).promoted).toBe(3000)
+  expect(checkIntegrity(client.memory)).toEqual([])
+})
+
+test('an item that comes back soon after it was evicted outlives a scan without being read', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  client.write('back', VALUE)
+  for (let index = 0; client.has('back'); index++) scan(client, `scan ${index}`, MIB / 8)
+  client.write('back', VALUE)
+  client.write('new', VALUE)
+  expect(readStoreCounters(client.memory).ghostHits).toBe(1)
+  scan(client, 'more', 4 * MIB)
+  expect(client.has('new')).toBe(false)
+  expect(client.has('back')).toBe(true)
+})
+
+test('the small queue has its tenth of the memory, the rest belongs to what was read', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  const random = randomOf(seedOfRun())
+  for (let round = 0; round < 60_000; round++) {
+    const key = `key ${Math.floor(random.below(1_000_000) ** 2 / 3e7)}`
+    if (client.get(key) === undefined) client.write(key, VALUE)
+  }
+  const { segmentsSealed, segmentsSmall, evictions } = readStoreCounters(client.memory)
+  expect(evictions).toBeGreaterThan(1000)
+  expect(segmentsSmall).toBeLessThanOrEqual(segmentsSealed * 0.1 + 2)
+  expect(segmentsSmall).toBeGreaterThan(segmentsSealed * 0.1 - 4)
+})
+
+test('items with a group of their own that fills slowly are evicted in their turn', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  client.write('rare', VALUE, { expiry: client.now + 5000 })
+  scan(client, 'scan', 12 * MIB)
+  expect(client.has('rare')).toBe(false)
+})
+
+test('the ghost table remembers the newest sixteen of a bucket', () => {
+  const memory = memoryOf({ memoryBytes: 4 * MIB })
+  const ghost = new GhostTable(memory.geometry, new Int32Array(memory.control))
+  for (let index = 0; index < 20; index++) ghost.remember(7, index << 20)
+  for (let index = 0; index < 20; index++) expect(ghost.recall(7, index << 20)).toBe(index >= 4)
+  expect(ghost.recall(8, 19 << 20)).toBe(false)
+  expect(ghost.recall(7 + memory.geometry.ghostBuckets, 19 << 20)).toBe(true)
+})
+
+test('with -M there is no ghost table, and nothing is remembered', () => {
+  const memory = memoryOf({ memoryBytes: 4 * MIB, evicts: false })
+  expect(memory.geometry.ghostBuckets).toBe(0)
+  const ghost = new GhostTable(memory.geometry, new Int32Array(memory.control))
+  ghost.remember(7, 7)
+  expect(ghost.recall(7, 7)).toBe(false)
+})
+
+test('each class of TTLs spans a factor of eight', () => {
+  const { geometry } = memoryOf({ memoryBytes: 64 * MIB })
+  expect(geometry.ttlClassCount).toBe(TTL_CLASSES_MAX)
+  const groups = new Groups(geometry)
+  const now = 1_700_000_000
+  for (const [ttl, group] of [
+    [1, 4],
+    [63, 4],
+    [64, 3],
+    [511, 3],
+    [512, 2],
+    [4095, 2],
+    [4096, 1],
+    [32767, 1],
+    [32768, 0],
+    [2_000_000_000, 0],
+  ] as const) {
+    expect(groups.small(now + ttl, now), `${ttl} seconds`).toBe(group)
+    expect(groups.main(now + ttl, now)).toBe(group + TTL_CLASSES_MAX)
+  }
+  expect(groups.small(0, now)).toBe(0)
+  expect(groups.small(now - 5, now), 'expired already').toBe(4)
+})
+
+test('the fewer segments there are for each worker, the fewer groups', () => {
+  const groupsOf = (memoryBytes: number, workerCount: number): number => {
+    const groups = new Groups(memoryOf({ memoryBytes, workerCount }).geometry)
+    const found = new Set<number>()
+    for (let bit = 0; bit < 20; bit++) {
+      found.add(groups.small(1000 + 2 ** bit, 1000))
+      found.add(groups.main(1000 + 2 ** bit, 1000))
+    }
+    for (const group of found) expect(queueOf(group)).toBe(group < GROUPS_MAX / 2 ? 0 : 1)
+    return found.size
+  }
+  expect(groupsOf(64 * MIB, 4)).toBe(10)
+  expect(groupsOf(4 * MIB, 4)).toBe(6)
+  expect(groupsOf(MIB, 4)).toBe(2)
+  expect(groupsOf(MIB, 8)).toBe(1)
+})
+
+test('eight workers on 1 MiB take every write, of items with all sorts of TTLs', () => {
+  const one = new Client({ memoryBytes: MIB, workerCount: 8 })
+  const workers = [one, ...Array.from({ length: 7 }, (_, index) => one.worker(index + 1))]
+  const random = randomOf(seedOfRun())
+  for (let index = 0; index < 20_000; index++) {
+    const client = workers[random.below(8)]!
+    const expiry = client.now + 2 ** random.below(20)
+    expect(client.write(`key ${random.below(9000)}`, VALUE, { expiry })).toBe(STORED)
+    client.get(`key ${random.below(9000)}`)
+    if (index % 2000 === 0) expect(checkIntegrity(one.memory)).toEqual([])
+  }
+  expect(readStoreCounters(one.memory).evictions).toBeGreaterThan(1000)
+})
