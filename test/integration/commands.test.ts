@@ -36,6 +36,7 @@ const USES: readonly (readonly [command: string, word: Word, use: string, answer
   ['flush_all', 'as memcached', 'flush_all', /^OK/],
   ['version', 'as memcached', 'version', /^VERSION 1\.6\.45/],
   ['verbosity', 'as memcached', 'verbosity 0', /^OK/],
+  ['watch', 'as memcached', 'watch fetchers', /^OK/],
   ['quit', 'as memcached', 'quit', /^$/],
   ['shutdown', 'as memcached', 'shutdown now', /^SERVER_ERROR: shutdown not enabled/],
   ['stats', 'as memcached', 'stats', /^STAT pid \d+\r\n/],
@@ -82,6 +83,11 @@ test.each(USES)('%s is %s: %s', async (_command, _word, use, answer) => {
   expect(await client.ask('set auth 0 0 12\r\nalice s3cret\r\n')).toBe('STORED\r\n')
   expect(await client.ask('flush_all\r\n')).toBe('OK\r\n')
   expect(await client.ask('set n 0 0 1\r\n5\r\n')).toBe('STORED\r\n')
+  if (use === 'watch fetchers') {
+    // From then on the connection is for events: it takes no `quit`.
+    expect(await client.ask(`${use}\r\n`)).toMatch(answer)
+    return
+  }
   client.send(`${use}\r\n${use === 'quit' ? '' : 'quit\r\n'}`)
   expect(await client.untilEnd()).toMatch(answer)
 })
