@@ -325,6 +325,22 @@ describe.skipIf(outputOf(COMPILER, '--version') === null)('the load generator', 
       expect(printed.requestsPerSecond).toBeLessThan(440)
     }))
 
+  test('at a fixed rate a stall counts for every request that came due in it', () => {
+    const spoil = (reply, _request, number) => {
+      if (number === 100) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+      return reply
+    }
+    return withServer({ spoil }, async (port) => {
+      const load = { ...SHORT, port, pipeline: 1, rate: 400, requests: 300 }
+      const { code, printed } = await generate(load)
+      expect(code).toBe(0)
+      // Some 120 of 300 come due in 300 ms. Were only the three counted that were under way, the mean
+      // would be 3 ms.
+      expect(printed.latencyUs.mean).toBeGreaterThan(20_000)
+      expect(printed.latencyUs.max).toBeGreaterThan(290_000)
+    })
+  })
+
   test.each([
     [{ connections: 0 }, /--connections 0/],
     [{ ratio: '10' }, /--ratio 10/],

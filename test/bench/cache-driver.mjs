@@ -85,9 +85,9 @@ class Channel {
     this.sent = 0
     this.answered = 0
     let end = 0
-    for (let index = 0; index < this.missedCount; index++)
-      end = this.putSet(end, this.missed[index])
-    this.missedCount = 0
+    while (this.missedCount > 0 && end < BATCH_BYTES) {
+      end = this.putSet(end, this.missed[--this.missedCount])
+    }
     while (this.sent < BATCH_REQUESTS && end < BATCH_BYTES && this.driver.takeNext()) {
       if (stream.isWrite) {
         end = this.putSet(end, stream.id)

@@ -32,6 +32,13 @@ describe('the driver over sockets', () => {
       expect(misses).toBe(reads)
     }))
 
+  test('splits the fills of large values over batches when all of a batch missed', () =>
+    withServer({ forgets: true }, async (port) => {
+      const large = new Trace(workloadOf('cluster37'), SEED)
+      const { reads, misses } = await driveServer(large, { ...RUN, port, requests: 3000 })
+      expect(misses).toBe(reads)
+    }))
+
   test('understands replies cut at any place', () => {
     console.log(`SEED=${SEED}`)
     const whole = withServer({}, (port) => drive(port, { login: null }))

@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util'
 import { CASES, casesOf, lengthOf, SETS } from './cases.mjs'
 import { COMPILER, compileGenerator, runGenerator } from './generator.mjs'
 import { coreTicks, machineText, placement, processTicks } from './machine.mjs'
+import * as memory from './memory.mjs'
 import * as missRatio from './miss-ratio.mjs'
 import { figuresOf, formatTable, medians, rowsOf, verdictOf } from './report.mjs'
 import {
@@ -42,7 +43,7 @@ const DISTURBED_SHARE = 0.1
  * Sets that are not loads of the generator: what they are made of (`PARTS`, which --only chooses from),
  * and what measures them.
  */
-const PROGRAMS = { 'miss-ratio': missRatio }
+const PROGRAMS = { 'miss-ratio': missRatio, memory }
 
 /** What a set measures, of all that --only may name. */
 function partsOf(set, only) {

@@ -279,6 +279,24 @@ const scramble = (id) => {
   return (hash ^ (hash >>> 16)) >>> 0
 }
 
+/**
+ * Keys of one length, each with its own number: `key-key-` and so on, and eight hexadecimal digits.
+ *
+ * @param {number} keyBytes at least eight
+ */
+function keyWriter(keyBytes) {
+  const prefix = Buffer.alloc(keyBytes, 'key-')
+  return (target, offset, id) => {
+    const end = offset + keyBytes
+    target.set(prefix, offset)
+    let rest = scramble(id)
+    for (let at = end - 1; at >= end - KEY_NUMBER_BYTES; at--) {
+      target[at] = HEX[rest & 15]
+      rest >>>= 4
+    }
+  }
+}
+
 /** Sizes at evenly spaced quantiles of a log-uniform law with the given mean. */
 function sizeTable(mean) {
   const least = (mean * Math.log(VALUE_SPREAD)) / (VALUE_SPREAD - 1)
@@ -332,7 +350,8 @@ export class Trace {
     this.isOneHitWritten = writeShare > WRITE_MOSTLY_SHARE
     const writes = this.isOneHitWritten ? writeShare - oneHitShare : writeShare
     this.otherWriteShare = Math.max(0, writes / (1 - oneHitShare))
-    this.prefix = Buffer.alloc(this.keyBytes, 'key-')
+    /** `(target, offset, id)`: writes the key, `keyBytes` bytes of printable ASCII. */
+    this.writeKey = keyWriter(workload.keyBytes)
     this.state0 = scramble(seed) | 0
     this.state1 = scramble(seed + 1) | 0
     this.state2 = scramble(seed + 2) | 0
@@ -386,16 +405,28 @@ export class Trace {
   expiresWithin(requests) {
     return Math.min(...this.ttls) * this.workload.requestsPerSecond < requests
   }
+}
 
-  /** Writes the key, `keyBytes` bytes of printable ASCII. */
-  writeKey(target, offset, id) {
-    const end = offset + this.keyBytes
-    target.set(this.prefix, offset)
-    let rest = scramble(id)
-    for (let at = end - 1; at >= end - KEY_NUMBER_BYTES; at--) {
-      target[at] = HEX[rest & 15]
-      rest >>>= 4
-    }
+/** A stream of sets of ever new keys: what fills a server's memory. As a Trace to its drivers. */
+export class Fill {
+  constructor(keyBytes, valueBytes) {
+    this.id = -1
+    this.isWrite = true
+    this.keyBytes = keyBytes
+    this.valueBytesMax = valueBytes
+    this.writeKey = keyWriter(keyBytes)
+  }
+
+  next() {
+    this.id++
+  }
+
+  valueBytesOf() {
+    return this.valueBytesMax
+  }
+
+  ttlSecondsOf() {
+    return 0
   }
 }
 
