@@ -12,6 +12,7 @@
 import { DECIMAL_DIGITS_MAX, Decimal } from '../base/decimal.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { OBSERVED_WORD } from '../observe/watch-memory.ts'
+import { MODE_APPEND, MODE_PREPEND } from '../protocol/meta/decode.ts'
 import {
   OUTCOME_EXISTS,
   OUTCOME_HIT,
@@ -35,12 +36,14 @@ import {
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_INCREMENT,
+  VERB_META_SET,
   VERB_NOOP,
   VERB_PREPEND,
   VERB_REPLACE,
   VERB_SET,
   VERB_TOUCH,
 } from '../protocol/request.ts'
+import type { LargeValue } from '../storage/large-value.ts'
 import {
   EXISTS,
   HIT,
@@ -61,6 +64,9 @@ import {
 import { absoluteExpiry } from './expiry.ts'
 import { countFetch, countHit, countMiss, countSwap } from './tally.ts'
 import type { Witness } from './witness.ts'
+
+/** What is between a request's first and last byte, to those who feed it. */
+export type { LargeValue }
 
 export interface ExecutorOptions {
   /** False with -F: FLUSH is refused. */
@@ -173,6 +179,48 @@ export class Executor {
     }
     if (isObserved) this.witness.after(request, bytes, OUTCOME_TOO_LARGE, false)
     return OUTCOME_TOO_LARGE
+  }
+
+  /**
+   * Begins the value of a storing request that is too large to be buffered; undefined if it is not,
+   * or is to be extended. It is given to execute() by `withLarge` when it has arrived.
+   */
+  beginLarge(request: Request): LargeValue | undefined {
+    const store = this.store
+    if (request.valueLength < store.largeBytesMin) return undefined
+    switch (request.verb) {
+      case VERB_SET:
+      case VERB_ADD:
+      case VERB_REPLACE:
+      case VERB_CAS:
+        break
+      case VERB_META_SET:
+        if (request.mode === MODE_APPEND || request.mode === MODE_PREPEND) return undefined
+        break
+      default:
+        return undefined
+    }
+    return store.beginLarge(request.keyLength, request.valueLength)
+  }
+
+  appendLarge(large: LargeValue, bytes: Uint8Array, offset: number, length: number): boolean {
+    return this.store.appendLarge(large, bytes, offset, length, this.nowSeconds)
+  }
+
+  /** The value of the next request is `large`; undefined: it is in the request again. */
+  withLarge(large: LargeValue | undefined): void {
+    this.store.received = large
+  }
+
+  /** There was no room for a value that was arriving. As with others, a SET deletes the old item. */
+  refuseLarge(request: Request, bytes: Uint8Array): number {
+    this.lane[COUNTER.store_no_memory]!++
+    if (request.verb === VERB_SET || request.verb === VERB_META_SET) {
+      const key = request.hasBinaryKey ? request.binaryKey : bytes
+      const keyOffset = request.hasBinaryKey ? 0 : request.keyOffset
+      this.store.remove(key, keyOffset, request.keyLength, 0, 0, this.nowSeconds)
+    }
+    return OUTCOME_NO_MEMORY
   }
 
   private get(request: Request, bytes: Uint8Array): number {

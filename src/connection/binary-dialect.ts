@@ -49,6 +49,7 @@ import {
 } from '../protocol/request.ts'
 import { type GateAnswer, passesBeforeLogin } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
+import { LargeBody } from './large-body.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
 export interface DialectOptions {
@@ -133,6 +134,7 @@ export class BinaryDialect implements Dialect {
         }
         outcome = executor.execute(request, bytes)
       } else if (body === INCOMPLETE) {
+        if (this.startLarge(connection, bytes, offset, end)) return end
         connection.wantedBytes = request.frameBytes
         return offset
       } else if (body === OVERSIZE) {
@@ -165,6 +167,46 @@ export class BinaryDialect implements Dialect {
       offset = this.skip(connection, offset, end)
     }
     return offset
+  }
+
+  /** True: the value goes into the store as it arrives, and what is here of it did so. */
+  private startLarge(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+  ): boolean {
+    const { executor, request } = this
+    if (end < request.valueOffset) return false
+    const large = executor.beginLarge(request)
+    if (large === undefined) return false
+    const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
+    connection.startBody(new LargeBody(executor, large, head, 0), bytes, request.valueOffset, end)
+    return true
+  }
+
+  serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void {
+    const { executor, request, options, sendBuffer } = this
+    const { head } = body
+    if (sendBuffer.capacity - sendBuffer.used < BINARY_RESPONSE_BYTES_MAX) connection.flush()
+    decodeBinaryHeader(head, 0, head.length, request)
+    decodeBinaryBody(head, 0, head.length, options.valueBytesMax, options.saslBytesMax, request)
+    let outcome: number
+    if (hasRoom) {
+      executor.withLarge(body.value)
+      outcome = executor.execute(request, head)
+      executor.withLarge(undefined)
+    } else {
+      outcome = executor.refuseLarge(request, head)
+    }
+    sendBuffer.used = writeBinaryResponse(
+      sendBuffer.bytes,
+      sendBuffer.used,
+      request,
+      outcome,
+      executor,
+      head,
+    )
   }
 
   /** Steps over the request at `offset`; what of it has not arrived is skipped as it comes. */

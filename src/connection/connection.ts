@@ -12,7 +12,8 @@
  *
  *   any of them -- error answered, QUIT, shutdown --> DRAINING -- peer gone, or 1 s --> CLOSED
  *
- * Beside the state: `swallowBytes` of an oversize or unknown body are skipped as they come, and
+ * Beside the state: a large value that arrives goes into the store as it comes (`body`, see
+ * large-body.ts), `swallowBytes` of an oversize or unknown body are skipped as they come, and
  * `isBlocked` is true while the peer does not take its replies. Only a SERVING connection that is
  * not blocked reads and executes; all others leave their bytes in the kernel.
  *
@@ -27,6 +28,7 @@ import {
   CLOSE_SHUTDOWN,
 } from '../observe/watch-line.ts'
 import type { AuthGate, GateAnswer } from './auth-gate.ts'
+import type { LargeBody } from './large-body.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import type { Transport } from './transport.ts'
@@ -65,6 +67,8 @@ export interface Dialect {
    * the connection no longer serves. Sets `connection.wantedBytes` when a request is incomplete.
    */
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number
+  /** Answers the request whose large value has arrived, or for which there was no room. */
+  serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void
 }
 
 /**
@@ -115,6 +119,8 @@ export class Connection {
   closeReason: number = CLOSE_ERROR
   /** A request that is being answered over several turns. */
   task: ConnectionTask | undefined = undefined
+  /** A large value that is arriving; nothing else is buffered meanwhile. */
+  body: LargeBody | undefined = undefined
   readonly gate: AuthGate
   readonly transport: Transport
   readonly id: number
@@ -168,7 +174,7 @@ export class Connection {
     if (this.isBlocked) return 'conn_mwrite'
     if (this.swallowBytes > 0) return 'conn_swallow'
     if (this.state === STATE_AUTHENTICATING) return 'conn_parse_cmd'
-    return this.pending.length > 0 ? 'conn_nread' : 'conn_read'
+    return this.pending.length > 0 || this.body !== undefined ? 'conn_nread' : 'conn_read'
   }
 
   /**
@@ -190,6 +196,7 @@ export class Connection {
       offset = Math.min(this.swallowBytes, length)
       this.swallowBytes -= offset
     }
+    if (this.body !== undefined) offset = this.receiveBody(this.body, bytes, offset, length)
     if (offset === length) return this.endTurn()
     if (this.pending.length > 0) {
       this.keep(bytes, offset, length)
@@ -199,6 +206,28 @@ export class Connection {
     if (this.isServing) offset = this.dialect.serve(this, bytes, offset, length)
     if (offset < length && this.state < STATE_WATCHING) this.keep(bytes, offset, length)
     return this.endTurn()
+  }
+
+  /** To be called by the dialect: the value of a request arrives from `bytes[start, end)` on. */
+  startBody(body: LargeBody, bytes: Uint8Array, start: number, end: number): void {
+    this.body = body
+    // Less than the whole has arrived, so there is nothing behind it.
+    this.receiveBody(body, bytes, start, end)
+  }
+
+  /** Passes on what belongs to a large value; returns the offset behind that. */
+  private receiveBody(body: LargeBody, bytes: Uint8Array, start: number, end: number): number {
+    const missing = body.missingBytes
+    let offset = body.take(bytes, start, end)
+    if (offset >= 0 && body.missingBytes > 0) return offset
+    this.body = undefined
+    this.dialect?.serveLarge(this, body, offset >= 0)
+    body.abandon()
+    if (offset < 0) {
+      offset = Math.min(end, start + missing)
+      this.swallowBytes = start + missing - offset
+    }
+    return this.state < STATE_DRAINING ? offset : end
   }
 
   /** The peer sent the end of its stream. What it asked before is still answered. */
@@ -247,7 +276,7 @@ export class Connection {
 
   /** A request has begun to arrive, or waits for its turn. */
   private get owesReply(): boolean {
-    return this.isDeferred || this.pending.length > 0
+    return this.isDeferred || this.pending.length > 0 || this.body !== undefined
   }
 
   /**
@@ -330,6 +359,7 @@ export class Connection {
     this.drainingSinceMs = this.context.nowMs
     this.gate.abort()
     this.task = undefined
+    this.dropBody()
     this.pending.clear()
     this.countBuffer()
     this.transport.end()
@@ -362,9 +392,15 @@ export class Connection {
     this.state = STATE_CLOSED
     this.gate.abort()
     this.task = undefined
+    this.dropBody()
     this.pending.clear()
     this.countBuffer()
     this.context.onClosed(this)
+  }
+
+  private dropBody(): void {
+    this.body?.abandon()
+    this.body = undefined
   }
 
   /** Looks at every deadline; called by the worker's coarse timer. */

@@ -43,11 +43,16 @@ import {
   writeProblem,
   writeTextResponse,
 } from '../protocol/text/encode.ts'
-import { PROBLEM_LOGIN_TOO_LONG, PROBLEM_UNAUTHENTICATED } from '../protocol/text/problems.ts'
+import {
+  PROBLEM_BAD_DATA_CHUNK,
+  PROBLEM_LOGIN_TOO_LONG,
+  PROBLEM_UNAUTHENTICATED,
+} from '../protocol/text/problems.ts'
 import { contentEnd, scanLine } from '../protocol/text/scan.ts'
 import type { DialectOptions } from './binary-dialect.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { KeyList } from './key-list.ts'
+import { LargeBody } from './large-body.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { TextLogin } from './text-login.ts'
 import { type OperationOptions, TextOperations } from './text-operations.ts'
@@ -59,7 +64,10 @@ import { TextReplies } from './text-replies.ts'
  */
 const KEY_LIST_BYTES_MAX: number = 8 * 1024 * 1024
 
+const CARRIAGE_RETURN = 0x0d
 const LINE_FEED = 0x0a
+/** Bytes that end a data block. */
+const LINE_END_BYTES = 2
 /** The first byte of every TLS connection, and of no command: whoever sends it cannot read text. */
 const TLS_HANDSHAKE = 0x16
 
@@ -169,6 +177,7 @@ export class TextDialect implements Dialect {
         continue
       }
       if (decoded === INCOMPLETE) {
+        if (this.startLarge(connection, bytes, offset, end)) return end
         connection.wantedBytes = request.frameBytes
         return offset
       }
@@ -178,6 +187,54 @@ export class TextDialect implements Dialect {
       offset = this.skip(connection, offset, end)
     }
     return offset
+  }
+
+  /** True: the value goes into the store as it arrives, and what is here of it did so. */
+  private startLarge(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+  ): boolean {
+    const { executor, request } = this
+    const large = executor.beginLarge(request)
+    if (large === undefined) return false
+    const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
+    const body = new LargeBody(executor, large, head, LINE_END_BYTES)
+    connection.startBody(body, bytes, request.valueOffset, end)
+    return true
+  }
+
+  serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void {
+    const { executor, meta, request, options, sendBuffer } = this
+    const { head } = body
+    if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) connection.flush()
+    scanLine(head, 0, head.length, request)
+    decodeLine(head, 0, head.length, options.valueBytesMax, options.saslBytesMax, request)
+    if (hasRoom && (body.end[0] !== CARRIAGE_RETURN || body.end[1] !== LINE_FEED)) {
+      this.answerProblem(PROBLEM_BAD_DATA_CHUNK)
+      return
+    }
+    const isMeta = request.verb === VERB_META_SET
+    let outcome: number
+    if (hasRoom) {
+      executor.withLarge(body.value)
+      outcome = isMeta ? meta.execute(request, head) : executor.execute(request, head)
+      executor.withLarge(undefined)
+    } else {
+      outcome = executor.refuseLarge(request, head)
+    }
+    if (isMeta) {
+      this.answerMeta(connection, head, outcome)
+    } else {
+      sendBuffer.used = writeTextResponse(
+        sendBuffer.bytes,
+        sendBuffer.used,
+        request,
+        outcome,
+        executor,
+      )
+    }
   }
 
   /** Scans the line at `offset`, unless it is known, or found without looking twice, to be unfinished. */

@@ -104,6 +104,8 @@ export const CAS_HALF_WORD = 65
 export const ITEM_COUNT_WORD = 80
 /** With -M: goes up when a record dies or a segment is sealed, so that compacting may gain. */
 export const DEATHS_WORD = 96
+/** Segments held by large values that are still arriving. */
+export const RECEIVING_COUNT_WORD = 97
 /** For each group the list of its sealed segments, oldest first: ids of both ends. */
 export const LISTS_WORD = 112
 export const LIST_WORDS = 2
@@ -163,6 +165,8 @@ export const CRAWLED_SEGMENT = 4
 /** Holds primary buckets, or overflow buckets. */
 export const PRIMARY_SEGMENT = 5
 export const OVERFLOW_SEGMENT = 6
+/** Being filled with a large value that is still arriving. */
+export const RECEIVING_SEGMENT = 7
 
 /** Words of one worker's record: what it has in hand, its counters as doubles, its open segments. */
 export const WORKER_WORDS = 128

@@ -168,6 +168,14 @@ export class Log {
     control[entry + OPEN_LINKED] = left
   }
 
+  /** Makes a record that lies at the start of `segment`, which is not the log's, the one to be filled. */
+  show(segment: number, spans: boolean): void {
+    this.segment = segment
+    this.offset = 0
+    this.location = this.view.locationOf(segment, 0)
+    this.reservedSpans = spans
+  }
+
   /** Makes the reservation smaller. Only for records that are too small to span. */
   shrink(recordBytes: number): void {
     assert(

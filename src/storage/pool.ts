@@ -90,8 +90,8 @@ export class SegmentPool {
   }
 
   /** Takes a free segment to append to, empty and of the given epoch and group. */
-  takeOpen(keep: number, epoch: number, group: number): number {
-    const segment = this.take(OPEN_SEGMENT, keep)
+  takeOpen(keep: number, epoch: number, group: number, state: number = OPEN_SEGMENT): number {
+    const segment = this.take(state, keep)
     if (segment < 0) return -1
     const control = this.#control
     const record = this.#view.segmentRecord(segment)

@@ -60,6 +60,7 @@ import {
   ITEM_CAS_LOW_WORD,
   KEY_BYTES_MAX,
   keyLengthOf,
+  LAYOUT_ALL,
   LAYOUT_EXPIRY,
   lastAccessAt,
   layoutFor,
@@ -81,6 +82,7 @@ import {
   TRAITS_WORD,
   valueLengthAt,
 } from './item.ts'
+import { LargeValue } from './large-value.ts'
 import { acquire, release } from './lock.ts'
 import { Log } from './log.ts'
 import { MemoryView } from './memory-view.ts'
@@ -106,6 +108,8 @@ export const TOO_LARGE = 7
 export const NO_MEMORY = 8
 export const REMOVED = 9
 export const NON_NUMERIC = 10
+/** Between the parts of a write only. */
+const STORED_STALE = 11
 
 /** Why lookup() missed. */
 export const MISS_NONE = 0
@@ -131,6 +135,13 @@ const STEP_FACTOR = 4
 
 /** Items over this part of the memory would leave the small queue before anyone could read them. */
 const SMALL_RECORD_SHARE = 64
+
+/**
+ * From this length on a value is worth segments of its own: on average half of the last one stays
+ * unused.
+ */
+const LARGE_SEGMENTS_MIN = 8
+const LARGE_BYTES_MIN: number = 1024 * 1024
 
 /** Views of larger arrays are not kept: they would keep the array of a large value alive. */
 const KEPT_BLOCK_BYTES_MAX: number = 4 * 1024 * 1024
@@ -163,9 +174,14 @@ export class Store {
   givenCasHigh = 0
   givenCasLow = 0
   mayGoStale = false
+  /** The value of the next write(), if it is in the store already: see beginLarge(). */
+  received: LargeValue | undefined = undefined
   /** Of a scan: the key, its first keyBytes bytes. */
   readonly scannedKey: Uint8Array = new Uint8Array(256)
   keyBytes = 0
+
+  /** Values from this length on may be stored with beginLarge(). */
+  readonly largeBytesMin: number
 
   private readonly view: MemoryView
   private readonly control: Int32Array
@@ -246,6 +262,7 @@ export class Store {
     this.smallRecordBytesMax = geometry.memoryBytes / SMALL_RECORD_SHARE
     this.reserveSegments = geometry.reserveSegments
     this.freeSegmentsGoal = geometry.evicts ? geometry.freeSegmentsGoal : 0
+    this.largeBytesMin = Math.max(LARGE_BYTES_MIN, LARGE_SEGMENTS_MIN * geometry.segmentBytes)
     this.layoutMin = geometry.evicts ? 0 : LAYOUT_EXPIRY
     this.foundWords = this.view.words[0]!
     this.foundSlotWords = this.view.words[0]!
@@ -428,6 +445,10 @@ export class Store {
     if (keyLength + valueLength + ITEM_OVERHEAD_BYTES > this.itemBytesMax) {
       return this.refuse(mode, TOO_LARGE, keyLength, nowSeconds)
     }
+    if (this.received !== undefined) {
+      const { received } = this
+      return this.writeReceived(received, mode, flags, expiry, casHigh, casLow, nowSeconds)
+    }
     if (mode === WRITE_APPEND || mode === WRITE_PREPEND) {
       return this.extend(
         mode === WRITE_APPEND,
@@ -461,23 +482,12 @@ export class Store {
       }
       this.lockStripe()
       const found = this.seek(keyLength, nowSeconds)
-      let refusal = 0
-      let stale = false
-      if ((casHigh | casLow) !== 0) {
-        if (!found) refusal = NOT_FOUND
-        else if (!this.foundHasCas(casHigh, casLow)) {
-          if (this.mayGoStale && this.isFoundNewer(casHigh, casLow)) stale = true
-          else refusal = EXISTS
-        }
-      } else if (mode === WRITE_ADD) {
-        if (found) refusal = EXISTS
-      } else if (mode === WRITE_REPLACE) {
-        if (!found) refusal = NOT_FOUND
-      }
-      if (refusal !== 0) {
+      const verdict = this.judge(mode, found, casHigh, casLow)
+      const stale = verdict === STORED_STALE
+      if (verdict !== STORED && !stale) {
         this.unlockStripe()
         log.abandon()
-        return refusal
+        return verdict
       }
       // After the item was looked at: what it is, is then still so.
       if (log.isFlushed()) {
@@ -508,6 +518,92 @@ export class Store {
       if (!this.addOverflowPage(nowSeconds)) break
     }
     return this.refuse(mode, NO_MEMORY, keyLength, nowSeconds)
+  }
+
+  /**
+   * Begins a value of largeBytesMin or more, which is appended to what is returned as it arrives.
+   * It is stored by a write() of the same key with `received` set to it; that, or abandon(), ends it.
+   */
+  beginLarge(keyLength: number, valueLength: number): LargeValue {
+    const recordBytes = recordBytesOf(LAYOUT_ALL, keyLength, valueLength, this.unitShift)
+    const fits = recordBytes <= this.recordBytesMax
+    return new LargeValue(this.view, this.pool, this.reclaimer, keyLength, valueLength, fits)
+  }
+
+  /** Takes the next bytes of a value under way, and does the share of the work that a write does. */
+  appendLarge(
+    large: LargeValue,
+    source: Uint8Array,
+    offset: number,
+    length: number,
+    nowSeconds: number,
+  ): boolean {
+    this.enter(nowSeconds)
+    let block = this.sourceBlock
+    if (block.bytes !== source) {
+      block = new ByteBlock(source)
+      if (source.length <= KEPT_BLOCK_BYTES_MAX) this.sourceBlock = block
+    }
+    if (!large.append(block, offset, length, nowSeconds)) return false
+    this.leave(length, nowSeconds)
+    return true
+  }
+
+  /** write() of a value that is in its segments already. */
+  private writeReceived(
+    received: LargeValue,
+    mode: number,
+    flags: number,
+    expiry: number,
+    casHigh: number,
+    casLow: number,
+    nowSeconds: number,
+  ): number {
+    const { keyLength, valueLength, segment } = received
+    const { log, view } = this
+    assert(received.missingBytes === 0, 'a large value is stored before it has arrived')
+    const recordBytes = recordBytesOf(LAYOUT_ALL, keyLength, valueLength, this.unitShift)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      this.lockStripe()
+      const found = this.seek(keyLength, nowSeconds)
+      const verdict = this.judge(mode, found, casHigh, casLow)
+      const stale = verdict === STORED_STALE
+      if (verdict !== STORED && !stale) {
+        this.unlockStripe()
+        received.abandon()
+        return verdict
+      }
+      log.show(segment, recordBytes > view.segmentBytes)
+      // The key is written in whole words, over the first bytes of a value that is there already.
+      const position = HEADER_BYTES_MAX + keyLength
+      view.copyOut(segment, position, this.digits, 0, 4)
+      this.fillRecord(LAYOUT_ALL, keyLength, valueLength, flags, expiry, 0, nowSeconds)
+      view.copyIn(segment, position, this.digits, 0, 4)
+      const storedExpiry = stale ? this.inheritStale() : expiry
+      received.beforeLink(recordBytes, this.groups.main(storedExpiry, nowSeconds))
+      const linked = this.link(found, recordBytes)
+      this.unlockStripe()
+      if (linked) {
+        received.commit(recordBytes, storedExpiry)
+        this.leave(0, nowSeconds)
+        return STORED
+      }
+      if (!this.addOverflowPage(nowSeconds)) break
+    }
+    received.abandon()
+    return this.refuse(mode, NO_MEMORY, keyLength, nowSeconds)
+  }
+
+  /** What a write of that mode and CAS is to do about the item found, or found missing. */
+  private judge(mode: number, found: boolean, casHigh: number, casLow: number): number {
+    if ((casHigh | casLow) !== 0) {
+      if (!found) return NOT_FOUND
+      if (this.foundHasCas(casHigh, casLow)) return STORED
+      return this.mayGoStale && this.isFoundNewer(casHigh, casLow) ? STORED_STALE : EXISTS
+    }
+    if (mode === WRITE_ADD && found) return EXISTS
+    if (mode === WRITE_REPLACE && !found) return NOT_FOUND
+    return STORED
   }
 
   /** Deletes an item: REMOVED, NOT_FOUND, or EXISTS if its CAS differs. */

@@ -211,10 +211,12 @@ export function decodeBinaryBody(
     case VERB_REPLACE:
       if (extrasLength !== 8 || keyLength === 0) return INVALID_CLOSE
       if (valueLength > valueBytesMax) return oversize(offset, end, keyOffset + keyLength, request)
-      if (end - offset < frameBytes) return INCOMPLETE
-      request.flags = readUint32(bytes, extrasOffset)
-      request.expiry = readUint32(bytes, extrasOffset + 4)
-      return DECODED
+      // Also of one that has not arrived whole, if its head has: a large value is not waited for.
+      if (end >= keyOffset) {
+        request.flags = readUint32(bytes, extrasOffset)
+        request.expiry = readUint32(bytes, extrasOffset + 4)
+      }
+      return end - offset < frameBytes ? INCOMPLETE : DECODED
     case VERB_APPEND:
     case VERB_PREPEND:
       if (extrasLength !== 0 || keyLength === 0) return INVALID_CLOSE

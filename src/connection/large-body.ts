@@ -1,0 +1,55 @@
+/**
+ * Hot path. The value of one large request while it arrives: its bytes go from the worker's read
+ * buffer straight into the store, and only the head of the request is kept, to be decoded once more
+ * when the last byte is here.
+ *
+ *     | head: line, or header, extras and key | value ...        | end, if any |
+ *       kept in `head`                          into the store     2 bytes, kept
+ *
+ * Invariant: every way in which the connection ends abandons the value, so that what a vanished
+ * client has sent is given back.
+ */
+import type { Executor, LargeValue } from '../command/execute.ts'
+
+export class LargeBody {
+  /** The head of the request, as it came. */
+  readonly head: Uint8Array
+  /** What follows the value: the line end of a text dialect. */
+  readonly end: Uint8Array
+  readonly value: LargeValue
+  private readonly executor: Executor
+  private endBytes = 0
+
+  constructor(executor: Executor, value: LargeValue, head: Uint8Array, endLength: number) {
+    this.executor = executor
+    this.value = value
+    this.head = head
+    this.end = new Uint8Array(endLength)
+  }
+
+  /** Bytes that are still to come. */
+  get missingBytes(): number {
+    return this.value.missingBytes + this.end.length - this.endBytes
+  }
+
+  /**
+   * Takes what belongs to it of `bytes[offset, end)` and returns the offset behind that; -1 if there
+   * is no room for it.
+   */
+  take(bytes: Uint8Array, offset: number, end: number): number {
+    let at = offset
+    const length = Math.min(this.value.missingBytes, end - at)
+    if (length > 0) {
+      if (!this.executor.appendLarge(this.value, bytes, at, length)) return -1
+      at += length
+    }
+    while (at < end && this.value.missingBytes === 0 && this.endBytes < this.end.length) {
+      this.end[this.endBytes++] = bytes[at++]!
+    }
+    return at
+  }
+
+  abandon(): void {
+    this.value.abandon()
+  }
+}
