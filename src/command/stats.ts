@@ -14,6 +14,7 @@ import {
 } from '../observe/counters.ts'
 import { readStoreCounters, type StoreCounters } from '../storage/counters.ts'
 import type { StoreMemory } from '../storage/geometry.ts'
+import type { ItemSizes } from './item-sizes.ts'
 
 export type StatRows = readonly (readonly [name: string, value: string])[]
 
@@ -38,6 +39,7 @@ export interface ServerFacts {
   readonly counters: CounterMemory
   readonly connections: () => Iterable<ConnectionFacts>
   readonly isAccepting: () => boolean
+  readonly sizes: ItemSizes
   /** Own rows of `stats auth`. */
   readonly auth: () => StatRows
 }
@@ -171,7 +173,9 @@ const GROUPS: ReadonlyMap<string, Group> = new Map<string, Group>([
   ['items', (stats) => stats.items()],
   ['slabs', (stats) => stats.slabs()],
   ['conns', (stats) => stats.connections()],
-  ['sizes', () => [['sizes_status', 'disabled']]],
+  ['sizes', (stats) => stats.facts.sizes.status()],
+  ['sizes_enable', (stats) => stats.facts.sizes.enable()],
+  ['sizes_disable', (stats) => stats.facts.sizes.disable()],
   ['auth', (stats) => stats.auth()],
   ['store', (stats) => stats.store()],
 ])

@@ -5,6 +5,7 @@
  */
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, type ItemDump } from '../command/dump.ts'
 import type { Executor } from '../command/execute.ts'
+import type { ItemSizes, SizeCount } from '../command/item-sizes.ts'
 import type { StatRows } from '../command/stats.ts'
 import type { PrefixTable } from '../observe/prefix-table.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
@@ -29,6 +30,7 @@ export interface OperationOptions {
   readonly dumpEnabled: boolean
   readonly memoryLimitMib: number
   readonly prefixes: PrefixTable
+  readonly sizes: ItemSizes
   readonly watchers: Watchers
   /** A dump of all items in one of the DUMP_ forms. */
   readonly dump: (form: number) => ItemDump
@@ -60,6 +62,8 @@ const SLAB_CLASSES = 64
 const CACHEDUMP_BYTES_MAX = 2 * 1024 * 1024
 /** Bytes of a dump that are made in one turn. */
 const DUMP_TURN_BYTES = 64 * 1024
+/** Steps of some hundred items that are counted in one turn. */
+const COUNT_STEPS_PER_TURN = 8
 
 export class TextOperations {
   private readonly replies: TextReplies
@@ -89,6 +93,16 @@ export class TextOperations {
       case 'cachedump':
         this.cachedump(connection, words, request)
         return
+      case 'sizes':
+        if (!this.options.sizes.isEnabled) break
+        connection.task = new SizesTask(this, this.executor, this.options.sizes, request.frameBytes)
+        connection.yieldTurn()
+        return
+      case 'sizes_enable':
+      case 'sizes_disable':
+        // memcached ends these without END, and clients of theirs do not wait for one.
+        this.sayRows(connection, group(name) ?? [])
+        return
       case 'detail':
         this.detail(connection, words[2])
         return
@@ -98,7 +112,7 @@ export class TextOperations {
       this.say(connection, 'ERROR')
       return
     }
-    for (const [row, value] of rows) this.say(connection, `STAT ${row} ${value}`)
+    this.sayRows(connection, rows)
     this.say(connection, 'END')
   }
 
@@ -117,6 +131,11 @@ export class TextOperations {
     }
     if (words[0] === 'watch' && this.options.watchEnabled) {
       this.watch(connection, words, request)
+      return
+    }
+    if (words[0] === 'refresh_certs') {
+      // Also with noreply, which memcached does not look for here.
+      this.say(connection, 'Error TLS not enabled')
       return
     }
     const answer = this.answerTo(words)
@@ -155,7 +174,11 @@ export class TextOperations {
     }
   }
 
-  private say(connection: Connection, line: string): void {
+  sayRows(connection: Connection, rows: StatRows): void {
+    for (const [name, value] of rows) this.say(connection, `STAT ${name} ${value}`)
+  }
+
+  say(connection: Connection, line: string): void {
     this.replies.sendLine(connection, line)
   }
 
@@ -260,6 +283,37 @@ export class TextOperations {
       )
       connection.yieldTurn()
     }
+  }
+}
+
+/** Counting items by size, a bounded part a turn. */
+class SizesTask implements ConnectionTask {
+  readonly frameBytes: number
+  private readonly operations: TextOperations
+  private readonly executor: Executor
+  private readonly count: SizeCount
+
+  constructor(
+    operations: TextOperations,
+    executor: Executor,
+    sizes: ItemSizes,
+    frameBytes: number,
+  ) {
+    this.operations = operations
+    this.executor = executor
+    this.count = sizes.count()
+    this.frameBytes = frameBytes
+  }
+
+  proceed(connection: Connection): boolean {
+    for (let step = 0; step < COUNT_STEPS_PER_TURN; step++) {
+      if (!this.count.next(this.executor.nowSeconds)) continue
+      this.operations.sayRows(connection, this.count.rows())
+      this.operations.say(connection, 'END')
+      return true
+    }
+    connection.yieldTurn()
+    return false
   }
 }
 

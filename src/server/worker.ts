@@ -10,6 +10,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { ItemDump } from '../command/dump.ts'
 import { Executor } from '../command/execute.ts'
+import { ItemSizes } from '../command/item-sizes.ts'
 import { MetaExecutor } from '../command/meta.ts'
 import { type ConnectionFacts, type StatRows, Stats } from '../command/stats.ts'
 import { Witness } from '../command/witness.ts'
@@ -212,6 +213,7 @@ const doorstep = new Doorstep({
   monotonicMs: () => performance.now(),
 })
 
+const sizes = new ItemSizes(store, watchLog.observed, settings.casEnabled)
 const stats = new Stats({
   version: settings.version,
   startedAtMs: settings.startedAtMs,
@@ -221,6 +223,7 @@ const stats = new Stats({
   store: settings.store,
   counters: settings.counters,
   connections: listConnections,
+  sizes,
   isAccepting: () => !isStopping && !doorstep.isFull,
   auth: loginRows,
 })
@@ -234,6 +237,8 @@ function settingsNow(): StatRows {
   return settings.settingsRows.map(([name, value]) => {
     if (name === 'verbosity') return [name, verbosity ?? value]
     if (name === 'tcpport') return [name, String(tcpPort ?? 0)]
+    if (name === 'detail_enabled') return [name, prefixes.isEnabled ? 'yes' : 'no']
+    if (name === 'track_sizes') return [name, sizes.isEnabled ? 'yes' : 'no']
     return [name, value]
   })
 }
@@ -302,6 +307,7 @@ const text = new TextDialect(executor, meta, sendBuffer, lane, {
     shutdownEnabled: settings.shutdownEnabled,
     watchEnabled: settings.watchEnabled,
     prefixes,
+    sizes,
     watchers,
     dumpEnabled: settings.dumpEnabled,
     memoryLimitMib: Math.floor(settings.store.geometry.memoryBytes / MEBIBYTE),

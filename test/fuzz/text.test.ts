@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ItemDump } from '../../src/command/dump.ts'
 import { Executor } from '../../src/command/execute.ts'
+import { ItemSizes } from '../../src/command/item-sizes.ts'
 import { MetaExecutor } from '../../src/command/meta.ts'
 import { AuthGate } from '../../src/connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../src/connection/connection.ts'
@@ -118,6 +119,7 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
         watchEnabled: true,
         dumpEnabled: true,
         prefixes,
+        sizes: new ItemSizes(store, witness.observed, true),
         watchers,
         memoryLimitMib: 64,
         dump: (form) => new ItemDump(store, form),

@@ -265,6 +265,38 @@ describe('with login', () => {
   })
 })
 
+describe('stats sizes', () => {
+  test('counts every item once it is enabled, also by a flag, and says so in the settings', async () => {
+    const server = await startSaslcached({ flags: ['-t', '2', '-o', 'track_sizes'] })
+    try {
+      const client = new TextClient(server)
+      expect(await client.ask('stats sizes\r\n', 'END\r\n')).toBe('END\r\n')
+      const sets = Array.from(
+        { length: 3000 },
+        (_, index) => `set key${index} 0 0 ${index < 1000 ? 1 : 1000} noreply\r\n`,
+      ).map((line, index) => `${line}${'v'.repeat(index < 1000 ? 1 : 1000)}\r\n`)
+      client.send(sets.join(''))
+      await client.ask('mn\r\n')
+      const rows = (await client.ask('stats sizes\r\n', 'END\r\n')).matchAll(
+        /^STAT (\d+) (\d+)\r$/gm,
+      )
+      const counts = [...rows].map(([, size, count]) => [Number(size), Number(count)] as const)
+      expect(counts.every(([size]) => size % 32 === 0)).toBe(true)
+      const countOf = (from: number, to: number): number =>
+        counts.reduce((sum, [size, count]) => sum + (size > from && size <= to ? count : 0), 0)
+      expect(countOf(0, 96)).toBe(1000)
+      expect(countOf(1000, 1088)).toBe(2000)
+      expect(await client.ask('stats settings\r\n', 'END\r\n')).toContain(
+        'STAT track_sizes yes\r\n',
+      )
+      expect(await client.ask('stats sizes_disable\r\n')).toBe('STAT sizes_status disabled\r\n')
+      expect(await client.ask('stats settings\r\n', 'END\r\n')).toContain('STAT track_sizes no\r\n')
+    } finally {
+      await server.stop()
+    }
+  })
+})
+
 describe('flags', () => {
   test('-A lets a client shut the server down', async () => {
     const server = await startSaslcached({ flags: ['-A'] })

@@ -112,6 +112,7 @@ const VERBS_BY_LENGTH: readonly (readonly NamedVerb[])[] = verbsByLength([
   named('slabs', VERB_OPERATE),
   named('lru', VERB_OPERATE),
   named('cache_memlimit', VERB_OPERATE),
+  named('refresh_certs', VERB_OPERATE),
 ])
 
 function verbsByLength(verbs: readonly NamedVerb[]): NamedVerb[][] {

@@ -115,9 +115,12 @@ export interface ScramClientOptions {
   readonly beforeLast?: () => void
 }
 
+/** A session, or something that carries its messages to one. */
+export type Conversation = Pick<SaslSession, 'start' | 'step'>
+
 /** One SCRAM login against a session; the last step, or the failure that came before it. */
 export async function scramLogin(
-  session: SaslSession,
+  session: Conversation,
   options: ScramClientOptions,
 ): Promise<SaslStep> {
   const { mechanism, user, password, gs2Header = 'n,,', spoil = (text) => text } = options
