@@ -11,8 +11,11 @@
  * is replaced.
  */
 
-/** Fits the replies to one full receive buffer of small requests, and values of up to 64 KiB. */
-const CAPACITY_BYTES = 64 * 1024
+/**
+ * Fits the replies to one full receive buffer of small requests, and values of 64 KiB with what
+ * stands around them: in a text dialect a value that does not fit takes three writes.
+ */
+const CAPACITY_BYTES = 128 * 1024
 
 /**
  * The views of replies up to this size are kept, one a length: making one costs a fifth of a small

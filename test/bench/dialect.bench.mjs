@@ -1,0 +1,184 @@
+/**
+ * Nanoseconds of one request in a dialect, all of it but the socket: decode, execute, encode, on a
+ * real store. Run after `npm run build`: `node test/bench/dialect.bench.mjs [name ...]`; a name
+ * chooses the cases that contain it. BENCH_DIST= names another build, VALUE= the bytes of a value
+ * (100), DEPTH= the requests of one read (50). Each figure is the lower quartile of short slices, on
+ * a busy machine the others measure its other work. 10,000 keys of 20 bytes, evenly chosen.
+ */
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+const dist = resolve(process.env.BENCH_DIST ?? 'dist')
+const load = (path) => import(pathToFileURL(`${dist}/src/${path}`).href)
+const { Executor } = await load('command/execute.js')
+const { MetaExecutor } = await load('command/meta.js')
+const { AuthGate } = await load('connection/auth-gate.js')
+const { BinaryDialect } = await load('connection/binary-dialect.js')
+const { Connection } = await load('connection/connection.js')
+const { SendBuffer } = await load('connection/send-buffer.js')
+const { TextDialect } = await load('connection/text-dialect.js')
+const { counterLane, createCounterMemory } = await load('observe/counters.js')
+const { createStoreMemory } = await load('storage/geometry.js')
+const { Store } = await load('storage/store.js')
+
+const VALUE_BYTES = Number(process.env.VALUE ?? 100)
+const DEPTH = Number(process.env.DEPTH ?? 50)
+const KEY_COUNT = Math.min(10_000, Math.floor((64 * 1024 * 1024) / (VALUE_BYTES + 64)))
+const BATCHES = 400
+const PASSES = 30
+
+const value = Buffer.alloc(VALUE_BYTES, 'v')
+const keyOf = (number) => `key-${String(number).padStart(16, '0')}`
+const lines = (head, tail = '') => Buffer.from(`${head}\r\n${tail}`)
+const withValue = (head) => Buffer.concat([lines(head), value, Buffer.from('\r\n')])
+
+function binaryFrame(opcode, key, extras, body) {
+  const header = Buffer.alloc(24)
+  header[0] = 0x80
+  header[1] = opcode
+  header.writeUInt16BE(key.length, 2)
+  header[4] = extras.length
+  header.writeUInt32BE(extras.length + key.length + body.length, 8)
+  return Buffer.concat([header, extras, Buffer.from(key), body])
+}
+
+const NOTHING = Buffer.alloc(0)
+const binaryGet = (number) => binaryFrame(0, keyOf(number), NOTHING, NOTHING)
+const binarySet = (number) => binaryFrame(1, keyOf(number), Buffer.alloc(8), value)
+const textGet = (number) => lines(`get ${keyOf(number)}`)
+const textSet = (number) => withValue(`set ${keyOf(number)} 1000123 0 ${VALUE_BYTES}`)
+const metaGet = (number) => lines(`mg ${keyOf(number)} v f O0000abcd`)
+const metaSet = (number) => withValue(`ms ${keyOf(number)} ${VALUE_BYTES} F1000123 O0000abcd`)
+const each = (request) => (numbers) => Buffer.concat(numbers.map(request))
+
+/** Name -> what one read holds, made of the numbers of its keys. */
+const CASES = {
+  'binary get': each(binaryGet),
+  'binary set': each(binarySet),
+  'text get': each(textGet),
+  'text set': each(textSet),
+  'text multi-get': (numbers) => lines(`get ${numbers.map(keyOf).join(' ')}`),
+  'meta get': each(metaGet),
+  'meta set': each(metaSet),
+  'meta quiet get, mn': (numbers) =>
+    Buffer.concat([
+      ...numbers.map((number) => lines(`mg ${keyOf(number)} v f q O0000abcd`)),
+      lines('mn'),
+    ]),
+}
+
+function serverOf() {
+  const memory = createStoreMemory({
+    memoryBytes: 256 * 1024 * 1024,
+    itemBytesMax: 1 << 20,
+    evicts: true,
+    workerCount: 1,
+    seed: [1, 2],
+  })
+  const store = new Store(memory, 0)
+  const lane = counterLane(createCounterMemory(1), 0)
+  const sendBuffer = new SendBuffer()
+  const executor = new Executor(store, lane, { flushEnabled: true, casEnabled: true })
+  executor.nowSeconds = 1_700_000_000
+  const options = {
+    valueBytesMax: 1 << 20,
+    saslBytesMax: 1000,
+    requestsPerTurnMax: 1_000_000,
+    version: '0',
+    stats: () => undefined,
+    setVerbosity: () => undefined,
+    operations: { shutdownEnabled: false, dumpEnabled: false, memoryLimitMib: 64 },
+  }
+  const binary = new BinaryDialect(executor, sendBuffer, lane, options)
+  const meta = new MetaExecutor(executor, store, lane, true)
+  const text = new TextDialect(executor, meta, sendBuffer, lane, options)
+  const context = {
+    limits: {
+      loginTimeoutMs: 1000,
+      crowdedLoginTimeoutMs: 1000,
+      idleTimeoutMs: 0,
+      stalledWriteTimeoutMs: 0,
+      sendBufferBytesMax: 1 << 20,
+    },
+    lane,
+    sendBuffer,
+    nowMs: 0,
+    isCrowded: false,
+    isStopping: false,
+    lingerMs: 1000,
+    detect: (byte) => (byte === 0x80 ? binary : text),
+    defer: () => {
+      throw new Error('a turn was given away')
+    },
+    onGateChanged: () => undefined,
+    onClosed: () => undefined,
+    beginTurn: () => undefined,
+  }
+  let connectionCount = 0
+  return () => {
+    const sent = { peer: '192.0.2.1:5', unsentBytes: 0, bytes: 0 }
+    const transport = Object.assign(sent, {
+      write(bytes) {
+        sent.bytes += bytes.length
+        return 0
+      },
+      resume() {},
+      end() {},
+      destroy() {},
+    })
+    const gate = new AuthGate({ sasl: undefined, loginAttemptsMax: 5, lane }, transport.peer)
+    const connection = new Connection(context, transport, gate, ++connectionCount)
+    return { connection, sent }
+  }
+}
+
+const connect = serverOf()
+const shared = Buffer.allocUnsafeSlow(64 * 1024)
+
+/** As a worker reads: into one buffer that all connections share. */
+function receive(connection, bytes) {
+  for (let at = 0; at < bytes.length; at += shared.length) {
+    const length = Math.min(shared.length, bytes.length - at)
+    shared.set(bytes.subarray(at, at + length))
+    connection.receive(shared, length)
+  }
+}
+
+const { connection: filler, sent: filled } = connect()
+for (let number = 0; number < KEY_COUNT; number++) receive(filler, textSet(number))
+if (filled.bytes !== KEY_COUNT * 'STORED\r\n'.length) throw new Error('the store was not filled')
+
+let state = 1
+const randomKey = () => {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+  return Math.floor((state / 2 ** 32) * KEY_COUNT)
+}
+
+const wanted = process.argv.slice(2)
+const chosen = Object.entries(CASES).filter(
+  ([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
+)
+const batchCount = Math.max(10, Math.floor(BATCHES / Math.ceil((VALUE_BYTES * DEPTH) / 65_536)))
+const runs = chosen.map(([name, make]) => ({
+  name,
+  connection: connect().connection,
+  batches: Array.from({ length: batchCount }, () =>
+    make(Array.from({ length: DEPTH }, () => randomKey())),
+  ),
+  slices: [],
+}))
+for (let pass = 0; pass < PASSES; pass++) {
+  for (const { connection, batches, slices } of runs) {
+    for (let from = 0; from < batches.length; from += 10) {
+      const start = process.hrtime.bigint()
+      for (let index = from; index < from + 10; index++) receive(connection, batches[index])
+      slices.push(Number(process.hrtime.bigint() - start) / (10 * DEPTH))
+    }
+  }
+}
+console.log(`${process.version}, values of ${VALUE_BYTES} bytes, ${DEPTH} requests a read: ns each`)
+for (const { name, slices } of runs) {
+  slices.splice(0, slices.length >> 2)
+  slices.sort((left, right) => left - right)
+  console.log(`  ${name.padEnd(20)} ${slices[slices.length >> 2].toFixed(0).padStart(6)}`)
+}
