@@ -5,9 +5,12 @@
  *
  *   npm run build && node test/bench/store-miss-ratio.mjs [--workload NAME ...] [--memory MIB ...]
  *
- * STORE_DIST= names another build to compare with.
+ * Beside them stand memcached's at the same -m, recorded once (memcached-miss-ratios.json, written by
+ * `npm run bench -- --set miss-ratio --servers memcached --json FILE`). STORE_DIST= names another
+ * build to compare with.
  */
-import { resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import {
@@ -27,6 +30,7 @@ const START_SECONDS = 1_700_000_000
 const MAINTENANCE_PER_SECOND = 10
 const MAINTENANCE_BUDGET = 2000
 const MIB = 2 ** 20
+const RECORDED = join(import.meta.dirname, 'memcached-miss-ratios.json')
 
 /** The store of a build. */
 export async function loadStore(dist) {
@@ -109,6 +113,19 @@ export function driveStore(build, workload, { seed, memoryBytes, warm, measured 
   return { reads, misses, counters, requestsPerSecond: (warm + measured) / seconds }
 }
 
+/** memcached's miss ratio of the very same run; null when that was not recorded. */
+function recordedOf(results, workload, mib, { seed, warm, measured }) {
+  const result = results.find(
+    (each) =>
+      each.workload === workload.name &&
+      each.memoryMib === mib &&
+      each.seed === seed &&
+      each.warm === warm &&
+      each.measured === measured,
+  )
+  return result?.servers.memcached.missRatio ?? null
+}
+
 async function main() {
   const { values } = parseArgs({
     options: {
@@ -121,7 +138,10 @@ async function main() {
   })
   const build = await loadStore(resolve(process.env.STORE_DIST ?? 'dist'))
   const seed = Number(values.seed)
-  console.log('workload     MiB  miss ratio   least    items  evicted  requests/s')
+  const { results } = JSON.parse(readFileSync(RECORDED, 'utf8'))
+  console.log(
+    'workload     MiB  miss ratio   least  memcached  ratio    items  evicted  requests/s',
+  )
   for (const name of values.workload) {
     const workload = workloadOf(name)
     if (workload === null) throw new Error(`--workload ${name}: there is none of that name`)
@@ -131,11 +151,14 @@ async function main() {
     for (const mib of values.memory?.map(Number) ?? memorySizesMib(workload)) {
       const run = { seed, memoryBytes: mib * MIB, warm, measured }
       const { reads, misses, counters, requestsPerSecond } = driveStore(build, workload, run)
+      const theirs = recordedOf(results, workload, mib, run)
       console.log(
         name.padEnd(9),
         String(mib).padStart(6),
         (misses / reads).toFixed(4).padStart(11),
         (least.misses / least.reads).toFixed(4).padStart(7),
+        (theirs?.toFixed(4) ?? '').padStart(10),
+        (theirs === null ? '' : (misses / reads / theirs).toFixed(2)).padStart(6),
         String(counters.items).padStart(8),
         String(counters.evictions).padStart(8),
         Math.round(requestsPerSecond).toLocaleString('en-US').padStart(11),
