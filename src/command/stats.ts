@@ -37,6 +37,8 @@ export interface ServerFacts {
   readonly settings: () => StatRows
   readonly store: StoreMemory
   readonly counters: CounterMemory
+  /** From createZeros. */
+  readonly zeros: SharedArrayBuffer
   readonly connections: () => Iterable<ConnectionFacts>
   readonly isAccepting: () => boolean
   readonly sizes: ItemSizes
@@ -165,6 +167,11 @@ const RESETTABLE = [
   'noMemoryWrites',
 ] as const satisfies readonly (keyof StoreCounters)[]
 
+/** What all workers share of `stats reset`. */
+export function createZeros(): SharedArrayBuffer {
+  return new SharedArrayBuffer(RESETTABLE.length * 8)
+}
+
 type Group = (stats: Stats) => StatRows
 
 const GROUPS: ReadonlyMap<string, Group> = new Map<string, Group>([
@@ -182,11 +189,12 @@ const GROUPS: ReadonlyMap<string, Group> = new Map<string, Group>([
 
 export class Stats {
   readonly facts: ServerFacts
-  /** What the store's counters were at the last `stats reset`. */
-  private readonly zero: Map<keyof StoreCounters, number> = new Map()
+  /** What the store's counters were at the last `stats reset`, in the order of RESETTABLE. */
+  private readonly zeros: Float64Array
 
   constructor(facts: ServerFacts) {
     this.facts = facts
+    this.zeros = new Float64Array(facts.zeros)
   }
 
   /** The rows of a group, `''` being the general one; undefined when there is no such group. */
@@ -201,14 +209,14 @@ export class Stats {
   private reset(): void {
     resetCounters(this.facts.counters)
     const counters = readStoreCounters(this.facts.store)
-    for (const name of RESETTABLE) this.zero.set(name, counters[name])
+    for (const [index, name] of RESETTABLE.entries()) this.zeros[index] = counters[name]
   }
 
   private storeCounters(): StoreCounters {
     const counters: Record<keyof StoreCounters, number> = {
       ...readStoreCounters(this.facts.store),
     }
-    for (const [name, zero] of this.zero) counters[name] = counters[name] - zero
+    for (const [index, name] of RESETTABLE.entries()) counters[name] -= this.zeros[index]!
     return counters
   }
 

@@ -5,9 +5,9 @@
  * Relative paths are resolved against the directory of the file they are written in, or against
  * the working directory when they come from a flag or a variable.
  */
-import { availableParallelism } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { Config, CredentialOrigin, ListenAddress, Setting } from './config.ts'
+import { availableCores } from './cores.ts'
 import {
   CONFIG_VARIABLE,
   type Environment,
@@ -36,6 +36,8 @@ const CONFIG_FILE_NAME = 'saslcached.toml'
 const USERS_FILE_NAME = 'users.toml'
 const CONFIG_FILE_BYTES_MAX = 1024 * 1024
 
+/** As memcached: more are worth it for few, and each costs memory. */
+const AUTO_THREADS_MAX = 4
 const MIB = 1024 * 1024
 /** sockaddr_un.sun_path on Linux, without its final zero. */
 const SOCKET_PATH_BYTES_MAX = 107
@@ -100,7 +102,7 @@ class Loader {
     this.problems = [...inputs.flags.problems]
     this.#notices = [...inputs.flags.notices]
     this.#directory = inputs.directory ?? CONFIG_DIRECTORY
-    this.#coreCount = inputs.coreCount ?? availableParallelism()
+    this.#coreCount = inputs.coreCount ?? availableCores()
   }
 
   /** Lowest precedence first: what is read later replaces what was there. */
@@ -194,7 +196,8 @@ class Loader {
         drainTimeoutMs: milliseconds(values.drain_timeout_seconds),
       },
       process: {
-        threads: values.threads === 'auto' ? 1 : values.threads,
+        threads:
+          values.threads === 'auto' ? Math.min(AUTO_THREADS_MAX, this.#coreCount) : values.threads,
         daemonize: values.daemon,
         pidFile: this.#path('pidfile'),
         runAsUser: values.run_as_user === '' ? undefined : values.run_as_user,

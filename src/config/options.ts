@@ -424,7 +424,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'threads',
     kind: integerOrAuto(1, 256),
     default: 'auto',
-    description: 'worker threads that serve connections',
+    description: 'worker threads; auto: one a processor, at most 4',
     aliases: ['MEMCACHED_THREADS'],
   },
   run_as_user: {

@@ -41,6 +41,16 @@ export const STATE_WATCHING = 3
 export const STATE_DRAINING = 4
 export const STATE_CLOSED = 5
 
+/** What `stats conns` calls the states of a connection; workers tell each other the index. */
+export const STATE_NAMES: readonly string[] = [
+  'conn_read',
+  'conn_nread',
+  'conn_parse_cmd',
+  'conn_swallow',
+  'conn_mwrite',
+  'conn_closing',
+]
+
 /**
  * While others wait, how long a stranger may say nothing at all. Clients speak first, with the end
  * of the handshake: whoever has not by then only sits there.
@@ -167,7 +177,7 @@ export class Connection {
     return this.pending.capacity
   }
 
-  /** The state in memcached's words, for `stats conns`. */
+  /** The state in memcached's words, one of STATE_NAMES, for `stats conns`. */
   get stateName(): string {
     if (this.state >= STATE_DRAINING) return 'conn_closing'
     if (this.state === STATE_WATCHING) return 'conn_watch'

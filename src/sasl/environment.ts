@@ -50,6 +50,8 @@ export interface SaslEnvironmentOptions {
   /** The server's half of a SCRAM nonce: unguessable, printable, without a comma. */
   readonly serverNonce?: () => string
   readonly derive?: DeriveKey
+  /** Where to count; by default in a record of its own. */
+  readonly counters?: SaslCounters
 }
 
 export interface SaslCounters {
@@ -106,12 +108,7 @@ export class SaslEnvironment {
       waitingMax: options.derivationQueueMax ?? DEFAULT_DERIVATION_QUEUE_MAX,
       waitMsMax: options.derivationWaitMsMax ?? DEFAULT_DERIVATION_WAIT_MS_MAX,
     })
-    const failures = Object.fromEntries(FAILURE_REASONS.map((reason) => [reason, 0]))
-    this.counters = {
-      successes: 0,
-      rememberedSuccesses: 0,
-      failures: failures as Record<FailureReason, number>,
-    }
+    this.counters = options.counters ?? newCounters()
   }
 
   /** The value of SASL LIST MECHS: names, space separated. */
@@ -144,6 +141,15 @@ export class SaslEnvironment {
     const usable = usableMechanisms(snapshot, this.#mechanisms)
     if (usable.length > 0) return usable
     throw new Error(`no mechanism of "${this.#mechanisms.join(' ')}" can be used by every user`)
+  }
+}
+
+function newCounters(): SaslCounters {
+  const failures = Object.fromEntries(FAILURE_REASONS.map((reason) => [reason, 0]))
+  return {
+    successes: 0,
+    rememberedSuccesses: 0,
+    failures: failures as Record<FailureReason, number>,
   }
 }
 

@@ -6,22 +6,25 @@
 import type { LoginEvent } from '../connection/auth-gate.ts'
 import type { LogEvent } from '../observe/log.ts'
 
+/** Of the process: each worker writes its share. */
 const LINES_PER_SECOND = 100
 
 export class LoginLog {
   private readonly write: (event: LogEvent) => void
+  private readonly linesPerSecond: number
   private secondStartedMs = 0
   private lineCount = 0
   private suppressedFailures = 0
   private suppressedSuccesses = 0
 
-  constructor(write: (event: LogEvent) => void) {
+  constructor(write: (event: LogEvent) => void, workerCount: number) {
     this.write = write
+    this.linesPerSecond = Math.ceil(LINES_PER_SECOND / workerCount)
   }
 
   record(login: LoginEvent, nowMs: number): void {
     this.rollOver(nowMs)
-    if (this.lineCount >= LINES_PER_SECOND) {
+    if (this.lineCount >= this.linesPerSecond) {
       if (login.succeeded) this.suppressedSuccesses++
       else this.suppressedFailures++
       return

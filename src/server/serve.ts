@@ -7,6 +7,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import { createZeros } from '../command/stats.ts'
 import type { Config } from '../config/config.ts'
 import { configuredUsers } from '../config/credentials.ts'
 import { CredentialFileError } from '../credential/credential-file-error.ts'
@@ -24,6 +25,7 @@ import { createPrefixMemory, DEFAULT_DELIMITER } from '../observe/prefix-table.t
 import { createWatchMemory, startObserving } from '../observe/watch-memory.ts'
 import { createStoreMemory } from '../storage/geometry.ts'
 import { BoundSockets, ListenError } from './bind.ts'
+import { createConnectionTableMemory } from './connection-table.ts'
 import { detach, isDetached, reportReady } from './daemon.ts'
 import { generateUser } from './generated-user.ts'
 import {
@@ -36,7 +38,14 @@ import {
 import { createRosterMemory } from './roster.ts'
 import { settingsRows } from './settings-rows.ts'
 import { VERSION } from './version.ts'
-import type { FromWorker, ToWorker, WorkerAuth, WorkerSettings } from './worker-messages.ts'
+import { LOOK_INTERVAL_MS, type Verdict, Watch } from './watch.ts'
+import type {
+  FromWorker,
+  SharedMemory,
+  ToWorker,
+  WorkerAuth,
+  WorkerSettings,
+} from './worker-messages.ts'
 
 const EXIT_SOFTWARE = 70
 const EXIT_OS = 71
@@ -83,9 +92,6 @@ export async function serve(config: Config): Promise<number> {
   }
 }
 
-/** What all workers see. */
-type SharedMemory = 'store' | 'counters' | 'roster' | 'watch' | 'prefixes'
-
 interface Reload {
   readonly credentials: CredentialSnapshot
   awaitedCount: number
@@ -105,6 +111,7 @@ class Server {
   private readonly reloads: Map<number, Reload> = new Map()
   private reloadCount = 0
   private isStopping = false
+  private watching: NodeJS.Timeout | undefined = undefined
   private stopSignal = ''
   private settle: (exitCode: number) => void = () => undefined
 
@@ -155,6 +162,7 @@ class Server {
   /** Start-up failed: lets go of everything, so that the process can end. */
   async abandon(): Promise<void> {
     this.isStopping = true
+    clearInterval(this.watching)
     this.credentials?.close()
     await this.endWorkers()
     this.sockets.close()
@@ -198,6 +206,7 @@ class Server {
 
   private async loadCredentials(): Promise<WorkerAuth> {
     const { auth, limits } = this.config
+    const { threads } = this.config.process
     const generated = auth.sources.length === 0 ? generateUser() : undefined
     const users = configuredUsers(this.config)
     const source = new CredentialSource(
@@ -240,8 +249,9 @@ class Server {
     return {
       credentials,
       mechanisms: auth.mechanisms,
-      keyDerivationsMax: limits.keyDerivationsMax,
-      derivationQueueMax: limits.derivationQueueMax,
+      // Each worker rations for itself: together they keep the limits, or have one each.
+      keyDerivationsMax: Math.max(1, Math.floor(limits.keyDerivationsMax / threads)),
+      derivationQueueMax: Math.ceil(limits.derivationQueueMax / threads),
     }
   }
 
@@ -294,7 +304,7 @@ class Server {
 
   /** Starts the workers; resolves when all of them listen. */
   private async startWorkers(auth: WorkerAuth | undefined): Promise<void> {
-    const { memory } = this.config
+    const { memory, limits, log } = this.config
     const workerCount = this.config.process.threads
     const store = createStoreMemory({
       memoryBytes: memory.limitBytes,
@@ -306,36 +316,64 @@ class Server {
     const counters = createCounterMemory(workerCount)
     // In `stats conns` the listeners have the first numbers, connections count on from there.
     const roster = createRosterMemory(workerCount, this.sockets.shared.length)
-    const { prefixDelimiter, tracksSizes } = this.config.log
-    const watch = createWatchMemory(workerCount, this.config.limits.workerLogBytesMax)
+    const { prefixDelimiter, tracksSizes } = log
+    const watch = createWatchMemory(workerCount, limits.workerLogBytesMax)
     startObserving(watch, prefixDelimiter !== undefined, tracksSizes)
     const delimiter = prefixDelimiter?.charCodeAt(0) ?? DEFAULT_DELIMITER
-    const prefixes = createPrefixMemory(delimiter, randomSeed())
-    const shared = { store, counters, roster, watch, prefixes }
+    const shared = {
+      store,
+      counters,
+      zeros: createZeros(),
+      watch,
+      prefixes: createPrefixMemory(delimiter, randomSeed()),
+      connectionTable: createConnectionTableMemory(limits.connectionsMax),
+      roster,
+    }
     const starting: Promise<void>[] = []
     for (let workerIndex = 0; workerIndex < workerCount; workerIndex++) {
-      const settings = this.workerSettings({ ...shared, workerIndex, auth })
-      starting.push(this.startWorker(settings))
+      starting.push(this.startWorker(this.workerSettings(workerIndex, shared, auth)))
     }
     await Promise.all(starting)
+    this.watchOver(new Watch(roster))
+  }
+
+  private watchOver(watch: Watch): void {
+    let last: Verdict = 'well'
+    this.watching = setInterval(() => {
+      const verdict = watch.look()
+      if (verdict === last) return
+      last = verdict
+      if (verdict === 'lost') this.die(new Error('a worker thread does not turn any more'))
+      const isStuck = verdict === 'stuck'
+      const message = isStuck
+        ? 'a worker thread has been stuck for seconds; nobody new is accepted until it goes on'
+        : 'the worker thread that was stuck goes on'
+      this.say('error', isStuck ? 'worker_stuck' : 'worker_unstuck', message)
+      this.broadcast({ kind: 'accept', accepts: !isStuck })
+    }, LOOK_INTERVAL_MS)
   }
 
   private workerSettings(
-    own: Pick<WorkerSettings, 'workerIndex' | 'auth' | SharedMemory>,
+    workerIndex: number,
+    shared: SharedMemory,
+    auth: WorkerAuth | undefined,
   ): WorkerSettings {
-    const { network, memory, auth, limits, log, process: processConfig } = this.config
+    const { network, memory, limits, log, process: processConfig } = this.config
+    const { flushEnabled, dumpEnabled, watchEnabled, shutdownEnabled } = this.config.auth
     return {
-      ...own,
+      ...shared,
+      workerIndex,
+      auth,
       version: VERSION,
       startedAtMs: Date.now(),
       sockets: this.sockets.shared,
       backlog: network.backlog,
       logLevel: log.level,
       valueBytesMax: memory.itemBytesMax,
-      flushEnabled: auth.flushEnabled,
-      dumpEnabled: auth.dumpEnabled,
-      watchEnabled: auth.watchEnabled,
-      shutdownEnabled: auth.shutdownEnabled,
+      flushEnabled,
+      dumpEnabled,
+      watchEnabled,
+      shutdownEnabled,
       protocol: network.protocol,
       casEnabled: memory.casEnabled,
       connectionsMax: limits.connectionsMax,
@@ -456,6 +494,7 @@ class Server {
         connections: this.cutCount,
       })
     }
+    clearInterval(this.watching)
     await this.endWorkers()
     if (this.config.process.pidFile !== undefined) removeFile(this.config.process.pidFile)
     this.say('info', 'stopped', 'stopped')

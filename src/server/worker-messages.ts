@@ -9,6 +9,7 @@ import type { PrefixMemory } from '../observe/prefix-table.ts'
 import type { WatchMemory } from '../observe/watch-memory.ts'
 import type { StoreMemory } from '../storage/geometry.ts'
 import type { SharedSocket } from './bind.ts'
+import type { ConnectionTableMemory } from './connection-table.ts'
 import type { RosterMemory } from './roster.ts'
 
 export interface WorkerAuth {
@@ -19,19 +20,26 @@ export interface WorkerAuth {
   readonly derivationQueueMax: number
 }
 
+/** What all workers see. */
+export interface SharedMemory {
+  readonly store: StoreMemory
+  readonly counters: CounterMemory
+  /** Of `stats reset`. */
+  readonly zeros: SharedArrayBuffer
+  /** Through which a watcher sees the events of all workers. */
+  readonly watch: WatchMemory
+  readonly prefixes: PrefixMemory
+  readonly connectionTable: ConnectionTableMemory
+  readonly roster: RosterMemory
+}
+
 /** Everything that a worker is started with. */
-export interface WorkerSettings {
+export interface WorkerSettings extends SharedMemory {
   readonly workerIndex: number
   readonly version: string
   readonly startedAtMs: number
   readonly sockets: readonly SharedSocket[]
   readonly backlog: number
-  readonly roster: RosterMemory
-  readonly store: StoreMemory
-  readonly counters: CounterMemory
-  /** Through which a watcher sees the events of all workers. */
-  readonly watch: WatchMemory
-  readonly prefixes: PrefixMemory
   /** Undefined: no authentication. */
   readonly auth: WorkerAuth | undefined
   readonly logLevel: LogLevel
@@ -68,6 +76,8 @@ export type ToWorker =
       readonly reloadId: number
     }
   /** `verbosity` is what `stats settings` shows for that level. */
+  /** Whether newcomers may be accepted at all. */
+  | { readonly kind: 'accept'; readonly accepts: boolean }
   | { readonly kind: 'log-level'; readonly level: LogLevel; readonly verbosity: number }
   /** Stop accepting, finish what is under way, close what is left after `deadlineMs`. */
   | { readonly kind: 'stop'; readonly deadlineMs: number }

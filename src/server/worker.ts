@@ -16,12 +16,17 @@ import { type ConnectionFacts, type StatRows, Stats } from '../command/stats.ts'
 import { Witness } from '../command/witness.ts'
 import { AuthGate, type AuthGateOptions } from '../connection/auth-gate.ts'
 import { BinaryDialect, type DialectOptions } from '../connection/binary-dialect.ts'
-import { Connection, type ConnectionContext, type Dialect } from '../connection/connection.ts'
+import {
+  Connection,
+  type ConnectionContext,
+  type Dialect,
+  STATE_NAMES,
+} from '../connection/connection.ts'
 import { SendBuffer } from '../connection/send-buffer.ts'
 import { TextDialect } from '../connection/text-dialect.ts'
 import { Watchers } from '../connection/watchers.ts'
 import type { CredentialSnapshot } from '../credential/snapshot.ts'
-import { counterLane } from '../observe/counters.ts'
+import { counterLane, sumCounter } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
 import { PrefixTable } from '../observe/prefix-table.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../observe/watch-line.ts'
@@ -33,10 +38,12 @@ import { Store } from '../storage/store.ts'
 import { Admission } from './admission.ts'
 
 import { ListenError } from './bind.ts'
+import { ConnectionTable, NO_ROW } from './connection-table.ts'
 import { Doorstep } from './doorstep.ts'
 import { HandleWriter } from './handle-writer.ts'
 import { Listener } from './listener.ts'
 
+import { LOGIN_COUNTERS, loginCounters } from './login-counters.ts'
 import { LoginLog } from './login-log.ts'
 import { Roster } from './roster.ts'
 import {
@@ -82,7 +89,7 @@ const SEVERITY: Readonly<Record<LogLevel, number>> = {
 let logLevel = settings.logLevel
 
 /** Lines of detail a second; whoever connects a thousand times must not fill a disk with them. */
-const DETAIL_LINES_PER_SECOND = 200
+const DETAIL_LINES_PER_SECOND = Math.ceil(200 / settings.threadCount)
 let detailSecond = 0
 let detailCount = 0
 
@@ -135,8 +142,9 @@ const sasl =
         derivationsMax: settings.auth.keyDerivationsMax,
         derivationQueueMax: settings.auth.derivationQueueMax,
         monotonicMs: () => performance.now(),
+        counters: loginCounters(lane),
       })
-const loginLog = new LoginLog(log)
+const loginLog = new LoginLog(log, settings.threadCount)
 const gateOptions: AuthGateOptions = {
   sasl,
   loginAttemptsMax: settings.loginAttemptsMax,
@@ -147,7 +155,10 @@ const gateOptions: AuthGateOptions = {
 const roster = new Roster(settings.roster, settings.workerIndex)
 let isStopping = false
 let cutCount = 0
-const listenAddressOf = new WeakMap<Connection, string>()
+
+const connectionTable = new ConnectionTable(settings.connectionTable)
+/** Where each of our connections stands in the table. */
+const rowOf = new Map<Connection, number>()
 
 function transportOver(handle: AcceptedHandle, peer: string): SocketTransport {
   return new SocketTransport(handle, peer, readBuffer, settings.sendBufferBytesMax, handleWriter)
@@ -158,7 +169,14 @@ function serve(handle: AcceptedHandle, listenAddress: string): Connection {
   const transport = transportOver(handle, peer)
   const gate = new AuthGate(gateOptions, peer)
   const connection = new Connection(context, transport, gate, roster.nextConnectionId())
-  listenAddressOf.set(connection, listenAddress)
+  const row = connectionTable.add({
+    id: connection.id,
+    state: STATE_NAMES.indexOf(connection.stateName),
+    activitySeconds: activitySeconds(connection),
+    socketIndex: settings.sockets.findIndex(({ address }) => address.text === listenAddress),
+    peer,
+  })
+  rowOf.set(connection, row)
   tellConnection(connection, CONNECTION_NEW)
   log({ level: 'debug', event: 'connected', message: 'client connected', fields: { peer } })
   transport.attach(connection)
@@ -222,6 +240,7 @@ const stats = new Stats({
   settings: settingsNow,
   store: settings.store,
   counters: settings.counters,
+  zeros: settings.zeros,
   connections: listConnections,
   sizes,
   isAccepting: () => !isStopping && !doorstep.isFull,
@@ -245,13 +264,8 @@ function settingsNow(): StatRows {
 
 function loginRows(): StatRows {
   if (sasl === undefined) return []
-  const { successes, rememberedSuccesses, failures } = sasl.counters
   return [
-    ['login_successes', String(successes)],
-    ['login_remembered', String(rememberedSuccesses)],
-    ...Object.entries(failures).map(
-      ([reason, count]) => [`login_failed_${reason.replaceAll('-', '_')}`, String(count)] as const,
-    ),
+    ...LOGIN_COUNTERS.map((name) => [name, String(sumCounter(settings.counters, name))] as const),
     ['mechanisms', sasl.announced()],
   ]
 }
@@ -267,15 +281,33 @@ function* listConnections(): Iterable<ConnectionFacts> {
       idleSeconds: Math.floor((Date.now() - settings.startedAtMs) / 1000),
     }
   }
-  for (const connection of admission.connections) {
+  const nowSeconds = Math.floor(Date.now() / 1000)
+  publishConnections()
+  for (const row of [...connectionTable.rows()].sort((one, other) => one.id - other.id)) {
     yield {
-      id: connection.id,
-      peer: statsAddress(connection.transport.peer),
-      listenAddress: statsAddress(listenAddressOf.get(connection) ?? ''),
-      state: connection.stateName,
-      idleSeconds: Math.floor((context.nowMs - connection.lastActivityMs) / 1000),
+      id: row.id,
+      peer: statsAddress(row.peer),
+      listenAddress: statsAddress(settings.sockets[row.socketIndex]?.address.text ?? ''),
+      state: STATE_NAMES[row.state] ?? '',
+      idleSeconds: Math.max(0, nowSeconds - row.activitySeconds),
     }
   }
+}
+
+/** Brings our rows of the table up to date. */
+function publishConnections(): void {
+  for (const connection of admission.connections) {
+    connectionTable.update(
+      rowOf.get(connection) ?? NO_ROW,
+      STATE_NAMES.indexOf(connection.stateName),
+      activitySeconds(connection),
+    )
+  }
+}
+
+/** When a client was last heard of, on the clock that all workers share. */
+function activitySeconds(connection: Connection): number {
+  return Math.floor((performance.timeOrigin + connection.lastActivityMs) / 1000)
 }
 
 /** An address in the words of `stats conns`: `tcp:`, `tcp6:` or `unix:` in front. */
@@ -352,6 +384,8 @@ const context: ConnectionContext = {
     })
     watchers.remove(connection)
     tellConnection(connection, CONNECTION_CLOSE)
+    connectionTable.remove(rowOf.get(connection) ?? NO_ROW)
+    rowOf.delete(connection)
     admission.closed(connection, context.nowMs)
     doorstep.letIn()
     if (isStopping) finishWhenEmpty()
@@ -379,6 +413,7 @@ function tick(): void {
   for (const connection of admission.connections) connection.checkDeadlines()
   admission.checkDeadlines(context.nowMs)
   doorstep.letIn()
+  if (roster.hasOthers) publishConnections()
   loginLog.rollOver(context.nowMs)
   store.maintain(executor.nowSeconds, MAINTENANCE_BUDGET)
   roster.beat()
@@ -410,9 +445,11 @@ const listener = new Listener({
 })
 /** Newcomers are left to workers that have fewer connections. */
 let isPassing = false
+/** The main thread lets nobody in for now. */
+let isHeld = false
 
 function balance(): void {
-  if (isStopping || !roster.hasOthers) return
+  if (isStopping || isHeld || !roster.hasOthers) return
   isPassing = !roster.balance()
   if (isPassing) listener.pause()
   else listener.resume()
@@ -486,6 +523,11 @@ main.on('message', (message: ToWorker) => {
     case 'credentials':
       replaceCredentials(message.credentials)
       post({ kind: 'credentials-in-force', reloadId: message.reloadId })
+      break
+    case 'accept':
+      isHeld = !message.accepts
+      if (isHeld) listener.pause()
+      else if (!isStopping) listener.resume()
       break
     case 'log-level':
       logLevel = message.level

@@ -56,6 +56,9 @@ export const MEMCACHED: Prerequisite = {
 
 /** The `node` that runs the server under test; by default the one that runs the tests. */
 export const SERVER_NODE: string = process.env.TEST_NODE ?? process.execPath
+/** Worker threads of the servers under test; a test's own -t comes after it and wins. */
+const SERVER_THREADS: readonly string[] =
+  process.env.SERVER_THREADS === undefined ? [] : ['-t', process.env.SERVER_THREADS]
 export const SERVER_PROGRAM: string = join(ROOT, 'dist', 'bin', 'saslcached.js')
 
 /** What saslcached announces by itself; the reference is told to announce the same. */
@@ -175,6 +178,7 @@ export async function startSaslcached(options: ServerOptions = {}): Promise<Test
     SERVER_NODE,
     SERVER_PROGRAM,
     ...['-l', HOST, '-p', '-1', '--log-format', 'json'],
+    ...SERVER_THREADS,
     ...flags,
     ...(options.flags ?? []),
   ])

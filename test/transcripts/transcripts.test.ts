@@ -1,6 +1,6 @@
 /**
- * Plays every transcript against saslcached from dist/ with one worker, whole and cut into random
- * pieces, and against memcached, which shows that the transcripts are true.
+ * Plays every transcript against saslcached from dist/ with one worker and with several, whole and cut
+ * into random pieces, and against memcached, which shows that the transcripts are true.
  */
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -15,6 +15,12 @@ const CASES = join(import.meta.dirname, 'cases')
 const USER = { name: 'alice', password: 's3cret' }
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
 const PIECE_BYTES_MAX = 12
+const SERVERS = [
+  { kind: 'saslcached', threads: 1 },
+  { kind: 'saslcached', threads: 2 },
+  { kind: 'saslcached', threads: 4 },
+  { kind: 'memcached', threads: 1 },
+] as const
 
 const files = readdirSync(CASES).filter((name) => name.endsWith('.txt'))
 const transcripts = files.map((name) => ({
@@ -34,8 +40,12 @@ function randomOf(seed: number): () => number {
   }
 }
 
-async function start(isReference: boolean, transcript: Transcript): Promise<TestServer> {
-  const flags = ['-t', '1', ...transcript.flags]
+async function start(
+  isReference: boolean,
+  threads: number,
+  transcript: Transcript,
+): Promise<TestServer> {
+  const flags = ['-t', String(threads), ...transcript.flags]
   if (!isReference) return await startSaslcached({ flags, users: transcript.login ? [USER] : [] })
   if (!transcript.login) return await startMemcached({ flags })
   const file = join(mkdtempSync(join(tmpdir(), 'transcripts-')), 'users')
@@ -44,13 +54,13 @@ async function start(isReference: boolean, transcript: Transcript): Promise<Test
 }
 
 for (const { name, transcript } of transcripts) {
-  for (const kind of ['saslcached', 'memcached'] as const) {
+  for (const { kind, threads } of SERVERS) {
     const isReference = kind === 'memcached'
     if (isReference && !hasMemcached) continue
-    describe(`${name} on ${kind}`, () => {
+    describe(`${name} on ${kind} with -t ${threads}`, () => {
       let server: TestServer
       beforeAll(async () => {
-        server = await start(isReference, transcript)
+        server = await start(isReference, threads, transcript)
       })
       afterAll(async () => {
         await server.stop()

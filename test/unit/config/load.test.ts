@@ -43,7 +43,7 @@ test('with nothing given, the defaults are in force', async () => {
       sendBufferBytesMax: 262_144,
       drainTimeoutMs: 5000,
     },
-    process: { threads: 1, daemonize: false, pidFile: undefined, runAsUser: undefined },
+    process: { threads: 4, daemonize: false, pidFile: undefined, runAsUser: undefined },
     log: { level: 'info', verbosity: 0, format: 'auto' },
     file: undefined,
     notices: [],
@@ -289,7 +289,7 @@ test('connections before login are a quarter of all, at least one, and never mor
 
 test('the number of cores decides what is automatic', async () => {
   const { limits, process } = await load({ flags: ['-t', 'auto'] })
-  expect([limits.keyDerivationsMax, process.threads]).toEqual([8, 1])
+  expect([limits.keyDerivationsMax, process.threads]).toEqual([8, 4])
 })
 
 test('-o idle_timeout sets the idle timeout; comma lists and repeats are joined', async () => {

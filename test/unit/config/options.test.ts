@@ -179,7 +179,7 @@ test('--print-config is TOML that loads to the same settings, with the source of
       'login_attempts = 3                           # /saslcached.toml:2',
       'conn_limit = 1024                            # default',
       'prelogin_conn_limit = "auto"                 # default: 256',
-      'threads = "auto"                             # default: 1',
+      'threads = "auto"                             # default: 4',
       '# Users: nobody is asked to log in (--no-auth).',
       '# -o hashpower has no effect: the index sizes itself.',
     ]),

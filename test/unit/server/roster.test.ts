@@ -1,0 +1,117 @@
+import { expect, test } from 'vitest'
+import { createRosterMemory, Roster } from '../../../src/server/roster.ts'
+
+const MANY = 1_000_000
+
+function workers(count: number): Roster[] {
+  const memory = createRosterMemory(count, 0)
+  const rosters = Array.from({ length: count }, (_, index) => new Roster(memory, index))
+  for (const roster of rosters) roster.balance()
+  return rosters
+}
+
+function accept(roster: Roster): boolean {
+  roster.claimPlace(MANY)
+  return roster.balance()
+}
+
+test('the limit on connections is one for all workers', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect([first.claimPlace(3), second.claimPlace(3), first.claimPlace(3)]).toEqual([
+    true,
+    true,
+    true,
+  ])
+  expect(second.claimPlace(3)).toBe(false)
+  first.givePlaceBack()
+  expect(second.claimPlace(3)).toBe(true)
+})
+
+test('connection ids are never given twice', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect([first.nextConnectionId(), second.nextConnectionId(), first.nextConnectionId()]).toEqual([
+    1, 2, 3,
+  ])
+})
+
+test('a worker with more connections than another that accepts leaves newcomers to it', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect(accept(first)).toBe(false)
+  expect(accept(second)).toBe(true)
+  expect(first.balance()).toBe(true)
+})
+
+test('at least one worker accepts, whatever they have', () => {
+  const rosters = workers(4)
+  let seed = 12_345
+  const accepting = new Set(rosters)
+  for (let step = 0; step < 2000; step++) {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff
+    const roster = rosters[seed % 4] as Roster
+    if (seed % 3 === 0) roster.givePlaceBack()
+    else roster.claimPlace(MANY)
+    if (roster.balance()) accepting.add(roster)
+    else accepting.delete(roster)
+    expect(accepting.size).toBeGreaterThan(0)
+  }
+})
+
+test('newcomers that come one by one spread evenly', () => {
+  const rosters = workers(4)
+  const counts = [0, 0, 0, 0]
+  for (let newcomer = 0; newcomer < 40; newcomer++) {
+    // The event loops turn: who was called back looks again. The first that accepts is the fastest.
+    const accepting = rosters.map((roster) => roster.balance())
+    const taker = accepting.lastIndexOf(true)
+    counts[taker] = (counts[taker] ?? 0) + 1
+    accept(rosters[taker] as Roster)
+  }
+  expect(counts).toEqual([10, 10, 10, 10])
+})
+
+test('a worker that shows no sign of life is not waited for', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  second.beat()
+  first.beat()
+  expect(accept(first)).toBe(false)
+  for (let tick = 0; tick < 3; tick++) first.beat()
+  expect(first.balance()).toBe(true)
+  second.beat()
+  first.beat()
+  expect(first.balance()).toBe(false)
+})
+
+test('a stranger waits for those of other workers who came before', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect(first.claimStranger(1)).toBe(true)
+  expect(second.claimStranger(1)).toBe(false)
+  second.publishWaiting(1, second.nextTicket())
+  first.countStranger(-1)
+  expect(first.claimStranger(1)).toBe(false)
+  expect(first.claimStrangerForOldest(1)).toBe(false)
+  expect(second.claimStrangerForOldest(1)).toBe(true)
+})
+
+test('of two that wait with different workers the older is first', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  const older = second.nextTicket()
+  first.publishWaiting(1, first.nextTicket())
+  second.publishWaiting(1, older)
+  expect(first.claimStrangerForOldest(1)).toBe(false)
+  expect(second.claimStrangerForOldest(1)).toBe(true)
+})
+
+test('a place of who waits elsewhere is taken over at once, and answered for once', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  second.claimPlace(1)
+  second.publishWaiting(1, second.nextTicket())
+  expect(first.claimPlace(1)).toBe(false)
+  expect(first.takePlaceOfWaiting()).toBe('taken')
+  // The one that waits is spoken for: nobody else can have its place.
+  expect(first.takePlaceOfWaiting()).toBe('none')
+  expect(second.answerForTakenPlaces()).toBe(1)
+  expect(second.answerForTakenPlaces()).toBe(0)
+  second.publishWaiting(0, 0)
+  second.givePlaceBack()
+  expect(second.claimPlace(1)).toBe(false)
+})
