@@ -34,8 +34,12 @@ const MINUTES = Number(process.env.MINUTES ?? 0)
 const ROUNDS = MINUTES === 0 ? 2 : 10
 const MIB = 1024 * 1024
 const KIB = 1024
-const TICK = 0
+/** Words that the threads share; word 0 is the tick. */
 const NOW = 1
+/** Threads that have not begun the round yet. */
+const READY = 2
+/** Atomic operations of a thread between two stops, by round; 0 for none. */
+const STOP_EVERY: readonly number[] = [0, 300, 0, 50, 2000]
 const START_SECOND = 1_000_000
 
 interface Run {
@@ -154,7 +158,7 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
   })
   const mayVanish = run.evicts && run.isShort
   const counts = !mayVanish && run.flushEvery === 0
-  const shared = new Int32Array(new SharedArrayBuffer(8))
+  const shared = new Int32Array(new SharedArrayBuffer(12))
   shared[NOW] = START_SECOND
   const threads = Array.from({ length: threadCount }, (_, workerIndex) => {
     const source: RequestSourceOptions = {
@@ -188,12 +192,14 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
     const totals: Totals = { operations: 0, refused: 0, evictions: 0 }
     let increments = 0
     for (let round = 0; round < ROUNDS; round++) {
-      shared[TICK] = 0
       const history: Operation[] = []
       if (counts && round === 0) {
-        history.push(...(await threads[0]!.ask({ count: 0, startsCounter: true })))
+        history.push(...(await threads[0]!.ask({ keys: [], startsCounter: true })))
       }
-      for (const part of await Promise.all(threads.map((thread) => thread.ask({ count })))) {
+      shared[READY] = threadCount
+      const stopEvery = STOP_EVERY[round % STOP_EVERY.length]
+      const parts = threads.map((thread) => thread.ask({ count, stopEvery }))
+      for (const part of await Promise.all(parts)) {
         for (const operation of part) history.push(operation)
       }
       const keys = new Set(history.map(({ key }) => key).filter((key) => key !== ''))

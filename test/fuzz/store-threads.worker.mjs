@@ -35,6 +35,7 @@ const {
 
 const TICK = 0
 const NOW = 1
+const READY = 2
 /** Requests between two looks at the clock, on average. */
 const LOOK_EVERY = 8
 const SECOND_REQUESTS = 700
@@ -58,13 +59,31 @@ if (isCrowded) {
   if (workerIndex % 2 === 1) setPriority(threadId, 19)
 }
 
+/** The thread's own word to sleep on. */
+const sleeper = new Int32Array(new SharedArrayBuffer(4))
+const { add, load, wait } = Atomics
+/** Atomic operations of the store between two stops, on average; 0 for none. */
+let stopEvery = 0
+
+// The store meets other threads at its atomic operations. Stopping after some of them, for longer than
+// many operations of the others take, leaves locks held and decisions half made; that seldom
+// happens by itself where threads have a CPU each, or long turns on one.
+for (const name of ['add', 'compareExchange', 'exchange', 'load', 'store', 'sub']) {
+  const original = Atomics[name]
+  Atomics[name] = (...operands) => {
+    const result = original(...operands)
+    if (stopEvery !== 0 && Math.random() * stopEvery < 1) wait(sleeper, 0, 0, Math.random())
+    return result
+  }
+}
+
 const store = new Store(memory, workerIndex)
 const requests = new RequestSource(options)
 const keyBytes = Buffer.alloc(256)
 const input = Buffer.alloc(options.itemBytesMax + 4096)
 const output = Buffer.alloc(options.itemBytesMax + 4096)
 let operations = []
-let now = Atomics.load(shared, NOW)
+let now = load(shared, NOW)
 let flushAt = 0
 
 /** What was seen of the item by the request in hand. */
@@ -75,7 +94,7 @@ let cas = 0
 let answered = ''
 
 function tick() {
-  return Atomics.add(shared, TICK, 1)
+  return add(shared, TICK, 1)
 }
 
 function casOfStore() {
@@ -202,8 +221,8 @@ function record(request) {
 
 function run(count) {
   for (let done = 0; done < count; done++) {
-    if (workerIndex === 0 && done % SECOND_REQUESTS === 0) Atomics.add(shared, NOW, 1)
-    if (requests.below(LOOK_EVERY) === 0) now = Atomics.load(shared, NOW)
+    if (workerIndex === 0 && done % SECOND_REQUESTS === 0) add(shared, NOW, 1)
+    if (requests.below(LOOK_EVERY) === 0) now = load(shared, NOW)
     if (requests.below(MAINTAIN_EVERY) === 0) {
       record({ ...PLAIN_REQUEST, verb: 'maintain', delta: requests.below(100) })
     }
@@ -219,18 +238,26 @@ function run(count) {
 
 /** Looks at every key once, in a second in which nobody has acted: what was delayed is due. */
 function lookAtAll(keys) {
-  now = Atomics.add(shared, NOW, 10) + 10
+  now = add(shared, NOW, 10) + 10
   for (const key of keys) record({ ...PLAIN_REQUEST, key })
 }
 
-parentPort.on('message', ({ count, keys, startsCounter }) => {
+parentPort.on('message', ({ count, keys, startsCounter, stopEvery: every }) => {
   operations = []
-  now = Math.max(now, Atomics.load(shared, NOW))
+  now = Math.max(now, load(shared, NOW))
   if (startsCounter) {
     record({ ...PLAIN_REQUEST, verb: 'add', key: COUNTER_KEY, value: '0', valueBytes: 1 })
   }
-  if (keys === undefined) run(count)
-  else lookAtAll(keys)
+  if (keys === undefined) {
+    // All begin at once, not each when the system first lets it run.
+    add(shared, READY, -1)
+    while (load(shared, READY) > 0) wait(sleeper, 0, 0, 0.05)
+    stopEvery = every
+    run(count)
+    stopEvery = 0
+  } else {
+    lookAtAll(keys)
+  }
   parentPort.postMessage(operations)
 })
 parentPort.postMessage([])

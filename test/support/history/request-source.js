@@ -10,7 +10,7 @@ import { EXTENSION_BYTES_MIN, PIECE_BYTES_MIN, pieceText, writePiece } from './m
 
 export const COUNTER_KEY = 'counter'
 
-const HOT_SHARE_PERCENT = 60
+const HOT_SHARE_PERCENT = 65
 const KEY_TAIL = '-'.repeat(200)
 const TOO_LARGE_EVERY = 500
 
@@ -44,7 +44,7 @@ export class RequestSource {
   #options
   #state
   #serial = 0
-  /** The CAS last seen of each key: often out of date by the time it is used. */
+  /** A CAS seen of each key: mostly the last one, which may be out of date. */
   #tokens = new Map()
   #request = { ...PLAIN_REQUEST }
 
@@ -62,7 +62,7 @@ export class RequestSource {
   }
 
   sawCas(key, cas) {
-    if (cas !== 0) this.#tokens.set(key, cas)
+    if (cas !== 0 && this.below(5) > 0) this.#tokens.set(key, cas)
   }
 
   next(nowSeconds) {
@@ -84,7 +84,10 @@ export class RequestSource {
       return request
     }
     const isHot = this.below(100) < HOT_SHARE_PERCENT
-    const number = isHot ? this.below(options.hotKeyCount) : this.below(options.coldKeyCount)
+    // The first of the hot keys are hotter than the others.
+    const number = isHot
+      ? Math.min(this.below(options.hotKeyCount), this.below(options.hotKeyCount))
+      : this.below(options.coldKeyCount)
     // Keys of all lengths up to 200 and more, each with one.
     const name = `${isHot ? 'hot' : 'cold'} ${number}`
     request.key = (name + KEY_TAIL)
@@ -129,7 +132,7 @@ export class RequestSource {
     request.expiry = this.#expiry(nowSeconds)
     if (request.token === 0 && this.below(TOO_LARGE_EVERY) === 0) {
       this.#choosePiece(itemBytesMax + this.below(1000))
-    } else if (this.below(4) === 0) {
+    } else if (this.below(3) === 0) {
       request.value = String(this.below(10 ** (1 + this.below(9))))
       request.valueBytes = request.value.length
     } else {
