@@ -184,7 +184,7 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
     short: 'N',
     long: 'napi-ids',
     placeholder: '<num>',
-    verdict: ignored('connections are spread over threads by the system', NUMBER),
+    verdict: ignored('a connection goes to the thread that has fewest', NUMBER),
   },
   {
     short: 'e',
