@@ -95,6 +95,7 @@ export class Executor {
   private readonly lane: Float64Array
   private readonly flushEnabled: boolean
   private readonly casEnabled: boolean
+  private isHolding = false
   private readonly initial: Decimal = new Decimal()
   private readonly digits: Uint8Array = new Uint8Array(DECIMAL_DIGITS_MAX)
 
@@ -210,6 +211,38 @@ export class Executor {
   /** The value of the next request is `large`; undefined: it is in the request again. */
   withLarge(large: LargeValue | undefined): void {
     this.store.received = large
+  }
+
+  /** Holds an item without it counting as anything, until letGo(). False: there is none. */
+  hold(key: Uint8Array, keyOffset: number, keyLength: number): boolean {
+    this.isHolding = this.store.lookup(key, keyOffset, keyLength, this.nowSeconds) === HIT
+    return this.isHolding
+  }
+
+  letGo(): void {
+    if (this.isHolding) this.store.release()
+    this.isHolding = false
+  }
+
+  /** Of the item that is held, by hold() or by an OUTCOME_HIT. */
+  get heldBytes(): number {
+    return this.store.valueBytes
+  }
+
+  get heldLocation(): number {
+    return this.store.heldLocation
+  }
+
+  get heldCasHigh(): number {
+    return this.store.casHigh
+  }
+
+  get heldCasLow(): number {
+    return this.store.casLow
+  }
+
+  copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void {
+    this.store.copyValueRange(from, length, target, targetOffset)
   }
 
   /** There was no room for a value that was arriving. As with others, a SET deletes the old item. */

@@ -31,11 +31,14 @@ import {
   INCOMPLETE,
   OUTCOME_HIT,
   OUTCOME_INVALID,
+  OUTCOME_NO_MEMORY,
   OUTCOME_OK,
   OUTCOME_REFUSED,
   OUTCOME_UNKNOWN_COMMAND,
   OVERSIZE,
   Request,
+  VERB_GET,
+  VERB_GET_AND_TOUCH,
   VERB_NOOP,
   VERB_QUIT,
   VERB_SASL_LIST,
@@ -50,6 +53,7 @@ import {
 import { type GateAnswer, passesBeforeLogin } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { LargeBody } from './large-body.ts'
+import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
 export interface DialectOptions {
@@ -73,6 +77,7 @@ const EMPTY = new Uint8Array(0)
 export class BinaryDialect implements Dialect {
   private readonly request: Request = new Request()
   private readonly executor: Executor
+  private readonly copies: LargeCopies
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: DialectOptions
@@ -85,6 +90,7 @@ export class BinaryDialect implements Dialect {
     options: DialectOptions,
   ) {
     this.executor = executor
+    this.copies = new LargeCopies(executor, options.valueBytesMax)
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
@@ -132,7 +138,12 @@ export class BinaryDialect implements Dialect {
           if (!connection.isServing) return offset
           continue
         }
-        outcome = executor.execute(request, bytes)
+        const prepared = this.copies.areNeeded ? this.prepare(connection, bytes) : COPY_READY
+        if (prepared === COPY_UNDER_WAY) {
+          connection.yieldTurn()
+          return offset
+        }
+        outcome = prepared === COPY_REFUSED ? OUTCOME_NO_MEMORY : executor.execute(request, bytes)
       } else if (body === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
         connection.wantedBytes = request.frameBytes
@@ -217,8 +228,20 @@ export class BinaryDialect implements Dialect {
     return end
   }
 
+  private prepare(connection: Connection, bytes: Uint8Array): number {
+    const { verb, keyOffset, keyLength } = this.request
+    if (verb !== VERB_GET && verb !== VERB_GET_AND_TOUCH) return COPY_READY
+    return this.copies.prepare(connection, bytes, keyOffset, keyLength)
+  }
+
   /** The value does not fit the send buffer: it leaves in a buffer of its own, copied once. */
   private sendLargeValue(connection: Connection, valueBytes: number): void {
+    const { copy } = connection
+    if (copy?.isComplete && copy.isOf(this.executor)) {
+      this.executor.release()
+      connection.sendCopy(copy, 0)
+      return
+    }
     const value = this.sendBuffer.lend(valueBytes)
     this.executor.copyValue(value, 0)
     this.executor.release()

@@ -29,6 +29,7 @@ import {
 } from '../observe/watch-line.ts'
 import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import type { LargeBody } from './large-body.ts'
+import type { LargeCopies, LargeCopy } from './large-copy.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import type { Transport } from './transport.ts'
@@ -131,6 +132,9 @@ export class Connection {
   task: ConnectionTask | undefined = undefined
   /** A large value that is arriving; nothing else is buffered meanwhile. */
   body: LargeBody | undefined = undefined
+  /** A large value that is being copied for the request at the head, and whose budget pays for it. */
+  copy: LargeCopy | undefined = undefined
+  copies: LargeCopies | undefined = undefined
   readonly gate: AuthGate
   readonly transport: Transport
   readonly id: number
@@ -157,6 +161,8 @@ export class Connection {
   private drainingSinceMs = 0
   /** What this connection has put into the gauge of buffered bytes. */
   private countedBytes = 0
+  /** Bytes of sent copies that the peer has yet to take. */
+  private unsentCopyBytes = 0
 
   constructor(context: ConnectionContext, transport: Transport, gate: AuthGate, id: number) {
     this.context = context
@@ -259,6 +265,7 @@ export class Connection {
   /** The transport handed everything to the kernel. */
   onDrained(): void {
     this.mayOweBytes = false
+    this.settleCopies()
     if (!this.isBlocked) return
     this.isBlocked = false
     this.continueServing()
@@ -370,6 +377,7 @@ export class Connection {
     this.gate.abort()
     this.task = undefined
     this.dropBody()
+    this.dropCopy()
     this.pending.clear()
     this.countBuffer()
     this.transport.end()
@@ -403,9 +411,30 @@ export class Connection {
     this.gate.abort()
     this.task = undefined
     this.dropBody()
+    this.dropCopy()
+    this.settleCopies()
     this.pending.clear()
     this.countBuffer()
     this.context.onClosed(this)
+  }
+
+  /** Sends the copy, complete as it is, and what of its end belongs to the reply. */
+  sendCopy(copy: LargeCopy, endBytes: number): void {
+    this.copy = undefined
+    this.unsentCopyBytes += copy.valueBytes
+    this.send(copy.bytes.subarray(0, copy.valueBytes + endBytes))
+    if (this.transport.unsentBytes === 0) this.settleCopies()
+  }
+
+  dropCopy(): void {
+    if (this.copy === undefined || this.copies === undefined) return
+    this.copies.heldBytes -= this.copy.valueBytes
+    this.copy = undefined
+  }
+
+  private settleCopies(): void {
+    if (this.copies !== undefined) this.copies.heldBytes -= this.unsentCopyBytes
+    this.unsentCopyBytes = 0
   }
 
   private dropBody(): void {
@@ -417,6 +446,7 @@ export class Connection {
   checkDeadlines(): void {
     const { limits, nowMs, lane } = this.context
     if (this.state === STATE_CLOSED) return
+    if (this.unsentCopyBytes !== 0 && this.transport.unsentBytes === 0) this.settleCopies()
     if (this.state === STATE_DRAINING) {
       const hasLingered = nowMs - this.drainingSinceMs >= this.context.lingerMs
       // A stranger's place is wanted by others, however slowly it goes on reading.

@@ -11,6 +11,7 @@ import type { Executor } from '../command/execute.ts'
 import type { MetaExecutor } from '../command/meta.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
+import { FLAG_V } from '../protocol/meta/decode.ts'
 import { writeMetaNoop, writeMetaResponse } from '../protocol/meta/encode.ts'
 import {
   DECODED,
@@ -53,10 +54,11 @@ import type { DialectOptions } from './binary-dialect.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { KeyList } from './key-list.ts'
 import { LargeBody } from './large-body.ts'
+import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { TextLogin } from './text-login.ts'
 import { type OperationOptions, TextOperations } from './text-operations.ts'
-import { TextReplies } from './text-replies.ts'
+import { NO_MEMORY_LINE, TextReplies } from './text-replies.ts'
 
 /**
  * The longest line of keys, in bytes: 100,000 keys of 80 bytes. The line is buffered whole, because
@@ -84,6 +86,7 @@ export class TextDialect implements Dialect {
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: TextDialectOptions
+  private readonly copies: LargeCopies
   private readonly replies: TextReplies
   private readonly login: TextLogin
   private readonly operations: TextOperations
@@ -101,7 +104,8 @@ export class TextDialect implements Dialect {
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
-    this.replies = new TextReplies(sendBuffer)
+    this.copies = new LargeCopies(executor, options.valueBytesMax)
+    this.replies = new TextReplies(sendBuffer, executor, this.copies)
     this.login = new TextLogin(this.replies, options.saslBytesMax)
     this.operations = new TextOperations(this.replies, executor, options.operations)
     this.version = Buffer.from(`VERSION ${options.version}\r\n`)
@@ -153,8 +157,10 @@ export class TextDialect implements Dialect {
         } else if (verb >= VERB_META_GET && verb <= VERB_META_DEBUG) {
           if (verb === VERB_META_NOOP) {
             sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
-          } else {
+          } else if (verb !== VERB_META_GET || !this.copies.areNeeded) {
             this.answerMeta(connection, bytes, this.meta.execute(request, bytes))
+          } else if (!this.serveMetaGet(connection, bytes)) {
+            return offset
           }
         } else if ((verb >= VERB_VERSION && verb <= VERB_SASL_STEP) || verb === VERB_OPERATE) {
           this.control(connection, bytes)
@@ -356,6 +362,24 @@ export class TextDialect implements Dialect {
     // One that waits for its reader goes on when the reader does.
     if (connection.isServing) connection.yieldTurn()
     return false
+  }
+
+  /** mg where values may be large; false if the copy of its value goes on in another turn. */
+  private serveMetaGet(connection: Connection, bytes: Uint8Array): boolean {
+    const { request, replies } = this
+    const key = request.hasBinaryKey ? request.binaryKey : bytes
+    const keyOffset = request.hasBinaryKey ? 0 : request.keyOffset
+    const prepared =
+      (request.lowerFlags & FLAG_V) === 0
+        ? COPY_READY
+        : this.copies.prepare(connection, key, keyOffset, request.keyLength)
+    if (prepared === COPY_UNDER_WAY) {
+      connection.yieldTurn()
+      return false
+    }
+    if (prepared === COPY_REFUSED) replies.send(connection, NO_MEMORY_LINE)
+    else this.answerMeta(connection, bytes, this.meta.execute(request, bytes))
+    return true
   }
 
   private answerMeta(connection: Connection, bytes: Uint8Array, outcome: number): void {

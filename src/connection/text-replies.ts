@@ -9,6 +9,7 @@ import { OUTCOME_HIT, type Request, TOKENS_MAX } from '../protocol/request.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protocol/text/encode.ts'
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
+import { COPY_REFUSED, COPY_UNDER_WAY, type LargeCopies } from './large-copy.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
 /** What a value that is held can be copied from. */
@@ -18,6 +19,12 @@ export interface HeldValue {
   release(): void
 }
 
+const LINE_END_BYTES = 2
+/** As memcached words it. */
+export const NO_MEMORY_LINE: Uint8Array = Buffer.from(
+  'SERVER_ERROR out of memory writing get response\r\n',
+)
+
 /** Room for a line end and `END` behind a value. */
 const VALUE_END_BYTES = 16
 
@@ -26,9 +33,13 @@ export class TextReplies {
   turnsLeft = 0
 
   private readonly sendBuffer: SendBuffer
+  private readonly executor: Executor
+  private readonly copies: LargeCopies
 
-  constructor(sendBuffer: SendBuffer) {
+  constructor(sendBuffer: SendBuffer, executor: Executor, copies: LargeCopies) {
     this.sendBuffer = sendBuffer
+    this.executor = executor
+    this.copies = copies
   }
 
   /** Copies the value that is held behind its line, with its line end, and lets go of the item. */
@@ -39,6 +50,13 @@ export class TextReplies {
       held.copyValue(sendBuffer.bytes, sendBuffer.used)
       held.release()
       sendBuffer.used = writeLineEnd(sendBuffer.bytes, sendBuffer.used + valueBytes)
+      return
+    }
+    const { copy } = connection
+    if (copy?.isComplete && copy.isOf(this.executor)) {
+      held.release()
+      writeLineEnd(copy.bytes, valueBytes)
+      connection.sendCopy(copy, LINE_END_BYTES)
       return
     }
     // It does not fit the send buffer: it leaves in a buffer of its own, copied once.
@@ -80,6 +98,18 @@ export class TextReplies {
       const keyEnd = findTokenEnd(bytes, at, listEnd)
       request.keyOffset = at
       request.keyLength = keyEnd - at
+      if (this.copies.areNeeded) {
+        const prepared = this.copies.prepare(connection, bytes, at, keyEnd - at)
+        if (prepared === COPY_UNDER_WAY) {
+          this.turnsLeft = 0
+          return at
+        }
+        if (prepared === COPY_REFUSED) {
+          this.send(connection, NO_MEMORY_LINE)
+          at = keyEnd
+          continue
+        }
+      }
       if (executor.execute(request, bytes) === OUTCOME_HIT) {
         sendBuffer.used = writeValueLine(
           sendBuffer.bytes,

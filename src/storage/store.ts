@@ -328,6 +328,11 @@ export class Store {
     return NO_MEMORY
   }
 
+  /** Where the item that is held lies; with its CAS and length it tells whether it is still the same. */
+  get heldLocation(): number {
+    return this.foundLocation
+  }
+
   /** Copies the whole value. Between HIT and release(), as are all down to release(). */
   copyValue(target: Uint8Array, targetOffset: number): void {
     this.copyValueRange(0, this.valueBytes, target, targetOffset)

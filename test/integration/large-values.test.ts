@@ -3,7 +3,8 @@
  * what is half received is bounded.
  */
 import { randomBytes } from 'node:crypto'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { BinaryClient } from '../support/binary-client.ts'
 import { requestFrame, storeFrame } from '../support/binary-frames.ts'
@@ -15,6 +16,7 @@ const NO_MEMORY = 'SERVER_ERROR out of memory storing object\r\n'
 const GET = 0x00
 const SET = 0x01
 const ADD = 0x02
+const NOOP = 0x0a
 const OK = 0x00
 const EXISTS = 0x02
 const OUT_OF_MEMORY = 0x82
@@ -54,6 +56,11 @@ async function readAnswer(request: string | Buffer, length: number): Promise<Buf
     if (received >= length) break
   }
   return Buffer.concat(chunks)
+}
+
+/** All that the server answers to a request that ends in `quit`. */
+async function readUntilQuit(request: string): Promise<Buffer> {
+  return await readAnswer(request, Number.POSITIVE_INFINITY)
 }
 
 async function expectValue(key: string, value: Buffer, flags = 0): Promise<void> {
@@ -154,4 +161,111 @@ test('half-received values hold half of the memory at most; who wants more is re
   first.socket.write(value.subarray(28 * MIB))
   expect(await first.ask('\r\n')).toBe('STORED\r\n')
   await expectValue('first', value)
+})
+
+test('a list with large values in it is answered in order, and so is what was sent behind it', async () => {
+  const client = new TextClient(server)
+  const [first, second] = [randomBytes(3 * MIB), randomBytes(4 * MIB)]
+  const store = async (key: string, value: Buffer): Promise<string> =>
+    await client.ask(`set ${key} 1 0 ${value.length}\r\n${latin1(value)}\r\n`)
+  expect(await store('list-a', first)).toBe('STORED\r\n')
+  expect(await store('list-b', second)).toBe('STORED\r\n')
+  expect(await store('list-small', Buffer.from('small'))).toBe('STORED\r\n')
+  const request = 'get list-small list-a none list-b list-small\r\nmg list-a k s v f\r\nmn\r\n'
+  const expected =
+    `VALUE list-small 1 5\r\nsmall\r\nVALUE list-a 1 ${first.length}\r\n${latin1(first)}\r\n` +
+    `VALUE list-b 1 ${second.length}\r\n${latin1(second)}\r\n` +
+    'VALUE list-small 1 5\r\nsmall\r\nEND\r\n' +
+    `VA ${first.length} klist-a s${first.length} f1\r\n${latin1(first)}\r\nMN\r\n`
+  const answer = latin1(await readAnswer(request, expected.length))
+  expect(answer.length).toBe(expected.length)
+  expect(answer === expected).toBe(true)
+  const binary = requestFrame({ opcode: GET, key: 'list-b' })
+  const frames = await readAnswer(
+    Buffer.concat([binary, binary, requestFrame({ opcode: NOOP, opaque: 9 })]),
+    2 * (28 + second.length) + 24,
+  )
+  expect(frames.subarray(28, 28 + second.length).equals(second)).toBe(true)
+  expect(frames.subarray(56 + second.length, -24).equals(second)).toBe(true)
+  expect(frames.readUInt32BE(frames.length - 12)).toBe(9)
+})
+
+test('a value that is overwritten and deleted while it is read is never torn', async () => {
+  const writer = new TextClient(server)
+  const values = [1, 2, 3].map((byte) => Buffer.alloc(12 * MIB + byte, byte))
+  let isDone = false
+  const write = async (): Promise<number> => {
+    let count = 0
+    for (; !isDone; count++) {
+      const value = values[count % 3]!
+      writer.send(`set torn 0 0 ${value.length}\r\n`)
+      writer.socket.write(value)
+      expect(await writer.ask('\r\n')).toBe('STORED\r\n')
+      if (count % 5 === 4) expect(await writer.ask('delete torn\r\n')).toBe('DELETED\r\n')
+    }
+    return count
+  }
+  const writing = write()
+  let hits = 0
+  for (let read = 0; read < 15; read++) {
+    const answer = await readUntilQuit('get torn\r\nquit\r\n')
+    if (latin1(answer) === 'END\r\n') continue
+    hits++
+    const line = latin1(answer.subarray(0, answer.indexOf(10) + 1))
+    const value = answer.subarray(line.length, -7)
+    expect(line).toBe(`VALUE torn 0 ${value.length}\r\n`)
+    expect(value.equals(values[value[0]! - 1]!)).toBe(true)
+  }
+  isDone = true
+  expect(await writing).toBeGreaterThan(3)
+  expect(hits).toBeGreaterThan(3)
+})
+
+test('a value that is evicted while it is read is read whole, or not found', async () => {
+  const value = Buffer.alloc(20 * MIB, 7)
+  const filler = new TextClient(server)
+  for (let round = 0; round < 3; round++) {
+    const writer = new TextClient(server)
+    expect(await writer.ask(`set evicted 0 0 ${value.length}\r\n${latin1(value)}\r\n`)).toBe(
+      'STORED\r\n',
+    )
+    const reading = readUntilQuit('get evicted\r\nquit\r\n')
+    let batch = ''
+    for (let index = 0; index < 300; index++) {
+      batch += `set fill-${round}-${index} 0 0 500000 noreply\r\n${'f'.repeat(500_000)}\r\n`
+    }
+    filler.send(batch)
+    const answer = await reading
+    expect(await filler.ask('mn\r\n')).toBe('MN\r\n')
+    if (latin1(answer) === 'END\r\n') continue
+    expect(answer.subarray(answer.indexOf(10) + 1, -7).equals(value)).toBe(true)
+  }
+})
+
+test('readers who do not read hold a bounded amount, and further ones are refused', async () => {
+  const writer = new TextClient(server)
+  const value = Buffer.alloc(30 * MIB, 5)
+  expect(await writer.ask(`set slow 0 0 ${value.length}\r\n${latin1(value)}\r\n`)).toBe(
+    'STORED\r\n',
+  )
+  const stalled: Socket[] = []
+  for (let reader = 0; reader < 2; reader++) {
+    const socket = connect({ host: server.host, port: server.port })
+    onTestFinished(() => {
+      socket.destroy()
+    })
+    socket.write('get slow\r\n')
+    // Its first bytes are here, and it takes no more.
+    await once(socket, 'readable')
+    stalled.push(socket)
+  }
+  expect(await writer.ask('get slow\r\n', 'END\r\n')).toBe(
+    'SERVER_ERROR out of memory writing get response\r\nEND\r\n',
+  )
+  expect(await writer.ask('mg slow v\r\n')).toBe(
+    'SERVER_ERROR out of memory writing get response\r\n',
+  )
+  expect(await writer.ask('mn\r\n')).toBe('MN\r\n')
+  for (const socket of stalled) socket.destroy()
+  await expectValue('slow', value)
 })
