@@ -2,7 +2,7 @@
  * The examples of README.md, taken from it and run as they stand, against a server of the test's
  * own; only the port is put in.
  */
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -45,6 +45,17 @@ const EXAMPLES: readonly Example[] = [
     command: ['/usr/bin/python3', 'example.py'],
   },
   {
+    name: 'pymemcache',
+    needs: [
+      {
+        packages: 'python3 python3-pymemcache',
+        probe: ['/usr/bin/python3', '-c', 'import pymemcache'],
+      },
+    ],
+    file: 'example-text.py',
+    command: ['/usr/bin/python3', 'example-text.py'],
+  },
+  {
     name: 'dalli',
     needs: [{ packages: 'ruby ruby-dalli', probe: ['ruby', '-e', "require 'dalli'"] }],
     file: 'example.rb',
@@ -78,6 +89,13 @@ function exampleText(name: string): string {
 test('every example of the README is among those that are run', () => {
   const marked = [...README.matchAll(/<!-- example: ([\w-]+) -->/g)].map((match) => match[1])
   expect(marked).toEqual(EXAMPLES.map(({ name }) => name))
+})
+
+test('every client of the suite stands in the table of clients', () => {
+  const table = /<!-- table: clients -->\n\n([\s\S]*?)\n\n/.exec(README)?.[1] ?? ''
+  const words = table.toLowerCase().replaceAll(/[^a-z\n]+/g, '-')
+  const clients = readdirSync(join(import.meta.dirname, 'clients'))
+  expect(clients.filter((name) => !words.includes(name.replaceAll(/[^a-z]+/g, '-')))).toEqual([])
 })
 
 describe('the README example of', () => {

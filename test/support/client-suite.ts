@@ -6,7 +6,10 @@
  * told where to go by CLIENT_HOST, CLIENT_PORT, CLIENT_USER and CLIENT_PASSWORD and what to do by
  * its last argument:
  * - `operations`: prints one line an operation, `ok - NAME` or `not ok - NAME: WHY`, as TAP does;
- * - `login`: signs in by reading one key, then prints `accepted` or `refused: WHY`.
+ * - `login`: signs in by reading one key, then prints `accepted` or `refused: WHY`;
+ * - `stranger`, of clients that speak text: reads a key without signing in, then prints the same.
+ * Over text a client signs in by what it sends first: a `set` with user and password as the value.
+ *
  * A client waits CLIENT_PATIENCE_MS for a reply, and one that reports no refusal but goes on trying
  * gives up then.
  * It ends with exit code 0 either way; anything else is a crash. The names of the operations stand
@@ -39,6 +42,11 @@ export interface ClientSuite {
   readonly operations: readonly string[]
   /** What the program prints behind `refused: ` if the password is wrong. */
   readonly refusal: RegExp
+  /** Present if it speaks text. */
+  readonly text?: {
+    /** What the program prints behind `refused: ` if it does not sign in at all. */
+    readonly unauthenticated: RegExp
+  }
 }
 
 export const PEER: ServerKind = process.env.TEST_PEER === 'memcached' ? 'memcached' : 'saslcached'
@@ -92,15 +100,32 @@ export function describeClient(suite: ClientSuite): void {
       await runProgram([...command, mode], {
         environment: { ...clientEnvironment(at, user), CLIENT_PATIENCE_MS: String(patienceMs) },
       })
-    const options: ServerOptions = {
-      users: [ALICE, UNICODE_USER, ...(PEER === 'saslcached' ? [TENANT_USER] : [])],
-      ...(suite.mechanisms === undefined ? {} : { mechanisms: suite.mechanisms }),
+    // Over text a password ends at its first blank for memcached.
+    const isSplit = PEER === 'memcached' && suite.text !== undefined
+    const told = ({ name, password }: User): User => ({
+      name,
+      password: isSplit ? password.replaceAll(' ', '_') : password,
+    })
+    const alice = told(ALICE)
+    const accepted: [string, User][] = [
+      ['plain ASCII', alice],
+      ['names and passwords beyond ASCII, with colons, blanks and quotes', told(UNICODE_USER)],
+    ]
+    if (PEER === 'saslcached') {
+      accepted.push(['a name like an address and a password of 200 bytes', TENANT_USER])
     }
+    const options: ServerOptions = {
+      users: accepted.map(([, user]) => user),
+      ...(suite.mechanisms === undefined ? {} : { mechanisms: suite.mechanisms }),
+      ...(suite.text === undefined ? {} : { textLogin: true }),
+    }
+    // memcached says nothing of a login over text, at any verbosity.
+    const logsLogins = PEER === 'saslcached' || suite.text === undefined
 
     beforeAll(async () => {
       command = await suite.prepare()
       server = await startPeer(options)
-      outcome = await run('operations', ALICE)
+      outcome = await run('operations', alice)
       if (resultLines(outcome).length === 0) throw new Error(describeRun(outcome))
     })
     afterAll(async () => await server?.stop())
@@ -115,7 +140,7 @@ export function describeClient(suite: ClientSuite): void {
       expect(outcome.exitCode, describeRun(outcome)).toBe(0)
     })
 
-    test(`logs in with ${suite.mechanism}`, async () => {
+    test.runIf(logsLogins)(`logs in with ${suite.mechanism}`, async () => {
       const logins = await server.waitForLogins(1)
       expect(new Set(logins.map(({ mechanism }) => mechanism))).toEqual(new Set([suite.mechanism]))
       expect(logins.filter(({ succeeded }) => !succeeded)).toEqual([])
@@ -130,27 +155,31 @@ export function describeClient(suite: ClientSuite): void {
       afterAll(async () => await refusing?.stop())
 
       test.concurrent.each([
-        ['a wrong password', { name: ALICE.name, password: `${ALICE.password}r` }],
-        ['the start of the password', { name: ALICE.name, password: ALICE.password.slice(0, -1) }],
-        ['an unknown user', { name: 'mallory', password: ALICE.password }],
+        ['a wrong password', { name: alice.name, password: `${alice.password}r` }],
+        ['the start of the password', { name: alice.name, password: alice.password.slice(0, -1) }],
+        ['an unknown user', { name: 'mallory', password: alice.password }],
       ])('with %s', async (_, user) => {
         const refused = await run('login', user, refusing, REFUSAL_PATIENCE_MS)
         expect(refused.stdout, describeRun(refused)).toMatch(/^refused: /)
         expect(refused.stdout.replace('refused: ', '').trim()).toMatch(suite.refusal)
         expect(refused.exitCode, describeRun(refused)).toBe(0)
         expect(refused.elapsedMs).toBeLessThan(REFUSAL_DEADLINE_MS)
-        const logins = await refusing.waitForLogins(1)
+        const logins = await refusing.waitForLogins(logsLogins ? 1 : 0)
         expect(logins.filter(({ succeeded }) => succeeded)).toEqual([])
       })
+
+      const { text } = suite
+      if (text !== undefined) {
+        test.concurrent('without a login', async () => {
+          const refused = await run('stranger', alice, refusing, REFUSAL_PATIENCE_MS)
+          expect(refused.stdout, describeRun(refused)).toMatch(/^refused: /)
+          expect(refused.stdout.replace('refused: ', '').trim()).toMatch(text.unauthenticated)
+          expect(refused.exitCode, describeRun(refused)).toBe(0)
+          expect(refused.elapsedMs).toBeLessThan(REFUSAL_DEADLINE_MS)
+        })
+      }
     })
 
-    const accepted: [string, User][] = [
-      ['plain ASCII', ALICE],
-      ['names and passwords beyond ASCII, with colons, blanks and quotes', UNICODE_USER],
-    ]
-    if (PEER === 'saslcached') {
-      accepted.push(['a name like an address and a password of 200 bytes', TENANT_USER])
-    }
     test.concurrent.each(accepted)('is let in with %s', async (_, user) => {
       const letIn = await run('login', user)
       expect(letIn.stdout.trim(), describeRun(letIn)).toBe('accepted')

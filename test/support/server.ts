@@ -32,6 +32,8 @@ export interface ServerOptions {
   readonly users?: readonly User[]
   /** The announced list, in order; the server's own default if absent. */
   readonly mechanisms?: readonly string[]
+  /** Users log in over text. memcached serves this or SASL over binary, saslcached always both. */
+  readonly textLogin?: boolean
   /** Further flags of the command line. */
   readonly flags?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
@@ -192,7 +194,12 @@ export async function startMemcached(options: ServerOptions = {}): Promise<TestS
   const directory = mkdtempSync(join(tmpdir(), 'memcached-test-'))
   const users = options.users ?? []
   const flags: string[] = []
-  if (users.length > 0) {
+  if (users.length > 0 && options.textLogin === true) {
+    const passwords = join(directory, 'passwords')
+    const lines = users.map(({ name, password }) => `${name}:${password}\n`)
+    writeFileSync(passwords, lines.join(''), { mode: 0o600 })
+    flags.push('-Y', passwords)
+  } else if (users.length > 0) {
     const database = join(directory, 'sasldb')
     const mechanisms = options.mechanisms ?? DEFAULT_MECHANISMS
     mkdirSync(join(directory, 'sasl'))
