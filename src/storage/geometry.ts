@@ -194,6 +194,8 @@ export const GHOST_BUCKET_BYTES = 32
 const GHOST_SHARE = 128
 /** At least so many segments there must be for each that may be open. */
 const OPEN_SHARE = 8
+/** With so many segments, two more of them are kept free: writes then need not empty a victim at once. */
+const PACED_SEGMENTS_MIN = 128
 
 /** A bucket is one cache line. */
 export const BUCKET_SHIFT = 6
@@ -234,7 +236,7 @@ function geometryOf(options: StoreOptions): Geometry {
     unitShift: unitShiftOf(memoryBytes),
     spanBytesMin: segmentBytes >> 5,
     reserveSegments,
-    freeSegmentsGoal: reserveSegments + spare + 1,
+    freeSegmentsGoal: reserveSegments + spare + (segmentCount < PACED_SEGMENTS_MIN ? 1 : 2),
     hasSmallQueue: options.evicts && groups >= 1,
     ttlClassCount: Math.min(Math.max(Math.floor(groups / 2), 1), TTL_CLASSES_MAX),
     ghostBuckets,

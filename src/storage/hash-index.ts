@@ -20,7 +20,8 @@
  * same stripe lock.
  *
  * Invariants: location 0 is an empty slot; in a chain of buckets all used slots come before all
- * empty ones; an overflow bucket in a chain is not empty; every slot refers to a live record. All
+ * empty ones; an overflow bucket in a chain is not empty; a chain has at most CHAIN_BUCKETS_MAX
+ * buckets, so nothing ever probes more; every slot refers to a live record. All
  * of it is read and written under the stripe lock of the hash, except the bucket count, which only
  * changes the place of hashes whose stripe its writer holds.
  */
@@ -52,6 +53,12 @@ export const LOCATIONS_WORD = 7
 export const LINK_WORD = 14
 export const FREQUENCY_MASK = 3
 
+/**
+ * The longest chain of buckets. Chance makes none that long in the life of the universe; it bounds what
+ * keys can do that were chosen by somebody who knows the seed.
+ */
+export const CHAIN_BUCKETS_MAX = 8
+
 /** Items per bucket at which the table grows: 75 % of the slots. */
 const ITEMS_PER_BUCKET_MAX = 5.25
 
@@ -65,7 +72,9 @@ export class HashIndex {
   private readonly pagesWord: number
   private readonly pageShift: number
   private readonly bucketMask: number
-  private split: Int32Array = new Int32Array(256)
+  /** After insert() has failed: whether the chain is as long as it may be. */
+  isChainFull = false
+  private readonly split: Int32Array = new Int32Array(2 * SLOTS_PER_BUCKET * CHAIN_BUCKETS_MAX)
   /** The arena of the bucket that primary() or overflow() named last. */
   bucketWords: Int32Array
   /** While a bucket is split: overflow buckets to use before any from the pool. */
@@ -140,9 +149,21 @@ export class HashIndex {
     }
   }
 
-  /** Adds a slot; false if the chain is full and there is no free overflow bucket. */
+  /** Adds a slot; false if the chain is as long as it may be or there is no free overflow bucket. */
   insert(low: number, tag: number, location: number): boolean {
     return this.append(this.bucketOf(low), tag, location)
+  }
+
+  /** The slot read least in the first bucket of a hash, which is full; `slotWords` is set. */
+  leastRead(low: number): number {
+    const base = this.primary(this.bucketOf(low))
+    const words = this.bucketWords
+    let least = base
+    for (let slot = base + 1; slot < base + SLOTS_PER_BUCKET; slot++) {
+      if ((words[slot]! & FREQUENCY_MASK) < (words[least]! & FREQUENCY_MASK)) least = slot
+    }
+    this.slotWords = words
+    return least
   }
 
   /** Removes a slot that find() found; the last slot of its chain takes its place. */
@@ -247,14 +268,19 @@ export class HashIndex {
   private append(bucket: number, tag: number, location: number): boolean {
     let base = this.primary(bucket)
     let words = this.bucketWords
+    let length = 1
     while (words[base + LINK_WORD] !== 0) {
       base = this.overflow(words[base + LINK_WORD]!)
       words = this.bucketWords
+      length++
     }
+    this.isChainFull = false
     let slot = base
     const end = base + SLOTS_PER_BUCKET
     while (slot < end && words[slot + LOCATIONS_WORD] !== 0) slot++
     if (slot === end) {
+      this.isChainFull = length === CHAIN_BUCKETS_MAX
+      if (this.isChainFull) return false
       const link = this.takeOverflow()
       if (link === 0) return false
       words[base + LINK_WORD] = link
@@ -317,11 +343,6 @@ export class HashIndex {
   /** Copies the used slots of one bucket into `split`. */
   private readSlots(words: Int32Array, base: number, start: number): number {
     let used = start
-    if (used + 2 * SLOTS_PER_BUCKET > this.split.length) {
-      const longer = new Int32Array(this.split.length * 2)
-      longer.set(this.split)
-      this.split = longer
-    }
     for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
       const location = words[slot + LOCATIONS_WORD]!
       if (location === 0) break

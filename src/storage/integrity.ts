@@ -61,6 +61,7 @@ import {
 } from './geometry.ts'
 import { queueOf } from './group.ts'
 import {
+  CHAIN_BUCKETS_MAX,
   FREQUENCY_MASK,
   HashIndex,
   LINK_WORD,
@@ -170,7 +171,9 @@ class IntegrityCheck {
       let base = this.#index.primary(bucket)
       let words = this.#index.bucketWords
       let ended = false
+      let length = 0
       for (;;) {
+        length++
         let used = 0
         for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
           const location = words[slot + LOCATIONS_WORD]!
@@ -184,6 +187,7 @@ class IntegrityCheck {
         }
         const link = words[base + LINK_WORD]!
         if (link === 0) break
+        if (length === CHAIN_BUCKETS_MAX) this.#report(`bucket ${bucket} has too long a chain`)
         if (used < SLOTS_PER_BUCKET) this.#report(`bucket ${bucket} goes on after an empty slot`)
         base = this.#index.overflow(link)
         words = this.#index.bucketWords

@@ -191,25 +191,27 @@ export class SegmentPool {
   }
 
   /**
-   * Takes the sealed segment with the fewest live bytes, if they are at most `liveMax` and were not
-   * found to be stuck; -1 if there is none.
+   * Takes the sealed segment with the fewest live bytes among `count` from index `first` on (wrapping
+   * round), if they are at most `liveMax` and were not found to be stuck; -1 if there is none.
    */
-  takeEmptiest(liveMax: number): number {
+  takeEmptiest(first: number, count: number, liveMax: number): number {
     const control = this.#control
-    acquire(control, POOL_LOCK_WORD)
+    const end = control[FRESH_SEGMENT_WORD]!
     let best = -1
     let bestLive = liveMax + 1
-    const end = control[FRESH_SEGMENT_WORD]!
-    for (let segment = 0; segment < end; segment++) {
-      const record = this.#view.segmentRecord(segment)
-      if (control[record + SEGMENT_STATE] !== SEALED_SEGMENT) continue
-      const live = control[record + SEGMENT_LIVE]!
-      if (live < bestLive && control[record + SEGMENT_STUCK_LIVE] !== live + 1) {
+    // Looked at without the lock: what is found is looked at again under it.
+    for (let looked = 0; looked < count; looked++) {
+      const segment = (first + looked) % end
+      const live = this.#emptiableLive(segment)
+      if (live < bestLive) {
         best = segment
         bestLive = live
       }
     }
-    if (best >= 0) this.#makeVictim(best)
+    if (best < 0) return -1
+    acquire(control, POOL_LOCK_WORD)
+    if (this.#emptiableLive(best) <= liveMax) this.#makeVictim(best)
+    else best = -1
     release(control, POOL_LOCK_WORD)
     return best
   }
@@ -277,6 +279,15 @@ export class SegmentPool {
       if (before === seen) return
       seen = before
     }
+  }
+
+  /** Live bytes of a segment that could be emptied by moving them; more than any number if it cannot. */
+  #emptiableLive(segment: number): number {
+    const control = this.#control
+    const record = this.#view.segmentRecord(segment)
+    if (control[record + SEGMENT_STATE] !== SEALED_SEGMENT) return this.#view.segmentBytes + 1
+    const live = Atomics.load(control, record + SEGMENT_LIVE)
+    return control[record + SEGMENT_STUCK_LIVE] === live + 1 ? this.#view.segmentBytes + 1 : live
   }
 
   #makeVictim(segment: number): void {

@@ -3,9 +3,9 @@
  * writes call step() to do a little of it each.
  *
  * Which segment is the victim: one in which all has expired, if there is any; else the oldest of the
- * small queue, while that has more than its share, or of the main one. While the log has many holes,
- * and always with -M, nothing is evicted: the victim is a segment with few live bytes, and every live
- * record is moved.
+ * small queue, while that has more than its share, or of the main one. While there are segments with
+ * many holes, and always with -M, nothing is evicted: the victim is the emptiest of some, and every
+ * live record is moved.
  *
  * Emptying a victim: its records are met in the order in which they were written. Dead ones are
  * skipped, expired and flushed ones dropped; a live one that was read since it was last met is moved
@@ -95,11 +95,13 @@ import { retire } from './retire.ts'
 const MOVED_BYTES_MAX = 1024 * 1024
 
 /**
- * Instead of evicting, segments are compacted that are live to this share at most, as long as the log
- * is live to that share at most: then the emptiest segments are clearly emptier than the average.
+ * Before anything is evicted, segments are compacted that are live to this share at most: moving six
+ * bytes to gain one costs less than the misses that the holes would.
  */
-const COMPACTED_LIVE_MAX = 0.6
-const COMPACTED_LOAD_MAX = 0.8
+const COMPACTED_LIVE_MAX = 0.85
+/** Segments among which the emptiest is taken, at most; with -M, where a write is refused if none is found. */
+const COMPACT_LOOKS = 256
+const COMPACT_LOOKS_NO_EVICTION = 4096
 
 /** What meeting a record costs, in the bytes that step() counts. */
 const RECORD_COST_BYTES = 64
@@ -144,14 +146,20 @@ export class Reclaimer {
   private readonly creditMax: number
   private readonly compactedBytesMax: number
   private readonly stripesWord: number
-  private readonly allCounters: readonly Float64Array[]
   private crawlCursor = 0
   private crawlCost = 0
   /** What happens to the live records of the victim in work. */
   private victimFate = EVICT
   private victimQueue: number = MAIN_QUEUE
-  /** With -M: the deaths at which no segment was worth compacting, so that it is not asked again. */
+  /** Where the search for a segment to compact goes on. */
+  private compactCursor = 0
+  /**
+   * With -M: the deaths at which no segment was worth compacting, so that it is not asked again; and
+   * how many segments were looked at in vain since the deaths were so many.
+   */
   private deathsSeen = -1
+  private deathsLooked = -1
+  private fruitlessLooks = 0
 
   constructor(
     memory: StoreMemory,
@@ -171,10 +179,7 @@ export class Reclaimer {
     this.groups = groups
     this.ghost = ghost
     this.control = view.control
-    this.allCounters = Array.from({ length: geometry.workerCount }, (_, index) =>
-      counterLanes(memory, index),
-    )
-    this.counters = this.allCounters[workerIndex]!
+    this.counters = counterLanes(memory, workerIndex)
     this.hash = new HalfSipHash(geometry.seed0, geometry.seed1)
     this.worker = geometry.workersWord + workerIndex * WORKER_WORDS
     this.evicts = geometry.evicts
@@ -335,12 +340,9 @@ export class Reclaimer {
     const control = this.control
     let victim = this.evicts ? this.pool.takeExpired(nowSeconds) : -1
     this.victimFate = EVICT
-    if (victim < 0 && this.mayCompact()) {
+    if (victim < 0 && (this.evicts || Atomics.load(control, DEATHS_WORD) !== this.deathsSeen)) {
       this.victimFate = MOVE
-      const deaths = Atomics.load(control, DEATHS_WORD)
-      const liveMax = this.evicts ? this.compactedBytesMax : this.creditPerVictim
-      victim = this.pool.takeEmptiest(liveMax)
-      if (victim < 0) this.deathsSeen = deaths
+      victim = this.takeEmptiest()
     }
     if (victim < 0 && this.evicts) {
       this.victimFate = EVICT
@@ -352,6 +354,9 @@ export class Reclaimer {
     }
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
+    // It was sealed before it was full, because it was open for so long: its items had their time.
+    const isAged = control[record + SEGMENT_USED]! <= this.compactedBytesMax
+    if (isAged && this.evicts) this.victimFate = EVICT
     this.victimQueue = queueOf(control[record + SEGMENT_GROUP]!)
     control[this.worker + WORKER_VICTIM] = victim + 1
     control[this.worker + WORKER_VICTIM_OFFSET] = control[record + SEGMENT_FIRST]!
@@ -363,20 +368,22 @@ export class Reclaimer {
     return true
   }
 
-  /**
-   * Whether to look for a segment to compact: with -M if something has died since there was none,
-   * without it if the log has enough holes that no live item need go.
-   */
-  private mayCompact(): boolean {
+  /** Takes the emptiest of the next few segments; -1 if none is worth it. */
+  private takeEmptiest(): number {
     const control = this.control
-    if (!this.evicts) {
-      return Atomics.load(control, DEATHS_WORD) !== this.deathsSeen
+    const fresh = control[FRESH_SEGMENT_WORD]!
+    const count = Math.min(fresh, this.evicts ? COMPACT_LOOKS : COMPACT_LOOKS_NO_EVICTION)
+    const liveMax = this.evicts ? this.compactedBytesMax : this.creditPerVictim
+    const deaths = Atomics.load(control, DEATHS_WORD)
+    if (deaths !== this.deathsLooked) {
+      this.deathsLooked = deaths
+      this.fruitlessLooks = 0
     }
-    let live = 0
-    for (let worker = 0; worker < this.allCounters.length; worker++) {
-      live += this.allCounters[worker]![BYTES]!
-    }
-    return live < control[SEALED_COUNT_WORD]! * this.view.segmentBytes * COMPACTED_LOAD_MAX
+    const victim = this.pool.takeEmptiest(this.compactCursor, count, liveMax)
+    this.compactCursor = (this.compactCursor + count) % fresh
+    this.fruitlessLooks = victim < 0 ? this.fruitlessLooks + count : 0
+    if (this.fruitlessLooks >= fresh) this.deathsSeen = deaths
+    return victim
   }
 
   /** Moves or drops the item that began in another segment and continues in this one. */
@@ -533,19 +540,28 @@ export class Reclaimer {
       release(control, stripe)
       return STAYS
     }
+    this.evict(low, slotWords, slot, nowSeconds)
+    this.ghost.remember(low, this.hash.more)
+    release(control, stripe)
+    return GONE
+  }
+
+  /** Evicts the item of a slot; the stripe is held. */
+  evict(low: number, slotWords: Int32Array, slot: number, nowSeconds: number): void {
+    const { counters, view } = this
+    const location = slotWords[slot + LOCATIONS_WORD]!
+    const traits = view.locationArena(location)[view.locationBase(location) + TRAITS_WORD]!
+    const frequency = slotWords[slot]! & FREQUENCY_MASK
     if (this.witness !== undefined) tellEviction(this.witness, view, location, nowSeconds)
     this.index.removeSlot(low, slotWords, slot)
-    retire(view, this.pool, location)
+    const recordBytes = retire(view, this.pool, location)
     counters[ITEMS] = counters[ITEMS]! - 1
     counters[BYTES] = counters[BYTES]! - recordBytes
     counters[EVICTIONS] = counters[EVICTIONS]! + 1
     if ((traits & (STATE_FETCHED << 24)) === 0) {
       counters[EVICTED_UNFETCHED] = counters[EVICTED_UNFETCHED]! + 1
     }
-    this.ghost.remember(low, this.hash.more)
     if (frequency > 0) counters[EVICTED_ACTIVE] = counters[EVICTED_ACTIVE]! + 1
-    release(control, stripe)
-    return GONE
   }
 
   /** Copies a record to the reserved place. */

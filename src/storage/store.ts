@@ -132,6 +132,8 @@ const ATTEMPTS_MAX = 1000
 /** What a write adds to its own size when it works for free segments, in bytes of a victim. */
 const STEP_BYTES_MIN = 512
 const STEP_FACTOR = 4
+/** A larger record than this works for no more: it makes the rest of its room when it comes to it. */
+const STEP_RECORD_BYTES_MAX = 16 * 1024
 
 /** Items over this part of the memory would leave the small queue before anyone could read them. */
 const SMALL_RECORD_SHARE = 64
@@ -511,7 +513,7 @@ export class Store {
         this.fillValue(source, valueOffset, valueLength)
       }
       const storedExpiry = stale ? this.inheritStale() : expiry
-      const linked = this.link(found, recordBytes)
+      const linked = this.link(found, recordBytes, nowSeconds)
       this.unlockStripe()
       if (linked) {
         if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
@@ -520,7 +522,7 @@ export class Store {
         return STORED
       }
       log.abandon()
-      if (!this.addOverflowPage(nowSeconds)) break
+      if (this.index.isChainFull || !this.addOverflowPage(nowSeconds)) break
     }
     return this.refuse(mode, NO_MEMORY, keyLength, nowSeconds)
   }
@@ -705,7 +707,7 @@ export class Store {
         log.shrink(newBytes)
         this.fillRecord(layout, keyLength, newLength, flags, expiry, state, nowSeconds)
         this.fillValue(this.digits, 0, newLength)
-        this.link(true, newBytes)
+        this.link(true, newBytes, nowSeconds)
         this.unlockStripe()
         log.commit(expiry)
         this.leave(newBytes, nowSeconds)
@@ -829,7 +831,8 @@ export class Store {
     const deficit = this.freeSegmentsGoal - this.pool.freeCount
     if (deficit > 0) {
       // Dearer as segments run short, so that a victim that gains little cannot exhaust them.
-      this.reclaimer.step(deficit * (STEP_FACTOR * recordBytes + STEP_BYTES_MIN), nowSeconds)
+      const paced = Math.min(recordBytes, STEP_RECORD_BYTES_MAX)
+      this.reclaimer.step(deficit * (STEP_FACTOR * paced + STEP_BYTES_MIN), nowSeconds)
     }
   }
 
@@ -1080,10 +1083,10 @@ export class Store {
    * Gives the reserved record its CAS and points the index at it, in place of the item found or as a
    * new one. False if the index has no room. The stripe is locked.
    */
-  private link(found: boolean, recordBytes: number): boolean {
+  private link(found: boolean, recordBytes: number, nowSeconds: number): boolean {
     const log = this.log
     const counters = this.counters
-    if (!found && !this.index.insert(this.keyLow, this.keyTag, log.location)) return false
+    if (!found && !this.insert(nowSeconds)) return false
     this.takeCas()
     const words = this.view.segmentArena(log.segment)
     const base = this.view.locationBase(log.location)
@@ -1100,6 +1103,17 @@ export class Store {
     counters[BYTES] = counters[BYTES]! + gained
     counters[TOTAL_ITEMS] = counters[TOTAL_ITEMS]! + 1
     return true
+  }
+
+  /** Adds a slot for the reserved record; where the chain is full, the item in it that was read least goes. */
+  private insert(nowSeconds: number): boolean {
+    const { index, keyLow, keyTag } = this
+    const location = this.log.location
+    if (index.insert(keyLow, keyTag, location)) return true
+    if (!index.isChainFull || !this.view.geometry.evicts) return false
+    const slot = index.leastRead(keyLow)
+    this.reclaimer.evict(keyLow, index.slotWords, slot, nowSeconds)
+    return index.insert(keyLow, keyTag, location)
   }
 
   /** Puts a new value into the record that was found, which keeps its size. */
@@ -1203,7 +1217,7 @@ export class Store {
         const newPosition = after ? position + oldLength : position
         view.copyAcross(from, fromPosition, log.segment, oldPosition, oldLength)
         view.copyIn(log.segment, newPosition, source, sourceOffset, length)
-        this.link(true, recordBytes)
+        this.link(true, recordBytes, nowSeconds)
         this.unlockStripe()
         log.commit(expiry)
         this.leave(recordBytes, nowSeconds)

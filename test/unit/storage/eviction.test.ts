@@ -137,3 +137,51 @@ test('eight workers on 1 MiB take every write, of items with all sorts of TTLs',
   }
   expect(readStoreCounters(one.memory).evictions).toBeGreaterThan(1000)
 })
+
+test('expired memory is taken before anything is evicted, although nothing looked for it', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  const shortCount = 5000
+  for (let index = 0; index < shortCount; index++) {
+    client.write(`short ${index}`, VALUE, { expiry: client.now + 5 })
+    if (index % 2 === 0) client.write(`long ${index}`, VALUE)
+  }
+  expect(readStoreCounters(client.memory).evictions).toBe(0)
+  client.now += 5
+  for (let index = 0; index < 7000; index++) client.write(`new ${index}`, VALUE)
+  expect(readStoreCounters(client.memory)).toMatchObject({ evictions: 0 })
+  expect(readStoreCounters(client.memory).reclaimed).toBeGreaterThan(1500)
+  for (let index = 0; index < shortCount; index += 2) expect(client.has(`long ${index}`)).toBe(true)
+  expect(checkIntegrity(client.memory)).toEqual([])
+})
+
+test('the segments of short-lived items come back whole, whatever was written between them', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  for (let index = 0; index < 3000; index++) {
+    client.write(`short ${index}`, VALUE, { expiry: client.now + 5 })
+    client.write(`long ${index}`, VALUE, { expiry: client.now + 5000 })
+  }
+  const before = readStoreCounters(client.memory)
+  client.now += 5
+  for (let call = 0; call < 4; call++) client.store.maintain(client.now, 2000)
+  const after = readStoreCounters(client.memory)
+  expect(after.items).toBe(3000)
+  const halfSegments = Math.floor(before.bytes / 2 / before.segmentBytes)
+  expect(after.segmentsFree - before.segmentsFree).toBeGreaterThanOrEqual(halfSegments)
+  expect(after.compactedSegments).toBe(0)
+})
+
+test('an item touched to live longer than its neighbours survives the end of their segment', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  for (let index = 0; index < 2000; index++) {
+    client.write(`key ${index}`, VALUE, { expiry: client.now + 5 })
+  }
+  client.touch('key 700', 0)
+  client.touch('key 701', client.now + 100)
+  client.now += 5
+  for (let index = 0; index < 8000; index++) client.write(`new ${index}`, VALUE)
+  expect(readStoreCounters(client.memory).evictions).toBe(0)
+  expect(client.has('key 700')).toBe(true)
+  expect(client.has('key 701')).toBe(true)
+  expect(client.has('key 702')).toBe(false)
+  expect(checkIntegrity(client.memory)).toEqual([])
+})

@@ -266,8 +266,8 @@ test('nothing is evicted while the live items need little of the memory', () => 
   expect(checkIntegrity(client.memory)).toEqual([])
 })
 
-for (const hotShare of [0, 0.5, 0.9]) {
-  test(`no write to a full store meets many items, with ${hotShare * 100} % of them read`, () => {
+for (const hotShare of [0, 0.5, 0.9, 1]) {
+  test(`no write to a full store meets more than 40 items, with ${hotShare * 100} % of them read`, () => {
     const client = new Client({ memoryBytes: 8 * MIB })
     const random = randomOf(seedOfRun())
     const met = () => {
@@ -279,19 +279,15 @@ for (const hotShare of [0, 0.5, 0.9]) {
       if (random.below(100) < hotShare * 100) client.get(`filling ${index}`)
     }
     let most = 0
-    let manyCount = 0
     let before = met()
-    for (let index = 0; index < 20_000; index++) {
+    for (let index = 0; index < 40_000; index++) {
       client.write(`key ${index}`, '12345678')
       if (random.below(100) < hotShare * 100) client.get(`key ${index}`)
       const now = met()
       most = Math.max(most, now - before)
-      if (now - before >= 40) manyCount++
       before = now
     }
     expect(before).toBeGreaterThan(10_000)
-    // The steps keep ahead of the writes but for a rare one, which empties a segment whole.
-    expect(manyCount).toBeLessThanOrEqual(2)
-    expect(most).toBeLessThanOrEqual(readStoreCounters(client.memory).segmentBytes / 40)
+    expect(most).toBeLessThanOrEqual(40)
   })
 }
