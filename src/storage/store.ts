@@ -588,7 +588,7 @@ export class Store {
       view.copyIn(segment, position, this.digits, 0, 4)
       const storedExpiry = stale ? this.inheritStale() : expiry
       received.beforeLink(recordBytes, this.groups.main(storedExpiry, nowSeconds))
-      const linked = this.link(found, recordBytes)
+      const linked = this.link(found, recordBytes, nowSeconds)
       this.unlockStripe()
       if (linked) {
         received.commit(recordBytes, storedExpiry)
