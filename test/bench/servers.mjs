@@ -21,7 +21,7 @@ const USERS = [USER, ...Array.from({ length: 10 }, (_, index) => `${USER}${index
 /** Cyrus SASL's own program: the only thing that writes its database. */
 const SASLDB_TOOL = 'saslpasswd2'
 
-const START_DEADLINE_MS = 10_000
+const START_DEADLINE_MS = 30_000
 const STOP_DEADLINE_MS = 5_000
 
 /** What the benchmark cannot go on without, in the words the user is told. */
