@@ -22,6 +22,8 @@ export interface Answer {
 
 export interface Dialect {
   readonly name: string
+  /** Whether a value that is too large deletes the old item whatever the mode, as memcached's ms. */
+  readonly dropsTooLarge: boolean
   encode(request: Request): Buffer
   /** The answer to `verb` at the front of `bytes`; undefined if it is not whole yet. */
   decode(verb: Verb, bytes: Buffer): Answer | undefined
@@ -67,6 +69,7 @@ const STATUSES: Readonly<Record<number, Result>> = {
 
 export class BinaryDialect implements Dialect {
   readonly name: string = 'binary'
+  readonly dropsTooLarge: boolean = false
 
   encode(request: Request): Buffer {
     const { verb, key, token, flags, expiry, delta } = request
@@ -192,6 +195,7 @@ abstract class LineDialect {
 
 export class ClassicDialect extends LineDialect implements Dialect {
   readonly name: string = 'classic'
+  readonly dropsTooLarge: boolean = false
   /** Every other read asks for the CAS. */
   #asksForCas = false
 
@@ -255,6 +259,7 @@ const MODES: Readonly<Partial<Record<Verb, string>>> = {
 
 export class MetaDialect extends LineDialect implements Dialect {
   readonly name: string = 'meta'
+  readonly dropsTooLarge: boolean = true
 
   encode(request: Request): Buffer {
     const { verb, key, flags, expiry, valueBytes, token, delta } = request

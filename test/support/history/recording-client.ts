@@ -175,11 +175,15 @@ export class RecordingClient {
   #record({ request, began, nowSeconds }: Sent, answer: Answer): void {
     const { verb, key, expiry, token, delta, valueBytes } = request
     const isRead = verb === 'get' || verb === 'gat'
+    const actsAsSet =
+      this.#dialect.dropsTooLarge &&
+      answer.result === 'too-large' &&
+      (verb === 'add' || verb === 'replace')
     this.#source.sawCas(key, answer.cas)
     this.#recording.operations.push({
       process: this.#process,
       key,
-      verb,
+      verb: actsAsSet ? 'set' : verb,
       result: answer.result,
       began,
       ended: this.#recording.tick(),
