@@ -29,7 +29,7 @@ import { seedOfRun } from '../unit/storage/model.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 const DIST = process.env.STORE_DIST ?? join(ROOT, 'dist')
 /** Of one round, all threads together. */
-const OPERATIONS = Number(process.env.OPERATIONS ?? 4_000)
+const OPERATIONS = Number(process.env.OPERATIONS ?? 5_000)
 const MINUTES = Number(process.env.MINUTES ?? 0)
 const ROUNDS = MINUTES === 0 ? 2 : 10
 const MIB = 1024 * 1024
@@ -59,22 +59,22 @@ interface Run {
 const RUNS: readonly Run[] = [
   {
     name: 'eviction never rests',
-    memoryBytes: 2 * MIB,
+    memoryBytes: 1.5 * MIB,
     evicts: true,
     coldKeyCount: 2000,
     valueBytesMax: 80 * KIB,
     isShort: true,
-    flushEvery: 5000,
+    flushEvery: 20_000,
     isCrowded: false,
   },
   {
     name: 'eviction never rests and threads are stopped in the middle',
-    memoryBytes: 2 * MIB,
+    memoryBytes: 1.5 * MIB,
     evicts: true,
     coldKeyCount: 2000,
     valueBytesMax: 80 * KIB,
     isShort: true,
-    flushEvery: 5000,
+    flushEvery: 20_000,
     isCrowded: true,
   },
   {
