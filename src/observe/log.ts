@@ -5,8 +5,12 @@
  *
  * Only the main thread writes (see server/worker.ts: workers post their events). The destination
  * is asynchronous with a bounded buffer: a full disk or a reader that stopped reading costs log
- * lines, counted and reported, never a stalled cache.
+ * lines, counted and reported, never a stalled cache, and never an end that does not come.
+ *
+ * Invariant: one write is under way at a time, the last included, so lines leave in their order.
  */
+import { type EventEmitter, once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import pino from 'pino'
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
@@ -22,8 +26,11 @@ export interface LogEvent {
 export interface Log {
   write(event: LogEvent): void
   setLevel(level: LogLevel): void
-  /** Writes out what is buffered, at once and blocking; for the moment before exit. */
-  flush(): void
+  /**
+   * Resolves when everything is written, or when the destination has not taken it in time. Nothing
+   * is written after it.
+   */
+  close(): Promise<void>
 }
 
 export interface LogOptions {
@@ -34,6 +41,8 @@ export interface LogOptions {
 
 /** Bytes of log that may wait for a slow destination; what comes beyond is dropped and counted. */
 const BUFFERED_BYTES_MAX = 1024 * 1024
+/** How long the end of the process waits for a destination that takes nothing. */
+const CLOSE_WAIT_MS = 1000
 
 const LABEL: Record<LogLevel, string> = {
   fatal: 'FATAL',
@@ -86,8 +95,10 @@ export function createLog(options: LogOptions): Log {
     maxLength: BUFFERED_BYTES_MAX,
   })
   let droppedCount = 0
-  /** The last write failed. Waiting for such a destination would have no end (see flush). */
+  /** The last write failed: a full disk takes no more at the end than it did before. */
   let isFailing = false
+  /** Lines are buffered or on their way. */
+  let isBusy = false
   destination.on('drop', () => {
     droppedCount++
   })
@@ -98,6 +109,9 @@ export function createLog(options: LogOptions): Log {
   })
   destination.on('write', () => {
     isFailing = false
+  })
+  destination.on('drain', () => {
+    isBusy = false
   })
   const logger = pino(
     {
@@ -111,6 +125,7 @@ export function createLog(options: LogOptions): Log {
   )
   const emit = (event: LogEvent): void => {
     if (!logger.isLevelEnabled(event.level)) return
+    isBusy = true
     if (options.pretty) destination.write(formatPretty(event, new Date(), true))
     else logger[event.level]({ event: event.event, ...event.fields }, event.message)
   }
@@ -131,18 +146,26 @@ export function createLog(options: LogOptions): Log {
     setLevel(level) {
       logger.level = level
     },
-    flush() {
-      // flushSync, which pino calls at exit as well, tries again for ever what fails for another
-      // reason than a busy reader: a full disk would keep a stopped or crashed server from ending.
-      if (isFailing) {
-        destination.destroy()
-        return
-      }
-      try {
-        destination.flushSync()
-      } catch {
-        // Nothing is left to tell it to.
-      }
+    async close() {
+      // Not flushSync: it writes beside the write under way, so that later lines come first, and it
+      // tries again for ever where the destination takes nothing.
+      if (isBusy && !isFailing) await takenWithin(destination, CLOSE_WAIT_MS)
+      // pino calls flushSync at exit unless the destination is gone by then.
+      destination.destroy()
     },
   }
+}
+
+/** Resolves when `destination` has taken all there is, has failed, or `waitMs` are over. */
+async function takenWithin(
+  destination: pino.DestinationStream & EventEmitter,
+  waitMs: number,
+): Promise<void> {
+  const patience = new AbortController()
+  const { signal } = patience
+  await Promise.race([
+    once(destination, 'drain', { signal }),
+    delay(waitMs, undefined, { signal }),
+  ]).catch(() => undefined)
+  patience.abort()
 }

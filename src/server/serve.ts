@@ -69,10 +69,12 @@ class StartError extends Error {
 /** Serves until told to stop; resolves to the exit code. Start-up problems go to stderr. */
 export async function serve(config: Config): Promise<number> {
   if (config.process.daemonize && !isDetached()) return await detach()
+  // A look at process.stdout makes a pipe non-blocking: a write to one that nobody reads would hold a
+  // thread for good, and the end of the process waits for its threads.
+  const isTerminal = process.stdout.isTTY
   const log = createLog({
     level: config.log.level,
-    pretty:
-      config.log.format === 'pretty' || (config.log.format === 'auto' && process.stdout.isTTY),
+    pretty: config.log.format === 'pretty' || (config.log.format === 'auto' && isTerminal),
     fd: 1,
   })
   const server = new Server(config, log)
@@ -88,7 +90,7 @@ export async function serve(config: Config): Promise<number> {
     process.stderr.write(`saslcached: ${error.message}\n`)
     return error.exitCode
   } finally {
-    log.flush()
+    await log.close()
   }
 }
 
@@ -111,6 +113,7 @@ class Server {
   private readonly reloads: Map<number, Reload> = new Map()
   private reloadCount = 0
   private isStopping = false
+  private isDying = false
   private watching: NodeJS.Timeout | undefined = undefined
   private stopSignal = ''
   private settle: (exitCode: number) => void = () => undefined
@@ -433,8 +436,12 @@ class Server {
     })
   }
 
-  /** A worker died and may have held a lock: the process ends, loudly, and at once. */
+  /**
+   * A worker died and may have held a lock: the process ends, loudly, and as soon as that is said.
+   */
   private die(error: unknown): void {
+    if (this.isDying) return
+    this.isDying = true
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
     const event: LogEvent = {
       level: 'fatal',
@@ -443,8 +450,7 @@ class Server {
       fields: { stack },
     }
     this.log.write(event)
-    this.log.flush()
-    process.exit(EXIT_SOFTWARE)
+    void this.log.close().then(() => process.exit(EXIT_SOFTWARE))
   }
 
   private settleIntoSystem(): void {

@@ -333,6 +333,8 @@ function patternOf(part: Part, prefix: string, names: Map<string, string>): stri
     .map((piece) => {
       if (piece === '{?}') return '\\d+'
       if (piece === '{...}') return '[^\\r\\n]*'
+      const choice = /^\{(\w+(?:\|\w+)+)\}$/.exec(piece)?.[1]
+      if (choice !== undefined) return `(?:${choice})`
       const name = /^\{(\w+)\}$/.exec(piece)?.[1]
       if (name === undefined) return quote(unescaped(piece))
       const known = names.get(name)
