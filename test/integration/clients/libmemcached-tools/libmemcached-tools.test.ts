@@ -3,7 +3,8 @@
  * can over the binary dialect with SASL, by each mechanism that libsasl and the server share, and
  * memccapable runs its conformance suite.
  *
- * memcdump is not here: it speaks the text dialect only.
+ * Over text they have no login. memccp alone gets in, if the first file that it copies holds user and
+ * password; the others are refused, memcdump, which speaks nothing else, among them.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,7 +31,7 @@ const TOOLS: Prerequisite = {
   probe: [
     'sh',
     '-c',
-    'command -v memccp memccat memcstat memcexist memcrm memctouch memcping memccapable',
+    'command -v memccp memccat memcstat memcexist memcrm memctouch memcping memcdump memccapable',
   ],
 }
 const MALLORY: User = { name: 'mallory', password: ALICE.password }
@@ -202,6 +203,43 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
         )
         expect(result.exitCode, describeRun(result)).toBe(1)
       }
+    })
+
+    const runOverText = async (tool: string, ...args: string[]): Promise<ProgramResult> =>
+      await runProgram([tool, `--servers=${server.address}`, ...args])
+
+    test.runIf(PEER === 'saslcached')(
+      'memccp over text is logged in by the first file that it copies',
+      async () => {
+        const credentials = file('credentials', `${ALICE.name} ${ALICE.password}`)
+        const stored = await runOverText('memccp', credentials, file('by-text', 'x'))
+        expect(stored.exitCode, describeRun(stored)).toBe(0)
+        expect((await succeeds('memccat', 'by-text')).stdout).toBe('x\n')
+        expect((await fails('memccat', 'credentials')).stdout).toBe('')
+
+        const wrong = file('credentials', `${WRONG.name} ${WRONG.password}`)
+        const refused = await runOverText('memccp', wrong, file('by-text', 'y'))
+        expect(refused.exitCode, describeRun(refused)).toBe(1)
+        expect(refused.stderr).toMatch(/authentication failure/)
+        expect((await succeeds('memccat', 'by-text')).stdout).toBe('x\n')
+      },
+    )
+
+    // memcstat and memcping are content with any answer at all; memccat takes a refusal for a miss.
+    test.runIf(PEER === 'saslcached').each([
+      ['memccp', /bad authentication token format/, [file('text', 'nospace')]],
+      ['memccat', /^$/, ['key']],
+      ['memcexist', /unauthenticated/, ['key']],
+      ['memcrm', /unauthenticated/, ['key']],
+      ['memctouch', /Error/, ['--expire=100', 'key']],
+      ['memcflush', /unauthenticated/, []],
+      ['memcdump', /unauthenticated/, []],
+    ])('%s over text is refused without a login', async (tool, complaint, args) => {
+      const refused = await runOverText(tool, ...args)
+      expect(refused.overran, describeRun(refused)).toBe(false)
+      expect(refused.exitCode, describeRun(refused)).toBe(1)
+      expect(refused.stderr).toMatch(complaint)
+      expect(refused.stdout).toBe('')
     })
 
     // Alone and last: it takes the items of all the others away.
