@@ -16,6 +16,7 @@ import { lookup } from 'node:dns/promises'
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
 import { getSystemErrorName } from 'node:util'
+import { explain, ListenError } from './listen-error.ts'
 
 export interface BoundAddress {
   readonly family: 'IPv4' | 'IPv6' | 'unix'
@@ -51,11 +52,6 @@ type CreateServerHandle = (
   fd: number | undefined,
   flags: number,
 ) => BoundHandle | number
-
-/** Thrown when an address cannot be listened on; `message` is fit for an operator. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError'
-}
 
 export class BoundSockets {
   readonly shared: SharedSocket[] = []
@@ -139,25 +135,6 @@ function bind(address: string, port: number, family: number): BoundHandle | numb
 
 function refusal(shown: string, code: string, cause?: unknown): ListenError {
   return new ListenError(`cannot listen on ${shown}: ${explain(code)}`, { cause })
-}
-
-/** What an operator can do about an address that cannot be listened on. */
-export function explain(code: string): string {
-  switch (code) {
-    case 'EADDRINUSE':
-      return 'the address is in use (is another server running there? choose another with -p or -l)'
-    case 'EACCES':
-      return 'permission denied (ports below 1024 need privileges; choose a higher one with -p)'
-    case 'EADDRNOTAVAIL':
-      return 'no interface of this machine has that address (check -l)'
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return 'the host name cannot be resolved (check -l)'
-    case 'ENOENT':
-      return 'the directory of the socket does not exist (check -s)'
-    default:
-      return code
-  }
 }
 
 /** A socket file whose server is gone would make `bind` fail; anything else there is kept. */

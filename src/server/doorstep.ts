@@ -4,15 +4,18 @@
  * held, unread and in order, at most as many as that queue is configured for. Beyond that, and for
  * everybody when it is configured for none, a newcomer is refused at once.
  *
- * Invariant: nobody passes who came later. Who has a place is admission.ts's business; here is only
- * what happens to those it has none for. A held connection costs one file descriptor.
+ * Invariant: at its worker nobody is let in before one who came earlier. Who has a place is
+ * admission.ts's business; here is only what happens to those it has none for. A held connection
+ * costs one file descriptor, and all workers together hold `heldMax`.
  */
 import { COUNTER } from '../observe/counters.ts'
+import type { Roster } from './roster.ts'
 import type { AcceptedHandle } from './socket-transport.ts'
 
 export interface DoorstepOptions {
-  /** 0 refuses at once. */
+  /** For all workers together; 0 refuses at once. */
   readonly heldMax: number
+  readonly roster: Roster
   readonly lane: Float64Array
   /** Lets a connection in, or calls `turnedAway` with it before it returns. */
   readonly admit: (handle: AcceptedHandle, listenAddress: string) => void
@@ -46,8 +49,8 @@ export class Doorstep {
   /** A newcomer: let in, held, or refused. */
   arrive(handle: AcceptedHandle, listenAddress: string): void {
     if (!this.isFull && this.tryToAdmit(handle, listenAddress)) return
-    const { heldMax, lane, refuse, monotonicMs } = this.options
-    if (this.held.length >= heldMax) {
+    const { heldMax, roster, lane, refuse, monotonicMs } = this.options
+    if (!roster.claimHeld(heldMax)) {
       lane[COUNTER.rejected_connections]!++
       refuse(handle)
       return
@@ -72,6 +75,7 @@ export class Doorstep {
       const first = this.held[0]
       if (first === undefined || !this.tryToAdmit(first.handle, first.listenAddress)) return
       this.held.shift()
+      this.options.roster.giveHeldBack()
       if (!this.isFull) this.countFullTime()
     }
   }
@@ -79,7 +83,10 @@ export class Doorstep {
   /** Drops all that are held; the server stops. */
   dismiss(): void {
     if (!this.isFull) return
-    for (const { handle } of this.held) handle.close()
+    for (const { handle } of this.held) {
+      handle.close()
+      this.options.roster.giveHeldBack()
+    }
     this.held.length = 0
     this.countFullTime()
   }

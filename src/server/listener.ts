@@ -14,7 +14,8 @@
  * listening handle they take its descriptor out of this thread's event loop, and put it back.
  */
 import net from 'node:net'
-import { explain, ListenError, type SharedSocket } from './bind.ts'
+import type { SharedSocket } from './bind.ts'
+import { explain, ListenError } from './listen-error.ts'
 import type { AcceptedHandle } from './socket-transport.ts'
 
 export interface ListenerOptions {

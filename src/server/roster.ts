@@ -4,7 +4,7 @@
  * limits hold for the process, and connections spread evenly.
  *
  *     | lock | last ticket | last connection id | resumes |      one row of 64 bytes for each worker
- *     | bell | connections | strangers | waiting | oldest ticket | silent | wanted ... | beats | ...
+ *     | bell | connections | strangers | waiting | oldest ticket | silent | wanted ... | beats | held ...
  *
  * Invariants: a row's counts are written by its worker, or by another that takes a place over or asks
  * for one, always under the lock, which nobody holds for longer than a walk over the rows. The sum of
@@ -30,6 +30,7 @@ const SILENT = 5
 const WANTED_PLACES = 6
 const ACCEPTS = 7
 const BEATS = 8
+const HELD = 9
 
 /** Ticks of ours without one of its own after which a worker is not waited for. */
 const MISSED_BEATS_MAX = 3
@@ -38,6 +39,10 @@ const MISSED_BEATS_MAX = 3
 const NAP_MS = 0.5
 /** After a nap in which nobody came: the others are busy, and waiting for them helps nobody. */
 const NAPLESS_MS = 20
+
+/** How far ahead of a worker that does not come another may get: so many, and an eighth of its own. */
+const LEAD_MIN = 3
+const LEAD_SHIFT = 3
 
 /** No row. */
 const NOBODY = -1
@@ -103,6 +108,23 @@ export class Roster {
     const { words, row } = this
     acquire(words, LOCK_WORD)
     words[row + CONNECTIONS]!--
+    release(words, LOCK_WORD)
+  }
+
+  /** Takes room for one more connection that is held at the door, if fewer than `heldMax` are. */
+  claimHeld(heldMax: number): boolean {
+    const { words, row } = this
+    acquire(words, LOCK_WORD)
+    const isFree = this.sum(HELD) < heldMax
+    if (isFree) words[row + HELD]!++
+    release(words, LOCK_WORD)
+    return isFree
+  }
+
+  giveHeldBack(): void {
+    const { words, row } = this
+    acquire(words, LOCK_WORD)
+    words[row + HELD]!--
     release(words, LOCK_WORD)
   }
 
@@ -269,6 +291,29 @@ export class Roster {
     if (Atomics.wait(words, RESUMES_WORD, resumes, NAP_MS) === 'timed-out') {
       this.naplessUntilMs = nowMs + NAPLESS_MS
     }
+  }
+
+  /**
+   * Hands accepting over to those that do not, have far fewer connections than we, and did not come
+   * when they were called; true when there are any, and this worker is not to accept now. The machine is
+   * busy: they come when they get to run, and newcomers wait for that in the system's queue. One that
+   * is not alive is left out, see `balance`.
+   */
+  handOver(): boolean {
+    const { words, row, rows } = this
+    acquire(words, LOCK_WORD)
+    const own = words[row + CONNECTIONS]!
+    const lead = LEAD_MIN + (own >>> LEAD_SHIFT)
+    let isHandedOver = false
+    for (const [index, other] of rows.entries()) {
+      if (other === row || this.missedBeats[index]! >= MISSED_BEATS_MAX) continue
+      if (own - words[other + CONNECTIONS]! < lead) continue
+      words[other + ACCEPTS] = 1
+      isHandedOver = true
+    }
+    if (isHandedOver) words[row + ACCEPTS] = 0
+    release(words, LOCK_WORD)
+    return isHandedOver
   }
 
   /** This worker stops for good: it neither accepts nor counts as one that does. */

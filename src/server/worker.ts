@@ -25,6 +25,7 @@ import {
 import { SendBuffer } from '../connection/send-buffer.ts'
 import { TextDialect } from '../connection/text-dialect.ts'
 import { Watchers } from '../connection/watchers.ts'
+import { loadTables } from '../credential/prepare.ts'
 import type { CredentialSnapshot } from '../credential/snapshot.ts'
 import { counterLane, sumCounter } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
@@ -36,13 +37,11 @@ import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
 import { createSaslEnvironment } from '../sasl/environment.ts'
 import { Store } from '../storage/store.ts'
 import { Admission } from './admission.ts'
-
-import { ListenError } from './bind.ts'
 import { ConnectionTable, NO_ROW } from './connection-table.ts'
 import { Doorstep } from './doorstep.ts'
 import { HandleWriter } from './handle-writer.ts'
+import { ListenError } from './listen-error.ts'
 import { Listener } from './listener.ts'
-
 import { LOGIN_COUNTERS, loginCounters } from './login-counters.ts'
 import { LoginLog } from './login-log.ts'
 import { Roster } from './roster.ts'
@@ -133,6 +132,7 @@ const executor = new Executor(store, lane, witness, {
   flushEnabled: settings.flushEnabled,
   casEnabled: settings.casEnabled,
 })
+if (settings.auth !== undefined) loadTables()
 const sasl =
   settings.auth === undefined
     ? undefined
@@ -225,6 +225,7 @@ const admission = new Admission({
 
 const doorstep = new Doorstep({
   heldMax: settings.heldConnectionsMax,
+  roster,
   lane,
   admit: (handle, listenAddress) => admission.accept(handle, listenAddress, context.nowMs),
   refuse,
@@ -433,7 +434,10 @@ const listener = new Listener({
     }
     doorstep.arrive(handle, listenAddress)
     balance()
-    if (roster.hasOthers && !isPassing) roster.awaitOthers(context.nowMs)
+    if (!roster.hasOthers || isPassing || isHeld) return
+    roster.awaitOthers(context.nowMs)
+    isPassing = roster.handOver()
+    if (isPassing) listener.pause()
   },
   onAcceptError: (code) =>
     log({

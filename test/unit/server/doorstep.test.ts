@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import { Doorstep } from '../../../src/server/doorstep.ts'
+import { createRosterMemory, Roster } from '../../../src/server/roster.ts'
 
 /** A house with `places`, and what became of everybody who came. */
 function makeHouse(heldMax: number, places: number) {
@@ -14,6 +15,7 @@ function makeHouse(heldMax: number, places: number) {
   let meanwhile: () => void = () => undefined
   const doorstep: Doorstep = new Doorstep({
     heldMax,
+    roster: new Roster(createRosterMemory(1, 0), 0),
     lane,
     admit: (handle) => {
       meanwhile()

@@ -115,3 +115,23 @@ test('a place of who waits elsewhere is taken over at once, and answered for onc
   second.givePlaceBack()
   expect(second.claimPlace(1)).toBe(false)
 })
+
+test('what is held at the door is bounded for all workers together', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect([first.claimHeld(2), second.claimHeld(2), first.claimHeld(2)]).toEqual([true, true, false])
+  second.giveHeldBack()
+  expect(first.claimHeld(2)).toBe(true)
+})
+
+test('a worker far ahead hands accepting over to those behind, but not to one that is dead', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  for (let count = 0; count < 2; count++) first.claimPlace(MANY)
+  expect(first.handOver()).toBe(false)
+  first.claimPlace(MANY)
+  expect(first.handOver()).toBe(true)
+  expect(first.balance()).toBe(false)
+  expect(second.balance()).toBe(true)
+  for (let tick = 0; tick < 5; tick++) first.beat()
+  expect(first.handOver()).toBe(false)
+  expect(first.balance()).toBe(true)
+})
