@@ -260,35 +260,53 @@ test.each(['SIGTERM', 'SIGINT', 'SIGUSR1'] as const)(
   },
 )
 
-test('a request under way when SIGTERM comes is finished; newcomers are not accepted', async () => {
-  const server = await serve(['--no-auth'])
-  const client = await connect(server)
-  const idle = await connect(server)
-  await expectServed(idle)
-  const frame = storeFrame(SET, 'k', 'x'.repeat(1000))
-  await expectServed(client)
-  client.send(frame.subarray(0, 500))
-  // The half request has arrived once the other connection sees its bytes counted.
-  await until(() => (client.socket.writableLength === 0 ? true : undefined), 'the half request')
-  let buffered = 0
-  while (buffered === 0) {
-    idle.send(requestFrame({ opcode: STAT }))
-    for (;;) {
-      const { key, value } = await idle.receive()
-      if (key.length === 0) break
-      if (key.toString() === 'read_buf_count') buffered = Number(value.toString())
-    }
+async function bytesRead(client: BinaryClient): Promise<number> {
+  let read = 0
+  client.send(requestFrame({ opcode: STAT }))
+  for (;;) {
+    const { key, value } = await client.receive()
+    if (key.length === 0) return read
+    if (key.toString() === 'bytes_read') read = Number(value.toString())
   }
-  server.child.kill('SIGTERM')
-  expect(await idle.closed()).toEqual([])
-  const late = connectSocket({ host: server.host, port: server.port })
-  const [error] = (await once(late, 'error')) as [NodeJS.ErrnoException]
-  expect(error.code).toBe('ECONNREFUSED')
-  client.send(frame.subarray(500))
-  expect((await client.receive()).status).toBe(OK)
-  expect(await client.closed()).toEqual([])
-  expect(await server.exited).toEqual({ code: 0, signal: null })
-})
+}
+
+test.each([
+  ['SIGTERM', 1],
+  ['SIGTERM', 4],
+  ['SIGUSR1', 4],
+] as const)(
+  'a request under way when %s comes at -t %d is finished; newcomers are not accepted',
+  async (signal, threads) => {
+    const server = await serve(['--no-auth', '-t', String(threads)])
+    const clients = await Promise.all(Array.from({ length: 2 * threads }, () => connect(server)))
+    const idle = await connect(server)
+    for (const client of clients) await expectServed(client)
+    const frame = storeFrame(SET, 'k', 'x'.repeat(1000))
+    const readBefore = await bytesRead(idle)
+    for (const client of clients) client.send(frame.subarray(0, 500))
+    // Of the difference, the questions themselves are 24 bytes each.
+    for (let asked = 1; ; asked++) {
+      const halves = (await bytesRead(idle)) - readBefore - 24 * asked
+      if (halves >= 500 * clients.length) break
+      await delay(5)
+    }
+    server.child.kill(signal)
+    expect(await idle.closed()).toEqual([])
+    await until(
+      () => (server.stdout.includes('no more connections') ? true : undefined),
+      'the stop',
+    )
+    const late = connectSocket({ host: server.host, port: server.port })
+    const [error] = (await once(late, 'error')) as [NodeJS.ErrnoException]
+    expect(error.code).toBe('ECONNREFUSED')
+    for (const client of clients) {
+      client.send(frame.subarray(500))
+      expect((await client.receive()).status).toBe(OK)
+      expect(await client.closed()).toEqual([])
+    }
+    expect(await server.exited).toEqual({ code: 0, signal: null })
+  },
+)
 
 test('who does not finish is cut off at the drain deadline, still with exit code 0', async () => {
   const server = await serve(['--no-auth', '--drain-timeout', '0.5'])
@@ -369,6 +387,51 @@ test('-s with -a listens on a socket of that mode, also where an old one was lef
     }
   }
 })
+
+test('four workers share several addresses, or a Unix socket, and one store', async () => {
+  const portFile = join(temporary(), 'port')
+  const tcp = run(['--no-auth', '-t', '4', '-l', '127.0.0.1', '-l', '127.0.0.2', '-p', '-1'], {
+    environment: { MEMCACHED_PORT_FILENAME: portFile },
+  })
+  const text = await until(
+    () => (existsSync(portFile) ? readFileSync(portFile, 'utf8') : undefined),
+    'the port file',
+  )
+  const ports = [...text.matchAll(/^TCP INET: (\d+)$/gm)].map(([, port]) => Number(port))
+  expect(ports).toHaveLength(2)
+  const overTcp = (index: number) =>
+    connect({ host: index % 2 === 0 ? '127.0.0.1' : '127.0.0.2', port: ports[index % 2] ?? 0 })
+  await expectOneStore(await Promise.all(Array.from({ length: 16 }, (_, index) => overTcp(index))))
+  await stop(tcp)
+
+  const path = join(temporary(), 'server.sock')
+  const unix = run(['--no-auth', '-t', '4', '-s', path])
+  await until(() => (events(unix).includes('started') ? true : undefined), 'the start')
+  const overUnix = async () => {
+    const socket = connectSocket({ path })
+    await once(socket, 'connect')
+    const client = new BinaryClient(socket)
+    onTestFinished(() => client.destroy())
+    return client
+  }
+  await expectOneStore(await Promise.all(Array.from({ length: 16 }, overUnix)))
+  await stop(unix, 'SIGUSR1')
+  expect(existsSync(path)).toBe(false)
+})
+
+/** What each client stores, every other reads. */
+async function expectOneStore(clients: readonly BinaryClient[]): Promise<void> {
+  for (const [index, client] of clients.entries()) {
+    client.send(storeFrame(SET, `k${index}`, String(index)))
+    expect((await client.receive()).status).toBe(OK)
+  }
+  for (const client of clients) {
+    for (const index of clients.keys()) {
+      const { value } = await client.request({ opcode: GET, key: `k${index}` })
+      expect(value.toString()).toBe(String(index))
+    }
+  }
+}
 
 test('-s refuses to replace what is no socket', async () => {
   const path = join(temporary(), 'precious')

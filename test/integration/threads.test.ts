@@ -205,6 +205,37 @@ test('a user who is removed is cut off by every worker', async () => {
   await server.stop()
 })
 
+test('users that a reload brings are known to every worker when it is announced', async () => {
+  const server = await start(4, { users: [{ name: 'alice', password: 'wonderland' }] })
+  const entries = ['alice', 'bob'].map((name) => `[users.${name}]\npassword = "wonderland"\n`)
+  writeFileSync(server.usersFile, entries.join(''), { mode: 0o600 })
+  server.signal('SIGHUP')
+  await server.waitForLog(({ event, users }) => event === 'credentials_reloaded' && users === 2)
+  const clients = await Promise.all(Array.from({ length: 12 }, () => connectTo(server)))
+  for (const client of clients) {
+    expect(await client.ask('set k 0 0 14\r\nbob wonderland\r\n', '\r\n')).toBe('STORED\r\n')
+  }
+  await server.stop()
+})
+
+test('-b bounds those who wait at the door for all workers together', async () => {
+  const server = await start(4, {
+    flags: ['-c', '4', '-b', '3', '-o', 'no_maxconns_fast'],
+  })
+  const clients = await Promise.all(Array.from({ length: 4 }, () => connectTo(server)))
+  for (const client of clients) await client.ask('version\r\n', '\r\n')
+  const late = await Promise.all(Array.from({ length: 12 }, () => connectTo(server)))
+  const ends = new Set<Client>()
+  for (const client of late) client.socket.once('end', () => ends.add(client))
+  await expect.poll(() => ends.size, { timeout: DEADLINE_MS }).toBe(9)
+  const answers = late
+    .filter((client) => !ends.has(client))
+    .map((client) => client.ask('version\r\n', '\r\n'))
+  for (const client of clients.slice(1)) client.socket.destroy()
+  expect((await Promise.all(answers)).every((answer) => answer.startsWith('VERSION '))).toBe(true)
+  await server.stop()
+})
+
 async function startBreakable(threads: number): Promise<{
   readonly server: TestServer
   readonly breakWorker: (what: 'throw' | 'exit' | 'hang') => void
