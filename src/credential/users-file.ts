@@ -11,7 +11,6 @@
  * passwords and one SCRAM challenge serves both.
  */
 import { parse, TomlError } from 'smol-toml'
-import * as z from 'zod'
 import type { CredentialFileProblem } from './credential-file-error.ts'
 import { prepare, problemWith } from './prepare.ts'
 import { TomlLines } from './toml-layout.ts'
@@ -26,22 +25,9 @@ const PROBLEMS_MAX = 50
 
 const PASSWORD_EXPECTED = 'password must be a string, or an array of one or two strings'
 
-const fileSchema = z.strictObject({
-  decoy_key: z.string('decoy_key must be a string in base64').optional(),
-  users: z
-    .custom<Record<string, unknown>>(isTable, 'users must be a table: [users.alice]')
-    .optional(),
-})
-
-const userSchema = z.strictObject({
-  password: z
-    .union([z.string(), z.array(z.string()).min(1).max(PASSWORDS_PER_USER_MAX)], PASSWORD_EXPECTED)
-    .optional(),
-  verifiers: z
-    .array(z.string('a verifier must be a string'), 'verifiers must be an array of strings')
-    .min(1, 'verifiers is empty: give the user a password with `saslcached user passwd`')
-    .optional(),
-})
+/** What may stand at the top of the file, and in a user. */
+const FILE_SETTINGS = ['decoy_key', 'users']
+const USER_SETTINGS = ['password', 'verifiers']
 
 export function parseUsersFile(text: string, file: string): ReadResult {
   let document: unknown
@@ -69,12 +55,12 @@ class UsersFileReader {
   }
 
   read(document: unknown): ReadResult {
-    const parsed = fileSchema.safeParse(document)
-    if (!parsed.success) this.#addIssues(parsed.error.issues, [])
-    // What follows is read also where the top has a problem: all of them are reported at once.
-    const decoyKey = isTable(document) ? this.#readDecoyKey(document.decoy_key) : undefined
-    const table = isTable(document) && isTable(document.users) ? document.users : {}
-    const users = Object.entries(table)
+    const top = isTable(document) ? document : {}
+    this.#refuseUnknown(top, FILE_SETTINGS, [])
+    const decoyKey = this.#readDecoyKey(top.decoy_key)
+    const table = top.users ?? {}
+    if (!isTable(table)) this.#add(['users'], 'users must be a table: [users.alice]')
+    const users = isTable(table) ? Object.entries(table) : []
     if (users.length > USERS_MAX) {
       this.#add(['users'], `the file has ${users.length} users; at most ${USERS_MAX} are allowed`)
     } else {
@@ -87,15 +73,17 @@ class UsersFileReader {
   }
 
   #readDecoyKey(text: unknown): Uint8Array | undefined {
-    if (typeof text !== 'string') return undefined
+    if (text === undefined) return undefined
+    if (typeof text !== 'string') {
+      return this.#add(['decoy_key'], 'decoy_key must be a string in base64')
+    }
     const key = decodeBase64(text)
     if (key !== undefined && key.length >= DECOY_KEY_BYTES_MIN) return Uint8Array.from(key)
-    this.#add(
+    return this.#add(
       ['decoy_key'],
       `decoy_key must be at least ${DECOY_KEY_BYTES_MIN} random bytes in base64; ` +
         'remove the line to have a fresh one at every start',
     )
-    return undefined
   }
 
   #readUser(rawName: string, user: unknown): UserEntry | undefined {
@@ -107,37 +95,61 @@ class UsersFileReader {
     if (twin !== undefined) {
       return this.#add(path, `this user is the same as that of line ${twin.line} after SASLprep`)
     }
-    const parsed = userSchema.safeParse(user)
-    if (!parsed.success) {
-      if (!isTable(user)) {
-        return this.#add(path, 'a user must be a table with password or verifiers')
-      }
-      if (Array.isArray(user.verifiers)) {
-        this.#checkVerifiers(user.verifiers, [...path, 'verifiers'])
-      }
-      return this.#addIssues(parsed.error.issues, path)
+    if (!isTable(user)) {
+      return this.#add(path, 'a user must be a table with password or verifiers')
     }
-    const { password, verifiers } = parsed.data
-    if (password !== undefined && verifiers !== undefined) {
+    const problemsBefore = this.#problems.length
+    this.#refuseUnknown(user, USER_SETTINGS, path)
+    const passwords = this.#readPasswords(user.password, path)
+    const verifiers = this.#readVerifiers(user.verifiers, path)
+    if (this.#problems.length > problemsBefore) return undefined
+    if (user.password !== undefined && user.verifiers !== undefined) {
       return this.#add(
         [...path, 'password'],
         'this user has a password and verifiers; keep one of them, preferably the verifiers',
       )
     }
-    if (password === undefined && verifiers === undefined) {
+    if (user.password === undefined && user.verifiers === undefined) {
       return this.#add(
         path,
         'this user has neither password nor verifiers: set one with `saslcached user passwd`',
       )
     }
-    const passwords = typeof password === 'string' ? [password] : (password ?? [])
-    for (const [index, text] of passwords.entries()) {
+    return { name, file: this.#file, line: this.#lines.find(path), verifiers, passwords }
+  }
+
+  #readPasswords(setting: unknown, path: readonly string[]): string[] {
+    if (setting === undefined) return []
+    const texts: readonly unknown[] = Array.isArray(setting) ? setting : [setting]
+    const isRight = texts.length >= 1 && texts.length <= PASSWORDS_PER_USER_MAX
+    if (!isRight || !texts.every((text) => typeof text === 'string')) {
+      this.#add([...path, 'password'], PASSWORD_EXPECTED)
+      return []
+    }
+    for (const [index, text] of texts.entries()) {
       const problem = problemWith('password', text)
       if (problem !== undefined) this.#add([...path, 'password', index], problem)
     }
-    this.#checkVerifiers(verifiers ?? [], [...path, 'verifiers'])
-    const line = this.#lines.find(path)
-    return { name, file: this.#file, line, verifiers: verifiers ?? [], passwords }
+    return [...texts]
+  }
+
+  #readVerifiers(setting: unknown, userPath: readonly string[]): string[] {
+    if (setting === undefined) return []
+    const path = [...userPath, 'verifiers']
+    if (!Array.isArray(setting)) {
+      this.#add(path, 'verifiers must be an array of strings')
+      return []
+    }
+    if (setting.length === 0) {
+      this.#add(path, 'verifiers is empty: give the user a password with `saslcached user passwd`')
+    }
+    const texts: string[] = []
+    for (const [index, text] of setting.entries()) {
+      if (typeof text === 'string') texts.push(text)
+      else this.#add([...path, index], 'a verifier must be a string')
+    }
+    this.#checkVerifiers(setting, path)
+    return texts
   }
 
   #checkVerifiers(texts: readonly unknown[], path: readonly string[]): void {
@@ -171,20 +183,17 @@ class UsersFileReader {
     }
   }
 
-  #addIssues(issues: readonly z.core.$ZodIssue[], path: readonly string[]): undefined {
-    for (const issue of issues) {
-      const issuePath = [
-        ...path,
-        ...issue.path.map((key) => (typeof key === 'number' ? key : String(key))),
-      ]
-      if (issue.code === 'unrecognized_keys') {
-        const known = path.length === 0 ? 'decoy_key and users' : 'password and verifiers'
-        for (const key of issue.keys) {
-          this.#add([...issuePath, key], `unknown setting ${quoteName(key)}; known are ${known}`)
-        }
-      } else {
-        this.#add(issuePath, issue.message)
-      }
+  #refuseUnknown(
+    table: Record<string, unknown>,
+    known: readonly string[],
+    path: readonly string[],
+  ): void {
+    for (const key of Object.keys(table)) {
+      if (known.includes(key)) continue
+      this.#add(
+        [...path, key],
+        `unknown setting ${quoteName(key)}; known are ${known.join(' and ')}`,
+      )
     }
   }
 
