@@ -7,7 +7,9 @@
  *   | free   | not consumed   |   free     |
  *
  * Invariant: `0 <= start <= end <= capacity`. Memory grows with the bytes that arrive, never with
- * the length that a header claims, and is given back when the buffer runs empty.
+ * the length that a header claims, and is given back when the buffer runs empty. Small blocks go to
+ * a list that all connections of the worker take theirs from: left to the collector, which is in no
+ * hurry where little else is allocated, they were 25 MiB of every busy worker.
  */
 export class ReceiveBuffer {
   bytes: Buffer = NONE
@@ -35,9 +37,10 @@ export class ReceiveBuffer {
         this.bytes.copyWithin(0, this.start, this.end)
       } else {
         const bound = wantedBytes === 0 ? Number.POSITIVE_INFINITY : wantedBytes
-        const doubled = Math.max(needed, Math.min(bound, this.bytes.length * 2), BYTES_MIN)
-        const grown = Buffer.allocUnsafeSlow(doubled)
+        const doubled = Math.max(needed, Math.min(bound, this.bytes.length * 2))
+        const grown = takeBlock(doubled)
         this.bytes.copy(grown, 0, this.start, this.end)
+        giveBack(this.bytes)
         this.bytes = grown
       }
       this.start = 0
@@ -53,6 +56,7 @@ export class ReceiveBuffer {
   }
 
   clear(): void {
+    giveBack(this.bytes)
     this.bytes = NONE
     this.start = 0
     this.end = 0
@@ -60,4 +64,32 @@ export class ReceiveBuffer {
 }
 
 const NONE: Buffer = Buffer.alloc(0)
-const BYTES_MIN = 512
+/**
+ * Blocks of 512 bytes to 128 KiB are powers of two and kept, this many a size: 2 MiB at most. The
+ * largest is what a whole read behind a small rest takes.
+ */
+const BYTES_MIN_SHIFT = 9
+const BLOCK_SIZES = 9
+const KEPT_PER_SIZE = 8
+const KEPT_BYTES_MAX = 1 << (BYTES_MIN_SHIFT + BLOCK_SIZES - 1)
+
+/** Blocks nobody uses, by size. */
+const kept: Buffer[][] = Array.from({ length: BLOCK_SIZES }, () => [])
+
+/** A block of at least `bytes`; what it holds is undefined. */
+function takeBlock(bytes: number): Buffer {
+  if (bytes > KEPT_BYTES_MAX) return Buffer.allocUnsafeSlow(bytes)
+  const size = sizeOf(bytes)
+  return kept[size]!.pop() ?? Buffer.allocUnsafeSlow(1 << (size + BYTES_MIN_SHIFT))
+}
+
+function giveBack(block: Buffer): void {
+  if (block.length === 0 || block.length > KEPT_BYTES_MAX) return
+  const blocks = kept[sizeOf(block.length)]!
+  if (blocks.length < KEPT_PER_SIZE) blocks.push(block)
+}
+
+/** Which of the sizes holds `bytes`. */
+function sizeOf(bytes: number): number {
+  return Math.max(0, 32 - Math.clz32(bytes - 1) - BYTES_MIN_SHIFT)
+}
