@@ -43,14 +43,17 @@ export const STATE_DRAINING = 4
 export const STATE_CLOSED = 5
 
 /** What `stats conns` calls the states of a connection; workers tell each other the index. */
-export const STATE_NAMES: readonly string[] = [
+export const STATE_NAMES = [
   'conn_read',
   'conn_nread',
   'conn_parse_cmd',
   'conn_swallow',
   'conn_mwrite',
+  'conn_watch',
   'conn_closing',
-]
+] as const
+
+export type StateName = (typeof STATE_NAMES)[number]
 
 /**
  * While others wait, how long a stranger may say nothing at all. Clients speak first, with the end
@@ -184,7 +187,7 @@ export class Connection {
   }
 
   /** The state in memcached's words, one of STATE_NAMES, for `stats conns`. */
-  get stateName(): string {
+  get stateName(): StateName {
     if (this.state >= STATE_DRAINING) return 'conn_closing'
     if (this.state === STATE_WATCHING) return 'conn_watch'
     if (this.isBlocked) return 'conn_mwrite'

@@ -9,7 +9,8 @@ import { TextClient } from '../support/text-client.ts'
 
 type Word = 'as memcached' | 'ours' | 'in part' | 'as without'
 
-const WITHOUT = /^(ERROR|CLIENT_ERROR (slab reassignment|lru crawler) disabled)\r\n$/
+const WITHOUT =
+  /^(ERROR|Error TLS not enabled|CLIENT_ERROR (slab reassignment|lru crawler) disabled)\r\n$/
 
 /** `\r\n` is added to each use. Every use is of a client of its own, with `n` stored as 5. */
 const USES: readonly (readonly [command: string, word: Word, use: string, answer: RegExp])[] = [
