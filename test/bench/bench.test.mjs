@@ -490,3 +490,11 @@ describe('the report', () => {
     )
   })
 })
+
+test('the bench of the dialects without a socket runs, each case to its figure', () => {
+  const env = { ...process.env, PASSES: '1' }
+  const printed = execFileSync('node', ['test/bench/dialect.bench.mjs'], { env, encoding: 'utf8' })
+  const figures = printed.trim().split('\n').slice(1)
+  expect(figures.length).toBeGreaterThanOrEqual(8)
+  for (const figure of figures) expect(figure).toMatch(/^ {2}\w[\w ,-]* +[1-9]\d*$/)
+})

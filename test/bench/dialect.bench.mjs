@@ -2,7 +2,7 @@
  * Nanoseconds of one request in a dialect, all of it but the socket: decode, execute, encode, on a
  * real store. Run after `npm run build`: `node test/bench/dialect.bench.mjs [name ...]`; a name
  * chooses the cases that contain it. BENCH_DIST= names another build, VALUE= the bytes of a value
- * (100), DEPTH= the requests of one read (50). Each figure is the lower quartile of short slices, on
+ * (100), DEPTH= the requests of one read (50), PASSES= how often all is measured (30). Each figure is the lower quartile of short slices, on
  * a busy machine the others measure its other work. 10,000 keys of 20 bytes, evenly chosen.
  */
 import { resolve } from 'node:path'
@@ -12,12 +12,16 @@ const dist = resolve(process.env.BENCH_DIST ?? 'dist')
 const load = (path) => import(pathToFileURL(`${dist}/src/${path}`).href)
 const { Executor } = await load('command/execute.js')
 const { MetaExecutor } = await load('command/meta.js')
+const { Witness } = await load('command/witness.js')
 const { AuthGate } = await load('connection/auth-gate.js')
 const { BinaryDialect } = await load('connection/binary-dialect.js')
 const { Connection } = await load('connection/connection.js')
 const { SendBuffer } = await load('connection/send-buffer.js')
 const { TextDialect } = await load('connection/text-dialect.js')
 const { counterLane, createCounterMemory } = await load('observe/counters.js')
+const { createPrefixMemory, PrefixTable } = await load('observe/prefix-table.js')
+const { WatchLog } = await load('observe/watch-log.js')
+const { createWatchMemory } = await load('observe/watch-memory.js')
 const { createStoreMemory } = await load('storage/geometry.js')
 const { Store } = await load('storage/store.js')
 
@@ -25,7 +29,7 @@ const VALUE_BYTES = Number(process.env.VALUE ?? 100)
 const DEPTH = Number(process.env.DEPTH ?? 50)
 const KEY_COUNT = Math.min(10_000, Math.floor((64 * 1024 * 1024) / (VALUE_BYTES + 64)))
 const BATCHES = 400
-const PASSES = 30
+const PASSES = Number(process.env.PASSES ?? 30)
 
 const value = Buffer.alloc(VALUE_BYTES, 'v')
 const keyOf = (number) => `key-${String(number).padStart(16, '0')}`
@@ -78,7 +82,10 @@ function serverOf() {
   const store = new Store(memory, 0)
   const lane = counterLane(createCounterMemory(1), 0)
   const sendBuffer = new SendBuffer()
-  const executor = new Executor(store, lane, { flushEnabled: true, casEnabled: true })
+  const watchLog = new WatchLog(createWatchMemory(1, 65_536), 0, lane, () => 0)
+  const prefixes = new PrefixTable(createPrefixMemory(58, [1, 2]), watchLog.observed)
+  const witness = new Witness(store, watchLog, prefixes, () => undefined)
+  const executor = new Executor(store, lane, witness, { flushEnabled: true, casEnabled: true })
   executor.nowSeconds = 1_700_000_000
   const options = {
     valueBytesMax: 1 << 20,
@@ -87,7 +94,7 @@ function serverOf() {
     version: '0',
     stats: () => undefined,
     setVerbosity: () => undefined,
-    operations: { shutdownEnabled: false, dumpEnabled: false, memoryLimitMib: 64 },
+    operations: { shutdownEnabled: false, dumpEnabled: false, memoryLimitMib: 64, prefixes },
   }
   const binary = new BinaryDialect(executor, sendBuffer, lane, options)
   const meta = new MetaExecutor(executor, store, lane, true)
@@ -112,7 +119,6 @@ function serverOf() {
     },
     onGateChanged: () => undefined,
     onClosed: () => undefined,
-    beginTurn: () => undefined,
   }
   let connectionCount = 0
   return () => {
