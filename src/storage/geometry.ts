@@ -143,7 +143,7 @@ export const SEGMENT_OLDER = 7
 export const SEGMENT_NEWER = 8
 /** No item in it expires before this second. */
 export const SEGMENT_EXPIRES_FROM = 9
-/** Live bytes at which compaction last failed to move everything, plus one; 0 for never. */
+/** Live bytes at which it is not compacted, as that failed or would gain nothing, plus one; 0 for none. */
 export const SEGMENT_STUCK_LIVE = 10
 /** The group it was opened for. A victim of which something stays goes to the main queue. */
 export const SEGMENT_GROUP = 11

@@ -107,12 +107,11 @@ export class LargeValue {
   }
 
   /**
-   * Makes the segments ones of a record that is about to be linked: of the epoch and the age of now
-   * and of its group, each naming the record that continues in it.
+   * Makes the segments ones of a record that is about to be linked: of the age of now, of its group
+   * and of the epoch in which its key was looked up, each naming the record that continues in it.
    */
-  beforeLink(recordBytes: number, group: number): void {
+  beforeLink(recordBytes: number, group: number, epoch: number): void {
     const { control, view } = this
-    const epoch = Atomics.load(control, EPOCH_WORD)
     const location = view.locationOf(this.segment, 0)
     let left = recordBytes
     for (let part = this.segment; part >= 0; part = view.continuation(part)) {

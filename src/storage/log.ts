@@ -213,7 +213,11 @@ export class Log {
     return this.control[this.opens + group * OPEN_WORDS + OPEN_OFFSET]!
   }
 
-  /** Seals open segments since whose opening the whole log was sealed once: their items had their time. */
+  /**
+   * Seals open segments since whose opening the whole log was sealed once, so that their items have
+   * their turn. Though not full they are not to be compacted: that would gain nothing, and begin the
+   * time of their items anew.
+   */
   sealAged(): void {
     const control = this.control
     const sealedEver = control[SEALED_EVER_WORD]!
@@ -222,7 +226,9 @@ export class Log {
       if (open < 0) continue
       const openedAt = control[this.view.segmentRecord(open) + SEGMENT_SEQUENCE]!
       if (((sealedEver - openedAt) | 0) > this.pool.segmentCount) {
-        this.seal(this.opens + group * OPEN_WORDS)
+        const entry = this.opens + group * OPEN_WORDS
+        this.pool.keepAsIs(open, control[entry + OPEN_LINKED]!)
+        this.seal(entry)
       }
     }
   }

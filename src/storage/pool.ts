@@ -133,6 +133,13 @@ export class SegmentPool {
     release(control, POOL_LOCK_WORD)
   }
 
+  /** Before seal(): the segment is not to be compacted as long as nothing more in it dies. */
+  keepAsIs(segment: number, linked: number): void {
+    const control = this.#control
+    const record = this.#view.segmentRecord(segment)
+    control[record + SEGMENT_STUCK_LIVE] = Atomics.load(control, record + SEGMENT_LIVE) + linked + 1
+  }
+
   /** Says that live bytes of a segment have died. The caller may not touch the segment afterwards. */
   dropLive(segment: number, bytes: number): void {
     const control = this.#control

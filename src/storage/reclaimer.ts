@@ -8,9 +8,10 @@
  * live record is moved.
  *
  * Emptying a victim: its records are met in the order in which they were written. Dead ones are
- * skipped, expired and flushed ones dropped; a live one that was read since it was last met is moved
- * to the main queue with its frequency lowered by one; any other is evicted, and the ghost table
- * remembers its key.
+ * skipped, expired and flushed ones dropped. Of a segment that was taken as the oldest, a live one
+ * that was read since it was last met is moved to the main queue with its frequency lowered by one;
+ * any other is evicted, and the ghost table remembers its key. Of any other segment, what is alive
+ * is moved, and nothing evicted.
  *
  * A large item that was read but cannot be moved (it is over MOVED_BYTES_MAX, or the free segments do
  * not suffice) stays where it is, and its segments go back among the sealed.
@@ -119,6 +120,11 @@ const LEAVE = 0
 const EVICT = 1
 const MOVE = 2
 
+/** Why a segment is the victim. */
+const FROM_EXPIRED = 0
+const FROM_EMPTIEST = 1
+const FROM_OLDEST = 2
+
 /** The share of the sealed segments that the small queue may have. */
 const SMALL_SHARE = 0.1
 
@@ -150,6 +156,7 @@ export class Reclaimer {
   private crawlCost = 0
   /** What happens to the live records of the victim in work. */
   private victimFate = EVICT
+  private victimSource = FROM_OLDEST
   private victimQueue: number = MAIN_QUEUE
   /** Where the search for a segment to compact goes on. */
   private compactCursor = 0
@@ -339,13 +346,16 @@ export class Reclaimer {
   private begin(nowSeconds: number): boolean {
     const control = this.control
     let victim = this.evicts ? this.pool.takeExpired(nowSeconds) : -1
-    this.victimFate = EVICT
+    // What is alive in there was prolonged: in its other segments, or after the choice.
+    this.victimFate = MOVE
+    this.victimSource = FROM_EXPIRED
     if (victim < 0 && (this.evicts || Atomics.load(control, DEATHS_WORD) !== this.deathsSeen)) {
-      this.victimFate = MOVE
+      this.victimSource = FROM_EMPTIEST
       victim = this.takeEmptiest()
     }
     if (victim < 0 && this.evicts) {
       this.victimFate = EVICT
+      this.victimSource = FROM_OLDEST
       this.log.sealAged()
       const small = control[SMALL_COUNT_WORD]!
       const queue = small > control[SEALED_COUNT_WORD]! * SMALL_SHARE ? SMALL_QUEUE : MAIN_QUEUE
@@ -354,9 +364,6 @@ export class Reclaimer {
     }
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
-    // It was sealed before it was full, because it was open for so long: its items had their time.
-    const isAged = control[record + SEGMENT_USED]! <= this.compactedBytesMax
-    if (isAged && this.evicts) this.victimFate = EVICT
     this.victimQueue = queueOf(control[record + SEGMENT_GROUP]!)
     control[this.worker + WORKER_VICTIM] = victim + 1
     control[this.worker + WORKER_VICTIM_OFFSET] = control[record + SEGMENT_FIRST]!
@@ -440,7 +447,7 @@ export class Reclaimer {
     }
     control[this.worker + WORKER_VICTIM] = 0
     this.pool.free(victim)
-    if (this.victimFate === MOVE) {
+    if (this.victimSource === FROM_EMPTIEST) {
       this.counters[COMPACTED_SEGMENTS] = this.counters[COMPACTED_SEGMENTS]! + 1
     }
   }
@@ -448,6 +455,8 @@ export class Reclaimer {
   /** Puts a victim back among the sealed: something in it stays. */
   private leaveVictim(victim: number): void {
     this.control[this.worker + WORKER_VICTIM] = 0
+    // Else it would be taken as expired again and again, before anything that can be emptied.
+    if (this.victimSource === FROM_EXPIRED) this.pool.noteExpiry(victim, 0)
     this.pool.putBack(victim)
   }
 

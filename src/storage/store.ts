@@ -477,10 +477,7 @@ export class Store {
     // A small value is copied under the lock, and if the old record has the same size, into it.
     const small = recordBytes <= COPIED_LOCKED_BYTES_MAX
     const isRecalled = this.ghost.recall(this.keyLow, this.hash.more)
-    const group =
-      isRecalled || recordBytes > this.smallRecordBytesMax
-        ? this.groups.main(expiry, nowSeconds)
-        : this.groups.small(expiry, nowSeconds)
+    const group = this.groupOfNew(isRecalled, recordBytes, expiry, nowSeconds)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       if (!this.reserve(recordBytes, keyLength, group, nowSeconds)) break
       if (!small) {
@@ -570,9 +567,16 @@ export class Store {
     const { log, view } = this
     assert(received.missingBytes === 0, 'a large value is stored before it has arrived')
     const recordBytes = recordBytesOf(LAYOUT_ALL, keyLength, valueLength, this.unitShift)
+    const isRecalled = this.ghost.recall(this.keyLow, this.hash.more)
     for (let attempt = 0; attempt < 2; attempt++) {
       this.lockStripe()
-      const found = this.seek(keyLength, nowSeconds)
+      // A flush that comes later than this makes the new value dead as it does the one it replaces.
+      let epoch: number
+      let found: boolean
+      do {
+        epoch = Atomics.load(this.control, EPOCH_WORD)
+        found = this.seek(keyLength, nowSeconds)
+      } while (epoch !== Atomics.load(this.control, EPOCH_WORD))
       const verdict = this.judge(mode, found, casHigh, casLow)
       const stale = verdict === STORED_STALE
       if (verdict !== STORED && !stale) {
@@ -587,10 +591,14 @@ export class Store {
       this.fillRecord(LAYOUT_ALL, keyLength, valueLength, flags, expiry, 0, nowSeconds)
       view.copyIn(segment, position, this.digits, 0, 4)
       const storedExpiry = stale ? this.inheritStale() : expiry
-      received.beforeLink(recordBytes, this.groups.main(storedExpiry, nowSeconds))
+      // With up to 512 MiB of memory such a value is always too large for the small queue. With more,
+      // the smaller of them have to be read to come into the main queue, as any other item.
+      const group = this.groupOfNew(isRecalled, recordBytes, storedExpiry, nowSeconds)
+      received.beforeLink(recordBytes, group, epoch)
       const linked = this.link(found, recordBytes, nowSeconds)
       this.unlockStripe()
       if (linked) {
+        if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
         received.commit(recordBytes, storedExpiry)
         this.leave(0, nowSeconds)
         return STORED
@@ -893,6 +901,18 @@ export class Store {
     const segment = this.view.locationSegment(this.foundLocation)
     const epoch = this.control[this.view.segmentRecord(segment) + SEGMENT_EPOCH]
     return epoch === Atomics.load(this.control, EPOCH_WORD) ? MISS_NONE : MISS_FLUSHED
+  }
+
+  /** The group of a new value: of the main queue if its key came back, or it is too large for the small one. */
+  private groupOfNew(
+    isRecalled: boolean,
+    recordBytes: number,
+    expiry: number,
+    nowSeconds: number,
+  ): number {
+    return isRecalled || recordBytes > this.smallRecordBytesMax
+      ? this.groups.main(expiry, nowSeconds)
+      : this.groups.small(expiry, nowSeconds)
   }
 
   /** The group in which a longer value of the item found belongs: it stays in its queue. */

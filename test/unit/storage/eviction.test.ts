@@ -185,3 +185,27 @@ test('an item touched to live longer than its neighbours survives the end of the
   expect(client.has('key 702')).toBe(false)
   expect(checkIntegrity(client.memory)).toEqual([])
 })
+
+test('an item touched by a worker whose clock is behind survives being taken as expired', () => {
+  const client = new Client({ memoryBytes: 4 * MIB, workerCount: 2 })
+  const behind = client.worker(1)
+  for (let index = 0; index < 6000; index++) {
+    client.write(`short ${index}`, VALUE, { expiry: client.now + 5 })
+  }
+  behind.now += 4
+  client.now += 5
+  let written = 0
+  while (readStoreCounters(client.memory).reclaimed === 0) {
+    client.write(`new ${written++}`, VALUE)
+  }
+  // These lie in the segment that is being emptied.
+  const touched: string[] = []
+  for (let index = 0; index < 40; index++) {
+    if (behind.touch(`short ${index}`, behind.now + 1000)) touched.push(`short ${index}`)
+  }
+  expect(touched.length).toBeGreaterThan(0)
+  for (let index = 0; index < 1000; index++) client.write(`more ${index}`, VALUE)
+  expect(readStoreCounters(client.memory).evictions).toBe(0)
+  for (const key of touched) expect(client.has(key)).toBe(true)
+  expect(checkIntegrity(client.memory)).toEqual([])
+})

@@ -13,12 +13,13 @@ import {
   WRITE_SET,
 } from '../../../src/storage/store.ts'
 import { Client } from './client.ts'
+import { randomOf, seedOfRun } from './model.ts'
 
 const KIB = 1024
 const PIECE_BYTES = 5000
 
-function newClient(evicts = true, memoryBytes = 1024 * KIB): Client {
-  return new Client({ memoryBytes, itemBytesMax: 1024 * KIB, evicts })
+function newClient(evicts = true, memoryBytes = 1024 * KIB, itemBytesMax = 1024 * KIB): Client {
+  return new Client({ memoryBytes, itemBytesMax, evicts })
 }
 
 function patternOf(length: number, seed: number): Buffer {
@@ -217,5 +218,49 @@ test('a flush while a value arrives does not take it along', () => {
   client.store.flush(0, client.now)
   expect(client.has('key')).toBe(false)
   client.store.maintain(client.now, 1000)
+  expectSound(client)
+})
+
+test('a value whose last segment is hardly used is not evicted while compacting makes room', () => {
+  const client = newClient()
+  const value = patternOf(100_000, 10)
+  expect(put(client, 'large', value)).toBe(STORED)
+  const random = randomOf(seedOfRun())
+  for (let round = 0; round < 20_000; round++) {
+    client.write(`key ${random.below(800)}`, 'v'.repeat(340 + random.below(60)))
+  }
+  const { compactedSegments, evictions } = readStoreCounters(client.memory)
+  expect(compactedSegments).toBeGreaterThan(0)
+  expect(evictions).toBe(0)
+  expect(client.get('large')).toBe(value.toString('latin1'))
+  expectSound(client)
+})
+
+test('a flush between the look at the old value and the link of the new one takes both', () => {
+  for (const withCas of [false, true]) {
+    const client = newClient()
+    client.write('key', 'old')
+    const value = patternOf(100_000, 11)
+    const large = client.store.beginLarge(3, value.length)
+    feed(client, large, value)
+    const beforeLink = large.beforeLink.bind(large)
+    large.beforeLink = (...known: Parameters<LargeValue['beforeLink']>): void => {
+      client.store.flush(0, client.now)
+      beforeLink(...known)
+    }
+    const options: Options = withCas ? { cas: client.find('key')!.cas } : { mode: WRITE_REPLACE }
+    expect(finish(client, 'key', large, options)).toBe(STORED)
+    expect(client.has('key')).toBe(false)
+    client.store.maintain(client.now, 1000)
+    expectSound(client)
+  }
+})
+
+test('a value over a sixty-fourth of the memory goes to the main queue, a smaller one first to the small one', () => {
+  const client = newClient(true, 1024 * 1024 * KIB, 64 * 1024 * KIB)
+  expect(put(client, 'small', Buffer.alloc(10 * 1024 * KIB, 1))).toBe(STORED)
+  expect(readStoreCounters(client.memory)).toMatchObject({ segmentsSealed: 11, segmentsSmall: 11 })
+  expect(put(client, 'main', Buffer.alloc(20 * 1024 * KIB, 1))).toBe(STORED)
+  expect(readStoreCounters(client.memory)).toMatchObject({ segmentsSealed: 32, segmentsSmall: 11 })
   expectSound(client)
 })

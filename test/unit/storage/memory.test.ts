@@ -284,7 +284,7 @@ for (const hotShare of [0, 0.5, 0.9, 1]) {
     }
     let most = 0
     let before = met()
-    for (let index = 0; index < 40_000; index++) {
+    for (let index = 0; index < 20_000; index++) {
       client.write(`key ${index}`, '12345678')
       if (random.below(100) < hotShare * 100) client.get(`key ${index}`)
       const now = met()
