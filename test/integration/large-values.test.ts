@@ -243,14 +243,17 @@ test('a value that is evicted while it is read is read whole, or not found', asy
 })
 
 test('readers who do not read hold a bounded amount, and further ones are refused', async () => {
-  const writer = new TextClient(server)
+  // The bound is one of each worker.
+  const single = await startSaslcached({ flags: ['-m', '128', '-I', '32m', '-t', '1'] })
+  onTestFinished(() => single.stop())
+  const writer = new TextClient(single)
   const value = Buffer.alloc(30 * MIB, 5)
   expect(await writer.ask(`set slow 0 0 ${value.length}\r\n${latin1(value)}\r\n`)).toBe(
     'STORED\r\n',
   )
   const stalled: Socket[] = []
   for (let reader = 0; reader < 2; reader++) {
-    const socket = connect({ host: server.host, port: server.port })
+    const socket = connect({ host: single.host, port: single.port })
     onTestFinished(() => {
       socket.destroy()
     })
@@ -267,5 +270,7 @@ test('readers who do not read hold a bounded amount, and further ones are refuse
   )
   expect(await writer.ask('mn\r\n')).toBe('MN\r\n')
   for (const socket of stalled) socket.destroy()
-  await expectValue('slow', value)
+  const line = `VALUE slow 0 ${value.length}\r\n`
+  const answer = await writer.ask('get slow\r\n', '\r\nEND\r\n')
+  expect(answer.length).toBe(line.length + value.length + '\r\nEND\r\n'.length)
 })

@@ -1,0 +1,89 @@
+/**
+ * Plays every transcript against one kind of server: saslcached from dist/ with so many workers, whole
+ * and cut into random pieces, or memcached, which shows that the transcripts are true. Each kind has
+ * a test file of its own, so that they run side by side.
+ */
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, test } from 'vitest'
+import { hasPrerequisites } from '../support/program.ts'
+import { MEMCACHED, startMemcached, startSaslcached, type TestServer } from '../support/server.ts'
+import { parseTranscript, play, type Transcript } from './transcript.ts'
+
+const CASES = join(import.meta.dirname, 'cases')
+const USER = { name: 'alice', password: 's3cret' }
+const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
+const PIECE_BYTES_MAX = 12
+const files = readdirSync(CASES).filter((name) => name.endsWith('.txt'))
+export const transcripts: readonly { name: string; transcript: Transcript }[] = files.map(
+  (name) => ({
+    name,
+    transcript: parseTranscript(readFileSync(join(CASES, name), 'utf8')),
+  }),
+)
+
+/** A generator of random numbers below 1 (mulberry32). */
+function randomOf(seed: number): () => number {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+async function start(
+  isReference: boolean,
+  threads: number,
+  transcript: Transcript,
+): Promise<TestServer> {
+  const flags = ['-t', String(threads), ...transcript.flags]
+  if (!isReference) return await startSaslcached({ flags, users: transcript.login ? [USER] : [] })
+  if (!transcript.login) return await startMemcached({ flags })
+  const file = join(mkdtempSync(join(tmpdir(), 'transcripts-')), 'users')
+  writeFileSync(file, `${USER.name}:${USER.password}\n`)
+  return await startMemcached({ flags: [...flags, '-Y', file] })
+}
+
+export function playAll(kind: 'saslcached' | 'memcached', threads: number): void {
+  const isReference = kind === 'memcached'
+  if (isReference && !hasPrerequisites('the reference of the transcripts', [MEMCACHED])) return
+  for (const { name, transcript } of transcripts) {
+    describe(`${name} on ${kind} with -t ${threads}`, () => {
+      let server: TestServer
+      beforeAll(async () => {
+        server = await start(isReference, threads, transcript)
+      })
+      afterAll(async () => {
+        await server.stop()
+      })
+      for (const [index, transcriptCase] of transcript.cases.entries()) {
+        test(transcriptCase.name, async () => {
+          const prefix = `t${index}.`
+          await play(transcriptCase, server.host, server.port, { isReference, prefix })
+        })
+      }
+      if (isReference) return
+      test(`all of it, cut into pieces (SEED=${SEED})`, { timeout: 120_000 }, async () => {
+        const random = randomOf(SEED)
+        for (const [index, transcriptCase] of transcript.cases.entries()) {
+          try {
+            await play(transcriptCase, server.host, server.port, {
+              isReference,
+              prefix: `p${index}.`,
+              cut: (length) => {
+                // A long request in tiny pieces is only slow.
+                const most = length > 3000 ? length : PIECE_BYTES_MAX
+                return Math.min(length, 1 + Math.floor(random() * most))
+              },
+            })
+          } catch (cause) {
+            throw new Error(`${transcriptCase.name}: ${String(cause)}`, { cause })
+          }
+        }
+      })
+    })
+  }
+}
