@@ -103,6 +103,11 @@ const COMPACTED_LIVE_MAX = 0.85
 /** Segments among which the emptiest is taken, at most; with -M, where a write is refused if none is found. */
 const COMPACT_LOOKS = 256
 const COMPACT_LOOKS_NO_EVICTION = 4096
+/**
+ * How often that is done at most while the log as a whole is live to no more than that share: the
+ * segments looked at may have been full, or another worker faster, and there are holes elsewhere.
+ */
+const COMPACT_ROUNDS = 16
 
 /** What meeting a record costs, in the bytes that step() counts. */
 const RECORD_COST_BYTES = 64
@@ -151,6 +156,7 @@ export class Reclaimer {
   private readonly creditPerVictim: number
   private readonly creditMax: number
   private readonly compactedBytesMax: number
+  private readonly allCounters: readonly Float64Array[]
   private readonly stripesWord: number
   private crawlCursor = 0
   private crawlCost = 0
@@ -192,6 +198,9 @@ export class Reclaimer {
     this.evicts = geometry.evicts
     this.creditPerVictim = geometry.segmentBytes - (geometry.segmentBytes >> 3)
     this.creditMax = this.creditPerVictim + geometry.segmentBytes
+    this.allCounters = Array.from({ length: geometry.workerCount }, (_, worker) =>
+      counterLanes(memory, worker),
+    )
     this.compactedBytesMax = Math.floor(geometry.segmentBytes * COMPACTED_LIVE_MAX)
     this.stripesWord = geometry.stripesWord
   }
@@ -375,8 +384,25 @@ export class Reclaimer {
     return true
   }
 
-  /** Takes the emptiest of the next few segments; -1 if none is worth it. */
+  /** Takes a segment that is worth compacting; -1 if none was found. */
   private takeEmptiest(): number {
+    let victim = this.takeEmptiestOfNext()
+    if (!this.evicts) return victim
+    for (let round = 1; victim < 0 && round < COMPACT_ROUNDS && this.hasHoles(); round++) {
+      victim = this.takeEmptiestOfNext()
+    }
+    return victim
+  }
+
+  /** Whether so much of the sealed log is dead that nothing alive need go. */
+  private hasHoles(): boolean {
+    let live = 0
+    for (const counters of this.allCounters) live += counters[BYTES]!
+    return live < this.control[SEALED_COUNT_WORD]! * this.compactedBytesMax
+  }
+
+  /** Takes the emptiest of the next few segments; -1 if none is worth it. */
+  private takeEmptiestOfNext(): number {
     const control = this.control
     const fresh = control[FRESH_SEGMENT_WORD]!
     const count = Math.min(fresh, this.evicts ? COMPACT_LOOKS : COMPACT_LOOKS_NO_EVICTION)
