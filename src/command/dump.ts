@@ -53,6 +53,8 @@ export class ItemDump implements ItemVisitor {
           : `mg ${key.toString('base64')} b\r\n`
         return
       default:
+        // This form has no way to write other keys, and a key must not look like a reply.
+        if (!isPlain(key)) return
         this.lines += `ITEM ${key.toString('latin1')} [${store.valueBytes} b; ${store.expiry} s]\r\n`
     }
   }

@@ -51,7 +51,8 @@ export class Listener {
     try {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
-        server.listen({ fd, backlog: this.options.backlog }, resolve)
+        // With a descriptor, Node takes the backlog only as an argument of its own.
+        server.listen({ fd }, this.options.backlog, resolve)
       })
     } catch (cause) {
       const code = (cause as NodeJS.ErrnoException).code ?? String(cause)

@@ -119,6 +119,15 @@ describe('without login', () => {
     expect(dump.match(/^ITEM \S+ \[\d+ b; \d+ s\]\r$/gm)?.length).toBe(10)
   })
 
+  test('cachedump leaves out a key that would look like a reply', async () => {
+    const client = new TextClient(server)
+    const key = Buffer.from('a [1 b; 0 s]\r\nEND\r\nforged').toString('base64')
+    expect(await client.ask(`ms ${key} 1 b\r\nx\r\n`)).toBe('HD\r\n')
+    const dump = await client.ask('stats cachedump 1 0\r\nmn\r\n', 'MN\r\n')
+    expect(dump).not.toContain('forged')
+    expect(dump.match(/^END\r$/gm)?.length).toBe(1)
+  })
+
   test('stats is memcached own list', async () => {
     const client = new TextClient(server)
     const names = [...(await client.ask('stats\r\n', 'END\r\n')).matchAll(/^STAT (\S+) /gm)].map(
