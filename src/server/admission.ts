@@ -9,19 +9,25 @@
  *   wait, the served ones get the short login deadline instead of the long one, so a thousand
  *   clients that reconnect at once are all served within moments, and a crowd that only sits there
  *   moves on.
- * - At most `connectionsMax` connections exist. A newcomer beyond takes the place of whoever has
- *   waited longest without having been served; where nobody waits, of the stranger who is silent
- *   longest; where all are logged in, it is turned away.
+ * - At most `connectionsMax` connections exist. A newcomer beyond takes the place of a stranger of
+ *   the source (sasl/source-network.ts) that has most of them: of the one that has waited longest, or
+ *   where nobody waits, is silent longest. One that comes from that source itself is turned away,
+ *   unless all strangers are from there: who reconnects fastest must not push others out. Where all
+ *   are logged in, a newcomer is turned away.
+ * - Every second place that comes free goes to the one that has waited longest, and the others to a
+ *   source that has fewest strangers, so that a few do not stand behind a crowd.
  *
- * Both limits hold for all workers together, and so does the order of those that wait: each worker
- * keeps its own connections here, and the counts of all in the roster.
+ * Both limits hold for all workers together, and so does the order in which workers have their turn:
+ * each keeps its own connections here, and the counts of all in the roster. Whom to drop of its own,
+ * and whom to serve, each worker chooses by the counts of all.
  *
  * Differs from memcached, which takes whoever comes first and keeps out the rest.
  */
 import type { Connection } from '../connection/connection.ts'
 import { COUNTER } from '../observe/counters.ts'
+import { sourceNetwork } from '../sasl/source-network.ts'
 import type { Roster } from './roster.ts'
-import type { AcceptedHandle } from './socket-transport.ts'
+import { type AcceptedHandle, peerName } from './socket-transport.ts'
 
 export interface AdmissionOptions {
   readonly connectionsMax: number
@@ -33,8 +39,20 @@ export interface AdmissionOptions {
   readonly lane: Float64Array
   /** Wraps a handle into a served connection. */
   readonly serve: (handle: AcceptedHandle, listenAddress: string) => Connection
-  /** There is no place for this connection; doorstep.ts decides what becomes of it. */
-  readonly turnAway: (handle: AcceptedHandle) => void
+  /**
+   * There is no place for this connection, or only one of a source that has fewer strangers than its
+   * own; doorstep.ts decides what becomes of it.
+   */
+  readonly turnAway: (handle: AcceptedHandle, reason: 'full' | 'crowd') => void
+  /** The server is full of strangers, `count` of `total` from `address`; seldom called. */
+  readonly onCrowd: (address: string, count: number, total: number) => void
+}
+
+/** Where strangers come from. */
+interface Source {
+  readonly address: string
+  /** What the roster counts it under. */
+  readonly index: number
 }
 
 interface Waiting {
@@ -42,10 +60,13 @@ interface Waiting {
   readonly listenAddress: string
   readonly sinceMs: number
   readonly ticket: number
+  readonly source: Source
 }
 
 /** A stranger who has said something within this time is not displaced by a newcomer. */
 const SILENT_MS = 500
+/** A crowd is told of this often at most. */
+const CROWD_REPORT_MS = 10_000
 
 export class Admission {
   readonly connections: Set<Connection> = new Set()
@@ -53,6 +74,10 @@ export class Admission {
   private readonly waiting: Waiting[] = []
   /** Served strangers, oldest first. */
   private readonly strangers: Set<Connection> = new Set()
+  /** Of each of `connections`. */
+  private readonly sources: Map<Connection, Source> = new Map()
+  private isTurnOfFew = false
+  private crowdReportedMs = Number.NEGATIVE_INFINITY
 
   constructor(options: AdmissionOptions) {
     this.options = options
@@ -60,19 +85,26 @@ export class Admission {
 
   accept(handle: AcceptedHandle, listenAddress: string, nowMs: number): void {
     const { lane, roster, connectionsMax, strangersMax, turnAway } = this.options
-    if (!roster.claimPlace(connectionsMax) && !this.displace(nowMs)) {
-      turnAway(handle)
-      return
+    const address = sourceNetwork(peerName(handle).replace(/:\d+$/, ''))
+    const source = { address, index: roster.sourceIndex(address) }
+    if (!roster.claimPlace(connectionsMax)) {
+      const outcome = this.displace(source, nowMs)
+      if (outcome !== 'displaced') {
+        turnAway(handle, outcome)
+        return
+      }
     }
     lane[COUNTER.total_connections]!++
+    roster.countSource(source.index, 1)
     if (!roster.claimStranger(strangersMax)) {
-      this.waiting.push({ handle, listenAddress, sinceMs: nowMs, ticket: roster.nextTicket() })
+      const ticket = roster.nextTicket()
+      this.waiting.push({ handle, listenAddress, sinceMs: nowMs, ticket, source })
       this.waitingChanged()
       // A place may have come free since, and whoever gave it up has seen nobody wait.
       this.admitWaiting(nowMs)
       return
     }
-    this.serve(handle, listenAddress)
+    this.serve(handle, listenAddress, source)
   }
 
   /** A connection logged in, or lost its login. */
@@ -83,12 +115,14 @@ export class Admission {
     } else if (!this.strangers.has(connection)) {
       this.strangers.add(connection)
       this.options.roster.countStranger(1)
+      this.countSource(connection, 1)
     }
     this.count()
   }
 
   closed(connection: Connection, nowMs: number): void {
     this.forgetStranger(connection)
+    this.sources.delete(connection)
     if (this.connections.delete(connection)) this.options.roster.givePlaceBack()
     this.admitWaiting(nowMs)
     this.count()
@@ -97,7 +131,7 @@ export class Admission {
   /** Another worker has taken places of ours for newcomers, or has one for who waits here. */
   settleWithOthers(nowMs: number): void {
     for (let count = this.options.roster.answerForTakenPlaces(); count > 0; count--) {
-      if (!this.dropOldestWaiting()) this.dropSilentStranger(nowMs)
+      if (!this.dropWaitingOfMost(nowMs)) this.dropSilentStranger(nowMs)
     }
     this.admitWaiting(nowMs)
     this.count()
@@ -109,7 +143,7 @@ export class Admission {
     for (;;) {
       const first = this.waiting[0]
       if (first === undefined || nowMs - first.sinceMs < waitMs) break
-      this.dropFirstWaiting(first)
+      this.dropWaiting(first)
       lane[COUNTER.login_timeouts]!++
     }
     let silentCount = 0
@@ -125,16 +159,17 @@ export class Admission {
     for (;;) {
       const first = this.waiting[0]
       if (first === undefined) break
-      this.dropFirstWaiting(first)
+      this.dropWaiting(first)
     }
     this.count()
   }
 
-  private serve(handle: AcceptedHandle, listenAddress: string): void {
+  private serve(handle: AcceptedHandle, listenAddress: string, source: Source): void {
     const connection = this.options.serve(handle, listenAddress)
     this.connections.add(connection)
-    if (connection.gate.isOpen) this.options.roster.countStranger(-1)
-    else this.strangers.add(connection)
+    this.sources.set(connection, source)
+    this.strangers.add(connection)
+    if (connection.gate.isOpen) this.forgetStranger(connection)
     this.count()
   }
 
@@ -142,62 +177,119 @@ export class Admission {
     const { roster, strangersMax, waitMs, lane } = this.options
     while (this.waiting.length > 0 || roster.hasOthers) {
       if (!roster.claimStrangerForOldest(strangersMax)) return
-      const next = this.waiting.shift()
-      this.waitingChanged()
+      const next = this.takeNextWaiting()
       if (next !== undefined && nowMs - next.sinceMs < waitMs) {
-        this.serve(next.handle, next.listenAddress)
+        this.serve(next.handle, next.listenAddress, next.source)
         continue
       }
       roster.countStranger(-1)
       if (next === undefined) return
       next.handle.close()
       roster.givePlaceBack()
+      roster.countSource(next.source.index, -1)
       lane[COUNTER.login_timeouts]!++
     }
   }
 
-  /** Makes room for a newcomer by dropping a stranger; false when there is none to drop. */
-  private displace(nowMs: number): boolean {
-    const { roster, connectionsMax } = this.options
-    switch (roster.takePlaceOfWaiting()) {
-      case 'taken':
-        return true
-      case 'ours':
-        this.dropOldestWaiting()
-        return roster.claimPlace(connectionsMax)
-      case 'none':
-        if (this.dropSilentStranger(nowMs)) return roster.claimPlace(connectionsMax)
-        return roster.takePlaceOfSilent()
+  private takeNextWaiting(): Waiting | undefined {
+    const { roster } = this.options
+    let next = this.waiting[0]
+    if (next === undefined) return undefined
+    if (this.isTurnOfFew) {
+      let fewest = Number.POSITIVE_INFINITY
+      for (const waiting of this.waiting) {
+        const count = roster.sourceStrangers(waiting.source.index)
+        if (count >= fewest) continue
+        fewest = count
+        next = waiting
+      }
     }
+    this.isTurnOfFew = !this.isTurnOfFew
+    this.waiting.splice(this.waiting.indexOf(next), 1)
+    this.waitingChanged()
+    return next
   }
 
-  private dropOldestWaiting(): boolean {
-    const first = this.waiting[0]
-    if (first === undefined) return false
-    this.dropFirstWaiting(first)
-    this.options.lane[COUNTER.rejected_connections]!++
+  /** Makes room for a newcomer by dropping a stranger, or says why not. */
+  private displace(source: Source, nowMs: number): 'displaced' | 'full' | 'crowd' {
+    const { roster, connectionsMax } = this.options
+    const heaviest = roster.heaviestSource()
+    if (heaviest.total === 0) return 'full'
+    const ownCount = roster.sourceStrangers(source.index)
+    if (ownCount === heaviest.count && ownCount < heaviest.total) {
+      this.reportCrowd(source, nowMs)
+      return 'crowd'
+    }
+    const taken = roster.takePlaceOfWaiting(heaviest.source)
+    if (taken === 'taken') return 'displaced'
+    const isDropped =
+      taken === 'ours' ? this.dropWaitingOfMost(nowMs) : this.dropSilentStranger(nowMs)
+    if (isDropped) return roster.claimPlace(connectionsMax) ? 'displaced' : 'full'
+    return taken === 'none' && roster.takePlaceOfSilent() ? 'displaced' : 'full'
+  }
+
+  /** Drops the longest waiting of a source that has most strangers, of those with somebody waiting. */
+  private dropWaitingOfMost(nowMs: number): boolean {
+    const { roster, lane } = this.options
+    let found: Waiting | undefined
+    let most = 0
+    for (const waiting of this.waiting) {
+      const count = roster.sourceStrangers(waiting.source.index)
+      if (count <= most) continue
+      most = count
+      found = waiting
+    }
+    if (found === undefined) return false
+    this.reportCrowd(found.source, nowMs)
+    this.dropWaiting(found)
+    lane[COUNTER.rejected_connections]!++
     return true
   }
 
-  private dropFirstWaiting(first: Waiting): void {
-    this.waiting.shift()
-    first.handle.close()
+  private dropWaiting(waiting: Waiting): void {
+    const { roster } = this.options
+    this.waiting.splice(this.waiting.indexOf(waiting), 1)
+    waiting.handle.close()
     this.waitingChanged()
-    this.options.roster.givePlaceBack()
+    roster.givePlaceBack()
+    roster.countSource(waiting.source.index, -1)
   }
 
   private dropSilentStranger(nowMs: number): boolean {
+    const { roster, lane } = this.options
+    let found: Connection | undefined
+    let most = 0
     for (const stranger of this.strangers) {
       if (nowMs - stranger.lastActivityMs < SILENT_MS) continue
-      this.options.lane[COUNTER.rejected_connections]!++
-      stranger.close()
-      return true
+      const count = roster.sourceStrangers(this.sources.get(stranger)?.index ?? 0)
+      if (count <= most) continue
+      most = count
+      found = stranger
     }
-    return false
+    if (found === undefined) return false
+    const source = this.sources.get(found)
+    if (source !== undefined) this.reportCrowd(source, nowMs)
+    lane[COUNTER.rejected_connections]!++
+    found.close()
+    return true
+  }
+
+  private reportCrowd(source: Source, nowMs: number): void {
+    if (nowMs - this.crowdReportedMs < CROWD_REPORT_MS) return
+    this.crowdReportedMs = nowMs
+    const { roster, onCrowd } = this.options
+    onCrowd(source.address, roster.sourceStrangers(source.index), roster.heaviestSource().total)
+  }
+
+  private countSource(connection: Connection, change: 1 | -1): void {
+    const source = this.sources.get(connection)
+    if (source !== undefined) this.options.roster.countSource(source.index, change)
   }
 
   private forgetStranger(connection: Connection): void {
-    if (this.strangers.delete(connection)) this.options.roster.countStranger(-1)
+    if (!this.strangers.delete(connection)) return
+    this.options.roster.countStranger(-1)
+    this.countSource(connection, -1)
   }
 
   private waitingChanged(): void {

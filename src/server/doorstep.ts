@@ -4,6 +4,9 @@
  * held, unread and in order, at most as many as that queue is configured for. Beyond that, and for
  * everybody when it is configured for none, a newcomer is refused at once.
  *
+ * One that comes from the source that crowds the server is refused as well: it must not stand before
+ * others.
+ *
  * Invariant: at its worker nobody is let in before one who came earlier. Who has a place is
  * admission.ts's business; here is only what happens to those it has none for. A held connection
  * costs one file descriptor, and all workers together hold `heldMax`.
@@ -36,7 +39,7 @@ export class Doorstep {
   private fullSinceMs = 0
   private isAdmitting = false
   /** Set by `turnedAway` while `admit` runs. */
-  private wasTurnedAway = false
+  private turnedAwayFor: 'full' | 'crowd' | undefined = undefined
 
   constructor(options: DoorstepOptions) {
     this.options = options
@@ -63,8 +66,8 @@ export class Doorstep {
   }
 
   /** There is no place for the connection that `admit` was called with. */
-  turnedAway(): void {
-    this.wasTurnedAway = true
+  turnedAway(reason: 'full' | 'crowd'): void {
+    this.turnedAwayFor = reason
   }
 
   /** A place may have come free: lets in whom there is room for, in order. */
@@ -91,12 +94,19 @@ export class Doorstep {
     this.countFullTime()
   }
 
+  /** False when it may be held: there is no place for it yet. */
   private tryToAdmit(handle: AcceptedHandle, listenAddress: string): boolean {
-    this.wasTurnedAway = false
+    this.turnedAwayFor = undefined
     this.isAdmitting = true
     this.options.admit(handle, listenAddress)
     this.isAdmitting = false
-    return !this.wasTurnedAway
+    // Read anew: `admit` may have set it.
+    const reason = this.turnedAwayFor as 'full' | 'crowd' | undefined
+    if (reason === 'crowd') {
+      this.options.lane[COUNTER.rejected_connections]!++
+      this.options.refuse(handle)
+    }
+    return reason !== 'full'
   }
 
   private countFullTime(): void {

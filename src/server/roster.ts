@@ -5,6 +5,10 @@
  *
  *     | lock | last ticket | last connection id | resumes |      one row of 64 bytes for each worker
  *     | bell | connections | strangers | waiting | oldest ticket | silent | wanted ... | beats | held ...
+ *     ... and then, for each worker: | strangers, served or waiting, of the sources 0 to 1023 |
+ *
+ * A source is a hash of an address (`sourceIndex`), with a seed that nobody outside knows; two that
+ * share a number count as one.
  *
  * Invariants: a row's counts are written by its worker, or by another that takes a place over or asks
  * for one, always under the lock, which nobody holds for longer than a walk over the rows. The sum of
@@ -19,7 +23,10 @@ const LOCK_WORD = 0
 const TICKET_WORD = 1
 const CONNECTION_ID_WORD = 2
 const RESUMES_WORD = 3
+const SEED_WORD = 4
 const ROW_WORDS = 16
+/** A power of two. */
+const SOURCE_COUNT = 1024
 
 const BELL = 0
 const CONNECTIONS = 1
@@ -52,10 +59,17 @@ export interface RosterMemory {
   readonly workerCount: number
 }
 
-/** Connection ids count on from `lastConnectionId`. */
-export function createRosterMemory(workerCount: number, lastConnectionId: number): RosterMemory {
-  const buffer = new SharedArrayBuffer((workerCount + 1) * ROW_WORDS * 4)
-  new Int32Array(buffer)[CONNECTION_ID_WORD] = lastConnectionId
+/** Connection ids count on from `lastConnectionId`. `seed` is what sources are hashed with. */
+export function createRosterMemory(
+  workerCount: number,
+  lastConnectionId: number,
+  seed = 0,
+): RosterMemory {
+  const wordCount = (workerCount + 1) * ROW_WORDS + workerCount * SOURCE_COUNT
+  const words = new Int32Array(new SharedArrayBuffer(wordCount * 4))
+  words[CONNECTION_ID_WORD] = lastConnectionId
+  words[SEED_WORD] = seed
+  const { buffer } = words
   return { buffer, workerCount }
 }
 
@@ -71,10 +85,16 @@ function rowOf(workerIndex: number): number {
   return (workerIndex + 1) * ROW_WORDS
 }
 
+/** Where the strangers of a worker are counted by source. */
+function sourcesOf(workerIndex: number, workerCount: number): number {
+  return rowOf(workerCount) + workerIndex * SOURCE_COUNT
+}
+
 export class Roster {
   private readonly words: Int32Array
   private readonly workerCount: number
   private readonly row: number
+  private readonly sources: number
   private readonly rows: readonly number[]
   /** By row: what `beats` was at our last tick, and our ticks since it last changed. */
   private readonly seenBeats: Int32Array
@@ -85,6 +105,7 @@ export class Roster {
     this.words = new Int32Array(memory.buffer)
     this.workerCount = memory.workerCount
     this.row = rowOf(workerIndex)
+    this.sources = sourcesOf(workerIndex, memory.workerCount)
     this.rows = Array.from({ length: memory.workerCount }, (_, index) => rowOf(index))
     this.seenBeats = new Int32Array(memory.workerCount)
     this.missedBeats = new Int32Array(memory.workerCount)
@@ -129,20 +150,65 @@ export class Roster {
   }
 
   /**
-   * Takes over the place of the connection that has waited longest in the process: true when it is
-   * one of ours, and the caller drops it. Another worker is asked to drop its own; the place is ours
-   * already. NOBODY when none waits.
+   * Takes over a place of those that wait: with the worker that has most strangers of `source` among
+   * the workers where somebody waits. 'ours' when that is this one, and the caller drops whom it
+   * chooses. Another worker is asked to drop one of its own; the place is ours already.
    */
-  takePlaceOfWaiting(): 'ours' | 'taken' | 'none' {
+  takePlaceOfWaiting(source: number): 'ours' | 'taken' | 'none' {
     const { words, row } = this
     acquire(words, LOCK_WORD)
-    const oldest = this.findOldest()
-    if (oldest !== NOBODY && oldest !== row) this.takePlace(oldest)
+    let found = NOBODY
+    let foundCount = -1
+    for (const [index, other] of this.rows.entries()) {
+      if (words[other + WAITING]! <= words[other + WANTED_PLACES]!) continue
+      const count = words[sourcesOf(index, this.workerCount) + source]!
+      if (count < foundCount || (count === foundCount && other !== row)) continue
+      found = other
+      foundCount = count
+    }
+    if (found !== NOBODY && found !== row) this.takePlace(found)
     release(words, LOCK_WORD)
-    if (oldest === NOBODY) return 'none'
-    if (oldest === row) return 'ours'
-    this.ring(oldest)
+    if (found === NOBODY) return 'none'
+    if (found === row) return 'ours'
+    this.ring(found)
     return 'taken'
+  }
+
+  /** The number that strangers of this address are counted under. */
+  sourceIndex(address: string): number {
+    let hash = this.words[SEED_WORD]!
+    for (let at = 0; at < address.length; at++) {
+      // In this order, addresses that differ in their last character only never share a number.
+      hash = Math.imul(hash ^ (hash >>> 15) ^ address.charCodeAt(at), 0x01000193)
+    }
+    return (hash >>> 0) % SOURCE_COUNT
+  }
+
+  /** Counts one stranger of `source` more, or one less. */
+  countSource(source: number, change: 1 | -1): void {
+    Atomics.add(this.words, this.sources + source, change)
+  }
+
+  /** Strangers of `source` in the process, served or waiting. */
+  sourceStrangers(source: number): number {
+    let sum = 0
+    for (let index = 0; index < this.workerCount; index++) {
+      sum += Atomics.load(this.words, sourcesOf(index, this.workerCount) + source)
+    }
+    return sum
+  }
+
+  /** The source that has most strangers, how many, and how many all sources have together. */
+  heaviestSource(): { source: number; count: number; total: number } {
+    const heaviest = { source: 0, count: 0, total: 0 }
+    for (let source = 0; source < SOURCE_COUNT; source++) {
+      const count = this.sourceStrangers(source)
+      heaviest.total += count
+      if (count <= heaviest.count) continue
+      heaviest.source = source
+      heaviest.count = count
+    }
+    return heaviest
   }
 
   /** The same for a place of another worker's silent stranger; false when there is none. */

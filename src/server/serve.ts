@@ -328,7 +328,8 @@ class Server {
     })
     const counters = createCounterMemory(workerCount)
     // In `stats conns` the listeners have the first numbers, connections count on from there.
-    const roster = createRosterMemory(workerCount, this.sockets.shared.length)
+    const [sourceSeed] = randomSeed()
+    const roster = createRosterMemory(workerCount, this.sockets.shared.length, sourceSeed)
     const { prefixDelimiter, tracksSizes } = log
     const watch = createWatchMemory(workerCount, limits.workerLogBytesMax)
     startObserving(watch, prefixDelimiter !== undefined, tracksSizes)

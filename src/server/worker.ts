@@ -220,7 +220,14 @@ const admission = new Admission({
   roster,
   lane,
   serve,
-  turnAway: () => doorstep.turnedAway(),
+  turnAway: (_, reason) => doorstep.turnedAway(reason),
+  onCrowd: (source, count, total) =>
+    log({
+      level: 'warn',
+      event: 'full_of_strangers',
+      message: 'the server is full of connections that have not logged in',
+      fields: { total, most_from: source, from_there: count },
+    }),
 })
 
 const doorstep = new Doorstep({

@@ -201,6 +201,37 @@ describe('the number of connections', () => {
     for (const stranger of crowd) stranger.destroy()
   })
 
+  test('an address that keeps reconnecting cannot keep users of others out', async () => {
+    const flags = ['-c', '40', '--login-timeout', '600']
+    const server = await start(flags, { users: [ALICE] })
+    const flood = new Set<Socket>()
+    let isFlooding = true
+    onTestFinished(() => {
+      isFlooding = false
+      for (const socket of flood) socket.destroy()
+    })
+    const reconnect = (): void => {
+      if (!isFlooding) return
+      const { host, port } = server
+      const socket = connectSocket({ host, port, localAddress: '127.0.0.2' })
+      flood.add(socket)
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        flood.delete(socket)
+        setTimeout(reconnect, 5)
+      })
+    }
+    for (let index = 0; index < 60; index++) reconnect()
+    const crowd = await server.waitForLog(({ event }) => event === 'full_of_strangers')
+    expect(crowd).toMatchObject({ most_from: '127.0.0.2' })
+    for (let index = 0; index < 10; index++) {
+      const client = await connect(server)
+      await client.loginPlain(ALICE.name, ALICE.password)
+      await expectServed(client)
+      client.destroy()
+    }
+  })
+
   test('10,000 connections are held and served', async (context) => {
     const wanted = 10_000
     const limits = readFileSync('/proc/self/limits', 'utf8')

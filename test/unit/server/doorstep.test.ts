@@ -19,8 +19,10 @@ function makeHouse(heldMax: number, places: number) {
     lane,
     admit: (handle) => {
       meanwhile()
-      if (inside.length >= places) doorstep.turnedAway()
-      else inside.push(names.get(handle)!)
+      const name = names.get(handle)!
+      if (name.startsWith('crowd')) doorstep.turnedAway('crowd')
+      else if (inside.length >= places) doorstep.turnedAway('full')
+      else inside.push(name)
     },
     refuse: (handle) => refused.push(names.get(handle)!),
     monotonicMs: () => nowMs,
@@ -69,6 +71,20 @@ test('those who may wait are let in one for each place that comes free, in order
   expect(house.inside).toEqual(['d', 'e'])
   expect(house).toMatchObject({ refused: [], closed: [] })
   expect(house.lane[COUNTER.rejected_connections]).toBe(0)
+})
+
+test('one of the source that crowds the server is refused, and nobody stands behind it', () => {
+  const house = makeHouse(10, 1)
+  house.arrive('crowd 1')
+  house.arrive('a')
+  house.arrive('b')
+  house.arrive('crowd 2')
+  house.arrive('c')
+  expect(house).toMatchObject({ inside: ['a'], refused: ['crowd 1'] })
+  house.leave('a')
+  house.leave('b')
+  expect(house).toMatchObject({ inside: ['c'], refused: ['crowd 1', 'crowd 2'] })
+  expect(house.lane[COUNTER.rejected_connections]).toBe(2)
 })
 
 test('as many wait as may, the next one is refused', () => {

@@ -106,14 +106,29 @@ test('a place of who waits elsewhere is taken over at once, and answered for onc
   second.claimPlace(1)
   second.publishWaiting(1, second.nextTicket())
   expect(first.claimPlace(1)).toBe(false)
-  expect(first.takePlaceOfWaiting()).toBe('taken')
+  expect(first.takePlaceOfWaiting(0)).toBe('taken')
   // The one that waits is spoken for: nobody else can have its place.
-  expect(first.takePlaceOfWaiting()).toBe('none')
+  expect(first.takePlaceOfWaiting(0)).toBe('none')
   expect(second.answerForTakenPlaces()).toBe(1)
   expect(second.answerForTakenPlaces()).toBe(0)
   second.publishWaiting(0, 0)
   second.givePlaceBack()
   expect(second.claimPlace(1)).toBe(false)
+})
+
+test('a place is taken from the worker where the source has most strangers', () => {
+  const [first, second, third] = workers(3) as [Roster, Roster, Roster]
+  const source = first.sourceIndex('192.0.2.9')
+  for (const roster of [second, third]) {
+    roster.claimPlace(MANY)
+    roster.publishWaiting(1, roster.nextTicket())
+    roster.countSource(source, 1)
+  }
+  third.countSource(source, 1)
+  expect(second.sourceIndex('192.0.2.9')).toBe(source)
+  expect(first.heaviestSource()).toEqual({ source, count: 3, total: 3 })
+  expect(first.takePlaceOfWaiting(source)).toBe('taken')
+  expect([second, third].map((roster) => roster.answerForTakenPlaces())).toEqual([0, 1])
 })
 
 test('what is held at the door is bounded for all workers together', () => {
