@@ -5,7 +5,7 @@
  *   accept --> served stranger ----- login -----> served client
  *         \--> waiting (unread, holds one file descriptor) --> served stranger
  *
- * - At most `strangersMax` strangers are served at a time; more wait, in order, unread. While any
+ * - At most `strangersMax` strangers are served at a time; more wait unread, by turns. While any
  *   wait, the served ones get the short login deadline instead of the long one, so a thousand
  *   clients that reconnect at once are all served within moments, and a crowd that only sits there
  *   moves on.
