@@ -1,8 +1,9 @@
 /**
  * Who waits at the door because the server is full (memcached's no_maxconns_fast). memcached stops
- * accepting and leaves newcomers in the kernel's queue; Node cannot stop, so they are accepted and
- * held, unread and in order, at most as many as that queue is configured for. Beyond that, and for
- * everybody when it is configured for none, a newcomer is refused at once.
+ * accepting and leaves newcomers in the kernel's queue. Here they are accepted and held, unread and
+ * in order, because whoever is logged in may take a stranger's place; at most as many as that queue
+ * is configured for. Beyond that, and for everybody when it is configured for none, a newcomer is
+ * refused at once.
  *
  * One that comes from the source that crowds the server is refused as well: it must not stand before
  * others.
