@@ -40,7 +40,7 @@ import {
 import { createRosterMemory } from './roster.ts'
 import { settingsRows } from './settings-rows.ts'
 import { VERSION } from './version.ts'
-import { LOOK_INTERVAL_MS, type Verdict, Watch } from './watch.ts'
+import { LOOK_INTERVAL_MS, type Verdict, Watch } from './watchdog.ts'
 import type {
   FromWorker,
   SharedMemory,

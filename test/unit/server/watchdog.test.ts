@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createRosterMemory, Roster } from '../../../src/server/roster.ts'
-import { type Verdict, Watch } from '../../../src/server/watch.ts'
+import { type Verdict, Watch } from '../../../src/server/watchdog.ts'
 
 function looks(watch: Watch, count: number, beat: () => void): Verdict[] {
   return Array.from({ length: count }, () => {
