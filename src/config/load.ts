@@ -278,7 +278,7 @@ class Loader {
       const blamed = this.#origins.has('max_item_size') ? 'max_item_size' : 'memory_limit_mib'
       const message =
         blamed === 'max_item_size'
-          ? `${formatSize(bytes)} is more than half of the memory of ${mib} MiB`
+          ? `${formatSize(bytes)} is more than half of the memory of ${mib} MiB; it takes -m ${Math.ceil((2 * bytes) / MIB)}`
           : `${mib} MiB is less than twice the largest item of ${formatSize(bytes)}; lower -I as well`
       this.#problem(blamed, message)
     }

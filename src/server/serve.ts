@@ -28,7 +28,7 @@ import { createStoreMemory } from '../storage/geometry.ts'
 import { BoundSockets } from './bind.ts'
 import { createConnectionTableMemory } from './connection-table.ts'
 import { detach, isDetached, reportReady } from './daemon.ts'
-import { generateUser } from './generated-user.ts'
+import { type GeneratedUser, generateUser } from './generated-user.ts'
 import { ListenError } from './listen-error.ts'
 import {
   dropPrivileges,
@@ -117,6 +117,8 @@ class Server {
   private servingCount = 0
   private cutCount = 0
   private credentials: CredentialSource | undefined = undefined
+  /** The user made for this run, until it has been announced. */
+  private generated: GeneratedUser | undefined = undefined
   /** Reloads that not every worker has confirmed. */
   private readonly reloads: Map<number, Reload> = new Map()
   private reloadCount = 0
@@ -151,6 +153,7 @@ class Server {
     this.takeSignals()
     this.settleIntoSystem()
     await this.credentials?.watch()
+    this.announceGenerated()
     for (const { address } of this.sockets.shared) {
       this.say('info', 'listening', `listening on ${address.text}`, {
         address: address.text,
@@ -247,16 +250,7 @@ class Server {
     )
     this.credentials = source
     const credentials = await source.load()
-    if (generated !== undefined) {
-      // To the terminal, not to the log: a log is kept and shipped, this is to be read once.
-      process.stderr.write(generated.announcement)
-      this.say(
-        'warn',
-        'user_generated',
-        'no user is configured: one was made for this run and its password printed on the terminal',
-        { user: generated.name },
-      )
-    }
+    this.generated = generated
     this.announce(credentials, 'credentials_loaded', 'the users were loaded')
     return {
       credentials,
@@ -276,6 +270,20 @@ class Server {
     if (reload.awaitedCount > 0) return
     this.reloads.delete(reloadId)
     this.announce(reload.credentials, 'credentials_reloaded', 'the users were reloaded')
+  }
+
+  /** Once the port is open: a password for a server that did not start would only mislead. */
+  private announceGenerated(): void {
+    if (this.generated === undefined) return
+    // To the terminal, not to the log: a log is kept and shipped, this is to be read once.
+    process.stderr.write(this.generated.announcement)
+    this.say(
+      'warn',
+      'user_generated',
+      'no user is configured: one was made for this run and its password printed on the terminal',
+      { user: this.generated.name },
+    )
+    this.generated = undefined
   }
 
   private announce(credentials: CredentialSnapshot, event: string, message: string): void {

@@ -150,7 +150,7 @@ test('every problem of every source is reported at once, with its source and wha
 
 test('an item of more than half of the memory is refused, whichever of the two was set', async () => {
   expect(await problemsOf({ flags: ['-I', '33m'] })).toEqual([
-    '-I: 33m is more than half of the memory of 64 MiB',
+    '-I: 33m is more than half of the memory of 64 MiB; it takes -m 66',
   ])
   expect(await problemsOf({ flags: ['-m', '1'] })).toEqual([
     '-m: 1 MiB is less than twice the largest item of 1m; lower -I as well',
