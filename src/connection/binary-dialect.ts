@@ -239,7 +239,7 @@ export class BinaryDialect implements Dialect {
     const { copy } = connection
     if (copy?.isComplete && copy.isOf(this.executor)) {
       this.executor.release()
-      connection.sendCopy(copy, 0)
+      connection.sendCopy(copy, EMPTY)
       return
     }
     const value = this.sendBuffer.lend(valueBytes)

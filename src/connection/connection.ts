@@ -138,6 +138,8 @@ export class Connection {
   /** A large value that is being copied for the request at the head, and whose budget pays for it. */
   copy: LargeCopy | undefined = undefined
   copies: LargeCopies | undefined = undefined
+  /** How often a copy was begun for that request. */
+  copyAttempts = 0
   readonly gate: AuthGate
   readonly transport: Transport
   readonly id: number
@@ -164,8 +166,8 @@ export class Connection {
   private drainingSinceMs = 0
   /** What this connection has put into the gauge of buffered bytes. */
   private countedBytes = 0
-  /** Bytes of sent copies that the peer has yet to take. */
-  private unsentCopyBytes = 0
+  /** Copies that were sent, of which the peer may have some to take. */
+  private sentCopies: LargeCopy[] | undefined = undefined
 
   constructor(context: ConnectionContext, transport: Transport, gate: AuthGate, id: number) {
     this.context = context
@@ -421,23 +423,27 @@ export class Connection {
     this.context.onClosed(this)
   }
 
-  /** Sends the copy, complete as it is, and what of its end belongs to the reply. */
-  sendCopy(copy: LargeCopy, endBytes: number): void {
+  /** Sends the copy, complete as it is, and the end of the reply behind it. */
+  sendCopy(copy: LargeCopy, end: Uint8Array): void {
     this.copy = undefined
-    this.unsentCopyBytes += copy.valueBytes
-    this.send(copy.bytes.subarray(0, copy.valueBytes + endBytes))
+    this.copyAttempts = 0
+    this.sentCopies ??= []
+    this.sentCopies.push(copy)
+    copy.memory.put(end, copy.valueBytes)
+    this.send(copy.memory.first(copy.valueBytes + end.length))
     if (this.transport.unsentBytes === 0) this.settleCopies()
   }
 
   dropCopy(): void {
-    if (this.copy === undefined || this.copies === undefined) return
-    this.copies.heldBytes -= this.copy.valueBytes
+    if (this.copy !== undefined) this.copies?.giveBack(this.copy)
     this.copy = undefined
   }
 
+  /** Nothing of what was sent is unsent any more, or ever will be sent. */
   private settleCopies(): void {
-    if (this.copies !== undefined) this.copies.heldBytes -= this.unsentCopyBytes
-    this.unsentCopyBytes = 0
+    if (this.sentCopies === undefined) return
+    for (const copy of this.sentCopies) this.copies?.giveBack(copy)
+    this.sentCopies = undefined
   }
 
   private dropBody(): void {
@@ -449,7 +455,7 @@ export class Connection {
   checkDeadlines(): void {
     const { limits, nowMs, lane } = this.context
     if (this.state === STATE_CLOSED) return
-    if (this.unsentCopyBytes !== 0 && this.transport.unsentBytes === 0) this.settleCopies()
+    if (this.sentCopies !== undefined && this.transport.unsentBytes === 0) this.settleCopies()
     if (this.state === STATE_DRAINING) {
       const hasLingered = nowMs - this.drainingSinceMs >= this.context.lingerMs
       // A stranger's place is wanted by others, however slowly it goes on reading.

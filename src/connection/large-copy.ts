@@ -7,14 +7,20 @@
  * item changed, the copy begins anew, and after ATTEMPTS_MAX times the value is copied in one go.
  *
  * Invariant: what the copies of a dialect of one worker hold, those that were sent and not yet taken
- * included, never exceeds the budget; a request that needs more is refused.
+ * included, never exceeds the budget; a request that needs more is refused, or waits while enough is
+ * on its way back to the system, a piece a turn (passing-memory.ts).
  */
 import type { Executor } from '../command/execute.ts'
 import type { Connection } from './connection.ts'
+import { PassingMemory } from './passing-memory.ts'
 
 /** Smaller values are copied in one go: that takes a millisecond. */
 export const COPIED_BYTES_MIN: number = 2 * 1024 * 1024
 const PIECE_BYTES = 512 * 1024
+/** The store copies into ordinary memory, so that its code sees no other (passing-memory.ts). */
+const STEP_BYTES = 64 * 1024
+/** Unmapping them takes a millisecond. */
+const RETURNED_BYTES_PER_TURN = 4 * 1024 * 1024
 const ATTEMPTS_MAX = 3
 /** The budget is twice the largest item, or this. */
 const BUDGET_BYTES_MIN: number = 64 * 1024 * 1024
@@ -24,25 +30,25 @@ export const COPY_READY = 0
 export const COPY_UNDER_WAY = 1
 export const COPY_REFUSED = 2
 
+/** Room for a line end behind the value. */
+const END_BYTES_MAX = 2
+
 /** The copy of one value. */
 export class LargeCopy {
-  readonly bytes: Buffer
+  readonly memory: PassingMemory
   readonly valueBytes: number
   readonly location: number
   readonly casHigh: number
   readonly casLow: number
-  readonly attempt: number
   done = 0
 
-  constructor(executor: Executor, attempt: number) {
+  constructor(executor: Executor) {
     const { heldBytes, heldLocation, heldCasHigh, heldCasLow } = executor
     this.valueBytes = heldBytes
     this.location = heldLocation
     this.casHigh = heldCasHigh
     this.casLow = heldCasLow
-    this.attempt = attempt
-    // Room for a line end behind it. Pages are touched as pieces arrive.
-    this.bytes = Buffer.allocUnsafeSlow(heldBytes + 2)
+    this.memory = new PassingMemory(heldBytes + END_BYTES_MAX)
   }
 
   get isComplete(): boolean {
@@ -61,8 +67,12 @@ export class LargeCopy {
 }
 
 export class LargeCopies {
-  /** Bytes of copies, begun or waiting for their readers. */
-  heldBytes = 0
+  /** Bytes of copies: begun, waiting for their readers, or on their way back to the system. */
+  private heldBytes = 0
+  /** Those on their way back, and what they still hold. */
+  private readonly returning: PassingMemory[] = []
+  private returningBytes = 0
+  private step: Uint8Array | undefined = undefined
   /** False: no item can be that large, so nobody needs to look. */
   readonly areNeeded: boolean
   private readonly executor: Executor
@@ -81,32 +91,60 @@ export class LargeCopies {
     if (!executor.hold(key, keyOffset, keyLength) || executor.heldBytes < COPIED_BYTES_MIN) {
       executor.letGo()
       if (copy !== undefined) connection.dropCopy()
+      connection.copyAttempts = 0
       return COPY_READY
     }
     if (copy?.isOf(executor)) return this.proceed(copy)
-    const attempt = copy === undefined ? 1 : copy.attempt + 1
     if (copy !== undefined) connection.dropCopy()
-    if (this.heldBytes + executor.heldBytes > this.budgetBytes) {
+    if (connection.copyAttempts === ATTEMPTS_MAX) {
       executor.letGo()
-      return COPY_REFUSED
-    }
-    if (attempt > ATTEMPTS_MAX) {
-      executor.letGo()
+      connection.copyAttempts = 0
       return COPY_READY
     }
-    const begun = new LargeCopy(executor, attempt)
+    const neededBytes = this.heldBytes + executor.heldBytes + END_BYTES_MAX
+    if (neededBytes > this.budgetBytes) {
+      executor.letGo()
+      if (neededBytes - this.returningBytes <= this.budgetBytes) return COPY_UNDER_WAY
+      connection.copyAttempts = 0
+      return COPY_REFUSED
+    }
+    const begun = new LargeCopy(executor)
     connection.copy = begun
     connection.copies = this
-    this.heldBytes += begun.valueBytes
+    connection.copyAttempts++
+    this.heldBytes += begun.memory.heldBytes
     return this.proceed(begun)
+  }
+
+  /** Takes back a copy that nobody fills or sends any more. */
+  giveBack(copy: LargeCopy): void {
+    const { memory } = copy
+    if (this.returning.length === 0) setImmediate(() => this.returnPiece())
+    this.returning.push(memory)
+    this.returningBytes += memory.heldBytes
+  }
+
+  private returnPiece(): void {
+    const memory = this.returning[0]
+    if (memory === undefined) return
+    const bytes = memory.shrink(RETURNED_BYTES_PER_TURN)
+    this.returningBytes -= bytes
+    this.heldBytes -= bytes
+    if (memory.heldBytes === 0) this.returning.shift()
+    if (this.returning.length > 0) setImmediate(() => this.returnPiece())
   }
 
   private proceed(copy: LargeCopy): number {
     const { executor } = this
-    const length = Math.min(PIECE_BYTES, copy.valueBytes - copy.done)
-    executor.copyHeldRange(copy.done, length, copy.bytes, copy.done)
+    this.step ??= new Uint8Array(STEP_BYTES)
+    const end = Math.min(copy.done + PIECE_BYTES, copy.valueBytes)
+    while (copy.done < end) {
+      const length = Math.min(STEP_BYTES, end - copy.done)
+      executor.copyHeldRange(copy.done, length, this.step, 0)
+      copy.memory.put(this.step.subarray(0, length), copy.done)
+      copy.done += length
+    }
     executor.letGo()
-    copy.done += length
     return copy.isComplete ? COPY_READY : COPY_UNDER_WAY
   }
 }

@@ -19,7 +19,7 @@ export interface HeldValue {
   release(): void
 }
 
-const LINE_END_BYTES = 2
+const LINE_END: Uint8Array = Buffer.from('\r\n')
 /** As memcached words it. */
 export const NO_MEMORY_LINE: Uint8Array = Buffer.from(
   'SERVER_ERROR out of memory writing get response\r\n',
@@ -55,8 +55,7 @@ export class TextReplies {
     const { copy } = connection
     if (copy?.isComplete && copy.isOf(this.executor)) {
       held.release()
-      writeLineEnd(copy.bytes, valueBytes)
-      connection.sendCopy(copy, LINE_END_BYTES)
+      connection.sendCopy(copy, LINE_END)
       return
     }
     // It does not fit the send buffer: it leaves in a buffer of its own, copied once.

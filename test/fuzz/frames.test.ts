@@ -6,7 +6,6 @@
  * FUZZ_FRAMES=5000000 makes it a long campaign; SEED= repeats one. Each session has random numbers of
  * its own, so that a session is the same whatever the others do.
  */
-import { readFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
@@ -292,11 +291,6 @@ async function watchCanary(client: BinaryClient, isOver: () => boolean): Promise
   return rounds
 }
 
-function residentBytes(server: TestServer): number {
-  const status = readFileSync(`/proc/${server.pid}/status`, 'utf8')
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
-}
-
 test(
   `${FRAMES} frames of all kinds do no harm (SEED=${SEED})`,
   async () => {
@@ -309,7 +303,7 @@ test(
     const canary = await BinaryClient.connect(server)
     onTestFinished(() => canary.destroy())
     await canary.loginPlain(ALICE.name, ALICE.password)
-    const before = residentBytes(server)
+    const before = server.residentBytes
     const startedMs = performance.now()
 
     let isOver = false
@@ -326,7 +320,7 @@ test(
         const session = await play(server, random, `session ${index} of SEED=${SEED}`)
         frameCount += session.frameCount
         if (session.isSound) soundFrameCount += session.frameCount
-        if (index % 50 === 0) highestBytes = Math.max(highestBytes, residentBytes(server))
+        if (index % 50 === 0) highestBytes = Math.max(highestBytes, server.residentBytes)
       }
     }
     try {

@@ -100,11 +100,6 @@ async function stalledReaderCount(client: BinaryClient): Promise<number> {
   }
 }
 
-function residentBytes(server: TestServer): number {
-  const status = readFileSync(`/proc/${server.pid}/status`, 'utf8')
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * KIB
-}
-
 /** Bytes of any value, the same for the same seed. */
 function noise(length: number, seed: number): Buffer {
   const bytes = Buffer.alloc(length)
@@ -242,7 +237,7 @@ describe('the number of connections', () => {
     const server = await start(['-c', String(wanted + 10)])
     const client = await connect(server)
     await expectServed(client)
-    const before = residentBytes(server)
+    const before = server.residentBytes
     const sockets: Socket[] = []
     onTestFinished(() => {
       for (const socket of sockets) socket.destroy()
@@ -255,7 +250,7 @@ describe('the number of connections', () => {
       await Promise.all(batch.map(async (socket) => await once(socket, 'connect')))
     }
     await untilStats(client, '', ({ curr_connections: count }) => count === wanted + 1)
-    const perConnection = (residentBytes(server) - before) / wanted
+    const perConnection = (server.residentBytes - before) / wanted
     expect(perConnection).toBeLessThan(16 * KIB)
     const sample = sockets.filter((_, index) => index % 100 === 0)
     await Promise.all(
@@ -281,7 +276,7 @@ describe('slow and lying clients', () => {
     const other = await connect(server)
     const value = noise(512 * KIB, 1)
     await other.request({ opcode: SET, extras: words(0, 0), key: 'large', value })
-    const before = residentBytes(server)
+    const before = server.residentBytes
     const greedy = await connectRaw(server)
     greedy.pause()
     const asked = 2_000
@@ -295,7 +290,7 @@ describe('slow and lying clients', () => {
       written = now
       for (let index = 0; index < 50; index++) await expectServed(other)
     }
-    expect(residentBytes(server) - before).toBeLessThan(128 * MIB)
+    expect(server.residentBytes - before).toBeLessThan(128 * MIB)
     const found = await other.request({ opcode: GET, key: 'large' })
     expect(found.value.equals(value)).toBe(true)
     // As soon as it reads, it gets everything.
@@ -307,7 +302,7 @@ describe('slow and lying clients', () => {
     greedy.resume()
     await once(greedy, 'close')
     expect(received).toBe(asked * (24 + 4 + value.length))
-    expect(residentBytes(server) - before).toBeLessThan(128 * MIB)
+    expect(server.residentBytes - before).toBeLessThan(128 * MIB)
   })
 
   test('a client that sets the log level without end does not flood the log', async () => {
@@ -341,7 +336,7 @@ describe('slow and lying clients', () => {
   test('bodies that never come cost what was sent of them, not what was announced', async () => {
     const other = await connect(server)
     await expectServed(other)
-    const before = residentBytes(server)
+    const before = server.residentBytes
     const header = requestFrame({
       opcode: SET,
       extras: words(0, 0),
@@ -355,7 +350,7 @@ describe('slow and lying clients', () => {
     // 200 MiB are announced; 200 KB have come.
     const sentBytes = holders.length * beginning.length
     await untilStats(other, '', ({ bytes_read: read = 0 }) => read - readBefore >= sentBytes)
-    expect(residentBytes(server) - before).toBeLessThan(32 * MIB)
+    expect(server.residentBytes - before).toBeLessThan(32 * MIB)
     for (const holder of holders) holder.destroy()
     await untilStats(other, '', ({ curr_connections: count = 0 }) => count === 1)
     expect((await other.request({ opcode: GET, key: 'half' })).status).toBe(NOT_FOUND)
@@ -371,7 +366,7 @@ describe('slow and lying clients', () => {
       bodyLength: 12 + announced,
       opaque: 5,
     })
-    const before = residentBytes(server)
+    const before = server.residentBytes
     client.send(frame)
     expect(await client.receive()).toMatchObject({ status: TOO_LARGE, opaque: 5 })
     const chunk = noise(4 * MIB, 4)
@@ -379,7 +374,7 @@ describe('slow and lying clients', () => {
       if (!client.socket.write(chunk)) await once(client.socket, 'drain')
     }
     expect(client.pendingCount).toBe(0)
-    expect(residentBytes(server) - before).toBeLessThan(48 * MIB)
+    expect(server.residentBytes - before).toBeLessThan(48 * MIB)
     client.destroy()
     await expectServed(await connect(server))
   })
@@ -575,13 +570,13 @@ describe('full memory', () => {
       }
       client.send(Buffer.concat(lot))
       for (const { status } of await client.receiveMany(lot.length)) expect(status).toBe(OK)
-      if (rssAtHalf === 0 && bytes > total / 2) rssAtHalf = residentBytes(server)
+      if (rssAtHalf === 0 && bytes > total / 2) rssAtHalf = server.residentBytes
     }
     const rows = await stats(client)
     expect(rows.evictions).toBeGreaterThan(0)
     expect(rows.bytes).toBeLessThanOrEqual(limitMib * MIB)
     expect(rows.limit_maxbytes).toBe(limitMib * MIB)
-    expect(residentBytes(server) - rssAtHalf).toBeLessThan(24 * MIB)
+    expect(server.residentBytes - rssAtHalf).toBeLessThan(24 * MIB)
     const [newest, size] = written.at(-1) as [string, number]
     const found = await client.request({ opcode: GET, key: newest })
     expect(found.value.equals(noisy.subarray(0, size))).toBe(true)

@@ -100,6 +100,12 @@ export class TestServer {
     return this.#child.pid ?? 0
   }
 
+  /** Memory of the process that is in use at this moment. */
+  get residentBytes(): number {
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8')
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+  }
+
   /** All that the server printed so far, standard output and standard error in order of arrival. */
   output(): string {
     return this.#output.text
