@@ -11,8 +11,9 @@ const { ByteBlock, copyBytes } = await import(pathToFileURL(`${dist}/src/base/by
 
 const SLICE = 500
 const SLICES = 200
-const LENGTHS = [16, 64, 100, 256, 384, 512, 1024, 4096, 65_536]
+const LENGTHS = [16, 64, 100, 256, 320, 384, 512, 1024, 4096, 65_536]
 
+const { fill } = Buffer.prototype
 const shared = new ByteBlock(new Uint8Array(new SharedArrayBuffer(1 << 20)))
 const buffer = new ByteBlock(Buffer.allocUnsafeSlow(1 << 20))
 
@@ -33,6 +34,9 @@ const WAYS = {
   },
   'set, out of step'(source, from, target, to, length) {
     target.bytes.set(source.bytes.subarray(from | 7, (from | 7) + length), (to & ~7) | 3)
+  },
+  'Buffer.fill'(source, from, target, to, length) {
+    fill.call(target.bytes, source.bytes.subarray(from, from + length), to, to + length)
   },
   copyBytes,
 }

@@ -14,7 +14,7 @@ function block(shared: boolean, content: Uint8Array | undefined): ByteBlock {
   return new ByteBlock(bytes)
 }
 
-const LENGTHS = [0, 1, 3, 4, 15, 16, 17, 100, 383, 384, 385, 1000, 16383, 16384, 16385, 50_001]
+const LENGTHS = [0, 1, 3, 4, 15, 16, 17, 100, 319, 320, 321, 1000, 16383, 16384, 16385, 50_001]
 const SHARES = [
   [false, false],
   [false, true],
