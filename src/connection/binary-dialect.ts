@@ -210,14 +210,16 @@ export class BinaryDialect implements Dialect {
     } else {
       outcome = executor.refuseLarge(request, head)
     }
-    sendBuffer.used = writeBinaryResponse(
-      sendBuffer.bytes,
-      sendBuffer.used,
-      request,
-      outcome,
-      executor,
-      head,
-    )
+    this.writeOutcome(outcome, head)
+  }
+
+  refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
+    const { executor, request, options } = this
+    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
+    decodeBinaryHeader(bytes, start, end, request)
+    decodeBinaryBody(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
+    this.writeOutcome(executor.refuseLarge(request, bytes), bytes)
+    return request.frameBytes
   }
 
   /** Steps over the request at `offset`; what of it has not arrived is skipped as it comes. */
@@ -267,7 +269,8 @@ export class BinaryDialect implements Dialect {
     return end
   }
 
-  private writeOutcome(outcome: number): void {
+  /** `bytes` hold the key, for those answers that have it. */
+  private writeOutcome(outcome: number, bytes: Uint8Array = EMPTY): void {
     const sendBuffer = this.sendBuffer
     sendBuffer.used = writeBinaryResponse(
       sendBuffer.bytes,
@@ -275,7 +278,7 @@ export class BinaryDialect implements Dialect {
       this.request,
       outcome,
       this.executor,
-      EMPTY,
+      bytes,
     )
   }
 

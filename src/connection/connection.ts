@@ -61,6 +61,12 @@ export type StateName = (typeof STATE_NAMES)[number]
  */
 const CROWDED_SILENCE_MS = 250
 
+/**
+ * What each connection may keep of a request, whatever others do: one read, and no more than that
+ * many connections times it.
+ */
+const UNBOUNDED_BYTES_MAX = 64 * 1024
+
 export interface ConnectionLimits {
   /** From accept to the first successful login; also from a failed re-login of who was logged in. */
   readonly loginTimeoutMs: number
@@ -83,6 +89,11 @@ export interface Dialect {
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number
   /** Answers the request whose large value has arrived, or for which there was no room. */
   serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void
+  /**
+   * Refuses the request that begins at `start` and is not complete, for there is no room to keep the
+   * rest of it. Returns its length on the wire, unless that cannot be known and the connection ends.
+   */
+  refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number
 }
 
 /**
@@ -112,6 +123,8 @@ export interface ConnectionContext {
   isStopping: boolean
   /** After our last reply, how long a peer may take to close before the connection is dropped. */
   lingerMs: number
+  /** Whether requests that are not complete may hold so many bytes more, over all connections. */
+  hasRoomFor(bytes: number): boolean
   /** The dialect that a first byte asks for. */
   detect(firstByte: number): Dialect
   /** Runs the connection's `continueServing` after others had their turn. */
@@ -219,6 +232,7 @@ export class Connection {
     }
     if (this.body !== undefined) offset = this.receiveBody(this.body, bytes, offset, length)
     if (offset === length) return this.endTurn()
+    if (!this.hasRoomToKeep(length - offset)) offset = this.refuseUnfinished(offset, length)
     if (this.pending.length > 0) {
       this.keep(bytes, offset, length)
       if (this.pending.length >= this.wantedBytes) this.servePending()
@@ -227,6 +241,30 @@ export class Connection {
     if (this.isServing) offset = this.dialect.serve(this, bytes, offset, length)
     if (offset < length && this.state < STATE_WATCHING) this.keep(bytes, offset, length)
     return this.endTurn()
+  }
+
+  /** False: what has begun to arrive is one request, and takes more memory than there is for such. */
+  private hasRoomToKeep(length: number): boolean {
+    const { pending } = this
+    if (pending.length === 0 || !this.isServing || this.isDeferred) return true
+    const capacity = pending.capacityFor(length, this.wantedBytes)
+    if (capacity <= UNBOUNDED_BYTES_MAX || capacity === pending.capacity) return true
+    return this.context.hasRoomFor(capacity - pending.capacity)
+  }
+
+  /** Answers it and drops it; its rest is skipped. Returns where in the bytes at hand to go on. */
+  private refuseUnfinished(offset: number, length: number): number {
+    const { pending } = this
+    const { bytes, start, end } = pending
+    const frameBytes = this.dialect?.refuseUnfinished(this, bytes, start, end) ?? 0
+    if (this.state >= STATE_DRAINING) return length
+    const missingBytes = frameBytes - pending.length
+    pending.clear()
+    this.countBuffer()
+    this.wantedBytes = 0
+    const skipped = Math.min(missingBytes, length - offset)
+    this.swallowBytes = missingBytes - skipped
+    return offset + skipped
   }
 
   /** To be called by the dialect: the value of a request arrives from `bytes[start, end)` on. */

@@ -31,14 +31,11 @@ export class ReceiveBuffer {
    */
   append(source: Uint8Array, offset: number, length: number, wantedBytes: number): void {
     const kept = this.end - this.start
-    const needed = kept + length
     if (this.bytes.length - this.end < length) {
-      if (needed <= this.bytes.length) {
+      if (kept + length <= this.bytes.length) {
         this.bytes.copyWithin(0, this.start, this.end)
       } else {
-        const bound = wantedBytes === 0 ? Number.POSITIVE_INFINITY : wantedBytes
-        const doubled = Math.max(needed, Math.min(bound, this.bytes.length * 2))
-        const grown = takeBlock(doubled)
+        const grown = takeBlock(this.capacityFor(length, wantedBytes))
         this.bytes.copy(grown, 0, this.start, this.end)
         giveBack(this.bytes)
         this.bytes = grown
@@ -48,6 +45,14 @@ export class ReceiveBuffer {
     }
     this.bytes.set(source.subarray(offset, offset + length), this.end)
     this.end += length
+  }
+
+  /** How much memory it will hold with `length` bytes more; a power of two where that is small. */
+  capacityFor(length: number, wantedBytes: number): number {
+    const needed = this.end - this.start + length
+    if (needed <= this.bytes.length) return this.bytes.length
+    const bound = wantedBytes === 0 ? Number.POSITIVE_INFINITY : wantedBytes
+    return Math.max(needed, Math.min(bound, this.bytes.length * 2))
   }
 
   consume(length: number): void {

@@ -58,7 +58,7 @@ import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-c
 import type { SendBuffer } from './send-buffer.ts'
 import { TextLogin } from './text-login.ts'
 import { type OperationOptions, TextOperations } from './text-operations.ts'
-import { NO_MEMORY_LINE, TextReplies } from './text-replies.ts'
+import { NO_MEMORY_LINE, NO_MEMORY_TO_READ_LINE, TextReplies } from './text-replies.ts'
 
 /**
  * The longest line of keys, in bytes: 100,000 keys of 80 bytes. The line is buffered whole, because
@@ -221,17 +221,38 @@ export class TextDialect implements Dialect {
       this.answerProblem(PROBLEM_BAD_DATA_CHUNK)
       return
     }
-    const isMeta = request.verb === VERB_META_SET
     let outcome: number
     if (hasRoom) {
       executor.withLarge(body.value)
-      outcome = isMeta ? meta.execute(request, head) : executor.execute(request, head)
+      outcome =
+        request.verb === VERB_META_SET
+          ? meta.execute(request, head)
+          : executor.execute(request, head)
       executor.withLarge(undefined)
     } else {
       outcome = executor.refuseLarge(request, head)
     }
-    if (isMeta) {
-      this.answerMeta(connection, head, outcome)
+    this.answerStore(connection, head, outcome)
+  }
+
+  refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
+    const { executor, request, options, sendBuffer } = this
+    if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) connection.flush()
+    if (!scanLine(bytes, start, end, request)) {
+      // A list of keys without its end: nobody knows where the next request begins.
+      this.replies.send(connection, NO_MEMORY_TO_READ_LINE)
+      connection.drain()
+      return 0
+    }
+    decodeLine(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
+    this.answerStore(connection, bytes, executor.refuseLarge(request, bytes))
+    return request.frameBytes
+  }
+
+  private answerStore(connection: Connection, bytes: Uint8Array, outcome: number): void {
+    const { executor, request, sendBuffer } = this
+    if (request.verb === VERB_META_SET) {
+      this.answerMeta(connection, bytes, outcome)
     } else {
       sendBuffer.used = writeTextResponse(
         sendBuffer.bytes,

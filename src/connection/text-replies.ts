@@ -24,6 +24,9 @@ const LINE_END: Uint8Array = Buffer.from('\r\n')
 export const NO_MEMORY_LINE: Uint8Array = Buffer.from(
   'SERVER_ERROR out of memory writing get response\r\n',
 )
+export const NO_MEMORY_TO_READ_LINE: Uint8Array = Buffer.from(
+  'SERVER_ERROR out of memory reading request\r\n',
+)
 
 /** Room for a line end and `END` behind a value. */
 const VALUE_END_BYTES = 16

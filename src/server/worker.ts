@@ -53,19 +53,21 @@ import {
 } from './socket-transport.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
 
+const MEBIBYTE = 1024 * 1024
+
 /** Period of the one timer behind all deadlines. */
 const TICK_MS = 100
 /** Period at which watchers are sent the events of other workers; their own come with the turns. */
 const WATCH_MS = 10
 /** Expired items dropped per tick at most: a millisecond's work, and 20,000 items a second. */
 const MAINTENANCE_BUDGET = 2000
+/** What unfinished requests hold in the process, or twice the largest item if that is more. */
+const UNFINISHED_BYTES_MAX = 64 * MEBIBYTE
 /** The login deadline while others wait for their turn. */
 const CROWDED_LOGIN_TIMEOUT_MS = 1000
 const LINGER_MS = 1000
 /** When the server stops, clients get less time to close first. */
 const STOPPING_LINGER_MS = 200
-
-const MEBIBYTE = 1024 * 1024
 
 const TOO_MANY_CONNECTIONS = Buffer.from('ERROR Too many open connections\r\n')
 
@@ -357,6 +359,7 @@ const text = new TextDialect(executor, meta, sendBuffer, lane, {
 })
 
 let deferred: Connection[] = []
+const unfinishedBytesMax = Math.max(UNFINISHED_BYTES_MAX, 2 * settings.valueBytesMax)
 
 const context: ConnectionContext = {
   limits: {
@@ -372,6 +375,8 @@ const context: ConnectionContext = {
   isCrowded: false,
   isStopping: false,
   lingerMs: LINGER_MS,
+  hasRoomFor: (bytes) =>
+    sumCounter(settings.counters, 'read_buf_bytes') + bytes <= unfinishedBytesMax,
   detect(firstByte): Dialect {
     if (settings.protocol !== 'auto') return settings.protocol === 'binary' ? binary : text
     return firstByte === MAGIC_REQUEST ? binary : text

@@ -142,6 +142,7 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
     isCrowded: false,
     isStopping: false,
     lingerMs: 1000,
+    hasRoomFor: () => true,
     detect: () => dialect,
     defer: (connection) => deferred.push(connection),
     onGateChanged: () => undefined,

@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { BinaryClient } from '../support/binary-client.ts'
 import { parseResponses, requestFrame, storeFrame, words } from '../support/binary-frames.ts'
 import { type ServerOptions, startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
 
 const GET = 0x00
 const SET = 0x01
@@ -354,6 +355,59 @@ describe('slow and lying clients', () => {
     for (const holder of holders) holder.destroy()
     await untilStats(other, '', ({ curr_connections: count = 0 }) => count === 1)
     expect((await other.request({ opcode: GET, key: 'half' })).status).toBe(NOT_FOUND)
+  })
+
+  test('requests that stop half-way hold 64 MiB together; who wants more is refused and in step', async () => {
+    const other = await connect(server)
+    const before = server.residentBytes
+    const value = Buffer.alloc(1_000_000, 'v')
+    const cut = value.length - 1000
+    const binaries: BinaryClient[] = []
+    const texts: TextClient[] = []
+    for (let client = 0; client < 50; client++) {
+      const binary = await connect(server)
+      binary.send(storeFrame(SET, `half-${client}`, value).subarray(0, 32 + cut))
+      binaries.push(binary)
+      const text = new TextClient(server)
+      text.send(`set half-text-${client} 0 0 ${value.length}\r\n`)
+      text.socket.write(value.subarray(0, cut))
+      texts.push(text)
+    }
+    const sentBytes = 100 * cut
+    const rows = await untilStats(other, '', ({ bytes_read = 0 }) => bytes_read >= sentBytes)
+    expect(rows['read_buf_bytes']).toBeGreaterThan(56 * MIB)
+    expect(rows['read_buf_bytes']).toBeLessThan(66 * MIB)
+    expect(rows['store_no_memory']).toBeGreaterThanOrEqual(30)
+    expect(server.residentBytes - before).toBeLessThan(192 * MIB)
+    // Small requests are taken as ever, and so is a list of keys that is not much longer than a read.
+    await other.request({ opcode: SET, extras: words(0, 0), key: 'small', value: noise(60_000, 3) })
+    await expectServed(other)
+    const keys = new TextClient(server)
+    keys.send(`get ${'k '.repeat(2_000_000)}`)
+    expect(await keys.untilEnd()).toBe('SERVER_ERROR out of memory reading request\r\n')
+    // Each gets one answer to its request, and then one to the next.
+    let storedCount = 0
+    for (const [client, binary] of binaries.entries()) {
+      binary.send(
+        Buffer.concat([
+          storeFrame(SET, `half-${client}`, value).subarray(32 + cut),
+          requestFrame({ opcode: NOOP, opaque: 7 }),
+        ]),
+      )
+      const { status } = await binary.receive()
+      expect([OK, NO_MEMORY]).toContain(status)
+      if (status === OK) storedCount++
+      expect(await binary.receive()).toMatchObject({ opcode: NOOP, opaque: 7 })
+    }
+    for (const text of texts) {
+      text.socket.write(value.subarray(cut))
+      const answer = await text.ask('\r\nmn\r\n', 'MN\r\n')
+      expect(answer).toMatch(/^(STORED|SERVER_ERROR out of memory storing object)\r\nMN\r\n$/)
+      if (answer.startsWith('STORED')) storedCount++
+    }
+    expect(storedCount).toBeGreaterThan(55)
+    const { read_buf_bytes: left } = await stats(other)
+    expect(left).toBe(0)
   })
 
   test('a value of nearly a gigabyte is refused at once and swallowed as it comes', async () => {
