@@ -370,10 +370,13 @@ export class MetaExecutor implements MetaResult {
         case NOT_STORED:
           return OUTCOME_NOT_STORED
         case TOO_LARGE:
-          return this.refuseTooLarge()
+          // What was there is not stale if it is only that nothing more fits behind it.
+          if (!extendsValue) return this.refuseTooLarge()
+          lane[COUNTER.store_too_large]!++
+          return OUTCOME_TOO_LARGE
         default:
           lane[COUNTER.store_no_memory]!++
-          store.remove(this.key, this.keyOffset, this.keyLength, 0, 0, now)
+          if (!extendsValue) store.remove(this.key, this.keyOffset, this.keyLength, 0, 0, now)
           return OUTCOME_NO_MEMORY
       }
     }

@@ -48,7 +48,7 @@ const RUNS: readonly Run[] = [
   },
   {
     name: 'there is room for everything',
-    flags: ['-m', '256'],
+    flags: ['-m', '64'],
     mayVanish: false,
     flushEvery: 0,
     coldKeyCount: 300,
