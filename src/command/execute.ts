@@ -12,8 +12,9 @@
 import { DECIMAL_DIGITS_MAX, Decimal } from '../base/decimal.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { OBSERVED_WORD } from '../observe/watch-memory.ts'
-import { MODE_APPEND, MODE_PREPEND } from '../protocol/meta/decode.ts'
+import { FLAG_C, FLAG_N, MODE_APPEND, MODE_PREPEND } from '../protocol/meta/decode.ts'
 import {
+  OUTCOME_CHANGED,
   OUTCOME_EXISTS,
   OUTCOME_HIT,
   OUTCOME_NO_MEMORY,
@@ -43,8 +44,10 @@ import {
   VERB_SET,
   VERB_TOUCH,
 } from '../protocol/request.ts'
+import type { LargeExtension } from '../storage/large-extension.ts'
 import type { LargeValue } from '../storage/large-value.ts'
 import {
+  CHANGED,
   EXISTS,
   HIT,
   NO_MEMORY,
@@ -66,7 +69,7 @@ import { countFetch, countHit, countMiss, countSwap } from './tally.ts'
 import type { Witness } from './witness.ts'
 
 /** What is between a request's first and last byte, to those who feed it. */
-export type { LargeValue }
+export type { LargeExtension, LargeValue }
 
 export interface ExecutorOptions {
   /** False with -F: FLUSH is refused. */
@@ -117,7 +120,7 @@ export class Executor {
   private executeObserved(request: Request, bytes: Uint8Array): number {
     this.witness.before(request, bytes)
     const outcome = this.carryOut(request, bytes)
-    this.witness.after(request, bytes, outcome, false)
+    if (outcome !== OUTCOME_CHANGED) this.witness.after(request, bytes, outcome, false)
     return outcome
   }
 
@@ -213,6 +216,71 @@ export class Executor {
     this.store.received = large
   }
 
+  /** From this length on the result of appending is made in pieces. */
+  get extendedBytesMin(): number {
+    return this.store.extendedBytesMin
+  }
+
+  /**
+   * Begins to append or prepend in pieces; undefined if the request can be carried out, or refused,
+   * at once.
+   */
+  beginExtension(request: Request, bytes: Uint8Array): LargeExtension | undefined {
+    const isMeta = request.verb === VERB_META_SET
+    const usesCas = !isMeta || (request.upperFlags & FLAG_C) !== 0
+    return this.store.beginExtension(
+      keyBytesOf(request, bytes),
+      keyOffsetOf(request),
+      request.keyLength,
+      isMeta ? request.mode === MODE_APPEND : request.verb === VERB_APPEND,
+      request.valueLength,
+      usesCas ? request.casHigh : 0,
+      usesCas ? request.casLow : 0,
+      isMeta && (request.upperFlags & FLAG_N) !== 0,
+      this.nowSeconds,
+    )
+  }
+
+  /**
+   * Makes the next `lengthMax` bytes at most. OUTCOME_OK: go on, and with the last byte give it to
+   * execute() by `withExtension`. OUTCOME_CHANGED: begin it anew. OUTCOME_NO_MEMORY: refuseExtension().
+   */
+  proceedExtension(
+    extension: LargeExtension,
+    request: Request,
+    bytes: Uint8Array,
+    lengthMax: number,
+  ): number {
+    const proceeded = this.store.proceedExtension(
+      extension,
+      keyBytesOf(request, bytes),
+      keyOffsetOf(request),
+      request.keyLength,
+      bytes,
+      request.valueOffset,
+      lengthMax,
+      this.nowSeconds,
+    )
+    if (proceeded === STORED) return OUTCOME_OK
+    return proceeded === CHANGED ? OUTCOME_CHANGED : OUTCOME_NO_MEMORY
+  }
+
+  /** The next request is the one that `extension` is of; undefined: none is. */
+  withExtension(extension: LargeExtension | undefined): void {
+    this.store.extension = extension
+    this.store.received = extension?.value
+  }
+
+  /**
+   * Refuses a request whose extension came to nothing: for want of memory, or, OUTCOME_NOT_STORED,
+   * because others changed the item each time. The item stays, as in memcached.
+   */
+  refuseExtension(outcome: number): number {
+    this.lane[COUNTER.cmd_set]!++
+    if (outcome === OUTCOME_NO_MEMORY) this.lane[COUNTER.store_no_memory]!++
+    return outcome
+  }
+
   /** Holds an item without it counting as anything, until letGo(). False: there is none. */
   hold(key: Uint8Array, keyOffset: number, keyLength: number): boolean {
     this.isHolding = this.store.lookup(key, keyOffset, keyLength, this.nowSeconds) === HIT
@@ -249,9 +317,8 @@ export class Executor {
   refuseLarge(request: Request, bytes: Uint8Array): number {
     this.lane[COUNTER.store_no_memory]!++
     if (request.verb === VERB_SET || request.verb === VERB_META_SET) {
-      const key = request.hasBinaryKey ? request.binaryKey : bytes
-      const keyOffset = request.hasBinaryKey ? 0 : request.keyOffset
-      this.store.remove(key, keyOffset, request.keyLength, 0, 0, this.nowSeconds)
+      const key = keyBytesOf(request, bytes)
+      this.store.remove(key, keyOffsetOf(request), request.keyLength, 0, 0, this.nowSeconds)
     }
     return OUTCOME_NO_MEMORY
   }
@@ -356,6 +423,10 @@ export class Executor {
         return OUTCOME_NOT_FOUND
       case NOT_STORED:
         return OUTCOME_NOT_STORED
+      case CHANGED:
+        // As if it had not been tried.
+        lane[COUNTER.cmd_set]!--
+        return OUTCOME_CHANGED
       case TOO_LARGE:
         lane[COUNTER.store_too_large]!++
         return OUTCOME_TOO_LARGE
@@ -479,4 +550,18 @@ export class Executor {
     this.casLow = 0
     return OUTCOME_OK
   }
+}
+
+/** Where the key is: only a meta command may have it decoded. */
+function keyBytesOf(request: Request, bytes: Uint8Array): Uint8Array {
+  return hasBinaryKey(request) ? request.binaryKey : bytes
+}
+
+function keyOffsetOf(request: Request): number {
+  return hasBinaryKey(request) ? 0 : request.keyOffset
+}
+
+/** Other verbs leave the field as it was. */
+function hasBinaryKey(request: Request): boolean {
+  return request.hasBinaryKey && request.verb === VERB_META_SET
 }

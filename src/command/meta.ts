@@ -34,6 +34,7 @@ import {
 } from '../protocol/meta/decode.ts'
 import { MARK_SENT, MARK_STALE, MARK_WON, type MetaResult } from '../protocol/meta/encode.ts'
 import {
+  OUTCOME_CHANGED,
   OUTCOME_EXISTS,
   OUTCOME_FOUND,
   OUTCOME_HIT,
@@ -54,6 +55,7 @@ import {
 } from '../protocol/request.ts'
 import { STATE_FETCHED, STATE_STALE, STATE_WIN_SENT } from '../storage/item.ts'
 import {
+  CHANGED,
   EXISTS,
   HIT,
   NO_MEMORY,
@@ -125,7 +127,7 @@ export class MetaExecutor implements MetaResult {
     const { witness } = this.executor
     witness.before(request, bytes)
     const outcome = this.carryOut(request, bytes)
-    witness.after(request, bytes, outcome, this.isCreated)
+    if (outcome !== OUTCOME_CHANGED) witness.after(request, bytes, outcome, this.isCreated)
     return outcome
   }
 
@@ -369,6 +371,11 @@ export class MetaExecutor implements MetaResult {
           return OUTCOME_NOT_FOUND
         case NOT_STORED:
           return OUTCOME_NOT_STORED
+        case CHANGED:
+          // As if it had not been tried.
+          lane[COUNTER.cmd_meta]!--
+          lane[COUNTER.cmd_set]!--
+          return OUTCOME_CHANGED
         case TOO_LARGE:
           // What was there is not stale if it is only that nothing more fits behind it.
           if (!extendsValue) return this.refuseTooLarge()

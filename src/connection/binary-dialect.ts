@@ -37,9 +37,11 @@ import {
   OUTCOME_UNKNOWN_COMMAND,
   OVERSIZE,
   Request,
+  VERB_APPEND,
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_NOOP,
+  VERB_PREPEND,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
@@ -54,6 +56,7 @@ import { type GateAnswer, passesBeforeLogin } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { LargeBody } from './large-body.ts'
 import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
+import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
 export interface DialectOptions {
@@ -78,6 +81,7 @@ export class BinaryDialect implements Dialect {
   private readonly request: Request = new Request()
   private readonly executor: Executor
   private readonly copies: LargeCopies
+  private readonly extensions: LargeExtensions
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: DialectOptions
@@ -91,6 +95,7 @@ export class BinaryDialect implements Dialect {
   ) {
     this.executor = executor
     this.copies = new LargeCopies(executor, options.valueBytesMax)
+    this.extensions = new LargeExtensions(executor, options.valueBytesMax)
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
@@ -143,7 +148,11 @@ export class BinaryDialect implements Dialect {
           connection.yieldTurn()
           return offset
         }
-        outcome = prepared === COPY_REFUSED ? OUTCOME_NO_MEMORY : executor.execute(request, bytes)
+        if (prepared === COPY_REFUSED) outcome = OUTCOME_NO_MEMORY
+        else if (this.extensions.areNeeded && isExtending(request.verb)) {
+          outcome = this.extensions.carryOut(connection, executor, request, bytes)
+          if (outcome === EXTENSION_UNDER_WAY) return offset
+        } else outcome = executor.execute(request, bytes)
       } else if (body === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
         connection.wantedBytes = request.frameBytes
@@ -395,6 +404,10 @@ export class BinaryDialect implements Dialect {
         if (answer.isLast) connection.drain()
     }
   }
+}
+
+function isExtending(verb: number): boolean {
+  return verb === VERB_APPEND || verb === VERB_PREPEND
 }
 
 function latin1(bytes: Uint8Array, offset: number, length: number): string {

@@ -30,6 +30,7 @@ import {
 import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import type { LargeBody } from './large-body.ts'
 import type { LargeCopies, LargeCopy } from './large-copy.ts'
+import type { ExtensionHold } from './large-extension.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import type { Transport } from './transport.ts'
@@ -153,6 +154,9 @@ export class Connection {
   copies: LargeCopies | undefined = undefined
   /** How often a copy was begun for that request. */
   copyAttempts = 0
+  /** The result that the request at the head is extending a large value to, and how often it was begun. */
+  extension: ExtensionHold | undefined = undefined
+  extensionAttempts = 0
   readonly gate: AuthGate
   readonly transport: Transport
   readonly id: number
@@ -334,6 +338,15 @@ export class Connection {
     this.context.defer(this)
   }
 
+  /** The request at the head waits for another client's to end: `resumeTurn` is called then. */
+  awaitTurn(): void {
+    this.isDeferred = true
+  }
+
+  resumeTurn(): void {
+    if (this.isDeferred) this.context.defer(this)
+  }
+
   /** A request has begun to arrive, or waits for its turn. */
   private get owesReply(): boolean {
     return this.isDeferred || this.pending.length > 0 || this.body !== undefined
@@ -421,6 +434,7 @@ export class Connection {
     this.task = undefined
     this.dropBody()
     this.dropCopy()
+    this.dropExtension()
     this.pending.clear()
     this.countBuffer()
     this.transport.end()
@@ -455,6 +469,7 @@ export class Connection {
     this.task = undefined
     this.dropBody()
     this.dropCopy()
+    this.dropExtension()
     this.settleCopies()
     this.pending.clear()
     this.countBuffer()
@@ -475,6 +490,12 @@ export class Connection {
   dropCopy(): void {
     if (this.copy !== undefined) this.copies?.giveBack(this.copy)
     this.copy = undefined
+  }
+
+  dropExtension(): void {
+    const { extension } = this
+    this.extension = undefined
+    extension?.end()
   }
 
   /** Nothing of what was sent is unsent any more, or ever will be sent. */
@@ -551,6 +572,8 @@ export class Connection {
     this.mayOweBytes = unsentBytes > 0
     if (unsentBytes < this.context.limits.sendBufferBytesMax) return
     this.isBlocked = true
+    // It is begun anew when the peer reads again: others may wait for its end.
+    this.dropExtension()
     this.unsentSeenBytes = unsentBytes
     this.unsentSeenMs = this.context.nowMs
   }

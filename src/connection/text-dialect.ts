@@ -11,7 +11,7 @@ import type { Executor } from '../command/execute.ts'
 import type { MetaExecutor } from '../command/meta.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
-import { FLAG_V } from '../protocol/meta/decode.ts'
+import { FLAG_V, MODE_APPEND, MODE_PREPEND } from '../protocol/meta/decode.ts'
 import { writeMetaNoop, writeMetaResponse } from '../protocol/meta/encode.ts'
 import {
   DECODED,
@@ -20,6 +20,7 @@ import {
   OUTCOME_OK,
   OVERSIZE,
   Request,
+  VERB_APPEND,
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_META_DEBUG,
@@ -27,6 +28,7 @@ import {
   VERB_META_NOOP,
   VERB_META_SET,
   VERB_OPERATE,
+  VERB_PREPEND,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
@@ -55,6 +57,7 @@ import type { Connection, Dialect } from './connection.ts'
 import { KeyList } from './key-list.ts'
 import { LargeBody } from './large-body.ts'
 import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
+import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { TextLogin } from './text-login.ts'
 import { type OperationOptions, TextOperations } from './text-operations.ts'
@@ -87,6 +90,7 @@ export class TextDialect implements Dialect {
   private readonly lane: Float64Array
   private readonly options: TextDialectOptions
   private readonly copies: LargeCopies
+  private readonly extensions: LargeExtensions
   private readonly replies: TextReplies
   private readonly login: TextLogin
   private readonly operations: TextOperations
@@ -105,6 +109,7 @@ export class TextDialect implements Dialect {
     this.lane = lane
     this.options = options
     this.copies = new LargeCopies(executor, options.valueBytesMax)
+    this.extensions = new LargeExtensions(executor, options.valueBytesMax)
     this.replies = new TextReplies(sendBuffer, executor, this.copies)
     this.login = new TextLogin(this.replies, options.saslBytesMax)
     this.operations = new TextOperations(this.replies, executor, options.operations)
@@ -154,6 +159,8 @@ export class TextDialect implements Dialect {
         const verb = request.verb
         if (verb === VERB_GET || verb === VERB_GET_AND_TOUCH) {
           if (!this.serveKeys(connection, bytes, offset)) return offset
+        } else if (this.extensions.areNeeded && isExtending(request)) {
+          if (!this.serveExtension(connection, bytes)) return offset
         } else if (verb >= VERB_META_GET && verb <= VERB_META_DEBUG) {
           if (verb === VERB_META_NOOP) {
             sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
@@ -403,6 +410,26 @@ export class TextDialect implements Dialect {
     return true
   }
 
+  /** An append or prepend where values may be large; false if it goes on in another turn. */
+  private serveExtension(connection: Connection, bytes: Uint8Array): boolean {
+    const { executor, extensions, meta, request, sendBuffer } = this
+    const isMeta = request.verb === VERB_META_SET
+    const outcome = extensions.carryOut(connection, isMeta ? meta : executor, request, bytes)
+    if (outcome === EXTENSION_UNDER_WAY) return false
+    if (isMeta) {
+      this.answerMeta(connection, bytes, outcome)
+      return true
+    }
+    sendBuffer.used = writeTextResponse(
+      sendBuffer.bytes,
+      sendBuffer.used,
+      request,
+      outcome,
+      executor,
+    )
+    return true
+  }
+
   private answerMeta(connection: Connection, bytes: Uint8Array, outcome: number): void {
     const sendBuffer = this.sendBuffer
     const meta = this.meta
@@ -477,4 +504,13 @@ export class TextDialect implements Dialect {
         this.operations.operate(connection, replies.words(bytes, request), request)
     }
   }
+}
+
+function isExtending(request: Request): boolean {
+  const { verb, mode } = request
+  return (
+    verb === VERB_APPEND ||
+    verb === VERB_PREPEND ||
+    (verb === VERB_META_SET && (mode === MODE_APPEND || mode === MODE_PREPEND))
+  )
 }

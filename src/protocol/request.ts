@@ -61,6 +61,8 @@ export const OUTCOME_NUMBER = 11
 export const OUTCOME_TOUCHED = 12
 /** The item was found; its value was not asked for and nothing is held. */
 export const OUTCOME_FOUND = 13
+/** An item changed while it was extended in pieces: no answer, the request is to be tried again. */
+export const OUTCOME_CHANGED = 14
 
 // What a decoder says of the bytes it was given.
 /** A whole request is in the record; it takes `frameBytes`. */

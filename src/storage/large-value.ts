@@ -66,6 +66,11 @@ export class LargeValue {
     this.prefixBytes = HEADER_BYTES_MAX + keyLength
   }
 
+  /** Bytes of the value that are here. */
+  get arrivedBytes(): number {
+    return this.receivedBytes
+  }
+
   /** Bytes of the value that are still to come. */
   get missingBytes(): number {
     return this.valueLength - this.receivedBytes
@@ -73,25 +78,41 @@ export class LargeValue {
 
   /** Takes the next bytes of the value; false if there is no room for them, and all is given back. */
   append(source: ByteBlock, offset: number, length: number, nowSeconds: number): boolean {
-    const { segmentBytes } = this.view
     let done = 0
     while (done < length) {
-      const position = this.prefixBytes + this.receivedBytes
-      const room = this.segmentCount * segmentBytes - position
-      if (room <= 0) {
-        if (!this.takeSegment(nowSeconds)) {
-          this.abandon()
-          return false
-        }
-        continue
-      }
+      const room = this.makeRoom(nowSeconds)
+      if (room === 0) return false
       const chunk = Math.min(room, length - done)
-      const within = segmentBytes - room
+      const within = this.view.segmentBytes - room
       this.view.copyIn(this.lastSegment, within, source, offset + done, chunk)
       done += chunk
       this.receivedBytes += chunk
     }
     return true
+  }
+
+  /**
+   * How many bytes can be taken without a further segment; takes one if there is no room, for which
+   * no stripe may be held. 0: there is none to be had, and all is given back.
+   */
+  makeRoom(nowSeconds: number): number {
+    const { segmentBytes } = this.view
+    const position = this.prefixBytes + this.receivedBytes
+    while (this.segmentCount * segmentBytes <= position) {
+      if (!this.takeSegment(nowSeconds)) {
+        this.abandon()
+        return 0
+      }
+    }
+    return this.segmentCount * segmentBytes - position
+  }
+
+  /** Takes the next bytes, no more than there is room for, from a record that may span. */
+  appendFrom(segment: number, position: number, length: number): void {
+    const { segmentBytes } = this.view
+    const within = this.prefixBytes + this.receivedBytes - (this.segmentCount - 1) * segmentBytes
+    this.view.copyAcross(segment, position, this.lastSegment, within, length)
+    this.receivedBytes += length
   }
 
   /** Gives back everything that was taken. */

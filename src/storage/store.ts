@@ -36,6 +36,7 @@ import {
   POOL_LOCK_WORD,
   SEGMENT_EPOCH,
   SEGMENT_GROUP,
+  SEGMENT_SEQUENCE,
   STRIPE_COUNT,
   STRIPE_WORDS,
   type StoreMemory,
@@ -82,6 +83,7 @@ import {
   TRAITS_WORD,
   valueLengthAt,
 } from './item.ts'
+import { LargeExtension } from './large-extension.ts'
 import { LargeValue } from './large-value.ts'
 import { acquire, release } from './lock.ts'
 import { Log } from './log.ts'
@@ -108,6 +110,8 @@ export const TOO_LARGE = 7
 export const NO_MEMORY = 8
 export const REMOVED = 9
 export const NON_NUMERIC = 10
+/** The item is not, or not any more, what a large extension was begun for. */
+export const CHANGED = 12
 /** Between the parts of a write only. */
 const STORED_STALE = 11
 
@@ -144,6 +148,8 @@ const SMALL_RECORD_SHARE = 64
  */
 const LARGE_SEGMENTS_MIN = 8
 const LARGE_BYTES_MIN: number = 1024 * 1024
+/** What appending makes longer than this is not copied while the stripe is held, but in pieces. */
+const EXTENDED_SEGMENTS_MIN = 4
 
 /** Views of larger arrays are not kept: they would keep the array of a large value alive. */
 const KEPT_BLOCK_BYTES_MAX: number = 4 * 1024 * 1024
@@ -178,12 +184,16 @@ export class Store {
   mayGoStale = false
   /** The value of the next write(), if it is in the store already: see beginLarge(). */
   received: LargeValue | undefined = undefined
+  /** What made it, if the next write() is to append or prepend: see beginExtension(). */
+  extension: LargeExtension | undefined = undefined
   /** Of a scan: the key, its first keyBytes bytes. */
   readonly scannedKey: Uint8Array = new Uint8Array(256)
   keyBytes = 0
 
   /** Values from this length on may be stored with beginLarge(). */
   readonly largeBytesMin: number
+  /** Items that appending makes as long as this are extended with beginExtension(). */
+  readonly extendedBytesMin: number
 
   private readonly view: MemoryView
   private readonly control: Int32Array
@@ -265,6 +275,7 @@ export class Store {
     this.reserveSegments = geometry.reserveSegments
     this.freeSegmentsGoal = geometry.evicts ? geometry.freeSegmentsGoal : 0
     this.largeBytesMin = Math.max(LARGE_BYTES_MIN, LARGE_SEGMENTS_MIN * geometry.segmentBytes)
+    this.extendedBytesMin = Math.max(LARGE_BYTES_MIN, EXTENDED_SEGMENTS_MIN * geometry.segmentBytes)
     this.layoutMin = geometry.evicts ? 0 : LAYOUT_EXPIRY
     this.foundWords = this.view.words[0]!
     this.foundSlotWords = this.view.words[0]!
@@ -424,7 +435,8 @@ export class Store {
    *
    * STORED, and the CAS registers are set. EXISTS: the CAS differs, or WRITE_ADD met an item.
    * NOT_FOUND: a CAS was given, or WRITE_REPLACE, and there is no item. NOT_STORED: nothing to append
-   * or prepend to. TOO_LARGE, NO_MEMORY: WRITE_SET then deletes the old item, which is stale. As in
+   * or prepend to. CHANGED: the item is not the one that `extension` is of, or it has become so long
+   * that an extension is to be begun. TOO_LARGE, NO_MEMORY: WRITE_SET then deletes the old item, which is stale. As in
    * memcached a CAS turns SET, ADD and REPLACE into the same compare-and-swap, and appending keeps
    * the item's flags and expiry.
    */
@@ -454,7 +466,18 @@ export class Store {
     }
     if (this.received !== undefined) {
       const { received } = this
-      return this.writeReceived(received, mode, flags, expiry, casHigh, casLow, nowSeconds)
+      const isExtended = mode === WRITE_APPEND || mode === WRITE_PREPEND
+      const extension = isExtended ? this.extension : undefined
+      return this.writeReceived(
+        received,
+        extension,
+        mode,
+        flags,
+        expiry,
+        casHigh,
+        casLow,
+        nowSeconds,
+      )
     }
     if (mode === WRITE_APPEND || mode === WRITE_PREPEND) {
       return this.extend(
@@ -553,9 +576,121 @@ export class Store {
     return true
   }
 
+  /**
+   * Begins to extend an item to which `addedBytes` are to be appended (or prepended) if the result
+   * is extendedBytesMin or longer; undefined if it is not, or if write() will refuse it. With
+   * `createsMissing` also if there is no item and what is added is that long by itself.
+   *
+   * It is filled with proceedExtension(), and linked by a write() with `extension` set to it and
+   * `received` to its value; that, or abandoning the value, ends it.
+   */
+  beginExtension(
+    key: Uint8Array,
+    keyOffset: number,
+    keyLength: number,
+    isAfter: boolean,
+    addedBytes: number,
+    casHigh: number,
+    casLow: number,
+    createsMissing: boolean,
+    nowSeconds: number,
+  ): LargeExtension | undefined {
+    if (this.lookup(key, keyOffset, keyLength, nowSeconds) !== HIT) {
+      if (!createsMissing || addedBytes < this.extendedBytesMin) return undefined
+      return new LargeExtension(this.beginLarge(keyLength, addedBytes), isAfter, 0, 0, 0)
+    }
+    const oldBytes = this.valueBytes
+    const isRefused = this.refusalToExtend(keyLength, addedBytes, casHigh, casLow) !== 0
+    const location = this.foundLocation
+    const sequence = this.foundSequence()
+    this.release()
+    if (isRefused || oldBytes + addedBytes < this.extendedBytesMin) return undefined
+    const value = this.beginLarge(keyLength, oldBytes + addedBytes)
+    return new LargeExtension(value, isAfter, oldBytes, location, sequence)
+  }
+
+  /**
+   * Fills the next `lengthMax` bytes at most of an extension under way, of what is added in
+   * `added[addedOffset...]`, and does the share of the work that a write does. STORED: go on.
+   * CHANGED: it is to be begun anew. NO_MEMORY: there is no room.
+   */
+  proceedExtension(
+    extension: LargeExtension,
+    key: Uint8Array,
+    keyOffset: number,
+    keyLength: number,
+    added: Uint8Array,
+    addedOffset: number,
+    lengthMax: number,
+    nowSeconds: number,
+  ): number {
+    const { value, oldBytes, addedBytes } = extension
+    let left = Math.min(lengthMax, value.missingBytes)
+    while (left > 0) {
+      this.enter(nowSeconds)
+      const fromOld = value.arrivedBytes - extension.oldOffset
+      let chunk: number
+      if (fromOld >= 0 && fromOld < oldBytes) {
+        const room = value.makeRoom(nowSeconds)
+        if (room === 0) return this.refuseExtension()
+        if (this.lookup(key, keyOffset, keyLength, nowSeconds) !== HIT) return CHANGED
+        const isSame = this.isExtended(extension)
+        chunk = Math.min(left, room, oldBytes - fromOld)
+        if (isSame) {
+          const segment = this.view.locationSegment(this.foundLocation)
+          value.appendFrom(segment, this.foundValuePosition() + fromOld, chunk)
+        }
+        this.release()
+        if (!isSame) return CHANGED
+        this.leave(chunk, nowSeconds)
+      } else {
+        const from = value.arrivedBytes - extension.addedOffset
+        chunk = Math.min(left, addedBytes - from)
+        if (!this.appendLarge(value, added, addedOffset + from, chunk, nowSeconds)) {
+          return this.refuseExtension()
+        }
+      }
+      left -= chunk
+    }
+    return STORED
+  }
+
+  private refuseExtension(): number {
+    this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
+    return NO_MEMORY
+  }
+
+  /** Whether the item found is the one that an extension was begun for. */
+  private isExtended(extension: LargeExtension): boolean {
+    return (
+      this.foundLocation === extension.location &&
+      valueLengthAt(this.foundWords, this.foundBase) === extension.oldBytes &&
+      this.foundSequence() === extension.sequence
+    )
+  }
+
+  /** When the first segment of the item found was sealed: a number that no later one has. */
+  private foundSequence(): number {
+    const segment = this.view.locationSegment(this.foundLocation)
+    return this.control[this.view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
+  }
+
+  /** What an extension of the item, found or found missing, comes to. */
+  private judgeExtension(
+    extension: LargeExtension,
+    found: boolean,
+    casHigh: number,
+    casLow: number,
+  ): number {
+    if (!found) return extension.location === 0 ? NOT_STORED : CHANGED
+    if (!this.isExtended(extension)) return CHANGED
+    return (casHigh | casLow) === 0 || this.foundHasCas(casHigh, casLow) ? STORED : EXISTS
+  }
+
   /** write() of a value that is in its segments already. */
   private writeReceived(
     received: LargeValue,
+    extension: LargeExtension | undefined,
     mode: number,
     flags: number,
     expiry: number,
@@ -577,23 +712,32 @@ export class Store {
         epoch = Atomics.load(this.control, EPOCH_WORD)
         found = this.seek(keyLength, nowSeconds)
       } while (epoch !== Atomics.load(this.control, EPOCH_WORD))
-      const verdict = this.judge(mode, found, casHigh, casLow)
+      const verdict =
+        extension === undefined
+          ? this.judge(mode, found, casHigh, casLow)
+          : this.judgeExtension(extension, found, casHigh, casLow)
       const stale = verdict === STORED_STALE
       if (verdict !== STORED && !stale) {
         this.unlockStripe()
-        received.abandon()
+        // What was to be appended to nothing may yet be added.
+        if (extension === undefined) received.abandon()
         return verdict
       }
+      const isExtended = extension !== undefined
+      const newFlags = isExtended ? clientFlagsAt(this.foundWords, this.foundBase) : flags
+      const newExpiry = isExtended ? expiryAt(this.foundWords, this.foundBase) : expiry
       log.show(segment, recordBytes > view.segmentBytes)
       // The key is written in whole words, over the first bytes of a value that is there already.
       const position = HEADER_BYTES_MAX + keyLength
       view.copyOut(segment, position, this.digits, 0, 4)
-      this.fillRecord(LAYOUT_ALL, keyLength, valueLength, flags, expiry, 0, nowSeconds)
+      this.fillRecord(LAYOUT_ALL, keyLength, valueLength, newFlags, newExpiry, 0, nowSeconds)
       view.copyIn(segment, position, this.digits, 0, 4)
-      const storedExpiry = stale ? this.inheritStale() : expiry
+      const storedExpiry = stale ? this.inheritStale() : newExpiry
       // With up to 512 MiB of memory such a value is always too large for the small queue. With more,
       // the smaller of them have to be read to come into the main queue, as any other item.
-      const group = this.groupOfNew(isRecalled, recordBytes, storedExpiry, nowSeconds)
+      const group = isExtended
+        ? this.foundGroup(nowSeconds)
+        : this.groupOfNew(isRecalled, recordBytes, storedExpiry, nowSeconds)
       received.beforeLink(recordBytes, group, epoch)
       const linked = this.link(found, recordBytes, nowSeconds)
       this.unlockStripe()
@@ -1204,21 +1348,15 @@ export class Store {
     let reservedBytes = 0
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       this.lockStripe()
-      let refusal = 0
-      if (!this.seek(keyLength, nowSeconds)) {
-        refusal = NOT_STORED
-      } else if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) {
-        refusal = EXISTS
-      } else {
-        oldLength = valueLengthAt(this.foundWords, this.foundBase)
-        if (keyLength + oldLength + length + ITEM_OVERHEAD_BYTES > this.itemBytesMax) {
-          refusal = TOO_LARGE
-        }
-      }
-      if (refusal !== 0) {
+      const refusal = this.seek(keyLength, nowSeconds)
+        ? this.refusalToExtend(keyLength, length, casHigh, casLow)
+        : NOT_STORED
+      if (refusal === 0) oldLength = valueLengthAt(this.foundWords, this.foundBase)
+      if (refusal !== 0 || oldLength + length >= this.extendedBytesMin) {
         this.unlockStripe()
         if (reservedBytes !== 0) log.abandon()
-        return refusal
+        // Longer than when it was looked at to begin an extension.
+        return refusal === 0 ? CHANGED : refusal
       }
       const valueLength = oldLength + length
       const foundLayout = layoutOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
@@ -1253,6 +1391,19 @@ export class Store {
     if (reservedBytes !== 0) log.abandon()
     this.counters[NO_MEMORY_WRITES] = this.counters[NO_MEMORY_WRITES]! + 1
     return NO_MEMORY
+  }
+
+  /** Why nothing can be appended to the item found; 0 if it can. */
+  private refusalToExtend(
+    keyLength: number,
+    addedBytes: number,
+    casHigh: number,
+    casLow: number,
+  ): number {
+    if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) return EXISTS
+    const oldBytes = valueLengthAt(this.foundWords, this.foundBase)
+    const isTooLarge = keyLength + oldBytes + addedBytes + ITEM_OVERHEAD_BYTES > this.itemBytesMax
+    return isTooLarge ? TOO_LARGE : 0
   }
 
   /** Reads the value of the item found as a number. */
