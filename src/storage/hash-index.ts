@@ -2,30 +2,33 @@
  * The index: one linear-hashing table from key hash to item location, in pages cut from the pool.
  * Hot path.
  *
- *      bucket, 64 bytes:   word 0..6       7..13          14              15
- *                          +-----------+--------------+---------------+--------+
- *                          | 7 tags    | 7 locations  | overflow link | unused |
- *                          +-----------+--------------+---------------+--------+
+ * The table has n buckets, 2^L <= n < 2^(L+1), each with a chain of overflow buckets. A hash belongs
+ * to bucket hash mod 2^(L+1) if that is below n, else to hash mod 2^L. It grows by one bucket at a
+ * time: bucket n - 2^L is split into itself and the new bucket n. Both have the same lowest eight
+ * bits, hence the same stripe lock. Which slots go to the new one is in their tags; only of an item
+ * that has been through four splits is the key read and hashed anew.
  *
- *      tag:    31                             8 7            2 1        0
- *             +--------------------------------+--------------+----------+
- *             | hash, bits 31..8               | 6 bits of    | frequency|
- *             | (bits 7..0 are the stripe)     | hash high    |          |
- *             +--------------------------------+--------------+----------+
- *
- * A tag and its bucket number together give back the whole lower hash, so a bucket is split without
- * looking at a single item. The table has n buckets, 2^L <= n < 2^(L+1); a hash belongs to bucket
- * hash mod 2^(L+1) if that is below n, else to hash mod 2^L. It grows by one bucket at a time: bucket
- * n - 2^L is split into itself and the new bucket n. Both have the same lowest eight bits, hence the
- * same stripe lock.
- *
- * Invariants: location 0 is an empty slot; in a chain of buckets all used slots come before all
- * empty ones; an overflow bucket in a chain is not empty; a chain has at most CHAIN_BUCKETS_MAX
- * buckets, so nothing ever probes more; every slot refers to a live record. All
- * of it is read and written under the stripe lock of the hash, except the bucket count, which only
- * changes the place of hashes whose stripe its writer holds.
+ * Invariants: in a chain of buckets all used slots come before all empty ones; an overflow bucket in a
+ * chain is not empty; a chain has at most CHAIN_BUCKETS_MAX buckets, so nothing ever probes more, nor
+ * hashes more keys than are in so many; every slot refers to a live record. All of it is read and
+ * written under the stripe lock of the hash, except the bucket count, which only changes the place of
+ * hashes whose stripe its writer holds. What a bucket looks like is left to bucket.ts.
  */
-import type { HalfSipHash } from '../base/hash.ts'
+import { HalfSipHash } from '../base/hash.ts'
+import {
+  clearBucket,
+  frequencyAt,
+  isPathSpent,
+  LINK_WORD,
+  matchedSlot,
+  matchesOf,
+  nextBitOf,
+  SLOTS_PER_BUCKET,
+  setTagAt,
+  tagAt,
+  withoutNextBit,
+  withPath,
+} from './bucket.ts'
 import {
   BUCKET_COUNT_WORD,
   BUCKET_SHIFT,
@@ -47,23 +50,19 @@ import { acquire, release, tryAcquire } from './lock.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 
-export const SLOTS_PER_BUCKET = 7
-export const BUCKET_WORDS = 16
-export const LOCATIONS_WORD = 7
-export const LINK_WORD = 14
-export const FREQUENCY_MASK = 3
-
 /**
  * The longest chain of buckets. Chance makes none that long in the life of the universe; it bounds what
  * keys can do that were chosen by somebody who knows the seed.
  */
 export const CHAIN_BUCKETS_MAX = 8
 
-/** Items per bucket at which the table grows: 75 % of the slots. */
-const ITEMS_PER_BUCKET_MAX = 5.25
+/** Items per bucket at which the table grows: 80 % of the slots. */
+const ITEMS_PER_BUCKET_MAX = 8
+
+const CHAIN_SLOTS_MAX: number = CHAIN_BUCKETS_MAX * SLOTS_PER_BUCKET
 
 export class HashIndex {
-  /** Where find() found the slot: the words of its arena; its tag's index is the result. */
+  /** Where find() found the slot: the words of its arena; the slot is the result. */
   slotWords: Int32Array
   private readonly view: MemoryView
   private readonly pool: SegmentPool
@@ -74,7 +73,10 @@ export class HashIndex {
   private readonly bucketMask: number
   /** After insert() has failed: whether the chain is as long as it may be. */
   isChainFull = false
-  private readonly split: Int32Array = new Int32Array(2 * SLOTS_PER_BUCKET * CHAIN_BUCKETS_MAX)
+  /** The slots of the chain that is being split. */
+  private readonly splitLocations: Int32Array = new Int32Array(CHAIN_SLOTS_MAX)
+  private readonly splitTags: Int32Array = new Int32Array(CHAIN_SLOTS_MAX)
+  private readonly hash: HalfSipHash
   /** The arena of the bucket that primary() or overflow() named last. */
   bucketWords: Int32Array
   /** While a bucket is split: overflow buckets to use before any from the pool. */
@@ -92,11 +94,7 @@ export class HashIndex {
     this.slotWords = view.words[0]!
     this.bucketWords = view.words[0]!
     this.reserveSegments = view.geometry.reserveSegments
-  }
-
-  /** The tag of a hash, frequency 0. */
-  tagOf(low: number, more: number): number {
-    return (low & 0xffffff00) | (more & 0xfc)
+    this.hash = new HalfSipHash(view.geometry.seed0, view.geometry.seed1)
   }
 
   /** The bucket of a hash. The stripe of the hash must be locked. */
@@ -107,20 +105,29 @@ export class HashIndex {
     return bucket < count ? bucket : bucket & (mask >>> 1)
   }
 
-  /** Finds the slot of the key that was hashed last; the index of its tag, or -1. */
+  /** How many bits of a hash it takes to be in that bucket: one more once it was split, or made by that. */
+  levelOf(bucket: number): number {
+    const count = this.control[BUCKET_COUNT_WORD]!
+    const level = 31 - Math.clz32(count)
+    const topBit = 1 << level
+    return (bucket & (topBit - 1)) < count - topBit ? level + 1 : level
+  }
+
+  /** Finds the slot of the key that was hashed last, or -1. */
   find(low: number, tag: number, key: HalfSipHash, keyLength: number): number {
     let base = this.primary(this.bucketOf(low))
     let words = this.bucketWords
     for (;;) {
-      for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
-        const location = words[slot + LOCATIONS_WORD]!
-        if (location === 0) return -1
-        if (((words[slot]! ^ tag) & ~FREQUENCY_MASK) === 0) {
-          if (this.hasKey(location, key, keyLength)) {
-            this.slotWords = words
-            return slot
-          }
+      let matches = matchesOf(words, base, tag)
+      while (matches !== 0) {
+        const bit = 31 - Math.clz32(matches)
+        const slot = base + matchedSlot(bit)
+        const location = words[slot]!
+        if (location !== 0 && this.hasKey(location, key, keyLength)) {
+          this.slotWords = words
+          return slot
         }
+        matches ^= 1 << bit
       }
       const link = words[base + LINK_WORD]!
       if (link === 0) return -1
@@ -129,13 +136,13 @@ export class HashIndex {
     }
   }
 
-  /** Finds the slot that refers to a location; the index of its tag, or -1. */
+  /** Finds the slot that refers to a location, or -1. */
   findLocation(low: number, location: number): number {
     let base = this.primary(this.bucketOf(low))
     let words = this.bucketWords
     for (;;) {
       for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
-        const found = words[slot + LOCATIONS_WORD]!
+        const found = words[slot]!
         if (found === location) {
           this.slotWords = words
           return slot
@@ -151,7 +158,32 @@ export class HashIndex {
 
   /** Adds a slot; false if the chain is as long as it may be or there is no free overflow bucket. */
   insert(low: number, tag: number, location: number): boolean {
-    return this.append(this.bucketOf(low), tag, location)
+    const bucket = this.bucketOf(low)
+    let base = this.primary(bucket)
+    let words = this.bucketWords
+    let length = 1
+    while (words[base + LINK_WORD] !== 0) {
+      base = this.overflow(words[base + LINK_WORD]!)
+      words = this.bucketWords
+      length++
+    }
+    this.isChainFull = false
+    let slot = base
+    const end = base + SLOTS_PER_BUCKET
+    while (slot < end && words[slot] !== 0) slot++
+    if (slot === end) {
+      this.isChainFull = length === CHAIN_BUCKETS_MAX
+      if (this.isChainFull) return false
+      const link = this.takeOverflow()
+      if (link === 0) return false
+      words[base + LINK_WORD] = link
+      slot = this.overflow(link)
+      words = this.bucketWords
+      clearBucket(words, slot)
+    }
+    words[slot] = location
+    setTagAt(words, slot, withPath(tag, low, this.levelOf(bucket)))
+    return true
   }
 
   /** The slot read least in the first bucket of a hash, which is full; `slotWords` is set. */
@@ -160,7 +192,7 @@ export class HashIndex {
     const words = this.bucketWords
     let least = base
     for (let slot = base + 1; slot < base + SLOTS_PER_BUCKET; slot++) {
-      if ((words[slot]! & FREQUENCY_MASK) < (words[least]! & FREQUENCY_MASK)) least = slot
+      if (frequencyAt(words, slot) < frequencyAt(words, least)) least = slot
     }
     this.slotWords = words
     return least
@@ -179,10 +211,10 @@ export class HashIndex {
       words = this.bucketWords
     }
     let last = base + SLOTS_PER_BUCKET - 1
-    while (words[last + LOCATIONS_WORD] === 0) last--
+    while (words[last] === 0) last--
     slotWords[slot] = words[last]!
-    slotWords[slot + LOCATIONS_WORD] = words[last + LOCATIONS_WORD]!
-    words[last + LOCATIONS_WORD] = 0
+    setTagAt(slotWords, slot, tagAt(words, last))
+    words[last] = 0
     if (last === base && beforeBase >= 0) {
       this.freeOverflow(beforeWords[beforeBase + LINK_WORD]!)
       beforeWords[beforeBase + LINK_WORD] = 0
@@ -264,35 +296,6 @@ export class HashIndex {
     return ((words[at + wordCount]! ^ keyWords[wordCount]!) & ((1 << tailBits) - 1)) === 0
   }
 
-  /** Adds a slot at the end of a bucket's chain; false if there is no overflow bucket to take. */
-  private append(bucket: number, tag: number, location: number): boolean {
-    let base = this.primary(bucket)
-    let words = this.bucketWords
-    let length = 1
-    while (words[base + LINK_WORD] !== 0) {
-      base = this.overflow(words[base + LINK_WORD]!)
-      words = this.bucketWords
-      length++
-    }
-    this.isChainFull = false
-    let slot = base
-    const end = base + SLOTS_PER_BUCKET
-    while (slot < end && words[slot + LOCATIONS_WORD] !== 0) slot++
-    if (slot === end) {
-      this.isChainFull = length === CHAIN_BUCKETS_MAX
-      if (this.isChainFull) return false
-      const link = this.takeOverflow()
-      if (link === 0) return false
-      words[base + LINK_WORD] = link
-      slot = this.overflow(link)
-      words = this.bucketWords
-      clearBucket(words, slot)
-    }
-    words[slot] = tag
-    words[slot + LOCATIONS_WORD] = location
-    return true
-  }
-
   private addPrimaryPage(count: number): boolean {
     const control = this.control
     const page = count >>> this.pageShift
@@ -308,49 +311,87 @@ export class HashIndex {
   /** Splits the bucket whose turn it is. The grow lock is held. */
   private splitBucket(count: number): void {
     const control = this.control
-    const topBit = 1 << (31 - Math.clz32(count))
-    const bucket = count - topBit
+    const level = 31 - Math.clz32(count)
+    const bucket = count - (1 << level)
     const stripe = this.view.geometry.stripesWord + (bucket & (STRIPE_COUNT - 1)) * STRIPE_WORDS
     acquire(control, stripe)
-    // Take the chain apart: its slots into `split`, its overflow buckets into the spare list. They
-    // suffice for both new chains, so putting the slots back cannot fail.
-    let base = this.primary(bucket)
-    let words = this.bucketWords
-    let used = this.readSlots(words, base, 0)
-    let link = words[base + LINK_WORD]!
-    clearBucket(words, base)
-    while (link !== 0) {
-      base = this.overflow(link)
-      words = this.bucketWords
-      used = this.readSlots(words, base, used)
-      const next = words[base + LINK_WORD]!
-      words[base + LINK_WORD] = this.spareLink
-      this.spareLink = link
-      link = next
+    const used = this.takeApart(bucket)
+    const { splitLocations, splitTags } = this
+    for (let index = 0; index < used; index++) {
+      const tag = splitTags[index]!
+      if (isPathSpent(tag)) {
+        splitTags[index] = withPath(tag, this.hashAt(splitLocations[index]!), level)
+      }
     }
-    base = this.primary(count)
-    clearBucket(this.bucketWords, base)
-    const split = this.split
-    for (let index = 0; index < used; index += 2) {
-      const tag = split[index]!
-      this.append((tag & topBit) === 0 ? bucket : count, tag, split[index + 1]!)
-    }
+    this.fill(bucket, used, 0)
+    this.fill(count, used, 1)
     Atomics.store(control, BUCKET_COUNT_WORD, count + 1)
     release(control, stripe)
     if (this.spareLink !== 0) this.freeSpares()
   }
 
-  /** Copies the used slots of one bucket into `split`. */
-  private readSlots(words: Int32Array, base: number, start: number): number {
-    let used = start
-    for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
-      const location = words[slot + LOCATIONS_WORD]!
-      if (location === 0) break
-      this.split[used] = words[slot]!
-      this.split[used + 1] = location
-      used += 2
+  /** The lower hash of the item there. */
+  private hashAt(location: number): number {
+    const view = this.view
+    const words = view.locationArena(location)
+    const base = view.locationBase(location)
+    const traits = words[base + TRAITS_WORD]!
+    return this.hash.hashWords(words, base + headerWordsOf(traits), keyLengthOf(traits))
+  }
+
+  /**
+   * Copies the slots of a chain to where they are split and puts its overflow buckets into the spare
+   * list; returns how many slots are used. The buckets suffice for both new chains, so filling those
+   * cannot fail.
+   */
+  private takeApart(bucket: number): number {
+    const { splitLocations, splitTags } = this
+    let base = this.primary(bucket)
+    let words = this.bucketWords
+    let link = 0
+    let used = 0
+    for (;;) {
+      for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
+        const location = words[slot]!
+        if (location === 0) break
+        splitLocations[used] = location
+        splitTags[used] = tagAt(words, slot)
+        used++
+      }
+      const next = words[base + LINK_WORD]!
+      if (link !== 0) {
+        words[base + LINK_WORD] = this.spareLink
+        this.spareLink = link
+      }
+      if (next === 0) return used
+      link = next
+      base = this.overflow(link)
+      words = this.bucketWords
     }
-    return used
+  }
+
+  /** Makes the chain of a bucket of those slots of the split that have `bit` next in their path. */
+  private fill(bucket: number, used: number, bit: number): void {
+    const { splitLocations, splitTags } = this
+    let base = this.primary(bucket)
+    let words = this.bucketWords
+    clearBucket(words, base)
+    let slot = base
+    for (let index = 0; index < used; index++) {
+      const tag = splitTags[index]!
+      if (nextBitOf(tag) !== bit) continue
+      if (slot === base + SLOTS_PER_BUCKET) {
+        const link = this.takeOverflow()
+        words[base + LINK_WORD] = link
+        base = this.overflow(link)
+        words = this.bucketWords
+        clearBucket(words, base)
+        slot = base
+      }
+      words[slot] = splitLocations[index]!
+      setTagAt(words, slot, withoutNextBit(tag))
+      slot++
+    }
   }
 
   /** Takes an overflow bucket, not cleared; its link, or 0 if there is none. */
@@ -407,8 +448,4 @@ export class HashIndex {
     const base = this.overflow(link)
     return this.bucketWords[base + LINK_WORD]!
   }
-}
-
-function clearBucket(words: Int32Array, base: number): void {
-  for (let word = base; word < base + BUCKET_WORDS; word++) words[word] = 0
 }

@@ -2,12 +2,13 @@
  * The integrity check: walks the index, every chain, every segment and every list, and reports what
  * does not agree. For tests and a debug command; it allocates, and nobody may write meanwhile.
  *
- * Checked: each slot refers to a live record whose key hashes to its tag and bucket; no record has
+ * Checked: each slot refers to a live record whose key hashes to its tag, path and bucket; no record has
  * two slots; each live record has one; the live bytes of each segment are those of its records; each
  * segment is in the one list that its state says; overflow buckets are in a chain or free, none is
  * lost; counters and the pool's numbers agree with what was counted.
  */
 import { HalfSipHash } from '../base/hash.ts'
+import { hasPathOf, LINK_WORD, SLOTS_PER_BUCKET, tagAt, tagOf } from './bucket.ts'
 import { readStoreCounters } from './counters.ts'
 import {
   BUCKET_COUNT_WORD,
@@ -60,14 +61,7 @@ import {
   WORKER_WORDS,
 } from './geometry.ts'
 import { queueOf } from './group.ts'
-import {
-  CHAIN_BUCKETS_MAX,
-  FREQUENCY_MASK,
-  HashIndex,
-  LINK_WORD,
-  LOCATIONS_WORD,
-  SLOTS_PER_BUCKET,
-} from './hash-index.ts'
+import { CHAIN_BUCKETS_MAX, HashIndex } from './hash-index.ts'
 import {
   expiryAt,
   headerWordsOf,
@@ -176,14 +170,14 @@ class IntegrityCheck {
         length++
         let used = 0
         for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
-          const location = words[slot + LOCATIONS_WORD]!
+          const location = words[slot]!
           if (location === 0) {
             ended = true
             continue
           }
           if (ended) this.#report(`bucket ${bucket} has a used slot after an empty one`)
           used++
-          this.#checkSlot(bucket, words[slot]!, location)
+          this.#checkSlot(bucket, tagAt(words, slot), location)
         }
         const link = words[base + LINK_WORD]!
         if (link === 0) break
@@ -192,7 +186,7 @@ class IntegrityCheck {
         base = this.#index.overflow(link)
         words = this.#index.bucketWords
         this.#chained++
-        if (words[base + LOCATIONS_WORD] === 0) {
+        if (words[base] === 0) {
           this.#report(`bucket ${bucket} has an empty overflow bucket`)
         }
       }
@@ -224,8 +218,11 @@ class IntegrityCheck {
     const keyLength = keyLengthOf(traits)
     const low = this.#hash.hashWords(words, base + headerWordsOf(traits), keyLength)
     if (this.#index.bucketOf(low) !== bucket) this.#report(`${where}: the key belongs elsewhere`)
-    if (((this.#index.tagOf(low, this.#hash.more) ^ tag) & ~FREQUENCY_MASK) !== 0) {
+    if (tagOf(this.#hash.more) !== tagOf(tag)) {
       this.#report(`${where}: the tag is not that of the key`)
+    }
+    if (!hasPathOf(tag, low, this.#index.levelOf(bucket))) {
+      this.#report(`${where}: the path is not that of the key`)
     }
     if (isWide(traits) && layoutOf(traits) !== LAYOUT_ALL) {
       this.#report(`${where}: a wide record without all words`)

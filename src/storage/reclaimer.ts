@@ -26,6 +26,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { HalfSipHash } from '../base/hash.ts'
+import { frequencyAt, lowerFrequencyAt } from './bucket.ts'
 import {
   BYTES,
   COMPACTED_SEGMENTS,
@@ -72,7 +73,7 @@ import {
 } from './geometry.ts'
 import type { GhostTable } from './ghost.ts'
 import { type Groups, queueOf } from './group.ts'
-import { FREQUENCY_MASK, type HashIndex, LOCATIONS_WORD } from './hash-index.ts'
+import type { HashIndex } from './hash-index.ts'
 import {
   expiryAt,
   headerBytesOf,
@@ -524,7 +525,7 @@ export class Reclaimer {
       release(control, stripe)
       return GONE
     }
-    const frequency = slotWords[slot]! & FREQUENCY_MASK
+    const frequency = frequencyAt(slotWords, slot)
     const credit = control[this.worker + WORKER_KEEP_CREDIT]!
     // Bytes of the victim that moving it would keep: of a record that spans, only its part in there.
     const part =
@@ -547,9 +548,9 @@ export class Reclaimer {
       // A flush that came after the check above shows in the epoch of the segment reserved.
       if (control[view.segmentRecord(log.segment) + SEGMENT_EPOCH] === epoch) {
         this.copyRecord(words, base, location, keyLength)
-        slotWords[slot + LOCATIONS_WORD] = log.location
+        slotWords[slot] = log.location
         if (fate === EVICT) {
-          slotWords[slot] = slotWords[slot]! - 1
+          lowerFrequencyAt(slotWords, slot)
           if (isSmall) counters[PROMOTED] = counters[PROMOTED]! + 1
         }
         retire(view, this.pool, location)
@@ -569,7 +570,7 @@ export class Reclaimer {
       // Too large to move. Met at its beginning, it pays for another round; in its other segments
       // it just stays.
       if (headIndex === 0) {
-        slotWords[slot] = slotWords[slot]! - 1
+        lowerFrequencyAt(slotWords, slot)
         control[this.worker + WORKER_KEEP_CREDIT] = credit - part
       }
       release(control, stripe)
@@ -584,9 +585,9 @@ export class Reclaimer {
   /** Evicts the item of a slot; the stripe is held. */
   evict(low: number, slotWords: Int32Array, slot: number, nowSeconds: number): void {
     const { counters, view } = this
-    const location = slotWords[slot + LOCATIONS_WORD]!
+    const location = slotWords[slot]!
     const traits = view.locationArena(location)[view.locationBase(location) + TRAITS_WORD]!
-    const frequency = slotWords[slot]! & FREQUENCY_MASK
+    const frequency = frequencyAt(slotWords, slot)
     if (this.witness !== undefined) tellEviction(this.witness, view, location, nowSeconds)
     this.index.removeSlot(low, slotWords, slot)
     const recordBytes = retire(view, this.pool, location)

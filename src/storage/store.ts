@@ -15,6 +15,7 @@ import { assert } from '../base/assert.ts'
 import { ByteBlock } from '../base/bytes.ts'
 import { Decimal } from '../base/decimal.ts'
 import { HalfSipHash } from '../base/hash.ts'
+import { frequencyAt, LINK_WORD, raiseFrequencyAt, SLOTS_PER_BUCKET, tagOf } from './bucket.ts'
 import {
   BYTES,
   counterLanes,
@@ -43,13 +44,7 @@ import {
 } from './geometry.ts'
 import { GhostTable } from './ghost.ts'
 import { Groups, queueOf } from './group.ts'
-import {
-  FREQUENCY_MASK,
-  HashIndex,
-  LINK_WORD,
-  LOCATIONS_WORD,
-  SLOTS_PER_BUCKET,
-} from './hash-index.ts'
+import { HashIndex } from './hash-index.ts'
 import {
   casHighAt,
   clientFlagsAt,
@@ -377,15 +372,12 @@ export class Store {
   markRead(nowSeconds: number): void {
     const words = this.foundWords
     const base = this.foundBase
-    const slotWords = this.foundSlotWords
-    const slot = this.foundSlot
     const traits = words[base + TRAITS_WORD]!
     if ((traits & (STATE_FETCHED << 24)) === 0) {
       words[base + TRAITS_WORD] = traits | (STATE_FETCHED << 24)
     }
     setLastAccessAt(words, base, nowSeconds)
-    const tag = slotWords[slot]!
-    if ((tag & FREQUENCY_MASK) !== FREQUENCY_MASK) slotWords[slot] = tag + 1
+    raiseFrequencyAt(this.foundSlotWords, this.foundSlot)
   }
 
   /** Only after lookupToChange() with an expiry, unless `expiry` is 0. */
@@ -923,7 +915,7 @@ export class Store {
       let words = index.bucketWords
       for (;;) {
         for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
-          const location = words[slot + LOCATIONS_WORD]!
+          const location = words[slot]!
           if (location === 0) break
           this.found(words, slot, location)
           if (this.deadReason(nowSeconds) === MISS_NONE) this.show(nowSeconds, visitor)
@@ -998,7 +990,7 @@ export class Store {
     const hash = this.hash
     const low = hash.hash(block.view, keyOffset, keyLength)
     this.keyLow = low
-    this.keyTag = this.index.tagOf(low, hash.more)
+    this.keyTag = tagOf(hash.more)
     this.keyStripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
   }
 
@@ -1020,7 +1012,7 @@ export class Store {
     const slot = index.find(this.keyLow, this.keyTag, this.hash, keyLength)
     this.missReason = MISS_NONE
     if (slot < 0) return false
-    this.found(index.slotWords, slot, index.slotWords[slot + LOCATIONS_WORD]!)
+    this.found(index.slotWords, slot, index.slotWords[slot]!)
     const reason = this.deadReason(nowSeconds)
     if (reason === MISS_NONE) return true
     this.missReason = reason
@@ -1148,7 +1140,7 @@ export class Store {
       log.offset + headerBytesOf(target[targetBase + TRAITS_WORD]!),
       keyLength + valueLength,
     )
-    this.foundSlotWords[this.foundSlot + LOCATIONS_WORD] = log.location
+    this.foundSlotWords[this.foundSlot] = log.location
     const gained = recordBytes - retire(view, this.pool, location)
     this.counters[BYTES] = this.counters[BYTES]! + gained
     this.found(this.foundSlotWords, this.foundSlot, log.location)
@@ -1258,7 +1250,7 @@ export class Store {
     let gained = recordBytes
     if (found) {
       // The slot keeps its frequency: a key that is read a lot is so with its new value, too.
-      this.foundSlotWords[this.foundSlot + LOCATIONS_WORD] = log.location
+      this.foundSlotWords[this.foundSlot] = log.location
       gained -= retire(this.view, this.pool, this.foundLocation)
     } else {
       counters[ITEMS] = counters[ITEMS]! + 1
@@ -1302,8 +1294,9 @@ export class Store {
     const segment = view.locationSegment(this.foundLocation)
     view.copyIn(segment, this.foundValuePosition(), source, valueOffset, valueLength)
     // The record is as old as it was, but the value is new: it shall not be the next to leave.
-    const tag = this.foundSlotWords[this.foundSlot]!
-    if ((tag & FREQUENCY_MASK) === 0) this.foundSlotWords[this.foundSlot] = tag + 1
+    if (frequencyAt(this.foundSlotWords, this.foundSlot) === 0) {
+      raiseFrequencyAt(this.foundSlotWords, this.foundSlot)
+    }
     this.counters[TOTAL_ITEMS] = this.counters[TOTAL_ITEMS]! + 1
   }
 

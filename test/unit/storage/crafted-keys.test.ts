@@ -5,9 +5,10 @@
  */
 import { expect, test } from 'vitest'
 import { HalfSipHash } from '../../../src/base/hash.ts'
+import { SLOTS_PER_BUCKET } from '../../../src/storage/bucket.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { createStoreMemory, type StoreMemory } from '../../../src/storage/geometry.ts'
-import { CHAIN_BUCKETS_MAX, SLOTS_PER_BUCKET } from '../../../src/storage/hash-index.ts'
+import { CHAIN_BUCKETS_MAX } from '../../../src/storage/hash-index.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { NO_MEMORY, STORED } from '../../../src/storage/store.ts'
 import { Client } from './client.ts'

@@ -1,5 +1,6 @@
 /** That the check finds what is broken: each fault is put into a store by hand. */
 import { beforeEach, expect, test } from 'vitest'
+import { BUCKET_WORDS, setTagAt, tagAt } from '../../../src/storage/bucket.ts'
 import {
   BUCKET_COUNT_WORD,
   FREE_COUNT_WORD,
@@ -49,19 +50,33 @@ test('a record marked dead with a slot is found', () => {
 })
 
 test('a lost slot is found', () => {
-  let slot = 7
-  while (words[slot] === 0) slot += 16
+  let slot = 0
+  while (words[slot] === 0) slot += BUCKET_WORDS
   words[slot] = 0
   expectReport(/dead and indexed, or neither|used slot after an empty one/)
   expectReport(/items counted: 1000, should be 999/)
 })
 
 test('a slot that is there twice is found', () => {
-  let bucket = 0
-  while (words[bucket * 16 + 7] === 0 || words[bucket * 16 + 8] === 0) bucket++
-  words[bucket * 16 + 1] = words[bucket * 16]!
-  words[bucket * 16 + 8] = words[bucket * 16 + 7]!
+  let slot = 0
+  while (words[slot] === 0 || words[slot + 1] === 0) slot += BUCKET_WORDS
+  words[slot + 1] = words[slot]!
+  setTagAt(words, slot + 1, tagAt(words, slot))
   expectReport(/the record has two slots/)
+})
+
+test('a slot whose tag is not that of its key is found', () => {
+  let slot = 0
+  while (words[slot] === 0) slot += BUCKET_WORDS
+  setTagAt(words, slot, tagAt(words, slot) ^ 0x80)
+  expectReport(/the tag is not that of the key/)
+})
+
+test('a slot that would go the wrong way when its bucket is split is found', () => {
+  let slot = 0
+  while (words[slot] === 0) slot += BUCKET_WORDS
+  setTagAt(words, slot, tagAt(words, slot) ^ 4)
+  expectReport(/the path is not that of the key/)
 })
 
 test('wrong live bytes are found', () => {

@@ -17,12 +17,6 @@ import {
   WORKER_WORDS,
 } from '../../../src/storage/geometry.ts'
 import {
-  BUCKET_WORDS,
-  LINK_WORD,
-  LOCATIONS_WORD,
-  SLOTS_PER_BUCKET,
-} from '../../../src/storage/hash-index.ts'
-import {
   casHighAt,
   clientFlagsAt,
   expiryAt,
@@ -200,12 +194,6 @@ test('header and key and value lie where the diagram says', () => {
   expect(item.toString('latin1', 20, 28)).toBe('keyvalue')
   client.write('low', 'v')
   expect(item.toString('latin1', 28 + 12, 28 + 16)).toBe('lowv')
-})
-
-test('a bucket is one cache line of seven slots and a link', () => {
-  expect(BUCKET_WORDS * 4).toBe(64)
-  expect(LOCATIONS_WORD).toBe(SLOTS_PER_BUCKET)
-  expect(LINK_WORD).toBe(2 * SLOTS_PER_BUCKET)
 })
 
 test('the records of segments and workers have room for what is in them', () => {
