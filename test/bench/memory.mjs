@@ -29,7 +29,7 @@ const STATS_DEADLINE_MS = 10_000
 /** MiB over -m: for one thread, and for each further one. */
 const FIXED_MIB_MOST = 60
 const THREAD_MIB_MOST = 15
-const fixedMibMost = (threads) => FIXED_MIB_MOST + (threads - 1) * THREAD_MIB_MOST
+export const fixedMibMost = (threads) => FIXED_MIB_MOST + (threads - 1) * THREAD_MIB_MOST
 
 const items = (valueBytes, leastRatio) => ({
   name: `items-${valueBytes}B`,

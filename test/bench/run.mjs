@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CASES, casesOf, lengthOf, SETS } from './cases.mjs'
+import * as full from './full.mjs'
 import { COMPILER, compileGenerator, runGenerator } from './generator.mjs'
 import { coreTicks, machineText, placement, processTicks } from './machine.mjs'
 import * as memory from './memory.mjs'
@@ -43,7 +44,7 @@ const DISTURBED_SHARE = 0.1
  * Sets that are not loads of the generator: what they are made of (`PARTS`, which --only chooses from),
  * and what measures them.
  */
-const PROGRAMS = { 'miss-ratio': missRatio, memory }
+const PROGRAMS = { 'miss-ratio': missRatio, memory, full }
 
 /** What a set measures, of all that --only may name. */
 function partsOf(set, only) {

@@ -44,6 +44,14 @@ describe.skipIf(!canRun)('the set', { timeout: TIMEOUT_MS }, () => {
     )
   })
 
+  test('full fills both servers far beyond their memory and gets back what it stored', async () => {
+    const table = await run('--set', 'full', '--only', 'full-64m')
+    expect(table).toMatch(/^full-64m +memcached( +[\d,.]+)+ +[\d.]+ % +\d+$/m)
+    expect(table).toMatch(
+      /^ +saslcached( +[\d,.]+){5} +[\d.]+ % +\d+ +over -m <= 75 MiB {2}(reached|MISSED)$/m,
+    )
+  })
+
   test('stall measures the slowest reply at a fixed rate', async () => {
     const table = await run('--set', 'stall', '--seconds', '0.2', '--servers', 'saslcached')
     expect(table).toMatch(

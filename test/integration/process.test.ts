@@ -24,7 +24,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { BinaryClient } from '../support/binary-client.ts'
 import { requestFrame, storeFrame } from '../support/binary-frames.ts'
-import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
+import { SERVER_NODE, SERVER_PROGRAM, startSaslcached } from '../support/server.ts'
 
 const SET = 0x01
 const GET = 0x00
@@ -156,6 +156,17 @@ function usersFile(directory: string, content?: string): string {
   })
   return path
 }
+
+test('what is not used of -m takes no memory: 64 GiB start as 64 MiB do', async () => {
+  const resident = async (memoryMib: string): Promise<number> => {
+    const server = await startSaslcached({ flags: ['-m', memoryMib, '-t', '1'] })
+    onTestFinished(async () => await server.stop())
+    return server.residentBytes
+  }
+  const small = await resident('64')
+  const large = await resident('65536')
+  expect(large - small).toBeLessThan(12 * 1024 * 1024)
+})
 
 test('a port in use is said on stderr, with exit code 71', async () => {
   const first = await serve(['--no-auth'])

@@ -50,9 +50,36 @@ test('never shares memory with a connection that still holds some', () => {
 
 test('of a large value keeps no more than it was told will come', () => {
   const buffer = new ReceiveBuffer()
-  for (let arrived = 0; arrived < 1_000_000; arrived += 50_000) {
-    buffer.append(pattern(50_000, 0), 0, 50_000, 1_000_000)
+  for (let arrived = 0; arrived < 3_000_000; arrived += 50_000) {
+    buffer.append(pattern(50_000, 0), 0, 50_000, 3_000_000)
   }
-  expect(buffer.length).toBe(1_000_000)
-  expect(buffer.capacity).toBe(1_000_000)
+  expect(buffer.length).toBe(3_000_000)
+  expect(buffer.capacity).toBe(3_000_000)
+})
+
+test('one value of a megabyte after the other is received in the same memory', () => {
+  const memories = new Set<ArrayBufferLike>()
+  const piece = pattern(50_000, 0)
+  for (let value = 0; value < 5; value++) {
+    const buffer = new ReceiveBuffer()
+    for (let arrived = 0; arrived < 1_000_000; arrived += 50_000) {
+      buffer.append(piece, 0, piece.length, 1_000_000)
+      memories.add(buffer.bytes.buffer)
+    }
+    expect(buffer.length).toBe(1_000_000)
+    buffer.consume(buffer.length)
+  }
+  // 64 KiB, and each power of two from there to the megabyte.
+  expect(memories.size).toBeLessThanOrEqual(5)
+})
+
+test('of memory that many connections gave back at once, little is kept', () => {
+  const buffers = Array.from({ length: 10 }, () => new ReceiveBuffer())
+  const piece = pattern(900_000, 0)
+  for (const buffer of buffers) buffer.append(piece, 0, piece.length, 1_000_000)
+  const memories = new Set(buffers.map(({ bytes }) => bytes.buffer))
+  for (const buffer of buffers) buffer.clear()
+  for (const buffer of buffers) buffer.append(piece, 0, piece.length, 1_000_000)
+  const again = buffers.filter(({ bytes }) => memories.has(bytes.buffer))
+  expect(again).toHaveLength(2)
 })
