@@ -69,7 +69,7 @@ export class Log {
   reserve(recordBytes: number, prefixBytes: number, keep: number, group: number): boolean {
     const control = this.control
     const entry = this.opens + group * OPEN_WORDS
-    const epoch = Atomics.load(control, EPOCH_WORD)
+    const epoch = this.view.epoch
     const open = control[entry + OPEN_ID]! - 1
     if (open >= 0) {
       if (this.epochOf(open) !== epoch) {
@@ -187,7 +187,7 @@ export class Log {
 
   /** Whether there was a flush since the reservation: what is linked there now would be dead. */
   isFlushed(): boolean {
-    return this.epochOf(this.segment) !== Atomics.load(this.control, EPOCH_WORD)
+    return this.epochOf(this.segment) !== this.view.epoch
   }
 
   /** Gives up the reservation. */

@@ -204,8 +204,8 @@ export class Store {
   private readonly digits: ByteBlock = new ByteBlock(new Uint8Array(NUMBER_BYTES_MAX))
   private readonly scannedKeyBlock: ByteBlock
   /**
-   * False for a store of one worker: nobody else is there to lock out, and the two atomic operations
-   * were a twentieth of a pipelined get in a CPU profile of the worker.
+   * False for a store of one worker: nobody else is there to lock out or draws a CAS, and the two
+   * atomic operations of a lock were a twentieth of a pipelined get in a CPU profile of the worker.
    */
   private readonly isShared: boolean
   private readonly stripesWord: number
@@ -1036,7 +1036,7 @@ export class Store {
     if (expiry !== 0 && expiry <= nowSeconds) return MISS_EXPIRED
     const segment = this.view.locationSegment(this.foundLocation)
     const epoch = this.control[this.view.segmentRecord(segment) + SEGMENT_EPOCH]
-    return epoch === Atomics.load(this.control, EPOCH_WORD) ? MISS_NONE : MISS_FLUSHED
+    return epoch === this.view.epoch ? MISS_NONE : MISS_FLUSHED
   }
 
   /** The group of a new value: of the main queue if its key came back, or it is too large for the small one. */
@@ -1317,8 +1317,8 @@ export class Store {
    */
   private nextCas(): void {
     const control = this.control
-    const half = Atomics.load(control, CAS_HALF_WORD)
-    const low = Atomics.add(control, CAS_LOW_WORD, 1)
+    const half = this.isShared ? Atomics.load(control, CAS_HALF_WORD) : control[CAS_HALF_WORD]!
+    const low = this.isShared ? Atomics.add(control, CAS_LOW_WORD, 1) : control[CAS_LOW_WORD]!++
     const drawn = (half & 1) === low >>> 31 ? half : half + 1
     if (drawn !== half && low << 1 === 0) Atomics.store(control, CAS_HALF_WORD, drawn)
     this.casHigh = drawn >>> 1

@@ -2,7 +2,7 @@
  * What the ways to read and to write a socket in Node cost a request: the figures behind
  * src/server/socket-transport.ts, src/server/handle-writer.ts and src/connection/send-buffer.ts.
  *
- *   node test/bench/socket-layer.mjs [--seconds N] [--rounds N]
+ *   node test/bench/socket-layer.mjs [--seconds N] [--rounds N] [--only PART]
  *
  * Each way is a process of its own that answers every binary GET with "Not found", which costs
  * nothing to work out, so that what is left is the socket. Rounds alternate; medians are printed.
@@ -101,6 +101,37 @@ function writeView(socket, length) {
   writeBuffer(socket, length)
 }
 
+/** Takes what is read off the handle, before net.Socket: `lengthOf` tells how much it is. */
+function ownOnRead(lengthOf) {
+  return (handle) => {
+    const socket = new net.Socket({ handle, onread: { buffer: shared, callback: () => true } })
+    const ordinary = handle.onread
+    const length = lengthOf(handle)
+    handle.onread = (bytes) => {
+      const read = length()
+      if (read > 0) writeView(socket, answer(shared, read, out))
+      else return ordinary.call(handle, bytes)
+    }
+    return socket
+  }
+}
+
+function byTotal(handle) {
+  let before = 0
+  return () => {
+    const total = handle.bytesRead
+    const length = total - before
+    before = total
+    return length
+  }
+}
+
+/** Deprecated, and the only way to the array in which Node passes the length. */
+function byBinding() {
+  const { streamBaseState, kReadBytesOrError } = process.binding('stream_wrap')
+  return () => streamBaseState[kReadBytesOrError]
+}
+
 /** Way -> what a new connection's handle is made into. */
 const WAYS = {
   'on(data), write(Buffer)': (handle) => onData(new net.Socket({ handle }), writeBuffer),
@@ -109,6 +140,8 @@ const WAYS = {
   'onread, write(latin1)': onRead(writeString),
   'onread, handle.writeLatin1String': onRead(writeHandle),
   'onread, handle.writeBuffer, kept view': onRead(writeView),
+  'handle.onread, bytesRead, kept view': ownOnRead(byTotal),
+  'handle.onread, binding, kept view': ownOnRead(byBinding),
 }
 
 function serve(way) {
@@ -127,13 +160,13 @@ function placementPrefix() {
   return process.platform === 'linux' ? ['taskset', '-c', '1'] : []
 }
 
-async function measure(seconds, rounds) {
+async function measure(seconds, rounds, only) {
   const folder = mkdtempSync(join(tmpdir(), 'saslcached-socket-layer-'))
   const children = new Set()
   try {
     const program = compileGenerator(folder)
     const servers = []
-    for (const way of Object.keys(WAYS)) {
+    for (const way of Object.keys(WAYS).filter((name) => name.includes(only))) {
       const self = fileURLToPath(import.meta.url)
       const child = spawn('taskset', ['-c', '0', process.execPath, self, '--serve', way], {
         stdio: ['ignore', 'pipe', 'inherit'],
@@ -169,7 +202,8 @@ const { values } = parseArgs({
     serve: { type: 'string' },
     seconds: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '5' },
+    only: { type: 'string', default: '' },
   },
 })
 if (values.serve !== undefined) serve(values.serve)
-else await measure(Number(values.seconds), Number(values.rounds))
+else await measure(Number(values.seconds), Number(values.rounds), values.only)
