@@ -57,6 +57,8 @@ const MEBIBYTE = 1024 * 1024
 
 /** Period of the one timer behind all deadlines. */
 const TICK_MS = 100
+/** How long those who gave their turn away are gone on with before others are read from again. */
+const ROUND_MS_MAX = 4
 /** Period at which watchers are sent the events of other workers; their own come with the turns. */
 const WATCH_MS = 10
 /** Expired items dropped per tick at most: a millisecond's work, and 20,000 items a second. */
@@ -406,11 +408,20 @@ const context: ConnectionContext = {
   },
 }
 
-/** Goes on with those who gave their turn away; whoever does so again waits for the next round. */
+/**
+ * Goes on with those who gave their turn away; whoever does so again waits for the next round. A round
+ * ends after ROUND_MS_MAX, so that what arrives meanwhile is read; who is left is first in the next.
+ */
 function runDeferred(): void {
+  const endMs = performance.now() + ROUND_MS_MAX
   const round = deferred
   deferred = []
-  for (const connection of round) connection.continueServing()
+  let served = 0
+  do round[served++]!.continueServing()
+  while (served < round.length && performance.now() < endMs)
+  if (served === round.length) return
+  if (deferred.length === 0) setImmediate(runDeferred)
+  deferred = [...round.slice(served), ...deferred]
 }
 
 /** Expiries have whole seconds: a clock that moves with the tick is exact enough for them. */

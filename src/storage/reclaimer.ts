@@ -13,8 +13,9 @@
  * any other is evicted, and the ghost table remembers its key. Of any other segment, what is alive
  * is moved, and nothing evicted.
  *
- * A large item that was read but cannot be moved (it is over MOVED_BYTES_MAX, or the free segments do
- * not suffice) stays where it is, and its segments go back among the sealed.
+ * A large item that was read but cannot be moved (it is over movedBytesMax, or the free segments do
+ * not suffice) stays where it is, and its segments go back among the sealed. Where all that is alive
+ * was to be moved, nothing is: it would gain no room.
  *
  * Invariants: a record is dropped or moved only under the stripe lock of its key and only if a slot
  * still refers to it. Keeping costs credit, of which every victim brings seven eighths of a segment
@@ -93,8 +94,13 @@ import type { MemoryView } from './memory-view.ts'
 import { EXPIRES_NEVER, type SegmentPool } from './pool.ts'
 import { retire } from './retire.ts'
 
-/** Larger items are not moved: that would take longer than a write may. */
+/**
+ * Larger items are not moved: that would take longer than a write may. With -M, where nothing else
+ * gains room, the bound is that many segments if those are more: of a longer item the two segments in
+ * which it begins and ends are a small part.
+ */
 const MOVED_BYTES_MAX = 1024 * 1024
+const MOVED_SEGMENTS_NO_EVICTION = 4
 
 /**
  * Before anything is evicted, segments are compacted that are live to this share at most: moving six
@@ -157,6 +163,7 @@ export class Reclaimer {
   private readonly creditPerVictim: number
   private readonly creditMax: number
   private readonly compactedBytesMax: number
+  private readonly movedBytesMax: number
   private readonly allCounters: readonly Float64Array[]
   private readonly stripesWord: number
   private crawlCursor = 0
@@ -202,6 +209,8 @@ export class Reclaimer {
     this.allCounters = Array.from({ length: geometry.workerCount }, (_, worker) =>
       counterLanes(memory, worker),
     )
+    const movedSegments = geometry.evicts ? 0 : MOVED_SEGMENTS_NO_EVICTION
+    this.movedBytesMax = Math.max(MOVED_BYTES_MAX, movedSegments * geometry.segmentBytes)
     this.compactedBytesMax = Math.floor(geometry.segmentBytes * COMPACTED_LIVE_MAX)
     this.stripesWord = geometry.stripesWord
   }
@@ -339,7 +348,8 @@ export class Reclaimer {
         (expiry !== 0 && expiry <= nowSeconds) ||
         this.control[record + SEGMENT_EPOCH] !== Atomics.load(this.control, EPOCH_WORD)
       ) {
-        this.crawlCost = CRAWL_LOOKS
+        // The segments of a large item are given back one by one.
+        this.crawlCost = Math.max(CRAWL_LOOKS, recordBytes >>> view.segmentShift)
         const dropped = this.meet(view.locationOf(segment, offset), LEAVE, nowSeconds)
         if (dropped === GONE) counters[CRAWLER_RECLAIMED] = counters[CRAWLER_RECLAIMED]! + 1
         // Still there: a touch came first, or lowered its expiry in between.
@@ -381,7 +391,9 @@ export class Reclaimer {
       control[this.worker + WORKER_KEEP_CREDIT]! + this.creditPerVictim,
       this.creditMax,
     )
-    if (this.emptyHead(victim, nowSeconds) === STUCK) this.leaveVictim(victim)
+    if (this.endsStuck(victim, nowSeconds) || this.emptyHead(victim, nowSeconds) === STUCK) {
+      this.leaveVictim(victim)
+    }
     return true
   }
 
@@ -418,6 +430,22 @@ export class Reclaimer {
     this.fruitlessLooks = victim < 0 ? this.fruitlessLooks + count : 0
     if (this.fruitlessLooks >= fresh) this.deathsSeen = deaths
     return victim
+  }
+
+  /** Whether the last record of a victim is one that cannot be moved, though all that is alive should be. */
+  private endsStuck(victim: number, nowSeconds: number): boolean {
+    const { control, view } = this
+    const next = view.continuation(victim)
+    if (this.victimFate !== MOVE || next < 0) return false
+    // The word may be of an earlier use, but what the next segment names is alive there.
+    const location = Atomics.load(control, view.segmentRecord(next) + SEGMENT_HEAD_ITEM)
+    if (location === 0 || view.locationSegment(location) !== victim) return false
+    const words = view.locationArena(location)
+    const base = view.locationBase(location)
+    if (recordBytesAt(words, base, view.unitShift) <= this.movedBytesMax) return false
+    const expiry = expiryAt(words, base)
+    const epoch = control[view.segmentRecord(victim) + SEGMENT_EPOCH]
+    return (expiry === 0 || expiry > nowSeconds) && epoch === Atomics.load(control, EPOCH_WORD)
   }
 
   /** Moves or drops the item that began in another segment and continues in this one. */
@@ -540,7 +568,7 @@ export class Reclaimer {
         : this.groups.main(expiry, nowSeconds)
     if (
       wanted &&
-      (recordBytes <= MOVED_BYTES_MAX || !this.evicts) &&
+      recordBytes <= this.movedBytesMax &&
       (this.log.reserve(recordBytes, headerBytesOf(traits) + keyLength, 0, group) ||
         this.log.reserveAnywhere(recordBytes))
     ) {

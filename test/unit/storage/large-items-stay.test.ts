@@ -1,0 +1,88 @@
+/** What compaction moves, and what it lets lie because moving it would take too long. */
+import { expect, test } from 'vitest'
+import { readStoreCounters } from '../../../src/storage/counters.ts'
+import { checkIntegrity } from '../../../src/storage/integrity.ts'
+import { HIT, STORED } from '../../../src/storage/store.ts'
+import { Client } from './client.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+/** At 32 MiB segments have 64 KiB: the larger of 1 MiB and four segments. */
+const MOVED_BYTES_MAX = MIB
+const FILLER = Buffer.alloc(2000, 1)
+
+function newClient(evicts: boolean): Client {
+  return new Client({ memoryBytes: 32 * MIB, itemBytesMax: 8 * MIB, evicts })
+}
+
+function placeOf(client: Client, key: string): number {
+  expect(client.lookup(key), key).toBe(HIT)
+  const { heldLocation } = client.store
+  client.store.release()
+  return heldLocation
+}
+
+/** Fills a store with -M up to so many free segments, then frees half of each segment. */
+function fillWithHoles(client: Client, freeSegments: number): void {
+  let count = 0
+  for (; readStoreCounters(client.memory).segmentsFree > freeSegments; count++) {
+    expect(client.write(`filler ${count}`, FILLER)).toBe(STORED)
+  }
+  for (let index = 0; index < count; index += 2) client.remove(`filler ${index}`)
+}
+
+test('with -M compaction moves items up to its bound and never a larger one, also when much is free', () => {
+  const client = newClient(false)
+  const sizes = [30 * KIB, 900 * KIB, 1100 * KIB, 3 * MIB]
+  const places = new Map<number, number>()
+  for (const size of sizes) {
+    client.write(`neighbour ${size}`, FILLER)
+    // Dies, so that these segments are the emptiest and the first to be compacted.
+    client.write(`doomed ${size}`, Buffer.alloc(50_000, 3))
+    expect(client.write(`item ${size}`, Buffer.alloc(size, 2))).toBe(STORED)
+    places.set(size, placeOf(client, `item ${size}`))
+  }
+  fillWithHoles(client, 100)
+  for (const size of sizes) client.remove(`doomed ${size}`)
+  const neighbours = sizes.map((size) => placeOf(client, `neighbour ${size}`))
+  expect(client.write('new', Buffer.alloc(8 * MIB - 100, 4))).toBe(STORED)
+  expect(readStoreCounters(client.memory).compactedSegments).toBeGreaterThan(20)
+  const moved = sizes.filter((size) => placeOf(client, `item ${size}`) !== places.get(size))
+  expect(moved.length).toBeGreaterThan(0)
+  expect(Math.max(...moved)).toBeLessThanOrEqual(MOVED_BYTES_MAX)
+  for (const [index, size] of sizes.entries()) {
+    expect(client.get(`item ${size}`)?.length).toBe(size)
+    // Moving what lies in front of an item that stays would use room and gain none.
+    if (size > MOVED_BYTES_MAX) {
+      expect(placeOf(client, `neighbour ${size}`)).toBe(neighbours[index])
+    }
+  }
+  expect(checkIntegrity(client.memory)).toEqual([])
+})
+
+test('what lay beside an item that stayed is compacted when that has died', () => {
+  const client = newClient(false)
+  client.write('neighbour', FILLER)
+  client.write('doomed', Buffer.alloc(50_000, 3))
+  expect(client.write('large', Buffer.alloc(3 * MIB, 4))).toBe(STORED)
+  const place = placeOf(client, 'neighbour')
+  fillWithHoles(client, 10)
+  client.remove('doomed')
+  expect(client.write('first', Buffer.alloc(2 * MIB, 4))).toBe(STORED)
+  expect(placeOf(client, 'neighbour')).toBe(place)
+  client.remove('large')
+  expect(client.write('second', Buffer.alloc(7 * MIB, 4))).toBe(STORED)
+  expect(placeOf(client, 'neighbour')).not.toBe(place)
+  expect(checkIntegrity(client.memory)).toEqual([])
+})
+
+test('a large item that has expired does not keep its segments', () => {
+  for (const evicts of [false, true]) {
+    const client = newClient(evicts)
+    client.write('large', Buffer.alloc(3 * MIB, 4), { expiry: client.now + 10 })
+    client.now += 11
+    for (let turn = 0; turn < 20; turn++) client.store.maintain(client.now, 100)
+    expect(readStoreCounters(client.memory)).toMatchObject({ items: 0, bytes: 0 })
+    expect(checkIntegrity(client.memory)).toEqual([])
+  }
+})
