@@ -106,7 +106,21 @@ export class HalfSipHash {
     let v1 = s1
     let v2 = s2
     let v3 = s3 ^ word
-    for (let round = 0; round < 4; round++) {
+    // The round of the last word stands before the loop: asking in it which round it is cost a tenth
+    // of the hash of a key of 20 bytes (67 against 60 ns on Node 20, in slices that took turns).
+    v0 = (v0 + v1) | 0
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
+    v0 = (v0 << 16) | (v0 >>> 16)
+    v2 = (v2 + v3) | 0
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
+    v0 = (v0 + v3) | 0
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
+    v2 = (v2 + v1) | 0
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
+    v2 = (v2 << 16) | (v2 >>> 16)
+    v0 ^= word
+    v2 ^= 0xff
+    for (let round = 0; round < 3; round++) {
       v0 = (v0 + v1) | 0
       v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
       v0 = (v0 << 16) | (v0 >>> 16)
@@ -117,10 +131,6 @@ export class HalfSipHash {
       v2 = (v2 + v1) | 0
       v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
       v2 = (v2 << 16) | (v2 >>> 16)
-      if (round === 0) {
-        v0 ^= word
-        v2 ^= 0xff
-      }
     }
     this.more = v0 ^ v2
     return v1 ^ v3
