@@ -18,7 +18,8 @@ export async function detach(): Promise<number> {
     detached: true,
     // What goes wrong at start is shown here; afterwards nobody listens any more.
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: { ...process.env, [MARK]: '1' },
+    // As in the image (see Dockerfile); the allocator reads it when a process starts and never again.
+    env: { MALLOC_ARENA_MAX: '1', ...process.env, [MARK]: '1' },
   })
   child.stderr?.pipe(process.stderr)
   return await new Promise<number>((resolve, reject) => {
