@@ -315,7 +315,8 @@ export class Connection {
     this.settleCopies()
     if (!this.isBlocked) return
     this.isBlocked = false
-    this.continueServing()
+    // Who gave a turn away has the next one coming, and only that one.
+    if (!this.isDeferred) this.continueServing()
   }
 
   /** Goes on after a pause: a login step that was answered, a turn given away, a reader again. */
