@@ -301,12 +301,8 @@ export class Executor {
     return this.store.heldLocation
   }
 
-  get heldCasHigh(): number {
-    return this.store.casHigh
-  }
-
-  get heldCasLow(): number {
-    return this.store.casLow
+  get heldSequence(): number {
+    return this.store.heldSequence
   }
 
   copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void {

@@ -38,16 +38,14 @@ export class LargeCopy {
   readonly memory: PassingMemory
   readonly valueBytes: number
   readonly location: number
-  readonly casHigh: number
-  readonly casLow: number
+  readonly sequence: number
   done = 0
 
   constructor(executor: Executor) {
-    const { heldBytes, heldLocation, heldCasHigh, heldCasLow } = executor
+    const { heldBytes, heldLocation, heldSequence } = executor
     this.valueBytes = heldBytes
     this.location = heldLocation
-    this.casHigh = heldCasHigh
-    this.casLow = heldCasLow
+    this.sequence = heldSequence
     this.memory = new PassingMemory(heldBytes + END_BYTES_MAX)
   }
 
@@ -55,13 +53,16 @@ export class LargeCopy {
     return this.done === this.valueBytes
   }
 
-  /** Whether the item that is held is the one that is copied here, unchanged. */
+  /**
+   * Whether the item that is held is the one that is copied here. Its bytes are then the same: values
+   * of that length are never overwritten where they lie. Its CAS need not be, so marking the item
+   * cannot hold the copy up.
+   */
   isOf(executor: Executor): boolean {
     return (
       executor.heldLocation === this.location &&
       executor.heldBytes === this.valueBytes &&
-      executor.heldCasHigh === this.casHigh &&
-      executor.heldCasLow === this.casLow
+      executor.heldSequence === this.sequence
     )
   }
 }

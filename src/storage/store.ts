@@ -336,9 +336,15 @@ export class Store {
     return NO_MEMORY
   }
 
-  /** Where the item that is held lies; with its CAS and length it tells whether it is still the same. */
+  /** Where the item that is held lies; with its length and `heldSequence` it tells whether it is still the same. */
   get heldLocation(): number {
     return this.foundLocation
+  }
+
+  /** When the first segment of the item that is held was sealed: a number that no later one has. */
+  get heldSequence(): number {
+    const segment = this.view.locationSegment(this.foundLocation)
+    return this.control[this.view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
   }
 
   /** Copies the whole value. Between HIT and release(), as are all down to release(). */
@@ -594,7 +600,7 @@ export class Store {
     const oldBytes = this.valueBytes
     const isRefused = this.refusalToExtend(keyLength, addedBytes, casHigh, casLow) !== 0
     const location = this.foundLocation
-    const sequence = this.foundSequence()
+    const sequence = this.heldSequence
     this.release()
     if (isRefused || oldBytes + addedBytes < this.extendedBytesMin) return undefined
     const value = this.beginLarge(keyLength, oldBytes + addedBytes)
@@ -657,14 +663,8 @@ export class Store {
     return (
       this.foundLocation === extension.location &&
       valueLengthAt(this.foundWords, this.foundBase) === extension.oldBytes &&
-      this.foundSequence() === extension.sequence
+      this.heldSequence === extension.sequence
     )
-  }
-
-  /** When the first segment of the item found was sealed: a number that no later one has. */
-  private foundSequence(): number {
-    const segment = this.view.locationSegment(this.foundLocation)
-    return this.control[this.view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
   }
 
   /** What an extension of the item, found or found missing, comes to. */
