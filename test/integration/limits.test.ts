@@ -154,7 +154,8 @@ describe('the number of connections', () => {
     const client = await connect(server)
     await client.loginPlain(ALICE.name, ALICE.password)
     await expectServed(client)
-    expect(crowd.some((stranger) => stranger.isClosed)).toBe(true)
+    // Another worker may have closed it, so the client can be served before it is told.
+    expect(await Promise.any(crowd.map((stranger) => stranger.closed()))).toEqual([])
   })
 
   test('strangers who ask and never read do not keep their places', async () => {
