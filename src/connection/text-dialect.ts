@@ -412,21 +412,11 @@ export class TextDialect implements Dialect {
 
   /** An append or prepend where values may be large; false if it goes on in another turn. */
   private serveExtension(connection: Connection, bytes: Uint8Array): boolean {
-    const { executor, extensions, meta, request, sendBuffer } = this
-    const isMeta = request.verb === VERB_META_SET
-    const outcome = extensions.carryOut(connection, isMeta ? meta : executor, request, bytes)
+    const { executor, extensions, meta, request } = this
+    const carrier = request.verb === VERB_META_SET ? meta : executor
+    const outcome = extensions.carryOut(connection, carrier, request, bytes)
     if (outcome === EXTENSION_UNDER_WAY) return false
-    if (isMeta) {
-      this.answerMeta(connection, bytes, outcome)
-      return true
-    }
-    sendBuffer.used = writeTextResponse(
-      sendBuffer.bytes,
-      sendBuffer.used,
-      request,
-      outcome,
-      executor,
-    )
+    this.answerStore(connection, bytes, outcome)
     return true
   }
 

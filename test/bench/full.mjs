@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { driveServer } from './cache-driver.mjs'
 import { residentMib } from './machine.mjs'
 import { fixedMibMost, readStats } from './memory.mjs'
-import { formatColumns } from './report.mjs'
+import { formatColumns, programReport } from './report.mjs'
 import { startServer } from './servers.mjs'
 import { Fill } from './traces.mjs'
 
@@ -225,11 +225,6 @@ export async function measure(bench, names) {
     // What was measured before stands, and is shown first.
     failure = error
   }
-  return {
-    text: formatColumns(COLUMNS, LEFT_COLUMNS, results.flatMap(rowsOf)),
-    results,
-    warnings: [],
-    missed: results.filter(({ verdict }) => verdict.isReached === false).map(({ name }) => name),
-    failure,
-  }
+  const text = formatColumns(COLUMNS, LEFT_COLUMNS, results.flatMap(rowsOf))
+  return programReport(results, text, failure)
 }

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { driveServer } from './cache-driver.mjs'
 import { runGenerator } from './generator.mjs'
 import { residentMib } from './machine.mjs'
-import { formatColumns } from './report.mjs'
+import { formatColumns, programReport } from './report.mjs'
 import { MEMORY_MIB, startServer } from './servers.mjs'
 import { Fill } from './traces.mjs'
 
@@ -209,11 +209,6 @@ export async function measure(bench, names) {
     // What was measured before stands, and is shown first.
     failure = error
   }
-  return {
-    text: formatColumns(COLUMNS, LEFT_COLUMNS, results.flatMap(rowsOf)),
-    results,
-    warnings: [],
-    missed: results.filter(({ verdict }) => verdict.isReached === false).map(({ name }) => name),
-    failure,
-  }
+  const text = formatColumns(COLUMNS, LEFT_COLUMNS, results.flatMap(rowsOf))
+  return programReport(results, text, failure)
 }

@@ -198,5 +198,19 @@ export function formatColumns(columns, leftColumns, rows) {
   ].join('\n')
 }
 
+/**
+ * What run.mjs takes from a set whose every part has a target of its own: `results` are the parts, each with
+ * a `name` and a `verdict`; `failure` is what ended it early, or null.
+ */
+export function programReport(results, text, failure) {
+  return {
+    text,
+    results,
+    warnings: [],
+    missed: results.filter(({ verdict }) => verdict.isReached === false).map(({ name }) => name),
+    failure,
+  }
+}
+
 /** @param {readonly (readonly string[])[]} rows */
 export const formatTable = (rows) => formatColumns(COLUMNS, LEFT_COLUMNS, rows)

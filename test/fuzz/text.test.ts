@@ -13,15 +13,13 @@ import { ItemDump } from '../../src/command/dump.ts'
 import { Executor } from '../../src/command/execute.ts'
 import { ItemSizes } from '../../src/command/item-sizes.ts'
 import { MetaExecutor } from '../../src/command/meta.ts'
-import { AuthGate } from '../../src/connection/auth-gate.ts'
-import { Connection, type ConnectionContext } from '../../src/connection/connection.ts'
 import { SendBuffer } from '../../src/connection/send-buffer.ts'
 import { TextDialect } from '../../src/connection/text-dialect.ts'
-import type { Transport } from '../../src/connection/transport.ts'
 import { counterLane, createCounterMemory } from '../../src/observe/counters.ts'
 import { createStoreMemory } from '../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
 import { Store } from '../../src/storage/store.ts'
+import { openManualConnection } from '../support/manual-connection.ts'
 import { createObservers } from '../support/observers.ts'
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
@@ -48,36 +46,6 @@ function randomOf(seed: number): Random {
   return {
     below: (limit) => next() % limit,
     pick: (values) => values[next() % values.length] as never,
-  }
-}
-
-/** A pipe that takes what it is given, and lets it go when it is told to. */
-class FakeTransport implements Transport {
-  readonly peer = '192.0.2.1:5'
-  unsentBytes = 0
-  isOpen = true
-  private readonly parts: Uint8Array[] = []
-
-  get output(): Buffer {
-    return Buffer.concat(this.parts)
-  }
-
-  /** What is not sent yet is looked at when it is, as a socket does. */
-  write(bytes: Uint8Array): number {
-    this.unsentBytes += bytes.length
-    this.parts.push(bytes)
-    return this.unsentBytes
-  }
-
-  pause(): void {}
-  resume(): void {}
-
-  end(): void {
-    this.isOpen = false
-  }
-
-  destroy(): void {
-    this.isOpen = false
   }
 }
 
@@ -127,33 +95,7 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
       },
     },
   )
-  const deferred: Connection[] = []
-  const context: ConnectionContext = {
-    limits: {
-      loginTimeoutMs: 1000,
-      crowdedLoginTimeoutMs: 1000,
-      idleTimeoutMs: 0,
-      stalledWriteTimeoutMs: 0,
-      sendBufferBytesMax: 20_000,
-    },
-    lane,
-    sendBuffer,
-    nowMs: 0,
-    isCrowded: false,
-    isStopping: false,
-    lingerMs: 1000,
-    hasRoomFor: () => true,
-    detect: () => dialect,
-    defer: (connection) => deferred.push(connection),
-    onGateChanged: () => undefined,
-    onClosed: () => undefined,
-  }
-  const transport = new FakeTransport()
-  const gate = new AuthGate(
-    { sasl: undefined, loginAttemptsMax: 5, lane, onLogin: () => undefined },
-    transport.peer,
-  )
-  const connection = new Connection(context, transport, gate, 1)
+  const { connection, transport, deferred } = openManualConnection(dialect, sendBuffer, lane)
   let heldBytesMax = 0
   /** As the event loop would: turns that were given away, and replies that left. */
   const settle = (): void => {
