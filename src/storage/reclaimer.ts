@@ -21,7 +21,7 @@
  * still refers to it. Keeping costs credit, of which every victim brings seven eighths of a segment
  * and of which at most one more segment can be saved up; so after at most eight victims that were
  * kept whole each further one gains an eighth. A large item that stays pays with its frequency, once
- * a round. So making room always ends.
+ * a round, where it begins; and only so many stay in one operation. So making room always ends.
  * A victim is freed when its live bytes are zero, which also waits for those who are just about to
  * take theirs off. No stripe is held when anything here is called.
  */
@@ -58,6 +58,7 @@ import {
   SEGMENT_GROUP,
   SEGMENT_HEAD_ITEM,
   SEGMENT_LIVE,
+  SEGMENT_SEQUENCE,
   SEGMENT_STATE,
   SEGMENT_USED,
   SMALL_COUNT_WORD,
@@ -116,6 +117,12 @@ const COMPACT_LOOKS_NO_EVICTION = 4096
  */
 const COMPACT_ROUNDS = 16
 
+/**
+ * How often a large item stays in one operation at most: beyond that it goes, though it was read, so
+ * that a write to a memory full of them does not go through all of it.
+ */
+const STAYS_MAX = 256
+
 /** What meeting a record costs, in the bytes that step() counts. */
 const RECORD_COST_BYTES = 64
 /** Dropping an item costs as much as looking at so many records. */
@@ -172,6 +179,10 @@ export class Reclaimer {
   private victimFate = EVICT
   private victimSource = FROM_OLDEST
   private victimQueue: number = MAIN_QUEUE
+  /** Of the record met last, if it was moved or dropped; else 0. */
+  private metBytes = 0
+  /** How often a large item may stay yet in this operation. */
+  private staysLeft = 0
   /** Where the search for a segment to compact goes on. */
   private compactCursor = 0
   /**
@@ -217,9 +228,13 @@ export class Reclaimer {
 
   /** Works through about `budgetBytes` of victims; false if there is no segment to take. */
   step(budgetBytes: number, nowSeconds: number): boolean {
+    this.staysLeft = STAYS_MAX
     let left = budgetBytes
     while (left > 0) {
-      if (this.control[this.worker + WORKER_VICTIM] === 0 && !this.begin(nowSeconds)) return false
+      if (this.control[this.worker + WORKER_VICTIM] === 0) {
+        if (!this.begin(nowSeconds)) return false
+        left -= this.metBytes
+      }
       left -= this.advance(nowSeconds)
     }
     return true
@@ -227,6 +242,7 @@ export class Reclaimer {
 
   /** Empties victims until `count` segments are free; false if that cannot be reached. */
   makeFree(count: number, nowSeconds: number): boolean {
+    this.staysLeft = STAYS_MAX
     // Other workers may take what is freed here: bounded, not just repeated.
     let victimsLeft = 4 * this.pool.segmentCount
     while (this.pool.freeCount < count) {
@@ -362,9 +378,13 @@ export class Reclaimer {
     return Math.min(next, view.segmentBytes)
   }
 
-  /** Takes a segment to be emptied; false if there is none. */
+  /**
+   * Takes a segment to be emptied; false if there is none. `metBytes` is then the length of the item
+   * that began in an earlier segment, if it was moved or dropped.
+   */
   private begin(nowSeconds: number): boolean {
     const control = this.control
+    this.metBytes = 0
     let victim = this.evicts ? this.pool.takeExpired(nowSeconds) : -1
     // What is alive in there was prolonged: in its other segments, or after the choice.
     this.victimFate = MOVE
@@ -533,6 +553,7 @@ export class Reclaimer {
     const stripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
     acquire(control, stripe)
     const slot = this.index.findLocation(low, location)
+    this.metBytes = 0
     if (slot < 0 || (headIndex !== 0 && Atomics.load(control, headIndex) !== location)) {
       release(control, stripe)
       return GONE
@@ -540,6 +561,7 @@ export class Reclaimer {
     const slotWords = this.index.slotWords
     const traits = words[base + TRAITS_WORD]!
     const recordBytes = recordBytesAt(words, base, view.unitShift)
+    this.metBytes = recordBytes
     const expiry = expiryAt(words, base)
     const segment = view.locationSegment(location)
     const epoch = control[view.segmentRecord(segment) + SEGMENT_EPOCH]!
@@ -591,16 +613,19 @@ export class Reclaimer {
       log.abandon()
     }
     if (fate !== EVICT) {
+      this.metBytes = 0
       release(control, stripe)
       return STUCK
     }
-    if (frequency > 0 && spans(traits) && (headIndex !== 0 || part <= credit)) {
+    if (spans(traits) && this.maySpanStay(frequency, segment, headIndex, part <= credit)) {
       // Too large to move. Met at its beginning, it pays for another round; in its other segments
       // it just stays.
       if (headIndex === 0) {
         lowerFrequencyAt(slotWords, slot)
         control[this.worker + WORKER_KEEP_CREDIT] = credit - part
       }
+      this.staysLeft--
+      this.metBytes = 0
       release(control, stripe)
       return STAYS
     }
@@ -608,6 +633,23 @@ export class Reclaimer {
     this.ghost.remember(low, this.hash.more)
     release(control, stripe)
     return GONE
+  }
+
+  /** Whether an item over several segments, which begins in `segment`, is left for another round. */
+  private maySpanStay(
+    frequency: number,
+    segment: number,
+    headIndex: number,
+    isPayable: boolean,
+  ): boolean {
+    if (this.staysLeft === 0) return false
+    if (headIndex === 0) return frequency > 0 && isPayable
+    if (frequency > 0) return true
+    // Its beginning has been met in this round, and it has paid with what frequency it had.
+    const { control, view } = this
+    const begunAt = control[view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
+    const sealedAt = control[headIndex - SEGMENT_HEAD_ITEM + SEGMENT_SEQUENCE]!
+    return ((begunAt - sealedAt) | 0) > 0
   }
 
   /** Evicts the item of a slot; the stripe is held. */

@@ -86,3 +86,37 @@ test('a large item that has expired does not keep its segments', () => {
     expect(checkIntegrity(client.memory)).toEqual([])
   }
 })
+
+test.each([1.1, 1.5, 3, 5])(
+  'in a memory full of items of %d MiB that were read, a new one costs no more than its room',
+  (mib) => {
+    const client = newClient(true)
+    const value = Buffer.alloc(mib * MIB, 5)
+    const fitting = Math.floor(32 / mib)
+    let itemsMax = 0
+    for (let index = 0; index < 4 * fitting; index++) {
+      const before = readStoreCounters(client.memory).items
+      expect(client.write(`item ${index}`, value)).toBe(STORED)
+      expect(client.get(`item ${index}`)?.length).toBe(value.length)
+      const { items } = readStoreCounters(client.memory)
+      itemsMax = Math.max(itemsMax, items)
+      // One for its room, one for what of the first lay in segments shared with others, one ahead.
+      expect(items, `after ${index}`).toBeGreaterThanOrEqual(before - 2)
+    }
+    expect(itemsMax).toBeGreaterThan(0.8 * fitting)
+    expect(readStoreCounters(client.memory).items).toBeGreaterThan(0.7 * fitting)
+    expect(checkIntegrity(client.memory)).toEqual([])
+  },
+)
+
+test('a large item that is read now and then outlives those that never are', () => {
+  const client = newClient(true)
+  const value = Buffer.alloc(1.2 * MIB, 6)
+  client.write('read', value)
+  for (let index = 0; index < 100; index++) {
+    if (index % 5 === 0) expect(client.get('read')?.length, `after ${index}`).toBe(value.length)
+    expect(client.write(`not read ${index}`, value)).toBe(STORED)
+  }
+  expect(client.has('read')).toBe(true)
+  expect(client.has('not read 50')).toBe(false)
+})
