@@ -223,23 +223,31 @@ describe.skipIf(outputOf(COMPILER, '--version') === null)('the load generator', 
     })
   })
 
-  test('an error status in sync is counted and fails the run at its end', () => {
-    const spoil = (reply, _request, number) => {
-      if (number !== 300) return reply
-      const body = Buffer.from('Out of memory')
-      const header = Buffer.from(reply.subarray(0, 24))
-      header[4] = 0
-      header.writeUInt16BE(0x82, 6)
-      header.writeUInt32BE(body.length, 8)
-      return Buffer.concat([header, body])
-    }
-    return withServer({ spoil }, async (port) => {
+  const refuseOne = (reply, _request, number) => {
+    if (number !== 300) return reply
+    const body = Buffer.from('Out of memory')
+    const header = Buffer.from(reply.subarray(0, 24))
+    header[4] = 0
+    header.writeUInt16BE(0x82, 6)
+    header.writeUInt32BE(body.length, 8)
+    return Buffer.concat([header, body])
+  }
+
+  test('an error status in sync is counted and fails the run at its end', () =>
+    withServer({ spoil: refuseOne }, async (port) => {
       const { code, printed, stderr } = await generate({ ...SHORT, port, dialect: 'binary' })
       expect(code).toBe(1)
-      expect(printed.errors).toBe(1)
+      expect([printed.errors, printed.refusals]).toEqual([1, 0])
       expect(stderr).toMatch(/error status 0x82/)
-    })
-  })
+    }))
+
+  test('a refusal for want of memory is only counted where it is to be expected', () =>
+    withServer({ spoil: refuseOne }, async (port) => {
+      const load = { ...SHORT, port, dialect: 'binary', mayRefuse: true }
+      const { code, printed } = await generate(load)
+      expect(code).toBe(0)
+      expect([printed.errors, printed.refusals]).toEqual([0, 1])
+    }))
 
   test('bytes after the last reply asked for are refused', () => {
     const spoil = (reply, _request, number) =>

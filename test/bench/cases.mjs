@@ -218,6 +218,8 @@ const OTHER = [
       ratio: '1:1',
       rate: HALF_LOAD_RATE,
       prefill: true,
+      // memcached refuses some while it evicts.
+      mayRefuse: true,
     },
     memoryMib: STALL_MEMORY_MIB,
     seconds: STALL_SECONDS,

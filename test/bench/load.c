@@ -41,7 +41,7 @@ enum { MODE_LOAD, MODE_LOGIN, MODE_IDLE };
 /* Binary header fields that a reply is checked for (WIRE: magic, opcode, status). */
 enum { REQUEST_MAGIC = 0x80, RESPONSE_MAGIC = 0x81, HEADER_BYTES = 24 };
 enum { OP_GET = 0x00, OP_SET = 0x01, OP_LIST_MECHS = 0x20, OP_AUTH = 0x21 };
-enum { STATUS_OK = 0, STATUS_NOT_FOUND = 1 };
+enum { STATUS_OK = 0, STATUS_NOT_FOUND = 1, STATUS_OUT_OF_MEMORY = 0x82 };
 
 enum {
   READ_BYTES = 256 * 1024,
@@ -82,6 +82,7 @@ static struct {
   uint32_t sources;
   bool prefill;
   bool missesFail;
+  bool mayRefuse;
   bool multi;
   int serverPid;
 } options = {
@@ -131,6 +132,8 @@ static const char USAGE[] =
     "                       time a request was due (default: as fast as replies come)\n"
     "  --prefill            set every key once before the warm-up\n"
     "  --misses-fail        a get that misses makes the run fail\n"
+    "  --may-refuse         binary: a set refused for want of memory does not make the run fail;\n"
+    "                       they are counted as refusals\n"
     "  --user NAME          log in on each connection (PLAIN; text and meta: set)\n"
     "  --password WORD\n"
     "  --user-count N       log in as NAME0 ... NAME<N-1> in turn (1: as NAME)\n"
@@ -326,7 +329,7 @@ static struct {
   uint64_t startNs, endNs;
   double serverCpuStart, serverCpuEnd;
   double ownCpuStart, ownCpuEnd;
-  uint64_t requests, hits, misses, stores, errors, bytesRead;
+  uint64_t requests, hits, misses, stores, errors, refusals, bytesRead;
 } window;
 static long rssBeforeKib = -1;
 /* At a fixed rate: how late a batch went out though connections waited for one. That is not the
@@ -355,8 +358,9 @@ static void printReport(void) {
          latencyCount > 0 ? (double)latencySumNs / (double)latencyCount / 1000 : 0,
          percentileUs(0.5), percentileUs(0.99), percentileUs(0.999), (double)latencyMaxNs / 1000);
   printf(",\"sendLateUs\":%.2f", (double)sendLateMaxNs / 1000);
-  printf(",\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"stores\":%" PRIu64 ",\"errors\":%" PRIu64,
-         window.hits, window.misses, window.stores, window.errors);
+  printf(",\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"stores\":%" PRIu64 ",\"errors\":%" PRIu64
+         ",\"refusals\":%" PRIu64,
+         window.hits, window.misses, window.stores, window.errors, window.refusals);
   printf(",\"bytesRead\":%" PRIu64 ",\"generatorCpuSeconds\":%.4f,\"generatorCpuShare\":%.4f",
          window.bytesRead, ownCpu, seconds > 0 ? ownCpu / seconds : 0);
   printf(",\"generatorCpuSecondsInAll\":%.4f", ownCpuSeconds());
@@ -707,13 +711,20 @@ static void countReply(Connection *c, uint64_t *counter) {
   }
 }
 
-/* The status is one that a server may answer in sync: counted, shown once, and the run fails. */
+/*
+ * The status is one that a server may answer in sync: counted, shown once, and the run fails, unless
+ * it is one that was to be expected.
+ */
 static void countError(Connection *c, uint32_t status) {
   static bool isShown;
-  if (!isShown)
-    fprintf(stderr, "load: connection %td: error status 0x%02x\n", c - connections, status);
-  isShown = true;
-  window.errors++;
+  if (options.mayRefuse && status == STATUS_OUT_OF_MEMORY) {
+    window.refusals++;
+  } else {
+    if (!isShown)
+      fprintf(stderr, "load: connection %td: error status 0x%02x\n", c - connections, status);
+    isShown = true;
+    window.errors++;
+  }
   c->answered++;
   c->replyState = HEAD;
   if (phase == MEASURE) window.requests++;
@@ -1166,7 +1177,8 @@ static void parseOptions(int argc, char **argv) {
       {"misses-fail", 0, 0, 'x'}, {"user", 1, 0, 'u'},        {"password", 1, 0, 'W'},
       {"user-count", 1, 0, 'U'},  {"list", 0, 0, 'l'},        {"sources", 1, 0, 'S'},
       {"server-pid", 1, 0, 'i'},  {"stall-limit", 1, 0, 't'}, {"seed", 1, 0, 'e'},
-      {"multi", 0, 0, 'M'},       {"help", 0, 0, 'H'},        {0, 0, 0, 0},
+      {"multi", 0, 0, 'M'},       {"may-refuse", 0, 0, 'y'},  {"help", 0, 0, 'H'},
+      {0, 0, 0, 0},
   };
   int letter, index = 0;
   while ((letter = getopt_long(argc, argv, "", LONG, &index)) != -1) {
@@ -1188,6 +1200,7 @@ static void parseOptions(int argc, char **argv) {
       case 'R': options.rate = parseCount(name, optarg, 1, 1000000000); break;
       case 'f': options.prefill = true; break;
       case 'x': options.missesFail = true; break;
+      case 'y': options.mayRefuse = true; break;
       case 'u': options.user = optarg; break;
       case 'W': options.password = optarg; break;
       case 'U': options.userCount = (uint32_t)parseCount(name, optarg, 1, 1000000); break;

@@ -347,6 +347,10 @@ function warningsOf(result) {
           'replies may be its doing.',
       )
     }
+    const refusals = server.rounds.reduce((sum, { printed }) => sum + (printed.refusals ?? 0), 0)
+    if (refusals > 0) {
+      warnings.push(`${where}: ${refusals} sets were refused for want of memory.`)
+    }
     const disturbed = server.rounds.filter(({ othersShare }) => othersShare > DISTURBED_SHARE)
     if (disturbed.length > 0) {
       const most = Math.max(...disturbed.map(({ othersShare }) => othersShare))
