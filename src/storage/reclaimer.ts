@@ -21,7 +21,7 @@
  * still refers to it. Keeping costs credit, of which every victim brings seven eighths of a segment
  * and of which at most one more segment can be saved up; so after at most eight victims that were
  * kept whole each further one gains an eighth. A large item that stays pays with its frequency, once
- * a round, where it begins; and only so many stay in one operation. So making room always ends.
+ * a round, where it begins; and only so many stay in one search. So making room always ends.
  * A victim is freed when its live bytes are zero, which also waits for those who are just about to
  * take theirs off. No stripe is held when anything here is called.
  */
@@ -118,8 +118,8 @@ const COMPACT_LOOKS_NO_EVICTION = 4096
 const COMPACT_ROUNDS = 16
 
 /**
- * How often a large item stays in one operation at most: beyond that it goes, though it was read, so
- * that a write to a memory full of them does not go through all of it.
+ * How often a large item stays in one step, or one search for free segments, at most: beyond that it
+ * goes, though it was read, so that a write to a memory full of them does not go through all of it.
  */
 const STAYS_MAX = 256
 
@@ -181,7 +181,7 @@ export class Reclaimer {
   private victimQueue: number = MAIN_QUEUE
   /** Of the record met last, if it was moved or dropped; else 0. */
   private metBytes = 0
-  /** How often a large item may stay yet in this operation. */
+  /** How often a large item may stay yet in this step or search. */
   private staysLeft = 0
   /** Where the search for a segment to compact goes on. */
   private compactCursor = 0

@@ -120,3 +120,18 @@ test('a large item that is read now and then outlives those that never are', () 
   expect(client.has('read')).toBe(true)
   expect(client.has('not read 50')).toBe(false)
 })
+
+test('a write to a memory full of large items that were read often does not go through all of them', () => {
+  const client = new Client({ memoryBytes: 128 * MIB, itemBytesMax: 8 * MIB })
+  const value = Buffer.alloc(1.1 * MIB, 7)
+  let index = 0
+  for (; readStoreCounters(client.memory).evictions === 0; index++) {
+    client.write(`item ${index}`, value)
+    for (let read = 0; read < 3; read++) client.get(`item ${index}`)
+  }
+  // Going round until one has no read left would have found one: this one went before.
+  const { evictedActive, evictions } = readStoreCounters(client.memory)
+  expect(evictedActive).toBe(evictions)
+  expect(evictions).toBeLessThanOrEqual(2)
+  expect(client.has(`item ${index - 1}`)).toBe(true)
+})
