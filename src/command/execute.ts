@@ -309,6 +309,12 @@ export class Executor {
     this.store.copyValueRange(from, length, target, targetOffset)
   }
 
+  /** Counts a request that was refused for want of memory in which to wait for its rest. */
+  countUnfinished(): void {
+    this.lane[COUNTER.read_buf_oom]!++
+    this.lane[COUNTER.store_no_memory]!++
+  }
+
   /** There was no room for a value that was arriving. As with others, a SET deletes the old item. */
   refuseLarge(request: Request, bytes: Uint8Array): number {
     this.lane[COUNTER.store_no_memory]!++

@@ -74,7 +74,7 @@ function generalReaders(facts: ServerFacts): readonly (readonly [string, Reader 
     ['read_buf_count', 'counter'],
     ['read_buf_bytes', 'counter'],
     ['read_buf_bytes_free', ZERO],
-    ['read_buf_oom', ZERO],
+    ['read_buf_oom', 'counter'],
     ['reserved_fds', ZERO],
     ['cmd_get', 'counter'],
     ['cmd_set', 'counter'],
@@ -343,6 +343,10 @@ const AUTH_COUNTERS: ReadonlySet<CounterName> = new Set<CounterName>([
   'request_too_large',
   'protocol_errors',
   'stalled_kicks',
+  'unauthenticated_buf_bytes',
+  'unauthenticated_buf_oom',
+  'unread_reply_bytes',
+  'unread_reply_oom',
 ])
 
 const CHUNK_BYTES = 8

@@ -1,6 +1,6 @@
 /**
  * The auth gate: who this connection is, and whether a verb may pass. One gate a connection, for
- * every dialect; a dialect asks `isOpen` and `passesBeforeLogin`, and hands SASL messages in.
+ * every dialect; a dialect asks `admits`, and hands SASL messages in.
  *
  * Invariant: `isOpen` is true only while `principal` is who last logged in here, or while the
  * server runs without authentication. A failed login always closes the gate, also one that was
@@ -55,6 +55,8 @@ export function passesBeforeLogin(verb: number): boolean {
 
 /** Requests of a stranger served in a row; nobody needs more to log in. */
 const STRANGER_REQUESTS_PER_TURN = 20
+/** In all, before the connection ends. */
+const STRANGER_REQUESTS_MAX = 500
 
 export class AuthGate {
   isOpen: boolean
@@ -64,6 +66,7 @@ export class AuthGate {
   private readonly peer: string
   private session: SaslSession | undefined = undefined
   private failureCount = 0
+  private strangerRequestCount = 0
 
   constructor(options: AuthGateOptions, peer: string) {
     this.options = options
@@ -73,6 +76,16 @@ export class AuthGate {
 
   get isRequired(): boolean {
     return this.options.sasl !== undefined
+  }
+
+  /**
+   * Whether a request of this verb may be carried out. Those of a client that is not logged in are
+   * counted: who only asks for the version is ended some time, too.
+   */
+  admits(verb: number): boolean {
+    if (this.isOpen) return true
+    this.strangerRequestCount++
+    return passesBeforeLogin(verb) && this.strangerRequestCount <= STRANGER_REQUESTS_MAX
   }
 
   /** How many of `requestsPerTurnMax` requests in a row this client may have served. */
@@ -138,6 +151,7 @@ export class AuthGate {
         this.isOpen = true
         this.principal = step.principal
         this.failureCount = 0
+        this.strangerRequestCount = 0
         onLogin({
           succeeded: true,
           user: step.principal.name,

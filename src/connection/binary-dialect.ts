@@ -7,7 +7,7 @@
  * and no body of its is ever waited for.
  */
 
-import type { Executor } from '../command/execute.ts'
+import type { Commands } from '../command/commands.ts'
 import type { StatRows } from '../command/stats.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
@@ -52,11 +52,12 @@ import {
   VERB_VERSION,
   WRONG_MAGIC,
 } from '../protocol/request.ts'
-import { type GateAnswer, passesBeforeLogin } from './auth-gate.ts'
+import type { GateAnswer } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { LargeBody } from './large-body.ts'
 import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
 import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
+import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
 export interface DialectOptions {
@@ -79,7 +80,7 @@ const EMPTY = new Uint8Array(0)
 
 export class BinaryDialect implements Dialect {
   private readonly request: Request = new Request()
-  private readonly executor: Executor
+  private readonly commands: Commands
   private readonly copies: LargeCopies
   private readonly extensions: LargeExtensions
   private readonly sendBuffer: SendBuffer
@@ -88,14 +89,15 @@ export class BinaryDialect implements Dialect {
   private readonly version: Uint8Array
 
   constructor(
-    executor: Executor,
+    commands: Commands,
     sendBuffer: SendBuffer,
     lane: Float64Array,
+    replyMemory: ReplyMemory,
     options: DialectOptions,
   ) {
-    this.executor = executor
-    this.copies = new LargeCopies(executor, options.valueBytesMax)
-    this.extensions = new LargeExtensions(executor, options.valueBytesMax)
+    this.commands = commands
+    this.copies = new LargeCopies(commands, options.valueBytesMax, replyMemory)
+    this.extensions = new LargeExtensions(commands, options.valueBytesMax)
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
@@ -104,14 +106,16 @@ export class BinaryDialect implements Dialect {
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const request = this.request
-    const executor = this.executor
+    const { commands } = this
+    const { result } = commands
+    const { gate } = connection
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
     const saslBytesMax = this.options.saslBytesMax
-    let turnsLeft = connection.gate.requestsPerTurn(this.options.requestsPerTurnMax)
+    let turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.wantedBytes = 0
-    this.executor.witness.beginTurn(connection.id)
+    commands.beginTurn(connection.id)
 
     while (offset < end) {
       const header = decodeBinaryHeader(bytes, offset, end, request)
@@ -130,10 +134,7 @@ export class BinaryDialect implements Dialect {
         connection.flush()
         if (!connection.isServing) return offset
       }
-      if (!connection.gate.isOpen && !passesBeforeLogin(request.verb)) {
-        this.lane[COUNTER.auth_refused_commands]!++
-        return this.refuse(connection, OUTCOME_REFUSED, end)
-      }
+      if (!gate.admits(request.verb)) return this.refuseStranger(connection, end)
       const body = decodeBinaryBody(bytes, offset, end, valueBytesMax, saslBytesMax, request)
       let outcome: number
       if (body === DECODED) {
@@ -150,9 +151,9 @@ export class BinaryDialect implements Dialect {
         }
         if (prepared === COPY_REFUSED) outcome = OUTCOME_NO_MEMORY
         else if (this.extensions.areNeeded && isExtending(request.verb)) {
-          outcome = this.extensions.carryOut(connection, executor, request, bytes)
+          outcome = this.extensions.carryOut(connection, request, bytes)
           if (outcome === EXTENSION_UNDER_WAY) return offset
-        } else outcome = executor.execute(request, bytes)
+        } else outcome = commands.execute(request, bytes, gate)
       } else if (body === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
         connection.wantedBytes = request.frameBytes
@@ -160,7 +161,7 @@ export class BinaryDialect implements Dialect {
       } else if (body === OVERSIZE) {
         this.lane[COUNTER.request_too_large]!++
         if (request.verb > VERB_NOOP) return this.refuse(connection, OUTCOME_REFUSED, end)
-        outcome = executor.refuseOversize(request, bytes)
+        outcome = commands.refuseOversize(request, bytes, gate)
       } else {
         this.lane[COUNTER.protocol_errors]!++
         return this.refuse(connection, OUTCOME_INVALID, end)
@@ -170,14 +171,14 @@ export class BinaryDialect implements Dialect {
         sendBuffer.used,
         request,
         outcome,
-        executor,
+        result,
         bytes,
       )
       if (outcome === OUTCOME_HIT) {
-        const valueBytes = executor.valueBytes
+        const valueBytes = result.valueBytes
         if (valueBytes <= sendBuffer.capacity - sendBuffer.used) {
-          executor.copyValue(sendBuffer.bytes, sendBuffer.used)
-          executor.release()
+          result.copyValue(sendBuffer.bytes, sendBuffer.used)
+          result.release()
           sendBuffer.used += valueBytes
         } else {
           this.sendLargeValue(connection, valueBytes)
@@ -196,39 +197,49 @@ export class BinaryDialect implements Dialect {
     offset: number,
     end: number,
   ): boolean {
-    const { executor, request } = this
+    const { commands, request } = this
     if (end < request.valueOffset) return false
-    const large = executor.beginLarge(request)
+    const large = commands.beginLarge(request, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
-    connection.startBody(new LargeBody(executor, large, head, 0), bytes, request.valueOffset, end)
+    connection.startBody(new LargeBody(commands, large, head, 0), bytes, request.valueOffset, end)
     return true
   }
 
   serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void {
-    const { executor, request, options, sendBuffer } = this
+    const { commands, request, options, sendBuffer } = this
     const { head } = body
+    const { gate } = connection
     if (sendBuffer.capacity - sendBuffer.used < BINARY_RESPONSE_BYTES_MAX) connection.flush()
     decodeBinaryHeader(head, 0, head.length, request)
     decodeBinaryBody(head, 0, head.length, options.valueBytesMax, options.saslBytesMax, request)
-    let outcome: number
-    if (hasRoom) {
-      executor.withLarge(body.value)
-      outcome = executor.execute(request, head)
-      executor.withLarge(undefined)
-    } else {
-      outcome = executor.refuseLarge(request, head)
-    }
-    this.writeOutcome(outcome, head)
+    this.writeOutcome(
+      hasRoom
+        ? commands.executeLarge(body.value, request, head, gate)
+        : commands.refuseLarge(request, head, gate),
+      head,
+    )
   }
 
   refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
-    const { executor, request, options } = this
+    const { commands, request } = this
+    const header = decodeBinaryHeader(bytes, start, end, request)
+    if (header !== DECODED) {
+      // Without its header nobody knows what was asked, or where the next request begins.
+      return header === INCOMPLETE
+        ? this.leaveSilently(connection, end)
+        : this.leaveFraming(connection, header, end)
+    }
+    if (!connection.gate.admits(request.verb)) return this.refuseStranger(connection, end)
     this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
-    decodeBinaryHeader(bytes, start, end, request)
-    decodeBinaryBody(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
-    this.writeOutcome(executor.refuseLarge(request, bytes), bytes)
+    this.writeOutcome(commands.refuseUnfinished(connection.gate))
     return request.frameBytes
+  }
+
+  /** Whoever has not logged in is told so, whatever it asked, and the connection ends. */
+  private refuseStranger(connection: Connection, end: number): number {
+    this.lane[COUNTER.auth_refused_commands]!++
+    return this.refuse(connection, OUTCOME_REFUSED, end)
   }
 
   /** Steps over the request at `offset`; what of it has not arrived is skipped as it comes. */
@@ -248,26 +259,30 @@ export class BinaryDialect implements Dialect {
   /** The value does not fit the send buffer: it leaves in a buffer of its own, copied once. */
   private sendLargeValue(connection: Connection, valueBytes: number): void {
     const { copy } = connection
-    if (copy?.isComplete && copy.isOf(this.executor)) {
-      this.executor.release()
+    const { result } = this.commands
+    if (copy?.isComplete && copy.isOf(this.commands)) {
+      result.release()
       connection.sendCopy(copy, EMPTY)
       return
     }
     const value = this.sendBuffer.lend(valueBytes)
-    this.executor.copyValue(value, 0)
-    this.executor.release()
+    result.copyValue(value, 0)
+    result.release()
     connection.sendLent(value)
   }
 
   /** The stream cannot be read on: answers where an answer is due, and ends. */
   private leaveFraming(connection: Connection, header: number, end: number): number {
+    if (header === WRONG_MAGIC) return this.leaveSilently(connection, end)
     this.lane[COUNTER.protocol_errors]!++
-    if (header === WRONG_MAGIC) {
-      connection.flush()
-      connection.close()
-      return end
-    }
     return this.refuse(connection, OUTCOME_UNKNOWN_COMMAND, end)
+  }
+
+  private leaveSilently(connection: Connection, end: number): number {
+    this.lane[COUNTER.protocol_errors]!++
+    connection.flush()
+    connection.close()
+    return end
   }
 
   /** Answers an error and ends the connection behind it. */
@@ -286,7 +301,7 @@ export class BinaryDialect implements Dialect {
       sendBuffer.used,
       this.request,
       outcome,
-      this.executor,
+      this.commands.result,
       bytes,
     )
   }
@@ -304,8 +319,7 @@ export class BinaryDialect implements Dialect {
   /** Verbs about the connection or the server rather than about items. */
   private control(connection: Connection, bytes: Uint8Array): void {
     const request = this.request
-    this.executor.casHigh = 0
-    this.executor.casLow = 0
+    this.commands.clearCas()
     switch (request.verb) {
       case VERB_VERSION:
         this.writeBody(connection, STATUS_OK, this.version)

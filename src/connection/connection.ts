@@ -17,8 +17,10 @@
  * `isBlocked` is true while the peer does not take its replies. Only a SERVING connection that is
  * not blocked reads and executes; all others leave their bytes in the kernel.
  *
- * Invariants: replies leave in the order of the requests; at most one request that is not complete
- * is buffered, plus what one read delivered; every way out ends in `finish`, which runs once.
+ * Invariants: replies leave in the order of the requests; what is buffered is one request that is not
+ * complete, or what one read delivered behind a request that waits, and of a client that is not
+ * logged in never more than the memory set apart for strangers allows; every way out ends in
+ * `finish`, which runs once.
  */
 import { COUNTER } from '../observe/counters.ts'
 import {
@@ -32,6 +34,7 @@ import type { LargeBody } from './large-body.ts'
 import type { LargeCopies, LargeCopy } from './large-copy.ts'
 import type { ExtensionHold } from './large-extension.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
+import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import type { Transport } from './transport.ts'
 
@@ -63,10 +66,17 @@ export type StateName = (typeof STATE_NAMES)[number]
 const CROWDED_SILENCE_MS = 250
 
 /**
- * What each connection may keep of a request, whatever others do: one read, and no more than that
- * many connections times it.
+ * What each connection may keep, whatever others do: one read behind a request that waits, or a request
+ * of that size. Larger ones share a bound.
  */
-const UNBOUNDED_BYTES_MAX = 64 * 1024
+const KEPT_BYTES_ALWAYS = 128 * 1024
+/** The same for a client that is not logged in: a login by any mechanism. */
+const STRANGER_BYTES_ALWAYS = 4096
+
+/** While unread replies fill their memory, how long a reader may stand still. */
+const FULL_STALL_MS = 1000
+
+const LINE_FEED = 0x0a
 
 export interface ConnectionLimits {
   /** From accept to the first successful login; also from a failed re-login of who was logged in. */
@@ -92,7 +102,8 @@ export interface Dialect {
   serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void
   /**
    * Refuses the request that begins at `start` and is not complete, for there is no room to keep the
-   * rest of it. Returns its length on the wire, unless that cannot be known and the connection ends.
+   * rest of it: what is stored stays as it is. Returns its length on the wire, unless the client is not
+   * logged in or that length cannot be known, and the connection ends.
    */
   refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number
 }
@@ -124,8 +135,12 @@ export interface ConnectionContext {
   isStopping: boolean
   /** After our last reply, how long a peer may take to close before the connection is dropped. */
   lingerMs: number
-  /** Whether requests that are not complete may hold so many bytes more, over all connections. */
-  hasRoomFor(bytes: number): boolean
+  readonly replyMemory: ReplyMemory
+  /**
+   * Whether requests that are not complete may hold so many bytes more, over all connections of
+   * clients that are logged in, or over all others.
+   */
+  hasRoomFor(bytes: number, isLoggedIn: boolean): boolean
   /** The dialect that a first byte asks for. */
   detect(firstByte: number): Dialect
   /** Runs the connection's `continueServing` after others had their turn. */
@@ -137,7 +152,10 @@ export interface ConnectionContext {
 
 export class Connection {
   state: number = STATE_DETECTING
-  /** Bytes that the request under way needs before it is worth another look. */
+  /**
+   * Bytes that the request under way needs before it is worth another look; 0: of a line the end has
+   * not come.
+   */
   wantedBytes = 0
   /** Bytes still to come that belong to a request already answered. */
   swallowBytes = 0
@@ -181,8 +199,11 @@ export class Connection {
   private unsentSeenBytes = 0
   private unsentSeenMs = 0
   private drainingSinceMs = 0
-  /** What this connection has put into the gauge of buffered bytes. */
+  /** What this connection has put into the gauge of buffered bytes, and into that of strangers. */
   private countedBytes = 0
+  private countedStrangerBytes = 0
+  /** Memory of replies, copies apart, that the peer has not taken all of. */
+  private heldReplyBytes = 0
   /** Copies that were sent, of which the peer may have some to take. */
   private sentCopies: LargeCopy[] | undefined = undefined
 
@@ -229,37 +250,78 @@ export class Connection {
       this.dialect = context.detect(bytes[0]!)
       this.state = STATE_SERVING
     }
-    let offset = 0
-    if (this.swallowBytes > 0) {
-      offset = Math.min(this.swallowBytes, length)
-      this.swallowBytes -= offset
+    let offset = this.passOn(bytes, 0, length)
+    if (this.pending.length > 0) offset = this.completePending(bytes, offset, length)
+    if (offset < length && this.isServing && !this.isDeferred) {
+      offset = this.dialect.serve(this, bytes, offset, length)
     }
-    if (this.body !== undefined) offset = this.receiveBody(this.body, bytes, offset, length)
-    if (offset === length) return this.endTurn()
-    if (!this.hasRoomToKeep(length - offset)) offset = this.refuseUnfinished(offset, length)
-    if (this.pending.length > 0) {
-      this.keep(bytes, offset, length)
-      if (this.pending.length >= this.wantedBytes) this.servePending()
-      return this.endTurn()
-    }
-    if (this.isServing) offset = this.dialect.serve(this, bytes, offset, length)
-    if (offset < length && this.state < STATE_WATCHING) this.keep(bytes, offset, length)
+    if (offset < length && this.state < STATE_WATCHING) this.keepRest(bytes, offset, length)
     return this.endTurn()
   }
 
-  /** False: what has begun to arrive is one request, and takes more memory than there is for such. */
-  private hasRoomToKeep(length: number): boolean {
-    const { pending } = this
-    if (pending.length === 0 || !this.isServing || this.isDeferred) return true
-    const capacity = pending.capacityFor(length, this.wantedBytes)
-    if (capacity <= UNBOUNDED_BYTES_MAX || capacity === pending.capacity) return true
-    return this.context.hasRoomFor(capacity - pending.capacity)
+  /**
+   * Passes on what belongs to a request that was answered already, or to a value on its way into the
+   * store; returns the offset behind that.
+   */
+  private passOn(bytes: Uint8Array, offset: number, length: number): number {
+    let at = offset
+    if (this.swallowBytes > 0) {
+      at = Math.min(length, offset + this.swallowBytes)
+      this.swallowBytes -= at - offset
+    }
+    return this.body === undefined || at === length
+      ? at
+      : this.receiveBody(this.body, bytes, at, length)
   }
 
-  /** Answers it and drops it; its rest is skipped. Returns where in the bytes at hand to go on. */
+  /**
+   * Gives the request under way what it lacks, and no more, so that what follows is served from where
+   * it is. Returns how far it came: to the end, unless the request is done, or waits.
+   */
+  private completePending(bytes: Uint8Array, offset: number, length: number): number {
+    const { pending } = this
+    let at = offset
+    while (at < length && pending.length > 0 && this.isServing && !this.isDeferred) {
+      const end = this.endOfPending(bytes, at, length)
+      if (!this.hasRoomToKeep(end - at)) {
+        at = this.refuseUnfinished(at, length)
+        continue
+      }
+      pending.append(bytes, at, end - at, this.wantedBytes)
+      this.countBuffer()
+      at = end
+      if (pending.length < this.wantedBytes) break
+      this.servePending()
+      at = this.passOn(bytes, at, length)
+    }
+    return at
+  }
+
+  /** Where in `bytes[offset, length)` what the request under way lacks ends. */
+  private endOfPending(bytes: Uint8Array, offset: number, length: number): number {
+    const missingBytes = this.wantedBytes - this.pending.length
+    if (missingBytes > 0) return Math.min(length, offset + missingBytes)
+    const lineEnd = this.wantedBytes === 0 ? bytes.indexOf(LINE_FEED, offset) : -1
+    return lineEnd < 0 || lineEnd >= length ? length : lineEnd + 1
+  }
+
+  /** False: the request under way takes more memory than there is for such. */
+  private hasRoomToKeep(length: number): boolean {
+    const { pending, gate } = this
+    const capacity = pending.capacityFor(length, this.wantedBytes)
+    const always = gate.isOpen ? KEPT_BYTES_ALWAYS : STRANGER_BYTES_ALWAYS
+    if (capacity <= always || capacity === pending.capacity) return true
+    return this.context.hasRoomFor(capacity - pending.capacity, gate.isOpen)
+  }
+
+  /**
+   * Answers the request under way and drops it; its rest is skipped. Returns where in the bytes at hand
+   * to go on.
+   */
   private refuseUnfinished(offset: number, length: number): number {
     const { pending } = this
     const { bytes, start, end } = pending
+    if (!this.gate.isOpen) this.context.lane[COUNTER.unauthenticated_buf_oom]!++
     const frameBytes = this.dialect?.refuseUnfinished(this, bytes, start, end) ?? 0
     if (this.state >= STATE_DRAINING) return length
     const missingBytes = frameBytes - pending.length
@@ -269,6 +331,20 @@ export class Connection {
     const skipped = Math.min(missingBytes, length - offset)
     this.swallowBytes = missingBytes - skipped
     return offset + skipped
+  }
+
+  /**
+   * Keeps the rest of a read: a request that has just begun, or what waits its turn. Nothing is read
+   * meanwhile, so it is one read at most; a stranger for whom there is no memory is dropped.
+   */
+  private keepRest(bytes: Uint8Array, offset: number, length: number): void {
+    if (!this.gate.isOpen && !this.hasRoomToKeep(length - offset)) {
+      this.context.lane[COUNTER.unauthenticated_buf_oom]!++
+      this.close()
+      return
+    }
+    this.pending.append(bytes, offset, length - offset, this.wantedBytes)
+    this.countBuffer()
   }
 
   /** To be called by the dialect: the value of a request arrives from `bytes[start, end)` on. */
@@ -312,7 +388,7 @@ export class Connection {
   /** The transport handed everything to the kernel. */
   onDrained(): void {
     this.mayOweBytes = false
-    this.settleCopies()
+    this.settleReplies()
     if (!this.isBlocked) return
     this.isBlocked = false
     // Who gave a turn away has the next one coming, and only that one.
@@ -374,6 +450,7 @@ export class Connection {
     if (!this.gate.isOpen && this.wasLoggedIn) this.loginSinceMs = this.context.nowMs
     this.wasLoggedIn = this.gate.isOpen
     this.isOverdue = false
+    this.countBuffer()
     this.context.onGateChanged(this)
   }
 
@@ -384,20 +461,26 @@ export class Connection {
     this.context.lane[COUNTER.bytes_written]! += sendBuffer.used
     if (this.mayOweBytes) {
       // Each further reply to a slow reader holds its own size, not a whole send buffer.
-      this.noteUnsent(this.transport.write(sendBuffer.takeCopy()))
+      const copy = sendBuffer.takeCopy()
+      this.noteUnsent(this.transport.write(copy), copy.length)
       return
     }
     const unsentBytes = this.transport.write(sendBuffer.take())
     if (unsentBytes === 0) return
     sendBuffer.replace()
-    this.noteUnsent(unsentBytes)
+    this.noteUnsent(unsentBytes, sendBuffer.capacity)
   }
 
   /** Sends a large reply part that does not go through the send buffer. */
   send(bytes: Uint8Array): void {
+    this.sendHeld(bytes, bytes.length)
+  }
+
+  /** `heldBytes`: what has to be counted for it while the peer has not taken it. */
+  private sendHeld(bytes: Uint8Array, heldBytes: number): void {
     this.flush()
     this.context.lane[COUNTER.bytes_written]! += bytes.length
-    this.noteUnsent(this.transport.write(bytes))
+    this.noteUnsent(this.transport.write(bytes), heldBytes)
   }
 
   /** The same for a part in a buffer that the send buffer lent; it goes back as soon as it can. */
@@ -471,7 +554,7 @@ export class Connection {
     this.dropBody()
     this.dropCopy()
     this.dropExtension()
-    this.settleCopies()
+    this.settleReplies()
     this.pending.clear()
     this.countBuffer()
     this.context.onClosed(this)
@@ -484,8 +567,9 @@ export class Connection {
     this.sentCopies ??= []
     this.sentCopies.push(copy)
     copy.memory.put(end, copy.valueBytes)
-    this.send(copy.memory.first(copy.valueBytes + end.length))
-    if (this.transport.unsentBytes === 0) this.settleCopies()
+    // The copy has been counted since it was begun.
+    this.sendHeld(copy.memory.first(copy.valueBytes + end.length), 0)
+    if (this.transport.unsentBytes === 0) this.settleReplies()
   }
 
   dropCopy(): void {
@@ -500,7 +584,11 @@ export class Connection {
   }
 
   /** Nothing of what was sent is unsent any more, or ever will be sent. */
-  private settleCopies(): void {
+  private settleReplies(): void {
+    if (this.heldReplyBytes > 0) {
+      this.context.replyMemory.letGo(this.heldReplyBytes)
+      this.heldReplyBytes = 0
+    }
     if (this.sentCopies === undefined) return
     for (const copy of this.sentCopies) this.copies?.giveBack(copy)
     this.sentCopies = undefined
@@ -515,7 +603,7 @@ export class Connection {
   checkDeadlines(): void {
     const { limits, nowMs, lane } = this.context
     if (this.state === STATE_CLOSED) return
-    if (this.sentCopies !== undefined && this.transport.unsentBytes === 0) this.settleCopies()
+    if (this.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
     if (this.state === STATE_DRAINING) {
       const hasLingered = nowMs - this.drainingSinceMs >= this.context.lingerMs
       // A stranger's place is wanted by others, however slowly it goes on reading.
@@ -544,6 +632,7 @@ export class Connection {
     if (this.isBlocked) {
       if (this.transport.unsentBytes > 0 && !this.isProgressing(nowMs)) {
         lane[COUNTER.stalled_kicks]!++
+        if (this.context.replyMemory.isFull) this.context.replyMemory.countRefusal()
         this.close()
       }
       return
@@ -565,13 +654,26 @@ export class Connection {
       this.unsentSeenMs = nowMs
       return true
     }
+    const stoodStillMs = nowMs - this.unsentSeenMs
     const { stalledWriteTimeoutMs } = this.context.limits
-    return stalledWriteTimeoutMs === 0 || nowMs - this.unsentSeenMs < stalledWriteTimeoutMs
+    if (stoodStillMs >= FULL_STALL_MS && this.context.replyMemory.isFull) return false
+    return stalledWriteTimeoutMs === 0 || stoodStillMs < stalledWriteTimeoutMs
   }
 
-  private noteUnsent(unsentBytes: number): void {
+  /** The peer has not taken all of what it was sent; `heldBytes` is the memory of the last part. */
+  private noteUnsent(unsentBytes: number, heldBytes: number): void {
     this.mayOweBytes = unsentBytes > 0
-    if (unsentBytes < this.context.limits.sendBufferBytesMax) return
+    if (unsentBytes === 0) return
+    const { limits, replyMemory } = this.context
+    this.heldReplyBytes += heldBytes
+    replyMemory.hold(heldBytes)
+    if (replyMemory.isExceeded) {
+      replyMemory.countRefusal()
+      this.close()
+      return
+    }
+    if (unsentBytes < limits.sendBufferBytesMax && !replyMemory.isFull) return
+    if (this.isBlocked) return
     this.isBlocked = true
     // It is begun anew when the peer reads again: others may wait for its end.
     this.dropExtension()
@@ -588,15 +690,15 @@ export class Connection {
     this.countBuffer()
   }
 
-  private keep(bytes: Uint8Array, offset: number, length: number): void {
-    this.pending.append(bytes, offset, length - offset, this.wantedBytes)
-    this.countBuffer()
-  }
-
   /** Keeps the gauges of buffered input true. */
   private countBuffer(): void {
     const lane = this.context.lane
     const bytes = this.pending.capacity
+    const strangerBytes = this.gate.isOpen ? 0 : bytes
+    if (strangerBytes !== this.countedStrangerBytes) {
+      lane[COUNTER.unauthenticated_buf_bytes]! += strangerBytes - this.countedStrangerBytes
+      this.countedStrangerBytes = strangerBytes
+    }
     if (bytes === this.countedBytes) return
     if (this.countedBytes === 0) lane[COUNTER.read_buf_count]!++
     else if (bytes === 0) lane[COUNTER.read_buf_count]!--

@@ -3,7 +3,7 @@
  * reader fell behind. The line stays in the receive buffer until the last key is served; offsets
  * are relative to its beginning.
  */
-import type { Executor } from '../command/execute.ts'
+import type { Commands } from '../command/commands.ts'
 import { Request } from '../protocol/request.ts'
 import type { Connection, ConnectionTask } from './connection.ts'
 import type { TextReplies } from './text-replies.ts'
@@ -13,7 +13,7 @@ const END = Buffer.from('END\r\n')
 export class KeyList implements ConnectionTask {
   readonly frameBytes: number
   private readonly replies: TextReplies
-  private readonly executor: Executor
+  private readonly commands: Commands
   private readonly request: Request = new Request()
   private readonly listEnd: number
   private reached: number
@@ -21,13 +21,13 @@ export class KeyList implements ConnectionTask {
   /** Goes on at `reached` with the list of `request`, which ends at `listEnd`. */
   constructor(
     replies: TextReplies,
-    executor: Executor,
+    commands: Commands,
     request: Request,
     reached: number,
     listEnd: number,
   ) {
     this.replies = replies
-    this.executor = executor
+    this.commands = commands
     this.request.verb = request.verb
     this.request.wantsCas = request.wantsCas
     this.request.expiry = request.expiry
@@ -39,7 +39,7 @@ export class KeyList implements ConnectionTask {
   proceed(connection: Connection, bytes: Uint8Array, start: number): boolean {
     const reached = this.replies.sendValues(
       connection,
-      this.executor,
+      this.commands,
       this.request,
       bytes,
       start + this.reached,

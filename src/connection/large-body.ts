@@ -9,7 +9,7 @@
  * Invariant: every way in which the connection ends abandons the value, so that what a vanished
  * client has sent is given back.
  */
-import type { Executor, LargeValue } from '../command/execute.ts'
+import type { Commands, LargeValue } from '../command/commands.ts'
 
 export class LargeBody {
   /** The head of the request, as it came. */
@@ -17,11 +17,11 @@ export class LargeBody {
   /** What follows the value: the line end of a text dialect. */
   readonly end: Uint8Array
   readonly value: LargeValue
-  private readonly executor: Executor
+  private readonly commands: Commands
   private endBytes = 0
 
-  constructor(executor: Executor, value: LargeValue, head: Uint8Array, endLength: number) {
-    this.executor = executor
+  constructor(commands: Commands, value: LargeValue, head: Uint8Array, endLength: number) {
+    this.commands = commands
     this.value = value
     this.head = head
     this.end = new Uint8Array(endLength)
@@ -40,7 +40,7 @@ export class LargeBody {
     let at = offset
     const length = Math.min(this.value.missingBytes, end - at)
     if (length > 0) {
-      if (!this.executor.appendLarge(this.value, bytes, at, length)) return -1
+      if (!this.commands.appendLarge(this.value, bytes, at, length)) return -1
       at += length
     }
     while (at < end && this.value.missingBytes === 0 && this.endBytes < this.end.length) {

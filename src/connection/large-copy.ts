@@ -6,24 +6,29 @@
  * carried out as any other, and if what it finds is still what was copied, the copy is sent. If the
  * item changed, the copy begins anew, and after ATTEMPTS_MAX times the value is copied in one go.
  *
- * Invariant: what the copies of a dialect of one worker hold, those that were sent and not yet taken
- * included, never exceeds the budget; a request that needs more is refused, or waits while enough is
- * on its way back to the system, a piece a turn (passing-memory.ts).
+ * While readers are slow, values that the send buffer does not take go this way, too: what they hold
+ * is then counted, bounded, and given back when the readers go.
+ *
+ * Invariant: no copy is begun beyond the bound of the reply memory, which counts those that were sent
+ * and not yet taken; a request that needs more is refused, or waits while enough is on its way back to
+ * the system, a piece a turn (passing-memory.ts).
  */
-import type { Executor } from '../command/execute.ts'
+import type { Commands } from '../command/commands.ts'
 import type { Connection } from './connection.ts'
 import { PassingMemory } from './passing-memory.ts'
+import type { ReplyMemory } from './reply-memory.ts'
+import { SEND_BUFFER_BYTES } from './send-buffer.ts'
 
 /** Smaller values are copied in one go: that takes a millisecond. */
-export const COPIED_BYTES_MIN: number = 2 * 1024 * 1024
+const COPIED_BYTES_MIN: number = 2 * 1024 * 1024
+/** The same while readers are slow: what does not go through the send buffer. */
+const CROWDED_COPIED_BYTES_MIN: number = SEND_BUFFER_BYTES
 const PIECE_BYTES = 512 * 1024
 /** The store copies into ordinary memory, so that its code sees no other (passing-memory.ts). */
 const STEP_BYTES = 64 * 1024
 /** Unmapping them takes a millisecond. */
 const RETURNED_BYTES_PER_TURN = 4 * 1024 * 1024
 const ATTEMPTS_MAX = 3
-/** The budget is twice the largest item, or this. */
-const BUDGET_BYTES_MIN: number = 64 * 1024 * 1024
 
 /** What a request that looked for a large value is to do. */
 export const COPY_READY = 0
@@ -41,8 +46,8 @@ export class LargeCopy {
   readonly sequence: number
   done = 0
 
-  constructor(executor: Executor) {
-    const { heldBytes, heldLocation, heldSequence } = executor
+  constructor(commands: Commands) {
+    const { heldBytes, heldLocation, heldSequence } = commands
     this.valueBytes = heldBytes
     this.location = heldLocation
     this.sequence = heldSequence
@@ -58,62 +63,67 @@ export class LargeCopy {
    * of that length are never overwritten where they lie. Its CAS need not be, so marking the item
    * cannot hold the copy up.
    */
-  isOf(executor: Executor): boolean {
+  isOf(commands: Commands): boolean {
     return (
-      executor.heldLocation === this.location &&
-      executor.heldBytes === this.valueBytes &&
-      executor.heldSequence === this.sequence
+      commands.heldLocation === this.location &&
+      commands.heldBytes === this.valueBytes &&
+      commands.heldSequence === this.sequence
     )
   }
 }
 
 export class LargeCopies {
-  /** Bytes of copies: begun, waiting for their readers, or on their way back to the system. */
-  private heldBytes = 0
-  /** Those on their way back, and what they still hold. */
+  /** Copies on their way back to the system, and what they still hold. */
   private readonly returning: PassingMemory[] = []
   private returningBytes = 0
   private step: Uint8Array | undefined = undefined
-  /** False: no item can be that large, so nobody needs to look. */
-  readonly areNeeded: boolean
-  private readonly executor: Executor
-  private readonly budgetBytes: number
+  private readonly commands: Commands
+  private readonly memory: ReplyMemory
+  private readonly hasLargeItems: boolean
 
-  constructor(executor: Executor, valueBytesMax: number) {
-    this.executor = executor
-    this.areNeeded = valueBytesMax >= COPIED_BYTES_MIN
-    this.budgetBytes = Math.max(BUDGET_BYTES_MIN, 2 * valueBytesMax)
+  constructor(commands: Commands, valueBytesMax: number, memory: ReplyMemory) {
+    this.commands = commands
+    this.memory = memory
+    this.hasLargeItems = valueBytesMax >= COPIED_BYTES_MIN
+  }
+
+  /** False: no value needs a copy of its own, so nobody needs to look. */
+  get areNeeded(): boolean {
+    return this.hasLargeItems || this.memory.isCrowded
   }
 
   /** Looks at the item of a key: COPY_READY to carry the request out, or why not yet. */
   prepare(connection: Connection, key: Uint8Array, keyOffset: number, keyLength: number): number {
-    const { executor } = this
+    const { commands, memory } = this
     const { copy } = connection
-    if (!executor.hold(key, keyOffset, keyLength) || executor.heldBytes < COPIED_BYTES_MIN) {
-      executor.letGo()
+    const bytesMin = memory.isCrowded ? CROWDED_COPIED_BYTES_MIN : COPIED_BYTES_MIN
+    const isFound = commands.hold(key, keyOffset, keyLength, connection.gate)
+    if (isFound && copy?.isOf(commands)) return this.proceed(copy)
+    if (!isFound || commands.heldBytes < bytesMin) {
+      commands.letGo()
       if (copy !== undefined) connection.dropCopy()
       connection.copyAttempts = 0
       return COPY_READY
     }
-    if (copy?.isOf(executor)) return this.proceed(copy)
     if (copy !== undefined) connection.dropCopy()
     if (connection.copyAttempts === ATTEMPTS_MAX) {
-      executor.letGo()
+      commands.letGo()
       connection.copyAttempts = 0
       return COPY_READY
     }
-    const neededBytes = this.heldBytes + executor.heldBytes + END_BYTES_MAX
-    if (neededBytes > this.budgetBytes) {
-      executor.letGo()
-      if (neededBytes - this.returningBytes <= this.budgetBytes) return COPY_UNDER_WAY
+    const neededBytes = commands.heldBytes + END_BYTES_MAX
+    if (!memory.hasRoomFor(neededBytes)) {
+      commands.letGo()
+      if (memory.hasRoomFor(neededBytes - this.returningBytes)) return COPY_UNDER_WAY
       connection.copyAttempts = 0
+      memory.countRefusal()
       return COPY_REFUSED
     }
-    const begun = new LargeCopy(executor)
+    const begun = new LargeCopy(commands)
     connection.copy = begun
     connection.copies = this
     connection.copyAttempts++
-    this.heldBytes += begun.memory.heldBytes
+    memory.hold(begun.memory.heldBytes)
     return this.proceed(begun)
   }
 
@@ -130,22 +140,22 @@ export class LargeCopies {
     if (memory === undefined) return
     const bytes = memory.shrink(RETURNED_BYTES_PER_TURN)
     this.returningBytes -= bytes
-    this.heldBytes -= bytes
+    this.memory.letGo(bytes)
     if (memory.heldBytes === 0) this.returning.shift()
     if (this.returning.length > 0) setImmediate(() => this.returnPiece())
   }
 
   private proceed(copy: LargeCopy): number {
-    const { executor } = this
+    const { commands } = this
     this.step ??= new Uint8Array(STEP_BYTES)
     const end = Math.min(copy.done + PIECE_BYTES, copy.valueBytes)
     while (copy.done < end) {
       const length = Math.min(STEP_BYTES, end - copy.done)
-      executor.copyHeldRange(copy.done, length, this.step, 0)
+      commands.copyHeldRange(copy.done, length, this.step, 0)
       copy.memory.put(this.step.subarray(0, length), copy.done)
       copy.done += length
     }
-    executor.letGo()
+    commands.letGo()
     return copy.isComplete ? COPY_READY : COPY_UNDER_WAY
   }
 }

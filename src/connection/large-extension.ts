@@ -12,7 +12,7 @@
  * in which the request or its connection ends, or cannot go on because its peer takes no replies,
  * gives it back and lets those go on who wait.
  */
-import type { Executor, LargeExtension } from '../command/execute.ts'
+import type { Commands, LargeExtension } from '../command/commands.ts'
 import {
   OUTCOME_CHANGED,
   OUTCOME_NO_MEMORY,
@@ -28,11 +28,6 @@ const ATTEMPTS_MAX = 16
 
 /** Not an outcome: the request has given its turn away and stays at the head of its buffer. */
 export const EXTENSION_UNDER_WAY = -1
-
-/** Who carries a request out: the executor of the classic verbs, or of the meta commands. */
-interface Carrier {
-  execute(request: Request, bytes: Uint8Array): number
-}
 
 /** An extension under way, as its connection knows it. */
 export class ExtensionHold {
@@ -54,18 +49,18 @@ export class ExtensionHold {
 export class LargeExtensions {
   /** False: no item can be that large, so nobody needs to look. */
   readonly areNeeded: boolean
-  private readonly executor: Executor
+  private readonly commands: Commands
   private readonly active: Set<ExtensionHold> = new Set()
   private waiting: Set<Connection> = new Set()
 
-  constructor(executor: Executor, valueBytesMax: number) {
-    this.executor = executor
-    this.areNeeded = valueBytesMax >= executor.extendedBytesMin
+  constructor(commands: Commands, valueBytesMax: number) {
+    this.commands = commands
+    this.areNeeded = valueBytesMax >= commands.extendedBytesMin
   }
 
   /** Carries out a request that appends or prepends: its outcome, or EXTENSION_UNDER_WAY. */
-  carryOut(connection: Connection, carrier: Carrier, request: Request, bytes: Uint8Array): number {
-    const outcome = this.proceed(connection, carrier, request, bytes)
+  carryOut(connection: Connection, request: Request, bytes: Uint8Array): number {
+    const outcome = this.proceed(connection, request, bytes)
     if (outcome === EXTENSION_UNDER_WAY) return outcome
     connection.dropExtension()
     if (outcome !== OUTCOME_CHANGED) {
@@ -78,20 +73,16 @@ export class LargeExtensions {
       return EXTENSION_UNDER_WAY
     }
     connection.extensionAttempts = 0
-    return this.executor.refuseExtension(OUTCOME_NOT_STORED)
+    return this.commands.refuseExtension(OUTCOME_NOT_STORED, connection.gate)
   }
 
   /** Takes one step: an outcome, OUTCOME_CHANGED to begin anew, or EXTENSION_UNDER_WAY. */
-  private proceed(
-    connection: Connection,
-    carrier: Carrier,
-    request: Request,
-    bytes: Uint8Array,
-  ): number {
-    const { executor } = this
+  private proceed(connection: Connection, request: Request, bytes: Uint8Array): number {
+    const { commands } = this
+    const { gate } = connection
     if (connection.extension === undefined) {
-      const begun = executor.beginExtension(request, bytes)
-      if (begun === undefined) return carrier.execute(request, bytes)
+      const begun = commands.beginExtension(request, bytes, gate)
+      if (begun === undefined) return commands.executeExtending(request, bytes, gate)
       if (this.isExtended(begun)) {
         this.waiting.add(connection)
         connection.awaitTurn()
@@ -101,17 +92,14 @@ export class LargeExtensions {
       this.active.add(connection.extension)
     }
     const { extension } = connection.extension
-    const proceeded = executor.proceedExtension(extension, request, bytes, PIECE_BYTES)
-    if (proceeded === OUTCOME_NO_MEMORY) return executor.refuseExtension(OUTCOME_NO_MEMORY)
+    const proceeded = commands.proceedExtension(extension, request, bytes, PIECE_BYTES, gate)
+    if (proceeded === OUTCOME_NO_MEMORY) return commands.refuseExtension(OUTCOME_NO_MEMORY, gate)
     if (proceeded !== OUTCOME_OK) return proceeded
     if (extension.value.missingBytes > 0) {
       connection.yieldTurn()
       return EXTENSION_UNDER_WAY
     }
-    executor.withExtension(extension)
-    const outcome = carrier.execute(request, bytes)
-    executor.withExtension(undefined)
-    return outcome
+    return commands.executeExtension(extension, request, bytes, gate)
   }
 
   /** Called by each hold when it ends; all who wait look again. */

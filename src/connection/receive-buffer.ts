@@ -47,12 +47,12 @@ export class ReceiveBuffer {
     this.end += length
   }
 
-  /** How much memory it will hold with `length` bytes more; a power of two where that is small. */
+  /** How much memory it will hold with `length` bytes more. */
   capacityFor(length: number, wantedBytes: number): number {
     const needed = this.end - this.start + length
     if (needed <= this.bytes.length) return this.bytes.length
     const bound = wantedBytes === 0 ? Number.POSITIVE_INFINITY : wantedBytes
-    return Math.max(needed, Math.min(bound, this.bytes.length * 2))
+    return blockBytes(Math.max(needed, Math.min(bound, this.bytes.length * 2)))
   }
 
   consume(length: number): void {
@@ -84,11 +84,15 @@ const KEPT_BYTES_MAX = 1 << (BYTES_MIN_SHIFT + BLOCK_SIZES - 1)
 /** Blocks nobody uses, by size. */
 const kept: Buffer[][] = Array.from({ length: BLOCK_SIZES }, () => [])
 
-/** A block of at least `bytes`; what it holds is undefined. */
+/** The size of the block that is taken for `bytes`: a power of two where that is small. */
+function blockBytes(bytes: number): number {
+  return bytes > KEPT_BYTES_MAX ? bytes : 1 << (sizeOf(bytes) + BYTES_MIN_SHIFT)
+}
+
+/** A block of that size; what it holds is undefined. */
 function takeBlock(bytes: number): Buffer {
   if (bytes > KEPT_BYTES_MAX) return Buffer.allocUnsafeSlow(bytes)
-  const size = sizeOf(bytes)
-  return kept[size]!.pop() ?? Buffer.allocUnsafeSlow(1 << (size + BYTES_MIN_SHIFT))
+  return kept[sizeOf(bytes)]!.pop() ?? Buffer.allocUnsafeSlow(bytes)
 }
 
 function giveBack(block: Buffer): void {

@@ -15,7 +15,7 @@
  * Fits the replies to one full receive buffer of small requests, and values of 64 KiB with what
  * stands around them: in a text dialect a value that does not fit takes three writes.
  */
-const CAPACITY_BYTES = 128 * 1024
+export const SEND_BUFFER_BYTES: number = 128 * 1024
 
 /**
  * The views of replies up to this size are kept, one a length: making one costs a fifth of a small
@@ -28,7 +28,7 @@ const KEPT_LARGE_BYTES_MAX = 2 * 1024 * 1024
 
 export class SendBuffer {
   bytes: Buffer
-  readonly capacity: number = CAPACITY_BYTES
+  readonly capacity: number = SEND_BUFFER_BYTES
   used = 0
 
   /** A buffer for a value too large to be gathered, if the kernel has taken all of the last one. */
@@ -37,7 +37,7 @@ export class SendBuffer {
   private views: (Uint8Array | undefined)[]
 
   constructor() {
-    this.bytes = Buffer.allocUnsafeSlow(CAPACITY_BYTES)
+    this.bytes = Buffer.allocUnsafeSlow(SEND_BUFFER_BYTES)
     this.views = noViews()
   }
 
@@ -80,7 +80,7 @@ export class SendBuffer {
 
   /** Leaves the memory to what was taken last and is not sent yet. */
   replace(): void {
-    this.bytes = Buffer.allocUnsafeSlow(CAPACITY_BYTES)
+    this.bytes = Buffer.allocUnsafeSlow(SEND_BUFFER_BYTES)
     this.views = noViews()
   }
 }

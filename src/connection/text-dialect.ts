@@ -7,8 +7,7 @@
  * so that one of 100,000 keys neither holds up others nor gathers its replies in memory
  * (key-list.ts).
  */
-import type { Executor } from '../command/execute.ts'
-import type { MetaExecutor } from '../command/meta.ts'
+import type { Commands } from '../command/commands.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
 import { FLAG_V, MODE_APPEND, MODE_PREPEND } from '../protocol/meta/decode.ts'
@@ -58,6 +57,7 @@ import { KeyList } from './key-list.ts'
 import { LargeBody } from './large-body.ts'
 import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
 import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
+import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { TextLogin } from './text-login.ts'
 import { type OperationOptions, TextOperations } from './text-operations.ts'
@@ -84,8 +84,7 @@ export interface TextDialectOptions extends DialectOptions {
 
 export class TextDialect implements Dialect {
   private readonly request: Request = new Request()
-  private readonly executor: Executor
-  private readonly meta: MetaExecutor
+  private readonly commands: Commands
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: TextDialectOptions
@@ -97,34 +96,34 @@ export class TextDialect implements Dialect {
   private readonly version: Uint8Array
 
   constructor(
-    executor: Executor,
-    meta: MetaExecutor,
+    commands: Commands,
     sendBuffer: SendBuffer,
     lane: Float64Array,
+    replyMemory: ReplyMemory,
     options: TextDialectOptions,
   ) {
-    this.executor = executor
-    this.meta = meta
+    this.commands = commands
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
-    this.copies = new LargeCopies(executor, options.valueBytesMax)
-    this.extensions = new LargeExtensions(executor, options.valueBytesMax)
-    this.replies = new TextReplies(sendBuffer, executor, this.copies)
+    this.copies = new LargeCopies(commands, options.valueBytesMax, replyMemory)
+    this.extensions = new LargeExtensions(commands, options.valueBytesMax)
+    this.replies = new TextReplies(sendBuffer, commands, this.copies)
     this.login = new TextLogin(this.replies, options.saslBytesMax)
-    this.operations = new TextOperations(this.replies, executor, options.operations)
+    this.operations = new TextOperations(this.replies, commands, options.operations)
     this.version = Buffer.from(`VERSION ${options.version}\r\n`)
   }
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
-    const request = this.request
+    const { commands, request } = this
+    const { gate } = connection
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
     const saslBytesMax = this.options.saslBytesMax
     const replies = this.replies
-    replies.turnsLeft = connection.gate.requestsPerTurn(this.options.requestsPerTurnMax)
+    replies.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     connection.wantedBytes = 0
-    this.executor.witness.beginTurn(connection.id)
+    commands.beginTurn(connection.id)
     let offset = start
     const { task } = connection
     if (task !== undefined) {
@@ -148,7 +147,7 @@ export class TextDialect implements Dialect {
         if (!connection.isServing) return offset
       }
       const decoded = decodeLine(bytes, offset, end, valueBytesMax, saslBytesMax, request)
-      if (!connection.gate.isOpen) {
+      if (!gate.isOpen) {
         const next = this.serveStranger(connection, bytes, offset, end, decoded)
         if (next === LEFT_INCOMPLETE) return offset
         offset = next
@@ -165,7 +164,7 @@ export class TextDialect implements Dialect {
           if (verb === VERB_META_NOOP) {
             sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
           } else if (verb !== VERB_META_GET || !this.copies.areNeeded) {
-            this.answerMeta(connection, bytes, this.meta.execute(request, bytes))
+            this.answerMeta(connection, bytes, commands.executeMeta(request, bytes, gate))
           } else if (!this.serveMetaGet(connection, bytes)) {
             return offset
           }
@@ -181,8 +180,8 @@ export class TextDialect implements Dialect {
             sendBuffer.bytes,
             sendBuffer.used,
             request,
-            this.executor.execute(request, bytes),
-            this.executor,
+            commands.execute(request, bytes, gate),
+            commands.result,
           )
         }
         offset += request.frameBytes
@@ -209,18 +208,19 @@ export class TextDialect implements Dialect {
     offset: number,
     end: number,
   ): boolean {
-    const { executor, request } = this
-    const large = executor.beginLarge(request)
+    const { commands, request } = this
+    const large = commands.beginLarge(request, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
-    const body = new LargeBody(executor, large, head, LINE_END_BYTES)
+    const body = new LargeBody(commands, large, head, LINE_END_BYTES)
     connection.startBody(body, bytes, request.valueOffset, end)
     return true
   }
 
   serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void {
-    const { executor, meta, request, options, sendBuffer } = this
+    const { commands, request, options, sendBuffer } = this
     const { head } = body
+    const { gate } = connection
     if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) connection.flush()
     scanLine(head, 0, head.length, request)
     decodeLine(head, 0, head.length, options.valueBytesMax, options.saslBytesMax, request)
@@ -228,36 +228,46 @@ export class TextDialect implements Dialect {
       this.answerProblem(PROBLEM_BAD_DATA_CHUNK)
       return
     }
-    let outcome: number
-    if (hasRoom) {
-      executor.withLarge(body.value)
-      outcome =
-        request.verb === VERB_META_SET
-          ? meta.execute(request, head)
-          : executor.execute(request, head)
-      executor.withLarge(undefined)
-    } else {
-      outcome = executor.refuseLarge(request, head)
-    }
+    const outcome = hasRoom
+      ? commands.executeLarge(body.value, request, head, gate)
+      : commands.refuseLarge(request, head, gate)
     this.answerStore(connection, head, outcome)
   }
 
   refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
-    const { executor, request, options, sendBuffer } = this
+    const { commands, request, options, sendBuffer } = this
+    const { gate } = connection
+    if (!gate.isOpen) {
+      this.refuseStranger()
+      connection.drain()
+      return 0
+    }
     if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) connection.flush()
-    if (!scanLine(bytes, start, end, request)) {
-      // A list of keys without its end: nobody knows where the next request begins.
+    const isLine = scanLine(bytes, start, end, request)
+    if (
+      !isLine ||
+      decodeLine(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request) !==
+        INCOMPLETE
+    ) {
+      // A list of keys without its end, say: nobody knows where the next request begins.
       this.replies.send(connection, NO_MEMORY_TO_READ_LINE)
       connection.drain()
       return 0
     }
-    decodeLine(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
-    this.answerStore(connection, bytes, executor.refuseLarge(request, bytes))
+    this.answerStore(connection, bytes, commands.refuseUnfinished(gate))
     return request.frameBytes
   }
 
+  /** Whoever has not logged in is told so, whatever it asked. */
+  private refuseStranger(): void {
+    this.lane[COUNTER.auth_refused_commands]!++
+    // Nobody who does not know this server yet can know that it keeps quiet.
+    this.request.quiet = false
+    this.answerProblem(PROBLEM_UNAUTHENTICATED)
+  }
+
   private answerStore(connection: Connection, bytes: Uint8Array, outcome: number): void {
-    const { executor, request, sendBuffer } = this
+    const { commands, request, sendBuffer } = this
     if (request.verb === VERB_META_SET) {
       this.answerMeta(connection, bytes, outcome)
     } else {
@@ -266,7 +276,7 @@ export class TextDialect implements Dialect {
         sendBuffer.used,
         request,
         outcome,
-        executor,
+        commands.result,
       )
     }
   }
@@ -300,10 +310,7 @@ export class TextDialect implements Dialect {
       connection.scannedBytes = end - offset
       return offset
     }
-    if (!isOpen) {
-      this.request.quiet = false
-      this.answerProblem(PROBLEM_UNAUTHENTICATED)
-    }
+    if (!isOpen) this.refuseStranger()
     return this.leaveSilently(connection, end)
   }
 
@@ -351,10 +358,7 @@ export class TextDialect implements Dialect {
           this.login.start(connection, bytes, request)
           return this.skip(connection, offset, end)
         }
-        this.lane[COUNTER.auth_refused_commands]!++
-        // Nobody who does not know this server yet can know that it keeps quiet.
-        request.quiet = false
-        this.answerProblem(PROBLEM_UNAUTHENTICATED)
+        this.refuseStranger()
         if (decoded === WRONG_MAGIC) return this.leaveSilently(connection, end)
         return this.skip(connection, offset, end)
     }
@@ -369,7 +373,7 @@ export class TextDialect implements Dialect {
     const listEnd = contentEnd(bytes, offset, request.lineEnd)
     const reached = this.replies.sendValues(
       connection,
-      this.executor,
+      this.commands,
       request,
       bytes,
       keyOffset,
@@ -382,7 +386,7 @@ export class TextDialect implements Dialect {
     }
     connection.task = new KeyList(
       this.replies,
-      this.executor,
+      this.commands,
       request,
       reached - offset,
       listEnd - offset,
@@ -394,7 +398,7 @@ export class TextDialect implements Dialect {
 
   /** mg where values may be large; false if the copy of its value goes on in another turn. */
   private serveMetaGet(connection: Connection, bytes: Uint8Array): boolean {
-    const { request, replies } = this
+    const { commands, request, replies } = this
     const key = request.hasBinaryKey ? request.binaryKey : bytes
     const keyOffset = request.hasBinaryKey ? 0 : request.keyOffset
     const prepared =
@@ -406,33 +410,30 @@ export class TextDialect implements Dialect {
       return false
     }
     if (prepared === COPY_REFUSED) replies.send(connection, NO_MEMORY_LINE)
-    else this.answerMeta(connection, bytes, this.meta.execute(request, bytes))
+    else this.answerMeta(connection, bytes, commands.executeMeta(request, bytes, connection.gate))
     return true
   }
 
   /** An append or prepend where values may be large; false if it goes on in another turn. */
   private serveExtension(connection: Connection, bytes: Uint8Array): boolean {
-    const { executor, extensions, meta, request } = this
-    const carrier = request.verb === VERB_META_SET ? meta : executor
-    const outcome = extensions.carryOut(connection, carrier, request, bytes)
+    const outcome = this.extensions.carryOut(connection, this.request, bytes)
     if (outcome === EXTENSION_UNDER_WAY) return false
     this.answerStore(connection, bytes, outcome)
     return true
   }
 
   private answerMeta(connection: Connection, bytes: Uint8Array, outcome: number): void {
-    const sendBuffer = this.sendBuffer
-    const meta = this.meta
+    const { commands, sendBuffer } = this
     sendBuffer.used = writeMetaResponse(
       sendBuffer.bytes,
       sendBuffer.used,
       this.request,
       outcome,
-      meta,
+      commands.metaResult,
       bytes,
-      this.executor.nowSeconds,
+      commands.nowSeconds,
     )
-    if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, meta)
+    if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.metaResult)
   }
 
   private answerProblem(problem: number): void {
@@ -442,26 +443,24 @@ export class TextDialect implements Dialect {
   }
 
   private answerOversize(connection: Connection, bytes: Uint8Array): void {
-    const { request, sendBuffer } = this
+    const { commands, request } = this
     this.lane[COUNTER.request_too_large]!++
-    if (request.verb === VERB_META_SET) {
-      this.answerMeta(connection, bytes, this.meta.refuseOversize(request, bytes))
-    } else if (request.verb === VERB_SASL_START || request.verb === VERB_SASL_STEP) {
+    if (request.verb === VERB_SASL_START || request.verb === VERB_SASL_STEP) {
       this.answerProblem(PROBLEM_LOGIN_TOO_LONG)
     } else {
-      sendBuffer.used = writeTextResponse(
-        sendBuffer.bytes,
-        sendBuffer.used,
-        request,
-        this.executor.refuseOversize(request, bytes),
-        this.executor,
-      )
+      const outcome = commands.refuseOversize(request, bytes, connection.gate)
+      this.answerStore(connection, bytes, outcome)
     }
   }
 
   /** Verbs about the connection or the server rather than about items. */
   private control(connection: Connection, bytes: Uint8Array): void {
     const { request, replies, sendBuffer } = this
+    if (!connection.gate.admits(request.verb) && request.verb !== VERB_QUIT) {
+      this.refuseStranger()
+      connection.drain()
+      return
+    }
     switch (request.verb) {
       case VERB_VERSION:
         replies.send(connection, this.version)
@@ -477,7 +476,7 @@ export class TextDialect implements Dialect {
           sendBuffer.used,
           request,
           OUTCOME_OK,
-          this.executor,
+          this.commands.result,
         )
         return
       case VERB_STAT:

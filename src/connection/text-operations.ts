@@ -3,8 +3,9 @@
  * memcached has and which are answered as by a server without that part. All of it is rare and read
  * by people or monitors, so it works with strings; nothing of it is on the hot path.
  */
+
+import type { Commands } from '../command/commands.ts'
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, type ItemDump } from '../command/dump.ts'
-import type { Executor } from '../command/execute.ts'
 import type { ItemSizes, SizeCount } from '../command/item-sizes.ts'
 import type { StatRows } from '../command/stats.ts'
 import type { PrefixTable } from '../observe/prefix-table.ts'
@@ -67,12 +68,12 @@ const COUNT_STEPS_PER_TURN = 8
 
 export class TextOperations {
   private readonly replies: TextReplies
-  private readonly executor: Executor
+  private readonly commands: Commands
   private readonly options: OperationOptions
 
-  constructor(replies: TextReplies, executor: Executor, options: OperationOptions) {
+  constructor(replies: TextReplies, commands: Commands, options: OperationOptions) {
     this.replies = replies
-    this.executor = executor
+    this.commands = commands
     this.options = options
   }
 
@@ -95,7 +96,7 @@ export class TextOperations {
         return
       case 'sizes':
         if (!this.options.sizes.isEnabled) break
-        connection.task = new SizesTask(this, this.executor, this.options.sizes, request.frameBytes)
+        connection.task = new SizesTask(this, this.commands, this.options.sizes, request.frameBytes)
         connection.yieldTurn()
         return
       case 'sizes_enable':
@@ -238,7 +239,7 @@ export class TextOperations {
         }
         connection.task = new DumpTask(
           this.replies,
-          this.executor,
+          this.commands,
           this.options.dump(isMeta ? DUMP_META : DUMP_KEYS),
           isMeta ? 'END' : 'EN',
           Number.POSITIVE_INFINITY,
@@ -275,7 +276,7 @@ export class TextOperations {
     } else {
       connection.task = new DumpTask(
         this.replies,
-        this.executor,
+        this.commands,
         this.options.dump(DUMP_CACHE),
         'END',
         Number(limit) === 0 ? Number.POSITIVE_INFINITY : Number(limit),
@@ -290,24 +291,24 @@ export class TextOperations {
 class SizesTask implements ConnectionTask {
   readonly frameBytes: number
   private readonly operations: TextOperations
-  private readonly executor: Executor
+  private readonly commands: Commands
   private readonly count: SizeCount
 
   constructor(
     operations: TextOperations,
-    executor: Executor,
+    commands: Commands,
     sizes: ItemSizes,
     frameBytes: number,
   ) {
     this.operations = operations
-    this.executor = executor
+    this.commands = commands
     this.count = sizes.count()
     this.frameBytes = frameBytes
   }
 
   proceed(connection: Connection): boolean {
     for (let step = 0; step < COUNT_STEPS_PER_TURN; step++) {
-      if (!this.count.next(this.executor.nowSeconds)) continue
+      if (!this.count.next(this.commands.nowSeconds)) continue
       this.operations.sayRows(connection, this.count.rows())
       this.operations.say(connection, 'END')
       return true
@@ -330,7 +331,7 @@ function isDumpTarget(which: string): boolean {
 class DumpTask implements ConnectionTask {
   readonly frameBytes: number
   private readonly replies: TextReplies
-  private readonly executor: Executor
+  private readonly commands: Commands
   private readonly dump: ItemDump
   private readonly lastLine: string
   private itemsLeft: number
@@ -338,14 +339,14 @@ class DumpTask implements ConnectionTask {
 
   constructor(
     replies: TextReplies,
-    executor: Executor,
+    commands: Commands,
     dump: ItemDump,
     lastLine: string,
     itemsMax: number,
     frameBytes: number,
   ) {
     this.replies = replies
-    this.executor = executor
+    this.commands = commands
     this.dump = dump
     this.lastLine = lastLine
     this.itemsLeft = itemsMax
@@ -355,7 +356,7 @@ class DumpTask implements ConnectionTask {
   proceed(connection: Connection): boolean {
     let turnBytesLeft = DUMP_TURN_BYTES
     while (connection.isServing && turnBytesLeft > 0) {
-      const lines = this.dump.next(this.executor.nowSeconds)
+      const lines = this.dump.next(this.commands.nowSeconds)
       if (lines === undefined) return this.finish(connection)
       // Buckets without items are work, too.
       turnBytesLeft -= Math.max(lines.length, 1024)

@@ -4,20 +4,13 @@
  *
  * Invariant: after each of these, at least the line end and `END` of a list still fit.
  */
-import type { Executor } from '../command/execute.ts'
+import type { Commands, HeldValue } from '../command/commands.ts'
 import { OUTCOME_HIT, type Request, TOKENS_MAX } from '../protocol/request.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protocol/text/encode.ts'
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
 import { COPY_REFUSED, COPY_UNDER_WAY, type LargeCopies } from './large-copy.ts'
 import type { SendBuffer } from './send-buffer.ts'
-
-/** What a value that is held can be copied from. */
-export interface HeldValue {
-  readonly valueBytes: number
-  copyValue(target: Uint8Array, targetOffset: number): void
-  release(): void
-}
 
 const LINE_END: Uint8Array = Buffer.from('\r\n')
 /** As memcached words it. */
@@ -36,12 +29,12 @@ export class TextReplies {
   turnsLeft = 0
 
   private readonly sendBuffer: SendBuffer
-  private readonly executor: Executor
+  private readonly commands: Commands
   private readonly copies: LargeCopies
 
-  constructor(sendBuffer: SendBuffer, executor: Executor, copies: LargeCopies) {
+  constructor(sendBuffer: SendBuffer, commands: Commands, copies: LargeCopies) {
     this.sendBuffer = sendBuffer
-    this.executor = executor
+    this.commands = commands
     this.copies = copies
   }
 
@@ -56,7 +49,7 @@ export class TextReplies {
       return
     }
     const { copy } = connection
-    if (copy?.isComplete && copy.isOf(this.executor)) {
+    if (copy?.isComplete && copy.isOf(this.commands)) {
       held.release()
       connection.sendCopy(copy, LINE_END)
       return
@@ -75,13 +68,14 @@ export class TextReplies {
    */
   sendValues(
     connection: Connection,
-    executor: Executor,
+    commands: Commands,
     request: Request,
     bytes: Uint8Array,
     from: number,
     listEnd: number,
   ): number {
     const sendBuffer = this.sendBuffer
+    const { result } = commands
     // The list's own turn pays for its first key.
     let turnsLeft = this.turnsLeft + 1
     let at = from
@@ -112,7 +106,7 @@ export class TextReplies {
           continue
         }
       }
-      if (executor.execute(request, bytes) === OUTCOME_HIT) {
+      if (commands.execute(request, bytes, connection.gate) === OUTCOME_HIT) {
         sendBuffer.used = writeValueLine(
           sendBuffer.bytes,
           sendBuffer.used,
@@ -120,9 +114,9 @@ export class TextReplies {
           at,
           keyEnd - at,
           request.wantsCas,
-          executor,
+          result,
         )
-        this.sendValue(connection, executor)
+        this.sendValue(connection, result)
       }
       at = keyEnd
     }

@@ -66,6 +66,11 @@ export const COUNTER_NAMES = [
   'conn_yields',
   'read_buf_count',
   'read_buf_bytes',
+  'read_buf_oom',
+  'unauthenticated_buf_bytes',
+  'unauthenticated_buf_oom',
+  'unread_reply_bytes',
+  'unread_reply_oom',
   'log_worker_dropped',
   'log_worker_written',
   'log_watcher_skipped',
@@ -86,6 +91,8 @@ const GAUGES: ReadonlySet<CounterName> = new Set<CounterName>([
   'waiting_connections',
   'read_buf_count',
   'read_buf_bytes',
+  'unauthenticated_buf_bytes',
+  'unread_reply_bytes',
   'log_watchers',
 ])
 

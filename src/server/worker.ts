@@ -8,6 +8,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import { Commands } from '../command/commands.ts'
 import { ItemDump } from '../command/dump.ts'
 import { Executor } from '../command/execute.ts'
 import { ItemSizes } from '../command/item-sizes.ts'
@@ -22,12 +23,13 @@ import {
   type Dialect,
   STATE_NAMES,
 } from '../connection/connection.ts'
+import { ReplyMemory } from '../connection/reply-memory.ts'
 import { SendBuffer } from '../connection/send-buffer.ts'
 import { TextDialect } from '../connection/text-dialect.ts'
 import { Watchers } from '../connection/watchers.ts'
 import { loadTables } from '../credential/prepare.ts'
 import type { CredentialSnapshot } from '../credential/snapshot.ts'
-import { counterLane, sumCounter } from '../observe/counters.ts'
+import { COUNTER, counterLane, sumCounter } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
 import { PrefixTable } from '../observe/prefix-table.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../observe/watch-line.ts'
@@ -63,8 +65,17 @@ const ROUND_MS_MAX = 4
 const WATCH_MS = 10
 /** Expired items dropped per tick at most: a millisecond's work, and 20,000 items a second. */
 const MAINTENANCE_BUDGET = 2000
-/** What unfinished requests hold in the process, or twice the largest item if that is more. */
+/**
+ * What unfinished requests of clients that are logged in hold in the process, or twice the largest item
+ * if that is more.
+ */
 const UNFINISHED_BYTES_MAX = 64 * MEBIBYTE
+/** What all others hold of theirs, or four times the largest request before login if that is more. */
+const STRANGER_BYTES_MAX = 32 * MEBIBYTE
+/** What unread replies hold in the process, or two of the largest items for each worker. */
+const REPLY_BYTES_MAX = 64 * MEBIBYTE
+/** The log says so often at most that replies were refused for want of memory. */
+const REPLY_REPORT_MS = 10_000
 /** The login deadline while others wait for their turn. */
 const CROWDED_LOGIN_TIMEOUT_MS = 1000
 const LINGER_MS = 1000
@@ -343,9 +354,15 @@ const dialectOptions: DialectOptions = {
     wantedVerbosity = level
   },
 }
-const binary = new BinaryDialect(executor, sendBuffer, lane, dialectOptions)
 const meta = new MetaExecutor(executor, store, lane, settings.casEnabled)
-const text = new TextDialect(executor, meta, sendBuffer, lane, {
+const commands = new Commands(executor, meta)
+const replyMemory = new ReplyMemory({
+  lane,
+  bytesMax: Math.max(REPLY_BYTES_MAX, 2 * settings.threadCount * settings.valueBytesMax),
+  heldByAll: () => sumCounter(settings.counters, 'unread_reply_bytes'),
+})
+const binary = new BinaryDialect(commands, sendBuffer, lane, replyMemory, dialectOptions)
+const text = new TextDialect(commands, sendBuffer, lane, replyMemory, {
   ...dialectOptions,
   operations: {
     shutdownEnabled: settings.shutdownEnabled,
@@ -362,6 +379,7 @@ const text = new TextDialect(executor, meta, sendBuffer, lane, {
 
 let deferred: Connection[] = []
 const unfinishedBytesMax = Math.max(UNFINISHED_BYTES_MAX, 2 * settings.valueBytesMax)
+const strangerBytesMax = Math.max(STRANGER_BYTES_MAX, 4 * settings.saslBytesMax)
 
 const context: ConnectionContext = {
   limits: {
@@ -377,8 +395,13 @@ const context: ConnectionContext = {
   isCrowded: false,
   isStopping: false,
   lingerMs: LINGER_MS,
-  hasRoomFor: (bytes) =>
-    sumCounter(settings.counters, 'read_buf_bytes') + bytes <= unfinishedBytesMax,
+  replyMemory,
+  hasRoomFor(bytes, isLoggedIn) {
+    const strangerBytes = sumCounter(settings.counters, 'unauthenticated_buf_bytes')
+    if (!isLoggedIn) return strangerBytes + bytes <= strangerBytesMax
+    const allBytes = sumCounter(settings.counters, 'read_buf_bytes')
+    return allBytes - strangerBytes + bytes <= unfinishedBytesMax
+  },
   detect(firstByte): Dialect {
     if (settings.protocol !== 'auto') return settings.protocol === 'binary' ? binary : text
     return firstByte === MAGIC_REQUEST ? binary : text
@@ -439,12 +462,30 @@ function tick(): void {
   doorstep.letIn()
   if (roster.hasOthers) publishConnections()
   loginLog.rollOver(context.nowMs)
+  reportUnreadReplies()
   store.maintain(executor.nowSeconds, MAINTENANCE_BUDGET)
   roster.beat()
   balance()
   if (wantedVerbosity === undefined) return
   post({ kind: 'verbosity', level: wantedVerbosity })
   wantedVerbosity = undefined
+}
+
+let replyRefusalsSeen = 0
+let replyReportMs = Number.NEGATIVE_INFINITY
+
+function reportUnreadReplies(): void {
+  const refusals = lane[COUNTER.unread_reply_oom]!
+  if (refusals === replyRefusalsSeen || context.nowMs - replyReportMs < REPLY_REPORT_MS) return
+  log({
+    level: 'warn',
+    event: 'unread_replies',
+    message:
+      'clients do not read what they asked for: replies were refused, or readers cut, for want of memory',
+    fields: { replies: refusals - replyRefusalsSeen },
+  })
+  replyRefusalsSeen = refusals
+  replyReportMs = context.nowMs
 }
 
 const listener = new Listener({

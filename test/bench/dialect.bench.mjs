@@ -10,12 +10,14 @@ import { pathToFileURL } from 'node:url'
 
 const dist = resolve(process.env.BENCH_DIST ?? 'dist')
 const load = (path) => import(pathToFileURL(`${dist}/src/${path}`).href)
+const { Commands } = await load('command/commands.js')
 const { Executor } = await load('command/execute.js')
 const { MetaExecutor } = await load('command/meta.js')
 const { Witness } = await load('command/witness.js')
 const { AuthGate } = await load('connection/auth-gate.js')
 const { BinaryDialect } = await load('connection/binary-dialect.js')
 const { Connection } = await load('connection/connection.js')
+const { ReplyMemory } = await load('connection/reply-memory.js')
 const { SendBuffer } = await load('connection/send-buffer.js')
 const { TextDialect } = await load('connection/text-dialect.js')
 const { counterLane, createCounterMemory } = await load('observe/counters.js')
@@ -96,9 +98,10 @@ function serverOf() {
     setVerbosity: () => undefined,
     operations: { shutdownEnabled: false, dumpEnabled: false, memoryLimitMib: 64, prefixes },
   }
-  const binary = new BinaryDialect(executor, sendBuffer, lane, options)
-  const meta = new MetaExecutor(executor, store, lane, true)
-  const text = new TextDialect(executor, meta, sendBuffer, lane, options)
+  const commands = new Commands(executor, new MetaExecutor(executor, store, lane, true))
+  const replyMemory = new ReplyMemory({ lane, bytesMax: 1 << 26, heldByAll: () => 0 })
+  const binary = new BinaryDialect(commands, sendBuffer, lane, replyMemory, options)
+  const text = new TextDialect(commands, sendBuffer, lane, replyMemory, options)
   const context = {
     limits: {
       loginTimeoutMs: 1000,
@@ -109,6 +112,7 @@ function serverOf() {
     },
     lane,
     sendBuffer,
+    replyMemory,
     nowMs: 0,
     isCrowded: false,
     isStopping: false,

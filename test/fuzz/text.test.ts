@@ -9,22 +9,12 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ItemDump } from '../../src/command/dump.ts'
-import { Executor } from '../../src/command/execute.ts'
-import { ItemSizes } from '../../src/command/item-sizes.ts'
-import { MetaExecutor } from '../../src/command/meta.ts'
-import { SendBuffer } from '../../src/connection/send-buffer.ts'
-import { TextDialect } from '../../src/connection/text-dialect.ts'
-import { counterLane, createCounterMemory } from '../../src/observe/counters.ts'
-import { createStoreMemory } from '../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
-import { Store } from '../../src/storage/store.ts'
 import { openManualConnection } from '../support/manual-connection.ts'
-import { createObservers } from '../support/observers.ts'
+import { createManualServer } from '../support/manual-server.ts'
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
 const CONVERSATIONS = Number(process.env.FUZZ_CONVERSATIONS ?? 1500)
-const NOW = 1_700_000_000
 const VALUE_BYTES_MAX = 5000
 /** The longest line of keys, and what may be read at once. */
 const HELD_BYTES_MAX = 2 * (8 * 1024 * 1024 + 65_536)
@@ -57,45 +47,14 @@ interface Outcome {
 
 /** Feeds `input` in pieces of the lengths that `cut` says to a server of its own. */
 function converse(input: Buffer, cut: (left: number) => number, turn: number): Outcome {
-  const memory = createStoreMemory({
+  const server = createManualServer({
     memoryBytes: 1024 * 1024,
     itemBytesMax: VALUE_BYTES_MAX * 2,
-    evicts: true,
-    workerCount: 1,
-    seed: [1, 2],
+    valueBytesMax: VALUE_BYTES_MAX,
+    requestsPerTurnMax: turn,
+    stats: (group) => (group === '' ? [['one', '1']] : undefined),
   })
-  const store = new Store(memory, 0)
-  const lane = counterLane(createCounterMemory(1), 0)
-  const sendBuffer = new SendBuffer()
-  const { witness, prefixes, watchers } = createObservers(store, lane)
-  const executor = new Executor(store, lane, witness, { flushEnabled: true, casEnabled: true })
-  executor.nowSeconds = NOW
-  const dialect = new TextDialect(
-    executor,
-    new MetaExecutor(executor, store, lane, true),
-    sendBuffer,
-    lane,
-    {
-      valueBytesMax: VALUE_BYTES_MAX,
-      saslBytesMax: 1000,
-      requestsPerTurnMax: turn,
-      version: '0',
-      stats: (group) => (group === '' ? [['one', '1']] : undefined),
-      setVerbosity: () => undefined,
-      operations: {
-        shutdownEnabled: false,
-        watchEnabled: true,
-        dumpEnabled: true,
-        prefixes,
-        sizes: new ItemSizes(store, witness.observed, true),
-        watchers,
-        memoryLimitMib: 64,
-        dump: (form) => new ItemDump(store, form),
-        shutdown: () => undefined,
-      },
-    },
-  )
-  const { connection, transport, deferred } = openManualConnection(dialect, sendBuffer, lane)
+  const { connection, transport, deferred } = openManualConnection(server, server.text)
   let heldBytesMax = 0
   /** As the event loop would: turns that were given away, and replies that left. */
   const settle = (): void => {
@@ -121,7 +80,7 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
     offset += length
     settle()
   }
-  expect(checkIntegrity(memory)).toEqual([])
+  expect(checkIntegrity(server.memory)).toEqual([])
   return { output: transport.output.toString('latin1'), isOpen: transport.isOpen, heldBytesMax }
 }
 

@@ -46,6 +46,9 @@ const NODE_MODULES: Record<string, readonly string[]> = {
   'node:crypto': ['credential', 'sasl'],
 }
 
+/** The files that connections carry requests out by: only through commands.ts, which asks the gate. */
+const BEHIND_COMMANDS: readonly string[] = ['command/execute.ts', 'command/meta.ts']
+
 interface Violation {
   readonly where: string
   readonly what: string
@@ -74,6 +77,9 @@ function violationsOf(file: string, text: string): Violation[] {
         .split(sep)
         .join('/')
       const targetFolder = target.split('/')[0] ?? ''
+      if (folder === 'connection' && BEHIND_COMMANDS.includes(target)) {
+        found.push({ where, what: 'requests are carried out by command/commands.ts alone' })
+      }
       if (targetFolder !== folder && !allowed.includes(targetFolder)) {
         const list = allowed.join(', ') || 'nothing'
         found.push({ where, what: `${folder} may import ${list}; not ${targetFolder}` })
@@ -108,4 +114,6 @@ test('the checker sees a sideways import, an upward one and a misplaced node mod
     'src/protocol/bad.ts:3',
     'src/protocol/bad.ts:4',
   ])
+  const past = `import type { Executor } from '../command/execute.ts'`
+  expect(violationsOf(join(SRC, 'connection', 'bad.ts'), past)).toHaveLength(1)
 })

@@ -1,7 +1,7 @@
 /**
  * A connection of the server's own code whose other parts a test moves by hand, where no kernel can
  * be told to do so to the byte: a pipe that lets go of its bytes when told to, turns that come when
- * they are given, a clock that stands still. The gate is open.
+ * they are given, a clock that stands still.
  */
 import { AuthGate } from '../../src/connection/auth-gate.ts'
 import {
@@ -10,8 +10,12 @@ import {
   type ConnectionLimits,
   type Dialect,
 } from '../../src/connection/connection.ts'
+import { ReplyMemory } from '../../src/connection/reply-memory.ts'
 import type { SendBuffer } from '../../src/connection/send-buffer.ts'
 import type { Transport } from '../../src/connection/transport.ts'
+import type { SaslEnvironment } from '../../src/sasl/environment.ts'
+
+const MEBIBYTE = 1024 * 1024
 
 /** A pipe that takes what it is given; what of it is sent, its owner says by `unsentBytes`. */
 export class ManualTransport implements Transport {
@@ -47,13 +51,27 @@ export interface ManualConnection {
   readonly transport: ManualTransport
   /** Who waits for a turn, in order: whoever takes one out calls its `continueServing`. */
   readonly deferred: Connection[]
+  readonly context: ConnectionContext
+}
+
+/** What an opened connection has of its server. */
+export interface ManualParts {
+  readonly sendBuffer: SendBuffer
+  readonly lane: Float64Array
+  readonly replyMemory?: ReplyMemory
+}
+
+export interface ManualConnectionOptions {
+  readonly limits?: Partial<ConnectionLimits>
+  /** Undefined: the gate is open. */
+  readonly sasl?: SaslEnvironment
+  readonly hasRoomFor?: ConnectionContext['hasRoomFor']
 }
 
 export function openManualConnection(
+  { sendBuffer, lane, replyMemory }: ManualParts,
   dialect: Dialect,
-  sendBuffer: SendBuffer,
-  lane: Float64Array,
-  limits: Partial<ConnectionLimits> = {},
+  { limits = {}, sasl, hasRoomFor = () => true }: ManualConnectionOptions = {},
 ): ManualConnection {
   const deferred: Connection[] = []
   const context: ConnectionContext = {
@@ -67,11 +85,12 @@ export function openManualConnection(
     },
     lane,
     sendBuffer,
+    replyMemory: replyMemory ?? new ReplyMemory({ lane, bytesMax: MEBIBYTE, heldByAll: () => 0 }),
     nowMs: 0,
     isCrowded: false,
     isStopping: false,
     lingerMs: 1000,
-    hasRoomFor: () => true,
+    hasRoomFor,
     detect: () => dialect,
     defer: (connection) => deferred.push(connection),
     onGateChanged: () => undefined,
@@ -79,8 +98,8 @@ export function openManualConnection(
   }
   const transport = new ManualTransport()
   const gate = new AuthGate(
-    { sasl: undefined, loginAttemptsMax: 5, lane, onLogin: () => undefined },
+    { sasl, loginAttemptsMax: 5, lane, onLogin: () => undefined },
     transport.peer,
   )
-  return { connection: new Connection(context, transport, gate, 1), transport, deferred }
+  return { connection: new Connection(context, transport, gate, 1), transport, deferred, context }
 }

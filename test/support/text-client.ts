@@ -13,15 +13,16 @@ export type TextTarget =
 
 export class TextClient {
   readonly socket: Socket
-  received = ''
   hasEnded = false
+  /** What was received and not taken, in pieces: a large answer is not put together for each of them. */
+  private pieces: string[] = []
   private wake: () => void = () => undefined
 
   constructor(target: TextTarget) {
     this.socket = 'path' in target ? connect(target.path) : connect(target.port, target.host)
     this.socket.setEncoding('latin1')
     this.socket.on('data', (text: string) => {
-      this.received += text
+      this.pieces.push(text)
       this.wake()
     })
     for (const event of ['end', 'close', 'error']) {
@@ -39,21 +40,31 @@ export class TextClient {
     this.socket.write(text, 'latin1')
   }
 
+  get received(): string {
+    const text = this.pieces.join('')
+    this.pieces = [text]
+    return text
+  }
+
   /** Everything up to and with `end`, taken off what was received. */
   async until(end: string): Promise<string> {
-    let from = 0
+    let pieceIndex = 0
+    let tail = ''
     await this.waitFor(
       () => {
-        const at = this.received.indexOf(end, from)
-        from = Math.max(0, this.received.length - end.length)
-        return at >= 0
+        for (; pieceIndex < this.pieces.length; pieceIndex++) {
+          tail += this.pieces[pieceIndex]
+          if (tail.includes(end)) return true
+          tail = tail.slice(tail.length - Math.min(tail.length, end.length - 1))
+        }
+        return false
       },
       `did not receive ${JSON.stringify(end)}`,
     )
-    const length = this.received.indexOf(end) + end.length
-    const text = this.received.slice(0, length)
-    this.received = this.received.slice(length)
-    return text
+    const { received } = this
+    const length = received.indexOf(end) + end.length
+    this.pieces = [received.slice(length)]
+    return received.slice(0, length)
   }
 
   /** Sends and waits for an answer that ends in `end`. */

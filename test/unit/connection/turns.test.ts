@@ -30,10 +30,9 @@ test('a peer that reads again between two turns has one turn coming, not two', (
   const dialect = new OneATurn()
   const lane = new Float64Array(COUNTER_NAMES.length)
   const { connection, transport, deferred } = openManualConnection(
+    { sendBuffer: dialect.sendBuffer, lane },
     dialect,
-    dialect.sendBuffer,
-    lane,
-    { sendBufferBytesMax: 1 },
+    { limits: { sendBufferBytesMax: 1 } },
   )
   connection.receive(new Uint8Array(10), 10)
   expect(dialect.servedCount).toBe(1)

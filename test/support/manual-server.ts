@@ -1,0 +1,109 @@
+/**
+ * The dialects of the server's own code over a store of their own, without sockets, threads or a clock:
+ * what a test feeds to their connections is all that happens.
+ */
+import { Commands } from '../../src/command/commands.ts'
+import { ItemDump } from '../../src/command/dump.ts'
+import { Executor } from '../../src/command/execute.ts'
+import { ItemSizes } from '../../src/command/item-sizes.ts'
+import { MetaExecutor } from '../../src/command/meta.ts'
+import type { StatRows } from '../../src/command/stats.ts'
+import { BinaryDialect } from '../../src/connection/binary-dialect.ts'
+import type { Dialect } from '../../src/connection/connection.ts'
+import { ReplyMemory } from '../../src/connection/reply-memory.ts'
+import { SendBuffer } from '../../src/connection/send-buffer.ts'
+import { TextDialect } from '../../src/connection/text-dialect.ts'
+import { counterLane, createCounterMemory } from '../../src/observe/counters.ts'
+import { createStoreMemory, type StoreMemory } from '../../src/storage/geometry.ts'
+import { Store } from '../../src/storage/store.ts'
+import { createObservers } from './observers.ts'
+
+const MEBIBYTE = 1024 * 1024
+
+export interface ManualServerOptions {
+  readonly memoryBytes?: number
+  readonly itemBytesMax?: number
+  readonly evicts?: boolean
+  readonly valueBytesMax?: number
+  readonly saslBytesMax?: number
+  readonly requestsPerTurnMax?: number
+  readonly replyBytesMax?: number
+  readonly stats?: (group: string) => StatRows | undefined
+  readonly shutdownEnabled?: boolean
+  /** Told of what operators' commands do outside of the store. */
+  readonly onOperation?: (name: string) => void
+}
+
+export interface ManualServer {
+  readonly memory: StoreMemory
+  readonly store: Store
+  readonly lane: Float64Array
+  readonly sendBuffer: SendBuffer
+  readonly replyMemory: ReplyMemory
+  readonly commands: Commands
+  readonly binary: Dialect
+  readonly text: Dialect
+}
+
+export const MANUAL_NOW = 1_700_000_000
+
+export function createManualServer(options: ManualServerOptions = {}): ManualServer {
+  const itemBytesMax = options.itemBytesMax ?? MEBIBYTE
+  const memory = createStoreMemory({
+    memoryBytes: options.memoryBytes ?? 8 * MEBIBYTE,
+    itemBytesMax,
+    evicts: options.evicts ?? true,
+    workerCount: 1,
+    seed: [1, 2],
+  })
+  const store = new Store(memory, 0)
+  const lane = counterLane(createCounterMemory(1), 0)
+  const sendBuffer = new SendBuffer()
+  const { witness, prefixes, watchers } = createObservers(store, lane)
+  const executor = new Executor(store, lane, witness, { flushEnabled: true, casEnabled: true })
+  executor.nowSeconds = MANUAL_NOW
+  const commands = new Commands(executor, new MetaExecutor(executor, store, lane, true))
+  const { onOperation = () => undefined } = options
+  const replyMemory: ReplyMemory = new ReplyMemory({
+    lane,
+    bytesMax: options.replyBytesMax ?? 64 * MEBIBYTE,
+    heldByAll: () => replyMemory.heldByWorker,
+  })
+  const dialectOptions = {
+    valueBytesMax: options.valueBytesMax ?? itemBytesMax,
+    saslBytesMax: options.saslBytesMax ?? 1000,
+    requestsPerTurnMax: options.requestsPerTurnMax ?? 500,
+    version: '0',
+    stats: (group: string): StatRows | undefined => {
+      onOperation(`stats ${group}`)
+      return options.stats?.(group)
+    },
+    setVerbosity: () => onOperation('verbosity'),
+  }
+  return {
+    memory,
+    store,
+    lane,
+    sendBuffer,
+    replyMemory,
+    commands,
+    binary: new BinaryDialect(commands, sendBuffer, lane, replyMemory, dialectOptions),
+    text: new TextDialect(commands, sendBuffer, lane, replyMemory, {
+      ...dialectOptions,
+      operations: {
+        shutdownEnabled: options.shutdownEnabled ?? false,
+        watchEnabled: true,
+        dumpEnabled: true,
+        prefixes,
+        sizes: new ItemSizes(store, witness.observed, true),
+        watchers,
+        memoryLimitMib: 64,
+        dump: (form) => {
+          onOperation('dump')
+          return new ItemDump(store, form)
+        },
+        shutdown: () => onOperation('shutdown'),
+      },
+    }),
+  }
+}
