@@ -59,9 +59,14 @@ export class Commands {
     return this.executor.nowSeconds
   }
 
-  /** The requests of this connection come now; for those who watch. */
+  /** The requests of this connection come now. */
   beginTurn(connectionId: number): void {
-    this.executor.witness.beginTurn(connectionId)
+    this.executor.beginTurn(connectionId)
+  }
+
+  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
+  get copiedBytes(): number {
+    return this.executor.copiedBytes
   }
 
   /** Carries out a classic request, whose offsets point into `bytes`. Returns an OUTCOME_ number. */

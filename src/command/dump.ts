@@ -17,7 +17,7 @@ const BUCKETS_PER_STEP = 16
 
 export class ItemDump implements ItemVisitor {
   private readonly store: Store
-  readonly form: number
+  private readonly form: number
   private cursor = 0
   private lines = ''
 

@@ -160,6 +160,17 @@ export class Executor {
     }
   }
 
+  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
+  get copiedBytes(): number {
+    return this.store.copiedBytes
+  }
+
+  /** To be called when a connection's turn begins. */
+  beginTurn(connectionId: number): void {
+    this.store.copiedBytes = 0
+    this.witness.beginTurn(connectionId)
+  }
+
   /** After OUTCOME_HIT: copies the value, `valueBytes` long, into `target`. */
   copyValue(target: Uint8Array, targetOffset: number): void {
     this.store.copyValue(target, targetOffset)

@@ -3,20 +3,28 @@
  * and exporters find what they read: true where it has a meaning here, 0 where it is about a part
  * that only memcached has. Our own counters stand in groups of their own, `auth` and `store`.
  *
- * Everything here is for people and monitors, a few times a minute: nothing is on the hot path.
+ * Everything here is for people and monitors, a few times a minute: nothing is on the hot path. But
+ * any client may ask, as often as it likes: rows come in steps of bounded work, and whoever carries
+ * them to a client lets others have their turns in between.
  */
 import {
   COUNTER_NAMES,
   type CounterMemory,
   type CounterName,
+  counterSums,
   resetCounters,
-  sumCounter,
 } from '../observe/counters.ts'
 import { readStoreCounters, type StoreCounters } from '../storage/counters.ts'
 import type { StoreMemory } from '../storage/geometry.ts'
 import type { ItemSizes } from './item-sizes.ts'
 
 export type StatRows = readonly (readonly [name: string, value: string])[]
+
+/** The rows of a group. A step takes about 0.1 ms at most, however many rows there are in all. */
+export interface RowSource {
+  /** The next rows, maybe none; undefined after the last. */
+  next(nowSeconds: number): StatRows | undefined
+}
 
 /** One row of `stats conns`. */
 export interface ConnectionFacts {
@@ -25,6 +33,11 @@ export interface ConnectionFacts {
   readonly listenAddress: string
   readonly state: string
   readonly idleSeconds: number
+}
+
+/** All connections, in steps as in a RowSource. */
+export interface ConnectionSource {
+  next(): readonly ConnectionFacts[] | undefined
 }
 
 /** What the statistics need beyond the counters. */
@@ -39,7 +52,7 @@ export interface ServerFacts {
   readonly counters: CounterMemory
   /** From createZeros. */
   readonly zeros: SharedArrayBuffer
-  readonly connections: () => Iterable<ConnectionFacts>
+  readonly connections: () => ConnectionSource
   readonly isAccepting: () => boolean
   readonly sizes: ItemSizes
   /** Own rows of `stats auth`. */
@@ -172,20 +185,51 @@ export function createZeros(): SharedArrayBuffer {
   return new SharedArrayBuffer(RESETTABLE.length * 8)
 }
 
-type Group = (stats: Stats) => StatRows
-
-const GROUPS: ReadonlyMap<string, Group> = new Map<string, Group>([
+/** Groups of a bounded number of rows, which are made in one step. */
+const GROUPS: ReadonlyMap<string, (stats: Stats) => StatRows> = new Map([
   ['', (stats) => stats.general()],
   ['settings', (stats) => stats.facts.settings()],
   ['items', (stats) => stats.items()],
   ['slabs', (stats) => stats.slabs()],
-  ['conns', (stats) => stats.connections()],
-  ['sizes', (stats) => stats.facts.sizes.status()],
   ['sizes_enable', (stats) => stats.facts.sizes.enable()],
   ['sizes_disable', (stats) => stats.facts.sizes.disable()],
   ['auth', (stats) => stats.auth()],
   ['store', (stats) => stats.store()],
 ])
+
+/** All rows in one step, as they were when it was made. */
+class FixedRows implements RowSource {
+  private rows: StatRows | undefined
+
+  constructor(rows: StatRows) {
+    this.rows = rows
+  }
+
+  next(): StatRows | undefined {
+    const { rows } = this
+    this.rows = undefined
+    return rows
+  }
+}
+
+class ConnectionRows implements RowSource {
+  private readonly connections: ConnectionSource
+
+  constructor(connections: ConnectionSource) {
+    this.connections = connections
+  }
+
+  next(): StatRows | undefined {
+    return this.connections
+      .next()
+      ?.flatMap(({ id, peer, listenAddress, state, idleSeconds }) => [
+        [`${id}:addr`, peer] as const,
+        [`${id}:listen_addr`, listenAddress] as const,
+        [`${id}:state`, state] as const,
+        [`${id}:secs_since_last_cmd`, String(idleSeconds)] as const,
+      ])
+  }
+}
 
 export class Stats {
   readonly facts: ServerFacts
@@ -198,12 +242,19 @@ export class Stats {
   }
 
   /** The rows of a group, `''` being the general one; undefined when there is no such group. */
-  group(name: string): StatRows | undefined {
-    if (name === 'reset') {
-      this.reset()
-      return []
+  group(name: string): RowSource | undefined {
+    const { connections, sizes } = this.facts
+    switch (name) {
+      case 'reset':
+        this.reset()
+        return new FixedRows([])
+      case 'conns':
+        return new ConnectionRows(connections())
+      case 'sizes':
+        return sizes.isEnabled ? sizes.count() : new FixedRows(sizes.status())
     }
-    return GROUPS.get(name)?.(this)
+    const make = GROUPS.get(name)
+    return make === undefined ? undefined : new FixedRows(make(this))
   }
 
   private reset(): void {
@@ -223,7 +274,7 @@ export class Stats {
   general(): StatRows {
     const { counters, settings } = this.facts
     const store = this.storeCounters()
-    const counter = (name: CounterName): number => sumCounter(counters, name)
+    const counter = counterSums(counters)
     const hasIdleTimeout = settings().some(
       ([name, value]) => name === 'idle_timeout' && value !== '0',
     )
@@ -239,6 +290,7 @@ export class Stats {
   /** One class: this store has no slab classes, and tools that draw them draw one. */
   items(): StatRows {
     const store = this.storeCounters()
+    const counter = counterSums(this.facts.counters)
     if (store.items === 0) return []
     return rowsOf('items:1:', {
       number: store.items,
@@ -252,7 +304,7 @@ export class Stats {
       evicted: store.evictions,
       evicted_nonzero: 0,
       evicted_time: 0,
-      outofmemory: sumCounter(this.facts.counters, 'store_no_memory'),
+      outofmemory: counter('store_no_memory'),
       tailrepairs: 0,
       reclaimed: store.reclaimed,
       expired_unfetched: store.expiredUnfetched,
@@ -267,7 +319,7 @@ export class Stats {
       direct_reclaims: 0,
       hits_to_hot: 0,
       hits_to_warm: 0,
-      hits_to_cold: sumCounter(this.facts.counters, 'get_hits'),
+      hits_to_cold: counter('get_hits'),
       hits_to_temp: 0,
     })
   }
@@ -275,7 +327,7 @@ export class Stats {
   /** The segments in the words of slabs: a page is a segment, a chunk is 8 bytes of it. */
   slabs(): StatRows {
     const store = this.storeCounters()
-    const counter = (name: CounterName): number => sumCounter(this.facts.counters, name)
+    const counter = counterSums(this.facts.counters)
     const usedSegments = store.segmentsOpen + store.segmentsSealed
     const chunksPerPage = store.segmentBytes / CHUNK_BYTES
     const usedChunks = Math.ceil(store.bytes / CHUNK_BYTES)
@@ -303,24 +355,10 @@ export class Stats {
     ]
   }
 
-  connections(): StatRows {
-    const rows: [string, string][] = []
-    for (const connection of this.facts.connections()) {
-      rows.push([`${connection.id}:addr`, connection.peer])
-      rows.push([`${connection.id}:listen_addr`, connection.listenAddress])
-      rows.push([`${connection.id}:state`, connection.state])
-      rows.push([`${connection.id}:secs_since_last_cmd`, String(connection.idleSeconds)])
-    }
-    return rows
-  }
-
   auth(): StatRows {
-    const { counters } = this.facts
+    const counter = counterSums(this.facts.counters)
     const own = COUNTER_NAMES.filter((name) => AUTH_COUNTERS.has(name))
-    return [
-      ...own.map((name) => [name, String(sumCounter(counters, name))] as const),
-      ...this.facts.auth(),
-    ]
+    return [...own.map((name) => [name, String(counter(name))] as const), ...this.facts.auth()]
   }
 
   store(): StatRows {

@@ -8,7 +8,7 @@
  */
 
 import type { Commands } from '../command/commands.ts'
-import type { StatRows } from '../command/stats.ts'
+import type { RowSource } from '../command/stats.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
 import { decodeBinaryBody, decodeBinaryHeader } from '../protocol/binary/decode.ts'
@@ -16,7 +16,6 @@ import {
   BINARY_RESPONSE_BYTES_MAX,
   writeBinaryBody,
   writeBinaryResponse,
-  writeBinaryStat,
 } from '../protocol/binary/encode.ts'
 import {
   HEADER_BYTES,
@@ -57,8 +56,10 @@ import type { Connection, Dialect } from './connection.ts'
 import { LargeBody } from './large-body.ts'
 import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
 import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
+import { COPIED_BYTES_MAX } from './portions.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
+import { StatAnswer } from './stat-answer.ts'
 
 export interface DialectOptions {
   /** The largest value that can be stored, in bytes. */
@@ -68,7 +69,7 @@ export interface DialectOptions {
   readonly requestsPerTurnMax: number
   readonly version: string
   /** The rows of a `stats` group; undefined for a group that does not exist. */
-  readonly stats: (group: string) => StatRows | undefined
+  readonly stats: (group: string) => RowSource | undefined
   readonly setVerbosity: (level: number) => void
 }
 
@@ -87,6 +88,8 @@ export class BinaryDialect implements Dialect {
   private readonly lane: Float64Array
   private readonly options: DialectOptions
   private readonly version: Uint8Array
+  /** Requests that the connection may still have served in this turn. */
+  private turnsLeft = 0
 
   constructor(
     commands: Commands,
@@ -104,6 +107,10 @@ export class BinaryDialect implements Dialect {
     this.version = encoder.encode(options.version)
   }
 
+  get copiedBytes(): number {
+    return this.commands.copiedBytes
+  }
+
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const request = this.request
     const { commands } = this
@@ -112,10 +119,17 @@ export class BinaryDialect implements Dialect {
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
     const saslBytesMax = this.options.saslBytesMax
-    let turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
+    this.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.wantedBytes = 0
     commands.beginTurn(connection.id)
+    const { task } = connection
+    if (task !== undefined) {
+      if (!task.proceed(connection, bytes, start)) return start
+      offset += task.frameBytes
+      connection.task = undefined
+      if (!connection.isServing) return offset
+    }
 
     while (offset < end) {
       const header = decodeBinaryHeader(bytes, offset, end, request)
@@ -126,7 +140,7 @@ export class BinaryDialect implements Dialect {
         }
         return this.leaveFraming(connection, header, end)
       }
-      if (turnsLeft-- === 0) {
+      if (this.turnsLeft-- === 0 || commands.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }
@@ -139,8 +153,10 @@ export class BinaryDialect implements Dialect {
       let outcome: number
       if (body === DECODED) {
         if (request.verb > VERB_NOOP || request.verb === VERB_UNKNOWN) {
-          offset = this.skip(connection, offset, end)
           this.control(connection, bytes)
+          // An answer in portions: the request stays until it is given.
+          if (connection.task !== undefined) return offset
+          offset = this.skip(connection, offset, end)
           if (!connection.isServing) return offset
           continue
         }
@@ -339,6 +355,7 @@ export class BinaryDialect implements Dialect {
       case VERB_SASL_LIST:
       case VERB_SASL_START:
       case VERB_SASL_STEP:
+        this.turnsLeft = 0
         if (connection.gate.isRequired) this.sasl(connection, bytes)
         else this.writeOutcome(OUTCOME_UNKNOWN_COMMAND)
         return
@@ -353,22 +370,8 @@ export class BinaryDialect implements Dialect {
       this.writeBody(connection, STATUS_KEY_NOT_FOUND, BODY_NOT_FOUND)
       return
     }
-    for (const [name, value] of rows) this.writeStat(connection, name, value)
-    this.writeStat(connection, '', '')
-  }
-
-  private writeStat(connection: Connection, name: string, value: string): void {
-    const nameBytes = encoder.encode(name)
-    const valueBytes = encoder.encode(value)
-    this.makeRoom(connection, HEADER_BYTES + nameBytes.length + valueBytes.length)
-    const sendBuffer = this.sendBuffer
-    sendBuffer.used = writeBinaryStat(
-      sendBuffer.bytes,
-      sendBuffer.used,
-      this.request,
-      nameBytes,
-      valueBytes,
-    )
+    connection.task = new StatAnswer(rows, this.request, this.commands, this.sendBuffer)
+    connection.yieldTurn()
   }
 
   private sasl(connection: Connection, bytes: Uint8Array): void {

@@ -33,6 +33,7 @@ import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import type { LargeBody } from './large-body.ts'
 import type { LargeCopies, LargeCopy } from './large-copy.ts'
 import type { ExtensionHold } from './large-extension.ts'
+import { ARRIVED_BYTES_MAX, COPIED_BYTES_MAX } from './portions.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
@@ -93,6 +94,8 @@ export interface ConnectionLimits {
 
 /** A dialect: takes whole requests off the bytes, carries them out and writes the replies. */
 export interface Dialect {
+  /** Bytes that the turn of the moment, or the last one, copied in or out of the store. */
+  readonly copiedBytes: number
   /**
    * Serves what is complete in `bytes[start, end)` and returns how far it came. Stops early when
    * the connection no longer serves. Sets `connection.wantedBytes` when a request is incomplete.
@@ -189,6 +192,8 @@ export class Connection {
   /** The last write left bytes behind; they may have gone since. */
   private mayOweBytes = false
   private isDeferred = false
+  /** Its last turn cost more than an ordinary one: the next waits for a round (portions.ts). */
+  private wasCostly = false
   private isPaused = false
   private peerEnded = false
   /** The last tick found the login deadline passed. */
@@ -232,7 +237,8 @@ export class Connection {
     if (this.state === STATE_WATCHING) return 'conn_watch'
     if (this.isBlocked) return 'conn_mwrite'
     if (this.swallowBytes > 0) return 'conn_swallow'
-    if (this.state === STATE_AUTHENTICATING) return 'conn_parse_cmd'
+    const isWaiting = this.isDeferred || this.task !== undefined
+    if (isWaiting || this.state === STATE_AUTHENTICATING) return 'conn_parse_cmd'
     return this.pending.length > 0 || this.body !== undefined ? 'conn_nread' : 'conn_read'
   }
 
@@ -251,9 +257,11 @@ export class Connection {
       this.state = STATE_SERVING
     }
     let offset = this.passOn(bytes, 0, length)
-    if (this.pending.length > 0) offset = this.completePending(bytes, offset, length)
-    if (offset < length && this.isServing && !this.isDeferred) {
+    if (offset === length) this.restWhileArriving(this.body?.missingBytes ?? 0, length)
+    else if (this.pending.length > 0) offset = this.completePending(bytes, offset, length)
+    if (offset < length && this.isServing && !this.isDeferred && !this.waitsForRound()) {
       offset = this.dialect.serve(this, bytes, offset, length)
+      this.wasCostly = this.dialect.copiedBytes >= COPIED_BYTES_MAX
     }
     if (offset < length && this.state < STATE_WATCHING) this.keepRest(bytes, offset, length)
     return this.endTurn()
@@ -274,6 +282,23 @@ export class Connection {
       : this.receiveBody(this.body, bytes, at, length)
   }
 
+  /** True: what has arrived, or goes on, takes long, and is served when the connection's turn comes. */
+  private waitsForRound(): boolean {
+    if (!this.wasCostly && this.pending.length < ARRIVED_BYTES_MAX) return false
+    if (!this.isServing) return false
+    this.wasCostly = false
+    this.yieldTurn()
+    return true
+  }
+
+  /**
+   * Others are read from each time that ARRIVED_BYTES_MAX more of a request have come. `bytes` of it
+   * are here, or missing; `length` came now.
+   */
+  private restWhileArriving(bytes: number, length: number): void {
+    if (bytes % ARRIVED_BYTES_MAX < length && bytes > length && this.isServing) this.yieldTurn()
+  }
+
   /**
    * Gives the request under way what it lacks, and no more, so that what follows is served from where
    * it is. Returns how far it came: to the end, unless the request is done, or waits.
@@ -289,9 +314,13 @@ export class Connection {
       }
       pending.append(bytes, at, end - at, this.wantedBytes)
       this.countBuffer()
+      const arrivedBytes = end - at
       at = end
-      if (pending.length < this.wantedBytes) break
-      this.servePending()
+      if (pending.length < this.wantedBytes) {
+        this.restWhileArriving(pending.length, arrivedBytes)
+      } else if (!this.waitsForRound()) {
+        this.servePending()
+      }
       at = this.passOn(bytes, at, length)
     }
     return at
@@ -392,7 +421,9 @@ export class Connection {
     if (!this.isBlocked) return
     this.isBlocked = false
     // Who gave a turn away has the next one coming, and only that one.
-    if (!this.isDeferred) this.continueServing()
+    if (this.isDeferred) return
+    if (this.pending.length > 0 && this.isServing) this.yieldTurn()
+    else this.continueServing()
   }
 
   /** Goes on after a pause: a login step that was answered, a turn given away, a reader again. */
@@ -637,7 +668,8 @@ export class Connection {
       }
       return
     }
-    if (!this.gate.isOpen || this.state === STATE_WATCHING) return
+    // Whom we owe an answer to is not idle, however long others have their turns before.
+    if (!this.gate.isOpen || this.isDeferred || this.state === STATE_WATCHING) return
     if (limits.idleTimeoutMs > 0 && nowMs - this.lastActivityMs >= limits.idleTimeoutMs) {
       lane[COUNTER.idle_kicks]!++
       this.closeReason = CLOSE_IDLE_TIMEOUT
@@ -685,6 +717,7 @@ export class Connection {
     const pending = this.pending
     if (!this.isServing || this.dialect === undefined) return
     const served = this.dialect.serve(this, pending.bytes, pending.start, pending.end)
+    this.wasCostly = this.dialect.copiedBytes >= COPIED_BYTES_MAX
     // A connection that ended meanwhile, or watches, has cleared the buffer already.
     if (pending.length > 0) pending.consume(served - pending.start)
     this.countBuffer()

@@ -57,6 +57,7 @@ import { KeyList } from './key-list.ts'
 import { LargeBody } from './large-body.ts'
 import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
 import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
+import { COPIED_BYTES_MAX } from './portions.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { TextLogin } from './text-login.ts'
@@ -114,6 +115,10 @@ export class TextDialect implements Dialect {
     this.version = Buffer.from(`VERSION ${options.version}\r\n`)
   }
 
+  get copiedBytes(): number {
+    return this.commands.copiedBytes
+  }
+
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const { commands, request } = this
     const { gate } = connection
@@ -138,7 +143,7 @@ export class TextDialect implements Dialect {
       if (!this.findLine(connection, bytes, offset, end)) {
         return this.leaveUnfinished(connection, bytes, offset, end)
       }
-      if (replies.turnsLeft-- === 0) {
+      if (replies.turnsLeft-- === 0 || this.commands.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }
@@ -356,6 +361,7 @@ export class TextDialect implements Dialect {
         if (this.login.isLogin(bytes, offset, request)) {
           if (!this.login.isComplete(offset, end, request)) break
           this.login.start(connection, bytes, request)
+          this.replies.turnsLeft = 0
           return this.skip(connection, offset, end)
         }
         this.refuseStranger()
@@ -488,6 +494,7 @@ export class TextDialect implements Dialect {
       case VERB_SASL_START:
       case VERB_SASL_STEP:
         this.login.sasl(connection, bytes, request)
+        replies.turnsLeft = 0
         return
       default:
         this.operations.operate(connection, replies.words(bytes, request), request)

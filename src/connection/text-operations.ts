@@ -6,8 +6,8 @@
 
 import type { Commands } from '../command/commands.ts'
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, type ItemDump } from '../command/dump.ts'
-import type { ItemSizes, SizeCount } from '../command/item-sizes.ts'
-import type { StatRows } from '../command/stats.ts'
+import type { ItemSizes } from '../command/item-sizes.ts'
+import type { RowSource, StatRows } from '../command/stats.ts'
 import type { PrefixTable } from '../observe/prefix-table.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
 import {
@@ -18,7 +18,8 @@ import {
   WATCH_MUTATIONS,
 } from '../observe/watch-memory.ts'
 import type { Request } from '../protocol/request.ts'
-import type { Connection, ConnectionTask } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { FirstLines, type LineSource, StatLines, TextAnswer } from './text-answer.ts'
 import type { TextReplies } from './text-replies.ts'
 import type { Watchers } from './watchers.ts'
 
@@ -61,10 +62,6 @@ const NO_CRAWLER = 'CLIENT_ERROR lru crawler disabled'
 const SLAB_CLASSES = 64
 /** memcached ends a cachedump here, too. */
 const CACHEDUMP_BYTES_MAX = 2 * 1024 * 1024
-/** Bytes of a dump that are made in one turn. */
-const DUMP_TURN_BYTES = 64 * 1024
-/** Steps of some hundred items that are counted in one turn. */
-const COUNT_STEPS_PER_TURN = 8
 
 export class TextOperations {
   private readonly replies: TextReplies
@@ -82,7 +79,7 @@ export class TextOperations {
     connection: Connection,
     words: readonly string[],
     request: Request,
-    group: (name: string) => StatRows | undefined,
+    group: (name: string) => RowSource | undefined,
   ): void {
     const name = words[1] ?? ''
     switch (name) {
@@ -90,31 +87,41 @@ export class TextOperations {
         group(name)
         this.options.prefixes.clear()
         this.say(connection, 'RESET')
+        this.replies.turnsLeft = 0
         return
       case 'cachedump':
         this.cachedump(connection, words, request)
         return
-      case 'sizes':
-        if (!this.options.sizes.isEnabled) break
-        connection.task = new SizesTask(this, this.commands, this.options.sizes, request.frameBytes)
-        connection.yieldTurn()
-        return
       case 'sizes_enable':
+        this.tellSizes(connection, this.options.sizes.enable())
+        return
       case 'sizes_disable':
-        // memcached ends these without END, and clients of theirs do not wait for one.
-        this.sayRows(connection, group(name) ?? [])
+        this.tellSizes(connection, this.options.sizes.disable())
         return
       case 'detail':
-        this.detail(connection, words[2])
+        this.detail(connection, words[2], request)
         return
     }
     const rows = group(name)
-    if (rows === undefined) {
-      this.say(connection, 'ERROR')
-      return
-    }
-    this.sayRows(connection, rows)
-    this.say(connection, 'END')
+    if (rows === undefined) this.say(connection, 'ERROR')
+    else this.answer(connection, new StatLines(rows), 'END', request)
+  }
+
+  /** memcached ends these without END, and clients of theirs do not wait for one. */
+  private tellSizes(connection: Connection, rows: StatRows): void {
+    for (const [name, value] of rows) this.say(connection, `STAT ${name} ${value}`)
+  }
+
+  /** Answers with many lines: they come with the connection's next turns. */
+  private answer(
+    connection: Connection,
+    lines: LineSource,
+    lastLine: string,
+    request: Request,
+  ): void {
+    const { replies, commands } = this
+    connection.task = new TextAnswer(replies, commands, lines, lastLine, request.frameBytes)
+    connection.yieldTurn()
   }
 
   /** The other operators' commands. A long answer becomes the connection's task. */
@@ -144,7 +151,7 @@ export class TextOperations {
   }
 
   /** stats detail on|off|dump */
-  private detail(connection: Connection, word: string | undefined): void {
+  private detail(connection: Connection, word: string | undefined, request: Request): void {
     const { prefixes } = this.options
     if (!this.options.dumpEnabled) {
       this.say(connection, 'CLIENT_ERROR stats detail not allowed')
@@ -152,8 +159,7 @@ export class TextOperations {
       prefixes.enable(word === 'on')
       this.say(connection, 'OK')
     } else if (word === 'dump') {
-      for (const line of prefixes.lines()) this.say(connection, line)
-      this.say(connection, 'END')
+      this.answer(connection, prefixes.dump(), 'END', request)
     } else {
       this.say(connection, 'CLIENT_ERROR usage: stats detail on|off|dump')
     }
@@ -175,11 +181,7 @@ export class TextOperations {
     }
   }
 
-  sayRows(connection: Connection, rows: StatRows): void {
-    for (const [name, value] of rows) this.say(connection, `STAT ${name} ${value}`)
-  }
-
-  say(connection: Connection, line: string): void {
+  private say(connection: Connection, line: string): void {
     this.replies.sendLine(connection, line)
   }
 
@@ -237,15 +239,8 @@ export class TextOperations {
           this.say(connection, 'BADCLASS invalid class id')
           return
         }
-        connection.task = new DumpTask(
-          this.replies,
-          this.commands,
-          this.options.dump(isMeta ? DUMP_META : DUMP_KEYS),
-          isMeta ? 'END' : 'EN',
-          Number.POSITIVE_INFINITY,
-          request.frameBytes,
-        )
-        connection.yieldTurn()
+        const dump = this.options.dump(isMeta ? DUMP_META : DUMP_KEYS)
+        this.answer(connection, dump, isMeta ? 'END' : 'EN', request)
         return
       }
       case 'crawl':
@@ -274,47 +269,10 @@ export class TextOperations {
       // All items are in the one class that `stats slabs` and `stats items` show.
       this.say(connection, 'END')
     } else {
-      connection.task = new DumpTask(
-        this.replies,
-        this.commands,
-        this.options.dump(DUMP_CACHE),
-        'END',
-        Number(limit) === 0 ? Number.POSITIVE_INFINITY : Number(limit),
-        request.frameBytes,
-      )
-      connection.yieldTurn()
+      const linesMax = Number(limit) === 0 ? Number.POSITIVE_INFINITY : Number(limit)
+      const dump = new FirstLines(this.options.dump(DUMP_CACHE), linesMax, CACHEDUMP_BYTES_MAX)
+      this.answer(connection, dump, 'END', request)
     }
-  }
-}
-
-/** Counting items by size, a bounded part a turn. */
-class SizesTask implements ConnectionTask {
-  readonly frameBytes: number
-  private readonly operations: TextOperations
-  private readonly commands: Commands
-  private readonly count: SizeCount
-
-  constructor(
-    operations: TextOperations,
-    commands: Commands,
-    sizes: ItemSizes,
-    frameBytes: number,
-  ) {
-    this.operations = operations
-    this.commands = commands
-    this.count = sizes.count()
-    this.frameBytes = frameBytes
-  }
-
-  proceed(connection: Connection): boolean {
-    for (let step = 0; step < COUNT_STEPS_PER_TURN; step++) {
-      if (!this.count.next(this.commands.nowSeconds)) continue
-      this.operations.sayRows(connection, this.count.rows())
-      this.operations.say(connection, 'END')
-      return true
-    }
-    connection.yieldTurn()
-    return false
   }
 }
 
@@ -325,68 +283,4 @@ function isDumpTarget(which: string): boolean {
     which === 'hash' ||
     which.split(',').every((id) => /^\d{1,2}$/.test(id) && Number(id) > 0 && Number(id) < 64)
   )
-}
-
-/** A dump on its way to its reader, a bounded part a turn. */
-class DumpTask implements ConnectionTask {
-  readonly frameBytes: number
-  private readonly replies: TextReplies
-  private readonly commands: Commands
-  private readonly dump: ItemDump
-  private readonly lastLine: string
-  private itemsLeft: number
-  private bytesLeft: number = CACHEDUMP_BYTES_MAX
-
-  constructor(
-    replies: TextReplies,
-    commands: Commands,
-    dump: ItemDump,
-    lastLine: string,
-    itemsMax: number,
-    frameBytes: number,
-  ) {
-    this.replies = replies
-    this.commands = commands
-    this.dump = dump
-    this.lastLine = lastLine
-    this.itemsLeft = itemsMax
-    this.frameBytes = frameBytes
-  }
-
-  proceed(connection: Connection): boolean {
-    let turnBytesLeft = DUMP_TURN_BYTES
-    while (connection.isServing && turnBytesLeft > 0) {
-      const lines = this.dump.next(this.commands.nowSeconds)
-      if (lines === undefined) return this.finish(connection)
-      // Buckets without items are work, too.
-      turnBytesLeft -= Math.max(lines.length, 1024)
-      const kept = this.limit(lines)
-      this.replies.send(connection, Buffer.from(kept, 'latin1'))
-      if (this.itemsLeft === 0) return this.finish(connection)
-    }
-    if (connection.isServing) connection.yieldTurn()
-    return false
-  }
-
-  /** Only a cachedump has limits. */
-  private limit(lines: string): string {
-    if (this.dump.form !== DUMP_CACHE) return lines
-    let kept = ''
-    for (const line of lines.split(/(?<=\n)/)) {
-      if (line === '') continue
-      if (this.itemsLeft === 0 || line.length > this.bytesLeft) {
-        this.itemsLeft = 0
-        break
-      }
-      kept += line
-      this.itemsLeft--
-      this.bytesLeft -= line.length
-    }
-    return kept
-  }
-
-  private finish(connection: Connection): boolean {
-    this.replies.sendLine(connection, this.lastLine)
-    return true
-  }
 }

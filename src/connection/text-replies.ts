@@ -10,6 +10,7 @@ import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protoc
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
 import { COPY_REFUSED, COPY_UNDER_WAY, type LargeCopies } from './large-copy.ts'
+import { COPIED_BYTES_MAX } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
 const LINE_END: Uint8Array = Buffer.from('\r\n')
@@ -82,7 +83,8 @@ export class TextReplies {
     for (;;) {
       at = skipSpaces(bytes, at, listEnd)
       if (at >= listEnd) break
-      if (turnsLeft === 0 || !connection.isServing) {
+      const isOver = turnsLeft === 0 || commands.copiedBytes >= COPIED_BYTES_MAX
+      if (isOver || !connection.isServing) {
         this.turnsLeft = 0
         return at
       }

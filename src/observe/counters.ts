@@ -115,9 +115,17 @@ export function counterLane(memory: CounterMemory, laneIndex: number): Float64Ar
 
 /** The sum of one counter over all lanes since the last reset. */
 export function sumCounter(memory: CounterMemory, name: CounterName): number {
+  return counterSums(memory)(name)
+}
+
+/** The same for many counters: the memory is looked at once. */
+export function counterSums(memory: CounterMemory): (name: CounterName) => number {
   const all = new Float64Array(memory.buffer)
-  const slot = COUNTER[name]
-  return sumSlot(all, memory.laneCount, slot) - all[memory.laneCount * LANE_DOUBLES + slot]!
+  const { laneCount } = memory
+  return (name) => {
+    const slot = COUNTER[name]
+    return sumSlot(all, laneCount, slot) - all[laneCount * LANE_DOUBLES + slot]!
+  }
 }
 
 /** Makes the sums of this moment the new zero of every counter that is not a gauge. */

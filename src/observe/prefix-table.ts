@@ -2,7 +2,7 @@
  * Statistics by key prefix, what stands before the delimiter in a key: `stats detail on|off|dump`.
  * One table in shared memory, counted into by all workers, so that any of them can dump it.
  *
- *   control   lock, whether it counts, entries, bytes of prefixes used
+ *   control   lock, entries, bytes of prefixes used, how often it was cleared
  *   slots     open addressing by a keyed hash: number of the entry, counted from 1
  *   entries   where the prefix lies, its length; four counters of 64 bits
  *   bytes     the prefixes, one behind the other
@@ -28,6 +28,7 @@ const SLOT_COUNT = 16_384
 const LOCK_WORD = 0
 const ENTRY_COUNT_WORD = 1
 const BYTES_USED_WORD = 2
+const CLEARINGS_WORD = 3
 const SLOTS_WORD = 16
 const ENTRIES_WORD: number = SLOTS_WORD + SLOT_COUNT
 const ENTRY_WORDS = 2
@@ -55,6 +56,9 @@ export function createPrefixMemory(
 ): PrefixMemory {
   return { buffer: new SharedArrayBuffer(PREFIXES_BYTE + PREFIX_BYTES_MAX), delimiter, seed }
 }
+
+/** Lines of a dump at a time. */
+const LINES_PER_STEP = 64
 
 export class PrefixTable {
   private readonly observed: Int32Array
@@ -98,28 +102,43 @@ export class PrefixTable {
     if (entry >= 0) Atomics.add(this.counts, entry * COUNTS_PER_ENTRY + what, 1n)
   }
 
-  /** One line a prefix, as memcached writes them, in the order in which they were first seen. */
-  lines(): string[] {
-    const lines: string[] = []
-    const entryCount = Atomics.load(this.words, ENTRY_COUNT_WORD)
-    for (let entry = 0; entry < entryCount; entry++) {
-      const at = ENTRIES_WORD + entry * ENTRY_WORDS
-      const start = this.words[at]!
-      const prefix = Buffer.from(this.prefixes.slice(start, start + this.words[at + 1]!))
-      const count = (what: number): bigint =>
-        Atomics.load(this.counts, entry * COUNTS_PER_ENTRY + what)
-      lines.push(
-        `PREFIX ${prefix.toString('latin1')} get ${count(PREFIX_GET)} hit ${count(PREFIX_HIT)} ` +
-          `set ${count(PREFIX_SET)} del ${count(PREFIX_DELETE)}`,
-      )
-    }
-    return lines
+  /** A dump that begins now. */
+  dump(): PrefixDump {
+    return new PrefixDump(this)
+  }
+
+  get entryCount(): number {
+    return Atomics.load(this.words, ENTRY_COUNT_WORD)
+  }
+
+  /** How often it was cleared: between two equal ones every entry stays where it is. */
+  get clearingCount(): number {
+    return Atomics.load(this.words, CLEARINGS_WORD)
+  }
+
+  /** The line of an entry, as memcached writes it. */
+  line(entry: number): string {
+    const at = ENTRIES_WORD + entry * ENTRY_WORDS
+    const start = this.words[at]!
+    const prefix = Buffer.from(this.prefixes.slice(start, start + this.words[at + 1]!))
+    const count = (what: number): bigint =>
+      Atomics.load(this.counts, entry * COUNTS_PER_ENTRY + what)
+    return (
+      `PREFIX ${prefix.toString('latin1')} get ${count(PREFIX_GET)} hit ${count(PREFIX_HIT)} ` +
+      `set ${count(PREFIX_SET)} del ${count(PREFIX_DELETE)}\r\n`
+    )
   }
 
   /** Forgets all prefixes; what others count at this moment may be lost. */
   clear(): void {
     this.lock()
     const entryCount = this.words[ENTRY_COUNT_WORD]!
+    if (entryCount === 0) {
+      this.unlock()
+      return
+    }
+    // First of all: who dumps meanwhile must not take what comes now for what was.
+    Atomics.add(this.words, CLEARINGS_WORD, 1)
     this.words.fill(0, SLOTS_WORD, ENTRIES_WORD)
     Atomics.store(this.words, ENTRY_COUNT_WORD, 0)
     Atomics.store(this.words, BYTES_USED_WORD, 0)
@@ -183,5 +202,34 @@ export class PrefixTable {
   private unlock(): void {
     Atomics.store(this.words, LOCK_WORD, 0)
     Atomics.notify(this.words, LOCK_WORD)
+  }
+}
+
+/**
+ * A dump under way: one line a prefix, in the order in which they were first seen. It keeps nothing
+ * but its place. A count is as of when its line is made; a prefix that comes after the dump began is
+ * not in it; a dump during which the table is cleared ends there.
+ */
+export class PrefixDump {
+  private readonly table: PrefixTable
+  private readonly entryCount: number
+  private readonly clearingCount: number
+  private entry = 0
+
+  constructor(table: PrefixTable) {
+    this.table = table
+    this.clearingCount = table.clearingCount
+    this.entryCount = table.entryCount
+  }
+
+  /** The next lines; undefined after the last. */
+  next(): string | undefined {
+    const { table } = this
+    const end = Math.min(this.entry + LINES_PER_STEP, this.entryCount)
+    if (this.entry === end) return undefined
+    let lines = ''
+    while (this.entry < end) lines += table.line(this.entry++)
+    // Looked at afterwards: another worker may clear the table, and fill it, while it is read.
+    return table.clearingCount === this.clearingCount ? lines : undefined
   }
 }

@@ -50,10 +50,16 @@ export interface ConnectionRow {
 /** No row: the table is full. */
 export const NO_ROW = 0
 
+/** Rows that are looked at, and rows that are shown, in one step of a walk. */
+const LOOKED_AT_PER_STEP = 8192
+const SHOWN_PER_STEP = 32
+/** Rows whose order a walk knows at a time. */
+const ORDERED_MAX = 512
+
 export class ConnectionTable {
   private readonly words: Int32Array
   private readonly bytes: Buffer
-  private readonly rowCount: number
+  readonly rowCount: number
 
   constructor(memory: ConnectionTableMemory) {
     this.words = new Int32Array(memory.buffer)
@@ -97,18 +103,29 @@ export class ConnectionTable {
     release(words, LOCK_WORD)
   }
 
-  *rows(): Iterable<ConnectionRow> {
-    const { words } = this
-    for (let row = 1; row <= Atomics.load(words, ROWS_USED_WORD); row++) {
-      if (Atomics.load(words, wordOf(row) + ID) === 0) continue
-      acquire(words, LOCK_WORD)
-      const found = this.read(row)
-      release(words, LOCK_WORD)
-      if (found.id !== 0) yield found
-    }
+  /** Goes through all connections that are there now; `refresh` brings a row that is read up to date. */
+  walk(refresh: (row: number) => void): ConnectionWalk {
+    return new ConnectionWalk(this, refresh)
   }
 
-  private read(row: number): ConnectionRow {
+  /** Rows that were ever taken. */
+  get rowsUsed(): number {
+    return Atomics.load(this.words, ROWS_USED_WORD)
+  }
+
+  /** The id in a row; 0 if nobody has it. */
+  idOf(row: number): number {
+    return Atomics.load(this.words, wordOf(row) + ID)
+  }
+
+  read(row: number): ConnectionRow {
+    acquire(this.words, LOCK_WORD)
+    const found = this.readLocked(row)
+    release(this.words, LOCK_WORD)
+    return found
+  }
+
+  private readLocked(row: number): ConnectionRow {
     const { words, bytes } = this
     const at = wordOf(row)
     const start = at * 4 + PEER_OFFSET
@@ -138,4 +155,90 @@ export class ConnectionTable {
 
 function wordOf(row: number): number {
   return HEADER_WORDS + (row - 1) * ROW_WORDS
+}
+
+/**
+ * A walk through the table in the order of the ids, in steps of bounded work and with memory for
+ * ORDERED_MAX rows, however many there are: it goes over the table once for each so many, and takes
+ * those with the lowest ids above the last that was shown. A row is read when its turn comes. Who
+ * comes after the first pass is not shown, for ids rise; who leaves before its turn is not, either.
+ */
+export class ConnectionWalk {
+  private readonly table: ConnectionTable
+  private readonly refresh: (row: number) => void
+  /** Rows by id: `id * rowFactor + row`. The lower part is in order when it is shown. */
+  private readonly candidates: Float64Array = new Float64Array(2 * ORDERED_MAX)
+  private readonly rowFactor: number
+  private candidateCount = 0
+  /** Of those there are ORDERED_MAX lower ones already. */
+  private idLimit = Number.POSITIVE_INFINITY
+  /** The next row that this pass looks at; 0 while rows are shown. */
+  private row = 1
+  private shownCount = 0
+  private lastId = Number.NEGATIVE_INFINITY
+  /** The highest id of the first pass. */
+  private idMax = Number.NEGATIVE_INFINITY
+  private isFirstPass = true
+
+  constructor(table: ConnectionTable, refresh: (row: number) => void) {
+    this.table = table
+    this.refresh = refresh
+    this.rowFactor = table.rowCount + 1
+  }
+
+  /** The next rows, maybe none; undefined after the last. */
+  next(): readonly ConnectionRow[] | undefined {
+    if (this.row > 0) {
+      this.look()
+      return []
+    }
+    if (this.shownCount < this.candidateCount) return this.show()
+    // Fewer than it could keep: there are no more.
+    if (this.candidateCount < ORDERED_MAX) return undefined
+    this.candidateCount = 0
+    this.shownCount = 0
+    this.idLimit = Number.POSITIVE_INFINITY
+    this.row = 1
+    return []
+  }
+
+  /** Goes on with the pass over the table. */
+  private look(): void {
+    const { table, candidates, rowFactor } = this
+    const end = Math.min(this.row + LOOKED_AT_PER_STEP, table.rowsUsed + 1)
+    for (; this.row < end; this.row++) {
+      const id = table.idOf(this.row)
+      if (id === 0) continue
+      if (this.isFirstPass) this.idMax = Math.max(this.idMax, id)
+      if (id <= this.lastId || id >= this.idLimit || id > this.idMax) continue
+      candidates[this.candidateCount++] = id * rowFactor + this.row
+      if (this.candidateCount === candidates.length) this.keepLowest()
+    }
+    if (this.row <= table.rowsUsed) return
+    this.keepLowest()
+    this.isFirstPass = false
+    this.row = 0
+  }
+
+  private keepLowest(): void {
+    this.candidates.subarray(0, this.candidateCount).sort()
+    if (this.candidateCount < ORDERED_MAX) return
+    this.candidateCount = ORDERED_MAX
+    this.idLimit = Math.floor(this.candidates[ORDERED_MAX - 1]! / this.rowFactor)
+  }
+
+  private show(): readonly ConnectionRow[] {
+    const { table, candidates, rowFactor } = this
+    const rows: ConnectionRow[] = []
+    const end = Math.min(this.shownCount + SHOWN_PER_STEP, this.candidateCount)
+    for (; this.shownCount < end; this.shownCount++) {
+      const candidate = candidates[this.shownCount]!
+      this.lastId = Math.floor(candidate / rowFactor)
+      const row = candidate - this.lastId * rowFactor
+      this.refresh(row)
+      const found = table.read(row)
+      if (found.id === this.lastId) rows.push(found)
+    }
+    return rows
+  }
 }

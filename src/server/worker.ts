@@ -13,7 +13,12 @@ import { ItemDump } from '../command/dump.ts'
 import { Executor } from '../command/execute.ts'
 import { ItemSizes } from '../command/item-sizes.ts'
 import { MetaExecutor } from '../command/meta.ts'
-import { type ConnectionFacts, type StatRows, Stats } from '../command/stats.ts'
+import {
+  type ConnectionFacts,
+  type ConnectionSource,
+  type StatRows,
+  Stats,
+} from '../command/stats.ts'
 import { Witness } from '../command/witness.ts'
 import { AuthGate, type AuthGateOptions } from '../connection/auth-gate.ts'
 import { BinaryDialect, type DialectOptions } from '../connection/binary-dialect.ts'
@@ -39,7 +44,7 @@ import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
 import { createSaslEnvironment } from '../sasl/environment.ts'
 import { Store } from '../storage/store.ts'
 import { Admission } from './admission.ts'
-import { ConnectionTable, NO_ROW } from './connection-table.ts'
+import { type ConnectionRow, ConnectionTable, NO_ROW } from './connection-table.ts'
 import { Doorstep } from './doorstep.ts'
 import { HandleWriter } from './handle-writer.ts'
 import { ListenError } from './listen-error.ts'
@@ -174,6 +179,7 @@ let cutCount = 0
 const connectionTable = new ConnectionTable(settings.connectionTable)
 /** Where each of our connections stands in the table. */
 const rowOf = new Map<Connection, number>()
+const connectionIn = new Map<number, Connection>()
 
 function transportOver(handle: AcceptedHandle, peer: string): SocketTransport {
   return new SocketTransport(handle, peer, readBuffer, settings.sendBufferBytesMax, handleWriter)
@@ -192,6 +198,7 @@ function serve(handle: AcceptedHandle, listenAddress: string): Connection {
     peer,
   })
   rowOf.set(connection, row)
+  if (row !== NO_ROW) connectionIn.set(row, connection)
   tellConnection(connection, CONNECTION_NEW)
   log({ level: 'debug', event: 'connected', message: 'client connected', fields: { peer } })
   transport.attach(connection)
@@ -293,39 +300,56 @@ function loginRows(): StatRows {
   ]
 }
 
-function* listConnections(): Iterable<ConnectionFacts> {
-  for (const [index, { address }] of settings.sockets.entries()) {
+/** The listening sockets, then the connections. */
+function listConnections(): ConnectionSource {
+  const walk = connectionTable.walk((row) => {
+    const connection = connectionIn.get(row)
+    if (connection !== undefined) publish(connection, row)
+  })
+  let sockets: readonly ConnectionFacts[] | undefined = listSockets()
+  return {
+    next() {
+      const facts = sockets ?? walk.next()?.map(factsOf)
+      sockets = undefined
+      return facts
+    },
+  }
+}
+
+function listSockets(): readonly ConnectionFacts[] {
+  return settings.sockets.map(({ address }, index) => {
     const name = statsAddress(address.text)
-    yield {
+    return {
       id: index + 1,
       peer: name,
       listenAddress: name,
       state: 'conn_listening',
       idleSeconds: Math.floor((Date.now() - settings.startedAtMs) / 1000),
     }
-  }
-  const nowSeconds = Math.floor(Date.now() / 1000)
-  publishConnections()
-  for (const row of [...connectionTable.rows()].sort((one, other) => one.id - other.id)) {
-    yield {
-      id: row.id,
-      peer: statsAddress(row.peer),
-      listenAddress: statsAddress(settings.sockets[row.socketIndex]?.address.text ?? ''),
-      state: STATE_NAMES[row.state] ?? '',
-      idleSeconds: Math.max(0, nowSeconds - row.activitySeconds),
-    }
+  })
+}
+
+function factsOf(row: ConnectionRow): ConnectionFacts {
+  return {
+    id: row.id,
+    peer: statsAddress(row.peer),
+    listenAddress: statsAddress(settings.sockets[row.socketIndex]?.address.text ?? ''),
+    state: STATE_NAMES[row.state] ?? '',
+    idleSeconds: Math.max(0, Math.floor(Date.now() / 1000) - row.activitySeconds),
   }
 }
 
-/** Brings our rows of the table up to date. */
+/** Brings our rows of the table up to date, for the other workers. */
 function publishConnections(): void {
-  for (const connection of admission.connections) {
-    connectionTable.update(
-      rowOf.get(connection) ?? NO_ROW,
-      STATE_NAMES.indexOf(connection.stateName),
-      activitySeconds(connection),
-    )
-  }
+  for (const [row, connection] of connectionIn) publish(connection, row)
+}
+
+function publish(connection: Connection, row: number): void {
+  connectionTable.update(
+    row,
+    STATE_NAMES.indexOf(connection.stateName),
+    activitySeconds(connection),
+  )
 }
 
 /** When a client was last heard of, on the clock that all workers share. */
@@ -422,8 +446,10 @@ const context: ConnectionContext = {
     })
     watchers.remove(connection)
     tellConnection(connection, CONNECTION_CLOSE)
-    connectionTable.remove(rowOf.get(connection) ?? NO_ROW)
+    const row = rowOf.get(connection) ?? NO_ROW
     rowOf.delete(connection)
+    connectionIn.delete(row)
+    connectionTable.remove(row)
     admission.closed(connection, context.nowMs)
     doorstep.letIn()
     if (isStopping) finishWhenEmpty()

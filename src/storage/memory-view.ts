@@ -27,6 +27,8 @@ export class MemoryView {
   /** Shift from a segment to its arena, and mask of a segment within it. */
   readonly arenaSegmentShift: number
   readonly arenaSegmentMask: number
+  /** Bytes copied in and out so far, moves included: what bounds a turn. Anybody may set it back. */
+  copiedBytes = 0
   readonly #segmentsWord: number
   readonly #isShared: boolean
 
@@ -111,6 +113,7 @@ export class MemoryView {
     targetOffset: number,
     length: number,
   ): void {
+    this.copiedBytes += length
     const segmentBytes = this.segmentBytes
     let at = segment
     let offset = position
@@ -142,6 +145,7 @@ export class MemoryView {
     sourceOffset: number,
     length: number,
   ): void {
+    this.copiedBytes += length
     const segmentBytes = this.segmentBytes
     let at = segment
     let offset = position

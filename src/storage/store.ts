@@ -347,6 +347,15 @@ export class Store {
     return this.control[this.view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
   }
 
+  /** Bytes copied for any purpose since it was last set to 0. */
+  get copiedBytes(): number {
+    return this.view.copiedBytes
+  }
+
+  set copiedBytes(bytes: number) {
+    this.view.copiedBytes = bytes
+  }
+
   /** Copies the whole value. Between HIT and release(), as are all down to release(). */
   copyValue(target: Uint8Array, targetOffset: number): void {
     this.copyValueRange(0, this.valueBytes, target, targetOffset)

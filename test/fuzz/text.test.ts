@@ -9,6 +9,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import type { RowSource, StatRows } from '../../src/command/stats.ts'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
 import { openManualConnection } from '../support/manual-connection.ts'
 import { createManualServer } from '../support/manual-server.ts'
@@ -52,7 +53,7 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
     itemBytesMax: VALUE_BYTES_MAX * 2,
     valueBytesMax: VALUE_BYTES_MAX,
     requestsPerTurnMax: turn,
-    stats: (group) => (group === '' ? [['one', '1']] : undefined),
+    stats: (group) => (group === '' ? oneRow() : undefined),
   })
   const { connection, transport, deferred } = openManualConnection(server, server.text)
   let heldBytesMax = 0
@@ -82,6 +83,11 @@ function converse(input: Buffer, cut: (left: number) => number, turn: number): O
   }
   expect(checkIntegrity(server.memory)).toEqual([])
   return { output: transport.output.toString('latin1'), isOpen: transport.isOpen, heldBytesMax }
+}
+
+function oneRow(): RowSource {
+  const steps: StatRows[] = [[], [['one', '1']], []]
+  return { next: () => steps.shift() }
 }
 
 /** What the transcripts send, without what only makes sense in their course. */

@@ -22,6 +22,8 @@ export class ManualTransport implements Transport {
   readonly peer: string = '192.0.2.1:5'
   unsentBytes = 0
   isOpen = true
+  /** All that was written. */
+  writtenBytes = 0
   private readonly parts: Uint8Array[] = []
 
   get output(): Buffer {
@@ -31,6 +33,7 @@ export class ManualTransport implements Transport {
   /** What is not sent yet is looked at when it is, as a socket does. */
   write(bytes: Uint8Array): number {
     this.unsentBytes += bytes.length
+    this.writtenBytes += bytes.length
     this.parts.push(bytes)
     return this.unsentBytes
   }

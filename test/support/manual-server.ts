@@ -7,15 +7,17 @@ import { ItemDump } from '../../src/command/dump.ts'
 import { Executor } from '../../src/command/execute.ts'
 import { ItemSizes } from '../../src/command/item-sizes.ts'
 import { MetaExecutor } from '../../src/command/meta.ts'
-import type { StatRows } from '../../src/command/stats.ts'
+import type { RowSource } from '../../src/command/stats.ts'
 import { BinaryDialect } from '../../src/connection/binary-dialect.ts'
-import type { Dialect } from '../../src/connection/connection.ts'
+import type { ConnectionLimits, Dialect } from '../../src/connection/connection.ts'
 import { ReplyMemory } from '../../src/connection/reply-memory.ts'
 import { SendBuffer } from '../../src/connection/send-buffer.ts'
 import { TextDialect } from '../../src/connection/text-dialect.ts'
 import { counterLane, createCounterMemory } from '../../src/observe/counters.ts'
+import type { PrefixTable } from '../../src/observe/prefix-table.ts'
 import { createStoreMemory, type StoreMemory } from '../../src/storage/geometry.ts'
 import { Store } from '../../src/storage/store.ts'
+import { type ManualConnection, openManualConnection } from './manual-connection.ts'
 import { createObservers } from './observers.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -28,7 +30,8 @@ export interface ManualServerOptions {
   readonly saslBytesMax?: number
   readonly requestsPerTurnMax?: number
   readonly replyBytesMax?: number
-  readonly stats?: (group: string) => StatRows | undefined
+  /** The rows of all groups but `sizes`. */
+  readonly stats?: (group: string) => RowSource | undefined
   readonly shutdownEnabled?: boolean
   /** Told of what operators' commands do outside of the store. */
   readonly onOperation?: (name: string) => void
@@ -43,6 +46,9 @@ export interface ManualServer {
   readonly commands: Commands
   readonly binary: Dialect
   readonly text: Dialect
+  readonly prefixes: PrefixTable
+  readonly sizes: ItemSizes
+  open(dialect: 'text' | 'binary', limits?: Partial<ConnectionLimits>): ManualConnection
 }
 
 export const MANUAL_NOW = 1_700_000_000
@@ -69,18 +75,19 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
     bytesMax: options.replyBytesMax ?? 64 * MEBIBYTE,
     heldByAll: () => replyMemory.heldByWorker,
   })
+  const sizes = new ItemSizes(store, witness.observed, true)
   const dialectOptions = {
     valueBytesMax: options.valueBytesMax ?? itemBytesMax,
     saslBytesMax: options.saslBytesMax ?? 1000,
     requestsPerTurnMax: options.requestsPerTurnMax ?? 500,
     version: '0',
-    stats: (group: string): StatRows | undefined => {
+    stats: (group: string): RowSource | undefined => {
       onOperation(`stats ${group}`)
-      return options.stats?.(group)
+      return group === 'sizes' ? sizes.count() : options.stats?.(group)
     },
     setVerbosity: () => onOperation('verbosity'),
   }
-  return {
+  const parts = {
     memory,
     store,
     lane,
@@ -95,7 +102,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
         watchEnabled: true,
         dumpEnabled: true,
         prefixes,
-        sizes: new ItemSizes(store, witness.observed, true),
+        sizes,
         watchers,
         memoryLimitMib: 64,
         dump: (form) => {
@@ -105,5 +112,11 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
         shutdown: () => onOperation('shutdown'),
       },
     }),
+    prefixes,
+    sizes,
+  }
+  return {
+    ...parts,
+    open: (dialect, limits = {}) => openManualConnection(parts, parts[dialect], { limits }),
   }
 }

@@ -10,6 +10,7 @@ const REPLY_BYTES = 100
 /** Each byte is a request; each turn serves one, answers with REPLY_BYTES, and is given away. */
 class OneATurn implements Dialect {
   readonly sendBuffer: SendBuffer = new SendBuffer()
+  readonly copiedBytes: number = 0
   servedCount = 0
 
   serve(connection: Connection, _bytes: Uint8Array, start: number, end: number): number {

@@ -1,0 +1,48 @@
+/**
+ * What one turn of a connection may cost, so that no client makes another wait: a worker gives those
+ * who gave their turn away 4 ms in a row (worker.ts) and then reads from the others. Milliseconds are
+ * of one core, with Node 20, as test/bench/turns.bench.mjs measures them.
+ *
+ *   in a turn                                            bound                               at most
+ *   requests, keys of a list                             -R, 500                             1 ms
+ *   ... whose values are copied in or out, items that    COPIED_BYTES_MAX, and the rest of   0.3 ms
+ *       touch or append copies, items moved to make room   the request that reaches it
+ *   one value of less than 2 MiB, in or out              one                                 1.5 ms
+ *   a larger one                                         512 KiB (large-copy.ts,             0.4 ms
+ *                                                          large-extension.ts, large-body.ts)
+ *   rows of statistics, lines of dumps                   ANSWER_BYTES_MAX, and one step      0.2 ms
+ *   `stats reset`, a login, `cache_memlimit`             one                                 0.3 ms
+ *
+ * The first turn of a connection comes with its bytes, in no round of anybody's. So what is known to
+ * take long waits for its round before it begins: an answer in portions, a request of more than
+ * ARRIVED_BYTES_MAX, and whatever follows a turn that reached COPIED_BYTES_MAX.
+ */
+import type { Connection } from './connection.ts'
+
+/** Bytes copied in or out of the store after which a turn ends. */
+export const COPIED_BYTES_MAX: number = 256 * 1024
+
+/** Bytes of one request that are taken without others having a turn. */
+export const ARRIVED_BYTES_MAX: number = 256 * 1024
+
+/** Bytes of an answer in portions that are made in a turn. */
+const ANSWER_BYTES_MAX = 16 * 1024
+/** What a step counts for if it makes fewer: looking in vain is work, too. */
+const STEP_BYTES_MIN = 2 * 1024
+
+/**
+ * Has `next` take the steps of one turn; each returns how many bytes it made, and less than none after
+ * the last. True when that was reached. If it was not, the turn is given away, or the connection does
+ * not serve: whoever does not read has no more made for it.
+ */
+export function makePortion(connection: Connection, next: () => number): boolean {
+  let bytesLeft = ANSWER_BYTES_MAX
+  while (bytesLeft > 0) {
+    if (!connection.isServing) return false
+    const bytes = next()
+    if (bytes < 0) return true
+    bytesLeft -= Math.max(bytes, STEP_BYTES_MIN)
+  }
+  if (connection.isServing) connection.yieldTurn()
+  return false
+}

@@ -1,0 +1,62 @@
+/**
+ * The answer to a binary STAT, a portion a turn: one packet a row, and an empty one behind the last.
+ * The request stays in the receive buffer; what its packets echo is kept here.
+ */
+import type { Commands } from '../command/commands.ts'
+import type { RowSource } from '../command/stats.ts'
+import { writeBinaryStat } from '../protocol/binary/encode.ts'
+import { HEADER_BYTES } from '../protocol/binary/wire.ts'
+import { Request } from '../protocol/request.ts'
+import type { Connection, ConnectionTask } from './connection.ts'
+import { makePortion } from './portions.ts'
+import type { SendBuffer } from './send-buffer.ts'
+
+const encoder = new TextEncoder()
+
+export class StatAnswer implements ConnectionTask {
+  readonly frameBytes: number
+  private readonly request: Request = new Request()
+  private readonly rows: RowSource
+  private readonly commands: Commands
+  private readonly sendBuffer: SendBuffer
+
+  constructor(rows: RowSource, request: Request, commands: Commands, sendBuffer: SendBuffer) {
+    this.rows = rows
+    this.frameBytes = request.frameBytes
+    this.request.opcode = request.opcode
+    this.request.opaque = request.opaque
+    this.commands = commands
+    this.sendBuffer = sendBuffer
+  }
+
+  proceed(connection: Connection): boolean {
+    if (!makePortion(connection, () => this.step(connection))) return false
+    this.write(connection, '', '')
+    return true
+  }
+
+  private step(connection: Connection): number {
+    const rows = this.rows.next(this.commands.nowSeconds)
+    if (rows === undefined) return -1
+    let bytes = 0
+    for (const [name, value] of rows) bytes += this.write(connection, name, value)
+    return bytes
+  }
+
+  /** Returns the length of the packet. */
+  private write(connection: Connection, name: string, value: string): number {
+    const { request, sendBuffer } = this
+    const nameBytes = encoder.encode(name)
+    const valueBytes = encoder.encode(value)
+    const length = HEADER_BYTES + nameBytes.length + valueBytes.length
+    if (sendBuffer.capacity - sendBuffer.used < length) connection.flush()
+    sendBuffer.used = writeBinaryStat(
+      sendBuffer.bytes,
+      sendBuffer.used,
+      request,
+      nameBytes,
+      valueBytes,
+    )
+    return length
+  }
+}
