@@ -12,8 +12,8 @@ export const DUMP_META = 1
 export const DUMP_KEYS = 2
 export const DUMP_CACHE = 3
 
-/** Buckets at a time: some five items each. */
-const BUCKETS_PER_STEP = 16
+/** Buckets at a time: of five to ten items each. */
+const BUCKETS_PER_STEP = 8
 
 export class ItemDump implements ItemVisitor {
   private readonly store: Store

@@ -10,7 +10,7 @@ import type { ItemVisitor, Store } from '../storage/store.ts'
 import type { RowSource, StatRows } from './stats.ts'
 
 const STEP_BYTES = 32
-const BUCKETS_PER_STEP = 64
+const BUCKETS_PER_STEP = 16
 const ROWS_PER_STEP = 64
 
 export class ItemSizes {

@@ -1,17 +1,20 @@
 /**
  * What one turn of a connection may cost, so that no client makes another wait: a worker gives those
- * who gave their turn away 4 ms in a row (worker.ts) and then reads from the others. Milliseconds are
- * of one core, with Node 20, as test/bench/turns.bench.mjs measures them.
+ * who gave their turn away 4 ms in a row (worker.ts) and then reads from the others.
  *
- *   in a turn                                            bound                               at most
- *   requests, keys of a list                             -R, 500                             1 ms
- *   ... whose values are copied in or out, items that    COPIED_BYTES_MAX, and the rest of   0.3 ms
- *       touch or append copies, items moved to make room   the request that reaches it
- *   one value of less than 2 MiB, in or out              one                                 1.5 ms
- *   a larger one                                         512 KiB (large-copy.ts,             0.4 ms
- *                                                          large-extension.ts, large-body.ts)
- *   rows of statistics, lines of dumps                   ANSWER_BYTES_MAX, and one step      0.2 ms
- *   `stats reset`, a login, `cache_memlimit`             one                                 0.3 ms
+ *   in a turn                                          bound                          about, at most
+ *   requests, keys of a list                           -R, 500                            0.5 ms
+ *   values copied in or out, items copied by touch     COPIED_BYTES_MAX, and the rest
+ *     or append, items moved to make room                of the request that reaches it   0.2 ms
+ *   one value of less than 2 MiB, in or out            one                                1 ms
+ *   a larger one                                       512 KiB (large-copy.ts,            0.3 ms
+ *                                                        large-extension.ts)
+ *   what arrives of a large request                    ARRIVED_BYTES_MAX                  0.1 ms
+ *   rows of statistics, lines of dumps                 ANSWER_BYTES_MAX, and one step     0.3 ms
+ *   `stats reset`, a message of a login                one                                0.1 ms
+ *
+ * `flush_all`, `verbosity`, `delete` and arithmetic cost no more than other requests, whatever the
+ * item; `watch` ends the taking of requests.
  *
  * The first turn of a connection comes with its bytes, in no round of anybody's. So what is known to
  * take long waits for its round before it begins: an answer in portions, a request of more than
@@ -26,7 +29,7 @@ export const COPIED_BYTES_MAX: number = 256 * 1024
 export const ARRIVED_BYTES_MAX: number = 256 * 1024
 
 /** Bytes of an answer in portions that are made in a turn. */
-const ANSWER_BYTES_MAX = 16 * 1024
+const ANSWER_BYTES_MAX = 8 * 1024
 /** What a step counts for if it makes fewer: looking in vain is work, too. */
 const STEP_BYTES_MIN = 2 * 1024
 

@@ -11,8 +11,6 @@ import type { Connection, ConnectionTask } from './connection.ts'
 import { makePortion } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
-const encoder = new TextEncoder()
-
 export class StatAnswer implements ConnectionTask {
   readonly frameBytes: number
   private readonly request: Request = new Request()
@@ -46,8 +44,8 @@ export class StatAnswer implements ConnectionTask {
   /** Returns the length of the packet. */
   private write(connection: Connection, name: string, value: string): number {
     const { request, sendBuffer } = this
-    const nameBytes = encoder.encode(name)
-    const valueBytes = encoder.encode(value)
+    const nameBytes = Buffer.from(name)
+    const valueBytes = Buffer.from(value)
     const length = HEADER_BYTES + nameBytes.length + valueBytes.length
     if (sendBuffer.capacity - sendBuffer.used < length) connection.flush()
     sendBuffer.used = writeBinaryStat(

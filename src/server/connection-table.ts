@@ -113,9 +113,9 @@ export class ConnectionTable {
     return Atomics.load(this.words, ROWS_USED_WORD)
   }
 
-  /** The id in a row; 0 if nobody has it. */
+  /** The id in a row, as it may have been a moment ago; 0 if nobody has it. */
   idOf(row: number): number {
-    return Atomics.load(this.words, wordOf(row) + ID)
+    return this.words[wordOf(row) + ID]!
   }
 
   read(row: number): ConnectionRow {
@@ -202,19 +202,23 @@ export class ConnectionWalk {
     return []
   }
 
-  /** Goes on with the pass over the table. */
+  /** Goes on with the pass over the table. Sorting takes as long as all else, so it ends the step. */
   private look(): void {
     const { table, candidates, rowFactor } = this
-    const end = Math.min(this.row + LOOKED_AT_PER_STEP, table.rowsUsed + 1)
+    const { rowsUsed } = table
+    const end = Math.min(this.row + LOOKED_AT_PER_STEP, rowsUsed + 1)
     for (; this.row < end; this.row++) {
       const id = table.idOf(this.row)
       if (id === 0) continue
       if (this.isFirstPass) this.idMax = Math.max(this.idMax, id)
       if (id <= this.lastId || id >= this.idLimit || id > this.idMax) continue
       candidates[this.candidateCount++] = id * rowFactor + this.row
-      if (this.candidateCount === candidates.length) this.keepLowest()
+      if (this.candidateCount < candidates.length) continue
+      this.keepLowest()
+      this.row++
+      return
     }
-    if (this.row <= table.rowsUsed) return
+    if (this.row <= rowsUsed) return
     this.keepLowest()
     this.isFirstPass = false
     this.row = 0

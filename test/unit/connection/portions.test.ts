@@ -13,10 +13,11 @@ const GET = 0x00
 const SET = 0x01
 const STAT = 0x10
 const GAT = 0x1d
-/** A turn makes 16 KiB, and with its last step a little more. */
-const TURN_BYTES_MAX = 32 * 1024
+const SASL_LIST = 0x20
+/** A turn makes 8 KiB, and with its last step some more. */
+const TURN_BYTES_MAX = 24 * 1024
 /** A turn takes so many steps at most. */
-const TURN_STEPS_MAX = 8
+const TURN_STEPS_MAX = 4
 const COPIED_BYTES_MAX = 256 * 1024
 const ROW: StatRows[number] = ['name', 'value']
 
@@ -183,6 +184,18 @@ test('answers in portions are complete, and in order among others', () => {
   expect(open.transport.output.toString()).toBe(
     `STORED\r\n${answer}VALUE k 0 1\r\nv\r\nEND\r\nERROR\r\n${answer}VERSION 0\r\n`,
   )
+})
+
+test.each([
+  ['stats reset', 'text', 'stats reset\r\n'],
+  ['STAT reset', 'binary', requestFrame({ opcode: STAT, key: 'reset' })],
+  ['a message of a login', 'binary', requestFrame({ opcode: SASL_LIST })],
+  ['a message of a login', 'text', 'sasl auth PLAIN 3\r\nabc\r\n'],
+] as const)('%s in %s ends the turn', (_, dialect, request) => {
+  const open = server(new CountedRows(1, 0)).open(dialect)
+  const bytes = Buffer.from(request as string)
+  ask(open, Buffer.concat(Array.from({ length: 30 }, () => bytes)))
+  expect(turns(open).length).toBeGreaterThanOrEqual(29)
 })
 
 describe('dumps', () => {
