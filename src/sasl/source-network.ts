@@ -26,3 +26,29 @@ export function sourceNetwork(bracketed: string): string {
   const network = groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, '').toLowerCase())
   return `${network.join(':')}::/64`
 }
+
+/** A source network as numbers, for whoever counts by it: 32 bits in `low` of IPv4, 64 of IPv6. */
+export interface SourceKey {
+  /** 4, 6, or 0 for what has no address. */
+  readonly kind: number
+  readonly high: number
+  readonly low: number
+}
+
+/** What has no address, by its name: a Unix peer. Whoever is gone already comes under 0. */
+const UNIX_LOW = 1
+
+/** Takes what `sourceNetwork` gives. Two networks never have the same key. */
+export function sourceKey(network: string): SourceKey {
+  if (network.endsWith('::/64')) {
+    const [a = 0, b = 0, c = 0, d = 0] = network
+      .slice(0, -'::/64'.length)
+      .split(':')
+      .map((group) => Number.parseInt(group, 16))
+    return { kind: 6, high: (a << 16) | b, low: (c << 16) | d }
+  }
+  const quad = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(network)
+  if (quad === null) return { kind: 0, high: 0, low: network === 'unix' ? UNIX_LOW : 0 }
+  const [a = 0, b = 0, c = 0, d = 0] = quad.slice(1).map(Number)
+  return { kind: 4, high: 0, low: (a << 24) | (b << 16) | (c << 8) | d }
+}

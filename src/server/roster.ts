@@ -5,28 +5,39 @@
  *
  *     | lock | last ticket | last connection id | resumes |      one row of 64 bytes for each worker
  *     | bell | connections | strangers | waiting | oldest ticket | silent | wanted ... | beats | held ...
- *     ... and then, for each worker: | strangers, served or waiting, of the sources 0 to 1023 |
- *
- * A source is a hash of an address (`sourceIndex`), with a seed that nobody outside knows; two that
- * share a number count as one.
+ *     ... and then, see source-counts.ts, the strangers of the process by where they come from, with
+ *     a share for each source and worker: | strangers | waiting | wanted | waiting wanted | next |,
+ *     and once more those of them that wait
  *
  * Invariants: a row's counts are written by its worker, or by another that takes a place over or asks
- * for one, always under the lock, which nobody holds for longer than a walk over the rows. The sum of
- * `connections` is what the limit is held against. At least one worker accepts at any time.
+ * for one, always under the lock, which nobody holds for longer than a walk over the rows, however
+ * many sources there are. The sum of `connections` is what the limit is held against. At least one
+ * worker accepts at any time.
+ *
+ * A place that is taken over is `wanted` until its worker has dropped a stranger of that source for
+ * it; that stranger is not counted any more, and if one waits, one of those is not. So strangers +
+ * wanted of a share are the strangers that its worker has from there, and a worker that answers for a
+ * wanted place has somebody to drop.
  *
  * A worker is called by its bell: whoever rings it adds to the word, and the sleeper's event loop
  * wakes. What there is to do stands in the row; a bell that rings twice is answered once.
  */
+import { assert } from '../base/assert.ts'
+import type { SourceKey } from '../sasl/source-network.ts'
 import { acquire, release } from '../storage/lock.ts'
+import {
+  NO_SOURCE,
+  OWN_CROWD,
+  SourceCounts,
+  type SourceCountsLayout,
+  sourceCountsWords,
+} from './source-counts.ts'
 
 const LOCK_WORD = 0
 const TICKET_WORD = 1
 const CONNECTION_ID_WORD = 2
 const RESUMES_WORD = 3
-const SEED_WORD = 4
 const ROW_WORDS = 16
-/** A power of two. */
-const SOURCE_COUNT = 1024
 
 const BELL = 0
 const CONNECTIONS = 1
@@ -38,6 +49,25 @@ const WANTED_PLACES = 6
 const ACCEPTS = 7
 const BEATS = 8
 const HELD = 9
+const WANTED_FIRST = 10
+const WANTED_HELD = 11
+
+/** Of a share. */
+const SHARE_STRANGERS = 0
+const SHARE_WAITING = 1
+const SHARE_WANTED = 2
+const SHARE_WAITING_WANTED = 3
+/** The next source with wanted places, END for none; 0 in one that is not in that list. */
+const SHARE_NEXT = 4
+const SHARE_WORDS = 5
+const END = -1
+
+/** Beside the places of -c: those taken over that their worker has not answered for yet. */
+const TAKEN_SHIFT = 3
+const TAKEN_MIN = 64
+
+/** How many more strangers a site must have than a newcomer's, for one that just spoke to give way. */
+const FAR = 2
 
 /** Ticks of ours without one of its own after which a worker is not waited for. */
 const MISSED_BEATS_MAX = 3
@@ -57,20 +87,41 @@ const NOBODY = -1
 export interface RosterMemory {
   readonly buffer: SharedArrayBuffer
   readonly workerCount: number
+  readonly sourcesMax: number
+  readonly seed: readonly [number, number]
 }
 
-/** Connection ids count on from `lastConnectionId`. `seed` is what sources are hashed with. */
+/**
+ * Connection ids count on from `lastConnectionId`. There is room for as many sources as connections
+ * can be; a newcomer for whose source there is none finds the server full. `seed` is secret: who
+ * knows it can choose addresses that take long to find.
+ */
 export function createRosterMemory(
   workerCount: number,
   lastConnectionId: number,
-  seed = 0,
+  connectionsMax = 1024,
+  seed: readonly [number, number] = [0, 0],
 ): RosterMemory {
-  const wordCount = (workerCount + 1) * ROW_WORDS + workerCount * SOURCE_COUNT
+  const sourcesMax = connectionsMax + TAKEN_MIN + (connectionsMax >>> TAKEN_SHIFT)
+  const layouts = layoutsOf({ sourcesMax, workerCount })
+  const wordCount =
+    rowOf(workerCount) + sourceCountsWords(layouts.strangers) + sourceCountsWords(layouts.waiting)
   const words = new Int32Array(new SharedArrayBuffer(wordCount * 4))
   words[CONNECTION_ID_WORD] = lastConnectionId
-  words[SEED_WORD] = seed
   const { buffer } = words
-  return { buffer, workerCount }
+  return { buffer, workerCount, sourcesMax, seed }
+}
+
+/** Of those that wait there are no shares of their own: they are among the strangers'. */
+function layoutsOf(memory: { readonly sourcesMax: number; readonly workerCount: number }): {
+  readonly strangers: SourceCountsLayout
+  readonly waiting: SourceCountsLayout
+} {
+  const { sourcesMax, workerCount } = memory
+  return {
+    strangers: { sourcesMax, workerCount, shareWords: SHARE_WORDS },
+    waiting: { sourcesMax, workerCount, shareWords: 0 },
+  }
 }
 
 /** How often each worker's timer has ticked, for whoever watches over them. */
@@ -85,27 +136,38 @@ function rowOf(workerIndex: number): number {
   return (workerIndex + 1) * ROW_WORDS
 }
 
-/** Where the strangers of a worker are counted by source. */
-function sourcesOf(workerIndex: number, workerCount: number): number {
-  return rowOf(workerCount) + workerIndex * SOURCE_COUNT
-}
-
 export class Roster {
   private readonly words: Int32Array
   private readonly workerCount: number
+  private readonly workerIndex: number
   private readonly row: number
-  private readonly sources: number
+  /** The sources' part of the memory, and what counts in it. */
+  private readonly sourceWords: Int32Array
+  private readonly sources: SourceCounts
+  private readonly waiting: SourceCounts
   private readonly rows: readonly number[]
   /** By row: what `beats` was at our last tick, and our ticks since it last changed. */
   private readonly seenBeats: Int32Array
   private readonly missedBeats: Int32Array
   private naplessUntilMs = 0
+  /** What sources are hashed with. */
+  readonly seed: readonly [number, number]
+  /** What the last `takePlaceFor` that said 'ours' asks for. */
+  victim: number = NO_SOURCE
+  mustBeSilent = false
 
   constructor(memory: RosterMemory, workerIndex: number) {
     this.words = new Int32Array(memory.buffer)
     this.workerCount = memory.workerCount
+    this.workerIndex = workerIndex
+    this.seed = memory.seed
     this.row = rowOf(workerIndex)
-    this.sources = sourcesOf(workerIndex, memory.workerCount)
+    const layouts = layoutsOf(memory)
+    const start = rowOf(memory.workerCount)
+    const waitingStart = start + sourceCountsWords(layouts.strangers)
+    this.sourceWords = this.words.subarray(start, waitingStart)
+    this.sources = new SourceCounts(this.sourceWords, layouts.strangers, memory.seed)
+    this.waiting = new SourceCounts(this.words.subarray(waitingStart), layouts.waiting, memory.seed)
     this.rows = Array.from({ length: memory.workerCount }, (_, index) => rowOf(index))
     this.seenBeats = new Int32Array(memory.workerCount)
     this.missedBeats = new Int32Array(memory.workerCount)
@@ -150,98 +212,204 @@ export class Roster {
   }
 
   /**
-   * Takes over a place of those that wait: with the worker that has most strangers of `source` among
-   * the workers where somebody waits. 'ours' when that is this one, and the caller drops whom it
-   * chooses. Another worker is asked to drop one of its own; the place is ours already.
+   * Takes over room at the door from the worker that holds most, where that is more than we would
+   * hold with it. That one is asked to drop one; the room is ours already.
    */
-  takePlaceOfWaiting(source: number): 'ours' | 'taken' | 'none' {
+  takeHeldOfOther(): boolean {
+    const { words, row, rows } = this
+    acquire(words, LOCK_WORD)
+    let found = row
+    for (const other of rows) if (words[other + HELD]! > words[found + HELD]!) found = other
+    const isTaken = words[found + HELD]! - words[row + HELD]! >= 2
+    if (isTaken) {
+      words[found + HELD]!--
+      words[found + WANTED_HELD]!++
+      words[row + HELD]!++
+    }
+    release(words, LOCK_WORD)
+    if (isTaken) this.ring(found)
+    return isTaken
+  }
+
+  /** How much of our room others have taken over; it is ours again, for the caller drops as many. */
+  answerForTakenHeld(): number {
+    const { words, row } = this
+    if (Atomics.load(words, row + WANTED_HELD) === 0) return 0
+    acquire(words, LOCK_WORD)
+    const count = words[row + WANTED_HELD]!
+    words[row + WANTED_HELD] = 0
+    words[row + HELD]! += count
+    release(words, LOCK_WORD)
+    return count
+  }
+
+  /** One connection more from there. Returns the source's number, or NO_SOURCE: there is no room. */
+  holdSource(key: SourceKey): number {
+    const { words } = this
+    acquire(words, LOCK_WORD)
+    const source = this.sources.hold(key)
+    release(words, LOCK_WORD)
+    return source
+  }
+
+  /** A connection less from there, one that had no place. */
+  releaseSource(source: number): void {
+    const { words } = this
+    acquire(words, LOCK_WORD)
+    this.sources.release(source)
+    release(words, LOCK_WORD)
+  }
+
+  /** A connection of ours from `source` is a stranger: new, or it lost its login. */
+  addStranger(source: number): void {
+    const { words } = this
+    acquire(words, LOCK_WORD)
+    this.changeStrangers(source, this.workerIndex, 1)
+    release(words, LOCK_WORD)
+  }
+
+  /** A stranger of ours from `source` has logged in. */
+  loseStranger(source: number): void {
     const { words, row } = this
     acquire(words, LOCK_WORD)
-    let found = NOBODY
-    let foundCount = -1
-    for (const [index, other] of this.rows.entries()) {
-      if (words[other + WAITING]! <= words[other + WANTED_PLACES]!) continue
-      const count = words[sourcesOf(index, this.workerCount) + source]!
-      if (count < foundCount || (count === foundCount && other !== row)) continue
-      found = other
-      foundCount = count
+    if (this.shareWord(source, this.workerIndex, SHARE_STRANGERS) > 0) {
+      this.changeStrangers(source, this.workerIndex, -1)
+    } else {
+      // It is the one whose place was taken over. It keeps it: until somebody leaves, the process is
+      // one over the limit, and `takePlaceFor` lets nobody in.
+      this.forgetWanted(source)
+      words[row + CONNECTIONS]!++
     }
-    if (found !== NOBODY && found !== row) this.takePlace(found)
     release(words, LOCK_WORD)
-    if (found === NOBODY) return 'none'
-    if (found === row) return 'ours'
-    this.ring(found)
-    return 'taken'
   }
 
-  /** The number that strangers of this address are counted under. */
-  sourceIndex(address: string): number {
-    let hash = this.words[SEED_WORD]!
-    for (let at = 0; at < address.length; at++) {
-      // In this order, addresses that differ in their last character only never share a number.
-      hash = Math.imul(hash ^ (hash >>> 15) ^ address.charCodeAt(at), 0x01000193)
+  /** A connection of ours from `source` is closed. */
+  leave(source: number, isStranger: boolean): void {
+    const { words, row } = this
+    acquire(words, LOCK_WORD)
+    if (isStranger && this.shareWord(source, this.workerIndex, SHARE_WANTED) > 0) {
+      // Its place is taken over already, and it is not counted.
+      this.forgetWanted(source)
+    } else {
+      if (isStranger) this.changeStrangers(source, this.workerIndex, -1)
+      words[row + CONNECTIONS]!--
     }
-    return (hash >>> 0) % SOURCE_COUNT
+    this.sources.release(source)
+    release(words, LOCK_WORD)
   }
 
-  /** Counts one stranger of `source` more, or one less. */
-  countSource(source: number, change: 1 | -1): void {
-    Atomics.add(this.words, this.sources + source, change)
+  /** One of our strangers from `source` waits. */
+  startWaiting(source: number): void {
+    const { words, waiting, sourceWords } = this
+    acquire(words, LOCK_WORD)
+    const counted = waiting.hold(this.sources.keyOf(source))
+    assert(counted !== NO_SOURCE, 'who waits has a source, so there are no more than of those')
+    waiting.change(counted, 1)
+    sourceWords[this.sources.shareOf(source, this.workerIndex) + SHARE_WAITING]!++
+    release(words, LOCK_WORD)
+  }
+
+  /** One of our strangers from `source` waits no more; its place is still its own. */
+  stopWaiting(source: number): void {
+    const { words, waiting, sourceWords } = this
+    acquire(words, LOCK_WORD)
+    const share = this.sources.shareOf(source, this.workerIndex)
+    const counted = waiting.findSource(this.sources.keyOf(source))
+    if (sourceWords[share + SHARE_WAITING_WANTED]! > 0) {
+      sourceWords[share + SHARE_WAITING_WANTED]!--
+    } else {
+      sourceWords[share + SHARE_WAITING]!--
+      waiting.change(counted, -1)
+    }
+    waiting.release(counted)
+    release(words, LOCK_WORD)
   }
 
   /** Strangers of `source` in the process, served or waiting. */
   sourceStrangers(source: number): number {
-    let sum = 0
-    for (let index = 0; index < this.workerCount; index++) {
-      sum += Atomics.load(this.words, sourcesOf(index, this.workerCount) + source)
-    }
-    return sum
+    return this.sources.count(source)
   }
 
-  /** The source that has most strangers, how many, and how many all sources have together. */
-  heaviestSource(): { source: number; count: number; total: number } {
-    const heaviest = { source: 0, count: 0, total: 0 }
-    for (let source = 0; source < SOURCE_COUNT; source++) {
-      const count = this.sourceStrangers(source)
-      heaviest.total += count
-      if (count <= heaviest.count) continue
-      heaviest.source = source
-      heaviest.count = count
-    }
-    return heaviest
+  /** Of all sources. */
+  get strangers(): number {
+    return this.sources.total
   }
 
-  /** The same for a place of another worker's silent stranger; false when there is none. */
-  takePlaceOfSilent(): boolean {
-    const { words, row } = this
+  /** The site that a source belongs to; a number like a source's. */
+  siteOf(source: number): number {
+    return this.sources.siteOf(source)
+  }
+
+  /** True when a site has fewer strangers than another, or as many in a region that has fewer. */
+  hasFewer(site: number, other: number): boolean {
+    return this.sources.hasFewer(site, other)
+  }
+
+  /**
+   * Takes over the place of a stranger for a newcomer of `source`, see `SourceCounts.rivalOf`. First
+   * one of the rival's that waits, with the worker that has most such. Where none waits, a served one;
+   * unless that site has hardly more than the newcomer's: then it must be silent.
+   *
+   * 'taken': another worker is asked to drop one of its own; the place is ours already.
+   * 'ours': the caller drops one of `victim`, a silent one if it `mustBeSilent`; if it has none such,
+   * `takePlaceOfSilent` is left. 'crowd': the newcomer's source has most. 'none': nobody is to go.
+   */
+  takePlaceFor(source: number, connectionsMax: number): 'ours' | 'taken' | 'crowd' | 'none' {
+    const { words, rows, workerIndex } = this
     acquire(words, LOCK_WORD)
-    let found = NOBODY
-    for (const other of this.rows) {
-      if (other !== row && words[other + SILENT]! > 0) found = other
+    const rival = this.sources.rivalOf(source)
+    let taken: 'ours' | 'taken' | 'crowd' | 'none' = 'none'
+    let index = NOBODY
+    if (rival === OWN_CROWD) taken = 'crowd'
+    else if (rival !== NO_SOURCE && this.sum(CONNECTIONS) <= connectionsMax) {
+      index = this.chooseWorker(source, rival)
+      taken = index === NOBODY || index === workerIndex ? 'ours' : 'taken'
+      if (taken === 'taken') this.takePlace(index, this.victim)
     }
+    release(words, LOCK_WORD)
+    if (taken === 'taken') this.ring(rows[index]!)
+    return taken
+  }
+
+  /** Takes over the place of a silent stranger of `source` of another worker, if there is one. */
+  takePlaceOfSilent(source: number): boolean {
+    const { words, rows, workerIndex } = this
+    acquire(words, LOCK_WORD)
+    const found = rows.findIndex(
+      (row, index) =>
+        index !== workerIndex &&
+        words[row + SILENT]! > 0 &&
+        this.shareWord(source, index, SHARE_STRANGERS) > 0,
+    )
     if (found !== NOBODY) {
-      words[found + SILENT]!--
-      this.takePlace(found)
+      words[rows[found]! + SILENT]!--
+      this.takePlace(found, source)
     }
     release(words, LOCK_WORD)
     if (found === NOBODY) return false
-    this.ring(found)
+    this.ring(rows[found]!)
     return true
   }
 
   /**
-   * How many of our places others have taken over. They are ours again with this call: the caller
-   * gives up as many connections, each of which gives its place back.
+   * A source with a place of ours that another worker has taken over: the caller drops a stranger of
+   * it, whose `leave` answers for that place. NO_SOURCE when there is none.
    */
-  answerForTakenPlaces(): number {
-    const { words, row } = this
-    if (Atomics.load(words, row + WANTED_PLACES) === 0) return 0
+  nextWantedSource(): number {
+    const { words, row, sourceWords, sources, workerIndex } = this
+    if (Atomics.load(words, row + WANTED_FIRST) === NO_SOURCE) return NO_SOURCE
     acquire(words, LOCK_WORD)
-    const count = words[row + WANTED_PLACES]!
-    words[row + WANTED_PLACES] = 0
-    words[row + CONNECTIONS]! += count
+    let source = words[row + WANTED_FIRST]!
+    while (source !== NO_SOURCE && this.shareWord(source, workerIndex, SHARE_WANTED) === 0) {
+      const share = sources.shareOf(source, workerIndex)
+      const next = sourceWords[share + SHARE_NEXT]!
+      sourceWords[share + SHARE_NEXT] = 0
+      sources.release(source)
+      source = next === END ? NO_SOURCE : next
+    }
+    words[row + WANTED_FIRST] = source
     release(words, LOCK_WORD)
-    return count
+    return source
   }
 
   /**
@@ -416,12 +584,79 @@ export class Roster {
     Atomics.notify(this.words, row + BELL)
   }
 
-  /** With the lock held: the place of `row`'s becomes ours. */
-  private takePlace(row: number): void {
-    const { words } = this
+  /** With the lock held: sets `victim` and returns the index of the worker that is to drop it. */
+  private chooseWorker(source: number, rival: number): number {
+    const { sources, waiting } = this
+    this.victim = rival
+    this.mustBeSilent = false
+    const index = this.workerWithMost(rival, SHARE_WAITING)
+    if (index !== NOBODY) return index
+    if (sources.isFarAhead(rival, source, FAR)) return this.workerWithMost(rival, SHARE_STRANGERS)
+    if (sources.count(sources.siteOf(source)) === 0 && waiting.heaviest !== NO_SOURCE) {
+      // No site has more than one stranger: one that waits may go as well as the rival's.
+      this.victim = sources.findSource(waiting.keyOf(waiting.heaviest))
+      return this.workerWithMost(this.victim, SHARE_WAITING)
+    }
+    this.mustBeSilent = true
+    return NOBODY
+  }
+
+  /** With the lock held: of equal ones this worker, for it need not ask another. */
+  private workerWithMost(source: number, word: number): number {
+    const { workerCount, workerIndex } = this
+    let found = NOBODY
+    let most = 0
+    for (let index = 0; index < workerCount; index++) {
+      const count = this.shareWord(source, index, word)
+      if (count <= 0 || count < most || (count === most && index !== workerIndex)) continue
+      found = index
+      most = count
+    }
+    return found
+  }
+
+  /** With the lock held. */
+  private shareWord(source: number, workerIndex: number, word: number): number {
+    return this.sourceWords[this.sources.shareOf(source, workerIndex) + word]!
+  }
+
+  /** With the lock held. */
+  private changeStrangers(source: number, workerIndex: number, change: 1 | -1): void {
+    this.sources.change(source, change)
+    this.sourceWords[this.sources.shareOf(source, workerIndex) + SHARE_STRANGERS]! += change
+  }
+
+  /** With the lock held: the place of a stranger of `source` becomes ours. */
+  private takePlace(workerIndex: number, source: number): void {
+    const { words, sourceWords, sources } = this
+    const row = rowOf(workerIndex)
+    const share = sources.shareOf(source, workerIndex)
+    this.changeStrangers(source, workerIndex, -1)
+    sourceWords[share + SHARE_WANTED]!++
+    if (sourceWords[share + SHARE_WAITING]! > 0) {
+      sourceWords[share + SHARE_WAITING]!--
+      sourceWords[share + SHARE_WAITING_WANTED]!++
+      this.waiting.change(this.waiting.findSource(sources.keyOf(source)), -1)
+    }
+    if (sourceWords[share + SHARE_NEXT] === 0) {
+      // It must be there still when that worker comes to it.
+      sources.holdAgain(source)
+      const first = words[row + WANTED_FIRST]!
+      sourceWords[share + SHARE_NEXT] = first === NO_SOURCE ? END : first
+      Atomics.store(words, row + WANTED_FIRST, source)
+    }
     words[row + CONNECTIONS]!--
     words[row + WANTED_PLACES]!++
     words[this.row + CONNECTIONS]!++
+  }
+
+  /** With the lock held: one place of ours that was taken over is answered for. */
+  private forgetWanted(source: number): void {
+    const { words, row, sourceWords } = this
+    const share = this.sources.shareOf(source, this.workerIndex)
+    assert(sourceWords[share + SHARE_WANTED]! > 0, 'a stranger is counted, or its place was taken')
+    sourceWords[share + SHARE_WANTED]!--
+    words[row + WANTED_PLACES]!--
   }
 
   /** With the lock held: the row whose connection waits longest and is not spoken for. */

@@ -337,8 +337,12 @@ class Server {
     })
     const counters = createCounterMemory(workerCount)
     // In `stats conns` the listeners have the first numbers, connections count on from there.
-    const [sourceSeed] = randomSeed()
-    const roster = createRosterMemory(workerCount, this.sockets.shared.length, sourceSeed)
+    const roster = createRosterMemory(
+      workerCount,
+      this.sockets.shared.length,
+      limits.connectionsMax,
+      randomSeed(),
+    )
     const { prefixDelimiter, tracksSizes } = log
     const watch = createWatchMemory(workerCount, limits.workerLogBytesMax)
     startObserving(watch, prefixDelimiter !== undefined, tracksSizes)

@@ -485,6 +485,7 @@ function tick(): void {
   context.isCrowded = roster.isCrowded
   for (const connection of admission.connections) connection.checkDeadlines()
   admission.checkDeadlines(context.nowMs)
+  doorstep.settleWithOthers()
   doorstep.letIn()
   if (roster.hasOthers) publishConnections()
   loginLog.rollOver(context.nowMs)
@@ -553,6 +554,7 @@ function answerBell(): void {
   if (isStopping) return
   context.nowMs = performance.now()
   admission.settleWithOthers(context.nowMs)
+  doorstep.settleWithOthers()
   balance()
 }
 

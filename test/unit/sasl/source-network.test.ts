@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { sourceNetwork } from '../../../src/sasl/source-network.ts'
+import { sourceKey, sourceNetwork } from '../../../src/sasl/source-network.ts'
 
 test.each([
   ['192.0.2.1', '192.0.2.1'],
@@ -18,4 +18,16 @@ test.each([
   ['', ''],
 ])('%j belongs to %j', (address, network) => {
   expect(sourceNetwork(address)).toBe(network)
+})
+
+test.each([
+  ['192.0.2.1', { kind: 4, high: 0, low: 0xc0000201 | 0 }],
+  ['::ffff:255.255.255.255', { kind: 4, high: 0, low: -1 }],
+  ['2001:db8:1:2::3', { kind: 6, high: 0x20010db8, low: 0x10002 }],
+  ['ffff:ffff:ffff:ffff::1', { kind: 6, high: -1, low: -1 }],
+  ['::', { kind: 6, high: 0, low: 0 }],
+  ['unix', { kind: 0, high: 0, low: 1 }],
+  ['unknown', { kind: 0, high: 0, low: 0 }],
+])('%j counts under its whole network', (address, key) => {
+  expect(sourceKey(sourceNetwork(address))).toEqual(key)
 })

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createRosterMemory, Roster } from '../../../src/server/roster.ts'
+import { NO_SOURCE } from '../../../src/server/source-counts.ts'
 
 const MANY = 1_000_000
 
@@ -101,34 +102,76 @@ test('of two that wait with different workers the older is first', () => {
   expect(second.claimStrangerForOldest(1)).toBe(true)
 })
 
+/** A stranger with a place, from an IPv4 address; returns the number of its source. */
+function arrive(roster: Roster, address: number, waits = false): number {
+  const source = roster.holdSource({ kind: 4, high: 0, low: address })
+  roster.claimPlace(MANY)
+  roster.addStranger(source)
+  if (!waits) return source
+  roster.startWaiting(source)
+  roster.publishWaiting(1, roster.nextTicket())
+  return source
+}
+
 test('a place of who waits elsewhere is taken over at once, and answered for once', () => {
   const [first, second] = workers(2) as [Roster, Roster]
-  second.claimPlace(1)
-  second.publishWaiting(1, second.nextTicket())
+  const source = arrive(second, 1, true)
+  const newcomer = first.holdSource({ kind: 4, high: 0, low: 2 })
   expect(first.claimPlace(1)).toBe(false)
-  expect(first.takePlaceOfWaiting(0)).toBe('taken')
+  expect(first.takePlaceFor(newcomer, 1)).toBe('taken')
   // The one that waits is spoken for: nobody else can have its place.
-  expect(first.takePlaceOfWaiting(0)).toBe('none')
-  expect(second.answerForTakenPlaces()).toBe(1)
-  expect(second.answerForTakenPlaces()).toBe(0)
+  expect(first.takePlaceFor(newcomer, 1)).toBe('none')
+  expect(second.nextWantedSource()).toBe(source)
+  second.stopWaiting(source)
   second.publishWaiting(0, 0)
-  second.givePlaceBack()
+  second.leave(source, true)
+  expect(second.nextWantedSource()).toBe(NO_SOURCE)
   expect(second.claimPlace(1)).toBe(false)
+})
+
+test('a stranger that leaves before its worker answers for its place has answered for it', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  const source = arrive(second, 1, true)
+  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 1)).toBe('taken')
+  second.leave(source, true)
+  expect(second.nextWantedSource()).toBe(NO_SOURCE)
+  expect(second.claimPlace(1)).toBe(false)
+  expect(first.claimPlace(2)).toBe(true)
+})
+
+test('a stranger that logs in before its worker answers for its place keeps it, and nobody comes until one leaves', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  const source = arrive(second, 1, true)
+  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 1)).toBe('taken')
+  arrive(first, 3)
+  first.givePlaceBack()
+  second.loseStranger(source)
+  expect(second.nextWantedSource()).toBe(NO_SOURCE)
+  expect(second.takePlaceFor(second.holdSource({ kind: 4, high: 0, low: 4 }), 1)).toBe('none')
+  second.leave(source, false)
+  expect(second.takePlaceFor(second.holdSource({ kind: 4, high: 0, low: 5 }), 1)).toBe('ours')
 })
 
 test('a place is taken from the worker where the source has most strangers', () => {
   const [first, second, third] = workers(3) as [Roster, Roster, Roster]
-  const source = first.sourceIndex('192.0.2.9')
-  for (const roster of [second, third]) {
-    roster.claimPlace(MANY)
-    roster.publishWaiting(1, roster.nextTicket())
-    roster.countSource(source, 1)
-  }
-  third.countSource(source, 1)
-  expect(second.sourceIndex('192.0.2.9')).toBe(source)
-  expect(first.heaviestSource()).toEqual({ source, count: 3, total: 3 })
-  expect(first.takePlaceOfWaiting(source)).toBe('taken')
-  expect([second, third].map((roster) => roster.answerForTakenPlaces())).toEqual([0, 1])
+  const source = arrive(second, 1, true)
+  arrive(third, 1, true)
+  arrive(third, 1)
+  expect(first.sourceStrangers(source)).toBe(3)
+  // Of waiting ones both have one, and of equal workers the first that was found is asked.
+  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 3)).toBe('taken')
+  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 3)).toBe('taken')
+  expect([second, third].map((roster) => roster.nextWantedSource())).toEqual([source, source])
+})
+
+test('room at the door is taken over from the worker that holds most, while that has two more', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  for (let count = 0; count < 3; count++) second.claimHeld(3)
+  expect(first.claimHeld(3)).toBe(false)
+  expect([first.takeHeldOfOther(), first.takeHeldOfOther()]).toEqual([true, false])
+  expect([second.answerForTakenHeld(), second.answerForTakenHeld()]).toEqual([1, 0])
+  second.giveHeldBack()
+  expect(second.claimHeld(3)).toBe(false)
 })
 
 test('what is held at the door is bounded for all workers together', () => {
