@@ -8,9 +8,9 @@
  * accepting: a descriptor that was closed while another thread still accepts from its number could
  * be somebody's connection by then.
  *
- * Sockets that are bound and not listening come from `net._createServerHandle`, which Node's own
- * cluster module uses and which is not documented; where a release of Node has it no more, starting
- * is refused.
+ * Sockets that are bound and not listening come from `net.BoundSocket`, which is documented, and on
+ * releases of Node from before it from `net._createServerHandle`, which Node's own cluster module uses
+ * and which is not; a release that has neither is refused at the start.
  */
 import { lookup } from 'node:dns/promises'
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
@@ -117,9 +117,25 @@ function bindEveryInterface(port: number, shown: string): BoundTcp {
   throw refusal(shown, getSystemErrorName(ipv4))
 }
 
+/** `net.BoundSocket`: 24.19, 26.4 and later. The typings do not know it yet. */
+type BoundSocketClass = new (
+  options:
+    | { readonly host: string; readonly port: number; readonly ipv6Only: boolean }
+    | { readonly path: string },
+) => {
+  fd(): number
+  address(): SocketName | string
+  close(): void
+}
+
 function bind(address: string, port: number, family: number): BoundHandle | number {
-  const { _createServerHandle: create } = net as unknown as {
+  const { BoundSocket, _createServerHandle: create } = net as unknown as {
+    readonly BoundSocket?: BoundSocketClass & { readonly prototype: object }
     readonly _createServerHandle?: CreateServerHandle
+  }
+  // Paths came later (24.20, 26.7): before, a path was no option, and a free TCP port was bound.
+  if (BoundSocket !== undefined && (family !== -1 || 'isPipe' in BoundSocket.prototype)) {
+    return bindSocket(BoundSocket, address, port, family)
   }
   if (create === undefined) {
     throw new ListenError(`this release of Node (${process.version}) is not supported`)
@@ -131,6 +147,32 @@ function bind(address: string, port: number, family: number): BoundHandle | numb
   if (status === 0) return handle
   handle.close()
   return status
+}
+
+function bindSocket(
+  BoundSocket: BoundSocketClass,
+  address: string,
+  port: number,
+  family: number,
+): BoundHandle | number {
+  try {
+    const socket = new BoundSocket(
+      family === -1 ? { path: address } : { host: address, port, ipv6Only: false },
+    )
+    return {
+      fd: socket.fd(),
+      getsockname: (out) => {
+        const name = socket.address()
+        if (typeof name !== 'string') Object.assign(out, name)
+        return 0
+      },
+      close: () => socket.close(),
+    }
+  } catch (error) {
+    const { errno } = error as NodeJS.ErrnoException
+    if (errno === undefined) throw error
+    return errno
+  }
 }
 
 function refusal(shown: string, code: string, cause?: unknown): ListenError {

@@ -2,12 +2,18 @@
  * Hot path. Writes to a socket past stream.Writable, through the handle that Node keeps under it.
  * This is the one file that knows how; whoever uses it must work without it, too.
  *
- * The handle's `writeBuffer` takes bytes and a request object. The object is only used when the
- * kernel does not take all bytes at once: then it gets an async id and its `oncomplete` is called in
- * the end. So one object serves all writes until one of them is kept waiting
- * (test/bench/socket-layer.mjs has the figures). Its constructor is not exported by Node; it is
- * learned from the first ordinary write of the worker. Until then, and where another release of Node
- * does it differently, `isReady` stays false and every write is an ordinary one.
+ * How a handle's `writeBuffer` is called is not documented, and there are two ways:
+ *
+ * - Up to Node 26.9 it takes a request object and bytes and returns a status. The object is only used
+ *   when the kernel does not take all bytes at once: then it gets an async id and its `oncomplete` is
+ *   called in the end. So one object serves all writes until one of them is kept waiting. Its
+ *   constructor is not exported by Node.
+ * - From 26.10 on it takes null and bytes. It returns a status, or a request object where the kernel
+ *   did not take all: its `oncomplete` is called in the end, unless `writeStatus` has the end already.
+ *
+ * Which of them it is, and the constructor, is learned from the first ordinary write of the worker
+ * (test/bench/socket-layer.mjs has the figures). Until then, and where another release of Node does
+ * it in a third way, `isReady` stays false and every write is an ordinary one.
  *
  * Invariant: a request object that the handle has in use is never handed to it again.
  */
@@ -16,18 +22,23 @@
 export interface WritableHandle {
   /** Bytes that wait for the kernel to take them. */
   readonly writeQueueSize?: number
-  writeBuffer?(request: WriteRequest, bytes: Uint8Array): number
+  writeBuffer?(request: WriteRequest | null, bytes: Uint8Array): number | WriteRequest
 }
 
 interface WriteRequest {
-  oncomplete?: (status: number) => void
+  oncomplete?: ((status: number) => void) | null
   /** The handle keeps the request, and the request the memory, until the kernel has the bytes. */
-  buffer?: Uint8Array
+  buffer?: Uint8Array | null
+  /** From 26.10 on: the end of a write that came before the request was returned. */
+  writeStatus?: number | null
   getAsyncId(): number
 }
 
 /** What a request object that no write has used yet says. */
 const NO_ASYNC_ID = -1
+
+/** For a write whose end cannot be known; no errno of Linux. */
+const UNKNOWN_STATUS = -4095
 
 class NoRequest implements WriteRequest {
   getAsyncId(): number {
@@ -44,18 +55,43 @@ export interface LateWrite {
 export class HandleWriter {
   /** True once writes can go to handles directly. */
   isReady = false
+  /** Requests come from the handle, instead of being given to it. */
+  private returnsRequests = false
   private requestClass: new () => WriteRequest = NoRequest
   private request: WriteRequest = new NoRequest()
+  private hasGivenUp = false
+  private readonly onUnsupported: () => void
 
-  /** Lets the next ordinary write through `handle` tell the class of its request. */
-  learnFrom(handle: WritableHandle): void {
+  /** `onUnsupported` is called once, when it is certain that every write will be an ordinary one. */
+  constructor(onUnsupported: () => void = () => undefined) {
+    this.onUnsupported = onUnsupported
+  }
+
+  /**
+   * Lets the next ordinary write through `handle` tell how writes are made; false where there is
+   * nothing to learn. `endLearning` is to be called after that write.
+   */
+  learnFrom(handle: WritableHandle): boolean {
+    if (this.hasGivenUp) return false
     const ordinary = handle.writeBuffer
-    if (typeof ordinary !== 'function' || typeof handle.writeQueueSize !== 'number') return
+    if (typeof ordinary !== 'function' || typeof handle.writeQueueSize !== 'number') {
+      this.giveUp()
+      return false
+    }
     handle.writeBuffer = (request, bytes) => {
       delete handle.writeBuffer
-      this.adopt(request.constructor as new () => WriteRequest)
-      return ordinary.call(handle, request, bytes)
+      const result = ordinary.call(handle, request, bytes)
+      if (!this.isReady) this.learn(request, result)
+      return result
     }
+    return true
+  }
+
+  /** After the first ordinary write through `handle`: one that went another way teaches nothing. */
+  endLearning(handle: WritableHandle): void {
+    if (!Object.hasOwn(handle, 'writeBuffer')) return
+    delete handle.writeBuffer
+    if (!this.isReady) this.giveUp()
   }
 
   /**
@@ -64,6 +100,10 @@ export class HandleWriter {
    * while `handle.writeQueueSize` is above 0.
    */
   write(handle: WritableHandle, bytes: Uint8Array, onLate: LateWrite): number {
+    if (this.returnsRequests) {
+      const result = handle.writeBuffer!(null, bytes)
+      return typeof result === 'number' ? result : this.takeReturned(result, bytes, onLate)
+    }
     const request = this.request
     const status = handle.writeBuffer!(request, bytes)
     if (request.getAsyncId() !== NO_ASYNC_ID) {
@@ -72,7 +112,36 @@ export class HandleWriter {
       onLate.onWriteWaits()
       this.request = new this.requestClass()
     }
-    return status
+    return typeof status === 'number' ? status : this.failUnknown()
+  }
+
+  /** For a request that the handle returned. */
+  private takeReturned(request: WriteRequest, bytes: Uint8Array, onLate: LateWrite): number {
+    if (!isRequest(request)) return this.failUnknown()
+    request.buffer = bytes
+    const { writeStatus } = request
+    if (typeof writeStatus === 'number') {
+      request.writeStatus = null
+      return writeStatus
+    }
+    request.oncomplete = (lateStatus) => onLate.onWritten(lateStatus)
+    onLate.onWriteWaits()
+    return 0
+  }
+
+  /** The handle did what it did not do while we learned: connections that write to theirs are lost. */
+  private failUnknown(): number {
+    this.isReady = false
+    this.giveUp()
+    return UNKNOWN_STATUS
+  }
+
+  private learn(request: WriteRequest | null, result: number | WriteRequest): void {
+    if (request === null) {
+      this.returnsRequests = typeof result === 'number' || isRequest(result)
+      this.isReady = this.returnsRequests
+    } else if (typeof result === 'number') this.adopt(request.constructor as new () => WriteRequest)
+    if (!this.isReady) this.giveUp()
   }
 
   private adopt(requestClass: new () => WriteRequest): void {
@@ -82,4 +151,14 @@ export class HandleWriter {
     this.request = request
     this.isReady = true
   }
+
+  private giveUp(): void {
+    if (this.hasGivenUp) return
+    this.hasGivenUp = true
+    this.onUnsupported()
+  }
+}
+
+function isRequest(result: unknown): boolean {
+  return typeof result === 'object' && result !== null && 'oncomplete' in result
 }

@@ -9,14 +9,16 @@
  * them with `pause`.
  *
  * The bare handle comes from `onconnection` of the server's handle, which net.Server itself uses
- * and which is not documented; where a release of Node has it no more, `listen` refuses to start
- * rather than serve wrongly. `pause` and `resume` are the handle's `readStop` and `readStart`: on a
- * listening handle they take its descriptor out of this thread's event loop, and put it back.
+ * and which is not documented. `pause` and `resume` are the handle's `readStop` and `readStart`: on a
+ * listening handle they take its descriptor out of this thread's event loop, and put it back. Where a
+ * release of Node does not have all that (node-internals.ts), sockets come from the server's
+ * 'connection' event, and `pause` does nothing: who must not be served is closed by whoever gets it.
  */
 import net from 'node:net'
 import type { SharedSocket } from './bind.ts'
 import { explain, ListenError } from './listen-error.ts'
-import type { AcceptedHandle } from './socket-transport.ts'
+import { socketTakesHandle } from './node-internals.ts'
+import { type AcceptedHandle, AcceptedSocket } from './socket-transport.ts'
 
 export interface ListenerOptions {
   readonly backlog: number
@@ -24,21 +26,27 @@ export interface ListenerOptions {
   readonly onAccept: (handle: AcceptedHandle, listenAddress: string) => void
   /** Accepting failed (out of file descriptors, say); the listener goes on. */
   readonly onAcceptError: (code: string) => void
+  /** Connections will be accepted the documented way, because this release of Node has no other. */
+  readonly onUnsupported: () => void
 }
 
 interface ListeningHandle {
   onconnection: (status: number, handle: AcceptedHandle | undefined) => void
-  readStart?(): number
-  readStop?(): number
+  readStart(): number
+  readStop(): number
   setNoDelay?(enable: boolean): number
   setKeepAlive?(enable: boolean, delaySeconds: number): number
 }
 
 const KEEP_ALIVE_SECONDS = 60
+const CALLS = ['onconnection', 'readStart', 'readStop']
+/** Of TCP only. Accepted handles are of the listening one's class. */
+const TCP_CALLS = ['setNoDelay', 'setKeepAlive', 'getpeername']
 
 export class Listener {
   private readonly options: ListenerOptions
   private readonly handles: ListeningHandle[] = []
+  private readonly takesHandles: boolean = socketTakesHandle()
   private isPaused = false
 
   constructor(options: ListenerOptions) {
@@ -47,7 +55,13 @@ export class Listener {
 
   async listen(socket: SharedSocket): Promise<void> {
     const { fd, address } = socket
-    const server = net.createServer({ pauseOnConnect: true })
+    const server = net.createServer({
+      pauseOnConnect: true,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_SECONDS * 1000,
+    })
     try {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
@@ -58,28 +72,27 @@ export class Listener {
       const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
       throw new ListenError(`cannot listen on ${address.text}: ${explain(code)}`, { cause })
     }
-    this.takeOver(server, address.text)
+    const isUnix = address.family === 'unix'
+    const handle = this.takesHandles ? handleOf(server, isUnix) : undefined
+    if (handle !== undefined) this.takeOver(handle, address.text)
+    else this.takeSockets(server, address.text, isUnix)
   }
 
   /** Leaves newcomers to the other workers. */
   pause(): void {
     if (this.isPaused) return
     this.isPaused = true
-    for (const handle of this.handles) handle.readStop?.()
+    for (const handle of this.handles) handle.readStop()
   }
 
   resume(): void {
     if (!this.isPaused) return
     this.isPaused = false
-    for (const handle of this.handles) handle.readStart?.()
+    for (const handle of this.handles) handle.readStart()
   }
 
-  private takeOver(server: net.Server, listenAddress: string): void {
+  private takeOver(handle: ListeningHandle, listenAddress: string): void {
     const { onAccept, onAcceptError } = this.options
-    const handle = (server as unknown as { _handle?: ListeningHandle })._handle
-    if (handle === undefined || typeof handle.onconnection !== 'function') {
-      throw new ListenError(`this release of Node (${process.version}) is not supported`)
-    }
     // Accepted sockets inherit these from the listening one on Linux: two system calls saved each.
     handle.setNoDelay?.(true)
     handle.setKeepAlive?.(true, KEEP_ALIVE_SECONDS)
@@ -88,9 +101,26 @@ export class Listener {
       else onAccept(accepted, listenAddress)
     }
     // Only what was started can be stopped: until now the handle listens, but does not "read".
-    handle.readStart?.()
+    handle.readStart()
     this.handles.push(handle)
   }
+
+  private takeSockets(server: net.Server, listenAddress: string, isUnix: boolean): void {
+    const { onAccept, onAcceptError, onUnsupported } = this.options
+    server.on('connection', (socket) => onAccept(new AcceptedSocket(socket, isUnix), listenAddress))
+    server.removeAllListeners('error')
+    server.on('error', (error: NodeJS.ErrnoException) => onAcceptError(error.code ?? error.message))
+    onUnsupported()
+  }
+}
+
+/** The server's handle, if it has everything that is used of it. */
+function handleOf(server: net.Server, isUnix: boolean): ListeningHandle | undefined {
+  const { _handle: handle } = server as unknown as { readonly _handle?: Record<string, unknown> }
+  const calls = isUnix ? CALLS : [...CALLS, ...TCP_CALLS]
+  if (handle === undefined || handle === null) return undefined
+  if (calls.some((name) => typeof handle[name] !== 'function')) return undefined
+  return handle as unknown as ListeningHandle
 }
 
 /** -24 and -23 are EMFILE and ENFILE on every Linux; others are shown as their number. */

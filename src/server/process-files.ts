@@ -60,10 +60,11 @@ export function dropPrivileges(user: string): void {
     throw new Error(`-u ${user}: there is no such user in /etc/passwd`)
   }
   // Not in the typings: the supplementary groups of the user, before the right to set them goes.
-  ;(process as { initgroups?: (user: string, group: number) => void }).initgroups?.(
-    name,
-    Number(gid),
-  )
+  const groups = process as { initgroups?: (user: string, group: number) => void }
+  if (groups.initgroups === undefined) {
+    throw new Error(`-u ${user}: this release of Node (${process.version}) cannot change groups`)
+  }
+  groups.initgroups(name, Number(gid))
   process.setgid?.(Number(gid))
   process.setuid?.(Number(uid))
 }

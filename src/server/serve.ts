@@ -30,6 +30,7 @@ import { createConnectionTableMemory } from './connection-table.ts'
 import { detach, isDetached, reportReady } from './daemon.ts'
 import { type GeneratedUser, generateUser } from './generated-user.ts'
 import { ListenError } from './listen-error.ts'
+import { type Internal, WITHOUT } from './node-internals.ts'
 import {
   dropPrivileges,
   openFilesMax,
@@ -123,6 +124,8 @@ class Server {
   /** Reloads that not every worker has confirmed. */
   private readonly reloads: Map<number, Reload> = new Map()
   private reloadCount = 0
+  /** What some worker found not to be there, each said once. */
+  private readonly without: Set<Internal> = new Set()
   private isStopping = false
   private isDying = false
   private watching: NodeJS.Timeout | undefined = undefined
@@ -211,6 +214,13 @@ class Server {
       const fields = { connections: connectionsMax, open_files: openFiles }
       this.say('warn', 'open_files_limited', message, fields)
     }
+  }
+
+  private warnWithout(internal: Internal): void {
+    if (this.without.has(internal)) return
+    this.without.add(internal)
+    const message = `Node ${process.version} is not as expected inside: ${WITHOUT[internal]}`
+    this.say('warn', 'node_internals', message, { node: process.versions.node, internal })
   }
 
   /** Connections that wait for a place: as many as wait to be accepted elsewhere. */
@@ -441,6 +451,9 @@ class Server {
             break
           case 'credentials-in-force':
             this.reloaded(message.reloadId)
+            break
+          case 'without':
+            this.warnWithout(message.internal)
             break
           case 'verbosity':
             this.setVerbosity(message.level)

@@ -8,6 +8,9 @@
  *   which has nothing to add: replies are gathered before they come here, and who does not read is
  *   not served. Where that is not possible they are ordinary writes.
  *
+ * Where Node has no bare handles to give (node-internals.ts), an AcceptedSocket is served instead, by
+ * its 'data' event and by ordinary writes.
+ *
  * Invariant: once a socket's writes go to its handle, all do. Reading, ending and closing remain
  * the socket's.
  */
@@ -26,6 +29,33 @@ interface PeerName {
   address?: string
   port?: number
   family?: string
+}
+
+/** A socket that Node has wrapped already, in the place of its handle. */
+export class AcceptedSocket implements AcceptedHandle {
+  readonly socket: net.Socket
+  readonly getpeername?: (out: PeerName) => number
+
+  constructor(socket: net.Socket, isUnix: boolean) {
+    this.socket = socket
+    socket.on('error', ignore)
+    if (!isUnix) this.getpeername = (out) => namePeer(socket, out)
+  }
+
+  close(): void {
+    this.socket.destroy()
+  }
+}
+
+const ENOTCONN = -107
+
+function namePeer(socket: net.Socket, out: PeerName): number {
+  const { remoteAddress: address, remotePort: port, remoteFamily: family } = socket
+  if (address === undefined || port === undefined || family === undefined) return ENOTCONN
+  out.address = address
+  out.port = port
+  out.family = family
+  return 0
 }
 
 /**
@@ -58,6 +88,8 @@ export class SocketTransport implements Transport, LateWrite {
   private connection: Connection | undefined = undefined
   /** Writes go to the handle. */
   private isDirect: boolean
+  /** The first ordinary write is to teach the writer. */
+  private isTeaching = false
   /** Writes that the kernel did not take at once and that have not ended yet. */
   private waitingWrites = 0
 
@@ -69,10 +101,16 @@ export class SocketTransport implements Transport, LateWrite {
     writer: HandleWriter,
   ) {
     this.peer = peer
-    this.handle = handle
     this.writer = writer
+    if (handle instanceof AcceptedSocket) {
+      this.handle = undefined
+      this.isDirect = false
+      this.socket = handle.socket
+      return
+    }
+    this.handle = handle
     this.isDirect = writer.isReady
-    if (!this.isDirect) writer.learnFrom(handle)
+    if (!this.isDirect) this.isTeaching = writer.learnFrom(handle)
     const options = {
       handle,
       allowHalfOpen: true,
@@ -100,7 +138,8 @@ export class SocketTransport implements Transport, LateWrite {
       this.handle = undefined
       connection.finish()
     })
-    socket.read(0)
+    if (this.handle !== undefined) socket.read(0)
+    else this.readChunks(connection)
   }
 
   /** For a connection that is not served: sends what was written, then closes. */
@@ -145,10 +184,23 @@ export class SocketTransport implements Transport, LateWrite {
     else if (this.waitingWrites === 0 && !this.socket.destroyed) this.connection?.onDrained()
   }
 
-  private writeOrdinarily(bytes: Uint8Array): number {
+  private readChunks(connection: Connection): void {
     const { socket } = this
+    socket.on('data', (chunk: Buffer) => {
+      if (!connection.receive(chunk, chunk.length)) socket.pause()
+    })
+    socket.resume()
+  }
+
+  private writeOrdinarily(bytes: Uint8Array): number {
+    const { socket, handle } = this
     socket.write(bytes)
     const unsentBytes = socket.writableLength
+    if (handle === undefined) return unsentBytes
+    if (this.isTeaching) {
+      this.isTeaching = false
+      this.writer.endLearning(handle)
+    }
     if (unsentBytes === 0) this.isDirect = this.writer.isReady
     return unsentBytes
   }

@@ -10,6 +10,7 @@ import type { WatchMemory } from '../observe/watch-memory.ts'
 import type { StoreMemory } from '../storage/geometry.ts'
 import type { SharedSocket } from './bind.ts'
 import type { ConnectionTableMemory } from './connection-table.ts'
+import type { Internal } from './node-internals.ts'
 import type { RosterMemory } from './roster.ts'
 
 export interface WorkerAuth {
@@ -88,6 +89,8 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
+  /** Something of Node is not there, or not as expected. */
+  | { readonly kind: 'without'; readonly internal: Internal }
   | { readonly kind: 'verbosity'; readonly level: number }
   /** A client that may do so asked for the end. */
   | { readonly kind: 'shutdown' }

@@ -140,7 +140,7 @@ function log(event: LogEvent): void {
 const lane = counterLane(settings.counters, settings.workerIndex)
 const sendBuffer = new SendBuffer()
 const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
-const handleWriter = new HandleWriter()
+const handleWriter = new HandleWriter(() => post({ kind: 'without', internal: 'write' }))
 const store = new Store(settings.store, settings.workerIndex)
 const watchLog = new WatchLog(settings.watch, settings.workerIndex, lane, () =>
   Math.round((performance.timeOrigin + performance.now()) * 1000),
@@ -537,6 +537,7 @@ const listener = new Listener({
       message: 'a connection could not be accepted (raise the limit of open files: ulimit -n)',
       fields: { code },
     }),
+  onUnsupported: () => post({ kind: 'without', internal: 'accept' }),
 })
 /** Newcomers are left to workers that have fewer connections. */
 let isPassing = false

@@ -11,7 +11,9 @@ import { type AcceptedHandle, SocketTransport } from '../../../src/server/socket
 
 /** What a release of Node would be like that keeps its request objects to itself. */
 class UnlearnedWriter extends HandleWriter {
-  override learnFrom(): void {}
+  override learnFrom(): boolean {
+    return false
+  }
 }
 
 const ends: (() => void)[] = []
@@ -203,4 +205,82 @@ test('a handle without the calls that are needed leaves all writes ordinary', ()
   const { writeBuffer } = handle
   new HandleWriter().learnFrom(handle)
   expect(handle.writeBuffer).toBe(writeBuffer)
+})
+
+/** As Node's from 26.10 on: made by the handle for a write that the kernel did not take whole. */
+class ReturnedRequest {
+  oncomplete: ((status: number) => void) | null = null
+  buffer: Uint8Array | null = null
+  writeStatus: number | null
+
+  constructor(writeStatus: number | null) {
+    this.writeStatus = writeStatus
+  }
+}
+
+test('requests that the handle returns are waited for, unless they have ended already', () => {
+  const results: (number | ReturnedRequest)[] = []
+  class Handle {
+    readonly writeQueueSize = 0
+
+    writeBuffer(request: unknown, _bytes: Uint8Array): number | ReturnedRequest {
+      expect(request).toBe(null)
+      return results.shift() ?? 0
+    }
+  }
+  const handle = new Handle()
+  let unsupportedCount = 0
+  const writer = new HandleWriter(() => unsupportedCount++)
+  writer.learnFrom(handle as never)
+  expect(handle.writeBuffer(null, Buffer.from('x'))).toBe(0)
+  writer.endLearning(handle as never)
+  expect(writer.isReady).toBe(true)
+  const late = new Late()
+  const [waiting, failing] = [new ReturnedRequest(null), new ReturnedRequest(null)]
+  results.push(0, -32, waiting, failing, new ReturnedRequest(0), new ReturnedRequest(-104))
+  const bytes = Buffer.from('y')
+  const statuses = results.map(() => 0).map(() => writer.write(handle as never, bytes, late))
+  expect(statuses).toEqual([0, -32, 0, 0, 0, -104])
+  expect(late.waits).toBe(2)
+  expect(waiting.buffer).toBe(bytes)
+  failing.oncomplete?.(-104)
+  waiting.oncomplete?.(0)
+  expect(late.statuses).toEqual([-104, 0])
+  expect(unsupportedCount).toBe(0)
+})
+
+test.each([
+  ['passes null and gets nothing', null, undefined],
+  ['passes null and gets another object', null, {}],
+  ['passes a request and gets another object', new KnownRequest(), {}],
+  ['passes a plain object', {}, 0],
+])(
+  'a stream layer that %s leaves all writes ordinary, and it is said once',
+  (_, request, result) => {
+    const handle = { writeQueueSize: 0, writeBuffer: (..._: unknown[]) => result }
+    let unsupportedCount = 0
+    const writer = new HandleWriter(() => unsupportedCount++)
+    expect(writer.learnFrom(handle as never)).toBe(true)
+    handle.writeBuffer(request, Buffer.from('x'))
+    expect(writer.isReady).toBe(false)
+    expect(unsupportedCount).toBe(1)
+    expect(writer.learnFrom(handle as never)).toBe(false)
+    expect(unsupportedCount).toBe(1)
+  },
+)
+
+test('a stream layer that writes without the handle call leaves all writes ordinary', () => {
+  class Handle {
+    readonly writeQueueSize = 0
+    writeBuffer(): number {
+      return 0
+    }
+  }
+  const handle = new Handle()
+  let unsupportedCount = 0
+  const writer = new HandleWriter(() => unsupportedCount++)
+  expect(writer.learnFrom(handle as never)).toBe(true)
+  writer.endLearning(handle)
+  expect(Object.hasOwn(handle, 'writeBuffer')).toBe(false)
+  expect(unsupportedCount).toBe(1)
 })

@@ -1,0 +1,56 @@
+/**
+ * What the server uses of Node without its being documented, and what it does where a release of Node
+ * has it no more. Each use is looked at before it is relied on; the log then says once what is slower.
+ *
+ * | used                                            | for                             | on            | without it                               |
+ * | ----------------------------------------------- | ------------------------------- | ------------- | ---------------------------------------- |
+ * | handle.writeBuffer, writeQueueSize              | replies (handle-writer.ts)      | 20 and later  | socket.write                             |
+ * | server._handle: onconnection, readStart,        | accepting, and leaving          | 20 and later  | the server's 'connection' event; threads |
+ * | readStop, getpeername, setNoDelay, setKeepAlive | newcomers to other threads      |               | share newcomers as the kernel does       |
+ * | new net.Socket: handle, manualStart; onread     | reading into one shared buffer  | 20 and later  | the same, and the socket's 'data' event  |
+ * | net._createServerHandle                         | binding (bind.ts)               | 20, 22, early | net.BoundSocket, which is documented;    |
+ * |                                                 |                                 | 24 and 26     | without both the server does not start   |
+ *
+ * process.initgroups, setgid and setuid are documented, resizable ArrayBuffers are of the language.
+ */
+import net from 'node:net'
+
+/** What can be done the documented way instead. */
+export type Internal = 'accept' | 'write'
+
+/** For the log: what is different now. */
+export const WITHOUT: Readonly<Record<Internal, string>> = {
+  accept:
+    'connections are accepted, read and written the documented way: a request takes about a third ' +
+    'more CPU, and threads do not balance their connections',
+  write: 'replies are written the documented way: a request takes about a fifth more CPU',
+}
+
+/**
+ * True where `new net.Socket` takes an accepted handle and reads from it into a given buffer. Asked
+ * with a handle that is none, before there is a connection to lose.
+ */
+export function socketTakesHandle(): boolean {
+  let isGivenBuffer = false
+  const handle = {
+    onread: undefined as unknown,
+    getAsyncId: () => 1,
+    useUserBuffer: () => {
+      isGivenBuffer = true
+    },
+    readStart: () => 0,
+    readStop: () => 0,
+    close: (onClosed?: () => void) => onClosed?.(),
+  }
+  const options = {
+    handle,
+    manualStart: true,
+    onread: { buffer: Buffer.alloc(1), callback: () => true },
+  }
+  try {
+    new net.Socket(options as net.SocketConstructorOpts).destroy()
+  } catch {
+    return false
+  }
+  return isGivenBuffer && typeof handle.onread === 'function'
+}

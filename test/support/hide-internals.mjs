@@ -1,0 +1,73 @@
+/**
+ * Loaded into a server under test with `node --import`: takes from Node what is not documented and
+ * what the server uses all the same (src/server/node-internals.ts), as another release of Node could.
+ * HIDE_INTERNALS names it: words with blanks between them.
+ */
+import net from 'node:net'
+import process from 'node:process'
+
+/** Calls `change` with each server once it listens, before anybody else looks at it. */
+function whenListening(change) {
+  const { listen } = net.Server.prototype
+  net.Server.prototype.listen = function (...options) {
+    this.prependOnceListener('listening', () => change(this))
+    return listen.apply(this, options)
+  }
+}
+
+/** Of what a listening server keeps in `_handle`, everything but `names`. */
+function hideOfHandle(...names) {
+  whenListening((server) => {
+    const handle = server._handle
+    server._handle = new Proxy(handle, {
+      get(_, name) {
+        if (names.includes(name)) return undefined
+        const value = handle[name]
+        return typeof value === 'function' ? value.bind(handle) : value
+      },
+    })
+  })
+}
+
+/** Of all handles, `name`. */
+function hideOfClass(name) {
+  whenListening((server) => {
+    Object.defineProperty(Object.getPrototypeOf(server._handle), name, { value: undefined })
+  })
+}
+
+/** Sockets are made from `options` without some of them. */
+function hideOptions(without) {
+  const { Socket } = net
+  net.Socket = class extends Socket {
+    constructor(options) {
+      super(without(options))
+    }
+  }
+}
+
+const HIDE = {
+  onconnection: () => hideOfHandle('onconnection'),
+  pause: () => hideOfHandle('readStart', 'readStop'),
+  'socket-handle': () => hideOptions(({ handle: _, ...options }) => options),
+  onread: () => hideOptions(({ onread: _, ...options }) => options),
+  'write-queue-size': () => hideOfClass('writeQueueSize'),
+  /** Node writes in another way: what it is given as bytes it passes on as a string. */
+  'write-buffer': () => {
+    net.Socket.prototype._write = function (bytes, _encoding, done) {
+      this._writeGeneric(false, bytes.toString('latin1'), 'latin1', done)
+    }
+    net.Socket.prototype._writev = null
+  },
+  'bound-socket': () => {
+    net.BoundSocket = undefined
+  },
+  'server-handle': () => {
+    net._createServerHandle = undefined
+  },
+  initgroups: () => {
+    process.initgroups = undefined
+  },
+}
+
+for (const name of (process.env.HIDE_INTERNALS ?? '').split(' ')) HIDE[name]?.()
