@@ -43,7 +43,9 @@ export interface ConnectionSource {
 /** What the statistics need beyond the counters. */
 export interface ServerFacts {
   readonly version: string
-  readonly startedAtMs: number
+  /** Whole, by the server's clock (base/clock.ts): memcached's `time` does not follow a step either. */
+  readonly uptimeSeconds: () => number
+  readonly epochSeconds: () => number
   readonly connectionsMax: number
   readonly threadCount: number
   /** Rows of `stats settings`. */
@@ -66,11 +68,10 @@ const ZERO: Reader = () => 0
 /** memcached's general list in its order. `counter` names a counter of the same name. */
 function generalReaders(facts: ServerFacts): readonly (readonly [string, Reader | 'counter'])[] {
   const usage = process.resourceUsage()
-  const nowMs = Date.now()
   return [
     ['pid', () => process.pid],
-    ['uptime', () => Math.floor((nowMs - facts.startedAtMs) / 1000)],
-    ['time', () => Math.floor(nowMs / 1000)],
+    ['uptime', () => facts.uptimeSeconds()],
+    ['time', () => facts.epochSeconds()],
     ['version', () => facts.version],
     ['libevent', () => `libuv-${process.versions.uv}`],
     ['pointer_size', () => 64],

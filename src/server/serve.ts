@@ -7,6 +7,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import { type ClockBase, clockBase } from '../base/clock.ts'
 import { createZeros } from '../command/stats.ts'
 import type { Config } from '../config/config.ts'
 import { configuredUsers } from '../config/credentials.ts'
@@ -112,6 +113,7 @@ interface Reload {
 class Server {
   private readonly config: Config
   private readonly log: Log
+  private readonly clock: ClockBase = clockBase()
   private readonly sockets: BoundSockets = new BoundSockets()
   private readonly workers: Worker[] = []
   /** Workers that may still accept, and workers that still have connections. */
@@ -402,7 +404,7 @@ class Server {
       workerIndex,
       auth,
       version: VERSION,
-      startedAtMs: Date.now(),
+      clock: this.clock,
       sockets: this.sockets.shared,
       backlog: network.backlog,
       logLevel: log.level,

@@ -2,6 +2,7 @@
  * What the main thread and its workers say to each other. Plain records that survive the structured
  * clone; shared memory travels as SharedArrayBuffers inside them.
  */
+import type { ClockBase } from '../base/clock.ts'
 import type { CredentialSnapshot } from '../credential/snapshot.ts'
 import type { CounterMemory } from '../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../observe/log.ts'
@@ -38,7 +39,8 @@ export interface SharedMemory {
 export interface WorkerSettings extends SharedMemory {
   readonly workerIndex: number
   readonly version: string
-  readonly startedAtMs: number
+  /** When the server started, the same for all workers. */
+  readonly clock: ClockBase
   readonly sockets: readonly SharedSocket[]
   readonly backlog: number
   /** Undefined: no authentication. */

@@ -8,6 +8,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import { Clock } from '../base/clock.ts'
 import { Commands } from '../command/commands.ts'
 import { ItemDump } from '../command/dump.ts'
 import { Executor } from '../command/execute.ts'
@@ -137,13 +138,14 @@ function log(event: LogEvent): void {
   post({ kind: 'log', event })
 }
 
+const clock = Clock.ofThread(settings.clock)
 const lane = counterLane(settings.counters, settings.workerIndex)
 const sendBuffer = new SendBuffer()
 const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
 const handleWriter = new HandleWriter(() => post({ kind: 'without', internal: 'write' }))
 const store = new Store(settings.store, settings.workerIndex)
 const watchLog = new WatchLog(settings.watch, settings.workerIndex, lane, () =>
-  Math.round((performance.timeOrigin + performance.now()) * 1000),
+  Math.round(clock.epochMs(performance.now()) * 1000),
 )
 const prefixes = new PrefixTable(settings.prefixes, watchLog.observed)
 const witness = new Witness(store, watchLog, prefixes, () => watchers.drain())
@@ -264,7 +266,8 @@ const doorstep = new Doorstep({
 const sizes = new ItemSizes(store, watchLog.observed, settings.casEnabled)
 const stats = new Stats({
   version: settings.version,
-  startedAtMs: settings.startedAtMs,
+  uptimeSeconds: () => clock.uptimeSeconds(performance.now()),
+  epochSeconds: () => clock.epochSeconds(performance.now()),
   connectionsMax: settings.connectionsMax,
   threadCount: settings.threadCount,
   settings: settingsNow,
@@ -324,7 +327,7 @@ function listSockets(): readonly ConnectionFacts[] {
       peer: name,
       listenAddress: name,
       state: 'conn_listening',
-      idleSeconds: Math.floor((Date.now() - settings.startedAtMs) / 1000),
+      idleSeconds: clock.uptimeSeconds(performance.now()),
     }
   })
 }
@@ -335,7 +338,7 @@ function factsOf(row: ConnectionRow): ConnectionFacts {
     peer: statsAddress(row.peer),
     listenAddress: statsAddress(settings.sockets[row.socketIndex]?.address.text ?? ''),
     state: STATE_NAMES[row.state] ?? '',
-    idleSeconds: Math.max(0, Math.floor(Date.now() / 1000) - row.activitySeconds),
+    idleSeconds: Math.max(0, clock.epochSeconds(performance.now()) - row.activitySeconds),
   }
 }
 
@@ -354,7 +357,7 @@ function publish(connection: Connection, row: number): void {
 
 /** When a client was last heard of, on the clock that all workers share. */
 function activitySeconds(connection: Connection): number {
-  return Math.floor((performance.timeOrigin + connection.lastActivityMs) / 1000)
+  return clock.epochSeconds(connection.lastActivityMs)
 }
 
 /** An address in the words of `stats conns`: `tcp:`, `tcp6:` or `unix:` in front. */
@@ -476,7 +479,7 @@ function runDeferred(): void {
 /** Expiries have whole seconds: a clock that moves with the tick is exact enough for them. */
 function readClock(): void {
   context.nowMs = performance.now()
-  executor.nowSeconds = Math.floor(Date.now() / 1000)
+  executor.nowSeconds = clock.epochSeconds(context.nowMs)
   witness.nowSeconds = executor.nowSeconds
 }
 

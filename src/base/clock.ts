@@ -1,0 +1,57 @@
+/**
+ * The server's clock: the wall clock as it was when the server started, carried on by the monotonic
+ * one, as memcached's is. Whoever steps the wall clock neither expires items nor lets them live on;
+ * expiries that are dates, and dates in answers, count by the server's clock. It stands still while the
+ * machine is suspended, as CLOCK_MONOTONIC does.
+ *
+ * Invariant: all threads count from one ClockBase, so they agree on when a second begins. Times that a
+ * thread measures itself are those of `performance.now()`, which counts from the thread's own start.
+ */
+
+/** One moment, on both clocks. */
+export interface ClockBase {
+  /** Milliseconds since 1970. */
+  readonly epochMs: number
+  /** Milliseconds on the clock that `process.hrtime` reads in every thread. */
+  readonly monotonicMs: number
+}
+
+export function clockBase(): ClockBase {
+  return { epochMs: Date.now(), monotonicMs: monotonicMs() }
+}
+
+export class Clock {
+  private readonly base: ClockBase
+  /** What `performance.now()` of this thread has to gain to be in step with the base. */
+  private readonly offsetMs: number
+
+  /** `threadMs` and `sharedMs` are one moment, by `performance.now()` and on the base's clock. */
+  constructor(base: ClockBase, threadMs: number, sharedMs: number) {
+    this.base = base
+    this.offsetMs = sharedMs - base.monotonicMs - threadMs
+  }
+
+  static ofThread(base: ClockBase): Clock {
+    return new Clock(base, performance.now(), monotonicMs())
+  }
+
+  /** Seconds since the base, whole. */
+  uptimeSeconds(threadMs: number): number {
+    return Math.floor((threadMs + this.offsetMs) / 1000)
+  }
+
+  /** Milliseconds since 1970. */
+  epochMs(threadMs: number): number {
+    return this.base.epochMs + threadMs + this.offsetMs
+  }
+
+  /** Seconds since 1970, whole. */
+  epochSeconds(threadMs: number): number {
+    return Math.floor(this.epochMs(threadMs) / 1000)
+  }
+}
+
+function monotonicMs(): number {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1000 + nanoseconds / 1e6
+}

@@ -1,0 +1,24 @@
+/**
+ * Who reads the wall clock, and why it has to be that one: anything that measures a time or expires
+ * goes by base/clock.ts or by `performance.now()`, which no step of the wall clock moves.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { expect, test } from 'vitest'
+
+const SRC = join(import.meta.dirname, '..', '..', 'src')
+
+const READERS = {
+  'base/clock.ts': 'once, when the server starts',
+  'credential/users-file-editor.ts': "against the file system's times, which are of that clock",
+  'observe/log.ts': 'a line of the log stands beside those of other programs',
+}
+
+test('the wall clock is read where it is meant, and nowhere else', () => {
+  const readers = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .filter((file) =>
+      /\bDate\.now\b|\bnew Date\(\)|\btimeOrigin\b/.test(readFileSync(join(SRC, file), 'utf8')),
+    )
+  expect(readers.map((file) => relative(SRC, join(SRC, file))).sort()).toEqual(Object.keys(READERS))
+})
