@@ -28,8 +28,10 @@ COPY config ./config
 # unless told to, so a read-only root file system is fine.
 USER 11211:11211
 EXPOSE 11211
-# VERSION is answered before login: the check needs no password and holds no secret.
+# VERSION is answered before login: the check needs no password and holds no secret. It finds out how
+# process 1 was started, so it works with any -p, -l, -s, file or variables.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
     CMD ["node", "/app/dist/bin/saslcached.js", "health"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["node", "/app/dist/bin/saslcached.js"]
+# Without --disable-sigusr1 Node opens its debugger on a SIGUSR1 that comes before the server takes it.
+ENTRYPOINT ["node", "--disable-sigusr1", "/app/dist/bin/saslcached.js"]

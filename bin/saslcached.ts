@@ -9,6 +9,7 @@ try {
   const exitCode = await main(process.argv.slice(2), {
     stdin: process.stdin,
     environment: process.env,
+    program: process.argv[1],
     columns: process.stdout.columns,
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),

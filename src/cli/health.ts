@@ -1,8 +1,9 @@
 /**
- * `saslcached health [address]`: one version request to the server of this configuration, or to the
- * address. Exit code 0 when it answers, 1 when it does not.
+ * `saslcached health [address]`: one version request to the address, or to the server that the options
+ * name; without either to the server that runs here, whatever it was started with, or to the one that
+ * would be started. Exit code 0 when it answers, 1 when it does not.
  */
-
+import { Command } from 'commander'
 import { Refusal } from '../config/kind.ts'
 import { parseListenAddress } from '../config/listen.ts'
 import type { ConfigInputs } from '../config/load.ts'
@@ -10,6 +11,8 @@ import { loadNetwork } from '../config/load.ts'
 import { OPTIONS } from '../config/options.ts'
 import { ConfigError, formatProblems } from '../config/problem.ts'
 import { checkHealth, HealthError, type HealthTarget, healthTarget } from '../server/health.ts'
+import { findServer } from '../server/running-server.ts'
+import { addOptions, type CommandLine } from './flags.ts'
 import { EXIT_FAILURE, EXIT_OK, type Io, indent } from './io.ts'
 
 /** Long enough for a busy server, short enough for the runtimes' usual limits. */
@@ -21,7 +24,9 @@ export async function runHealth(
   address: string | undefined,
 ): Promise<number> {
   if (inputs.flags.problems.length > 0) throw new ConfigError(inputs.flags.problems)
-  const { network, problems } = await loadNetwork(inputs)
+  const isToldWhere =
+    address !== undefined || inputs.flags.uses.length > 0 || inputs.configFile !== undefined
+  const { network, problems } = await loadNetwork(isToldWhere ? inputs : runningInputs(io, inputs))
   try {
     const target = address === undefined ? healthTarget(network) : parseTarget(address)
     const version = await checkHealth(target, TIMEOUT_MS)
@@ -34,6 +39,37 @@ export async function runHealth(
     if (problems.length > 0) io.err(indent(formatProblems(problems)))
     return EXIT_FAILURE
   }
+}
+
+/** What the server that runs here was started with; `inputs` if there is none, or no one of several. */
+function runningInputs(io: Io, inputs: ConfigInputs): ConfigInputs {
+  if (io.program === undefined) return inputs
+  const isServer = (argv: readonly string[]): boolean => parseServer(argv) !== undefined
+  const server = findServer(io.program, io.environment, isServer)
+  const line = server === undefined ? undefined : parseServer(server.argv)
+  if (server === undefined || line === undefined) return inputs
+  try {
+    // Paths that it was given may be relative.
+    process.chdir(server.directory)
+  } catch {
+    // It need not be ours to enter, and most paths are absolute.
+  }
+  const { environment } = server
+  return { ...inputs, flags: line.flags, configFile: line.configFile, environment }
+}
+
+/** A server's command line; undefined where it is another command's. */
+function parseServer(argv: readonly string[]): CommandLine | undefined {
+  const program = new Command().allowUnknownOption().allowExcessArguments().exitOverride()
+  program.helpOption(false).configureOutput({ outputError: () => undefined })
+  const line = addOptions(program, argv)
+  try {
+    program.parse(argv, { from: 'user' })
+  } catch {
+    return undefined
+  }
+  const [command] = program.args
+  return [undefined, 'serve', 'memcached'].includes(command) ? line : undefined
 }
 
 /** An address as -l takes it, or the path of a Unix socket. */

@@ -13,6 +13,8 @@ export type Input = Readable & {
 export interface Io {
   readonly stdin: Input
   readonly environment: Environment
+  /** The file that runs as this program; undefined where none does. */
+  readonly program?: string | undefined
   /** Width of the terminal that stdout is; undefined when it is none. */
   readonly columns: number | undefined
   /** Replaces /etc/saslcached. */

@@ -106,13 +106,16 @@ class CommandLineProgram {
       .action(serve)
 
     this.#command(this.#program, 'health', 'ask a running server for its version: exit code 0 or 1')
-      .argument('[address]', 'host, host:port or path of a socket; default: the configured one')
+      .argument('[address]', 'host, host:port or path of a socket; default: of the server here')
       .action(async (address: string | undefined, _options: unknown, command: Command) => {
         this.#refuseLeftovers(command, 1)
         const { runHealth } = await import('./health.ts')
         this.#exitCode = await runHealth(this.#io, this.#inputs(), address)
       })
-      .addHelpText('after', '\nTakes the options that say where the server listens, and --config.')
+      .addHelpText(
+        'after',
+        '\nTakes the options that say where the server listens, and --config.\nWithout any it asks the server that runs here, however that was started.',
+      )
 
     const user = this.#command(this.#program, 'user', 'add, change, remove and list users')
     const userCommands: readonly [UserCommand, string, string][] = [
