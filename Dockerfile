@@ -33,5 +33,5 @@ EXPOSE 11211
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
     CMD ["node", "/app/dist/bin/saslcached.js", "health"]
 STOPSIGNAL SIGTERM
-# Without --disable-sigusr1 Node opens its debugger on a SIGUSR1 that comes before the server takes it.
-ENTRYPOINT ["node", "--disable-sigusr1", "/app/dist/bin/saslcached.js"]
+# Not with --disable-sigusr1: it blocks the signal, which is one of those that stop the server.
+ENTRYPOINT ["node", "/app/dist/bin/saslcached.js"]
