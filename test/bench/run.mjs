@@ -74,7 +74,7 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
   --command WORDS    how saslcached is started (node dist/bin/saslcached.js)
   --flags WORDS      more flags for saslcached
   --slowness N       miss-ratio: take N times as long, on a machine that falls behind (1)
-  --node PATH        run saslcached on this node
+  --node PATH        run saslcached on this node; repeated: on each of them, the last one is judged
   --json FILE        also write everything, round by round, to FILE
   --check            exit with 1 when a target is missed
   --help
@@ -102,7 +102,7 @@ function parseOptions() {
         command: { type: 'string' },
         flags: { type: 'string', default: '' },
         slowness: { type: 'string' },
-        node: { type: 'string', default: process.execPath },
+        node: { type: 'string', multiple: true, default: [process.execPath] },
         json: { type: 'string' },
         check: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -123,6 +123,9 @@ function parseOptions() {
   if (!SET_NAMES.includes(values.set)) {
     throw new UsageError(`--set ${values.set}: not one of ${SET_NAMES.join(', ')}`)
   }
+  if (values.node.length > 1 && PROGRAMS[values.set] !== undefined) {
+    throw new UsageError(`--set ${values.set}: takes one --node at a time`)
+  }
   const cases = partsOf(values.set, values.only)
   if (cases.length === 0) {
     throw new UsageError(`--only ${values.only.join(' ')}: no such case; --list prints them`)
@@ -142,9 +145,9 @@ function parseOptions() {
     ),
     seconds: minutes === undefined ? seconds : minutes * 60,
     slowness: number('slowness', 1, (value) => value >= 1, 'a number from 1'),
-    command: values.command
-      ? words(values.command)
-      : [values.node, join(ROOT, 'dist', 'bin', 'saslcached.js')],
+    commands: values.command
+      ? [words(values.command)]
+      : values.node.map((node) => [node, join(ROOT, 'dist', 'bin', 'saslcached.js')]),
     flags: words(values.flags),
   }
 }
@@ -157,10 +160,9 @@ function makeBench(options, folder) {
     )
   }
   const files = writeUsers(folder)
-  const servers = options.servers.map((name) =>
-    name === 'memcached'
-      ? memcachedServer(options.memcached, files)
-      : saslcachedServer(options.command, options.flags, files),
+  const ours = () => options.commands.map((words) => saslcachedServer(words, options.flags, files))
+  const servers = options.servers.flatMap((name) =>
+    name === 'memcached' ? [memcachedServer(options.memcached, files)] : ours(),
   )
   return { options, folder, servers, program: compileGenerator(folder), children: new Set() }
 }
@@ -232,15 +234,16 @@ function quietest(rounds, wantedCount) {
 
 /** Who takes part in a case: the judged one last. */
 function contestantsOf(bench, each) {
+  const ours = bench.servers.filter((server) => server.name === 'saslcached')
+  const nameOf = (server) => (ours.length > 1 ? `${server.name}, ${server.runtime}` : server.name)
   const contestant = (server, threads, isJudged) => ({
-    name: each.versus === 'memcached' ? server.name : `${server.name} -t ${threads}`,
+    name: each.versus === 'memcached' ? nameOf(server) : `${nameOf(server)} -t ${threads}`,
     server,
     threads,
     isJudged,
   })
-  const ours = bench.servers.filter((server) => server.name === 'saslcached')
   return each.versus === 'memcached'
-    ? bench.servers.map((server) => contestant(server, each.threads, server.name === 'saslcached'))
+    ? bench.servers.map((server) => contestant(server, each.threads, server === ours.at(-1)))
     : ours.flatMap((server) => [
         contestant(server, 1, false),
         contestant(server, each.threads, true),
@@ -366,13 +369,11 @@ function warningsOf(result) {
 /** Who is compared, on what; with `isTimed` also where and for how long. */
 function headerLines(bench, isTimed) {
   const { options } = bench
-  const runtime = outputOf(options.command[0], '--version') ?? ''
-  const onNode = /^v\d+\./.test(runtime) ? `, node ${runtime.slice(1)}` : ''
   return [
     machineText(),
     ...bench.servers.map((server) =>
       server.name === 'saslcached'
-        ? `saslcached: ${server.version.split('\n')[0]}${onNode}`
+        ? `saslcached: ${[server.version.split('\n')[0], server.runtime].filter(Boolean).join(', ')}`
         : `memcached: ${server.version.split('\n')[0]}, logins from ${server.loginNote}`,
     ),
     ...(isTimed ? timingLines(options) : []),

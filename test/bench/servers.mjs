@@ -161,9 +161,12 @@ export function saslcachedServer(words, moreFlags, files) {
       `saslcached does not start (${words.join(' ')} -V). Build it first: npm run build.`,
     )
   }
+  const runtime = outputOf(words[0], '--version') ?? ''
   return {
     name: 'saslcached',
     version,
+    /** `node 24.21.0`; empty where the command is no node. */
+    runtime: /^v\d+\./.test(runtime) ? `node ${runtime.slice(1)}` : '',
     loginNote: 'password file',
     command(settings) {
       const flags = [...commonFlags(settings), ...moreFlags]
