@@ -4,7 +4,7 @@
  *
  * Invariant: `isOpen` is true only while `principal` is who last logged in here, or while the
  * server runs without authentication. A failed login always closes the gate, also one that was
- * open; asking for the mechanisms never does.
+ * open, and so does one that is left for another or cut off; asking for the mechanisms never does.
  * Differs from memcached: attempts are counted and limited; an unknown user and a wrong password
  * lead to the same answer (see sasl/session.ts).
  */
@@ -17,12 +17,15 @@ import {
   VERB_VERSION,
 } from '../protocol/request.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
-import { SaslSession, type SaslStep } from '../sasl/session.ts'
+import { type SaslFailure, SaslSession, type SaslStep } from '../sasl/session.ts'
 
 /** One finished login, as the audit sees it. The reason never goes to the client. */
 export interface LoginEvent {
   readonly succeeded: boolean
+  /** A user that there is, or empty. */
   readonly user: string
+  /** In place of a name that is no user's and not repeated: its length and a tag; or empty. */
+  readonly unknownUser: string
   readonly peer: string
   readonly mechanism: string
   /** Why it failed; empty when it did not. */
@@ -104,36 +107,39 @@ export class AuthGate {
     mechanismName: string,
     initialResponse: Uint8Array | undefined,
   ): GateAnswer | Promise<GateAnswer> {
-    const sasl = this.options.sasl
-    if (sasl === undefined) throw new Error('assertion failed: SASL on a server without it')
-    this.session ??= new SaslSession(sasl, sourceOf(this.peer))
-    if (this.session.isUnderWay) {
+    const session = this.openSession()
+    if (session.isUnderWay) {
       // Left unfinished it is an attempt all the same: otherwise a stranger could have one
       // challenge after the other worked out, for nothing.
-      const abandoned = this.session.abandon()
-      if (abandoned.kind === 'failure' && this.countFailure(abandoned)) {
-        return { kind: 'failure', isLast: true }
-      }
+      const answer = this.fail(session.abandon())
+      if (answer.isLast) return answer
     }
-    return this.whenSettled(this.session.start(mechanismName, initialResponse))
+    return this.whenSettled(session.start(mechanismName, initialResponse))
   }
 
   step(response: Uint8Array): GateAnswer | Promise<GateAnswer> {
-    if (this.session === undefined) {
-      return this.settle({
-        kind: 'failure',
-        reason: 'aborted',
-        claimedUser: '',
-        mechanism: '',
-      })
-    }
-    return this.whenSettled(this.session.step(response))
+    return this.whenSettled(this.openSession().step(response))
   }
 
-  /** The connection is gone: whatever a login still has under way is dropped. */
+  /**
+   * The connection is gone or takes no more requests: a login that is not finished has failed, and
+   * what it still has under way is dropped.
+   */
   abort(): void {
-    this.session?.abort()
+    const session = this.session
     this.session = undefined
+    if (session === undefined) return
+    if (session.isUnderWay) this.fail(session.abandon())
+    // What is at work fails in its own time, and is counted then.
+    else if (session.isAtWork) this.close()
+    session.abort()
+  }
+
+  private openSession(): SaslSession {
+    const sasl = this.options.sasl
+    if (sasl === undefined) throw new Error('assertion failed: SASL on a server without it')
+    this.session ??= new SaslSession(sasl, sourceOf(this.peer))
+    return this.session
   }
 
   private whenSettled(step: SaslStep | Promise<SaslStep>): GateAnswer | Promise<GateAnswer> {
@@ -155,34 +161,33 @@ export class AuthGate {
         onLogin({
           succeeded: true,
           user: step.principal.name,
+          unknownUser: '',
           peer: this.peer,
           mechanism: step.mechanism,
           reason: '',
         })
         return { kind: 'success' }
       case 'failure':
-        this.isOpen = false
-        this.principal = undefined
-        return { kind: 'failure', isLast: this.countFailure(step) }
+        return this.fail(step)
     }
   }
 
-  /** True when the attempts are used up. */
-  private countFailure(step: SaslStep & { readonly kind: 'failure' }): boolean {
+  private fail(failure: SaslFailure): GateAnswer & { readonly kind: 'failure' } {
     const { lane, onLogin, loginAttemptsMax } = this.options
+    this.close()
     lane[COUNTER.auth_cmds]!++
     lane[COUNTER.auth_errors]!++
     this.failureCount++
     const isLast = this.failureCount >= loginAttemptsMax
     if (isLast) lane[COUNTER.auth_attempts_exceeded]!++
-    onLogin({
-      succeeded: false,
-      user: step.claimedUser,
-      peer: this.peer,
-      mechanism: step.mechanism,
-      reason: step.reason,
-    })
-    return isLast
+    const { user, unknownUser, mechanism, reason } = failure
+    onLogin({ succeeded: false, user, unknownUser, peer: this.peer, mechanism, reason })
+    return { kind: 'failure', isLast }
+  }
+
+  private close(): void {
+    this.isOpen = false
+    this.principal = undefined
   }
 }
 

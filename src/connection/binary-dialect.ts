@@ -410,6 +410,7 @@ export class BinaryDialect implements Dialect {
     switch (answer.kind) {
       case 'challenge':
         this.writeBody(connection, STATUS_AUTH_CONTINUE, answer.bytes)
+        connection.loginContinues()
         return
       case 'success':
         this.writeBody(connection, STATUS_OK, BODY_AUTHENTICATED)

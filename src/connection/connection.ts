@@ -485,6 +485,11 @@ export class Connection {
     this.context.onGateChanged(this)
   }
 
+  /** To be called where a login was begun and not ended: one that was left for it has failed. */
+  loginContinues(): void {
+    if (this.wasLoggedIn && !this.gate.isOpen) this.loginChanged()
+  }
+
   /** Hands the gathered replies to the transport. Afterwards the connection may be blocked. */
   flush(): void {
     const sendBuffer = this.context.sendBuffer
@@ -546,6 +551,7 @@ export class Connection {
     this.state = STATE_DRAINING
     this.drainingSinceMs = this.context.nowMs
     this.gate.abort()
+    this.loginContinues()
     this.task = undefined
     this.dropBody()
     this.dropCopy()

@@ -132,7 +132,10 @@ export class TextLogin {
   ): void {
     const reply = (settled: GateAnswer): void => {
       write(settled)
-      if (settled.kind === 'challenge') return
+      if (settled.kind === 'challenge') {
+        connection.loginContinues()
+        return
+      }
       connection.loginChanged()
       if (settled.kind === 'failure' && settled.isLast) connection.drain()
     }

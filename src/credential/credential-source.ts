@@ -24,7 +24,7 @@ import type { MemcachedFileKind } from './memcached-file.ts'
 import { parseMemcachedFile } from './memcached-file.ts'
 import { prepare, problemWith } from './prepare.ts'
 import type { CredentialSnapshot, UserRecord } from './snapshot.ts'
-import { decoySalt, formatShape, makeSnapshot, usableMechanisms } from './snapshot.ts'
+import { decoySalt, decoySeed, formatShape, makeSnapshot, usableMechanisms } from './snapshot.ts'
 import type { ReadResult, UserEntry } from './user-entry.ts'
 import { PLAINTEXT_USERS_MAX, USERS_MAX } from './user-entry.ts'
 import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
@@ -101,6 +101,7 @@ export class CredentialSource {
   /** In force for files that state none; fixed for the life of the process. */
   readonly #ownDecoyKey: Uint8Array
   readonly #cacheKey: Uint8Array
+  readonly #reportKey: Uint8Array
   /**
    * Verifiers of plaintext passwords of the last snapshot, by a keyed hash of what they depend on.
    */
@@ -125,6 +126,7 @@ export class CredentialSource {
     this.#plaintextHashes = named.length > 0 ? named : SCRAM_HASHES.slice(0, 1)
     this.#ownDecoyKey = this.#randomBytes(DECOY_KEY_BYTES)
     this.#cacheKey = this.#randomBytes(32)
+    this.#reportKey = this.#randomBytes(32)
   }
 
   /** What is worth a warning about the users in force: passwords in the clear, loose file modes. */
@@ -193,6 +195,7 @@ export class CredentialSource {
     const users = await this.#hashPasswords(entries, decoyKey)
     const snapshot = makeSnapshot(users, {
       decoyKey,
+      reportKey: this.#reportKey,
       defaultShape: this.#plaintextHashes
         .map((hash) => formatShape(hash.name, this.#iterations, DEFAULT_SALT_BYTES))
         .sort()
@@ -224,9 +227,10 @@ export class CredentialSource {
     const keysOfUser = new Map<UserEntry, string[]>()
     for (const entry of entries) {
       if (entry.passwords.length === 0) continue
+      const seed = decoySeed(entry.name)
       const keys: string[] = []
       for (const hash of this.#plaintextHashes) {
-        const salt = Uint8Array.from(decoySalt(decoyKey, hash.name, entry.name, DEFAULT_SALT_BYTES))
+        const salt = Uint8Array.from(decoySalt(decoyKey, hash.name, seed, DEFAULT_SALT_BYTES))
         for (const raw of entry.passwords) {
           const password = prepare(raw)
           const key = createHmac('sha256', this.#cacheKey)

@@ -1,14 +1,27 @@
 /**
  * A worker's view of the users: one snapshot, replaced as a whole. It answers for every name, known
- * or not: an unknown user gets a decoy of the same shape, made by the same work, so that neither
- * the answer nor its cost tells a stranger who exists. Callers compare against what they get and
- * look at `known` last.
+ * or not: an unknown user gets a decoy of the same shape, and every name costs the same hash
+ * operations (a user with one password, with two, or with none), so that neither the answer nor its
+ * cost tells a stranger who exists. Callers compare against what they get and look at `known` last.
  */
 import { assert } from '../base/assert.ts'
-import type { CredentialSnapshot, UserRecord } from './snapshot.ts'
-import { decoyKeys, decoyVerifiers } from './snapshot.ts'
-import type { DerivationParameters, KeyPair, ScramHashName, Verifier } from './verifier.ts'
-import { parseVerifier, SCRAM_HASHES } from './verifier.ts'
+import type { CredentialSnapshot, DecoyPart, DecoyShape } from './snapshot.ts'
+import { decoySeed, decoyVerifier, drawShape, readShapes } from './snapshot.ts'
+import type {
+  DerivationParameters,
+  KeyPair,
+  ScramHash,
+  ScramHashName,
+  Verifier,
+} from './verifier.ts'
+import {
+  DEFAULT_ITERATIONS,
+  DEFAULT_SALT_BYTES,
+  findScramHash,
+  formatVerifier,
+  parseVerifier,
+  SCRAM_HASHES,
+} from './verifier.ts'
 
 /** Who a connection is after a successful login. */
 export interface Principal {
@@ -28,14 +41,26 @@ export interface Credential extends DerivationParameters {
   readonly keyCount: number
 }
 
+/** The texts of one user, looked at when the snapshot is taken. */
+interface KnownUser {
+  /** The first of SCRAM_HASHES that the user has. */
+  readonly passwordHash: ScramHash
+  /** One or two texts for a hash. */
+  readonly texts: ReadonlyMap<ScramHashName, readonly string[]>
+}
+
 export class CredentialStore {
   #snapshot: CredentialSnapshot
-  #users: ReadonlyMap<string, UserRecord>
+  #users: ReadonlyMap<string, KnownUser>
+  #texts: ReadonlyMap<ScramHash, readonly string[]>
+  #shapes: readonly DecoyShape[]
   #generation = 0
 
   constructor(snapshot: CredentialSnapshot) {
     this.#snapshot = snapshot
     this.#users = index(snapshot)
+    this.#texts = textsByHash(snapshot)
+    this.#shapes = readShapes(snapshot.shapes)
   }
 
   /** Grows with every replace(), so that holders of derived facts know when they are stale. */
@@ -54,6 +79,8 @@ export class CredentialStore {
 
   replace(snapshot: CredentialSnapshot): void {
     this.#users = index(snapshot)
+    this.#texts = textsByHash(snapshot)
+    this.#shapes = readShapes(snapshot.shapes)
     this.#snapshot = snapshot
     this.#generation += 1
   }
@@ -64,53 +91,106 @@ export class CredentialStore {
    * which cannot be for a mechanism that is announced.
    */
   find(name: string, hashName: ScramHashName): Credential | undefined {
-    const decoys = decoyVerifiers(this.#snapshot, name)
-    const own = this.#users.get(name)?.verifiers ?? decoys
-    const isOwn = own !== decoys && own.some((text) => text.startsWith(`${hashName}$`))
-    return this.#read(name, hashName, isOwn ? own : decoys, isOwn)
+    const seed = decoySeed(name)
+    const { parts } = drawShape(this.#snapshot.decoyKey, this.#shapes, seed)
+    const hash = findScramHash(hashName)
+    assert(hash !== undefined, 'a hash has a name that is known')
+    const own = this.#users.get(name)?.texts.get(hashName)
+    return this.#read(name, seed, hash, parts, own)
   }
 
   /**
    * The credential that a PLAIN password is checked against: of the first of SCRAM_HASHES there is.
    */
   findForPassword(name: string): Credential {
-    const decoys = decoyVerifiers(this.#snapshot, name)
-    const own = this.#users.get(name)?.verifiers ?? decoys
-    for (const hash of SCRAM_HASHES) {
-      const found = this.#read(name, hash.name, own, own !== decoys)
-      if (found !== undefined) return found
-    }
-    throw new Error('assertion failed: a user has at least one verifier')
+    const seed = decoySeed(name)
+    const { parts } = drawShape(this.#snapshot.decoyKey, this.#shapes, seed)
+    const decoyHash = firstHash(parts.map(({ hash }) => hash.name))
+    const user = this.#users.get(name)
+    const hash = user?.passwordHash ?? decoyHash
+    const found = this.#read(name, seed, hash, parts, user?.texts.get(hash.name))
+    assert(found !== undefined, 'the hash is one of the user or of the shape')
+    return found
   }
 
+  /**
+   * One way for all: the decoy is made whether it is needed or not, and two texts are read whether
+   * there are two or not: where one is missing, somebody's is read for nothing, so that even the
+   * memory that is touched is alike. Only which of the results are taken depends on `own`.
+   */
   #read(
     name: string,
-    hashName: ScramHashName,
-    texts: readonly string[],
-    known: boolean,
+    seed: string,
+    hash: ScramHash,
+    parts: readonly DecoyPart[],
+    own: readonly string[] | undefined,
   ): Credential | undefined {
-    const [first, second] = texts
-      .filter((text) => text.startsWith(`${hashName}$`))
-      .map(readVerifier)
-    if (first === undefined) return undefined
-    const { hash, iterations, salt } = first
+    const part = parts.find((candidate) => candidate.hash === hash)
+    const decoy = decoyVerifier(
+      this.#snapshot.decoyKey,
+      seed,
+      part ?? { hash, iterations: DEFAULT_ITERATIONS, saltBytes: DEFAULT_SALT_BYTES },
+    )
+    const fillers = this.#texts.get(hash) ?? []
+    // The decoy's ServerKey is never shown, so it can choose without telling anything.
+    const filler = ((decoy.serverKey[0] ?? 0) << 8) | (decoy.serverKey[1] ?? 0)
+    const first = readVerifier(own?.[0] ?? fillers[filler % fillers.length])
+    const second = readVerifier(own?.[1] ?? fillers[(filler + 1) % fillers.length])
+    if (own === undefined && part === undefined) return undefined
+    const { iterations, salt } = own === undefined ? decoy : first
     return {
       principal: { name },
-      known,
+      known: own !== undefined,
       hash,
       iterations,
       salt,
-      keys: [first, second ?? decoyKeys(this.#snapshot.decoyKey, hash, name)],
-      keyCount: second === undefined ? 1 : 2,
+      keys: [own === undefined ? decoy : first, own?.[1] === undefined ? decoy : second],
+      keyCount: own?.length ?? 1,
     }
   }
 }
 
-function index(snapshot: CredentialSnapshot): Map<string, UserRecord> {
-  return new Map(snapshot.users.map((user) => [user.name, user]))
+function index(snapshot: CredentialSnapshot): Map<string, KnownUser> {
+  return new Map(
+    snapshot.users.map(({ name, verifiers }) => {
+      const texts = new Map<ScramHashName, string[]>()
+      for (const text of verifiers) {
+        const hash = findScramHash(text.slice(0, text.indexOf('$')))
+        assert(hash !== undefined, 'a snapshot holds only valid verifiers')
+        const ofHash = texts.get(hash.name)
+        if (ofHash === undefined) texts.set(hash.name, [text])
+        else ofHash.push(text)
+      }
+      return [name, { passwordHash: firstHash([...texts.keys()]), texts }]
+    }),
+  )
 }
 
-function readVerifier(text: string): Verifier {
+/** All verifiers of each hash, or one of nobody where there are none. */
+function textsByHash(snapshot: CredentialSnapshot): Map<ScramHash, string[]> {
+  const texts = snapshot.users.flatMap(({ verifiers }) => verifiers)
+  return new Map(
+    SCRAM_HASHES.map((hash) => {
+      const ofHash = texts.filter((text) => text.startsWith(`${hash.name}$`))
+      return [hash, ofHash.length > 0 ? ofHash : [nobodysVerifier(hash)]]
+    }),
+  )
+}
+
+function nobodysVerifier(hash: ScramHash): string {
+  const key = new Uint8Array(hash.digestBytes)
+  const salt = new Uint8Array(DEFAULT_SALT_BYTES)
+  const parameters = { hash, iterations: DEFAULT_ITERATIONS, salt }
+  return formatVerifier({ ...parameters, storedKey: key, serverKey: key })
+}
+
+function firstHash(names: readonly ScramHashName[]): ScramHash {
+  const first = SCRAM_HASHES.find((hash) => names.includes(hash.name))
+  assert(first !== undefined, 'a user has at least one verifier')
+  return first
+}
+
+function readVerifier(text = ''): Verifier {
   const verifier = parseVerifier(text)
   assert(typeof verifier !== 'string', 'a snapshot holds only valid verifiers')
   return verifier

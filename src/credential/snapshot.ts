@@ -3,10 +3,10 @@
  * structured clone, made by the main thread (which owns the files) and replaced as a whole.
  * It holds verifiers only; passwords that stood in a file have been hashed by then.
  */
-import { createHmac } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 import { assert } from '../base/assert.ts'
-import type { KeyPair, ScramHash, ScramHashName } from './verifier.ts'
-import { findScramHash, formatVerifier, parseVerifier } from './verifier.ts'
+import type { ScramHash, ScramHashName, Verifier } from './verifier.ts'
+import { findScramHash, parseVerifier } from './verifier.ts'
 
 export interface UserRecord {
   /** Prepared (SASLprep), unique in the snapshot. */
@@ -36,6 +36,8 @@ export interface CredentialSnapshot {
   readonly lacking: readonly LackingHash[]
   /** Secret from which the salts of unknown and of plaintext users come. */
   readonly decoyKey: Uint8Array
+  /** Secret of this process, from which the tags come that the log has in place of foreign names. */
+  readonly reportKey: Uint8Array
 }
 
 /** Every distinct shape costs every login an HMAC, so rare ones are not imitated. */
@@ -44,6 +46,7 @@ const LACKING_NAMES_MAX = 5
 
 export interface SnapshotOptions {
   readonly decoyKey: Uint8Array
+  readonly reportKey: Uint8Array
   /** The shape that unknown users show when there is no user to imitate. */
   readonly defaultShape: string
   readonly hashes: readonly ScramHashName[]
@@ -71,7 +74,9 @@ export function makeSnapshot(
     const userNames = without.slice(0, LACKING_NAMES_MAX).map((user) => user.name)
     return [{ hash, userCount: without.length, userNames }]
   })
-  return { users, shapes, lacking, decoyKey: Uint8Array.from(options.decoyKey) }
+  const decoyKey = Uint8Array.from(options.decoyKey)
+  const reportKey = Uint8Array.from(options.reportKey)
+  return { users, shapes, lacking, decoyKey, reportKey }
 }
 
 /** The shape of a user: for each hash its iterations and the length of its salt, in one order. */
@@ -91,6 +96,41 @@ export function formatShape(hash: ScramHashName, iterations: number, saltBytes: 
 
 const SHAPE_PART = /^([A-Z0-9-]+)\$([0-9]+):([0-9]+)$/
 
+/** What one verifier of a decoy looks like from outside. */
+export interface DecoyPart {
+  readonly hash: ScramHash
+  readonly iterations: number
+  readonly saltBytes: number
+}
+
+/** One of the shapes, read. */
+export interface DecoyShape {
+  readonly text: string
+  readonly userCount: number
+  readonly parts: readonly DecoyPart[]
+}
+
+export function readShapes(shapes: readonly CredentialShape[]): DecoyShape[] {
+  return shapes.map(({ text, userCount }) => {
+    const parts = text.split(' ').map((part): DecoyPart => {
+      const [, hashName = '', iterations = '', saltBytes = ''] = SHAPE_PART.exec(part) ?? []
+      const hash = findScramHash(hashName)
+      assert(hash !== undefined, 'a shape names a known hash')
+      return { hash, iterations: Number(iterations), saltBytes: Number(saltBytes) }
+    })
+    return { text, userCount, parts }
+  })
+}
+
+/** Longer names are hashed once, not once for each of the HMACs of a decoy. */
+const SEED_CHARS_MAX = 64
+
+/** What stands for a name in everything that is made up for it. */
+export function decoySeed(name: string): string {
+  if (name.length <= SEED_CHARS_MAX) return name
+  return `sha512:${createHash('sha512').update(name).digest('hex')}`
+}
+
 /**
  * The salt of a user without one of its own. The same for a name whether the user is unknown or has
  * a plaintext password, so that nothing is seen from outside when one becomes the other.
@@ -98,68 +138,51 @@ const SHAPE_PART = /^([A-Z0-9-]+)\$([0-9]+):([0-9]+)$/
 export function decoySalt(
   decoyKey: Uint8Array,
   hash: ScramHashName,
-  name: string,
+  seed: string,
   saltBytes: number,
 ): Buffer {
-  return keyed(decoyKey, 'salt', hash, name).subarray(0, saltBytes)
+  return keyed(decoyKey, 'salt', hash, seed).subarray(0, saltBytes)
 }
 
 /**
  * The shape that an unknown user shows. It is drawn from the real ones in proportion to their
  * users, by the name and the secret alone (weighted rendezvous hashing), so that it stays the same
- * when other users come and go.
+ * when other users come and go. An HMAC for each shape, whoever asks.
  */
-function decoyShape(
-  snapshot: Pick<CredentialSnapshot, 'shapes' | 'decoyKey'>,
-  name: string,
-): string {
-  let chosen = ''
+export function drawShape(
+  decoyKey: Uint8Array,
+  shapes: readonly DecoyShape[],
+  seed: string,
+): DecoyShape {
+  let chosen: DecoyShape | undefined
   let scoreMax = -1
-  for (const shape of snapshot.shapes) {
-    const hashed = keyed(snapshot.decoyKey, 'shape', shape.text, name)
+  for (const shape of shapes) {
+    const hashed = keyed(decoyKey, 'shape', shape.text, seed)
     const draw = (hashed.readUIntBE(0, 6) + 1) / (2 ** 48 + 1)
     const score = shape.userCount / -Math.log(draw)
     if (score > scoreMax) {
       scoreMax = score
-      chosen = shape.text
+      chosen = shape
     }
   }
+  assert(chosen !== undefined, 'a snapshot has a shape')
   return chosen
 }
 
-/**
- * The verifiers that an unknown user appears to have, in the text form. Nothing hashes to the keys.
- */
-export function decoyVerifiers(
-  snapshot: Pick<CredentialSnapshot, 'shapes' | 'decoyKey'>,
-  name: string,
-): string[] {
-  const { decoyKey } = snapshot
-  return decoyShape(snapshot, name)
-    .split(' ')
-    .map((part) => {
-      const [, hashName = '', iterations = '', saltBytes = ''] = SHAPE_PART.exec(part) ?? []
-      const hash = findScramHash(hashName)
-      assert(hash !== undefined, 'a shape names a known hash')
-      return formatVerifier({
-        hash,
-        iterations: Number(iterations),
-        salt: decoySalt(decoyKey, hash.name, name, Number(saltBytes)),
-        ...decoyKeys(decoyKey, hash, name),
-      })
-    })
-}
-
-/** Keys that no password leads to. */
-export function decoyKeys(decoyKey: Uint8Array, hash: ScramHash, name: string): KeyPair {
+/** A verifier that no password leads to. Three HMACs, whoever asks. */
+export function decoyVerifier(decoyKey: Uint8Array, seed: string, part: DecoyPart): Verifier {
+  const { hash, iterations, saltBytes } = part
   return {
-    storedKey: keyed(decoyKey, 'StoredKey', hash.name, name).subarray(0, hash.digestBytes),
-    serverKey: keyed(decoyKey, 'ServerKey', hash.name, name).subarray(0, hash.digestBytes),
+    hash,
+    iterations,
+    salt: decoySalt(decoyKey, hash.name, seed, saltBytes),
+    storedKey: keyed(decoyKey, 'StoredKey', hash.name, seed).subarray(0, hash.digestBytes),
+    serverKey: keyed(decoyKey, 'ServerKey', hash.name, seed).subarray(0, hash.digestBytes),
   }
 }
 
-function keyed(decoyKey: Uint8Array, purpose: string, detail: string, name: string): Buffer {
-  return createHmac('sha512', decoyKey).update(`${purpose}\0${detail}\0${name}`).digest()
+function keyed(decoyKey: Uint8Array, purpose: string, detail: string, seed: string): Buffer {
+  return createHmac('sha512', decoyKey).update(`${purpose}\0${detail}\0${seed}`).digest()
 }
 
 /** Those of `mechanisms` that every user can use, in their order; PLAIN needs any verifier. */

@@ -14,6 +14,7 @@ import {
   deriveSaltedPassword,
   findScramHash,
 } from '../credential/verifier.ts'
+import { type ClaimedUser, describeClaim } from './claimed-user.ts'
 import { DerivationQueue } from './derivation-queue.ts'
 import { FAILURE_REASONS, type FailureReason } from './failure-reason.ts'
 import { LoginMemory } from './login-memory.ts'
@@ -124,6 +125,12 @@ export class SaslEnvironment {
   withheld(): readonly LackingHash[] {
     const { lacking } = this.credentials.snapshot
     return lacking.filter(({ hash }) => this.#mechanisms.includes(hash))
+  }
+
+  /** What the log may say of whom a failed login claimed to be: a prepared name, or nothing. */
+  describeClaim(name: string): ClaimedUser {
+    const { snapshot } = this.credentials
+    return describeClaim(name, this.credentials.has(name), snapshot.reportKey)
   }
 
   /**

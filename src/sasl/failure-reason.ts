@@ -26,14 +26,3 @@ export const FAILURE_REASONS = [
 ] as const
 
 export type FailureReason = (typeof FAILURE_REASONS)[number]
-
-/** Longest name that is reported, in UTF-16 units. */
-const REPORTED_NAME_MAX = 128
-
-/**
- * A name that a stranger chose, made fit for a log line: one line, no terminal control, no tricks.
- */
-export function reportable(name: string): string {
-  const cut = name.length > REPORTED_NAME_MAX ? `${name.slice(0, REPORTED_NAME_MAX)}...` : name
-  return cut.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '\uFFFD')
-}

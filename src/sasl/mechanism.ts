@@ -12,7 +12,7 @@ export type MechanismStep =
   | { readonly kind: 'failure'; readonly reason: FailureReason }
 
 export interface Mechanism {
-  /** As the client gave it, or empty while nobody was named. */
+  /** Prepared, whether there is such a user or not; empty while nobody was named. */
   readonly claimedUser: string
   /** `response` is the caller's memory and read before this returns. */
   next(response: Uint8Array): MechanismStep | Promise<MechanismStep>

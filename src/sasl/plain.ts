@@ -59,13 +59,10 @@ export class PlainMechanism implements Mechanism {
     this.#isUsed = true
     const message = decodePlainMessage(response)
     if (message === undefined) return failure('malformed')
-    this.#claimedUser = message.authenticationIdentity
-    const name = prepare(message.authenticationIdentity)
-    if (
-      message.authorizationIdentity !== '' &&
-      message.authorizationIdentity !== message.authenticationIdentity &&
-      prepare(message.authorizationIdentity) !== name
-    ) {
+    const { authorizationIdentity, authenticationIdentity } = message
+    const name = prepare(authenticationIdentity)
+    this.#claimedUser = name
+    if (!isSamePerson(authorizationIdentity, authenticationIdentity, name)) {
       return failure('bad-authzid')
     }
     const password = prepare(message.password)
@@ -118,6 +115,12 @@ async function checkPassword(
   if (!matches) return failure('wrong-password')
   memory.remember(name, digest)
   return { kind: 'success', principal: current.principal }
+}
+
+/** Whether a client that logs in acts for itself, as everybody here does. */
+export function isSamePerson(authorization: string, authentication: string, name: string): boolean {
+  if (authorization === '' || authorization === authentication) return true
+  return prepare(authorization) === name
 }
 
 /** Whether what was derived, or answered, under one credential can be compared with another. */

@@ -8,13 +8,13 @@
  * HMACs. An unknown user is led through the same steps with a stable decoy and fails at the proof.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import type { Credential } from '../credential/credential-store.ts'
+import type { Credential, Principal } from '../credential/credential-store.ts'
 import { prepare } from '../credential/prepare.ts'
-import type { ScramHash } from '../credential/verifier.ts'
+import type { KeyPair, ScramHash } from '../credential/verifier.ts'
 import { decodeBase64, encodeBase64 } from '../credential/verifier.ts'
 import type { SaslEnvironment } from './environment.ts'
 import { decodeText, failure, type Mechanism, type MechanismStep } from './mechanism.ts'
-import { haveSameDerivation } from './plain.ts'
+import { haveSameDerivation, isSamePerson } from './plain.ts'
 import {
   type ClientFirst,
   formatServerFinal,
@@ -33,8 +33,14 @@ type State =
       readonly serverFirst: string
       readonly credential: Credential
     }
-  | { readonly kind: 'expects-empty'; readonly credential: Credential }
+  | { readonly kind: 'expects-empty'; readonly proven: Proven }
   | { readonly kind: 'over' }
+
+/** What a proof has shown: whose password it is, and of which of the user's keys. */
+interface Proven {
+  readonly principal: Principal
+  readonly keys: KeyPair
+}
 
 export class ScramMechanism implements Mechanism {
   readonly #environment: SaslEnvironment
@@ -64,7 +70,7 @@ export class ScramMechanism implements Mechanism {
         return this.#answerFinal(text, state)
       case 'expects-empty':
         if (text !== '') return failure('malformed')
-        return this.#answerEmpty(state.credential)
+        return this.#answerEmpty(state.proven)
       case 'over':
         return failure('out-of-sequence')
     }
@@ -77,9 +83,9 @@ export class ScramMechanism implements Mechanism {
   #answerFirst(text: string): MechanismStep {
     const first = parseClientFirst(text)
     if (typeof first === 'string') return failure(first)
-    this.#claimedUser = first.userName
     const name = prepare(first.userName)
-    if (first.authorizationIdentity !== '' && prepare(first.authorizationIdentity) !== name) {
+    this.#claimedUser = name
+    if (!isSamePerson(first.authorizationIdentity, first.userName, name)) {
       return failure('bad-authzid')
     }
     const credential = this.#environment.credentials.find(name, this.#hash.name)
@@ -106,32 +112,44 @@ export class ScramMechanism implements Mechanism {
     if (current === undefined || !haveSameDerivation(credential, current)) {
       return failure('credentials-changed')
     }
+    // A name that was a decoy's and is a user's now, or the other way round, is somebody else.
+    if (current.known !== credential.known) return failure('credentials-changed')
     const authMessage = `${first.bare},${serverFirst},${final.withoutProof}`
-    const serverKey = this.#findProven(current, proof, authMessage)
+    const keys = this.#findProven(current, proof, authMessage)
     if (!current.known) return failure('unknown-user')
-    if (serverKey === undefined) return failure('wrong-password')
-    const serverSignature = this.#hmac(serverKey, authMessage)
-    this.#state = { kind: 'expects-empty', credential: current }
+    if (keys === undefined) return failure('wrong-password')
+    const serverSignature = this.#hmac(keys.serverKey, authMessage)
+    this.#state = { kind: 'expects-empty', proven: { principal: current.principal, keys } }
     return { kind: 'challenge', bytes: Buffer.from(formatServerFinal(serverSignature)) }
   }
 
-  /** The proof was right; but a user who was removed since is not let in by waiting with this. */
-  #answerEmpty({ principal }: Credential): MechanismStep {
+  /**
+   * The proof was right, of a password that must still be good: who waits with this response until
+   * the user is gone, is another of the same name, or has another password, is not let in.
+   */
+  #answerEmpty({ principal, keys }: Proven): MechanismStep {
     const current = this.#environment.credentials.find(principal.name, this.#hash.name)
-    return current?.known === true ? { kind: 'success', principal } : failure('credentials-changed')
+    let isInForce = false
+    for (const [index, { storedKey }] of (current?.keys ?? []).entries()) {
+      const isEqual = timingSafeEqual(storedKey, keys.storedKey)
+      if (isEqual && index < (current?.keyCount ?? 0)) isInForce = true
+    }
+    return current?.known === true && isInForce
+      ? { kind: 'success', principal: current.principal }
+      : failure('credentials-changed')
   }
 
-  /** The ServerKey of the password that the proof shows; all keys are tried, whichever it is. */
-  #findProven(credential: Credential, proof: Buffer, authMessage: string): Uint8Array | undefined {
-    let serverKey: Uint8Array | undefined
+  /** The keys of the password that the proof shows; all are tried, whichever it is. */
+  #findProven(credential: Credential, proof: Buffer, authMessage: string): KeyPair | undefined {
+    let proven: KeyPair | undefined
     for (const [index, keys] of credential.keys.entries()) {
       const clientSignature = this.#hmac(keys.storedKey, authMessage)
       const clientKey = proof.map((byte, at) => byte ^ (clientSignature[at] ?? 0))
       const storedKey = createHash(this.#hash.digest).update(clientKey).digest()
       const isEqual = timingSafeEqual(storedKey, keys.storedKey)
-      if (isEqual && index < credential.keyCount) serverKey = keys.serverKey
+      if (isEqual && index < credential.keyCount) proven = keys
     }
-    return serverKey
+    return proven
   }
 
   #hmac(key: Uint8Array, text: string): Buffer {

@@ -8,9 +8,11 @@
  */
 import type { Principal } from '../credential/credential-store.ts'
 import { findScramHash } from '../credential/verifier.ts'
+import type { ClaimedUser } from './claimed-user.ts'
 import { PLAIN, type SaslEnvironment } from './environment.ts'
-import { type FailureReason, reportable } from './failure-reason.ts'
+import type { FailureReason } from './failure-reason.ts'
 import type { Mechanism, MechanismStep } from './mechanism.ts'
+import { normalizeMechanism, reportableMechanism } from './mechanism-name.ts'
 import { PlainMechanism } from './plain.ts'
 import { ScramMechanism } from './scram.ts'
 import { sourceNetwork } from './source-network.ts'
@@ -18,20 +20,17 @@ import { sourceNetwork } from './source-network.ts'
 export type SaslStep =
   | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
   | { readonly kind: 'success'; readonly principal: Principal; readonly mechanism: string }
-  | {
-      readonly kind: 'failure'
-      readonly reason: FailureReason
-      /** Who the client said it was, fit for a log; empty if it never came to that. */
-      readonly claimedUser: string
-      /**
-       * The mechanism's own spelling; what the client asked for, fit for a log, if it is unknown.
-       */
-      readonly mechanism: string
-    }
+  | SaslFailure
+
+/** All of it is fit for a log: nothing that a stranger made up is in it. */
+export interface SaslFailure extends ClaimedUser {
+  readonly kind: 'failure'
+  readonly reason: FailureReason
+  /** The mechanism's own spelling, or in parentheses why there is none. */
+  readonly mechanism: string
+}
 
 const EMPTY = new Uint8Array(0)
-const MALFORMED_NAME = '(malformed)'
-const MECHANISM_NAME = /^[A-Za-z0-9_-]{1,32}$/
 
 export class SaslSession {
   readonly #environment: SaslEnvironment
@@ -56,9 +55,8 @@ export class SaslSession {
     initialResponse: Uint8Array | undefined,
   ): SaslStep | Promise<SaslStep> {
     this.abort()
-    const name = MECHANISM_NAME.test(mechanismName) ? mechanismName.toUpperCase() : ''
-    // A name that cannot be one may be anything, a misplaced password too: it is not repeated.
-    this.#mechanismName = name === '' ? MALFORMED_NAME : name
+    const name = normalizeMechanism(mechanismName)
+    this.#mechanismName = reportableMechanism(name)
     const mechanism = this.#create(name)
     if (mechanism === undefined) return this.#fail('unknown-mechanism', '')
     if (initialResponse === undefined || initialResponse.length === 0) {
@@ -86,8 +84,13 @@ export class SaslSession {
     return this.#mechanism !== undefined
   }
 
+  /** A response is being looked at. */
+  get isAtWork(): boolean {
+    return this.#working !== undefined
+  }
+
   /** Ends a login under way that the client does not go on with: a failure like any other. */
-  abandon(): SaslStep {
+  abandon(): SaslFailure {
     const claimedUser = this.#mechanism?.claimedUser ?? ''
     this.abort()
     return this.#fail('aborted', claimedUser)
@@ -143,8 +146,8 @@ export class SaslSession {
     reason: FailureReason,
     claimedUser: string,
     mechanism: string = this.#mechanismName,
-  ): SaslStep {
+  ): SaslFailure {
     this.#environment.counters.failures[reason] += 1
-    return { kind: 'failure', reason, claimedUser: reportable(claimedUser), mechanism }
+    return { kind: 'failure', reason, ...this.#environment.describeClaim(claimedUser), mechanism }
   }
 }

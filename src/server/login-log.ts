@@ -30,7 +30,10 @@ export class LoginLog {
       return
     }
     this.lineCount++
-    const fields = { user: login.user, peer: login.peer, mechanism: login.mechanism }
+    const { user, unknownUser, peer, mechanism } = login
+    // A name that is no user's is not repeated: it may be a password, or somebody's data.
+    const who = unknownUser === '' ? { user } : { unknown_user: unknownUser }
+    const fields = { ...who, peer, mechanism }
     this.write(
       login.succeeded
         ? { level: 'info', event: 'login', message: 'logged in', fields }

@@ -85,6 +85,17 @@ async function expectLoggedIn(client: BinaryClient): Promise<void> {
   expect(await client.request({ opcode: NOOP, opaque: 7 })).toMatchObject({ status: OK, opaque: 7 })
 }
 
+async function expectStrangers(client: BinaryClient, count: string): Promise<void> {
+  client.send(requestFrame({ opcode: STAT, key: 'auth' }))
+  const stats = new Map<string, string>()
+  for (;;) {
+    const { key, value } = await client.receive()
+    if (key.length === 0) break
+    stats.set(key.toString(), value.toString())
+  }
+  expect(stats.get('unauthenticated_connections')).toBe(count)
+}
+
 function plain(user: User, authzid = ''): string {
   return `${authzid}\0${user.name}\0${user.password}`
 }
@@ -477,13 +488,25 @@ describe('unknown users', () => {
   test('only the log knows the reason', async () => {
     const client = await connectTo(server)
     await client.attemptPlain('somebody new', 'x')
-    const record = await server.waitForLog(({ user }) => user === 'somebody new')
+    await client.attemptPlain('somebody new', 'y')
+    await client.attemptPlain('somebody old', 'x')
+    await client.attemptPlain(ALICE.name, 'x')
+    await server.waitForLog(({ reason }) => reason === 'wrong-password')
+    const log = server.log()
+    const records = log.filter((record) => /^12 chara/.test(String(record.unknown_user)))
+    expect(records).toHaveLength(3)
+    const [record, again, other] = records
     expect(record).toMatchObject({
       event: 'login_failed',
       mechanism: 'PLAIN',
       reason: 'unknown-user',
     })
-    expect(String(record.peer)).toMatch(/^127\.0\.0\.1:\d+$/)
+    // Repeats can be seen, and nothing that was sent.
+    expect(record).toMatchObject({ unknown_user: expect.stringMatching(/^12 characters, \w{8}$/) })
+    expect(again?.unknown_user).toBe(record?.unknown_user)
+    expect(other?.unknown_user).not.toBe(record?.unknown_user)
+    expect(JSON.stringify(log)).not.toContain('somebody')
+    expect(String(record?.peer)).toMatch(/^127\.0\.0\.1:\d+$/)
   })
 })
 
@@ -516,6 +539,30 @@ describe('the login state', () => {
     const replies = await client.closed()
     expect(replies.length).toBe(1)
     expectRefusal(replies[0], NOOP)
+  })
+
+  test('a second login that is left for a third ends the first, and its place', async () => {
+    const own = await startSaslcached({
+      users: [ALICE],
+      mechanisms: MECHANISMS,
+      flags: ['-t', '1', '--login-timeout', '1'],
+    })
+    onTestFinished(async () => await own.stop())
+    const client = await connectTo(own)
+    const watching = await connectTo(own)
+    for (const each of [client, watching]) await each.loginPlain(ALICE.name, ALICE.password)
+    const first = { opcode: SASL_AUTH, key: 'SCRAM-SHA-256', value: 'n,,n=alice,r=abcdefgh' }
+    expect((await client.request(first)).status).toBe(CONTINUE)
+    await expectStrangers(watching, '0')
+    expect((await client.request(first)).status).toBe(CONTINUE)
+    await expectStrangers(watching, '1')
+    expectRefusal(await client.request({ opcode: NOOP }), NOOP)
+    await client.closed()
+    // Nor may who has lost a login so stay longer than any stranger.
+    const silent = await connectTo(own)
+    await silent.loginPlain(ALICE.name, ALICE.password)
+    for (let count = 0; count < 2; count++) await silent.request(first)
+    await silent.closed()
   })
 
   test('commands behind an unfinished login wait their turn, in order', async () => {

@@ -52,7 +52,8 @@ class TextConversation implements Conversation {
     return {
       kind: 'failure',
       reason: 'wrong-password',
-      claimedUser: '?',
+      user: '?',
+      unknownUser: '',
       mechanism: '?',
     } as SaslStep
   }

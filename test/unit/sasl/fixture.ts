@@ -44,6 +44,7 @@ export function snapshotOf(
   })
   return makeSnapshot(records, {
     decoyKey,
+    reportKey: Buffer.alloc(32, 8),
     defaultShape: 'SCRAM-SHA-1$4096:16 SCRAM-SHA-256$4096:16 SCRAM-SHA-512$4096:16',
     hashes: ['SCRAM-SHA-256', 'SCRAM-SHA-512', 'SCRAM-SHA-1'],
   })

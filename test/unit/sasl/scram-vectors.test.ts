@@ -31,6 +31,7 @@ function environmentFor(vector: Vector): SaslEnvironment {
   const verifier = hashPasswordWith(vector.password, { hash, salt, iterations: vector.iterations })
   const snapshot = makeSnapshot([{ name: vector.user, verifiers: [verifier] }], {
     decoyKey: Buffer.alloc(32),
+    reportKey: Buffer.alloc(32),
     defaultShape: '',
     hashes: [hash.name],
   })

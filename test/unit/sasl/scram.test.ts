@@ -1,6 +1,11 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { findScramHash } from '../../../src/credential/verifier.ts'
+import { CredentialStore } from '../../../src/credential/credential-store.ts'
+import {
+  findScramHash,
+  hashPasswordWith,
+  type ScramHashName,
+} from '../../../src/credential/verifier.ts'
 import { ScramMechanism } from '../../../src/sasl/scram.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
 import { fuzzParameters } from '../credential/fuzz-parameters.ts'
@@ -247,6 +252,77 @@ test('a user who is removed before the last, empty response is not logged in', a
   const removed = { ...snapshot, users: snapshot.users.filter(({ name }) => name !== 'alice') }
   const step = await login({ beforeLast: () => environment.replaceCredentials(removed) })
   expect(step).toMatchObject({ kind: 'failure', reason: 'credentials-changed' })
+})
+
+describe('after the proof, before the last response,', () => {
+  const rotated = snapshotOf({ alice: ['secret', 'newer'] })
+  const [alice] = rotated.users
+  const of = (verifiers: readonly string[]): typeof snapshot => {
+    return { ...rotated, users: [{ name: 'alice', verifiers }] }
+  }
+  // One hash after the other: first the old password's three verifiers, then the newer's.
+  const old = of(alice?.verifiers.slice(0, 3) ?? [])
+  const newer = of(alice?.verifiers.slice(3) ?? [])
+
+  async function outcome(...reloads: (typeof snapshot)[]): Promise<string> {
+    environment.replaceCredentials(reloads[0] ?? snapshot)
+    return await reasonOf({
+      beforeLast: () => {
+        for (const next of reloads.slice(1)) environment.replaceCredentials(next)
+      },
+    })
+  }
+
+  test('another password with the same salt refuses the old one', async () => {
+    expect(await outcome(old, newer)).toBe('credentials-changed')
+  })
+
+  test('the end of a rotation refuses the password that went', async () => {
+    expect(await outcome(rotated, newer)).toBe('credentials-changed')
+    expect(await outcome(rotated, old)).toBe('success')
+  })
+
+  test('the beginning of a rotation refuses nobody', async () => {
+    expect(await outcome(old, rotated)).toBe('success')
+  })
+
+  test('a user who was removed and added anew is another one', async () => {
+    expect(await outcome(old, { ...old, users: [] }, snapshot)).toBe('credentials-changed')
+    expect(await outcome(old, { ...old, users: [] }, newer)).toBe('credentials-changed')
+    expect(await outcome(old, { ...old, users: [] }, old)).toBe('success')
+  })
+
+  test('a user without a verifier of this hash is refused', async () => {
+    const lacking = of((alice?.verifiers ?? []).filter((text) => !text.includes('SHA-256')))
+    expect(await outcome(old, lacking)).toBe('credentials-changed')
+  })
+})
+
+test('a login that was begun while there was no such user does not become one of it', async () => {
+  const before = await plaintextSnapshotOf({ bob: 'x' })
+  // The salt is that of the decoy, so that the proof fits: the users are read by one source.
+  const after = {
+    ...before,
+    users: [
+      ...before.users,
+      {
+        name: 'alice',
+        verifiers: ['SCRAM-SHA-256', 'SCRAM-SHA-512', 'SCRAM-SHA-1'].flatMap((name) => {
+          const credential = new CredentialStore(before).find('alice', name as ScramHashName)
+          return credential === undefined ? [] : hashPasswordWith('secret', credential)
+        }),
+      },
+    ],
+  }
+  environment.replaceCredentials(before)
+  const reason = await reasonOf({
+    spoil: (text) => {
+      environment.replaceCredentials(after)
+      return text
+    },
+  })
+  expect(reason).toBe('credentials-changed')
+  expect(await reasonOf({})).toBe('success')
 })
 
 test('random and mutated messages never throw and never log in', async () => {

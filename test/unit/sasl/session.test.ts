@@ -28,22 +28,63 @@ describe('a session', () => {
       expect(session.start(name, plain('alice', 'secret'))).toEqual({
         kind: 'failure',
         reason: 'unknown-mechanism',
-        claimedUser: '',
+        user: '',
+        unknownUser: '',
         mechanism: /^[\w-]+$/.test(name) ? name : '(malformed)',
       })
     },
   )
 
-  test('reports an unknown mechanism and user fit for a log', async () => {
+  test('reports nothing that a stranger made up', async () => {
     // A whole PLAIN message in the place of the name: nothing of it may come near a log.
     for (const name of ['PLAIN\0alice\0secret', 'A\u001b[2J\n', 'B'.repeat(100)]) {
       expect(session.start(name, undefined)).toMatchObject({ mechanism: '(malformed)' })
     }
-    expect(await session.start('PLAIN', plain('\u202eeve\r\n\u001b[2J', 'x'))).toMatchObject({
-      claimedUser: '\ufffdeve\ufffd\ufffd\ufffd[2J',
+    for (const name of ['hunter2', 'SCRAM-SHA-257', 'PLAINer', 'alice']) {
+      expect(session.start(name, undefined)).toMatchObject({ mechanism: '(unknown)' })
+    }
+    const names = ['hunter2', 'hunter2', 'hunter3', '\u202eeve\r\n\u001b[2J', 'e'.repeat(1000), 'e']
+    const claims: string[] = []
+    for (const name of names) {
+      const step = await session.start('PLAIN', plain(name, 'x'))
+      if (step.kind !== 'failure') throw new Error('a stranger logged in')
+      expect(step.user).toBe('')
+      claims.push(step.unknownUser)
+    }
+    expect(claims.map((claim) => claim.replace(/[0-9a-f]{8}$/, '#'))).toEqual([
+      '7 characters, #',
+      '7 characters, #',
+      '7 characters, #',
+      '10 characters, #',
+      '1000 characters, #',
+      '1 character, #',
+    ])
+    expect(claims[0]).toBe(claims[1])
+    expect(claims[0]).not.toBe(claims[2])
+  })
+
+  test('names a user that there is, whatever the reason, as it is known', async () => {
+    const odd = fixture(snapshotOf({ IX: 'x', 'li\nne': 'x', [`${'e'.repeat(200)}`]: 'x' }))
+    const at = new SaslSession(odd.environment, '')
+    const users: string[] = []
+    for (const name of ['\u2168', 'li\nne', 'e'.repeat(200)]) {
+      const step = await at.start('PLAIN', plain(name, 'wrong'))
+      users.push(step.kind === 'failure' ? step.user : step.kind)
+    }
+    expect(users).toEqual(['IX', 'li\ufffdne', `${'e'.repeat(128)}...`])
+    expect(at.start('PLAIN', plain('IX', 'x', 'secret'))).toMatchObject({
+      reason: 'bad-authzid',
+      user: 'IX',
+      unknownUser: '',
     })
-    const long = await session.start('PLAIN', plain('e'.repeat(1000), 'x'))
-    expect(long).toMatchObject({ claimedUser: `${'e'.repeat(128)}...` })
+  })
+
+  test('makes other tags in another process', async () => {
+    const { environment: other } = fixture({ ...snapshot, reportKey: Buffer.alloc(32, 1) })
+    const one = await session.start('PLAIN', plain('hunter2', 'x'))
+    const two = await new SaslSession(other, '').start('PLAIN', plain('hunter2', 'x'))
+    if (one.kind !== 'failure' || two.kind !== 'failure') throw new Error('a stranger logged in')
+    expect(one.unknownUser).not.toBe(two.unknownUser)
   })
 
   test.each(ALL_MECHANISMS)('asks for the message of %s when it did not come along', (name) => {
@@ -110,7 +151,8 @@ describe('a login that derives a key', () => {
     expect(await step).toEqual({
       kind: 'failure',
       reason: 'aborted',
-      claimedUser: 'alice',
+      user: 'alice',
+      unknownUser: '',
       mechanism: 'PLAIN',
     })
   })
@@ -135,8 +177,8 @@ describe('a login that derives a key', () => {
     const first = session.start('PLAIN', plain('alice', 'secret'))
     const second = session.start('PLAIN', plain('bob', 'secret'))
     expect(session.step(Buffer.from('x'))).toMatchObject({ reason: 'out-of-sequence' })
-    expect(await first).toMatchObject({ reason: 'aborted', claimedUser: 'alice' })
-    expect(await second).toMatchObject({ reason: 'aborted', claimedUser: 'bob' })
+    expect(await first).toMatchObject({ reason: 'aborted', user: 'alice' })
+    expect(await second).toMatchObject({ reason: 'aborted', user: 'bob' })
     expect(environment.counters.failures.aborted).toBe(2)
   })
 

@@ -1,0 +1,106 @@
+/** When the gate is open, whatever order logins begin, break off and end in; and who is told. */
+import { beforeEach, describe, expect, test } from 'vitest'
+import { AuthGate, type GateAnswer, type LoginEvent } from '../../../src/connection/auth-gate.ts'
+import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
+import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
+import { fixture, plain, snapshotOf } from '../sasl/fixture.ts'
+
+const snapshot = snapshotOf({ alice: 'secret' })
+const FIRST = Buffer.from('n,,n=alice,r=abcdefgh')
+
+let environment: SaslEnvironment
+let lane = new Float64Array(COUNTER_NAMES.length)
+let events: LoginEvent[] = []
+let gate: AuthGate
+
+beforeEach(() => {
+  ;({ environment } = fixture(snapshot))
+  lane = new Float64Array(COUNTER_NAMES.length)
+  events = []
+  gate = new AuthGate(
+    { sasl: environment, loginAttemptsMax: 3, lane, onLogin: (event) => events.push(event) },
+    '192.0.2.1:5000',
+  )
+})
+
+async function logIn(): Promise<void> {
+  expect(await gate.start('PLAIN', plain('alice', 'secret'))).toEqual({ kind: 'success' })
+  expect(gate.isOpen).toBe(true)
+  events = []
+}
+
+function expectClosed(): void {
+  expect(gate.isOpen).toBe(false)
+  expect(gate.principal).toBeUndefined()
+}
+
+function kindOf(answer: GateAnswer | Promise<GateAnswer>): string {
+  return answer instanceof Promise ? 'later' : answer.kind
+}
+
+describe('a login of who is logged in', () => {
+  test('that is left for another has failed, and closes the gate', async () => {
+    await logIn()
+    expect(kindOf(gate.start('SCRAM-SHA-256', FIRST))).toBe('challenge')
+    expect(gate.isOpen).toBe(true)
+    expect(kindOf(gate.start('SCRAM-SHA-256', FIRST))).toBe('challenge')
+    expectClosed()
+    expect(events).toMatchObject([{ succeeded: false, user: 'alice', reason: 'aborted' }])
+  })
+
+  test('that is left for another may succeed with that', async () => {
+    await logIn()
+    gate.start('SCRAM-SHA-256', FIRST)
+    expect(kindOf(gate.start('PLAIN', plain('alice', 'secret')))).toBe('success')
+    expect(gate.isOpen).toBe(true)
+    expect(gate.principal).toEqual({ name: 'alice' })
+  })
+
+  test('that the connection ends with has failed', async () => {
+    await logIn()
+    gate.start('SCRAM-SHA-256', FIRST)
+    gate.abort()
+    expectClosed()
+    expect(events).toMatchObject([{ succeeded: false, reason: 'aborted' }])
+    gate.abort()
+    expect(events).toHaveLength(1)
+  })
+
+  test('that derives a key when the connection ends has failed at once', async () => {
+    await logIn()
+    const answer = gate.start('PLAIN', plain('alice', 'wrong'))
+    gate.abort()
+    expectClosed()
+    expect(await answer).toMatchObject({ kind: 'failure' })
+    expectClosed()
+    expect(events).toMatchObject([{ succeeded: false, reason: 'aborted' }])
+  })
+
+  test('that succeeded is not touched by the end of the connection', async () => {
+    await logIn()
+    gate.abort()
+    expect(gate.isOpen).toBe(true)
+    expect(events).toEqual([])
+  })
+})
+
+test('a response before any login is out of sequence, counted and logged as that', () => {
+  expect(kindOf(gate.step(plain('alice', 'secret')))).toBe('failure')
+  expect(environment.counters.failures).toMatchObject({ 'out-of-sequence': 1, aborted: 0 })
+  expect(events).toMatchObject([{ reason: 'out-of-sequence', user: '', unknownUser: '' }])
+  expectClosed()
+})
+
+test('a response out of sequence closes a gate that was open', async () => {
+  await logIn()
+  gate.step(Buffer.alloc(0))
+  expectClosed()
+  expect(events).toMatchObject([{ reason: 'out-of-sequence' }])
+})
+
+test('logins that are begun and left use up the attempts like any', () => {
+  const kinds = Array.from({ length: 4 }, () => kindOf(gate.start('SCRAM-SHA-256', FIRST)))
+  expect(kinds).toEqual(['challenge', 'challenge', 'challenge', 'failure'])
+  expect(lane[COUNTER.auth_attempts_exceeded]).toBe(1)
+  expect(lane[COUNTER.auth_errors]).toBe(3)
+})
