@@ -169,15 +169,20 @@ export function drawShape(
   return chosen
 }
 
-/** A verifier that no password leads to. Three HMACs, whoever asks. */
+/**
+ * A verifier that no password leads to. Three HMACs, whoever asks. Copied into the same kind of
+ * buffer as a real one is read into: what is done with it afterwards takes the same time.
+ */
 export function decoyVerifier(decoyKey: Uint8Array, seed: string, part: DecoyPart): Verifier {
   const { hash, iterations, saltBytes } = part
+  const keyFor = (purpose: string): Buffer =>
+    Buffer.from(keyed(decoyKey, purpose, hash.name, seed).subarray(0, hash.digestBytes))
   return {
     hash,
     iterations,
-    salt: decoySalt(decoyKey, hash.name, seed, saltBytes),
-    storedKey: keyed(decoyKey, 'StoredKey', hash.name, seed).subarray(0, hash.digestBytes),
-    serverKey: keyed(decoyKey, 'ServerKey', hash.name, seed).subarray(0, hash.digestBytes),
+    salt: Buffer.from(decoySalt(decoyKey, hash.name, seed, saltBytes)),
+    storedKey: keyFor('StoredKey'),
+    serverKey: keyFor('ServerKey'),
   }
 }
 
