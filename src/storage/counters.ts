@@ -7,9 +7,11 @@
 import {
   BUCKET_COUNT_WORD,
   FREE_COUNT_WORD,
-  GROUPS_MAX,
+  LIMIT_BYTES_WORD,
+  LIMIT_SEGMENTS_WORD,
   OPEN_ID,
   OPEN_WORDS,
+  OPENS_MAX,
   OVERFLOW_PAGES_WORD,
   PRIMARY_PAGES_WORD,
   SEALED_COUNT_WORD,
@@ -80,6 +82,11 @@ export function counterLanes(memory: StoreMemory, workerIndex: number): Float64A
   return new Float64Array(memory.control, word * 4, COUNTER_LANES)
 }
 
+/** The limit in force, in bytes. */
+export function memoryLimitOf(memory: StoreMemory): number {
+  return new Float64Array(memory.control, LIMIT_BYTES_WORD * 4, 1)[0]!
+}
+
 /** Sums the counters of all workers. May be called from any thread at any time. */
 export function readStoreCounters(memory: StoreMemory): StoreCounters {
   const { geometry } = memory
@@ -90,7 +97,7 @@ export function readStoreCounters(memory: StoreMemory): StoreCounters {
     const lanes = counterLanes(memory, worker)
     for (let lane = 0; lane < COUNTER_LANES; lane++) sums[lane]! += lanes[lane]!
     const opens = geometry.workersWord + worker * WORKER_WORDS + WORKER_OPENS_WORD
-    for (let group = 0; group < GROUPS_MAX; group++) {
+    for (let group = 0; group < OPENS_MAX; group++) {
       if (control[opens + group * OPEN_WORDS + OPEN_ID] !== 0) open++
     }
   }
@@ -114,11 +121,11 @@ export function readStoreCounters(memory: StoreMemory): StoreCounters {
     bucketCount: control[BUCKET_COUNT_WORD]!,
     indexBytes: pages * geometry.segmentBytes,
     segmentBytes: geometry.segmentBytes,
-    segments: geometry.segmentCount,
+    segments: control[LIMIT_SEGMENTS_WORD]!,
     segmentsFree: control[FREE_COUNT_WORD]!,
     segmentsSealed: control[SEALED_COUNT_WORD]!,
     segmentsSmall: control[SMALL_COUNT_WORD]!,
     segmentsOpen: open,
-    memoryBytes: geometry.memoryBytes,
+    memoryBytes: memoryLimitOf(memory),
   }
 }

@@ -2,9 +2,10 @@
  * The sizes of a store and the memory behind it: which numbers follow from `-m`, and where each
  * table lies in the control block. src/storage/README.md has the pictures.
  *
- * Invariant: item log and index live in `segmentCount` segments, which together with the ghost table
- * are at most `memoryBytes`; the rest of the control block (locks, 64 bytes a segment, counters) comes
- * on top and is fixed.
+ * Invariant: item log and index use no more segments than together with the ghost table are within the
+ * limit, which is `memoryBytes` at first (memory-limit.ts moves it). `segmentCount` segments are laid
+ * out, for the highest limit there may be; the rest of the control block (locks, 64 bytes a segment,
+ * counters) comes on top and is fixed.
  * Making the memory touches one page of it; the rest costs nothing until it is used.
  */
 import { assert } from '../base/assert.ts'
@@ -12,6 +13,8 @@ import { assert } from '../base/assert.ts'
 export interface StoreOptions {
   /** Bytes for items and index together (`-m`). */
   readonly memoryBytes: number
+  /** The highest value that may become while the store is in use; no higher one if it is left out. */
+  readonly memoryBytesMax?: number
   /** The largest item, as memcached counts it (`-I`): key + value + ITEM_OVERHEAD_BYTES. */
   readonly itemBytesMax: number
   /** False is `-M`: a full store refuses writes instead of evicting. */
@@ -24,7 +27,9 @@ export interface StoreOptions {
 
 /** Everything about a store that is a number and never changes. */
 export interface Geometry {
+  /** The limit at the start, and the highest one that the segments were laid out for. */
   readonly memoryBytes: number
+  readonly memoryBytesMax: number
   readonly itemBytesMax: number
   readonly evicts: boolean
   readonly workerCount: number
@@ -38,13 +43,10 @@ export interface Geometry {
   readonly unitShift: number
   /** Items above this size may continue in a further segment. */
   readonly spanBytesMin: number
+  /** Items above this size begin in a segment of their own, so that they never need to be moved. */
+  readonly ownSegmentsBytesMin: number
   /** Free segments that only moving items may take; without them nothing could be moved. */
   readonly reserveSegments: number
-  /** Below this many free segments each write does a share of the eviction work. */
-  readonly freeSegmentsGoal: number
-  /** Whether there is a small queue; without it there is only the main one. */
-  readonly hasSmallQueue: boolean
-  readonly ttlClassCount: number
   /** The ghost table: buckets of GHOST_BUCKET_BYTES, a power of two, 0 if there is none. */
   readonly ghostBuckets: number
   /** Where the tables start in the control block, in words. */
@@ -54,6 +56,17 @@ export interface Geometry {
   readonly workersWord: number
   readonly ghostWord: number
   readonly controlWords: number
+}
+
+/** The numbers that follow from the limit in force. */
+export interface MemoryShares {
+  readonly segmentCount: number
+  /** Below this many free segments each write does a share of the work that makes more. */
+  readonly freeSegmentsGoal: number
+  /** Whether there is a small queue; without it there is only the main one. */
+  readonly hasSmallQueue: boolean
+  readonly ttlClassCount: number
+  readonly ghostBuckets: number
 }
 
 /** What the workers share. Structured-cloneable: made once, posted to every worker. */
@@ -82,6 +95,8 @@ export const POOL_LOCK_WORD = 32
 /** First of the free segments, as a segment id; ids are 1-based, 0 is none. */
 export const FREE_FIRST_WORD = 33
 export const FREE_COUNT_WORD = 34
+/** Segments that are in use beyond the limit: of those that get free, so many are withdrawn. */
+export const EXCESS_WORD = 45
 /** Segments from this index on were never used. */
 export const FRESH_SEGMENT_WORD = 35
 /** How many segments are sealed, in all lists and in those of the small queue; how many ever were. */
@@ -102,10 +117,14 @@ export const CAS_LOW_WORD = 64
 export const CAS_HALF_WORD = 65
 /** Number of items for deciding when the index grows; each worker adds to it in small lots. */
 export const ITEM_COUNT_WORD = 80
-/** With -M: goes up when a record dies or a segment is sealed, so that compacting may gain. */
-export const DEATHS_WORD = 96
+/** With -M: goes up when a sealed segment comes to be worth compacting. */
+export const WORTHY_WORD = 96
 /** Segments held by large values that are still arriving. */
 export const RECEIVING_COUNT_WORD = 97
+/** The limit in bytes, a double; in segments; and how often it was changed. */
+export const LIMIT_BYTES_WORD = 98
+export const LIMIT_SEGMENTS_WORD = 100
+export const LIMIT_CHANGES_WORD = 101
 /** For each group the list of its sealed segments, oldest first: ids of both ends. */
 export const LISTS_WORD = 112
 export const LIST_WORDS = 2
@@ -121,6 +140,15 @@ export const MAIN_QUEUE = 1
 /** Class 0 is that of items that live for 9 hours or for ever; each further one an eighth of it. */
 export const TTL_CLASSES_MAX = 5
 export const GROUPS_MAX = 10
+/** With -M: of what compacting moves, so that writes cannot take the room that it counts on. */
+export const MOVED_GROUP = 10
+export const OPENS_MAX = 11
+/**
+ * With -M: of the sealed segments in which only the end of an item lies that is not moved; what follows
+ * it can be written anew.
+ */
+export const ENDS_GROUP = 11
+export const LISTS_MAX = 12
 const GLOBAL_WORDS = 144
 
 /** Words of one segment's record. */
@@ -192,8 +220,15 @@ export const STRIPE_WORDS = 16
 export const GHOST_BUCKET_BYTES = 32
 /** One part of so many of the memory is the ghost table's. */
 const GHOST_SHARE = 128
-/** At least so many segments there must be for each that may be open. */
+/** At least so many segments there must be for each that may be open; with -M, where no room may be lost. */
 const OPEN_SHARE = 8
+const OPEN_SHARE_NO_EVICTION = 32
+/**
+ * With -M, items of more than so many segments (of at least so many, in a small memory) are not moved;
+ * no more than that is to be kept free to move the others.
+ */
+const MOVED_SEGMENTS_MAX = 8
+const MOVED_SEGMENTS_MIN = 2
 /** With so many segments, two more of them are kept free: writes then need not empty a victim at once. */
 const PACED_SEGMENTS_MIN = 128
 
@@ -201,44 +236,45 @@ const PACED_SEGMENTS_MIN = 128
 export const BUCKET_SHIFT = 6
 
 function geometryOf(options: StoreOptions): Geometry {
-  const { memoryBytes, workerCount } = options
+  const { memoryBytes, workerCount, evicts } = options
+  const memoryBytesMax = options.memoryBytesMax ?? memoryBytes
   assert(
     memoryBytes >= MEMORY_BYTES_MIN && memoryBytes <= MEMORY_BYTES_MAX,
     `store memory of ${memoryBytes} bytes is outside ${MEMORY_BYTES_MIN} to ${MEMORY_BYTES_MAX}`,
+  )
+  assert(
+    memoryBytesMax >= memoryBytes && memoryBytesMax <= MEMORY_BYTES_MAX,
+    `a limit of up to ${memoryBytesMax} bytes is outside ${memoryBytes} to ${MEMORY_BYTES_MAX}`,
   )
   assert(workerCount >= 1 && workerCount <= 1024, `${workerCount} workers`)
   const shift = Math.floor(Math.log2(memoryBytes / 512))
   const segmentShift = Math.min(Math.max(shift, SEGMENT_SHIFT_MIN), SEGMENT_SHIFT_MAX)
   const segmentBytes = 2 ** segmentShift
-  const ghostBytesMax = memoryBytes / GHOST_SHARE
-  const ghostBuckets = options.evicts
-    ? 2 ** Math.floor(Math.log2(ghostBytesMax / GHOST_BUCKET_BYTES))
-    : 0
-  const segmentCount = Math.floor((memoryBytes - ghostBuckets * GHOST_BUCKET_BYTES) / segmentBytes)
-  const reserveSegments = Math.min(workerCount, Math.max(1, segmentCount >> 5))
-  const spare = Math.min(workerCount, Math.max(1, segmentCount >> 5))
+  const largest = sharesOf(memoryBytesMax, segmentBytes, workerCount, evicts)
+  const atStart = sharesOf(memoryBytes, segmentBytes, workerCount, evicts).segmentCount
+  const movedSegments = Math.min(Math.max(atStart >> 6, MOVED_SEGMENTS_MIN), MOVED_SEGMENTS_MAX)
+  const { segmentCount, ghostBuckets } = largest
   const stripesWord = GLOBAL_WORDS
   const segmentsWord = stripesWord + STRIPE_COUNT * STRIPE_WORDS
   const workersWord = segmentsWord + segmentCount * SEGMENT_WORDS
   const pagesWord = workersWord + workerCount * WORKER_WORDS
   const ghostWord = pagesWord + segmentCount
-  const groups = segmentCount / (OPEN_SHARE * workerCount)
   return {
     memoryBytes,
+    memoryBytesMax,
     itemBytesMax: options.itemBytesMax,
-    evicts: options.evicts,
+    evicts,
     workerCount,
     seed0: options.seed[0] | 0,
     seed1: options.seed[1] | 0,
     segmentBytes,
     segmentShift,
     segmentCount,
-    unitShift: unitShiftOf(memoryBytes),
-    spanBytesMin: segmentBytes >> 5,
-    reserveSegments,
-    freeSegmentsGoal: reserveSegments + spare + (segmentCount < PACED_SEGMENTS_MIN ? 1 : 2),
-    hasSmallQueue: options.evicts && groups >= 1,
-    ttlClassCount: Math.min(Math.max(Math.floor(groups / 2), 1), TTL_CLASSES_MAX),
+    unitShift: unitShiftOf(memoryBytesMax),
+    spanBytesMin: evicts ? segmentBytes >> 5 : 0,
+    ownSegmentsBytesMin: evicts ? Number.POSITIVE_INFINITY : movedSegments * segmentBytes,
+    // With -M each worker empties one victim, and one of them at a time moves a large item.
+    reserveSegments: spareSegmentsOf(atStart, workerCount) + (evicts ? 0 : movedSegments + 1),
     ghostBuckets,
     stripesWord,
     segmentsWord,
@@ -249,14 +285,60 @@ function geometryOf(options: StoreOptions): Geometry {
   }
 }
 
+function spareSegmentsOf(segmentCount: number, workerCount: number): number {
+  return Math.min(workerCount, Math.max(1, segmentCount >> 5))
+}
+
+/** What a limit of so many bytes comes to in segments of that size; the goal is without the reserve. */
+function sharesOf(
+  limitBytes: number,
+  segmentBytes: number,
+  workerCount: number,
+  evicts: boolean,
+): MemoryShares {
+  const ghostBytesMax = limitBytes / GHOST_SHARE
+  const ghostBuckets = evicts ? 2 ** Math.floor(Math.log2(ghostBytesMax / GHOST_BUCKET_BYTES)) : 0
+  const segmentCount = Math.floor((limitBytes - ghostBuckets * GHOST_BUCKET_BYTES) / segmentBytes)
+  const groups = segmentCount / ((evicts ? OPEN_SHARE : OPEN_SHARE_NO_EVICTION) * workerCount)
+  return {
+    segmentCount,
+    freeSegmentsGoal:
+      spareSegmentsOf(segmentCount, workerCount) + (segmentCount < PACED_SEGMENTS_MIN ? 1 : 2),
+    hasSmallQueue: evicts && groups >= 1,
+    ttlClassCount: Math.min(Math.max(Math.floor(groups / 2), 1), TTL_CLASSES_MAX),
+    ghostBuckets,
+  }
+}
+
+/** The numbers that follow from a limit of so many bytes. */
+export function memorySharesOf(geometry: Geometry, limitBytes: number): MemoryShares {
+  const { segmentBytes, workerCount, evicts, reserveSegments } = geometry
+  const shares = sharesOf(limitBytes, segmentBytes, workerCount, evicts)
+  return { ...shares, freeSegmentsGoal: reserveSegments + shares.freeSegmentsGoal }
+}
+
 /** A location is 32 bits: the smallest unit of 4, 8 or 16 bytes with which it reaches everything. */
 function unitShiftOf(memoryBytes: number): number {
   if (memoryBytes <= 16 * 2 ** 30) return 2
   return memoryBytes <= 32 * 2 ** 30 ? 3 : 4
 }
 
-/** Makes the memory of an empty store. Throws on options that configuration should have refused. */
+/**
+ * Makes the memory of an empty store. Throws on options that configuration should have refused. Where
+ * the system does not give address space for the highest limit, the one at the start is the highest.
+ */
 export function createStoreMemory(options: StoreOptions): StoreMemory {
+  if ((options.memoryBytesMax ?? options.memoryBytes) === options.memoryBytes)
+    return layOut(options)
+  try {
+    return layOut(options)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return layOut({ ...options, memoryBytesMax: options.memoryBytes })
+  }
+}
+
+function layOut(options: StoreOptions): StoreMemory {
   // Keys are hashed as little-endian words and stored through word views.
   assert(
     new Uint8Array(new Uint32Array([1]).buffer)[0] === 1,
@@ -272,10 +354,13 @@ export function createStoreMemory(options: StoreOptions): StoreMemory {
     left -= bytes
   }
   const words = new Int32Array(control)
+  const { segmentCount } = memorySharesOf(geometry, geometry.memoryBytes)
+  new Float64Array(control, LIMIT_BYTES_WORD * 4, 1)[0] = geometry.memoryBytes
+  words[LIMIT_SEGMENTS_WORD] = segmentCount
   // The first segment is the first page of the index, so no item ever has location 0.
   words[geometry.segmentsWord + SEGMENT_STATE] = PRIMARY_SEGMENT
   words[FRESH_SEGMENT_WORD] = 1
-  words[FREE_COUNT_WORD] = geometry.segmentCount - 1
+  words[FREE_COUNT_WORD] = segmentCount - 1
   words[PRIMARY_PAGES_WORD] = 1
   words[BUCKET_COUNT_WORD] = geometry.segmentBytes >> BUCKET_SHIFT
   words[CAS_LOW_WORD] = 1

@@ -16,7 +16,8 @@ const ENTRIES = GHOST_BUCKET_BYTES / 2
 
 export class GhostTable {
   private readonly entries: Uint16Array
-  private readonly bucketMask: number
+  /** Fewer buckets than there are are used where the limit of the memory is not the highest one. */
+  private bucketMask: number
   private readonly isEmpty: boolean
 
   constructor(geometry: Geometry, control: Int32Array) {
@@ -24,6 +25,11 @@ export class GhostTable {
     this.isEmpty = ghostBuckets === 0
     this.bucketMask = ghostBuckets - 1
     this.entries = new Uint16Array(control.buffer, geometry.ghostWord * 4, ghostBuckets * ENTRIES)
+  }
+
+  /** Uses so many buckets, a power of two. */
+  resize(bucketCount: number): void {
+    this.bucketMask = bucketCount - 1
   }
 
   /** Remembers the key with that hash (both halves) as the newest of its bucket. */

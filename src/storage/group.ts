@@ -10,19 +10,37 @@
  * A store with few segments for each worker has fewer classes, and at last no small queue: every
  * group may cost each worker a segment that is not full.
  */
-import { type Geometry, MAIN_QUEUE, SMALL_QUEUE, TTL_CLASSES_MAX } from './geometry.ts'
+import {
+  GROUPS_MAX,
+  MAIN_QUEUE,
+  type MemoryShares,
+  SMALL_QUEUE,
+  TTL_CLASSES_MAX,
+} from './geometry.ts'
 
 /** A TTL of so many bits or more is of class 0; each further class has three bits less. */
 const LONGEST_BITS = 16
 const CLASS_BITS = 3
 
 export class Groups {
-  private readonly smallQueue: number
-  private readonly ttlClassCount: number
+  private smallQueue: number = MAIN_QUEUE
+  private ttlClassCount = 1
 
-  constructor(geometry: Geometry) {
-    this.smallQueue = geometry.hasSmallQueue ? SMALL_QUEUE : MAIN_QUEUE
-    this.ttlClassCount = geometry.ttlClassCount
+  constructor(shares: MemoryShares) {
+    this.adopt(shares)
+  }
+
+  /** Groups new items as a limit of the memory wants it. */
+  adopt(shares: MemoryShares): void {
+    this.smallQueue = shares.hasSmallQueue ? SMALL_QUEUE : MAIN_QUEUE
+    this.ttlClassCount = shares.ttlClassCount
+  }
+
+  /** Whether new items come into the group. */
+  isUsed(group: number): boolean {
+    if (group >= GROUPS_MAX) return true
+    if (queueOf(group) < this.smallQueue) return false
+    return group % TTL_CLASSES_MAX < this.ttlClassCount
   }
 
   /** The group of the small queue, for an item with that expiry (0 never). */

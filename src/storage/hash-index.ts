@@ -241,7 +241,7 @@ export class HashIndex {
   /** Makes overflow buckets out of a free segment; false if there is none to spare. */
   addOverflowPage(): boolean {
     const control = this.control
-    if (this.pageCount() * 2 >= this.pool.segmentCount) return false
+    if (this.pageCount * 2 >= this.pool.segmentCount) return false
     const segment = this.pool.take(OVERFLOW_SEGMENT, this.reserveSegments)
     if (segment < 0) return false
     acquire(control, POOL_LOCK_WORD)
@@ -275,7 +275,8 @@ export class HashIndex {
     return view.segmentBase(page) + ((link & this.bucketMask) << 4)
   }
 
-  private pageCount(): number {
+  /** Segments that the index has; it never gives them back. */
+  get pageCount(): number {
     return this.control[PRIMARY_PAGES_WORD]! + this.control[OVERFLOW_PAGES_WORD]!
   }
 
@@ -300,7 +301,7 @@ export class HashIndex {
     const control = this.control
     const page = count >>> this.pageShift
     if (control[PRIMARY_PAGES_WORD]! > page) return true
-    if (this.pageCount() * 2 >= this.pool.segmentCount) return false
+    if (this.pageCount * 2 >= this.pool.segmentCount) return false
     const segment = this.pool.take(PRIMARY_SEGMENT, this.reserveSegments)
     if (segment < 0) return false
     control[this.pagesWord + page] = segment

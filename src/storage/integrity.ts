@@ -14,20 +14,23 @@ import {
   BUCKET_COUNT_WORD,
   BUCKET_SHIFT,
   CRAWLED_SEGMENT,
+  EXCESS_WORD,
   FREE_COUNT_WORD,
   FREE_FIRST_WORD,
   FREE_SEGMENT,
   FRESH_SEGMENT_WORD,
-  GROUPS_MAX,
+  LIMIT_SEGMENTS_WORD,
   LIST_NEWEST,
   LIST_OLDEST,
   LIST_WORDS,
+  LISTS_MAX,
   LISTS_WORD,
   OPEN_ID,
   OPEN_LINKED,
   OPEN_OFFSET,
   OPEN_SEGMENT,
   OPEN_WORDS,
+  OPENS_MAX,
   OVERFLOW_CUT_WORD,
   OVERFLOW_FREE_COUNT_WORD,
   OVERFLOW_FREE_WORD,
@@ -114,7 +117,7 @@ class IntegrityCheck {
     this.#live = new Float64Array(geometry.segmentCount)
     for (let worker = 0; worker < geometry.workerCount; worker++) {
       const at = geometry.workersWord + worker * WORKER_WORDS
-      for (let group = 0; group < GROUPS_MAX; group++) {
+      for (let group = 0; group < OPENS_MAX; group++) {
         const entry = at + WORKER_OPENS_WORD + group * OPEN_WORDS
         const open = this.#control[entry + OPEN_ID]!
         if (open === 0) continue
@@ -334,11 +337,16 @@ class IntegrityCheck {
       id = control[record + SEGMENT_NEWER]!
     }
     this.#expect('length of the free list', free, counts[FREE_SEGMENT]!)
-    const fresh = segmentCount - control[FRESH_SEGMENT_WORD]!
-    this.#expect('number of free segments', control[FREE_COUNT_WORD]!, free + fresh)
+    const used = control[FRESH_SEGMENT_WORD]! - free
+    const excess = control[EXCESS_WORD]!
+    const limit = control[LIMIT_SEGMENTS_WORD]!
+    this.#expect('number of free segments', control[FREE_COUNT_WORD]!, limit + excess - used)
+    if (excess < 0 || control[FREE_COUNT_WORD]! < 0 || limit > segmentCount) {
+      this.#report(`${excess} segments in excess of a limit of ${limit}`)
+    }
     let sealed = 0
     let small = 0
-    for (let group = 0; group < GROUPS_MAX; group++) {
+    for (let group = 0; group < LISTS_MAX; group++) {
       const length = this.#checkSealedList(group)
       sealed += length
       if (queueOf(group) === SMALL_QUEUE) small += length

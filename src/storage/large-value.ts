@@ -26,6 +26,7 @@ import {
   SEGMENT_SEQUENCE,
 } from './geometry.ts'
 import { HEADER_BYTES_MAX } from './item.ts'
+import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 import type { Reclaimer } from './reclaimer.ts'
@@ -37,6 +38,7 @@ export class LargeValue {
   segment = -1
   private readonly view: MemoryView
   private readonly pool: SegmentPool
+  private readonly log: Log
   private readonly reclaimer: Reclaimer
   private readonly control: Int32Array
   private readonly reserveSegments: number
@@ -50,6 +52,7 @@ export class LargeValue {
   constructor(
     view: MemoryView,
     pool: SegmentPool,
+    log: Log,
     reclaimer: Reclaimer,
     keyLength: number,
     valueLength: number,
@@ -57,6 +60,7 @@ export class LargeValue {
   ) {
     this.view = view
     this.pool = pool
+    this.log = log
     this.reclaimer = reclaimer
     this.control = view.control
     this.reserveSegments = view.geometry.reserveSegments
@@ -150,18 +154,9 @@ export class LargeValue {
 
   /** Says that the record, `recordBytes` long, is linked: its segments are sealed. */
   commit(recordBytes: number, expiry: number): void {
-    const { pool, view } = this
-    const { segmentBytes } = view
-    let part = this.segment
+    const { segment } = this
     this.segment = -1
-    for (let left = recordBytes; left > 0; left -= segmentBytes) {
-      // Once sealed, a part may be freed and reused by others: its successor is read before.
-      const next = view.continuation(part)
-      const used = Math.min(left, segmentBytes)
-      pool.noteExpiry(part, expiry)
-      pool.seal(part, used, used)
-      part = next
-    }
+    this.log.commitOwn(segment, recordBytes, expiry)
     this.forgetCount()
   }
 

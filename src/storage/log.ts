@@ -10,6 +10,9 @@
  * A reservation that is not committed needs abandon() only if it took further segments, but calling
  * it is always right. At most one reservation is open at a time.
  *
+ * With -M a segment in which only the end of a large item lies is opened behind that; and a record
+ * larger than ownSegmentsBytesMin begins in a segment of its own, of which the last one is such.
+ *
  * A record larger than spanBytesMin may begin at the end of one segment and continue at the start
  * of further ones, which are taken all at once. Making room when no segment is free is left to the
  * reclaimer: reserve() only says how many segments are missing.
@@ -17,11 +20,11 @@
 import { assert } from '../base/assert.ts'
 import {
   EPOCH_WORD,
-  GROUPS_MAX,
   OPEN_ID,
   OPEN_LINKED,
   OPEN_OFFSET,
   OPEN_WORDS,
+  OPENS_MAX,
   SEALED_EVER_WORD,
   SEGMENT_CONTINUES,
   SEGMENT_EPOCH,
@@ -32,8 +35,12 @@ import {
   WORKER_OPENS_WORD,
   WORKER_WORDS,
 } from './geometry.ts'
+import type { Groups } from './group.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
+
+/** With -M: so little of an open segment (a 64th) is given up where that saves a whole one. */
+const WASTED_SHIFT = 6
 
 export class Log {
   /** The reservation: where the record begins and whether it continues elsewhere. */
@@ -44,6 +51,8 @@ export class Log {
   /** After reserve() has failed: how many free segments it needs. */
   segmentsMissing = 0
   private reservedBytes = 0
+  /** Whether the record reserved lies in segments of its own, none of which is open. */
+  private reservedOwn = false
   private readonly view: MemoryView
   private readonly pool: SegmentPool
   private readonly control: Int32Array
@@ -52,6 +61,8 @@ export class Log {
   private reservedOpen = 0
   private readonly segmentBytes: number
   private readonly spanBytesMin: number
+  private readonly ownSegmentsBytesMin: number
+  private readonly evicts: boolean
 
   constructor(view: MemoryView, pool: SegmentPool, workerIndex: number) {
     this.view = view
@@ -60,6 +71,8 @@ export class Log {
     this.opens = view.geometry.workersWord + workerIndex * WORKER_WORDS + WORKER_OPENS_WORD
     this.segmentBytes = view.segmentBytes
     this.spanBytesMin = view.geometry.spanBytesMin
+    this.ownSegmentsBytesMin = view.geometry.ownSegmentsBytesMin
+    this.evicts = view.geometry.evicts
   }
 
   /**
@@ -70,7 +83,11 @@ export class Log {
     const control = this.control
     const entry = this.opens + group * OPEN_WORDS
     const epoch = this.view.epoch
+    if (recordBytes > this.ownSegmentsBytesMin) {
+      return this.reserveOwn(recordBytes, keep, epoch, group)
+    }
     const open = control[entry + OPEN_ID]! - 1
+    let isTorn = false
     if (open >= 0) {
       if (this.epochOf(open) !== epoch) {
         this.seal(entry)
@@ -82,14 +99,29 @@ export class Log {
           this.offset = offset
           this.location = this.view.locationOf(open, offset)
           this.reservedSpans = false
+          this.reservedOwn = false
           this.reservedBytes = recordBytes
           this.reservedOpen = entry
           return true
         }
         if (recordBytes > this.spanBytesMin && prefixBytes <= room) {
-          return this.reserveSpan(entry, open, offset, recordBytes, keep, epoch, group)
+          // Whole segments are left to large items as long as that wastes little.
+          const wastesLittle = !this.evicts && room < this.segmentBytes >> WASTED_SHIFT
+          if (wastesLittle && this.openEnd(entry, recordBytes, group)) {
+            return this.reserve(recordBytes, prefixBytes, keep, group)
+          }
+          if (this.reserveSpan(entry, open, offset, recordBytes, keep, epoch, group)) return true
+          if (this.evicts) return false
+          isTorn = true
         }
       }
+    }
+    if (!this.evicts) {
+      if (this.openEnd(entry, recordBytes, group)) {
+        return this.reserve(recordBytes, prefixBytes, keep, group)
+      }
+      // What is left of the open segment is not to be wasted.
+      if (isTorn) return false
     }
     const missing = Math.ceil(recordBytes / this.segmentBytes)
     if (this.pool.freeCount < keep + missing) {
@@ -112,16 +144,17 @@ export class Log {
     this.offset = 0
     this.location = this.view.locationOf(next, 0)
     this.reservedSpans = false
+    this.reservedOwn = false
     this.reservedBytes = recordBytes
     this.reservedOpen = entry
     return true
   }
 
-  /** Reserves room in any open segment that has it, when there is no free one. */
-  reserveAnywhere(recordBytes: number): boolean {
+  /** Reserves room in any open segment that has it, of the groups below `groupsEnd`, when there is no free one. */
+  reserveAnywhere(recordBytes: number, groupsEnd: number): boolean {
     const control = this.control
     const epoch = Atomics.load(control, EPOCH_WORD)
-    for (let group = GROUPS_MAX - 1; group >= 0; group--) {
+    for (let group = groupsEnd - 1; group >= 0; group--) {
       const open = this.openOf(group)
       if (open < 0 || this.epochOf(open) !== epoch) continue
       const entry = this.opens + group * OPEN_WORDS
@@ -131,6 +164,7 @@ export class Log {
       this.offset = offset
       this.location = this.view.locationOf(open, offset)
       this.reservedSpans = false
+      this.reservedOwn = false
       this.reservedBytes = recordBytes
       this.reservedOpen = entry
       return true
@@ -141,6 +175,10 @@ export class Log {
   /** Says that the reserved record is linked. `expiry` is that of its item. */
   commit(expiry: number): void {
     const control = this.control
+    if (this.reservedOwn) {
+      this.commitOwn(this.segment, this.reservedBytes, expiry)
+      return
+    }
     const entry = this.reservedOpen
     this.pool.noteExpiry(this.segment, expiry)
     const linked = control[entry + OPEN_LINKED]!
@@ -166,6 +204,21 @@ export class Log {
     control[entry + OPEN_ID] = part + 1
     control[entry + OPEN_OFFSET] = left
     control[entry + OPEN_LINKED] = left
+  }
+
+  /** Seals segments that belong to one record alone, which is linked. */
+  commitOwn(segment: number, recordBytes: number, expiry: number): void {
+    const { pool, segmentBytes } = this
+    let part = segment
+    for (let left = recordBytes; left > 0; left -= segmentBytes) {
+      // Once sealed, a part may be freed and reused by others: its successor is read before.
+      const next = this.view.continuation(part)
+      const used = Math.min(left, segmentBytes)
+      pool.noteExpiry(part, expiry)
+      if (this.evicts || part === segment || left > segmentBytes) pool.seal(part, used, used)
+      else pool.sealEnd(part, used, used)
+      part = next
+    }
   }
 
   /** Makes a record that lies at the start of `segment`, which is not the log's, the one to be filled. */
@@ -194,8 +247,9 @@ export class Log {
   abandon(): void {
     if (!this.reservedSpans) return
     this.reservedSpans = false
-    let left = this.reservedBytes - (this.segmentBytes - this.offset)
-    let part = this.view.continuation(this.segment)
+    const firstBytes = this.reservedOwn ? 0 : this.segmentBytes - this.offset
+    let left = this.reservedBytes - firstBytes
+    let part = this.reservedOwn ? this.segment : this.view.continuation(this.segment)
     while (left > 0) {
       const next = this.view.continuation(part)
       this.pool.free(part)
@@ -221,7 +275,7 @@ export class Log {
   sealAged(): void {
     const control = this.control
     const sealedEver = control[SEALED_EVER_WORD]!
-    for (let group = 0; group < GROUPS_MAX; group++) {
+    for (let group = 0; group < OPENS_MAX; group++) {
       const open = this.openOf(group)
       if (open < 0) continue
       const openedAt = control[this.view.segmentRecord(open) + SEGMENT_SEQUENCE]!
@@ -237,13 +291,20 @@ export class Log {
   sealDead(nowSeconds: number): void {
     const control = this.control
     const epoch = Atomics.load(control, EPOCH_WORD)
-    for (let group = 0; group < GROUPS_MAX; group++) {
+    for (let group = 0; group < OPENS_MAX; group++) {
       const open = this.openOf(group)
       if (open < 0) continue
       const expiresBy = control[this.view.segmentRecord(open) + SEGMENT_EXPIRES_BY]! >>> 0
       if (this.epochOf(open) !== epoch || expiresBy <= nowSeconds) {
         this.seal(this.opens + group * OPEN_WORDS)
       }
+    }
+  }
+
+  /** Seals the open segments of groups into which no new items come any more. */
+  sealUnused(groups: Groups): void {
+    for (let group = 0; group < OPENS_MAX; group++) {
+      if (!groups.isUsed(group)) this.seal(this.opens + group * OPEN_WORDS)
     }
   }
 
@@ -259,8 +320,51 @@ export class Log {
     this.pool.seal(open, control[entry + OPEN_OFFSET]!, control[entry + OPEN_LINKED]!)
   }
 
+  /** Opens what is free behind the end of a large item; false if the record fits nowhere there. */
+  private openEnd(entry: number, recordBytes: number, group: number): boolean {
+    const end = this.pool.takeEnd(recordBytes, group)
+    if (end < 0) return false
+    const control = this.control
+    const used = control[this.view.segmentRecord(end) + SEGMENT_FIRST]!
+    this.seal(entry)
+    control[entry + OPEN_ID] = end + 1
+    control[entry + OPEN_OFFSET] = used
+    control[entry + OPEN_LINKED] = used
+    return true
+  }
+
+  private reserveOwn(recordBytes: number, keep: number, epoch: number, group: number): boolean {
+    const missing = Math.ceil(recordBytes / this.segmentBytes)
+    const first = this.pool.freeCount < keep + missing ? -1 : this.pool.takeOpen(keep, epoch, group)
+    if (first < 0) {
+      this.segmentsMissing = missing
+      return false
+    }
+    this.reservedOwn = true
+    return this.reserveParts(first, 0, recordBytes, keep, epoch, group)
+  }
+
   private reserveSpan(
     entry: number,
+    segment: number,
+    offset: number,
+    recordBytes: number,
+    keep: number,
+    epoch: number,
+    group: number,
+  ): boolean {
+    const missing = Math.ceil((recordBytes - (this.segmentBytes - offset)) / this.segmentBytes)
+    if (this.pool.freeCount < keep + missing) {
+      this.segmentsMissing = missing
+      return false
+    }
+    this.reservedOpen = entry
+    this.reservedOwn = false
+    return this.reserveParts(segment, offset, recordBytes, keep, epoch, group)
+  }
+
+  /** Takes the segments in which a record that begins in `segment` continues. */
+  private reserveParts(
     segment: number,
     offset: number,
     recordBytes: number,
@@ -271,25 +375,20 @@ export class Log {
     const control = this.control
     const view = this.view
     const segmentBytes = this.segmentBytes
-    const missing = Math.ceil((recordBytes - (segmentBytes - offset)) / segmentBytes)
-    if (this.pool.freeCount < keep + missing) {
-      this.segmentsMissing = missing
-      return false
-    }
     this.segment = segment
     this.offset = offset
     this.location = view.locationOf(segment, offset)
     this.reservedSpans = true
-    this.reservedOpen = entry
     let part = segment
     let taken = segmentBytes - offset
     while (taken < recordBytes) {
       const next = this.pool.takeOpen(keep, epoch, group)
       if (next < 0) {
         // Another worker was faster: give back what was taken so far.
+        this.segmentsMissing = Math.ceil((recordBytes - (segmentBytes - offset)) / segmentBytes)
+        if (this.reservedOwn) this.segmentsMissing++
         this.reservedBytes = taken
         this.abandon()
-        this.segmentsMissing = missing
         return false
       }
       control[view.segmentRecord(part) + SEGMENT_CONTINUES] = next + 1

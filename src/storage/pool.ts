@@ -7,15 +7,23 @@
  * under the pool lock, which is the innermost lock: nothing else is acquired while it is held.
  * SEGMENT_LIVE changes without it, by atomic addition. A sealed segment without live bytes is freed
  * by whoever brought it there.
+ * FREE_COUNT are the segments that may be taken: where the limit is below what was laid out, fewer
+ * than are free. The segments in use and they are as many as the limit, and EXCESS more after it was
+ * lowered.
  */
 import {
   CRAWLED_SEGMENT,
-  DEATHS_WORD,
+  ENDS_GROUP,
+  EPOCH_WORD,
+  EXCESS_WORD,
   FREE_COUNT_WORD,
   FREE_FIRST_WORD,
   FREE_SEGMENT,
   FRESH_SEGMENT_WORD,
   GROUPS_MAX,
+  LIMIT_BYTES_WORD,
+  LIMIT_CHANGES_WORD,
+  LIMIT_SEGMENTS_WORD,
   LIST_NEWEST,
   LIST_OLDEST,
   LIST_WORDS,
@@ -43,25 +51,43 @@ import {
   SMALL_QUEUE,
   TTL_CLASSES_MAX,
   VICTIM_SEGMENT,
+  WORTHY_WORD,
 } from './geometry.ts'
 import { mainGroupOf, queueOf } from './group.ts'
+import { HEADER_BYTES_MAX, KEY_BYTES_MAX } from './item.ts'
 import { acquire, release } from './lock.ts'
 import type { MemoryView } from './memory-view.ts'
 
 /** SEGMENT_EXPIRES_FROM of a segment in which nothing expires: the last uint32. */
 export const EXPIRES_NEVER: number = -1
 
+/** In a shorter rest of a segment no record begins: header and key must not be torn apart. */
+const PREFIX_BYTES_MAX: number = HEADER_BYTES_MAX + KEY_BYTES_MAX
+/** Among so many segments one with room behind the end of an item is searched. */
+const END_LOOKS = 16
+
+/**
+ * With -M: what compacting a segment must gain. A 64th of a segment remains after the longest rest in
+ * which no record begins, so that so many victims at most are emptied for each segment.
+ */
+function worthyGainOf(view: MemoryView): number {
+  return (view.segmentBytes >> 6) + PREFIX_BYTES_MAX
+}
+
 export class SegmentPool {
   readonly #view: MemoryView
   readonly #control: Int32Array
-  readonly #segmentCount: number
-  readonly #countsDeaths: boolean
+  readonly #limitBytes: Float64Array
+  /** With -M: live bytes up to which a segment is worth compacting; else fewer than there ever are. */
+  readonly #worthyLiveMax: number
 
   constructor(view: MemoryView) {
     this.#view = view
     this.#control = view.control
-    this.#segmentCount = view.geometry.segmentCount
-    this.#countsDeaths = !view.geometry.evicts
+    this.#limitBytes = new Float64Array(view.control.buffer, LIMIT_BYTES_WORD * 4, 1)
+    this.#worthyLiveMax = view.geometry.evicts
+      ? -2 * view.segmentBytes
+      : view.segmentBytes - worthyGainOf(view)
   }
 
   get freeCount(): number {
@@ -120,10 +146,9 @@ export class SegmentPool {
   seal(segment: number, used: number, linked: number): void {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
-    if (this.#countsDeaths) Atomics.add(control, DEATHS_WORD, 1)
     acquire(control, POOL_LOCK_WORD)
     control[record + SEGMENT_USED] = used
-    Atomics.add(control, record + SEGMENT_LIVE, linked)
+    const before = Atomics.add(control, record + SEGMENT_LIVE, linked)
     control[record + SEGMENT_STATE] = SEALED_SEGMENT
     this.#pushSealed(segment)
     if (Atomics.load(control, record + SEGMENT_LIVE) === 0) {
@@ -131,6 +156,68 @@ export class SegmentPool {
       this.#pushFree(segment)
     }
     release(control, POOL_LOCK_WORD)
+    if (before + linked <= this.#worthyLiveMax) Atomics.add(control, WORTHY_WORD, 1)
+  }
+
+  /**
+   * With -M: seals a segment in which nothing but the end of an item lies that is not moved, `used`
+   * bytes long. `linked` is what was not counted as live yet.
+   */
+  sealEnd(segment: number, used: number, linked: number): void {
+    const control = this.#control
+    const record = this.#view.segmentRecord(segment)
+    if (used <= this.#worthyLiveMax) control[record + SEGMENT_GROUP] = ENDS_GROUP
+    control[record + SEGMENT_CONTINUES] = 0
+    this.seal(segment, used, linked)
+  }
+
+  /** Whether takeEnd() would find a segment. */
+  hasEnd(recordBytes: number): boolean {
+    const control = this.#control
+    if (control[LISTS_WORD + ENDS_GROUP * LIST_WORDS + LIST_OLDEST] === 0) return false
+    acquire(control, POOL_LOCK_WORD)
+    const segment = this.#findEnd(recordBytes)
+    release(control, POOL_LOCK_WORD)
+    return segment >= 0
+  }
+
+  /**
+   * Takes a segment that has room for a record behind the end of an item, to append there; -1 if there
+   * is none among the oldest few. Its SEGMENT_FIRST says from where on, and how many bytes are linked.
+   */
+  takeEnd(recordBytes: number, group: number): number {
+    const control = this.#control
+    if (control[LISTS_WORD + ENDS_GROUP * LIST_WORDS + LIST_OLDEST] === 0) return -1
+    acquire(control, POOL_LOCK_WORD)
+    const segment = this.#findEnd(recordBytes)
+    if (segment >= 0) {
+      const record = this.#view.segmentRecord(segment)
+      this.#unlinkSealed(segment)
+      control[record + SEGMENT_STATE] = OPEN_SEGMENT
+      control[record + SEGMENT_GROUP] = group
+      control[record + SEGMENT_SEQUENCE] = control[SEALED_EVER_WORD]!
+      Atomics.sub(control, record + SEGMENT_LIVE, control[record + SEGMENT_FIRST]!)
+    }
+    release(control, POOL_LOCK_WORD)
+    return segment
+  }
+
+  #findEnd(recordBytes: number): number {
+    const control = this.#control
+    const epoch = Atomics.load(control, EPOCH_WORD)
+    let segment = control[LISTS_WORD + ENDS_GROUP * LIST_WORDS + LIST_OLDEST]! - 1
+    for (let looked = 0; segment >= 0 && looked < END_LOOKS; looked++) {
+      const record = this.#view.segmentRecord(segment)
+      if (
+        control[record + SEGMENT_STATE] === SEALED_SEGMENT &&
+        control[record + SEGMENT_EPOCH] === epoch &&
+        control[record + SEGMENT_FIRST]! + recordBytes <= this.#view.segmentBytes
+      ) {
+        return segment
+      }
+      segment = control[record + SEGMENT_NEWER]! - 1
+    }
+    return -1
   }
 
   /** Before seal(): the segment is not to be compacted as long as nothing more in it dies. */
@@ -144,9 +231,12 @@ export class SegmentPool {
   dropLive(segment: number, bytes: number): void {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
-    if (this.#countsDeaths) Atomics.add(control, DEATHS_WORD, 1)
     const before = Atomics.sub(control, record + SEGMENT_LIVE, bytes)
-    if (before !== bytes) return
+    if (before !== bytes) {
+      const worthyMax = this.#worthyLiveMax
+      if (before > worthyMax && before - bytes <= worthyMax) Atomics.add(control, WORTHY_WORD, 1)
+      return
+    }
     // An open segment is below zero, a victim is freed by its worker: only a sealed one is ours.
     acquire(control, POOL_LOCK_WORD)
     if (
@@ -239,6 +329,24 @@ export class SegmentPool {
     release(control, POOL_LOCK_WORD)
   }
 
+  /** With -M: puts a victim of which only the end of an item stays among those to append to. */
+  putEnd(segment: number): void {
+    const control = this.#control
+    const record = this.#view.segmentRecord(segment)
+    acquire(control, POOL_LOCK_WORD)
+    const used = control[record + SEGMENT_FIRST]!
+    control[record + SEGMENT_USED] = used
+    control[record + SEGMENT_CONTINUES] = 0
+    control[record + SEGMENT_GROUP] = used <= this.#worthyLiveMax ? ENDS_GROUP : mainGroupOf(0)
+    control[record + SEGMENT_STATE] = SEALED_SEGMENT
+    this.#pushSealed(segment)
+    if (Atomics.load(control, record + SEGMENT_LIVE) === 0) {
+      this.#unlinkSealed(segment)
+      this.#pushFree(segment)
+    }
+    release(control, POOL_LOCK_WORD)
+  }
+
   /** Keeps a sealed segment from being freed or emptied while its dead items are dropped. */
   beginCrawl(segment: number): boolean {
     const control = this.#control
@@ -292,7 +400,12 @@ export class SegmentPool {
   #emptiableLive(segment: number): number {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
-    if (control[record + SEGMENT_STATE] !== SEALED_SEGMENT) return this.#view.segmentBytes + 1
+    if (
+      control[record + SEGMENT_STATE] !== SEALED_SEGMENT ||
+      control[record + SEGMENT_GROUP] === ENDS_GROUP
+    ) {
+      return this.#view.segmentBytes + 1
+    }
     const live = Atomics.load(control, record + SEGMENT_LIVE)
     return control[record + SEGMENT_STUCK_LIVE] === live + 1 ? this.#view.segmentBytes + 1 : live
   }
@@ -363,7 +476,48 @@ export class SegmentPool {
     }
   }
 
+  /** How many segments the limit in force allows. */
   get segmentCount(): number {
-    return this.#segmentCount
+    return this.#control[LIMIT_SEGMENTS_WORD]!
+  }
+
+  /** With -M: live bytes up to which a segment is worth compacting. */
+  get worthyLiveMax(): number {
+    return this.#worthyLiveMax
+  }
+
+  /** Whether more segments are in use than the limit allows. */
+  get hasExcess(): boolean {
+    return this.#control[EXCESS_WORD] !== 0
+  }
+
+  /** Sets the limit; where it is lowered below what is in use, payExcess() has to follow. */
+  moveLimit(segmentCount: number, limitBytes: number): void {
+    const control = this.#control
+    acquire(control, POOL_LOCK_WORD)
+    const before = control[LIMIT_SEGMENTS_WORD]! + control[EXCESS_WORD]!
+    // As if all that is free were taken away, and payExcess() asked for what is to stay so.
+    if (segmentCount >= before) {
+      control[FREE_COUNT_WORD] = control[FREE_COUNT_WORD]! + segmentCount - before
+      control[EXCESS_WORD] = 0
+    } else {
+      control[EXCESS_WORD] = before - segmentCount
+    }
+    control[LIMIT_SEGMENTS_WORD] = segmentCount
+    this.#limitBytes[0] = limitBytes
+    Atomics.add(control, LIMIT_CHANGES_WORD, 1)
+    release(control, POOL_LOCK_WORD)
+  }
+
+  /** Withdraws free segments that are in excess of the limit, but for `keep` of them. */
+  payExcess(keep: number): void {
+    const control = this.#control
+    acquire(control, POOL_LOCK_WORD)
+    const paid = Math.min(control[EXCESS_WORD]!, control[FREE_COUNT_WORD]! - keep)
+    if (paid > 0) {
+      control[EXCESS_WORD] = control[EXCESS_WORD]! - paid
+      control[FREE_COUNT_WORD] = control[FREE_COUNT_WORD]! - paid
+    }
+    release(control, POOL_LOCK_WORD)
   }
 }

@@ -45,11 +45,11 @@ import {
 } from './counters.ts'
 import { type EvictionWitness, tellEviction } from './eviction-witness.ts'
 import {
-  DEATHS_WORD,
   EPOCH_WORD,
   FRESH_SEGMENT_WORD,
-  GROUPS_MAX,
   MAIN_QUEUE,
+  MOVED_GROUP,
+  OPENS_MAX,
   SEALED_COUNT_WORD,
   SEALED_SEGMENT,
   SEGMENT_EPOCH,
@@ -72,6 +72,7 @@ import {
   WORKER_VICTIM,
   WORKER_VICTIM_OFFSET,
   WORKER_WORDS,
+  WORTHY_WORD,
 } from './geometry.ts'
 import type { GhostTable } from './ghost.ts'
 import { type Groups, queueOf } from './group.ts'
@@ -96,19 +97,17 @@ import { EXPIRES_NEVER, type SegmentPool } from './pool.ts'
 import { retire } from './retire.ts'
 
 /**
- * Larger items are not moved: that would take longer than a write may. With -M, where nothing else
- * gains room, the bound is that many segments if those are more: of a longer item the two segments in
- * which it begins and ends are a small part.
+ * Larger items are not moved: that would take longer than a write may. With -M it is those that have
+ * segments of their own (ownSegmentsBytesMin), of which only the last one has room for others.
  */
 const MOVED_BYTES_MAX = 1024 * 1024
-const MOVED_SEGMENTS_NO_EVICTION = 4
 
 /**
  * Before anything is evicted, segments are compacted that are live to this share at most: moving six
  * bytes to gain one costs less than the misses that the holes would.
  */
 const COMPACTED_LIVE_MAX = 0.85
-/** Segments among which the emptiest is taken, at most; with -M, where a write is refused if none is found. */
+/** Segments among which the emptiest is taken, at most; with -M, where a write looks at all before it is refused. */
 const COMPACT_LOOKS = 256
 const COMPACT_LOOKS_NO_EVICTION = 4096
 /**
@@ -122,6 +121,15 @@ const COMPACT_ROUNDS = 16
  * goes, though it was read, so that a write to a memory full of them does not go through all of it.
  */
 const STAYS_MAX = 256
+
+/** With -M: victims that one write empties at most, for each segment that it needs. */
+const VICTIMS_PER_SEGMENT = 128
+/** With -M: segments with expired or flushed items that one write goes through before it is refused. */
+const DUE_SEGMENTS_PER_WRITE = 64
+const DUE_SEGMENTS_LOOKED_AT = 4096
+
+/** With -M: what compact() does at least, in the bytes that step() counts. */
+const COMPACT_STEP_BYTES_MIN = 512
 
 /** What meeting a record costs, in the bytes that step() counts. */
 const RECORD_COST_BYTES = 64
@@ -152,6 +160,9 @@ const GONE = 0
 const STUCK = 1
 const STAYS = 2
 
+/** What advance() returns if another worker must give back room first; else it is a cost. */
+const BLOCKED = -1
+
 export class Reclaimer {
   /** Is told of every item that is evicted. */
   witness: EvictionWitness | undefined = undefined
@@ -171,6 +182,8 @@ export class Reclaimer {
   private readonly creditMax: number
   private readonly compactedBytesMax: number
   private readonly movedBytesMax: number
+  /** How many segments stay free while others are withdrawn because the limit was lowered. */
+  private keptInExcess = 0
   private readonly allCounters: readonly Float64Array[]
   private readonly stripesWord: number
   private crawlCursor = 0
@@ -186,12 +199,14 @@ export class Reclaimer {
   /** Where the search for a segment to compact goes on. */
   private compactCursor = 0
   /**
-   * With -M: the deaths at which no segment was worth compacting, so that it is not asked again; and
-   * how many segments were looked at in vain since the deaths were so many.
+   * With -M: how many segments had come to be worth compacting when none was found, so that it is not
+   * asked again; and how many were looked at in vain since there were so many.
    */
-  private deathsSeen = -1
-  private deathsLooked = -1
+  private worthySeen = -1
+  private worthyLooked = -1
   private fruitlessLooks = 0
+  /** With -M: bytes to be moved for each that the victim in work gains. */
+  private movedPerGained = 1
 
   constructor(
     memory: StoreMemory,
@@ -220,28 +235,59 @@ export class Reclaimer {
     this.allCounters = Array.from({ length: geometry.workerCount }, (_, worker) =>
       counterLanes(memory, worker),
     )
-    const movedSegments = geometry.evicts ? 0 : MOVED_SEGMENTS_NO_EVICTION
-    this.movedBytesMax = Math.max(MOVED_BYTES_MAX, movedSegments * geometry.segmentBytes)
+    this.movedBytesMax = geometry.evicts ? MOVED_BYTES_MAX : geometry.ownSegmentsBytesMin
     this.compactedBytesMax = Math.floor(geometry.segmentBytes * COMPACTED_LIVE_MAX)
     this.stripesWord = geometry.stripesWord
+  }
+
+  /** Takes note of how many segments are to be free. */
+  adopt(freeSegmentsGoal: number): void {
+    const { evicts, reserveSegments } = this.view.geometry
+    // One fewer than the goal, so that each write goes on with it; with -M no write gets any.
+    this.keptInExcess = evicts ? freeSegmentsGoal - 1 : reserveSegments
+  }
+
+  /** Withdraws what is free and in excess of the limit. */
+  payExcess(): void {
+    this.pool.payExcess(this.keptInExcess)
   }
 
   /** Works through about `budgetBytes` of victims; false if there is no segment to take. */
   step(budgetBytes: number, nowSeconds: number): boolean {
     this.staysLeft = STAYS_MAX
     let left = budgetBytes
+    let isDone = true
     while (left > 0) {
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
-        if (!this.begin(nowSeconds)) return false
+        if (!this.begin(nowSeconds)) {
+          isDone = false
+          break
+        }
         left -= this.metBytes
       }
-      left -= this.advance(nowSeconds)
+      const cost = this.advance(nowSeconds)
+      if (cost === BLOCKED) {
+        isDone = false
+        break
+      }
+      left -= cost
     }
-    return true
+    if (this.pool.hasExcess) this.payExcess()
+    return isDone
   }
 
-  /** Empties victims until `count` segments are free; false if that cannot be reached. */
-  makeFree(count: number, nowSeconds: number): boolean {
+  /** With -M: moves what it takes to gain `gainedBytes` and a little more. */
+  compact(gainedBytes: number, nowSeconds: number): void {
+    if (this.control[this.worker + WORKER_VICTIM] === 0 && !this.begin(nowSeconds)) return
+    this.step(gainedBytes * this.movedPerGained + COMPACT_STEP_BYTES_MIN, nowSeconds)
+  }
+
+  /**
+   * Empties victims until `count` segments are free; false if that cannot be reached. With -M it is
+   * also enough if `endBytes`, unless 0, have room behind the end of a large item.
+   */
+  makeFree(count: number, nowSeconds: number, endBytes: number = 0): boolean {
+    if (!this.evicts) return this.makeFreeByMoving(count, nowSeconds, endBytes)
     this.staysLeft = STAYS_MAX
     // Other workers may take what is freed here: bounded, not just repeated.
     let victimsLeft = 4 * this.pool.segmentCount
@@ -251,6 +297,42 @@ export class Reclaimer {
       }
       this.advance(nowSeconds)
     }
+    return true
+  }
+
+  private makeFreeByMoving(count: number, nowSeconds: number, endBytes: number): boolean {
+    const { pool } = this
+    // What is above the limit goes first, a share at a time.
+    if (pool.hasExcess) {
+      this.step(this.view.segmentBytes, nowSeconds)
+      if (pool.hasExcess) return false
+    }
+    let victimsLeft = VICTIMS_PER_SEGMENT * count
+    let dueLeft = DUE_SEGMENTS_PER_WRITE
+    while (pool.freeCount < count && !(endBytes > 0 && pool.hasEnd(endBytes))) {
+      if (this.control[this.worker + WORKER_VICTIM] === 0) {
+        if (victimsLeft-- === 0) return false
+        if (!this.begin(nowSeconds)) {
+          if (dueLeft-- === 0 || !this.crawlDue(nowSeconds)) return false
+          continue
+        }
+      }
+      if (this.advance(nowSeconds) === BLOCKED) return false
+    }
+    return true
+  }
+
+  /** Drops all that is dead in one segment in which something may be; false if there is none. */
+  private crawlDue(nowSeconds: number): boolean {
+    const { control, worker } = this
+    if (control[worker + WORKER_CRAWL] === 0) this.findCrawl(DUE_SEGMENTS_LOOKED_AT, nowSeconds)
+    const segment = control[worker + WORKER_CRAWL]! - 1
+    if (segment < 0) return false
+    const used = control[this.view.segmentRecord(segment) + SEGMENT_USED]!
+    let offset = control[worker + WORKER_CRAWL_OFFSET]!
+    while (offset < used) offset = this.crawlRecord(segment, offset, nowSeconds)
+    control[worker + WORKER_CRAWL] = 0
+    this.pool.endCrawl(segment)
     return true
   }
 
@@ -274,7 +356,7 @@ export class Reclaimer {
     // The open segment is begun anew each time, so it may not take all.
     const half = (budget * CRAWL_LOOKS) / 2
     let left = half
-    for (let group = 0; group < GROUPS_MAX; group++) left = this.crawlOpen(group, left, nowSeconds)
+    for (let group = 0; group < OPENS_MAX; group++) left = this.crawlOpen(group, left, nowSeconds)
     left += half
     let searchLeft = CRAWL_SEARCH_SEGMENTS
     while (left > 0) {
@@ -389,9 +471,9 @@ export class Reclaimer {
     // What is alive in there was prolonged: in its other segments, or after the choice.
     this.victimFate = MOVE
     this.victimSource = FROM_EXPIRED
-    if (victim < 0 && (this.evicts || Atomics.load(control, DEATHS_WORD) !== this.deathsSeen)) {
+    if (victim < 0) {
       this.victimSource = FROM_EMPTIEST
-      victim = this.takeEmptiest()
+      victim = this.evicts ? this.takeEmptiest() : this.takeWorthy()
     }
     if (victim < 0 && this.evicts) {
       this.victimFate = EVICT
@@ -411,6 +493,11 @@ export class Reclaimer {
       control[this.worker + WORKER_KEEP_CREDIT]! + this.creditPerVictim,
       this.creditMax,
     )
+    if (!this.evicts) {
+      const live = Math.max(control[record + SEGMENT_LIVE]!, 0)
+      this.movedPerGained = live / Math.max(this.view.segmentBytes - live, 1)
+      return true
+    }
     if (this.endsStuck(victim, nowSeconds) || this.emptyHead(victim, nowSeconds) === STUCK) {
       this.leaveVictim(victim)
     }
@@ -420,7 +507,6 @@ export class Reclaimer {
   /** Takes a segment that is worth compacting; -1 if none was found. */
   private takeEmptiest(): number {
     let victim = this.takeEmptiestOfNext()
-    if (!this.evicts) return victim
     for (let round = 1; victim < 0 && round < COMPACT_ROUNDS && this.hasHoles(); round++) {
       victim = this.takeEmptiestOfNext()
     }
@@ -436,20 +522,34 @@ export class Reclaimer {
 
   /** Takes the emptiest of the next few segments; -1 if none is worth it. */
   private takeEmptiestOfNext(): number {
-    const control = this.control
-    const fresh = control[FRESH_SEGMENT_WORD]!
-    const count = Math.min(fresh, this.evicts ? COMPACT_LOOKS : COMPACT_LOOKS_NO_EVICTION)
-    const liveMax = this.evicts ? this.compactedBytesMax : this.creditPerVictim
-    const deaths = Atomics.load(control, DEATHS_WORD)
-    if (deaths !== this.deathsLooked) {
-      this.deathsLooked = deaths
-      this.fruitlessLooks = 0
-    }
-    const victim = this.pool.takeEmptiest(this.compactCursor, count, liveMax)
+    const fresh = this.control[FRESH_SEGMENT_WORD]!
+    const count = Math.min(fresh, COMPACT_LOOKS)
+    const victim = this.pool.takeEmptiest(this.compactCursor, count, this.compactedBytesMax)
     this.compactCursor = (this.compactCursor + count) % fresh
-    this.fruitlessLooks = victim < 0 ? this.fruitlessLooks + count : 0
-    if (this.fruitlessLooks >= fresh) this.deathsSeen = deaths
     return victim
+  }
+
+  /** With -M: takes the emptiest of the next many segments, and only then none if there is none at all. */
+  private takeWorthy(): number {
+    const { control, pool } = this
+    for (;;) {
+      const worthy = Atomics.load(control, WORTHY_WORD)
+      if (worthy === this.worthySeen) return -1
+      if (worthy !== this.worthyLooked) {
+        this.worthyLooked = worthy
+        this.fruitlessLooks = 0
+      }
+      const fresh = control[FRESH_SEGMENT_WORD]!
+      const count = Math.min(fresh, COMPACT_LOOKS_NO_EVICTION)
+      const victim = pool.takeEmptiest(this.compactCursor, count, pool.worthyLiveMax)
+      this.compactCursor = (this.compactCursor + count) % fresh
+      if (victim >= 0) {
+        this.fruitlessLooks = 0
+        return victim
+      }
+      this.fruitlessLooks += count
+      if (this.fruitlessLooks >= fresh) this.worthySeen = worthy
+    }
   }
 
   /** Whether the last record of a victim is one that cannot be moved, though all that is alive should be. */
@@ -489,8 +589,11 @@ export class Reclaimer {
     const record = view.segmentRecord(victim)
     const offset = control[worker + WORKER_VICTIM_OFFSET]!
     if (offset >= control[record + SEGMENT_USED]!) {
-      this.finish(victim)
-      return RECORD_COST_BYTES
+      if (this.evicts) {
+        this.finish(victim)
+        return RECORD_COST_BYTES
+      }
+      return this.finishMoved(victim, nowSeconds)
     }
     const words = view.segmentArena(victim)
     const base = view.segmentBase(victim) + (offset >>> 2)
@@ -501,9 +604,33 @@ export class Reclaimer {
     if (isDead(traits)) return RECORD_COST_BYTES
     const fate = this.meet(view.locationOf(victim, offset), this.victimFate, nowSeconds)
     if (fate === GONE) return RECORD_COST_BYTES + recordBytes
+    if (!this.evicts) {
+      // Another worker's victim has the room: it is met again when that is done.
+      control[worker + WORKER_VICTIM_OFFSET] = offset
+      return BLOCKED
+    }
     // What stays spans, so it was the last record of the segment.
     this.leaveVictim(victim)
     return RECORD_COST_BYTES
+  }
+
+  /** With -M: frees a victim, or what of it follows the end of an item that is not moved. */
+  private finishMoved(victim: number, nowSeconds: number): number {
+    const { control, view } = this
+    const record = view.segmentRecord(victim)
+    const head = Atomics.load(control, record + SEGMENT_HEAD_ITEM)
+    if (head !== 0 && this.emptyHead(victim, nowSeconds) === STUCK) return BLOCKED
+    const cost = RECORD_COST_BYTES + (head === 0 ? 0 : this.metBytes)
+    this.drain(victim)
+    control[this.worker + WORKER_VICTIM] = 0
+    if (Atomics.load(control, record + SEGMENT_HEAD_ITEM) === 0) {
+      this.drain(victim)
+      this.pool.free(victim)
+    } else {
+      this.pool.putEnd(victim)
+    }
+    this.counters[COMPACTED_SEGMENTS] = this.counters[COMPACTED_SEGMENTS]! + 1
+    return cost
   }
 
   private finish(victim: number): void {
@@ -512,18 +639,30 @@ export class Reclaimer {
       this.leaveVictim(victim)
       return
     }
-    const live = this.view.segmentRecord(victim) + SEGMENT_LIVE
-    let polls = 0
-    for (let seen = Atomics.load(control, live); seen !== 0; seen = Atomics.load(control, live)) {
-      // Another worker has marked a record dead and is about to take its bytes off.
-      if (polls++ < DRAIN_POLLS) continue
-      assert(polls < DRAIN_POLLS + DRAIN_WAITS_MAX, `an empty segment has ${seen} live bytes`)
-      Atomics.wait(control, live, seen, DRAIN_WAIT_MS)
-    }
+    this.drain(victim)
     control[this.worker + WORKER_VICTIM] = 0
     this.pool.free(victim)
     if (this.victimSource === FROM_EMPTIEST) {
       this.counters[COMPACTED_SEGMENTS] = this.counters[COMPACTED_SEGMENTS]! + 1
+    }
+  }
+
+  /**
+   * Waits until nothing is live in a victim whose records have all been met, but for the end of an item
+   * that stays.
+   */
+  private drain(victim: number): void {
+    const control = this.control
+    const record = this.view.segmentRecord(victim)
+    const live = record + SEGMENT_LIVE
+    for (let polls = 0; ; polls++) {
+      const head = Atomics.load(control, record + SEGMENT_HEAD_ITEM)
+      const seen = Atomics.load(control, live)
+      if (seen === (head === 0 ? 0 : control[record + SEGMENT_FIRST]!)) return
+      // Another worker has marked a record dead and is about to take its bytes off.
+      if (polls < DRAIN_POLLS) continue
+      assert(polls < DRAIN_POLLS + DRAIN_WAITS_MAX, `an empty segment has ${seen} live bytes`)
+      Atomics.wait(control, live, seen, DRAIN_WAIT_MS)
     }
   }
 
@@ -584,15 +723,16 @@ export class Reclaimer {
         : Math.min(recordBytes, view.segmentBytes - view.locationOffset(location))
     const isSmall = this.victimQueue === SMALL_QUEUE
     const wanted = fate === MOVE || (fate === EVICT && frequency > 0 && part <= credit)
-    const group =
-      isSmall && fate === MOVE
+    const group = this.evicts
+      ? isSmall && fate === MOVE
         ? this.groups.small(expiry, nowSeconds)
         : this.groups.main(expiry, nowSeconds)
+      : MOVED_GROUP
     if (
       wanted &&
       recordBytes <= this.movedBytesMax &&
       (this.log.reserve(recordBytes, headerBytesOf(traits) + keyLength, 0, group) ||
-        this.log.reserveAnywhere(recordBytes))
+        this.log.reserveAnywhere(recordBytes, OPENS_MAX))
     ) {
       const log = this.log
       // A flush that came after the check above shows in the epoch of the segment reserved.
@@ -615,7 +755,7 @@ export class Reclaimer {
     if (fate !== EVICT) {
       this.metBytes = 0
       release(control, stripe)
-      return STUCK
+      return this.evicts || recordBytes <= this.movedBytesMax ? STUCK : STAYS
     }
     if (spans(traits) && this.maySpanStay(frequency, segment, headIndex, part <= credit)) {
       // Too large to move. Met at its beginning, it pays for another round; in its other segments

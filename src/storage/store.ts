@@ -21,6 +21,7 @@ import {
   counterLanes,
   GHOST_HITS,
   ITEMS,
+  memoryLimitOf,
   NO_MEMORY_WRITES,
   TOTAL_ITEMS,
 } from './counters.ts'
@@ -31,9 +32,13 @@ import {
   CAS_LOW_WORD,
   EPOCH_WORD,
   FLUSH_AT_WORD,
+  GROUPS_MAX,
   ITEM_COUNT_WORD,
   ITEM_OVERHEAD_BYTES,
+  LIMIT_CHANGES_WORD,
   MAIN_QUEUE,
+  MEMORY_BYTES_MIN,
+  memorySharesOf,
   POOL_LOCK_WORD,
   SEGMENT_EPOCH,
   SEGMENT_GROUP,
@@ -133,6 +138,15 @@ const STEP_BYTES_MIN = 512
 const STEP_FACTOR = 4
 /** A larger record than this works for no more: it makes the rest of its room when it comes to it. */
 const STEP_RECORD_BYTES_MAX = 16 * 1024
+/** With -M a write works for what it took and so much more, or twice that if segments run short. */
+const COMPACT_RECORD_BYTES = 64
+const COMPACT_DEFICIT_MAX = 2
+/** What maintain() takes an item for, in bytes of a victim; and while there are segments to withdraw. */
+const RECORD_BYTES = 64
+const WITHDRAWN_BYTES = 512
+/** Segments that the lowest limit has beside the reserve and twice what the index has already. */
+const LIMIT_SEGMENTS_MIN = 8
+const LIMIT_SEGMENTS_PER_WORKER = 4
 
 /** Items over this part of the memory would leave the small queue before anyone could read them. */
 const SMALL_RECORD_SHARE = 64
@@ -211,10 +225,14 @@ export class Store {
   private readonly stripesWord: number
   private readonly unitShift: number
   private readonly itemBytesMax: number
-  private readonly recordBytesMax: number
-  private readonly smallRecordBytesMax: number
+  private readonly memory: StoreMemory
+  private readonly evicts: boolean
   private readonly reserveSegments: number
-  private readonly freeSegmentsGoal: number
+  /** These follow from the limit of the memory, as it was when it had been changed so often. */
+  private limitChanges = -1
+  private recordBytesMax = 0
+  private smallRecordBytesMax = 0
+  private freeSegmentsGoal = 0
   /** Optional words that every record has: with -M a touch must not need room that is not there. */
   private readonly layoutMin: number
   /** Bytes that lookupToChange() has written; release() does the work for them, as a write does. */
@@ -246,7 +264,7 @@ export class Store {
     this.pool = new SegmentPool(this.view)
     this.index = new HashIndex(this.view, this.pool)
     this.log = new Log(this.view, this.pool, workerIndex)
-    this.groups = new Groups(geometry)
+    this.groups = new Groups(memorySharesOf(geometry, geometry.memoryBytes))
     this.ghost = new GhostTable(geometry, this.control)
     this.reclaimer = new Reclaimer(
       memory,
@@ -265,10 +283,10 @@ export class Store {
     this.isShared = geometry.workerCount > 1
     this.unitShift = geometry.unitShift
     this.itemBytesMax = geometry.itemBytesMax
-    this.recordBytesMax = Math.floor(geometry.segmentCount * 0.75) * geometry.segmentBytes
-    this.smallRecordBytesMax = geometry.memoryBytes / SMALL_RECORD_SHARE
+    this.memory = memory
+    this.evicts = geometry.evicts
     this.reserveSegments = geometry.reserveSegments
-    this.freeSegmentsGoal = geometry.evicts ? geometry.freeSegmentsGoal : 0
+    this.adoptLimit()
     this.largeBytesMin = Math.max(LARGE_BYTES_MIN, LARGE_SEGMENTS_MIN * geometry.segmentBytes)
     this.extendedBytesMin = Math.max(LARGE_BYTES_MIN, EXTENDED_SEGMENTS_MIN * geometry.segmentBytes)
     this.layoutMin = geometry.evicts ? 0 : LAYOUT_EXPIRY
@@ -561,7 +579,15 @@ export class Store {
   beginLarge(keyLength: number, valueLength: number): LargeValue {
     const recordBytes = recordBytesOf(LAYOUT_ALL, keyLength, valueLength, this.unitShift)
     const fits = recordBytes <= this.recordBytesMax
-    return new LargeValue(this.view, this.pool, this.reclaimer, keyLength, valueLength, fits)
+    return new LargeValue(
+      this.view,
+      this.pool,
+      this.log,
+      this.reclaimer,
+      keyLength,
+      valueLength,
+      fits,
+    )
   }
 
   /** Takes the next bytes of a value under way, and does the share of the work that a write does. */
@@ -788,6 +814,8 @@ export class Store {
       }
     }
     this.unlockStripe()
+    // With -M what a delete leaves has to be made into room, by the next writes or already now.
+    if (!this.evicts && result === REMOVED) this.leave(0, nowSeconds)
     return result
   }
 
@@ -828,6 +856,7 @@ export class Store {
       }
       if (refusal !== 0) {
         this.unlockStripe()
+        if (reservedBytes !== 0) log.abandon()
         return refusal
       }
       const decimal = this.decimal
@@ -850,14 +879,16 @@ export class Store {
         this.nextCas()
         setCasAt(words, base, this.casHigh, this.casLow)
         this.unlockStripe()
+        if (reservedBytes !== 0) log.abandon()
         return STORED
       }
       const newBytes = recordBytesOf(layout, keyLength, newLength, this.unitShift)
-      if (reservedBytes >= newBytes && !log.isFlushed()) {
+      const isReserved = log.reservedSpans ? reservedBytes === newBytes : reservedBytes >= newBytes
+      if (isReserved && reservedBytes !== 0 && !log.isFlushed()) {
         const flags = clientFlagsAt(words, base)
         const expiry = expiryAt(words, base)
         const state = stateOf(words[base + TRAITS_WORD]!)
-        log.shrink(newBytes)
+        if (newBytes !== reservedBytes) log.shrink(newBytes)
         this.fillRecord(layout, keyLength, newLength, flags, expiry, state, nowSeconds)
         this.fillValue(this.digits, 0, newLength)
         this.link(true, newBytes, nowSeconds)
@@ -868,6 +899,8 @@ export class Store {
       }
       const group = this.foundGroup(nowSeconds)
       this.unlockStripe()
+      if (reservedBytes !== 0) log.abandon()
+      reservedBytes = 0
       if (!this.reserve(newBytes, keyLength, group, nowSeconds)) break
       reservedBytes = newBytes
     }
@@ -898,9 +931,56 @@ export class Store {
    */
   maintain(nowSeconds: number, budget: number): void {
     this.enter(nowSeconds)
+    if (this.control[LIMIT_CHANGES_WORD] !== this.limitChanges) this.adoptLimit()
     this.log.sealDead(nowSeconds)
     this.reclaimer.crawl(budget, nowSeconds)
-    if (this.pool.freeCount < this.freeSegmentsGoal) this.reclaimer.step(budget * 64, nowSeconds)
+    const { hasExcess } = this.pool
+    if (hasExcess || this.pool.freeCount < this.freeSegmentsGoal) {
+      const bytes = hasExcess ? WITHDRAWN_BYTES : RECORD_BYTES
+      this.reclaimer.step(budget * bytes, nowSeconds)
+    }
+  }
+
+  /**
+   * Sets the limit of the memory, for all workers: true, or false if the segments were not laid out for
+   * so much, or if so few cannot do. What is above a lower limit is given back by and by: by writes, each
+   * of which does no more than it does in a full store, and by maintain(). With -M that is as much as
+   * compacting gains, and until it is enough, writes are refused that need a segment.
+   */
+  setMemoryLimit(limitBytes: number): boolean {
+    const { geometry } = this.view
+    if (limitBytes < this.memoryBytesMin || limitBytes > geometry.memoryBytesMax) return false
+    const { segmentCount } = memorySharesOf(geometry, limitBytes)
+    this.pool.moveLimit(segmentCount, limitBytes)
+    this.adoptLimit()
+    return true
+  }
+
+  /** The lowest limit that there may be now. */
+  get memoryBytesMin(): number {
+    const { reserveSegments, segmentBytes, workerCount, itemBytesMax } = this.view.geometry
+    const segments = reserveSegments + LIMIT_SEGMENTS_PER_WORKER * workerCount + LIMIT_SEGMENTS_MIN
+    return Math.max(
+      MEMORY_BYTES_MIN,
+      2 * itemBytesMax,
+      (segments + 2 * this.index.pageCount) * segmentBytes,
+    )
+  }
+
+  /** Works with the limit in force from now on. */
+  private adoptLimit(): void {
+    const { geometry } = this.view
+    this.limitChanges = this.control[LIMIT_CHANGES_WORD]!
+    const limitBytes = memoryLimitOf(this.memory)
+    const shares = memorySharesOf(geometry, limitBytes)
+    this.recordBytesMax = Math.floor(shares.segmentCount * 0.75) * geometry.segmentBytes
+    this.smallRecordBytesMax = limitBytes / SMALL_RECORD_SHARE
+    this.freeSegmentsGoal = shares.freeSegmentsGoal
+    this.groups.adopt(shares)
+    this.ghost.resize(shares.ghostBuckets)
+    this.reclaimer.adopt(shares.freeSegmentsGoal)
+    this.log.sealUnused(this.groups)
+    if (this.pool.hasExcess) this.reclaimer.payExcess()
   }
 
   /**
@@ -983,6 +1063,11 @@ export class Store {
     }
     const deficit = this.freeSegmentsGoal - this.pool.freeCount
     if (deficit > 0) {
+      if (!this.evicts) {
+        const gained = Math.min(recordBytes, STEP_RECORD_BYTES_MAX) + COMPACT_RECORD_BYTES
+        this.reclaimer.compact(Math.min(deficit, COMPACT_DEFICIT_MAX) * gained, nowSeconds)
+        return
+      }
       // Dearer as segments run short, so that a victim that gains little cannot exhaust them.
       const paced = Math.min(recordBytes, STEP_RECORD_BYTES_MAX)
       this.reclaimer.step(deficit * (STEP_FACTOR * paced + STEP_BYTES_MIN), nowSeconds)
@@ -1205,7 +1290,10 @@ export class Store {
     const keep = this.reserveSegments
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       if (log.reserve(recordBytes, HEADER_BYTES_MAX + keyLength, keep, group)) return true
-      if (!this.reclaimer.makeFree(log.segmentsMissing + keep, nowSeconds)) return false
+      const endBytes = recordBytes <= this.view.segmentBytes ? recordBytes : 0
+      if (!this.reclaimer.makeFree(log.segmentsMissing + keep, nowSeconds, endBytes)) {
+        return !this.evicts && log.reserveAnywhere(recordBytes, GROUPS_MAX)
+      }
     }
     return false
   }

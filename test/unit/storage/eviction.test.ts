@@ -1,7 +1,7 @@
 /** What eviction keeps, what it forgets and what it remembers, as clients of the store see it. */
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
-import { GROUPS_MAX, TTL_CLASSES_MAX } from '../../../src/storage/geometry.ts'
+import { GROUPS_MAX, memorySharesOf, TTL_CLASSES_MAX } from '../../../src/storage/geometry.ts'
 import { GhostTable } from '../../../src/storage/ghost.ts'
 import { Groups, queueOf } from '../../../src/storage/group.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
@@ -85,8 +85,9 @@ test('with -M there is no ghost table, and nothing is remembered', () => {
 
 test('each class of TTLs spans a factor of eight', () => {
   const { geometry } = memoryOf({ memoryBytes: 64 * MIB })
-  expect(geometry.ttlClassCount).toBe(TTL_CLASSES_MAX)
-  const groups = new Groups(geometry)
+  const shares = memorySharesOf(geometry, geometry.memoryBytes)
+  expect(shares.ttlClassCount).toBe(TTL_CLASSES_MAX)
+  const groups = new Groups(shares)
   const now = 1_700_000_000
   for (const [ttl, group] of [
     [1, 4],
@@ -109,7 +110,8 @@ test('each class of TTLs spans a factor of eight', () => {
 
 test('the fewer segments there are for each worker, the fewer groups', () => {
   const groupsOf = (memoryBytes: number, workerCount: number): number => {
-    const groups = new Groups(memoryOf({ memoryBytes, workerCount }).geometry)
+    const { geometry } = memoryOf({ memoryBytes, workerCount })
+    const groups = new Groups(memorySharesOf(geometry, memoryBytes))
     const found = new Set<number>()
     for (let bit = 0; bit < 20; bit++) {
       found.add(groups.small(1000 + 2 ** bit, 1000))

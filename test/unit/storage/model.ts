@@ -133,6 +133,40 @@ export class ModelDriver {
     else if (this.#options.flushes && below(300) === 0) this.#flush(store)
   }
 
+  /** Stores so many bytes in items of their own that live for ever, so that memory is short by then. */
+  fill(bytes: number): void {
+    const store = this.#stores[0]!
+    const length = Math.min(this.#options.valueBytesMax, 2000)
+    const value = this.#source.subarray(0, length)
+    for (let count = 0; count * length < bytes; count++) {
+      const key = `filling ${count}`
+      const keyBytes = Buffer.from(key)
+      const now = this.now
+      const result = store.write(
+        WRITE_SET,
+        keyBytes,
+        0,
+        keyBytes.length,
+        value,
+        0,
+        length,
+        0,
+        0,
+        0,
+        0,
+        now,
+      )
+      if (result === NO_MEMORY) {
+        expect(this.#options.mayRefuse, 'no memory').toBe(true)
+        this.refused++
+      } else {
+        expect(result).toBe(STORED)
+        const cas = `${store.casHigh}:${store.casLow}`
+        this.items.set(key, { value: Buffer.from(value), flags: 0, expiry: 0, cas })
+      }
+    }
+  }
+
   /** Asks for every key once, so that the model forgets what the store has forgotten. */
   reconcile(): void {
     for (const key of [...this.items.keys()]) this.#get(this.#stores[0]!, key)
