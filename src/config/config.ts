@@ -44,6 +44,8 @@ export interface Config {
   }
   readonly memory: {
     readonly limitBytes: number
+    /** The highest limit that it may be given at run time. */
+    readonly limitBytesMax: number
     readonly itemBytesMax: number
     readonly evicts: boolean
     readonly casEnabled: boolean

@@ -36,6 +36,10 @@ const CONFIG_FILE_NAME = 'saslcached.toml'
 const USERS_FILE_NAME = 'users.toml'
 const CONFIG_FILE_BYTES_MAX = 1024 * 1024
 
+/** What address space is reserved for `cache_memlimit` to grow into: free until it is used. */
+const LIMIT_MAX_FACTOR = 4
+const LIMIT_MAX_MIB_MIN = 1024
+const ALIGNED_MIB: readonly number[] = [16 * 1024, 32 * 1024, 64 * 1024]
 /** As memcached: more are worth it for few, and each costs memory. */
 const AUTO_THREADS_MAX = 4
 const MIB = 1024 * 1024
@@ -162,6 +166,7 @@ class Loader {
       network: this.resolveNetwork(),
       memory: {
         limitBytes: values.memory_limit_mib * MIB,
+        limitBytesMax: this.#resolveLimitMax() * MIB,
         itemBytesMax: this.#resolveItemSize(),
         evicts: !values.disable_evictions,
         casEnabled: !values.disable_cas,
@@ -269,6 +274,18 @@ class Loader {
       if (port !== 0 || address.port !== 0) addresses.push(address)
     }
     return addresses
+  }
+
+  #resolveLimitMax(): number {
+    const { memory_limit_mib: mib, memory_limit_max_mib: own } = this.#values
+    if (own === 'auto') {
+      const wanted = Math.max(LIMIT_MAX_FACTOR * mib, LIMIT_MAX_MIB_MIN)
+      // Beyond these the store aligns items to more bytes, which would cost room for nothing.
+      const bound = ALIGNED_MIB.find((each) => mib <= each)
+      return bound === undefined ? mib : Math.min(wanted, bound)
+    }
+    if (own < mib) this.#problem('memory_limit_max_mib', `${own} MiB is less than -m ${mib}`)
+    return own
   }
 
   #resolveItemSize(): number {

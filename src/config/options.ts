@@ -47,6 +47,7 @@ export interface OptionValues {
   listen_backlog: number
   protocol: Protocol
   memory_limit_mib: number
+  memory_limit_max_mib: number | 'auto'
   max_item_size: number
   disable_evictions: boolean
   disable_cas: boolean
@@ -213,6 +214,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: 64,
     description: 'memory for items, in MiB',
     aliases: ['MEMCACHED_CACHE_SIZE'],
+  },
+  memory_limit_max_mib: {
+    group: 'memory',
+    long: 'memory-limit-max',
+    kind: integerOrAuto(1, 65_536),
+    default: 'auto',
+    description: 'highest limit cache_memlimit may set; four times -m, at least 1024',
   },
   max_item_size: {
     group: 'memory',

@@ -30,7 +30,8 @@ export interface OperationOptions {
   readonly watchEnabled: boolean
   /** False with -X: no `metadump`, `mgdump`, `stats cachedump`, `stats detail`. */
   readonly dumpEnabled: boolean
-  readonly memoryLimitMib: number
+  /** Sets the limit of the memory; false if it cannot be that. */
+  readonly setMemoryLimit: (mib: number) => boolean
   readonly prefixes: PrefixTable
   readonly sizes: ItemSizes
   readonly watchers: Watchers
@@ -211,14 +212,16 @@ export class TextOperations {
     return words.length === 1 || (words.length === 2 && words[1] === 'graceful')
   }
 
-  /** The memory was laid out at the start: no other limit can be set, but the same one is fine. */
   private memoryLimit(argument: string | undefined): string {
     if (argument === undefined || !/^\d{1,10}$/.test(argument)) return 'ERROR'
     const mib = Number(argument)
+    // It has to be a number of 32 bits.
+    if (mib > 0xffff_ffff) return 'ERROR'
     if (mib < 8) return 'MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m'
     if (mib > 1_000_000_000) return 'MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes'
-    if (mib === this.options.memoryLimitMib) return 'OK'
-    return 'MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust'
+    return this.options.setMemoryLimit(mib)
+      ? 'OK'
+      : 'MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust'
   }
 
   private crawler(connection: Connection, words: readonly string[], request: Request): void {

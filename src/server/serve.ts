@@ -342,6 +342,7 @@ class Server {
     const workerCount = this.config.process.threads
     const store = createStoreMemory({
       memoryBytes: memory.limitBytes,
+      memoryBytesMax: memory.limitBytesMax,
       itemBytesMax: memory.itemBytesMax,
       evicts: memory.evicts,
       workerCount,

@@ -43,6 +43,7 @@ import { WatchLog } from '../observe/watch-log.ts'
 import { WATCH_CONNEVENTS } from '../observe/watch-memory.ts'
 import { MAGIC_REQUEST } from '../protocol/binary/wire.ts'
 import { createSaslEnvironment } from '../sasl/environment.ts'
+import { memoryLimitOf } from '../storage/counters.ts'
 import { Store } from '../storage/store.ts'
 import { Admission } from './admission.ts'
 import { type ConnectionRow, ConnectionTable, NO_ROW } from './connection-table.ts'
@@ -287,6 +288,7 @@ let verbosity: string | undefined
 function settingsNow(): StatRows {
   const tcpPort = settings.sockets.find(({ address }) => address.family !== 'unix')?.address.port
   return settings.settingsRows.map(([name, value]) => {
+    if (name === 'maxbytes') return [name, String(memoryLimitOf(settings.store))]
     if (name === 'verbosity') return [name, verbosity ?? value]
     if (name === 'tcpport') return [name, String(tcpPort ?? 0)]
     if (name === 'detail_enabled') return [name, prefixes.isEnabled ? 'yes' : 'no']
@@ -398,7 +400,7 @@ const text = new TextDialect(commands, sendBuffer, lane, replyMemory, {
     sizes,
     watchers,
     dumpEnabled: settings.dumpEnabled,
-    memoryLimitMib: Math.floor(settings.store.geometry.memoryBytes / MEBIBYTE),
+    setMemoryLimit: (mib) => store.setMemoryLimit(mib * MEBIBYTE),
     dump: (form) => new ItemDump(store, form),
     shutdown: () => post({ kind: 'shutdown' }),
   },

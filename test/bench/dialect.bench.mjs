@@ -96,7 +96,12 @@ function serverOf() {
     version: '0',
     stats: () => undefined,
     setVerbosity: () => undefined,
-    operations: { shutdownEnabled: false, dumpEnabled: false, memoryLimitMib: 64, prefixes },
+    operations: {
+      shutdownEnabled: false,
+      dumpEnabled: false,
+      setMemoryLimit: () => true,
+      prefixes,
+    },
   }
   const commands = new Commands(executor, new MetaExecutor(executor, store, lane, true))
   const replyMemory = new ReplyMemory({ lane, bytesMax: 1 << 26, heldByAll: () => 0 })

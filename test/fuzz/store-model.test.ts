@@ -21,6 +21,7 @@ interface Run {
   readonly valueBytesMax: number
   readonly mayForget: boolean
   readonly mayRefuse: boolean
+  readonly limits?: readonly number[]
 }
 
 const RUNS: Run[] = [
@@ -64,14 +65,37 @@ const RUNS: Run[] = [
     mayForget: true,
     mayRefuse: true,
   },
+  {
+    name: 'while the limit of the memory moves every hit is right',
+    memoryBytes: 2 * MIB,
+    evicts: true,
+    workerCount: 2,
+    keyCount: 3000,
+    valueBytesMax: 30_000,
+    mayForget: true,
+    mayRefuse: true,
+    limits: [MIB, 2 * MIB, 4 * MIB],
+  },
+  {
+    name: 'with -M and a limit that moves nothing is forgotten',
+    memoryBytes: 2 * MIB,
+    evicts: false,
+    workerCount: 2,
+    keyCount: 3000,
+    valueBytesMax: 30_000,
+    mayForget: false,
+    mayRefuse: true,
+    limits: [MIB, 2 * MIB, 4 * MIB],
+  },
 ]
 
 for (const run of RUNS) {
   test(run.name, () => {
     const random = randomOf(seedOfRun())
-    const itemBytesMax = Math.min(MIB, run.memoryBytes / 4)
+    const itemBytesMax = Math.min(MIB / 2, run.memoryBytes / 4)
     const memory = memoryOf({
       memoryBytes: run.memoryBytes,
+      memoryBytesMax: 2 * run.memoryBytes,
       evicts: run.evicts,
       workerCount: run.workerCount,
       itemBytesMax,
@@ -85,6 +109,7 @@ for (const run of RUNS) {
       mayRefuse: run.mayRefuse,
       expires: true,
       flushes: true,
+      ...(run.limits === undefined ? {} : { limits: run.limits }),
     })
     // Whether a short random run by itself needs more memory than there is depends on its seed.
     if (run.mayForget || run.mayRefuse) driver.fill(1.5 * run.memoryBytes)

@@ -52,6 +52,8 @@ interface Run {
   readonly isShort: boolean
   /** Requests between two flushes of a thread, 0 for none. */
   readonly flushEvery: number
+  /** Whether the threads move the limit of the memory, down to this part of it and up to its double; 0: not. */
+  readonly limitShare: number
   /** Whether all threads share one CPU and half of them hardly get it. */
   readonly isCrowded: boolean
 }
@@ -66,6 +68,7 @@ const RUNS: readonly Run[] = [
     isShort: true,
     flushEvery: 20_000,
     isCrowded: false,
+    limitShare: 0,
   },
   {
     name: 'eviction never rests and threads are stopped in the middle',
@@ -76,6 +79,29 @@ const RUNS: readonly Run[] = [
     isShort: true,
     flushEvery: 20_000,
     isCrowded: true,
+    limitShare: 0,
+  },
+  {
+    name: 'the limit of the memory moves',
+    memoryBytes: 4 * MIB,
+    evicts: true,
+    coldKeyCount: 6000,
+    valueBytesMax: 80 * KIB,
+    isShort: true,
+    flushEvery: 20_000,
+    isCrowded: false,
+    limitShare: 0.4,
+  },
+  {
+    name: 'with -M the limit of the memory moves and nothing is forgotten',
+    memoryBytes: 3 * MIB,
+    evicts: false,
+    coldKeyCount: 4000,
+    valueBytesMax: 80 * KIB,
+    isShort: true,
+    flushEvery: 0,
+    isCrowded: false,
+    limitShare: 0.5,
   },
   {
     name: 'with an index that grows all the while nothing is forgotten',
@@ -86,6 +112,7 @@ const RUNS: readonly Run[] = [
     isShort: false,
     flushEvery: 0,
     isCrowded: false,
+    limitShare: 0,
   },
   {
     name: 'with room for everything nothing is forgotten',
@@ -96,6 +123,7 @@ const RUNS: readonly Run[] = [
     isShort: false,
     flushEvery: 400,
     isCrowded: false,
+    limitShare: 0,
   },
   {
     name: 'with -M and full memory nothing is forgotten',
@@ -106,6 +134,7 @@ const RUNS: readonly Run[] = [
     isShort: true,
     flushEvery: 0,
     isCrowded: false,
+    limitShare: 0,
   },
 ]
 
@@ -151,6 +180,7 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
   const itemBytesMax = 100 * KIB
   const memory = createStoreMemory({
     memoryBytes: run.memoryBytes,
+    memoryBytesMax: run.limitShare === 0 ? run.memoryBytes : 2 * run.memoryBytes,
     itemBytesMax,
     evicts: run.evicts,
     workerCount: threadCount,
@@ -183,6 +213,8 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
       source,
       shared,
       isCrowded: run.isCrowded && canCrowd,
+      limitBytes:
+        run.limitShare === 0 ? [] : [run.limitShare, 1, 2].map((share) => share * run.memoryBytes),
     })
   })
   try {

@@ -16,7 +16,7 @@ import {
   writeValueOf,
 } from '../support/history/request-source.js'
 
-const { dist, memory, workerIndex, source: options, shared, isCrowded } = workerData
+const { dist, memory, workerIndex, source: options, shared, isCrowded, limitBytes } = workerData
 const {
   EXISTS,
   HIT,
@@ -40,6 +40,7 @@ const READY = 2
 const LOOK_EVERY = 8
 const SECOND_REQUESTS = 700
 const MAINTAIN_EVERY = 100
+const MOVE_LIMIT_EVERY = 150
 const EXPIRY_UNKNOWN = -1
 const CAS_LOW_RANGE = 2 ** 32
 
@@ -225,6 +226,10 @@ function run(count) {
     if (requests.below(LOOK_EVERY) === 0) now = load(shared, NOW)
     if (requests.below(MAINTAIN_EVERY) === 0) {
       record({ ...PLAIN_REQUEST, verb: 'maintain', delta: requests.below(100) })
+    }
+    // No answer depends on it, so it is no part of the history.
+    if (limitBytes.length > 0 && requests.below(MOVE_LIMIT_EVERY) === 0) {
+      store.setMemoryLimit(limitBytes[requests.below(limitBytes.length)])
     }
     const request = requests.next(now)
     if (request.verb === 'flush') {

@@ -104,7 +104,10 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
         prefixes,
         sizes,
         watchers,
-        memoryLimitMib: 64,
+        setMemoryLimit: (mib) => {
+          onOperation('memory limit')
+          return mib === 64
+        },
         dump: (form) => {
           onOperation('dump')
           return new ItemDump(store, form)

@@ -11,7 +11,6 @@ export const DIFFERS_ON_PURPOSE: Readonly<Record<string, string>> = {
   'late-expiry': 'an expiry of 2038 or later is an expiry',
   'strict-base64': 'a key that is not base64 is refused, not read around',
   'exact-last-access': 'the last access is known to the second, not to the minute',
-  'memory-is-fixed': 'the memory limit cannot be changed while the server runs',
   'no-slabs': 'there are no slabs to move and no LRU to tune',
   'no-crawler': 'expired items leave by themselves: there is no crawler to steer',
   'no-extstore': 'items are kept in memory only',

@@ -54,6 +54,7 @@ export function seedOfRun(): number {
 
 export interface MemoryOptions {
   readonly memoryBytes?: number
+  readonly memoryBytesMax?: number
   readonly itemBytesMax?: number
   readonly evicts?: boolean
   readonly workerCount?: number
@@ -62,6 +63,7 @@ export interface MemoryOptions {
 export function memoryOf(options: MemoryOptions = {}): StoreMemory {
   return createStoreMemory({
     memoryBytes: options.memoryBytes ?? 4 * MIB,
+    memoryBytesMax: options.memoryBytesMax ?? options.memoryBytes ?? 4 * MIB,
     itemBytesMax: options.itemBytesMax ?? MIB,
     evicts: options.evicts ?? true,
     workerCount: options.workerCount ?? 1,
@@ -86,6 +88,8 @@ export interface DriverOptions {
   readonly mayRefuse: boolean
   readonly expires: boolean
   readonly flushes: boolean
+  /** Limits of the memory to move between; none if it is left out. */
+  readonly limits?: readonly number[]
 }
 
 const MAX64 = (1n << 64n) - 1n
@@ -122,6 +126,9 @@ export class ModelDriver {
     const { below } = this.#random
     const store = this.#stores[below(this.#stores.length)]!
     if (this.#options.expires && below(50) === 0) this.#advance(below(3))
+    const { limits } = this.#options
+    if (limits !== undefined && below(500) === 0)
+      store.setMemoryLimit(limits[below(limits.length)]!)
     const key = this.#key()
     const kind = below(100)
     if (kind < 40) this.#get(store, key)
