@@ -7,8 +7,13 @@
 /** Digits of 2^64 - 1. */
 export const DECIMAL_DIGITS_MAX = 20
 
+/** The longest token that memcached reads as a number of 64 bits; zeros in front count. */
+const TOKEN_BYTES_MAX = 22
+
 const LANE = 4294967296
 const ZERO = 0x30
+const PLUS = 0x2b
+const MINUS = 0x2d
 const SPACE = 0x20
 const TAB = 0x09
 const CARRIAGE_RETURN = 0x0d
@@ -23,15 +28,43 @@ export class Decimal {
   low = 0
 
   /**
-   * Reads digits from `length` bytes, up to the end or to white space, whatever stands behind that
-   * (as memcached does: `12 `, but also `1 2`, which is 1); false, and the number undefined, if there
-   * are other characters, no digit, more than 20 digits or a number of 2^64 or more.
+   * Reads a token of a request: digits and nothing else, at most 22 of them. False, and the number
+   * undefined, if it is anything else, or 2^64 or more.
    */
   parse(bytes: Uint8Array, offset: number, length: number): boolean {
+    if (length > TOKEN_BYTES_MAX) return false
+    const end = offset + length
+    return this.readDigits(bytes, offset, end) === end
+  }
+
+  /**
+   * Reads a stored value as memcached does, which is C's strtoull(): white space, a sign, digits, and
+   * behind them the end, white space or a NUL, whatever stands behind that (`1 2` is 1). A minus
+   * counts down from 2^64, but what is then 2^63 or more is no number. False, and the number
+   * undefined, if it is anything else.
+   *
+   * Differs from memcached: a value of white space alone is none; memcached reads on behind it.
+   */
+  parseValue(bytes: Uint8Array, offset: number, length: number): boolean {
+    const end = offset + length
+    let at = offset
+    while (at < end && isSpace(bytes[at]!)) at++
+    const isNegative = at < end && bytes[at] === MINUS
+    if (isNegative || (at < end && bytes[at] === PLUS)) at++
+    at = this.readDigits(bytes, at, end)
+    if (at < 0 || (at < end && bytes[at] !== 0 && !isSpace(bytes[at]!))) return false
+    if (!isNegative || (this.high | this.low) === 0) return true
+    const borrow = this.low === 0 ? 0 : 1
+    this.low = (LANE - this.low) % LANE
+    this.high = (LANE - this.high - borrow) % LANE
+    return this.high < LANE / 2
+  }
+
+  /** Reads digits; returns the offset behind them, -1 if there is none or the number is too large. */
+  private readDigits(bytes: Uint8Array, offset: number, end: number): number {
     let high = 0
     let low = 0
     let at = offset
-    const end = offset + length
     while (at < end) {
       const digit = bytes[at]! - ZERO
       if (digit < 0 || digit > 9) break
@@ -39,14 +72,12 @@ export class Decimal {
       const carry = Math.floor(next / LANE)
       low = next - carry * LANE
       high = high * 10 + carry
-      if (high >= LANE) return false
+      if (high >= LANE) return -1
       at++
     }
-    const digitCount = at - offset
-    if (digitCount === 0 || digitCount > DECIMAL_DIGITS_MAX) return false
     this.high = high
     this.low = low
-    return at === end || isSpace(bytes[at]!)
+    return at === offset ? -1 : at
   }
 
   /** Adds, wrapping at 2^64. */

@@ -44,7 +44,7 @@ export class ItemDump implements ItemVisitor {
         const fetched = (store.state & STATE_FETCHED) !== 0 ? 'yes' : 'no'
         this.lines +=
           `key=${escapeKey(key)} exp=${expiry} la=${store.lastAccess} cas=${cas} ` +
-          `fetch=${fetched} cls=1 size=${store.itemBytes} flags=${store.flags}\n`
+          `fetch=${fetched} cls=1 size=${store.itemBytes} flags=${store.flags} \n`
         return
       }
       case DUMP_KEYS:

@@ -441,6 +441,8 @@ export class Executor {
         lane[COUNTER.cmd_set]!--
         return OUTCOME_CHANGED
       case TOO_LARGE:
+        // What was to be added is not too large, only the result: the item stays as it is.
+        if (mode === WRITE_APPEND || mode === WRITE_PREPEND) return OUTCOME_NOT_STORED
         lane[COUNTER.store_too_large]!++
         return OUTCOME_TOO_LARGE
       default:
@@ -516,8 +518,10 @@ export class Executor {
         default:
           break
       }
-      lane[isIncrement ? COUNTER.incr_misses : COUNTER.decr_misses]!++
-      if (!request.createsMissing) return OUTCOME_NOT_FOUND
+      if (!request.createsMissing) {
+        lane[isIncrement ? COUNTER.incr_misses : COUNTER.decr_misses]!++
+        return OUTCOME_NOT_FOUND
+      }
       const created = this.createNumber(request, bytes)
       // Somebody else made the item in between: count on top of theirs.
       if (created !== OUTCOME_EXISTS) return created

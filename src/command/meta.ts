@@ -89,6 +89,8 @@ export class MetaExecutor implements MetaResult {
   numberHigh = 0
   numberLow = 0
   expiryBefore = 0
+  expiryTouched = 0
+  expiryVivified = 0
   expiry = 0
   lastAccess = 0
   wasFetched = false
@@ -250,19 +252,36 @@ export class MetaExecutor implements MetaResult {
     const isSent = (state & STATE_WIN_SENT) !== 0
     const isStale = (state & STATE_STALE) !== 0
     let hasWon = this.isCreated || (isStale && !isSent)
-    if ((upper & FLAG_R) !== 0 && !isSent && this.expiry !== 0) {
-      if (this.expiry < absoluteExpiry(request.recacheExpiry, now)) hasWon = true
-    }
-    if (touches) {
-      this.expiry = absoluteExpiry(request.expiry, now)
-      store.setExpiry(this.expiry)
+    this.settleExpiry(request)
+    if ((upper & FLAG_R) !== 0 && !isSent) {
+      // R looks at the expiry that the item has when its turn comes.
+      const isTouched = touches && request.expiryToken < request.recacheToken
+      const expiry = isTouched ? this.expiryTouched : this.expiryBefore
+      if (expiry !== 0 && expiry < absoluteExpiry(request.recacheExpiry, now)) hasWon = true
     }
     if (hasWon) store.setState(state | STATE_WIN_SENT)
     if ((lower & FLAG_U) === 0 && !this.isCreated) store.markRead(now)
     this.marks = (hasWon ? MARK_WON : 0) | (isSent ? MARK_SENT : 0) | (isStale ? MARK_STALE : 0)
-    if ((lower & FLAG_V) !== 0) return OUTCOME_HIT
+    if ((lower & FLAG_V) !== 0 && !((upper & FLAG_C) !== 0 && this.hasCas(request))) {
+      return OUTCOME_HIT
+    }
     store.release()
     return OUTCOME_FOUND
+  }
+
+  /** Gives the item that is held the expiry of T, or of N if it has made the item, whichever comes last. */
+  private settleExpiry(request: Request): void {
+    const now = this.executor.nowSeconds
+    const touches = (request.upperFlags & FLAG_T) !== 0
+    if (touches) {
+      this.expiryTouched = absoluteExpiry(request.expiry, now)
+      this.expiry = this.expiryTouched
+    }
+    if (this.isCreated) {
+      this.expiryVivified = absoluteExpiry(request.vivifyExpiry, now)
+      if (!touches || request.vivifyToken > request.expiryToken) this.expiry = this.expiryVivified
+    }
+    if (touches) this.store.setExpiry(this.expiry)
   }
 
   /** N: makes an empty item where there is none. True: it, or that of another, is found and held. */
@@ -378,9 +397,7 @@ export class MetaExecutor implements MetaResult {
           return OUTCOME_CHANGED
         case TOO_LARGE:
           // What was there is not stale if it is only that nothing more fits behind it.
-          if (!extendsValue) return this.refuseTooLarge()
-          lane[COUNTER.store_too_large]!++
-          return OUTCOME_TOO_LARGE
+          return extendsValue ? OUTCOME_NOT_STORED : this.refuseTooLarge()
         default:
           lane[COUNTER.store_no_memory]!++
           if (!extendsValue) store.remove(this.key, this.keyOffset, this.keyLength, 0, 0, now)
@@ -598,10 +615,7 @@ export class MetaExecutor implements MetaResult {
       return this.failure === OUTCOME_NOT_FOUND ? OUTCOME_NUMBER : this.failure
     }
     if (this.isCreated) this.expiryBefore = 0
-    if ((upper & FLAG_T) !== 0) {
-      this.expiry = absoluteExpiry(request.expiry, this.executor.nowSeconds)
-      store.setExpiry(this.expiry)
-    }
+    this.settleExpiry(request)
     // Only the number that this request made gets its CAS.
     const isOurs = store.casHigh === casHigh && store.casLow === casLow
     if (isOurs && (upper & FLAG_E) !== 0) this.renewCas(request)

@@ -14,6 +14,7 @@ import {
   counterSums,
   resetCounters,
 } from '../observe/counters.ts'
+import type { PrefixDump, PrefixTable } from '../observe/prefix-table.ts'
 import { readStoreCounters, type StoreCounters } from '../storage/counters.ts'
 import type { StoreMemory } from '../storage/geometry.ts'
 import type { ItemSizes } from './item-sizes.ts'
@@ -57,6 +58,11 @@ export interface ServerFacts {
   readonly connections: () => ConnectionSource
   readonly isAccepting: () => boolean
   readonly sizes: ItemSizes
+  /** Seconds since the use of the item that was not used for longest. */
+  readonly itemAge: () => number
+  readonly prefixes: PrefixTable
+  /** False with -X: no `stats detail`. */
+  readonly dumpEnabled: boolean
   /** Own rows of `stats auth`. */
   readonly auth: () => StatRows
 }
@@ -132,9 +138,11 @@ function generalReaders(facts: ServerFacts): readonly (readonly [string, Reader 
     ['slab_reassign_busy_items', ZERO],
     ['slab_reassign_busy_deletes', ZERO],
     ['slab_reassign_busy_nomem', ZERO],
-    ['slab_reassign_last_busy_status', ZERO],
+    ['slab_reassign_last_busy_status', () => 'none'],
     ['slab_reassign_running', ZERO],
     ['slabs_moved', ZERO],
+    ['lru_crawler_running', ZERO],
+    ['lru_crawler_starts', ZERO],
     ['lru_maintainer_juggles', ZERO],
     ['malloc_fails', ZERO],
     ['log_worker_dropped', 'counter'],
@@ -232,6 +240,31 @@ class ConnectionRows implements RowSource {
   }
 }
 
+/** The lines of `stats detail dump`, put together a step at a time: one row, as in memcached. */
+class DetailRows implements RowSource {
+  private readonly dump: PrefixDump
+  private readonly lines: string[] = []
+  private isOver = false
+
+  constructor(dump: PrefixDump) {
+    this.dump = dump
+  }
+
+  next(): StatRows | undefined {
+    if (this.isOver) return undefined
+    const lines = this.dump.next()
+    if (lines !== undefined) {
+      this.lines.push(lines)
+      return []
+    }
+    this.isOver = true
+    return [['detailed', `${this.lines.join('')}END\r\n`]]
+  }
+}
+
+/** `stats detail` as the binary dialect has it, where the words are one key. */
+const DETAIL_START = 'detail '
+
 export class Stats {
   readonly facts: ServerFacts
   /** What the store's counters were at the last `stats reset`, in the order of RESETTABLE. */
@@ -254,14 +287,32 @@ export class Stats {
       case 'sizes':
         return sizes.isEnabled ? sizes.count() : new FixedRows(sizes.status())
     }
+    if (name.startsWith(DETAIL_START)) return this.detail(name.slice(DETAIL_START.length))
     const make = GROUPS.get(name)
     return make === undefined ? undefined : new FixedRows(make(this))
   }
 
   private reset(): void {
     resetCounters(this.facts.counters)
+    this.facts.prefixes.clear()
     const counters = readStoreCounters(this.facts.store)
     for (const [index, name] of RESETTABLE.entries()) this.zeros[index] = counters[name]
+  }
+
+  /** on, off or dump: the dump is one row, as in memcached. */
+  private detail(word: string): RowSource | undefined {
+    const { prefixes, dumpEnabled } = this.facts
+    if (!dumpEnabled) return undefined
+    switch (word) {
+      case 'on':
+      case 'off':
+        prefixes.enable(word === 'on')
+        return new FixedRows([])
+      case 'dump':
+        return new DetailRows(prefixes.dump())
+      default:
+        return undefined
+    }
   }
 
   private storeCounters(): StoreCounters {
@@ -300,7 +351,7 @@ export class Stats {
       number_cold: store.items,
       age_hot: 0,
       age_warm: 0,
-      age: 0,
+      age: this.facts.itemAge(),
       mem_requested: store.bytes,
       evicted: store.evictions,
       evicted_nonzero: 0,

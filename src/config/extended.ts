@@ -106,7 +106,8 @@ export const EXTENDED: Readonly<Record<string, Verdict>> = {
   no_inline_ascii_resp: ACCEPTED,
   drop_privileges: refused(NO_FILTER),
   no_drop_privileges: ACCEPTED,
-  relaxed_privileges: refused(NO_FILTER),
+  // It loosens the filter of drop_privileges, which is not here.
+  relaxed_privileges: ACCEPTED,
   sock_cookie_id: refused('sockets cannot be given a cookie here; let the firewall match the port'),
   ext_path: refused(NO_EXTSTORE),
   ext_page_size: refused(NO_EXTSTORE),

@@ -45,8 +45,15 @@ export class StatAnswer implements ConnectionTask {
   private write(connection: Connection, name: string, value: string): number {
     const { request, sendBuffer } = this
     const nameBytes = Buffer.from(name)
-    const valueBytes = Buffer.from(value)
+    // Keys are bytes, and so is what tells of them.
+    const valueBytes = Buffer.from(value, 'latin1')
     const length = HEADER_BYTES + nameBytes.length + valueBytes.length
+    if (length > sendBuffer.capacity) {
+      const packet = new Uint8Array(length)
+      writeBinaryStat(packet, 0, request, nameBytes, valueBytes)
+      connection.send(packet)
+      return length
+    }
     if (sendBuffer.capacity - sendBuffer.used < length) connection.flush()
     sendBuffer.used = writeBinaryStat(
       sendBuffer.bytes,

@@ -21,6 +21,7 @@ import type { Request } from '../protocol/request.ts'
 import type { Connection } from './connection.ts'
 import { FirstLines, type LineSource, StatLines, TextAnswer } from './text-answer.ts'
 import type { TextReplies } from './text-replies.ts'
+import { answerCrawler, answerLru, answerSlabs, isClassList } from './tuning-commands.ts'
 import type { Watchers } from './watchers.ts'
 
 export interface OperationOptions {
@@ -59,7 +60,6 @@ const WATCH_KINDS: ReadonlyMap<string, number> = new Map([
 ])
 
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format'
-const NO_CRAWLER = 'CLIENT_ERROR lru crawler disabled'
 const SLAB_CLASSES = 64
 /** memcached ends a cachedump here, too. */
 const CACHEDUMP_BYTES_MAX = 2 * 1024 * 1024
@@ -86,7 +86,6 @@ export class TextOperations {
     switch (name) {
       case 'reset':
         group(name)
-        this.options.prefixes.clear()
         this.say(connection, 'RESET')
         this.replies.turnsLeft = 0
         return
@@ -101,6 +100,10 @@ export class TextOperations {
         return
       case 'detail':
         this.detail(connection, words[2], request)
+        return
+      case 'extstore':
+        // As of a memcached that was started without it.
+        this.say(connection, 'END')
         return
     }
     const rows = group(name)
@@ -127,8 +130,8 @@ export class TextOperations {
 
   /** The other operators' commands. A long answer becomes the connection's task. */
   operate(connection: Connection, words: readonly string[], request: Request): void {
-    if (words[0] === 'lru_crawler') {
-      this.crawler(connection, words, request)
+    if (isDump(words)) {
+      this.dumpItems(connection, words, request)
       return
     }
     if (words[0] === 'shutdown' && this.shutsDown(words)) {
@@ -139,7 +142,7 @@ export class TextOperations {
       return
     }
     if (words[0] === 'watch' && this.options.watchEnabled) {
-      this.watch(connection, words, request)
+      this.watch(connection, words)
       return
     }
     if (words[0] === 'refresh_certs') {
@@ -148,7 +151,8 @@ export class TextOperations {
       return
     }
     const answer = this.answerTo(words)
-    if (!request.quiet) this.say(connection, answer)
+    // What memcached reads with the commands of items has no noreply.
+    if (!request.quiet || words[0] === 'watch') this.say(connection, answer)
   }
 
   /** stats detail on|off|dump */
@@ -167,12 +171,16 @@ export class TextOperations {
   }
 
   /** watch [fetchers] [mutations] ... */
-  private watch(connection: Connection, words: readonly string[], request: Request): void {
+  private watch(connection: Connection, words: readonly string[]): void {
+    if (this.replies.areGathered) {
+      this.say(connection, 'ERROR cannot pipeline other commands before watch')
+      return
+    }
     let kinds = words.length === 1 ? WATCH_FETCHERS : 0
     for (const word of words.slice(1)) {
       const kind = WATCH_KINDS.get(word)
       if (kind === undefined) {
-        if (!request.quiet) this.say(connection, 'ERROR')
+        this.say(connection, 'ERROR')
         return
       }
       kinds |= kind
@@ -195,11 +203,11 @@ export class TextOperations {
       case 'cache_memlimit':
         return this.memoryLimit(words[1])
       case 'slabs':
-        if (words[1] === 'reassign' && words.length === 4) {
-          return 'CLIENT_ERROR slab reassignment disabled'
-        }
-        // Off is what it is.
-        return words[1] === 'automove' && words[2] === '0' ? 'OK' : 'ERROR'
+        return answerSlabs(words)
+      case 'lru':
+        return answerLru(words)
+      case 'lru_crawler':
+        return answerCrawler(words)
       case 'watch':
         return 'CLIENT_ERROR watch commands not allowed'
       default:
@@ -224,36 +232,25 @@ export class TextOperations {
       : 'MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust'
   }
 
-  private crawler(connection: Connection, words: readonly string[], request: Request): void {
-    const [, name, which] = words
-    if (which === undefined || words.length !== 3) {
-      this.say(connection, name === 'enable' || name === 'disable' ? NO_CRAWLER : 'ERROR')
+  /** lru_crawler metadump|mgdump <classes> */
+  private dumpItems(connection: Connection, words: readonly string[], request: Request): void {
+    const isMeta = words[1] === 'metadump'
+    const refusal = this.refusalOfDump(words, isMeta)
+    if (refusal !== undefined) {
+      if (!request.quiet) this.say(connection, refusal)
       return
     }
-    switch (name) {
-      case 'metadump':
-      case 'mgdump': {
-        const isMeta = name === 'metadump'
-        if (!this.options.dumpEnabled) {
-          this.say(connection, `ERROR ${isMeta ? 'metadump' : 'key dump'} not allowed`)
-          return
-        }
-        if (!isDumpTarget(which)) {
-          this.say(connection, 'BADCLASS invalid class id')
-          return
-        }
-        const dump = this.options.dump(isMeta ? DUMP_META : DUMP_KEYS)
-        this.answer(connection, dump, isMeta ? 'END' : 'EN', request)
-        return
-      }
-      case 'crawl':
-      case 'tocrawl':
-      case 'sleep':
-        this.say(connection, NO_CRAWLER)
-        return
-      default:
-        this.say(connection, 'ERROR')
+    this.say(connection, 'OK')
+    const dump = this.options.dump(isMeta ? DUMP_META : DUMP_KEYS)
+    this.answer(connection, dump, isMeta ? 'END' : 'EN', request)
+  }
+
+  private refusalOfDump(words: readonly string[], isMeta: boolean): string | undefined {
+    if (!this.options.dumpEnabled) return `ERROR ${isMeta ? 'metadump' : 'key dump'} not allowed`
+    if (this.replies.areGathered) {
+      return `ERROR cannot pipeline other commands before ${isMeta ? 'metadump' : 'mgdump'}`
     }
+    return isClassList(words[2]) ? undefined : 'BADCLASS invalid class id'
   }
 
   private cachedump(connection: Connection, words: readonly string[], request: Request): void {
@@ -279,11 +276,8 @@ export class TextOperations {
   }
 }
 
-/** `all`, `hash`, or a list of slab classes. */
-function isDumpTarget(which: string): boolean {
-  return (
-    which === 'all' ||
-    which === 'hash' ||
-    which.split(',').every((id) => /^\d{1,2}$/.test(id) && Number(id) > 0 && Number(id) < 64)
-  )
+function isDump(words: readonly string[]): boolean {
+  const [verb, name] = words
+  const names = name === 'metadump' || name === 'mgdump'
+  return verb === 'lru_crawler' && names && words.length === 3
 }

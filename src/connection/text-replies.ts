@@ -39,6 +39,11 @@ export class TextReplies {
     this.copies = copies
   }
 
+  /** Requests before this one were answered in the same turn. */
+  get areGathered(): boolean {
+    return this.sendBuffer.used > 0
+  }
+
   /** Copies the value that is held behind its line, with its line end, and lets go of the item. */
   sendValue(connection: Connection, held: HeldValue): void {
     const sendBuffer = this.sendBuffer

@@ -11,8 +11,8 @@
  * Differs from memcached:
  * - `alice@host` signs in as `alice` too, whatever the host, unless the file has an `alice` of its
  *   own;
- * - in a PWDB file the whole rest of the line is the password, less trailing colons, where
- *   memcached takes every part that ends before a colon for a correct password as well;
+ * - in a PWDB file the password ends at the next colon, where memcached takes everything up to any
+ *   later colon for a correct password as well;
  * - empty lines and lines that begin with `#` are skipped: a comment must not become a user;
  * - no line is cut at 255 bytes, and there may be more than eight users.
  */
@@ -50,7 +50,7 @@ export function parseMemcachedFile(
     }
     const rawName = content.slice(0, colon)
     const rest = content.slice(colon + 1)
-    const password = kind === 'pwdb' ? rest.replace(/:+$/, '') : rest
+    const password = kind === 'pwdb' ? (rest.split(':', 1)[0] ?? '') : rest
     const problem = problemWith('name', rawName) ?? problemWith('password', password)
     if (problem !== undefined) {
       problems.push({ file, line, message: problem })

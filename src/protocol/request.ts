@@ -137,6 +137,10 @@ export class Request {
   /** N and R, like `expiry`. */
   vivifyExpiry = 0
   recacheExpiry = 0
+  /** Which token T, N or R is: they take effect in the order of the line. Only if the flag is there. */
+  expiryToken = 0
+  vivifyToken = 0
+  recacheToken = 0
   /** The key was sent as base64: it is in `binaryKey`, from 0 to `keyLength`. */
   hasBinaryKey = false
   readonly binaryKey: Uint8Array = new Uint8Array(256)

@@ -12,6 +12,7 @@ import { Clock } from '../base/clock.ts'
 import { Commands } from '../command/commands.ts'
 import { ItemDump } from '../command/dump.ts'
 import { Executor } from '../command/execute.ts'
+import { secondsSinceOldestUse } from '../command/item-age.ts'
 import { ItemSizes } from '../command/item-sizes.ts'
 import { MetaExecutor } from '../command/meta.ts'
 import {
@@ -277,6 +278,9 @@ const stats = new Stats({
   zeros: settings.zeros,
   connections: listConnections,
   sizes,
+  itemAge: () => secondsSinceOldestUse(store, executor.nowSeconds),
+  prefixes,
+  dumpEnabled: settings.dumpEnabled,
   isAccepting: () => !isStopping && !doorstep.isFull,
   auth: loginRows,
 })

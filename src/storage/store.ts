@@ -125,8 +125,11 @@ export const MISS_FLUSHED = 2
  * bits: two before it is needed, so that no id drawn in the meantime lacks it.
  */
 const WIDE_CAS_HALVES: number = 2 * (NARROW_CAS_HIGH_MAX + 1) - 2
-/** The longest value that is read as a number: 20 digits, or fewer and spaces. */
-const NUMBER_BYTES_MAX = 32
+/**
+ * The longest value that is read as a number, with the white space and zeros around it. Differs from
+ * memcached: there it is any value that is not chunked.
+ */
+const NUMBER_BYTES_MAX = 2048
 /** Records up to this size are filled under the stripe lock, larger ones before it is taken. */
 const COPIED_LOCKED_BYTES_MAX = 4096
 /** New items between two looks at whether the index must grow; each look adds at most a bucket. */
@@ -876,6 +879,8 @@ export class Store {
         setValueLengthAt(words, base, newLength)
         const segment = view.locationSegment(this.foundLocation)
         view.copyIn(segment, this.foundValuePosition(), this.digits, 0, newLength)
+        // To memcached a longer number is a new item.
+        if (newLength > oldLength) this.counters[TOTAL_ITEMS] = this.counters[TOTAL_ITEMS]! + 1
         this.nextCas()
         setCasAt(words, base, this.casHigh, this.casLow)
         this.unlockStripe()
@@ -1503,7 +1508,7 @@ export class Store {
     const view = this.view
     const location = this.foundLocation
     view.copyOut(view.locationSegment(location), this.foundValuePosition(), this.digits, 0, length)
-    return this.decimal.parse(this.digits.bytes, 0, length)
+    return this.decimal.parseValue(this.digits.bytes, 0, length)
   }
 
   private addOverflowPage(nowSeconds: number): boolean {

@@ -65,7 +65,8 @@ const STATS_IN_ORDER =
   'conn_yields hash_power_level hash_bytes hash_is_expanding slab_reassign_rescues ' +
   'slab_reassign_chunk_rescues slab_reassign_inline_reclaim slab_reassign_busy_items ' +
   'slab_reassign_busy_deletes slab_reassign_busy_nomem slab_reassign_last_busy_status ' +
-  'slab_reassign_running slabs_moved lru_maintainer_juggles malloc_fails log_worker_dropped ' +
+  'slab_reassign_running slabs_moved lru_crawler_running lru_crawler_starts ' +
+  'lru_maintainer_juggles malloc_fails log_worker_dropped ' +
   'log_worker_written log_watcher_skipped log_watcher_sent log_watchers unexpected_napi_ids ' +
   'round_robin_fallback bytes curr_items total_items slab_global_page_pool expired_unfetched ' +
   'evicted_unfetched evicted_active evictions reclaimed crawler_reclaimed ' +

@@ -135,9 +135,8 @@ test('what would exceed -I is refused and the item stays', async () => {
   const value = textOf(20 * MIB)
   await store(client, 'full', value)
   const upload = `${value}\r\n`
-  const refusal = 'SERVER_ERROR object too large for cache\r\n'
-  expect(await client.ask(`append full 0 0 ${value.length}\r\n${upload}`)).toBe(refusal)
-  expect(await client.ask(`ms full ${value.length} MP\r\n${upload}`)).toBe(refusal)
+  expect(await client.ask(`append full 0 0 ${value.length}\r\n${upload}`)).toBe('NOT_STORED\r\n')
+  expect(await client.ask(`ms full ${value.length} MP\r\n${upload}`)).toBe('NS\r\n')
   await expectValue(client, 'full', value)
 })
 

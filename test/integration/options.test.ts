@@ -201,7 +201,7 @@ test('-F, -X, -A and -C change what commands answer', async () => {
   await plain.ask('set k 0 0 1\r\nx\r\n')
   expect(await plain.ask('gets k\r\n', 'END\r\n')).toMatch(/^VALUE k 0 1 [1-9]\d*\r\n/)
   expect(await plain.ask('shutdown\r\n')).toBe('SERVER_ERROR: shutdown not enabled\r\n')
-  expect(await plain.ask('lru_crawler metadump all\r\n', 'END\r\n')).toMatch(/^key=k /)
+  expect(await plain.ask('lru_crawler metadump all\r\n', 'END\r\n')).toMatch(/^OK\r\nkey=k /)
   expect(await plain.ask('flush_all\r\n')).toBe('OK\r\n')
   const server = await start(['-FXAC'])
   const other = new TextClient(server)

@@ -88,7 +88,7 @@ describe('without login', () => {
     client.send('lru_crawler metadump all\r\nmn\r\n')
     const dump = await client.until('MN\r\n')
     expect(dump.endsWith('\nEND\r\nMN\r\n')).toBe(true)
-    const line = /^key=dump(\d+) exp=-1 la=\d+ cas=\d+ fetch=no cls=1 size=\d+ flags=3$/
+    const line = /^key=dump(\d+) exp=-1 la=\d+ cas=\d+ fetch=no cls=1 size=\d+ flags=3 $/
     const seen = new Set(dump.split('\n').flatMap((text) => line.exec(text)?.[1] ?? []))
     expect(seen.size).toBe(count)
     const keys = await client.ask('lru_crawler mgdump all\r\n', 'EN\r\n')

@@ -109,7 +109,7 @@ export const MEMCACHED_SUBOPTIONS: readonly (readonly [use: string, fate: Fate])
   ['no_chunked_items', 'no effect'],
   ['drop_privileges', 'refused'],
   ['no_drop_privileges', 'accepted'],
-  ['relaxed_privileges', 'refused'],
+  ['relaxed_privileges', 'accepted'],
   ['resp_obj_mem_limit=64', 'no effect'],
   ['read_buf_mem_limit=64', 'no effect'],
   ['sock_cookie_id=1', 'refused'],

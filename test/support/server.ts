@@ -51,9 +51,12 @@ export interface ServerExit {
 
 export type LogRecord = Readonly<Record<string, unknown>>
 
+/** The reference: Debian's memcached, or another that the environment names. */
+export const MEMCACHED_PROGRAM: string = process.env.MEMCACHED ?? 'memcached'
+
 export const MEMCACHED: Prerequisite = {
   packages: 'memcached libsasl2-modules sasl2-bin',
-  probe: ['sh', '-c', 'memcached -V && command -v saslpasswd2'],
+  probe: ['sh', '-c', '"$0" -V && command -v saslpasswd2', MEMCACHED_PROGRAM],
 }
 
 /** The `node` that runs the server under test; by default the one that runs the tests. */
@@ -232,7 +235,18 @@ export async function startMemcached(options: ServerOptions = {}): Promise<TestS
       ...options,
       environment: { SASL_CONF_PATH: join(directory, 'sasl'), ...options.environment },
     },
-    ['memcached', '-v', '-l', HOST, '-p', '-1', '-U', '0', ...flags, ...(options.flags ?? [])],
+    [
+      MEMCACHED_PROGRAM,
+      '-v',
+      '-l',
+      HOST,
+      '-p',
+      '-1',
+      '-U',
+      '0',
+      ...flags,
+      ...(options.flags ?? []),
+    ],
   )
 }
 

@@ -6,17 +6,25 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { requestFrame } from '../support/binary-frames.ts'
 
-export type Reference = 'older' | 'purpose'
+/** Why memcached answers otherwise: Debian's because it is older, 1.6.45 because we mean to differ. */
+export type Reason = 'older' | 'purpose'
+
+/** Whose answers are looked at: those of saslcached, memcached 1.6.45 or Debian's memcached 1.6.18. */
+export type Answerer = 'saslcached' | '1.6.45' | '1.6.18'
 
 export interface Step {
   readonly line: number
   readonly kind: 'send' | 'expect' | 'pause'
   /** Templates: one a line, not yet expanded. */
   readonly ours: readonly Part[]
-  /** Only in `expect`: what memcached answers, if that is something else. */
-  readonly theirs: readonly Part[] | undefined
+  /** Only in `expect`: what memcached 1.6.45 answers, if that is something else. */
+  readonly reference: readonly Part[] | undefined
+  /** Only in `expect`: what memcached 1.6.18 answers, if that is something else than 1.6.45 does. */
+  readonly older: readonly Part[] | undefined
   readonly pauseMs: number
 }
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 interface Part {
   readonly form: 'line' | 'raw' | 'frame' | 'eof'
@@ -27,10 +35,12 @@ export interface Case {
   readonly name: string
   readonly line: number
   readonly steps: readonly Step[]
-  readonly reasons: readonly { readonly kind: Reference; readonly text: string }[]
+  readonly reasons: readonly { readonly kind: Reason; readonly text: string }[]
 }
 
 export interface Transcript {
+  /** What is sent must leave in one write: it is not played in pieces. */
+  readonly isWhole: boolean
   readonly flags: readonly string[]
   readonly login: boolean
   readonly cases: readonly Case[]
@@ -39,13 +49,19 @@ export interface Transcript {
 export function parseTranscript(source: string): Transcript {
   const flags: string[] = []
   let login = false
-  const cases: { name: string; line: number; steps: Step[]; reasons: Case['reasons'][number][] }[] =
-    []
+  let isWhole = false
+  const cases: {
+    name: string
+    line: number
+    steps: Mutable<Step>[]
+    reasons: Case['reasons'][number][]
+  }[] = []
   for (const [index, text] of source.split('\n').entries()) {
     const line = index + 1
     if (text === '' || text.startsWith('#')) continue
     if (text.startsWith('@flags ')) flags.push(...text.slice(7).split(' '))
     else if (text === '@login') login = true
+    else if (text === '@whole') isWhole = true
     else if (text.startsWith('== '))
       cases.push({ name: text.slice(3), line, steps: [], reasons: [] })
     else {
@@ -54,51 +70,55 @@ export function parseTranscript(source: string): Transcript {
       parseLine(text, line, current)
     }
   }
-  return { flags, login, cases }
+  return { flags, login, isWhole, cases }
 }
 
 function parseLine(
   text: string,
   line: number,
-  into: { steps: Step[]; reasons: Case['reasons'][number][] },
+  into: { steps: Mutable<Step>[]; reasons: Case['reasons'][number][] },
 ): void {
   const reason = /^! (older|purpose): (.+)$/.exec(text)
   if (reason !== null) {
-    into.reasons.push({ kind: reason[1] as Reference, text: reason[2] ?? '' })
+    into.reasons.push({ kind: reason[1] as Reason, text: reason[2] ?? '' })
     return
   }
   const pause = /^pause (\d+)$/.exec(text)
   if (pause !== null) {
-    into.steps.push({ line, kind: 'pause', ours: [], theirs: undefined, pauseMs: Number(pause[1]) })
+    into.steps.push({ ...newStep(line, 'pause'), pauseMs: Number(pause[1]) })
     return
   }
-  const match = /^(>|<m?)(eof|-|b)?(?: (.*))?$/.exec(text)
+  const match = /^(>|<(?:m45|m18)?)(eof|-|b)?(?: (.*))?$/.exec(text)
   if (match === null) throw new Error(`line ${line}: not a transcript: ${text}`)
-  const [, direction, mark, content = ''] = match
+  const [, direction = '', mark, content = ''] = match
   const form = mark === 'eof' ? 'eof' : mark === '-' ? 'raw' : mark === 'b' ? 'frame' : 'line'
   const part: Part = { form, text: content }
   const kind = direction === '>' ? 'send' : 'expect'
-  const last = into.steps.at(-1)
-  if (last?.kind === kind) {
-    into.steps[into.steps.length - 1] =
-      direction === '<m'
-        ? { ...last, theirs: [...(last.theirs ?? []), part] }
-        : { ...last, ours: [...last.ours, part] }
-  } else {
-    into.steps.push({
-      line,
-      kind,
-      ours: direction === '<m' ? [] : [part],
-      theirs: direction === '<m' ? [part] : undefined,
-      pauseMs: 0,
-    })
+  let last = into.steps.at(-1)
+  if (last?.kind !== kind) {
+    last = newStep(line, kind)
+    into.steps.push(last)
   }
+  if (direction === '<m45') last.reference = [...(last.reference ?? []), part]
+  else if (direction === '<m18') last.older = [...(last.older ?? []), part]
+  else last.ours = [...last.ours, part]
+}
+
+function newStep(line: number, kind: Step['kind']): Mutable<Step> {
+  return { line, kind, ours: [], reference: undefined, older: undefined, pauseMs: 0 }
+}
+
+/** What `answerer` answers in a step: 1.6.18 as 1.6.45 does, and that as we do, if nothing else is said. */
+function answersOf(step: Step, answerer: Answerer): readonly Part[] {
+  if (answerer === 'saslcached') return step.ours
+  const reference = step.reference ?? step.ours
+  return answerer === '1.6.18' ? (step.older ?? reference) : reference
 }
 
 const ANSWER_DEADLINE_MS = 3000
 
 export interface PlayOptions {
-  readonly isReference: boolean
+  readonly answerer: Answerer
   readonly prefix: string
   /** Cuts what is sent: the lengths of the pieces; the whole at once without it. */
   readonly cut?: (length: number) => number
@@ -114,7 +134,6 @@ export async function play(
   const client = await Client.connect(host, port)
   const names = new Map<string, string>()
   let isBinary = false
-  let hasEnded = false
   try {
     for (const step of transcriptCase.steps) {
       if (step.kind === 'pause') {
@@ -124,19 +143,21 @@ export async function play(
         const bytes = Buffer.concat(step.ours.map((part) => bytesOf(part, options.prefix, names)))
         await client.send(bytes, options.cut)
       } else {
-        const parts = options.isReference ? (step.theirs ?? step.ours) : step.ours
+        const parts = answersOf(step, options.answerer)
         const answers = parts.filter(({ form }) => form !== 'eof')
-        hasEnded = parts.some(({ form }) => form === 'eof')
-        // `<m-` and nothing: memcached waits for more, and there is no going on from there.
-        const last = options.isReference ? step.theirs?.at(-1) : undefined
+        const hasEnded = parts.some(({ form }) => form === 'eof')
+        // A raw nothing: memcached waits for more, and there is no going on from there.
+        const last = parts.at(-1)
         if (last?.form === 'raw' && last.text === '') return
         const pattern = answers.map((part) => patternOf(part, options.prefix, names)).join('')
         const wanted = answers.map(({ text }) => text).join('\n')
         await client.expect(pattern, names, `line ${step.line}`, wanted)
-        if (hasEnded) await client.expectEnd(`line ${step.line}`)
+        if (hasEnded) {
+          await client.expectEnd(`line ${step.line}`)
+          return
+        }
       }
     }
-    if (hasEnded) return
     await client.send(isBinary ? requestFrame({ opcode: 0x0a, opaque: 0xdead }) : SENTINEL)
     const last = isBinary
       ? '\\x81\\x0a\\x00{10}\\x00\\x00\\xde\\xad\\x00{8}'

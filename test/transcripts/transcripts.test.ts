@@ -2,14 +2,16 @@
 import { describe, expect, test } from 'vitest'
 import { DIFFERS_ON_PURPOSE } from './differs-on-purpose.ts'
 import { transcripts } from './play-all.ts'
+import type { Reason } from './transcript.ts'
 
 describe('the transcripts', () => {
   const cases = transcripts.flatMap(({ transcript }) => transcript.cases)
 
   test('a difference has its reason, and a reason its difference', () => {
     for (const { name, steps, reasons } of cases) {
-      const differs = steps.some(({ theirs }) => theirs !== undefined)
-      expect(reasons.length > 0, name).toBe(differs)
+      const has = (kind: Reason): boolean => reasons.some((reason) => reason.kind === kind)
+      expect(has('purpose'), name).toBe(steps.some(({ reference }) => reference !== undefined))
+      expect(has('older'), name).toBe(steps.some(({ older }) => older !== undefined))
     }
   })
 

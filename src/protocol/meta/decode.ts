@@ -22,13 +22,7 @@ import {
   VERB_META_SET,
   WRONG_LINE,
 } from '../request.ts'
-import {
-  EXPIRY_IN_THE_PAST,
-  INT32_MAX,
-  NOT_A_NUMBER,
-  parseSigned,
-  parseUint32,
-} from '../text/number.ts'
+import { expiryOf, INT32_MAX, NOT_A_NUMBER, parseSigned, parseUint32 } from '../text/number.ts'
 import {
   PROBLEM_ARITHMETIC_FLAG,
   PROBLEM_ARITHMETIC_MODE,
@@ -127,9 +121,7 @@ export function decodeMetaLine(
     request.valueLength = length
     request.frameBytes = request.valueOffset + length + 2 - offset
   }
-  if (request.keyLength > KEY_BYTES_MAX) return wrong(request, PROBLEM_BAD_FORMAT)
-  if (request.tokenCount > META_TOKENS_MAX) return wrong(request, PROBLEM_TOO_MANY_FLAGS)
-  const problem = decodeFlags(bytes, isSet ? 3 : 2, request)
+  const problem = decodeKeyAndFlags(bytes, isSet ? 3 : 2, request)
   if (problem !== NO_PROBLEM) {
     // memcached has one text for all flags of ma.
     const isOneForAll = verb === VERB_META_ARITHMETIC && problem !== PROBLEM_OPAQUE_TOO_LONG
@@ -143,6 +135,12 @@ export function decodeMetaLine(
   const blockEnd = request.valueOffset + request.valueLength
   if (bytes[blockEnd] === CARRIAGE_RETURN && bytes[blockEnd + 1] === LINE_FEED) return DECODED
   return wrong(request, PROBLEM_BAD_DATA_CHUNK)
+}
+
+function decodeKeyAndFlags(bytes: Uint8Array, first: number, request: Request): number {
+  if (request.keyLength > KEY_BYTES_MAX) return PROBLEM_BAD_FORMAT
+  if (request.tokenCount > META_TOKENS_MAX) return PROBLEM_TOO_MANY_FLAGS
+  return decodeFlags(bytes, first, request)
 }
 
 /** Errors of meta commands are never hidden by q. */
@@ -218,14 +216,17 @@ function decodeFlags(bytes: Uint8Array, first: number, request: Request): number
         if (request.keyLength === 0) problem = PROBLEM_BAD_BASE64
         break
       case 0x4e: // N
+        request.vivifyToken = token
         request.vivifyExpiry = readExpiry(bytes, start + 1, end)
         if (request.vivifyExpiry < 0) problem = PROBLEM_BAD_TOKEN
         break
       case 0x54: // T
+        request.expiryToken = token
         request.expiry = readExpiry(bytes, start + 1, end)
         if (request.expiry < 0) problem = PROBLEM_BAD_TOKEN
         break
       case 0x52: // R
+        request.recacheToken = token
         request.recacheExpiry = readExpiry(bytes, start + 1, end)
         if (request.recacheExpiry < 0) problem = PROBLEM_BAD_TOKEN
         break
@@ -293,5 +294,5 @@ function decodeFlags(bytes: Uint8Array, first: number, request: Request): number
 function readExpiry(bytes: Uint8Array, start: number, end: number): number {
   const expiry = parseSigned(bytes, start, end)
   if (expiry === NOT_A_NUMBER) return -1
-  return expiry < 0 ? EXPIRY_IN_THE_PAST : expiry
+  return expiryOf(expiry)
 }

@@ -33,8 +33,10 @@ export const MARK_STALE = 4
 
 /** The result registers of a meta command, as `command/meta` leaves them. */
 export interface MetaResult extends TextResult {
-  /** Of the item: Unix seconds, 0 never; before the request and after it. */
+  /** Of the item: Unix seconds, 0 never; before the request, from T, from N, and after the request. */
   readonly expiryBefore: number
+  readonly expiryTouched: number
+  readonly expiryVivified: number
   readonly expiry: number
   readonly lastAccess: number
   readonly wasFetched: boolean
@@ -195,10 +197,10 @@ function writeFlags(
         if (hasItem) at = writeTtl(bytes, startFlag(bytes, at, letter), expiry, nowSeconds)
         break
       case 0x54: // T
-        expiry = result.expiry
+        expiry = result.expiryTouched
         break
       case 0x4e: // N
-        if (result.isCreated) expiry = result.expiry
+        if (result.isCreated) expiry = result.expiryVivified
         break
       case 0x66: // f
         if (isGetHit) at = writeDecimal(bytes, startFlag(bytes, at, letter), result.flags)

@@ -44,7 +44,14 @@ import {
   WRONG_LINE,
   WRONG_MAGIC,
 } from '../request.ts'
-import { EXPIRY_IN_THE_PAST, INT32_MAX, NOT_A_NUMBER, parseSigned, parseUint32 } from './number.ts'
+import {
+  expiryOf,
+  INT32_MAX,
+  NOT_A_NUMBER,
+  parseField,
+  parseSigned,
+  parseUint32,
+} from './number.ts'
 import {
   PROBLEM_BAD_DATA_CHUNK,
   PROBLEM_BAD_FORMAT,
@@ -272,7 +279,7 @@ function endsInNoreply(bytes: Uint8Array, request: Request): boolean {
 
 function readExpiry(bytes: Uint8Array, token: number, request: Request): boolean {
   const expiry = parseSigned(bytes, request.tokens[2 * token]!, request.tokens[2 * token + 1]!)
-  request.expiry = expiry < 0 ? EXPIRY_IN_THE_PAST : expiry
+  request.expiry = expiryOf(expiry)
   return expiry !== NOT_A_NUMBER
 }
 
@@ -295,9 +302,11 @@ function decodeStorage(
   request.keyOffset = keyOffset
   request.keyLength = tokens[3]! - keyOffset
   if (request.keyLength > TEXT_KEY_BYTES_MAX) return wrong(request, PROBLEM_BAD_FORMAT)
-  const flags = parseUint32(bytes, tokens[4]!, tokens[5]!)
-  if (flags < 0 || !readExpiry(bytes, 3, request)) return wrong(request, PROBLEM_BAD_FORMAT)
+  const flags = parseField(bytes, tokens[4]!, tokens[5]!)
+  const expiry = parseField(bytes, tokens[6]!, tokens[7]!)
+  if (flags < 0 || expiry === NOT_A_NUMBER) return wrong(request, PROBLEM_BAD_FORMAT)
   request.flags = flags
+  request.expiry = expiryOf(expiry)
   request.casHigh = 0
   request.casLow = 0
   if (request.verb === VERB_CAS) {

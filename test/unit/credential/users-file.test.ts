@@ -229,10 +229,12 @@ describe("memcached's PWDB file", () => {
     expect(usersOf('alice@a:one\nalice:own\n', 'pwdb')).toMatchObject({ alice: ['own'] })
   })
 
-  test('may have empty fields behind the password, and colons inside', () => {
-    expect(usersOf('testuser@host:testpass:::::::\nbob:pa:ss\n', 'pwdb')).toMatchObject({
+  test('may have further fields behind the password', () => {
+    const text = 'testuser@host:testpass:::::::\nalice@host:secret:zzz\nbob:pass:1:2\n'
+    expect(usersOf(text, 'pwdb')).toMatchObject({
       testuser: ['testpass'],
-      bob: ['pa:ss'],
+      alice: ['secret'],
+      bob: ['pass'],
     })
   })
 

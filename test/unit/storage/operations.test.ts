@@ -209,7 +209,8 @@ test('increments wrap at 2^64 and decrements stop at 0, keeping the length', () 
 })
 
 test('what is not a number is NON_NUMERIC and stays as it is', () => {
-  const texts = ['', 'x', '1x', ' 1', '-1', '18446744073709551616', '1'.repeat(21), 'a'.repeat(600)]
+  const texts = ['', 'x', '1x', ' ', '-1', '18446744073709551616', '1'.repeat(21), 'a'.repeat(600)]
+  texts.push(`1${' '.repeat(2048)}`)
   for (const text of texts) {
     client.write('n', text)
     expect(client.count('n', 1n), text).toBe(NON_NUMERIC)
