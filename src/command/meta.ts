@@ -260,7 +260,7 @@ export class MetaExecutor implements MetaResult {
       if (expiry !== 0 && expiry < absoluteExpiry(request.recacheExpiry, now)) hasWon = true
     }
     if (hasWon) store.setState(state | STATE_WIN_SENT)
-    if ((lower & FLAG_U) === 0 && !this.isCreated) store.markRead(now)
+    if ((lower & FLAG_U) === 0) store.markRead(now)
     this.marks = (hasWon ? MARK_WON : 0) | (isSent ? MARK_SENT : 0) | (isStale ? MARK_STALE : 0)
     if ((lower & FLAG_V) !== 0 && !((upper & FLAG_C) !== 0 && this.hasCas(request))) {
       return OUTCOME_HIT

@@ -56,7 +56,7 @@ async function start(
 }
 
 /** Which answers hold for the memcached at hand: those of 1.6.45, or of the older one. */
-function memcachedVersion(): Answerer {
+export function memcachedVersion(): Answerer {
   const { stdout } = spawnSync(MEMCACHED_PROGRAM, ['-V'], { encoding: 'utf8' })
   const patch = Number(/^memcached 1\.6\.(\d+)/.exec(stdout ?? '')?.[1] ?? 0)
   return patch >= 45 ? '1.6.45' : '1.6.18'
