@@ -14,6 +14,11 @@ export interface ListenAddress {
   readonly host: string
   /** 0 lets the system pick a free port. */
   readonly port: number
+  /**
+   * Another address of the one before: on the same port where the system picks it, and left out where
+   * this machine has no such address.
+   */
+  readonly isSecond?: true
 }
 
 /** Where users come from. An empty list means: none, and the server makes one for this run. */
@@ -103,6 +108,8 @@ export interface Config {
     readonly prefixDelimiter: string | undefined
     readonly tracksSizes: boolean
   }
+  /** -l, empty without one, and -p as they were given, for those who look at what was meant. */
+  readonly given: { readonly listen: readonly string[]; readonly port: number }
   /** The configuration file that was read, if any. */
   readonly file: string | undefined
   /** What an operator should know at start: flags of memcached that have no effect here. */

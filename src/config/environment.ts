@@ -9,7 +9,7 @@
  * those are nobody's mistake and are passed over.
  */
 import type { CredentialOrigin } from './config.ts'
-import { Refusal } from './kind.ts'
+import { Refusal, withoutLineEnd } from './kind.ts'
 import { environmentName, OPTION_NAMES, OPTIONS, type OptionName } from './options.ts'
 import { type ConfigProblem, nearestName } from './problem.ts'
 import { readSmallFile } from './read-file.ts'
@@ -107,7 +107,7 @@ export function readEnvironmentUser(
   let password = environment[passwordName] ?? ''
   let where: string = passwordName
   if (hasFile && !hasPassword) {
-    const path = environment[fileName] ?? ''
+    const path = withoutLineEnd(environment[fileName] ?? '')
     where = `${fileName}: ${path}`
     // Two bytes more than a password may have: a line end is not part of it.
     const reading = readSmallFile(path, PASSWORD_BYTES_MAX + 2)
@@ -117,6 +117,13 @@ export function readEnvironmentUser(
     }
     password = reading.text.replace(/\r?\n$/, '')
     if (password === '') problems.push({ where, message: 'has no password in it' })
+  }
+  // No client sends one: a file with more lines, or a variable out of a file with CR LF.
+  if (/[\r\n]/.test(password)) {
+    problems.push({ where, message: 'has a line end in the password; a password is one line' })
+  }
+  if (/[\r\n]/.test(user)) {
+    problems.push({ where: userName, message: 'has a line end in it, which no name has' })
   }
   if (Buffer.byteLength(password) > PASSWORD_BYTES_MAX) {
     problems.push({ where, message: `has a password of more than ${PASSWORD_BYTES_MAX} bytes` })

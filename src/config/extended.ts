@@ -237,7 +237,9 @@ export function collectForeignFlag(
 
 /** Reads the argument of one -o: suboptions separated by commas, `name` or `name=value`. */
 export function collectExtended(flag: string, argument: string, into: FlagCollection): void {
-  for (const part of argument.split(',')) {
+  // As getsubopt has it: a comma at the end, or nothing at all, does no harm.
+  if (argument.trim() === '') return
+  for (const part of argument.replace(/,\s*$/, '').split(',')) {
     const equals = part.indexOf('=')
     const name = (equals === -1 ? part : part.slice(0, equals)).trim()
     const value = equals === -1 ? undefined : part.slice(equals + 1)

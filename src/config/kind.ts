@@ -28,9 +28,29 @@ function expected(what: string): Refusal {
   return new Refusal(`is not ${what}`)
 }
 
+/** What C's isspace takes for a blank, and memcached skips before every value. */
+const BLANKS_BEFORE = /^[ \t\n\v\f\r]+/
+const BLANKS_AROUND = /^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g
+
+/** Without the blanks and line ends that shells, YAML and files with CR LF leave around a value. */
+function withoutBlanks(text: string): string {
+  return text.replace(BLANKS_AROUND, '')
+}
+
+/**
+ * What is left of a number besides blanks: memcached reads digits as far as there are any, so a comma
+ * behind them does no harm there either. Any other rest (`1k` connections are 1 for memcached) is
+ * refused.
+ */
+function digitsOf(text: string): string {
+  return withoutBlanks(withoutBlanks(text).replace(/[,;]$/, ''))
+}
+
 function wholeNumber(text: string): number | undefined {
-  if (!/^[+-]?\d{1,15}$/.test(text)) return undefined
-  return Number(text)
+  const digits = digitsOf(text)
+  if (!/^[+-]?0*\d{1,15}$/.test(digits)) return undefined
+  // Without the sign of -0.
+  return Number(digits) + 0
 }
 
 /** A whole number from `min` to `max`, both included. */
@@ -53,7 +73,7 @@ export function integerOrAuto(min: number, max: number): Kind<number | 'auto'> {
   return {
     placeholder: '<num>',
     parse(text) {
-      if (text === 'auto') return 'auto'
+      if (withoutBlanks(text) === 'auto') return 'auto'
       const value = number.parse(text)
       return value instanceof Refusal ? refusal : value
     },
@@ -74,7 +94,10 @@ export function seconds(min: number, max: number, off: boolean): Kind<number> {
     (off && value === 0) || (value >= min && value <= max) ? value : refusal
   return {
     placeholder: '<sec>',
-    parse: (text) => (/^\d{1,9}(\.\d{1,3})?$/.test(text) ? check(Number(text)) : refusal),
+    parse(text) {
+      const digits = digitsOf(text)
+      return /^\+?0*\d{1,10}(\.\d{1,3})?$/.test(digits) ? check(Number(digits)) : refusal
+    },
     accept: (value) => (typeof value === 'number' ? check(value) : refusal),
     format: String,
   }
@@ -85,7 +108,10 @@ export function ratio(): Kind<number> {
   const refusal = expected('a number')
   return {
     placeholder: '<num>',
-    parse: (text) => (/^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : refusal),
+    parse(text) {
+      const digits = digitsOf(text)
+      return /^\+?(\d{1,9}(\.\d{0,9})?|\.\d{1,9})$/.test(digits) ? Number(digits) : refusal
+    },
     accept: (value) => (typeof value === 'number' && value >= 0 ? value : refusal),
     format: String,
   }
@@ -110,7 +136,7 @@ export function size(minBytes: number, maxBytes: number): Kind<number> {
     `a size from ${formatSize(minBytes)} to ${formatSize(maxBytes)} (bytes, or with suffix k, m or g)`,
   )
   const parse = (text: string): number | Refusal => {
-    const match = /^(\d{1,12})([kmg]?)$/i.exec(text)
+    const match = /^\+?(0*\d{1,12})([kmg]?)$/i.exec(digitsOf(text))
     if (match === null) return refusal
     const bytes = Number(match[1]) * (UNIT_BYTES[(match[2] ?? '').toLowerCase()] ?? 1)
     return bytes >= minBytes && bytes <= maxBytes ? bytes : refusal
@@ -124,13 +150,29 @@ export function size(minBytes: number, maxBytes: number): Kind<number> {
   }
 }
 
+/** A whole number of MiB; as the unit is what is meant, `64m` is 64 as well. */
+export function mebibytes(min: number, max: number): Kind<number> {
+  const number = integer(min, max)
+  return {
+    ...number,
+    parse(text) {
+      const [, digits, unit] = /^\+?0*(\d{1,15})\s*([kmgt])i?b?$/i.exec(withoutBlanks(text)) ?? []
+      if (digits === undefined || unit === undefined) return number.parse(text)
+      if (unit.toLowerCase() === 'm') return number.parse(digits)
+      // memcached reads 1g as 1 MiB.
+      return new Refusal('has a unit that is not taken here: the number is one of MiB')
+    },
+  }
+}
+
 /** True or false. On the command line the flag alone means true. */
 export function flag(): Kind<boolean> {
   return {
     placeholder: '',
     parse(text) {
-      if (/^(true|yes|on|1)$/i.test(text)) return true
-      if (/^(false|no|off|0)$/i.test(text)) return false
+      const word = withoutBlanks(text)
+      if (/^(true|yes|on|1)$/i.test(word)) return true
+      if (/^(false|no|off|0)$/i.test(word)) return false
       return expected('true or false')
     },
     accept: (value) => (typeof value === 'boolean' ? value : expected('true or false')),
@@ -156,7 +198,8 @@ export function choice<T extends string>(
   words: readonly T[],
   refused: Readonly<Record<string, string>> = {},
 ): Kind<T> {
-  const parse = (text: string): T | Refusal => {
+  const parse = (given: string): T | Refusal => {
+    const text = withoutBlanks(given)
     const word = words.find((candidate) => candidate === text)
     if (word !== undefined) return word
     return Object.hasOwn(refused, text)
@@ -175,14 +218,24 @@ export function choice<T extends string>(
 export function text(placeholder: string, what: string): Kind<string> {
   const check = (value: unknown): string | Refusal => {
     if (typeof value !== 'string') return expected(what)
-    // No path that anybody means has one; more likely a variable took a line end along.
+    // No path that anybody means has one.
     return /\p{Cc}/u.test(value) ? new Refusal('has a control character in it') : value
   }
-  return { placeholder, parse: check, accept: check, format: (value) => JSON.stringify(value) }
+  return {
+    placeholder,
+    parse: (value) => check(withoutLineEnd(value)),
+    accept: check,
+    format: (value) => JSON.stringify(value),
+  }
 }
 
-/** A list of words. As text it is split at commas or, as memcached's -l, at semicolons; given
- * several times, the lists are joined. */
+/** A name or path as memcached takes it, without the blanks before it, and without a line end. */
+export function withoutLineEnd(text: string): string {
+  return text.replace(BLANKS_BEFORE, '').replace(/[\r\n]+$/, '')
+}
+
+/** A list of words. As text it is split at commas or, as memcached's -l, at semicolons, and a comma
+ * too many does no harm; given several times, the lists are joined. */
 export function list(
   placeholder: string,
   what: string,
@@ -199,7 +252,12 @@ export function list(
   }
   return {
     placeholder,
-    parse: (value) => (value === '' ? [] : checkAll(value.split(/[,;]/))),
+    parse(value) {
+      const words = value.split(/[,;]/).filter((word) => withoutBlanks(word) !== '')
+      // An empty list would mean the default, which is hardly what was meant.
+      if (words.length === 0 && value !== '') return new Refusal('has nothing in it')
+      return checkAll(words)
+    },
     accept: (value) =>
       Array.isArray(value) && value.every((word) => typeof word === 'string')
         ? checkAll(value)
@@ -212,8 +270,10 @@ export function list(
 export function octalMode(): Kind<number> {
   const what = 'a mode in octal from 0 to 777'
   const refusal = expected(`${what}, such as 700`)
-  const parse = (value: string): number | Refusal =>
-    /^0?[0-7]{1,3}$/.test(value) ? Number.parseInt(value, 8) : refusal
+  const parse = (text: string): number | Refusal => {
+    const value = withoutBlanks(text)
+    return /^\+?0*[0-7]{1,3}$/.test(value) ? Number.parseInt(value, 8) : refusal
+  }
   return {
     placeholder: '<mask>',
     parse,

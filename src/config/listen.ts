@@ -36,7 +36,10 @@ export function parseListenAddress(given: string, defaultPort: number): ListenAd
   if (host !== '*' && (!HOST_NAME.test(host) || host.length > HOST_NAME_CHARACTERS_MAX)) {
     return new Refusal('is not an address: write host, host:port or [IPv6]:port')
   }
-  if (/^[\d.]+$/.test(host) && !isIpv4(host)) return new Refusal('is not an IPv4 address')
+  if (/^[\d.]+$/.test(host) && !isIpv4(host)) {
+    // The system would read 127.1 and, as octal numbers, those with a zero in front.
+    return new Refusal('is not an IPv4 address: write four numbers without zeros in front')
+  }
   return withPort(host, port, defaultPort)
 }
 
@@ -51,7 +54,7 @@ function withPort(
   defaultPort: number,
 ): ListenAddress | Refusal {
   if (port === undefined) return { host, port: defaultPort }
-  const number = /^-?\d{1,6}$/.test(port) ? Number(port) : Number.NaN
+  const number = /^[+-]?0*\d{1,6}$/.test(port.trim()) ? Number(port) : Number.NaN
   if (number === -1) return { host, port: 0 }
   if (number >= 0 && number <= 65_535) return { host, port: number }
   return new Refusal('has a port that is not a whole number from 0 to 65535')
@@ -59,7 +62,10 @@ function withPort(
 
 function isIpv4(text: string): boolean {
   const parts = text.split('.')
-  return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256)
+  return (
+    parts.length === 4 &&
+    parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256)
+  )
 }
 
 function isIpv6(text: string): boolean {

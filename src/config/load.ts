@@ -18,7 +18,7 @@ import {
   unsupportedVariables,
 } from './environment.ts'
 import type { FlagCollection, FlagUse } from './extended.ts'
-import { formatSize, Refusal } from './kind.ts'
+import { formatSize, Refusal, withoutLineEnd } from './kind.ts'
 import { formatListenAddress, parseListenAddress } from './listen.ts'
 import {
   type LogLevel,
@@ -45,6 +45,7 @@ const AUTO_THREADS_MAX = 4
 const MIB = 1024 * 1024
 /** sockaddr_un.sun_path on Linux, without its final zero. */
 const SOCKET_PATH_BYTES_MAX = 107
+const BACKLOG_MAX = 65_535
 const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trace']
 
 export interface ConfigInputs {
@@ -147,7 +148,11 @@ class Loader {
   #readFlags(): void {
     const joined = new Set<OptionName>()
     for (const use of this.#inputs.flags.uses) {
-      const parsed: unknown = OPTIONS[use.option].kind.parse(use.value)
+      // A variable of a start script that is not set: going on without it would be a surprise.
+      const parsed: unknown =
+        use.value.trim() === ''
+          ? new Refusal('is no value; leave the flag out if there is none')
+          : OPTIONS[use.option].kind.parse(use.value)
       if (parsed instanceof Refusal) {
         this.problems.push({ where: use.flag, message: refusalOfFlag(use, parsed) })
         continue
@@ -217,6 +222,7 @@ class Loader {
         prefixDelimiter: values.prefix_delimiter === '' ? undefined : values.prefix_delimiter,
         tracksSizes: values.track_sizes,
       },
+      given: { listen: values.listen, port: values.port },
       file: this.#file,
       notices: this.#notices,
       settings: this.#settings(),
@@ -244,7 +250,8 @@ class Loader {
       listen: unixSocket === undefined ? listen : [],
       unixSocket,
       unixMask: values.unix_mask,
-      backlog: values.listen_backlog,
+      // The system cuts it to its own limit (somaxconn), 0 is one for it.
+      backlog: Math.min(Math.max(1, values.listen_backlog), BACKLOG_MAX),
       protocol: values.protocol,
       portFile: environmentPath(this.#inputs.environment, PORT_FILE_VARIABLE),
     }
@@ -255,11 +262,18 @@ class Loader {
     if (listen.length === 0) {
       // Whoever turns login off and says nothing else gets nobody but this machine.
       if (port === 0) return []
-      return [{ host: noAuth ? '127.0.0.1' : '*', port: Math.max(0, port) }]
+      const anyOrGiven = Math.max(0, port)
+      if (!noAuth) return [{ host: '*', port: anyOrGiven }]
+      return [
+        { host: '127.0.0.1', port: anyOrGiven },
+        { host: '::1', port: anyOrGiven, isSecond: true },
+      ]
     }
     const addresses: ListenAddress[] = []
     const seen = new Set<string>()
-    for (const text of listen) {
+    for (const [index, text] of listen.entries()) {
+      // As memcached: the same -l again is once enough, except where the system picks the port.
+      if (port > 0 && !/:(-1|0)$/.test(text) && listen.indexOf(text) < index) continue
       const address = parseListenAddress(text, Math.max(0, port))
       if (address instanceof Refusal) {
         this.#problem('listen', `${JSON.stringify(text)} ${address.reason}`)
@@ -399,7 +413,7 @@ class Loader {
 }
 
 function environmentPath(environment: Environment, name: string): string | undefined {
-  const path = environment[name] ?? ''
+  const path = withoutLineEnd(environment[name] ?? '')
   return path === '' ? undefined : resolve(path)
 }
 

@@ -15,11 +15,13 @@ import {
   integerOrAuto,
   type Kind,
   list,
+  mebibytes,
   octalMode,
   Refusal,
   seconds,
   size,
   text,
+  withoutLineEnd,
 } from './kind.ts'
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
@@ -107,6 +109,8 @@ export interface Option<T> {
 
 const CONNECTIONS_MAX = 1_000_000
 const DAY_SECONDS = 86_400
+/** memcached takes whatever an int can be, where more does no harm. */
+const INT32_MAX = 2_147_483_647
 
 /** Mechanisms that this server knows, strongest first, which is also the default list. */
 const MECHANISMS: readonly string[] = ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN']
@@ -130,7 +134,8 @@ function nonEmpty(word: string): string | Refusal {
 
 /** As memcached does, takes the first character of a longer word. */
 function delimiter(): Kind<string> {
-  const parse = (word: string): string | Refusal => {
+  const parse = (given: string): string | Refusal => {
+    const word = withoutLineEnd(given)
     if (word === '') return ''
     return /^[!-~]/.test(word)
       ? word.charAt(0)
@@ -192,7 +197,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     group: 'network',
     short: 'b',
     long: 'listen-backlog',
-    kind: integer(1, 65_535),
+    kind: integer(0, INT32_MAX),
     default: 1024,
     description: 'connections that may wait to be accepted',
   },
@@ -210,7 +215,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     group: 'memory',
     short: 'm',
     long: 'memory-limit',
-    kind: integer(1, 1_048_576),
+    kind: mebibytes(1, 1_048_576),
     default: 64,
     description: 'memory for items, in MiB',
     aliases: ['MEMCACHED_CACHE_SIZE'],
@@ -379,7 +384,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     group: 'limits',
     short: 'R',
     long: 'max-reqs-per-event',
-    kind: integer(1, 1_000_000),
+    kind: integer(1, INT32_MAX),
     // memcached's 20 costs a turn of the event loop here; a turn is bounded in bytes as well.
     default: 500,
     description: 'requests of one connection served in a row',
@@ -387,7 +392,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
   idle_timeout_seconds: {
     group: 'limits',
     long: 'idle-timeout',
-    kind: seconds(1, 365 * DAY_SECONDS, true),
+    kind: seconds(1, INT32_MAX, true),
     default: 0,
     description: 'idle time until a connection is closed; 0 is never',
   },

@@ -19,11 +19,14 @@ test.each([
   ['localhost:0', 'localhost', 0],
   ['localhost:-1', 'localhost', 0],
   ['notls:127.0.0.1:5', '127.0.0.1', 5],
+  ['127.0.0.1: 5', '127.0.0.1', 5],
+  ['127.0.0.1:+0005', '127.0.0.1', 5],
 ])('-l %s is host %s and port %i', (text, host, port) => {
   expect(parseListenAddress(text, 11_211)).toEqual({ host, port })
 })
 
 const FORM = 'is not an address: write host, host:port or [IPv6]:port'
+const IPV4 = 'is not an IPv4 address: write four numbers without zeros in front'
 const PORT = 'has a port that is not a whole number from 0 to 65535'
 
 test.each([
@@ -35,8 +38,9 @@ test.each([
   ['a:b:c', FORM],
   ['12345::1::2', FORM],
   [':5', FORM],
-  ['1.2.3', 'is not an IPv4 address'],
-  ['1.2.3.256', 'is not an IPv4 address'],
+  ['1.2.3', IPV4],
+  ['1.2.3.256', IPV4],
+  ['10.0.0.010', IPV4],
   ['[1.2.3.4]:5', 'has no IPv6 address between its brackets'],
   ['[]:5', 'has no IPv6 address between its brackets'],
   ['[::1]5', FORM],

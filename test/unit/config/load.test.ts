@@ -165,11 +165,14 @@ test.each([
   ['512K', 524_288],
   ['1024m', 1_073_741_824],
   ['1g', 1_073_741_824],
+  [' 1m', 1_048_576],
+  ['1m\r\n', 1_048_576],
+  ['+0001m', 1_048_576],
 ])('-I %s is %i bytes', async (text, bytes) => {
   expect((await load({ flags: ['-m', '4096', '-I', text] })).memory.itemBytesMax).toBe(bytes)
 })
 
-test.each(['1023', '0', '1025m', '2g', '1.5m', '1mb', 'm', '-1k', ' 1m', '1m ', '0x400'])(
+test.each(['1023', '0', '1025m', '2g', '1.5m', '1mb', 'm', '-1k', '1 m', '0x400'])(
   '-I %j is refused',
   async (text) => {
     expect(await problemsOf({ flags: ['-m', '4096', '-I', text] })).toEqual([
@@ -245,7 +248,10 @@ test('an address that is listed twice is refused, except where the system picks 
 test('--no-auth listens on the loopback interface unless -l says otherwise', async () => {
   const alone = await load({ flags: ['--no-auth', 'true'] })
   expect(alone.auth.required).toBe(false)
-  expect(alone.network.listen).toEqual([{ host: '127.0.0.1', port: 11_211 }])
+  expect(alone.network.listen).toEqual([
+    { host: '127.0.0.1', port: 11_211 },
+    { host: '::1', port: 11_211, isSecond: true },
+  ])
   const open = await load({ flags: ['--no-auth', 'true', '-l', '*'] })
   expect(open.network.listen).toEqual([{ host: '*', port: 11_211 }])
 })
@@ -305,7 +311,7 @@ test('-o idle_timeout sets the idle timeout; comma lists and repeats are joined'
 test('an unknown, an empty, an unavailable and a valueless suboption of -o are refused', async () => {
   const flags = [
     '-o',
-    'idle_timeot=1,',
+    'idle_timeot=1,,',
     '-o',
     'ext_path=/x:1G,idle_timeout,zzzzzzzz',
     '-o',
@@ -317,7 +323,7 @@ test('an unknown, an empty, an unavailable and a valueless suboption of -o are r
     '-o ext_path: is not available: items are kept in memory only; give it more with -m',
     '-o idle_timeout: needs a value: idle_timeout=<num>',
     '-o zzzzzzzz: is not a known suboption',
-    '-o idle_timeout: "x" is not a number of seconds from 1 to 31536000, or 0 for none',
+    '-o idle_timeout: "x" is not a number of seconds from 1 to 2147483647, or 0 for none',
   ])
 })
 
@@ -430,7 +436,6 @@ test.each([
   ['secret', 'secret'],
   ['secret\n', 'secret'],
   ['secret\r\n', 'secret'],
-  ['secret\n\n', 'secret\n'],
   [' se cret ', ' se cret '],
 ])('a password file of %j holds the password %j', async (text, password) => {
   const directory = makeDirectory({ password: text })
@@ -440,6 +445,26 @@ test.each([
   }
   const users = configuredUsers(await load({ directory, environment }))
   expect(users.inlineUsers[0]?.password).toBe(password)
+})
+
+test.each(['secret\n\n', 'secret\r', 'secret\nsecond\n'])(
+  'a password file of %j has more than one line and is refused',
+  async (text) => {
+    const directory = makeDirectory({ password: text })
+    const SASLCACHED_PASSWORD_FILE = join(directory, 'password')
+    const environment = { SASLCACHED_USERNAME: 'alice', SASLCACHED_PASSWORD_FILE }
+    expect(await problemsOf({ directory, environment })).toEqual([
+      'SASLCACHED_PASSWORD_FILE: password: has a line end in the password; a password is one line',
+    ])
+  },
+)
+
+test('a name and a password out of an environment file with CR LF are refused, not taken with the CR', async () => {
+  const environment = { MEMCACHED_USERNAME: 'alice\r', MEMCACHED_PASSWORD: 'hunter2\r' }
+  expect(await problemsOf({ environment })).toEqual([
+    'MEMCACHED_PASSWORD: has a line end in the password; a password is one line',
+    'MEMCACHED_USERNAME: has a line end in it, which no name has',
+  ])
 })
 
 test('half a user, two passwords, and a password file that is of no use are refused', async () => {
