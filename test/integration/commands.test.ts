@@ -54,7 +54,6 @@ const USES: readonly (readonly [command: string, word: Word, use: string, answer
   ['sasl auth', 'ours', 'sasl auth PLAIN 0\r\n', /^(SASL_CONTINUE|AUTH_ERROR)/],
   ['stats auth', 'ours', 'stats auth', /^STAT \w+ \d+\r\n/],
   ['stats store', 'ours', 'stats store', /^STAT \w+ \d+\r\n/],
-  ['cache_memlimit', 'in part', 'cache_memlimit 64', /^OK/],
   ['cache_memlimit', 'as memcached', 'cache_memlimit 128', /^OK\r\n/],
   ['stats sizes', 'in part', 'stats sizes', /^STAT sizes_status disabled\r\nEND/],
   ['slabs reassign', 'as without', 'slabs reassign 1 2', WITHOUT],
