@@ -15,7 +15,8 @@ export const EXTENSION_BYTES_MIN = 33
 
 const MARK = 0x70
 const FILLER_STARTS = 4093
-const FILLER_BYTES = 128 * 1024
+/** The longest piece is this long. */
+const FILLER_BYTES = 1024 * 1024
 
 const filler = Buffer.alloc(FILLER_BYTES + FILLER_STARTS)
 let state = 12345

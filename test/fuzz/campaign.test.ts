@@ -1,0 +1,320 @@
+/**
+ * Strangers and logged-in clients at once, in all dialects, on several workers, while budgets are full
+ * and memory is short: nothing of an owner's is changed, lost, cut, refused, answered twice or not at
+ * all because of strangers, and no stranger is answered as if it were let in
+ * (support/campaign/owner.ts, campaign-strangers.worker.mjs).
+ *
+ * A long run, which goes through all rows and prints its progress:
+ *
+ *     npm run build && MINUTES=30 npx vitest run --project fuzz test/fuzz/campaign.test.ts
+ *
+ * SEED= repeats the choices of a run (not their timing), TEST_NODE= names the `node` that runs the server.
+ */
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { expect, test } from 'vitest'
+import { LARGE_KEYS, largeKey } from '../support/campaign/keys.js'
+import { Owner } from '../support/campaign/owner.ts'
+import { startSaslcached, type TestServer } from '../support/server.ts'
+import { seedOfRun } from '../unit/storage/model.ts'
+
+const KIB = 1024
+const MINUTES = Number(process.env.MINUTES ?? 0)
+/** Of an owner in a short run. */
+const BATCHES = 60
+/** Of the owners but the first, whose long pipelines are as long as the row says. */
+const SHORTER_PIPELINE = 500
+const OWNERS = 5
+const READY_DEADLINE_MS = 20_000
+const STILL_MS = 300
+/** Of one kind; more of the same tell nothing. */
+const SHOWN_MAX = 8
+
+interface Run {
+  readonly name: string
+  readonly flags: readonly string[]
+  readonly mayVanish: boolean
+  readonly largeBytesMax: number
+  readonly longPipeline: number
+  readonly reconnectEvery: number
+  /** Random strangers, at a time. */
+  readonly acts: number
+  /** Strangers who hold an unfinished request of `hogBytes`. */
+  readonly hogs: number
+  readonly hogBytes: number
+  /** Strangers who say nothing. */
+  readonly idlers: number
+  /** Logged-in clients who ask for large values and read nothing. */
+  readonly silentReaders: number
+  /** Strangers have a login, too, and lose it before they do harm. */
+  readonly haveLogin: boolean
+}
+
+const USUAL = {
+  mayVanish: false,
+  largeBytesMax: 500 * KIB,
+  longPipeline: 2000,
+  reconnectEvery: 0,
+  acts: 24,
+  hogs: 0,
+  hogBytes: 64 * KIB,
+  idlers: 0,
+  silentReaders: 0,
+  haveLogin: false,
+}
+
+const RUNS: readonly Run[] = [
+  {
+    ...USUAL,
+    name: 'strangers hold all that unfinished requests may',
+    flags: [
+      '-t',
+      '2',
+      '-m',
+      '64',
+      '-c',
+      '4096',
+      '--prelogin-conn-limit',
+      '700',
+      '--login-timeout',
+      '300',
+    ],
+    longPipeline: 20_000,
+    hogs: 560,
+  },
+  {
+    ...USUAL,
+    name: 'memory is short and strangers hold all that unfinished requests may',
+    flags: [
+      '-t',
+      '3',
+      '-m',
+      '4',
+      '-c',
+      '4096',
+      '--prelogin-conn-limit',
+      '700',
+      '--login-timeout',
+      '300',
+    ],
+    mayVanish: true,
+    largeBytesMax: 200 * KIB,
+    hogs: 560,
+  },
+  {
+    ...USUAL,
+    name: 'the server is full of strangers, whose requests are small',
+    flags: ['-t', '4', '-m', '64', '-c', '64', '--prelogin-request-size', '4096'],
+    reconnectEvery: 25,
+    acts: 60,
+    hogs: 20,
+    hogBytes: 4 * KIB,
+    idlers: 40,
+  },
+  {
+    ...USUAL,
+    name: 'others who are logged in do not read their replies',
+    flags: ['-t', '2', '-m', '64', '-c', '1024'],
+    silentReaders: 150,
+  },
+  {
+    ...USUAL,
+    name: 'strangers have been logged in before',
+    flags: ['-t', '2', '-m', '64', '-c', '1024'],
+    haveLogin: true,
+  },
+]
+
+const INSIDER = { name: 'insider', password: 'in-and-out' }
+const users = [
+  ...Array.from({ length: OWNERS }, (_, owner) => ({
+    name: `owner${owner}`,
+    password: `s3cret${owner}`,
+  })),
+  INSIDER,
+]
+
+/** What went wrong, by kind; of each kind the first ones. */
+class Violations {
+  readonly #shown = new Map<string, string[]>()
+  readonly #counts = new Map<string, number>()
+
+  add(kind: string, what: string): void {
+    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1)
+    const shown = this.#shown.get(kind) ?? []
+    if (shown.length < SHOWN_MAX) this.#shown.set(kind, [...shown, what])
+  }
+
+  lines(): string[] {
+    return [...this.#shown].flatMap(([kind, shown]) => [
+      `${kind}: ${this.#counts.get(kind)} times`,
+      ...shown.map((what) => `  ${what}`),
+    ])
+  }
+}
+
+interface Strangers {
+  /** Ends them; tells how often each act was played. */
+  stop(): Promise<Readonly<Record<string, number>>>
+}
+
+async function releaseStrangers(
+  server: TestServer,
+  run: Run,
+  seed: number,
+  violations: Violations,
+): Promise<Strangers> {
+  const worker = new Worker(join(import.meta.dirname, 'campaign-strangers.worker.mjs'), {
+    workerData: {
+      host: server.host,
+      port: server.port,
+      seed,
+      ownerCount: OWNERS,
+      actCount: run.acts,
+      hogCount: run.hogs,
+      hogBytes: run.hogBytes,
+      idleCount: run.idlers,
+      insider: run.haveLogin ? { user: INSIDER.name, password: INSIDER.password } : null,
+    },
+  })
+  let ended: (counts: Readonly<Record<string, number>>) => void = () => undefined
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(resolve, READY_DEADLINE_MS)
+    worker.on('error', reject)
+    worker.on('message', (message) => {
+      if (message.kind === 'violation') violations.add('stranger', message.what)
+      else if (message.kind === 'ended') ended(message.counts)
+      else {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  })
+  return {
+    stop: async () => {
+      const counts = await new Promise<Readonly<Record<string, number>>>((resolve) => {
+        ended = resolve
+        worker.postMessage({ kind: 'stop' })
+      })
+      await worker.terminate()
+      return counts
+    },
+  }
+}
+
+/** Clients who log in, ask for every large value several times, and never read. */
+function openSilentReaders(server: TestServer, count: number): Socket[] {
+  const keys = Array.from({ length: OWNERS * LARGE_KEYS }, (_, index) =>
+    largeKey(index % OWNERS, Math.floor(index / OWNERS)),
+  )
+  const login = `${INSIDER.name} ${INSIDER.password}`
+  return Array.from({ length: count }, () => {
+    const socket = connect(server.port, server.host)
+    socket.on('error', () => undefined)
+    socket.pause()
+    const gets = keys.map((key) => `get ${key}\r\n`).join('')
+    socket.write(`set login 0 0 ${login.length}\r\n${login}\r\n${gets}`)
+    return socket
+  })
+}
+
+/** One row of the server's statistics, as somebody reads it who is logged in. */
+async function statistic(server: TestServer, name: string): Promise<number> {
+  const login = `${INSIDER.name} ${INSIDER.password}`
+  const socket = connect(server.port, server.host)
+  let text = ''
+  socket.setEncoding('latin1')
+  socket.write(`set login 0 0 ${login.length}\r\n${login}\r\nstats\r\n`)
+  for await (const piece of socket) {
+    text += piece
+    if (text.endsWith('END\r\n')) break
+  }
+  return Number(new RegExp(`^STAT ${name} (\\d+)`, 'm').exec(text)?.[1])
+}
+
+/** Until the server holds no more of unfinished requests than a moment ago. */
+async function waitUntilStill(server: TestServer): Promise<void> {
+  const endMs = performance.now() + READY_DEADLINE_MS
+  let before = -1
+  while (performance.now() < endMs) {
+    const held = await statistic(server, 'read_buf_bytes')
+    if (held === before) return
+    before = held
+    await delay(STILL_MS)
+  }
+}
+
+async function campaign(run: Run, seed: number, endMs: number): Promise<void> {
+  const server = await startSaslcached({ users, flags: run.flags })
+  const violations = new Violations()
+  const owners = users.slice(0, OWNERS).map(
+    ({ name, password }, number) =>
+      new Owner(server, {
+        number,
+        ownerCount: OWNERS,
+        seed,
+        user: name,
+        password,
+        mayVanish: run.mayVanish,
+        mayRefuseReads: run.silentReaders > 0,
+        largeBytesMax: run.largeBytesMax,
+        reconnectEvery: run.reconnectEvery,
+        localAddress: `127.0.0.${2 + number}`,
+        report: (kind, what) => violations.add(kind, what),
+      }),
+  )
+  let silentReaders: Socket[] = []
+  let strangers: Strangers | undefined
+  let counts: Readonly<Record<string, number>> = {}
+  try {
+    await Promise.all(owners.map((owner) => owner.open()))
+    silentReaders = openSilentReaders(server, run.silentReaders)
+    strangers = await releaseStrangers(server, run, seed, violations)
+    if (run.hogs > 0) await waitUntilStill(server)
+    do {
+      await Promise.all(
+        owners.map(async (owner) => {
+          await owner.runLargeValues(8)
+          for (let batch = 0; batch < BATCHES; batch++) await owner.runBatch()
+          await owner.runLongPipelines(owner === owners[0] ? run.longPipeline : SHORTER_PIPELINE)
+          await owner.readAll()
+        }),
+      )
+    } while (performance.now() < endMs)
+    counts = await strangers.stop()
+    strangers = undefined
+    await Promise.all(owners.map((owner) => owner.readAll()))
+    for (const socket of silentReaders) socket.destroy()
+    if (run.mayVanish) expect(await statistic(server, 'evictions')).toBeGreaterThan(0)
+    else {
+      expect(await statistic(server, 'evictions')).toBe(0)
+      const itemCount = owners.reduce((sum, owner) => sum + owner.itemCount, 0)
+      const heldCount = await statistic(server, 'curr_items')
+      if (heldCount !== itemCount) {
+        violations.add('items', `${heldCount} items are held, of which owners stored ${itemCount}`)
+      }
+    }
+  } finally {
+    await strangers?.stop()
+    for (const socket of silentReaders) socket.destroy()
+    for (const owner of owners) owner.close()
+    await server.stop()
+  }
+  const answered = owners.reduce((sum, owner) => sum + owner.answeredCount, 0)
+  const played = Object.values(counts).reduce((sum, count) => sum + count, 0)
+  console.log(`${run.name}: ${answered} answers to owners, ${played} acts of strangers`)
+  expect(violations.lines()).toEqual([])
+  // None of the acts was left out for want of time.
+  expect(Object.keys(counts).length).toBeGreaterThan(10)
+}
+
+const seed = seedOfRun()
+const secondsPerRun = (MINUTES * 60) / RUNS.length
+
+for (const [row, run] of RUNS.entries()) {
+  test(run.name, { timeout: 120_000 + secondsPerRun * 1000 }, async () => {
+    await campaign(run, seed + row * 1000, performance.now() + secondsPerRun * 1000)
+  })
+}

@@ -1,0 +1,3 @@
+export type RandomBelow = (bound: number) => number
+
+export function randomBelow(seed: number): RandomBelow
