@@ -1,5 +1,5 @@
 /**
- * Compiles load.c and runs it. What it prints is believed only when it exits with 0, which it does
+ * Compiles the C programs, load.c and attack.c, and runs the first. What it prints is believed only when it exits with 0, which it does
  * only when every reply was the right one.
  */
 import { execFileSync, spawn } from 'node:child_process'
@@ -10,11 +10,12 @@ export const COMPILER = process.env.CC || 'cc'
 
 /**
  * @param {string} folder where the program goes
+ * @param {'load' | 'attack'} name which of the two
  * @returns {string} its path
  */
-export function compileGenerator(folder) {
-  const program = join(folder, 'load')
-  const source = join(import.meta.dirname, 'load.c')
+export function compileGenerator(folder, name = 'load') {
+  const program = join(folder, name)
+  const source = join(import.meta.dirname, `${name}.c`)
   execFileSync(COMPILER, ['-O2', '-Wall', '-Wextra', '-o', program, source], {
     stdio: ['ignore', 'inherit', 'inherit'],
   })

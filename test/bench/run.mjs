@@ -30,6 +30,7 @@ import {
   USER,
   writeUsers,
 } from './servers.mjs'
+import * as strangers from './strangers.mjs'
 
 const ROOT = resolve(import.meta.dirname, '..', '..')
 
@@ -44,7 +45,7 @@ const DISTURBED_SHARE = 0.1
  * Sets that are not loads of the generator: what they are made of (`PARTS`, which --only chooses from),
  * and what measures them.
  */
-const PROGRAMS = { 'miss-ratio': missRatio, memory, full }
+const PROGRAMS = { 'miss-ratio': missRatio, memory, full, strangers }
 
 /** What a set measures, of all that --only may name. */
 function partsOf(set, only) {
@@ -66,8 +67,8 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
                      ${SET_NAMES.join(', ')}
   --only NAME        only this case, or those with NAME in theirs; may be repeated
   --list             print the cases and end
-  --rounds N         rounds that count, of each case; figures are medians (5; engine 3, stall 1)
-  --seconds N        measured seconds of a round (2; engine 1, stall 600)
+  --rounds N         rounds that count, of each case; figures are medians (5; engine 3, stall 1, strangers 5)
+  --seconds N        measured seconds of a round (2; engine 1, stall 600, strangers 2)
   --minutes N        the same in minutes
   --servers NAMES    who takes part (memcached,saslcached)
   --memcached PATH   the memcached to compare with (memcached)

@@ -1,0 +1,139 @@
+/**
+ * The tests of the set `strangers`: that an attack stays within its bounds and says what it did, that a
+ * round becomes the figure it should, and that the set runs. No figure is tested: machines differ.
+ */
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { COMPILER, compileGenerator, generatorArguments } from './generator.mjs'
+import { outputOf } from './servers.mjs'
+import { PARTS, resultOf, rowOf } from './strangers.mjs'
+
+const TIMEOUT_MS = 120_000
+const hasCompiler = outputOf(COMPILER, '--version') !== null
+const hasServer = existsSync(resolve(import.meta.dirname, '..', '..', 'dist'))
+const ATTACKS = [...new Set(PARTS.map(({ attack }) => attack))]
+
+let folder
+let program
+
+function run(command, words) {
+  return new Promise((resolveRun) => {
+    execFile(command, words, (error, stdout, stderr) => {
+      resolveRun({ code: error?.code ?? 0, stdout, stderr })
+    })
+  })
+}
+
+/** A server that answers everything with a line, and counts who is there. */
+async function withCounter(use) {
+  const seen = { count: 0, open: 0, most: 0, sources: new Set(), bytes: 0 }
+  const server = createServer((socket) => {
+    seen.count++
+    seen.most = Math.max(seen.most, ++seen.open)
+    // One that has been reset already has no address any more.
+    if (socket.remoteAddress !== undefined) seen.sources.add(socket.remoteAddress)
+    socket.on('error', () => {})
+    socket.on('close', () => seen.open--)
+    socket.on('data', (bytes) => {
+      seen.bytes += bytes.length
+      socket.write('ERROR\r\n')
+    })
+  })
+  await new Promise((listening) => server.listen(0, '127.0.0.1', listening))
+  try {
+    return await use(server.address().port, seen)
+  } finally {
+    server.close()
+  }
+}
+
+describe.skipIf(!hasCompiler)('an attack', () => {
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'saslcached-attack-test-'))
+    program = compileGenerator(folder, 'attack')
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  test.each(ATTACKS)('stays within its bounds and says what it did (%s)', (attack) =>
+    withCounter(async (port, seen) => {
+      const bounds = { port, attack, connections: 5, rate: 200, sources: 3, seconds: 0.4 }
+      const { code, stdout, stderr } = await run(program, generatorArguments(bounds))
+      expect(stderr).toBe('')
+      expect(code).toBe(0)
+      const printed = JSON.parse(stdout)
+      expect(printed.events).toBeGreaterThan(0)
+      // One more than the rate allows: the first is due at once.
+      expect(printed.events).toBeLessThanOrEqual(200 * printed.seconds + 1)
+      expect(printed.open).toBeLessThanOrEqual(5)
+      expect(seen.count).toBeLessThanOrEqual(printed.events)
+      expect([...seen.sources].sort()).toEqual(['127.0.0.1', '127.0.0.2', '127.0.0.3'])
+      expect(printed.bytesSent).toBeGreaterThanOrEqual(seen.bytes)
+      if (attack !== 'silent' && attack !== 'connects') {
+        expect(printed.bytesSent).toBeGreaterThan(0)
+      }
+    }),
+  )
+
+  test('that nobody knows ends with the names of those there are', async () => {
+    const { code, stderr } = await run(program, ['--attack', 'no-such'])
+    expect(code).toBe(2)
+    expect(stderr.trim().split(' ').slice(-ATTACKS.length).sort()).toEqual([...ATTACKS].sort())
+  })
+})
+
+describe('the figures of an attack', () => {
+  const measured = (p99Us, failedSets = 0) => ({
+    p50Us: 10,
+    p99Us,
+    serverShare: 0.1,
+    failedSets,
+    errors: [],
+    attackerShare: 0.2,
+    eventsPerSecond: 1000,
+    othersShare: 0,
+  })
+  const round = (quiet, attacked, failedSets = 0) => ({
+    quiet: measured(quiet),
+    control: measured(quiet),
+    attacked: measured(attacked, failedSets),
+  })
+  const resultOfRounds = (...rounds) => resultOf({ name: 'x', what: 'x' }, rounds)
+
+  test('are taken within a round, and the median of them counts', () => {
+    const result = resultOfRounds(round(100, 200), round(1000, 1000), round(100, 900))
+    expect(result).toMatchObject({ ratio: 2, ratioLeast: 1, ratioMost: 9 })
+    expect(result.verdict.isReached).toBe(true)
+    expect(resultOfRounds(round(100, 201)).verdict.isReached).toBe(false)
+  })
+
+  test('are missed when one set failed in one round', () => {
+    const result = resultOfRounds(round(100, 100), round(100, 100, 1))
+    expect(result.failedSets).toBe(1)
+    expect(rowOf(result).at(-1)).toMatch(/MISSED$/)
+  })
+
+  test('of a client that was cut are worse than any', () => {
+    const row = rowOf(resultOfRounds(round(100, Number.POSITIVE_INFINITY, 1)))
+    expect(row).toContain('cut')
+    expect(row.at(-1)).toMatch(/MISSED$/)
+  })
+})
+
+test.skipIf(!hasCompiler || !hasServer)(
+  'the set strangers puts an attack on one of two servers and shows both',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const words = ['--set', 'strangers', '--only', 'versions-200', '--servers', 'saslcached']
+    const script = join(import.meta.dirname, 'run.mjs')
+    const { code, stdout, stderr } = await run(process.execPath, [script, '--quick', ...words])
+    expect(stderr).not.toMatch(/Error/)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(
+      /^versions-200 +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d.]+ \([\d.]+-[\d.]+\) +[\d.]+ +\d+ +\d+%\/\d+% +p99 <= 2, no set fails {2}(reached|MISSED)$/m,
+    )
+  },
+)
