@@ -135,6 +135,8 @@ export class TextDialect implements Dialect {
       if (!task.proceed(connection, bytes, start)) return start
       offset += task.frameBytes
       connection.task = undefined
+      // Nothing of it is gathered with what follows, which may be a dump again.
+      connection.flush()
       if (!connection.isServing) return offset
     }
 

@@ -217,7 +217,8 @@ describe('dumps', () => {
     }
     const open = made.open('text')
     ask(open, `${command}\r\n`.repeat(10))
-    expect(open.transport.writtenBytes).toBe(0)
+    // At most that it begins.
+    expect(['', 'OK\r\n']).toContain(open.transport.output.toString())
     const sent = turns(open)
     expect(Math.max(...sent)).toBeLessThan(TURN_BYTES_MAX)
     const answers = open.transport.output.toString('latin1').split(end)
