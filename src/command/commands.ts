@@ -18,6 +18,7 @@ import {
   VERB_META_SET,
 } from '../protocol/request.ts'
 import type { TextResult } from '../protocol/text/encode.ts'
+import type { CopyCount } from '../storage/memory-view.ts'
 import type { Executor, LargeExtension, LargeValue } from './execute.ts'
 import type { MetaExecutor } from './meta.ts'
 
@@ -45,6 +46,8 @@ export interface MetaCommandResult extends MetaResult, HeldValue {}
 export class Commands {
   readonly result: CommandResult
   readonly metaResult: MetaCommandResult
+  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
+  readonly copies: CopyCount
   private readonly executor: Executor
   private readonly meta: MetaExecutor
 
@@ -53,6 +56,7 @@ export class Commands {
     this.meta = meta
     this.result = executor
     this.metaResult = meta
+    this.copies = executor.copies
   }
 
   get nowSeconds(): number {
@@ -62,11 +66,6 @@ export class Commands {
   /** The requests of this connection come now. */
   beginTurn(connectionId: number): void {
     this.executor.beginTurn(connectionId)
-  }
-
-  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
-  get copiedBytes(): number {
-    return this.executor.copiedBytes
   }
 
   /** Carries out a classic request, whose offsets point into `bytes`. Returns an OUTCOME_ number. */

@@ -46,6 +46,7 @@ import {
 } from '../protocol/request.ts'
 import type { LargeExtension } from '../storage/large-extension.ts'
 import type { LargeValue } from '../storage/large-value.ts'
+import type { CopyCount } from '../storage/memory-view.ts'
 import {
   CHANGED,
   EXISTS,
@@ -93,6 +94,8 @@ export class Executor {
   /** Not 0 at OBSERVED_WORD while a witness wants to see requests. */
   readonly observed: Int32Array
   readonly witness: Witness
+  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
+  readonly copies: CopyCount
 
   private readonly store: Store
   private readonly lane: Float64Array
@@ -106,6 +109,7 @@ export class Executor {
     this.store = store
     this.lane = lane
     this.witness = witness
+    this.copies = store.copies
     this.observed = witness.observed
     this.flushEnabled = options.flushEnabled
     this.casEnabled = options.casEnabled
@@ -160,14 +164,9 @@ export class Executor {
     }
   }
 
-  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
-  get copiedBytes(): number {
-    return this.store.copiedBytes
-  }
-
   /** To be called when a connection's turn begins. */
   beginTurn(connectionId: number): void {
-    this.store.copiedBytes = 0
+    this.copies.copiedBytes = 0
     this.witness.beginTurn(connectionId)
   }
 

@@ -108,13 +108,13 @@ export class BinaryDialect implements Dialect {
   }
 
   get copiedBytes(): number {
-    return this.commands.copiedBytes
+    return this.commands.copies.copiedBytes
   }
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const request = this.request
     const { commands } = this
-    const { result } = commands
+    const { copies, result } = commands
     const { gate } = connection
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
@@ -140,7 +140,7 @@ export class BinaryDialect implements Dialect {
         }
         return this.leaveFraming(connection, header, end)
       }
-      if (this.turnsLeft-- === 0 || commands.copiedBytes >= COPIED_BYTES_MAX) {
+      if (this.turnsLeft-- === 0 || copies.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }

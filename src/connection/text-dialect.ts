@@ -116,11 +116,12 @@ export class TextDialect implements Dialect {
   }
 
   get copiedBytes(): number {
-    return this.commands.copiedBytes
+    return this.commands.copies.copiedBytes
   }
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const { commands, request } = this
+    const { copies } = commands
     const { gate } = connection
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
@@ -145,7 +146,7 @@ export class TextDialect implements Dialect {
       if (!this.findLine(connection, bytes, offset, end)) {
         return this.leaveUnfinished(connection, bytes, offset, end)
       }
-      if (replies.turnsLeft-- === 0 || this.commands.copiedBytes >= COPIED_BYTES_MAX) {
+      if (replies.turnsLeft-- === 0 || copies.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }

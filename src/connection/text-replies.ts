@@ -81,14 +81,14 @@ export class TextReplies {
     listEnd: number,
   ): number {
     const sendBuffer = this.sendBuffer
-    const { result } = commands
+    const { copies, result } = commands
     // The list's own turn pays for its first key.
     let turnsLeft = this.turnsLeft + 1
     let at = from
     for (;;) {
       at = skipSpaces(bytes, at, listEnd)
       if (at >= listEnd) break
-      const isOver = turnsLeft === 0 || commands.copiedBytes >= COPIED_BYTES_MAX
+      const isOver = turnsLeft === 0 || copies.copiedBytes >= COPIED_BYTES_MAX
       if (isOver || !connection.isServing) {
         this.turnsLeft = 0
         return at

@@ -16,7 +16,12 @@ import {
   type StoreMemory,
 } from './geometry.ts'
 
-export class MemoryView {
+/** Bytes copied in and out so far, moves included: what bounds a turn. Anybody may set it back. */
+export interface CopyCount {
+  copiedBytes: number
+}
+
+export class MemoryView implements CopyCount {
   readonly geometry: Geometry
   readonly control: Int32Array
   readonly words: readonly Int32Array[]
@@ -27,7 +32,6 @@ export class MemoryView {
   /** Shift from a segment to its arena, and mask of a segment within it. */
   readonly arenaSegmentShift: number
   readonly arenaSegmentMask: number
-  /** Bytes copied in and out so far, moves included: what bounds a turn. Anybody may set it back. */
   copiedBytes = 0
   readonly #segmentsWord: number
   readonly #isShared: boolean

@@ -87,7 +87,7 @@ import { LargeExtension } from './large-extension.ts'
 import { LargeValue } from './large-value.ts'
 import { acquire, release } from './lock.ts'
 import { Log } from './log.ts'
-import { MemoryView } from './memory-view.ts'
+import { type CopyCount, MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'
 import { Reclaimer } from './reclaimer.ts'
 import { retire } from './retire.ts'
@@ -368,13 +368,9 @@ export class Store {
     return this.control[this.view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
   }
 
-  /** Bytes copied for any purpose since it was last set to 0. */
-  get copiedBytes(): number {
-    return this.view.copiedBytes
-  }
-
-  set copiedBytes(bytes: number) {
-    this.view.copiedBytes = bytes
+  /** What this worker copies, for whatever purpose. */
+  get copies(): CopyCount {
+    return this.view
   }
 
   /** Copies the whole value. Between HIT and release(), as are all down to release(). */
