@@ -21,9 +21,9 @@ export type Internal = 'accept' | 'write'
 /** For the log: what is different now. */
 export const WITHOUT: Readonly<Record<Internal, string>> = {
   accept:
-    'connections are accepted, read and written the documented way: a request takes about a third ' +
+    'connections are accepted, read and written the documented way: a request takes up to a third ' +
     'more CPU, and threads do not balance their connections',
-  write: 'replies are written the documented way: a request takes about a fifth more CPU',
+  write: 'replies are written the documented way: a request takes more CPU',
 }
 
 /**
