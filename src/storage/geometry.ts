@@ -272,7 +272,7 @@ function geometryOf(options: StoreOptions): Geometry {
     segmentCount,
     unitShift: unitShiftOf(memoryBytesMax),
     spanBytesMin: evicts ? segmentBytes >> 5 : 0,
-    ownSegmentsBytesMin: evicts ? Number.POSITIVE_INFINITY : movedSegments * segmentBytes,
+    ownSegmentsBytesMin: evicts ? 0x7fff_ffff : movedSegments * segmentBytes,
     // With -M each worker empties one victim, and one of them at a time moves a large item.
     reserveSegments: spareSegmentsOf(atStart, workerCount) + (evicts ? 0 : movedSegments + 1),
     ghostBuckets,

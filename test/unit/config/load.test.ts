@@ -19,7 +19,13 @@ test('with nothing given, the defaults are in force', async () => {
       protocol: 'auto',
       portFile: undefined,
     },
-    memory: { limitBytes: 67_108_864, itemBytesMax: 1_048_576, evicts: true, casEnabled: true },
+    memory: {
+      limitBytes: 67_108_864,
+      limitBytesMax: 1_073_741_824,
+      itemBytesMax: 1_048_576,
+      evicts: true,
+      casEnabled: true,
+    },
     auth: {
       required: true,
       sources: [],
@@ -145,6 +151,21 @@ test('every problem of every source is reported at once, with its source and wha
     '-U: "11211" cannot be served: UDP has no login and lends itself to amplification; use 0',
     'MEMCACHED_USERNAME: is set without MEMCACHED_PASSWORD or MEMCACHED_PASSWORD_FILE',
     '-l: "b:a:r" is not an address: write host, host:port or [IPv6]:port',
+  ])
+})
+
+test('the highest limit is four times -m and at least 1 GiB, within what costs no larger alignment', async () => {
+  for (const [flags, mib] of [
+    [['-m', '200'], 1024],
+    [['-m', '500'], 2000],
+    [['-m', '10000'], 16384],
+    [['-m', '16385'], 32768],
+    [['-m', '64', '--memory-limit-max', '64'], 64],
+  ] as const) {
+    expect((await load({ flags })).memory.limitBytesMax, flags.join(' ')).toBe(mib * 1024 * 1024)
+  }
+  expect(await problemsOf({ flags: ['-m', '64', '--memory-limit-max', '63'] })).toEqual([
+    '--memory-limit-max: 63 MiB is less than -m 64',
   ])
 })
 
