@@ -281,14 +281,14 @@ export class MetaExecutor implements MetaResult {
       this.expiryVivified = absoluteExpiry(request.vivifyExpiry, now)
       if (!touches || request.vivifyToken > request.expiryToken) this.expiry = this.expiryVivified
     }
-    if (touches) this.store.setExpiry(this.expiry)
+    if (touches || this.isCreated) this.store.setExpiry(this.expiry)
   }
 
   /** N: makes an empty item where there is none. True: it, or that of another, is found and held. */
   private vivify(request: Request): boolean {
     const store = this.store
     const now = this.executor.nowSeconds
-    const expiry = absoluteExpiry(request.vivifyExpiry, now)
+    const expiry = expiryAtBirth(absoluteExpiry(request.vivifyExpiry, now), now)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       this.giveCas(request)
       const written = store.write(
@@ -433,8 +433,11 @@ export class MetaExecutor implements MetaResult {
   }
 
   private refuseSwap(): number {
+    const { valueBytes } = this
     const isFound = this.lookup()
     if (isFound) this.store.release()
+    // s tells the size of the value that was sent.
+    this.valueBytes = valueBytes
     this.casHigh = 0
     this.casLow = 0
     countSwap(this.lane, isFound ? EXISTS : NOT_FOUND)
@@ -596,7 +599,7 @@ export class MetaExecutor implements MetaResult {
       0,
       digitCount,
       0,
-      absoluteExpiry(request.vivifyExpiry, now),
+      expiryAtBirth(absoluteExpiry(request.vivifyExpiry, now), now),
       0,
       0,
       now,
@@ -609,7 +612,7 @@ export class MetaExecutor implements MetaResult {
     const upper = request.upperFlags
     this.loadCas()
     const looks = (request.lowerFlags & FLAG_T) !== 0 || (upper & (FLAG_T | FLAG_E)) !== 0
-    if (!looks) return OUTCOME_NUMBER
+    if (!looks && !this.isCreated) return OUTCOME_NUMBER
     const { casHigh, casLow } = store
     if (!this.lookupToChange(request)) {
       return this.failure === OUTCOME_NOT_FOUND ? OUTCOME_NUMBER : this.failure
@@ -638,4 +641,12 @@ export class MetaExecutor implements MetaResult {
   release(): void {
     this.store.release()
   }
+}
+
+/**
+ * What N makes is answered before it expires, even if it does at once: until its expiry is settled it
+ * is there.
+ */
+function expiryAtBirth(expiry: number, nowSeconds: number): number {
+  return expiry !== 0 && expiry <= nowSeconds ? nowSeconds + 1 : expiry
 }

@@ -23,7 +23,7 @@ export const DIFFERS_ON_PURPOSE: Readonly<Record<string, string>> = {
   'blank-is-no-number': 'a value of blanks alone is no number',
   'delay-of-flush': 'flush_all 1 waits for its second',
   'key-as-asked': 'the key of an answer is in the form of its request',
-  'longer-number': 'T and E of ma also hold for a number that gets longer',
+  'longer-number': 'a number that gets longer keeps its marks, and T and E of ma hold for it',
   'sizes-switch': 'stats sizes_enable and sizes_disable are there',
   'whole-words': 'words of operators are not taken for longer ones that they begin',
   'no-slabs': 'there are no slabs to move',

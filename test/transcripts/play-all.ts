@@ -32,7 +32,7 @@ export const transcripts: readonly { name: string; transcript: Transcript }[] = 
 )
 
 /** A generator of random numbers below 1 (mulberry32). */
-function randomOf(seed: number): () => number {
+export function randomOf(seed: number): () => number {
   let state = seed | 0
   return () => {
     state = (state + 0x6d2b79f5) | 0

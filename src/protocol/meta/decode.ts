@@ -232,7 +232,8 @@ function decodeFlags(bytes: Uint8Array, first: number, request: Request): number
         break
       case 0x46: // F
         request.flags = parseUint32(bytes, start + 1, end)
-        if (request.flags < 0) problem = PROBLEM_BAD_FORMAT
+        // It has no text of its own in memcached: what another flag is told stays.
+        if (request.flags < 0 && problem === NO_PROBLEM) problem = PROBLEM_BAD_FORMAT
         break
       case 0x43: // C
         if (!number.parse(bytes, start + 1, end - start - 1)) problem = PROBLEM_BAD_TOKEN
