@@ -36,6 +36,9 @@ const ROOT = resolve(import.meta.dirname, '..', '..')
 
 /** Above this share of its core the generator, and not the server, may set the pace. */
 const SATURATED_SHARE = 0.95
+/** The builds or releases of Node that stand beside each other are A, B and so on. */
+const A = 'A'.charCodeAt(0)
+
 /** The unit of /proc/stat (USER_HZ), the same on every Linux that node runs on. */
 const TICKS_PER_SECOND = 100
 /** Others that took more than this share of a core in a round have moved its figures. */
@@ -72,7 +75,8 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
   --minutes N        the same in minutes
   --servers NAMES    who takes part (memcached,saslcached)
   --memcached PATH   the memcached to compare with (memcached)
-  --command WORDS    how saslcached is started (node dist/bin/saslcached.js)
+  --command WORDS    how saslcached is started (node dist/bin/saslcached.js); repeated, one build stands
+                     beside another: the last one is judged
   --flags WORDS      more flags for saslcached
   --slowness N       miss-ratio: take N times as long, on a machine that falls behind (1)
   --node PATH        run saslcached on this node; repeated: on each of them, the last one is judged
@@ -100,7 +104,7 @@ function parseOptions() {
         minutes: { type: 'string' },
         servers: { type: 'string', default: 'memcached,saslcached' },
         memcached: { type: 'string', default: 'memcached' },
-        command: { type: 'string' },
+        command: { type: 'string', multiple: true, default: [] },
         flags: { type: 'string', default: '' },
         slowness: { type: 'string' },
         node: { type: 'string', multiple: true, default: [process.execPath] },
@@ -124,8 +128,8 @@ function parseOptions() {
   if (!SET_NAMES.includes(values.set)) {
     throw new UsageError(`--set ${values.set}: not one of ${SET_NAMES.join(', ')}`)
   }
-  if (values.node.length > 1 && PROGRAMS[values.set] !== undefined) {
-    throw new UsageError(`--set ${values.set}: takes one --node at a time`)
+  if (Math.max(values.node.length, values.command.length) > 1 && PROGRAMS[values.set]) {
+    throw new UsageError(`--set ${values.set}: takes one --node or --command at a time`)
   }
   const cases = partsOf(values.set, values.only)
   if (cases.length === 0) {
@@ -146,8 +150,8 @@ function parseOptions() {
     ),
     seconds: minutes === undefined ? seconds : minutes * 60,
     slowness: number('slowness', 1, (value) => value >= 1, 'a number from 1'),
-    commands: values.command
-      ? [words(values.command)]
+    commands: values.command.length
+      ? values.command.map(words)
       : values.node.map((node) => [node, join(ROOT, 'dist', 'bin', 'saslcached.js')]),
     flags: words(values.flags),
   }
@@ -161,7 +165,10 @@ function makeBench(options, folder) {
     )
   }
   const files = writeUsers(folder)
-  const ours = () => options.commands.map((words) => saslcachedServer(words, options.flags, files))
+  const ours = () =>
+    options.commands.map((words, index) =>
+      saslcachedServer(words, options.flags, files, String.fromCharCode(A + index)),
+    )
   const servers = options.servers.flatMap((name) =>
     name === 'memcached' ? [memcachedServer(options.memcached, files)] : ours(),
   )
@@ -236,7 +243,7 @@ function quietest(rounds, wantedCount) {
 /** Who takes part in a case: the judged one last. */
 function contestantsOf(bench, each) {
   const ours = bench.servers.filter((server) => server.name === 'saslcached')
-  const nameOf = (server) => (ours.length > 1 ? `${server.name}, ${server.runtime}` : server.name)
+  const nameOf = (server) => (ours.length > 1 ? `${server.name} ${server.label}` : server.name)
   const contestant = (server, threads, isJudged) => ({
     name: each.versus === 'memcached' ? nameOf(server) : `${nameOf(server)} -t ${threads}`,
     server,
@@ -374,7 +381,7 @@ function headerLines(bench, isTimed) {
     machineText(),
     ...bench.servers.map((server) =>
       server.name === 'saslcached'
-        ? `saslcached: ${[server.version.split('\n')[0], server.runtime].filter(Boolean).join(', ')}`
+        ? `saslcached${options.commands.length > 1 ? ` ${server.label}` : ''}: ${[server.version.split('\n')[0], server.runtime, server.words.join(' ')].filter(Boolean).join(', ')}`
         : `memcached: ${server.version.split('\n')[0]}, logins from ${server.loginNote}`,
     ),
     ...(isTimed ? timingLines(options) : []),

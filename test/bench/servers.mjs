@@ -154,7 +154,7 @@ export function memcachedServer(program, files) {
  * @param {readonly string[]} moreFlags flags for every start
  * @param {ReturnType<typeof writeUsers>} files
  */
-export function saslcachedServer(words, moreFlags, files) {
+export function saslcachedServer(words, moreFlags, files, label = '') {
   const version = outputOf(words[0], ...words.slice(1), '-V')
   if (version === null) {
     throw new MissingError(
@@ -164,6 +164,8 @@ export function saslcachedServer(words, moreFlags, files) {
   const runtime = outputOf(words[0], '--version') ?? ''
   return {
     name: 'saslcached',
+    label,
+    words,
     version,
     /** `node 24.21.0`; empty where the command is no node. */
     runtime: /^v\d+\./.test(runtime) ? `node ${runtime.slice(1)}` : '',
