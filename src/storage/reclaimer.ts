@@ -189,7 +189,7 @@ export class Reclaimer {
   private crawlCursor = 0
   private crawlCost = 0
   /** What happens to the live records of the victim in work. */
-  private victimFate = EVICT
+  private victimFate: number
   private victimSource = FROM_OLDEST
   private victimQueue: number = MAIN_QUEUE
   /** Of the record met last, if it was moved or dropped; else 0. */
@@ -235,6 +235,7 @@ export class Reclaimer {
     this.allCounters = Array.from({ length: geometry.workerCount }, (_, worker) =>
       counterLanes(memory, worker),
     )
+    this.victimFate = geometry.evicts ? EVICT : MOVE
     this.movedBytesMax = geometry.evicts ? MOVED_BYTES_MAX : geometry.ownSegmentsBytesMin
     this.compactedBytesMax = Math.floor(geometry.segmentBytes * COMPACTED_LIVE_MAX)
     this.stripesWord = geometry.stripesWord

@@ -319,6 +319,7 @@ for (const [row, run] of RUNS.entries()) {
         sums.refused += totals.refused
         sums.evictions += totals.evictions
         sums.shortages += totals.shortages
+        if (!run.evicts) expect(totals.evictions).toBe(0)
         if (run.isShort) expect(totals.shortages).toBeGreaterThan(0)
         else expect(totals).toMatchObject({ evictions: 0, refused: 0 })
         // With eviction there is always a way to make room, but for others who take it first.
