@@ -16,9 +16,11 @@ import { describeViolation, HistoryChecker } from '../support/history/history-ch
 import { Recording, RecordingClient } from '../support/history/recording-client.ts'
 import { COUNTER_KEY, PLAIN_REQUEST } from '../support/history/request-source.js'
 import { startSaslcached } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
 import { seedOfRun } from '../unit/storage/model.ts'
 
 const KIB = 1024
+const MIB = 1024 * KIB
 /** Of one round, all connections together. */
 const REQUESTS = Number(process.env.OPERATIONS ?? 3000)
 const MINUTES = Number(process.env.MINUTES ?? 0)
@@ -35,6 +37,8 @@ interface Run {
   readonly flushEvery: number
   readonly coldKeyCount: number
   readonly logsIn: boolean
+  /** Limits of the memory, in MiB, that a further client sets in turn meanwhile. */
+  readonly limitsMib: readonly number[]
 }
 
 const RUNS: readonly Run[] = [
@@ -45,6 +49,16 @@ const RUNS: readonly Run[] = [
     flushEvery: 2000,
     coldKeyCount: 1000,
     logsIn: true,
+    limitsMib: [],
+  },
+  {
+    name: 'the limit of the memory moves',
+    flags: ['-m', '9'],
+    mayVanish: true,
+    flushEvery: 2000,
+    coldKeyCount: 5000,
+    logsIn: true,
+    limitsMib: [8, 12, 8, 9],
   },
   {
     name: 'there is room for everything',
@@ -53,14 +67,22 @@ const RUNS: readonly Run[] = [
     flushEvery: 0,
     coldKeyCount: 300,
     logsIn: false,
+    limitsMib: [96, 128, 64],
   },
 ]
+
+/** The limit that `stats` shows, to whichever worker asks. */
+async function limitOf(client: TextClient): Promise<string | undefined> {
+  const stats = await client.ask('stats\r\n', 'END\r\n')
+  return /^STAT limit_maxbytes (\d+)\r$/m.exec(stats)?.[1]
+}
 
 async function campaign(run: Run, threadCount: number, seed: number): Promise<number> {
   const server = await startSaslcached({
     users: run.logsIn ? [USER] : [],
     flags: [...run.flags, '-t', String(threadCount), '-I', `${ITEM_KIB_MAX}k`],
   })
+  const operator = new TextClient(server)
   const recording = new Recording()
   const clients: RecordingClient[] = []
   try {
@@ -84,6 +106,10 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<nu
       if (run.logsIn) await client.login(USER.name, USER.password)
       client.start()
     }
+    if (run.logsIn) {
+      const login = `${USER.name} ${USER.password}`
+      await operator.ask(`set login 0 0 ${login.length}\r\n${login}\r\n`)
+    }
     const checker = new HistoryChecker({
       mayVanish: run.mayVanish,
       itemBytesMax: ITEM_KIB_MAX * KIB,
@@ -101,9 +127,17 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<nu
     for (let round = 0; round < ROUNDS; round++) {
       const count = Math.floor(REQUESTS / CONNECTIONS)
       // The first connection of each dialect waits for every answer, the others pipeline.
-      await Promise.all(
-        clients.map((client, index) => client.run(count, index < 3 ? 1 : PIPELINED_MAX)),
-      )
+      const runs = clients.map((client, index) => client.run(count, index < 3 ? 1 : PIPELINED_MAX))
+      let isRunning = true
+      const ended = Promise.all(runs).finally(() => {
+        isRunning = false
+      })
+      for (let turn = 0; isRunning && run.limitsMib.length > 0; turn++) {
+        const mib = run.limitsMib[turn % run.limitsMib.length]
+        expect(await operator.ask(`cache_memlimit ${mib}\r\n`)).toBe('OK\r\n')
+        expect(await limitOf(operator)).toBe(`${mib! * MIB}`)
+      }
+      await ended
       const keys = new Set(recording.operations.map(({ key }) => key))
       keys.delete('')
       for (const [index, key] of [...keys].entries()) {
@@ -125,6 +159,7 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<nu
     return operations
   } finally {
     for (const client of clients) client.close()
+    operator.socket.destroy()
     await server.stop()
   }
 }
