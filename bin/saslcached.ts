@@ -1,11 +1,20 @@
 #!/usr/bin/env node
-/** argv in, exit code out; src/cli has the rest. */
-import { main } from '../src/cli/main.ts'
+/**
+ * argv in, exit code out; src/cli has the rest, and is loaded when the signals are held: what is
+ * imported at the top here is loaded before that, so it is small and imports nothing.
+ */
+import { describeShortage } from '../src/base/shortage.ts'
+import { signals } from '../src/server/signals.ts'
+
+signals.hold()
 
 /** sysexits.h, EX_SOFTWARE: a defect, ours. */
 const EXIT_CRASH = 70
+/** sysexits.h, EX_OSERR: the system does not give what a start needs. */
+const EXIT_OS = 71
 
 try {
+  const { main } = await import('../src/cli/main.ts')
   const exitCode = await main(process.argv.slice(2), {
     stdin: process.stdin,
     environment: process.env,
@@ -17,6 +26,11 @@ try {
   // Whatever is still open has had its chance: a forgotten handle must not keep a stopped server up.
   process.exit(exitCode)
 } catch (error) {
+  const shortage = describeShortage(error)
+  if (shortage !== undefined) {
+    process.stderr.write(`saslcached: ${shortage}\n`)
+    process.exit(EXIT_OS)
+  }
   process.stderr.write(`saslcached: ${error instanceof Error ? error.stack : String(error)}\n`)
   process.exit(EXIT_CRASH)
 }

@@ -10,6 +10,7 @@ import { Command, CommanderError, Option } from 'commander'
 import type { ConfigInputs } from '../config/load.ts'
 import { ConfigError, type ConfigProblem, EXIT_CONFIG } from '../config/problem.ts'
 import { readLicense, readVersion } from '../config/version.ts'
+import { signals } from '../server/signals.ts'
 import { addOptions, type CommandLine, GENERAL_GROUP, leftoverProblems } from './flags.ts'
 import { CommandFailure, EXIT_OK, type Io, indent } from './io.ts'
 import type { UserCommand } from './users.ts'
@@ -109,6 +110,7 @@ class CommandLineProgram {
       .argument('[address]', 'host, host:port or path of a socket; default: of the server here')
       .action(async (address: string | undefined, _options: unknown, command: Command) => {
         this.#refuseLeftovers(command, 1)
+        signals.release()
         const { runHealth } = await import('./health.ts')
         this.#exitCode = await runHealth(this.#io, this.#inputs(), address)
       })
@@ -173,6 +175,7 @@ class CommandLineProgram {
     if (iterations !== undefined) {
       uses.push({ option: 'scram_iterations', flag: '--iterations', value: iterations })
     }
+    signals.release()
     const { runUserCommand } = await import('./users.ts')
     this.#exitCode = await runUserCommand(this.#io, this.#inputs(), {
       command: name,

@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts'
 import type { ConfigInputs } from '../config/load.ts'
 import { loadConfig } from '../config/load.ts'
 import { EXIT_CONFIG } from '../config/problem.ts'
+import { signals } from '../server/signals.ts'
 import { EXIT_OK, type Io, indent } from './io.ts'
 
 export interface ServeChoices {
@@ -19,6 +20,7 @@ export async function runServe(
   inputs: ConfigInputs,
   choices: ServeChoices,
 ): Promise<number> {
+  if (choices.printConfig === true || choices.checkConfig === true) signals.release()
   const config = await loadConfig(inputs)
   if (choices.printConfig === true) {
     const { printConfig } = await import('../config/print.ts')

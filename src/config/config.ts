@@ -108,8 +108,8 @@ export interface Config {
     readonly prefixDelimiter: string | undefined
     readonly tracksSizes: boolean
   }
-  /** -l, empty without one, and -p as they were given, for those who look at what was meant. */
-  readonly given: { readonly listen: readonly string[]; readonly port: number }
+  /** -l as it was given, for those who look at what was meant; empty without one. */
+  readonly listenGiven: readonly string[]
   /** The configuration file that was read, if any. */
   readonly file: string | undefined
   /** What an operator should know at start: flags of memcached that have no effect here. */

@@ -222,7 +222,7 @@ class Loader {
         prefixDelimiter: values.prefix_delimiter === '' ? undefined : values.prefix_delimiter,
         tracksSizes: values.track_sizes,
       },
-      given: { listen: values.listen, port: values.port },
+      listenGiven: values.listen,
       file: this.#file,
       notices: this.#notices,
       settings: this.#settings(),

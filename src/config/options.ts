@@ -215,7 +215,8 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     group: 'memory',
     short: 'm',
     long: 'memory-limit',
-    kind: mebibytes(1, 1_048_576),
+    // As much as the store can address, 64 GiB.
+    kind: mebibytes(1, 65_536),
     default: 64,
     description: 'memory for items, in MiB',
     aliases: ['MEMCACHED_CACHE_SIZE'],

@@ -4,6 +4,7 @@
  * says until then, and takes its exit code if it fails.
  */
 import { spawn } from 'node:child_process'
+import { type StopSignal, signals } from './signals.ts'
 
 /** Tells the second process that it is the second one. */
 const MARK = '_SASLCACHED_DETACHED'
@@ -22,10 +23,26 @@ export async function detach(): Promise<number> {
     env: { MALLOC_ARENA_MAX: '1', ...process.env, [MARK]: '1' },
   })
   child.stderr?.pipe(process.stderr)
+  let stopSignal: StopSignal | undefined
+  let isReloadAsked = false
+  // Who signals this process means the server; one that is not ready reads the users only now.
+  signals.handTo({
+    stop: (signal) => {
+      stopSignal = signal
+      child.kill(signal === 'SIGUSR1' ? 'SIGTERM' : signal)
+    },
+    reload: () => {
+      isReloadAsked = true
+    },
+  })
   return await new Promise<number>((resolve, reject) => {
     child.once('error', reject)
-    child.once('exit', (code) => resolve(code ?? 70))
+    // Before its first line the signal ends it: an end that was asked for.
+    child.once('exit', (code, signal) =>
+      resolve(code ?? (signal !== null && stopSignal !== undefined ? 0 : 70)),
+    )
     child.once('message', () => {
+      if (isReloadAsked) child.kill('SIGHUP')
       child.disconnect()
       child.stderr?.destroy()
       child.unref()

@@ -8,20 +8,33 @@ export class ListenError extends Error {
   override readonly name = 'ListenError'
 }
 
-/** What an operator can do about an address that cannot be listened on. */
-export function explain(code: string): string {
+/** What an operator can do about an address, or a Unix socket, that cannot be listened on. */
+export function explain(code: string, isUnix: boolean = false): string {
   switch (code) {
     case 'EADDRINUSE':
-      return 'the address is in use (is another server running there? choose another with -p or -l)'
+      return isUnix
+        ? 'a server is running there (stop it, or choose another path with -s)'
+        : 'the address is in use (is another server running there? choose another with -p or -l)'
     case 'EACCES':
-      return 'permission denied (ports below 1024 need privileges; choose a higher one with -p)'
+    case 'EPERM':
+      return isUnix
+        ? 'permission denied (its directory must be writable for this user; check -s)'
+        : 'permission denied (ports below 1024 need privileges; choose a higher one with -p)'
+    case 'EROFS':
+      return 'the file system is read-only (check -s)'
     case 'EADDRNOTAVAIL':
       return 'no interface of this machine has that address (check -l)'
+    case 'EAFNOSUPPORT':
+      return 'this machine does not have that kind of address (check -l)'
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return 'the host name cannot be resolved (check -l)'
     case 'ENOENT':
       return 'the directory of the socket does not exist (check -s)'
+    case 'ENOTDIR':
+      return 'a part of the path of the socket is not a directory (check -s)'
+    case 'EMFILE':
+      return 'this process may not open more files (ulimit -n)'
     default:
       return code
   }

@@ -3,11 +3,12 @@
  * threads, signals, the log, the pid file; from a valid Config to an exit code.
  *
  * Exit codes: 0 after a stop that was asked for, 70 after a programmer error, 71 when the system
- * refuses something (a port in use, a pid file that cannot be written), 78 for bad credentials.
+ * refuses something (a port in use, memory, open files), 78 for bad credentials.
  */
 import { Worker } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { type ClockBase, clockBase } from '../base/clock.ts'
+import { describeShortage } from '../base/shortage.ts'
 import { createZeros } from '../command/stats.ts'
 import type { Config } from '../config/config.ts'
 import { configuredUsers } from '../config/credentials.ts'
@@ -25,7 +26,7 @@ import {
 } from '../observe/log.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../observe/prefix-table.ts'
 import { createWatchMemory, startObserving } from '../observe/watch-memory.ts'
-import { createStoreMemory } from '../storage/geometry.ts'
+import { createStoreMemory, type StoreMemory } from '../storage/geometry.ts'
 import { BoundSockets } from './bind.ts'
 import { createConnectionTableMemory } from './connection-table.ts'
 import { detach, isDetached, reportReady } from './daemon.ts'
@@ -35,12 +36,14 @@ import { type Internal, WITHOUT } from './node-internals.ts'
 import {
   dropPrivileges,
   openFilesMax,
-  removeFile,
-  writePidFile,
+  PidFile,
+  type SystemUser,
+  userToBecome,
   writePortFile,
 } from './process-files.ts'
 import { createRosterMemory } from './roster.ts'
 import { settingsRows } from './settings-rows.ts'
+import { signals } from './signals.ts'
 import { VERSION } from './version.ts'
 import { LOOK_INTERVAL_MS, type Verdict, Watch } from './watchdog.ts'
 import type {
@@ -54,6 +57,8 @@ import type {
 const EXIT_SOFTWARE = 70
 const EXIT_OS = 71
 const EXIT_CONFIG = 78
+
+const MEBIBYTE = 1024 * 1024
 
 /** Files that a server without connections has open, and some to spare. */
 const OWN_OPEN_FILES = 48
@@ -77,6 +82,9 @@ class StartError extends Error {
   }
 }
 
+/** A signal asked for the end before the server was ready: an end in order, not a failure. */
+class StopAsked extends Error {}
+
 /** Serves until told to stop; resolves to the exit code. Start-up problems go to stderr. */
 export async function serve(config: Config): Promise<number> {
   if (config.process.daemonize && !isDetached()) return await detach()
@@ -93,6 +101,10 @@ export async function serve(config: Config): Promise<number> {
     return await server.run()
   } catch (error) {
     await server.abandon()
+    if (error instanceof StopAsked) {
+      server.sayStoppedEarly(error.message)
+      return 0
+    }
     if (error instanceof CredentialFileError) {
       process.stderr.write(`${error.message}\n`)
       return EXIT_CONFIG
@@ -132,6 +144,8 @@ class Server {
   private isDying = false
   private watching: NodeJS.Timeout | undefined = undefined
   private stopSignal = ''
+  private pidFile: PidFile | undefined = undefined
+  private user: SystemUser | undefined = undefined
   private settle: (exitCode: number) => void = () => undefined
 
   constructor(config: Config, log: Log) {
@@ -141,6 +155,8 @@ class Server {
 
   async run(): Promise<number> {
     const { config } = this
+    // Whatever way out of the process is taken, nothing of ours stays in the system.
+    process.once('exit', () => this.removeFiles())
     for (const notice of config.notices) this.say('info', 'notice', notice)
     const auth = config.auth.required ? await this.loadCredentials() : undefined
     if (auth === undefined) {
@@ -154,15 +170,21 @@ class Server {
     const finished = new Promise<number>((resolve) => {
       this.settle = resolve
     })
+    this.endIfAsked()
     await this.bind()
+    this.endIfAsked()
     await this.startWorkers(auth)
-    this.takeSignals()
+    this.endIfAsked()
     this.settleIntoSystem()
     await this.credentials?.watch()
+    this.endIfAsked()
     this.announceGenerated()
     for (const { address } of this.sockets.shared) {
-      this.say('info', 'listening', `listening on ${address.text}`, {
+      const isAsGiven = address.given === address.text
+      const shown = isAsGiven ? address.text : `${address.given} (${address.text})`
+      this.say('info', 'listening', `listening on ${shown}`, {
         address: address.text,
+        given: isAsGiven ? undefined : address.given,
         family: address.family,
         port: address.port === 0 ? undefined : address.port,
       })
@@ -176,7 +198,14 @@ class Server {
       authentication: config.auth.required,
     })
     reportReady()
+    signals.handTo({ stop: (signal) => this.stop(signal), reload: () => this.reload() })
     return await finished
+  }
+
+  /** Until the server is ready signals wait; between its steps the start looks whether one has come. */
+  private endIfAsked(): void {
+    const signal = signals.stopAsked
+    if (signal !== undefined) throw new StopAsked(signal)
   }
 
   /** Start-up failed: lets go of everything, so that the process can end. */
@@ -186,6 +215,17 @@ class Server {
     this.credentials?.close()
     await this.endWorkers()
     this.sockets.close()
+    this.removeFiles()
+  }
+
+  sayStoppedEarly(signal: string): void {
+    this.say('info', 'stopped', `${signal}: stopped before the server was ready`)
+  }
+
+  /** What we have put into the system, as far as it is still ours. */
+  private removeFiles(): void {
+    this.sockets.removeSocketFile()
+    this.pidFile?.remove()
   }
 
   private async endWorkers(): Promise<void> {
@@ -325,29 +365,25 @@ class Server {
 
   private async bind(): Promise<void> {
     const { listen, unixSocket, unixMask } = this.config.network
+    const { runAsUser } = this.config.process
     try {
-      if (unixSocket !== undefined) this.sockets.bindUnix(unixSocket, unixMask)
-      for (const { host, port } of listen) {
-        await this.sockets.bindTcp(host === '*' ? undefined : host, port)
-      }
+      if (runAsUser !== undefined) this.user = userToBecome(runAsUser)
     } catch (error) {
-      if (error instanceof ListenError) throw new StartError(error.message, EXIT_OS, error)
-      throw error
+      throw new StartError((error as Error).message, EXIT_OS, error)
+    }
+    try {
+      if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, unixMask, this.user)
+      for (const address of listen) await this.sockets.bindTcp(address)
+    } catch (error) {
+      throw asStartError(error)
     }
   }
 
   /** Starts the workers; resolves when all of them listen. */
   private async startWorkers(auth: WorkerAuth | undefined): Promise<void> {
-    const { memory, limits, log } = this.config
+    const { limits, log } = this.config
     const workerCount = this.config.process.threads
-    const store = createStoreMemory({
-      memoryBytes: memory.limitBytes,
-      memoryBytesMax: memory.limitBytesMax,
-      itemBytesMax: memory.itemBytesMax,
-      evicts: memory.evicts,
-      workerCount,
-      seed: randomSeed(),
-    })
+    const store = this.reserveStore()
     const counters = createCounterMemory(workerCount)
     // In `stats conns` the listeners have the first numbers, connections count on from there.
     const roster = createRosterMemory(
@@ -374,7 +410,47 @@ class Server {
       starting.push(this.startWorker(this.workerSettings(workerIndex, shared, auth)))
     }
     await Promise.all(starting)
+    await this.sockets.publish().catch((error: unknown) => {
+      throw asStartError(error)
+    })
     this.watchOver(new Watch(roster))
+  }
+
+  private reserveStore(): StoreMemory {
+    const { limitBytes, limitBytesMax } = this.config.memory
+    const reserved = this.tryToReserve(limitBytesMax)
+    if (!(reserved instanceof RangeError)) return reserved
+    if (limitBytesMax > limitBytes) {
+      const least = this.tryToReserve(limitBytes)
+      if (!(least instanceof RangeError)) {
+        const message =
+          `the system does not reserve ${limitBytesMax / MEBIBYTE} MiB of address space ` +
+          '(--memory-limit-max): cache_memlimit cannot go above -m'
+        this.say('warn', 'memory_limit_fixed', message, { memory_bytes: limitBytes })
+        return least
+      }
+    }
+    const message =
+      `the system does not give the memory of -m ${limitBytes / MEBIBYTE}: ` +
+      'lower -m, or allow more (ulimit -v, vm.overcommit_memory)'
+    throw new StartError(message, EXIT_OS, reserved)
+  }
+
+  private tryToReserve(memoryBytesMax: number): StoreMemory | RangeError {
+    const { memory, process: processConfig } = this.config
+    try {
+      return createStoreMemory({
+        memoryBytes: memory.limitBytes,
+        memoryBytesMax,
+        itemBytesMax: memory.itemBytesMax,
+        evicts: memory.evicts,
+        workerCount: processConfig.threads,
+        seed: randomSeed(),
+      })
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      return error
+    }
   }
 
   private watchOver(watch: Watch): void {
@@ -438,12 +514,15 @@ class Server {
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
     })
     this.workers.push(worker)
+    let isStarting = true
+    let isShort = false
     return new Promise((resolve, reject) => {
       worker.on('message', (message: FromWorker) => {
         switch (message.kind) {
           case 'listening':
             this.acceptingCount++
             this.servingCount++
+            isStarting = false
             resolve()
             break
           case 'refused':
@@ -472,9 +551,15 @@ class Server {
             break
         }
       })
-      worker.on('error', (error) => this.die(error))
+      worker.on('error', (error) => {
+        // What the system does not give is told as such, by whoever called us.
+        isShort = isStarting && describeShortage(error) !== undefined
+        if (isShort) reject(error)
+        else this.die(error)
+      })
       worker.on('exit', (code) => {
-        if (!this.isStopping) this.die(new Error(`a worker thread ended with code ${code}`))
+        if (this.isStopping || isShort) return
+        this.die(new Error(`a worker thread ended with code ${code}`))
       })
     })
   }
@@ -499,25 +584,37 @@ class Server {
   private settleIntoSystem(): void {
     const addresses = this.sockets.shared.map(({ address }) => address)
     const { network, process: processConfig } = this.config
+    const { portFile } = network
+    const { pidFile } = processConfig
+    if (portFile !== undefined) this.warnUnless(() => writePortFile(portFile, addresses))
+    if (pidFile !== undefined) {
+      this.warnUnless(() => {
+        this.pidFile = new PidFile(pidFile)
+      })
+    }
     try {
-      if (network.portFile !== undefined) writePortFile(network.portFile, addresses)
-      if (processConfig.pidFile !== undefined) writePidFile(processConfig.pidFile)
-      if (processConfig.runAsUser !== undefined) dropPrivileges(processConfig.runAsUser)
+      if (this.user !== undefined) dropPrivileges(this.user)
     } catch (error) {
       assert(error instanceof Error, 'only Errors are thrown')
       throw new StartError(error.message, EXIT_OS, error)
     }
   }
 
-  private takeSignals(): void {
-    process.on('SIGTERM', () => this.stop('SIGTERM'))
-    process.on('SIGINT', () => this.stop('SIGINT'))
-    // memcached's graceful stop; without a handler Node would open its debugger on SIGUSR1.
-    process.on('SIGUSR1', () => this.stop('SIGUSR1'))
-    process.on('SIGHUP', () => {
-      this.say('info', 'reload_requested', 'SIGHUP: reading the users again')
-      void this.credentials?.reload()
-    })
+  /** As in memcached, a server without its pid file is better than none. */
+  private warnUnless(write: () => void): void {
+    try {
+      write()
+    } catch (error) {
+      assert(error instanceof Error, 'only Errors are thrown')
+      this.say('warn', 'file_not_written', error.message)
+      // The log of a daemon goes nowhere.
+      if (isDetached()) process.stderr.write(`saslcached: ${error.message}\n`)
+    }
+  }
+
+  private reload(): void {
+    this.say('info', 'reload_requested', 'SIGHUP: reading the users again')
+    void this.credentials?.reload()
   }
 
   private stop(signal: string): void {
@@ -545,7 +642,7 @@ class Server {
     }
     clearInterval(this.watching)
     await this.endWorkers()
-    if (this.config.process.pidFile !== undefined) removeFile(this.config.process.pidFile)
+    this.removeFiles()
     this.say('info', 'stopped', 'stopped')
     this.settle(0)
   }
@@ -562,6 +659,10 @@ class Server {
   private broadcast(message: ToWorker): void {
     for (const worker of this.workers) worker.postMessage(message)
   }
+}
+
+function asStartError(error: unknown): unknown {
+  return error instanceof ListenError ? new StartError(error.message, EXIT_OS, error) : error
 }
 
 /** The seed of the store's keyed hash: strangers must not be able to pick keys that collide. */

@@ -2,7 +2,7 @@
  * The rows of `stats settings`: memcached's names in its order (1.6.45, built with everything but
  * its proxy), with what holds here. A setting of a part that only memcached has says no, 0 or NULL.
  */
-import type { Config, ListenAddress } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 
 /** Client flags are 32 bits, as protocol.txt has them. */
 const CLIENT_FLAGS_BYTES = 4
@@ -17,7 +17,7 @@ export function settingsRows(
     ['maxconns', limits.connectionsMax],
     ['tcpport', network.listen[0]?.port ?? 0],
     ['udpport', 0],
-    ['inter', listenedOn(network.listen)],
+    ['inter', listenedOn(config)],
     ['verbosity', log.verbosity],
     ['oldest', 0],
     ['evictions', memory.evicts ? 'on' : 'off'],
@@ -94,10 +94,12 @@ export function settingsRows(
   return rows.map(([name, value]) => [name, format(value)] as const)
 }
 
-/** NULL is every interface, as memcached says it. */
-function listenedOn(addresses: readonly ListenAddress[]): string {
-  const hosts = addresses.map(({ host }) => host)
-  return hosts.every((host) => host === '*') ? 'NULL' : hosts.join(',')
+/** -l as it was given; NULL is every interface. */
+function listenedOn({ listenGiven: given, network }: Config): string {
+  if (given.length > 0) return given.join(',')
+  // Without -l, only --no-auth names addresses.
+  const hosts = network.listen.map(({ host }) => host).filter((host) => host !== '*')
+  return hosts.length === 0 ? 'NULL' : hosts.join(',')
 }
 
 function format(value: string | number | boolean): string {

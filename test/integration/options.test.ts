@@ -143,7 +143,30 @@ test('every address of -l is served: in lists, repeated, IPv6, with and without 
   expect(found.map(({ host }) => host)).toEqual(hosts)
   for (const target of found) await greet(new TextClient(target))
   const text = await new TextClient(server).ask('stats settings\r\n', 'END\r\n')
-  expect(text).toContain(`STAT inter ${hosts.join(',')}\r\n`)
+  // As they were given.
+  expect(text).toContain('STAT inter 127.0.0.1,127.0.0.2,[::1]:-1,127.0.0.3:-1,notls:::1\r\n')
+})
+
+test('the log shows a name of -l as it was given, with what it stands for', async () => {
+  const server = await start(['-l', 'localhost'])
+  await server.waitForLog(({ event }) => event === 'started')
+  const named = server.log().filter(({ given }) => given !== undefined)
+  expect(named.length).toBeGreaterThan(0)
+  for (const { given, address, message } of named) {
+    expect(given).toMatch(/^localhost:\d+$/)
+    expect(message).toBe(`listening on ${given} (${address})`)
+  }
+})
+
+test('a server of -m 1 and -I 1k keeps items of up to 1k', async () => {
+  const client = new TextClient(await start(['-m', '1', '-I', '1k']))
+  const value = 'x'.repeat(900)
+  for (let index = 0; index < 3000; index++) {
+    expect(await client.ask(`set key${index} 0 0 900\r\n${value}\r\n`)).toBe('STORED\r\n')
+  }
+  expect(await client.ask('mg key2999\r\n')).toBe('HD\r\n')
+  const large = 'x'.repeat(1025)
+  expect(await client.ask(`set k 0 0 1025\r\n${large}\r\n`)).toMatch(/^SERVER_ERROR object too /)
 })
 
 test.each([

@@ -9,11 +9,16 @@ import {
   closeSync,
   constants,
   existsSync,
+  lstatSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -33,11 +38,13 @@ const STAT = 0x10
 const OK = 0x00
 const REFUSED = 0x20
 
+const EXIT_SOFTWARE = 70
 const EXIT_OS = 71
 const EXIT_CONFIG = 78
 const DEADLINE_MS = 10_000
 /** A server without clients ends in a fraction of this, and waits for its log for a second. */
 const STUCK_LOG_END_MS = 10_000
+const BREAKER = join(import.meta.dirname, '..', 'support', 'break-worker.mjs')
 const PASSWORD = 'Xyzzy-plugh-42'
 const isRoot = process.getuid?.() === 0
 
@@ -56,6 +63,9 @@ interface RunOptions {
   readonly directory?: string
   /** `ulimit -n`; that of this process if absent. */
   readonly openFilesMax?: number
+  /** `ulimit -v`. */
+  readonly addressSpaceKib?: number
+  readonly nodeFlags?: readonly string[]
 }
 
 function temporary(): string {
@@ -69,9 +79,10 @@ function run(args: readonly string[], options: RunOptions = {}): Run {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^_?(SASLCACHED|MEMCACHED)_/.test(name),
   )
-  const { openFilesMax } = options
-  const limit = openFilesMax === undefined ? '' : `ulimit -n ${openFilesMax}; `
-  const command = [SERVER_NODE, SERVER_PROGRAM, ...args]
+  const { openFilesMax, addressSpaceKib, nodeFlags = [] } = options
+  const files = openFilesMax === undefined ? '' : `ulimit -n ${openFilesMax}; `
+  const limit = addressSpaceKib === undefined ? files : `${files}ulimit -v ${addressSpaceKib}; `
+  const command = [SERVER_NODE, ...nodeFlags, SERVER_PROGRAM, ...args]
   const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, ...command], {
     env: { ...Object.fromEntries(inherited), ...options.environment },
     stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
@@ -140,6 +151,32 @@ async function expectServed(client: BinaryClient): Promise<void> {
 async function stop(server: Run, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   server.child.kill(signal)
   expect(await server.exited).toEqual({ code: 0, signal: null })
+}
+
+async function untilStarted(server: Run): Promise<void> {
+  let isOver = false
+  void server.exited.then(() => {
+    isOver = true
+  })
+  await until(() => {
+    if (isOver) throw new Error(`the server ended: ${server.stdout}${server.stderr}`)
+    return events(server).includes('started') ? true : undefined
+  }, 'the start')
+}
+
+async function connectUnix(path: string): Promise<BinaryClient> {
+  const socket = connectSocket({ path })
+  await once(socket, 'connect')
+  const client = new BinaryClient(socket)
+  onTestFinished(() => client.destroy())
+  return client
+}
+
+function warnings(server: Run): string[] {
+  return server.stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{"level":"warn"'))
+    .map((line) => String((JSON.parse(line) as { message: unknown }).message))
 }
 
 function events(server: Run): string[] {
@@ -251,10 +288,196 @@ test.runIf(isRoot)('a users file that only root may read is refused to others', 
   expect([code, stderr]).toEqual([EXIT_CONFIG, expect.stringContaining(file)])
 })
 
-test('a pid file that cannot be written is refused, with exit code 71', async () => {
-  const refused = run(['--no-auth', '-l', '127.0.0.1', '-p', '-1', '-P', '/no/such/directory/pid'])
+test('a pid file or a port file that cannot be written is warned of, and the server serves', async () => {
+  const server = run(['--no-auth', '-l', '127.0.0.1', '-p', '-1', '-P', '/no/such/directory/pid'], {
+    environment: { MEMCACHED_PORT_FILENAME: '/dev/null/port' },
+  })
+  await untilStarted(server)
+  for (const path of ['/no/such/directory/pid', '/dev/null/port']) {
+    expect(warnings(server)).toContainEqual(expect.stringContaining(path))
+  }
+  await stop(server)
+})
+
+test('a pid file replaces a symbolic link, and does not follow it', async () => {
+  const directory = temporary()
+  const victim = join(directory, 'victim')
+  writeFileSync(victim, 'precious')
+  const pidFile = join(directory, 'pid')
+  const portFile = join(directory, 'port')
+  for (const link of [pidFile, portFile]) symlinkSync(victim, link)
+  const server = run(['--no-auth', '-l', '127.0.0.1', '-p', '-1', '-P', pidFile], {
+    environment: { MEMCACHED_PORT_FILENAME: portFile },
+  })
+  await untilStarted(server)
+  expect(readFileSync(victim, 'utf8')).toBe('precious')
+  for (const file of [pidFile, portFile]) expect(lstatSync(file).isFile()).toBe(true)
+  expect(readFileSync(pidFile, 'utf8')).toBe(`${server.pid}\n`)
+  expect(readdirSync(directory).sort()).toEqual(['pid', 'port', 'victim'])
+  await stop(server)
+  expect(existsSync(pidFile)).toBe(false)
+  expect(readFileSync(victim, 'utf8')).toBe('precious')
+})
+
+test('a device is not replaced by a pid file', async () => {
+  const directory = temporary()
+  const fifo = join(directory, 'pid')
+  expect(spawnSync('mkfifo', [fifo]).status).toBe(0)
+  const server = await serve(['--no-auth', '-P', fifo])
+  await untilStarted(server)
+  expect(warnings(server)).toContainEqual(expect.stringContaining('something else than a file'))
+  await stop(server)
+  expect(statSync(fifo).isFIFO()).toBe(true)
+})
+
+test('a pid file that another server has written meanwhile stays when the first one ends', async () => {
+  const pidFile = join(temporary(), 'pid')
+  const first = await serve(['--no-auth', '-P', pidFile])
+  await untilStarted(first)
+  const second = await serve(['--no-auth', '-P', pidFile])
+  await untilStarted(second)
+  await stop(first)
+  expect(readFileSync(pidFile, 'utf8')).toBe(`${second.pid}\n`)
+  await stop(second)
+  expect(existsSync(pidFile)).toBe(false)
+})
+
+test('a file with the pid of another in the place of ours stays', async () => {
+  const pidFile = join(temporary(), 'pid')
+  const server = await serve(['--no-auth', '-P', pidFile])
+  await untilStarted(server)
+  writeFileSync(pidFile, '1\n')
+  await stop(server)
+  expect(readFileSync(pidFile, 'utf8')).toBe('1\n')
+})
+
+test.runIf(isRoot)(
+  'after -u a pid file in a directory of root is emptied, one in a directory of the user removed',
+  async () => {
+    const ofRoot = temporary()
+    const ofUser = temporary()
+    chownSync(ofUser, 65534, 65534)
+    for (const directory of [ofRoot, ofUser]) {
+      const server = await serve(['--no-auth', '-u', 'nobody', '-P', join(directory, 'pid')])
+      await untilStarted(server)
+      await stop(server)
+    }
+    expect(readFileSync(join(ofRoot, 'pid'), 'utf8')).toBe('')
+    expect(readdirSync(ofUser)).toEqual([])
+  },
+)
+
+test.runIf(isRoot)('with -u the Unix socket belongs to the user, as in memcached', async () => {
+  const path = join(temporary(), 'server.sock')
+  const server = run(['--no-auth', '-u', 'nobody', '-s', path])
+  await untilStarted(server)
+  expect([lstatSync(path).uid, lstatSync(path).gid]).toEqual([65534, 65534])
+  await stop(server)
+})
+
+test('a Unix socket that is served is not taken, and its server goes on', async () => {
+  const directory = temporary()
+  const path = join(directory, 'server.sock')
+  const first = run(['--no-auth', '-s', path])
+  await untilStarted(first)
+  const second = run(['--no-auth', '-s', path])
+  expect((await second.exited).code).toBe(EXIT_OS)
+  expect(second.stderr).toBe(
+    `saslcached: cannot listen on ${path}: a server is running there (stop it, or choose another path with -s)\n`,
+  )
+  await expectServed(await connectUnix(path))
+  expect(readdirSync(directory)).toEqual(['server.sock'])
+  await stop(first)
+  expect(readdirSync(directory)).toEqual([])
+})
+
+test('a Unix socket that another server has put in the place of ours stays when we end', async () => {
+  const directory = temporary()
+  const path = join(directory, 'server.sock')
+  const first = run(['--no-auth', '-s', path])
+  await untilStarted(first)
+  // What memcached does to it.
+  unlinkSync(path)
+  const second = run(['--no-auth', '-s', path])
+  await untilStarted(second)
+  await stop(first)
+  await expectServed(await connectUnix(path))
+  await stop(second)
+  expect(readdirSync(directory)).toEqual([])
+})
+
+test('a server that crashes takes its Unix socket and its pid file along', async () => {
+  const directory = temporary()
+  const [path, pidFile] = [join(directory, 'server.sock'), join(directory, 'pid')]
+  const breaker = join(directory, 'break')
+  const server = run(['--no-auth', '-t', '2', '-s', path, '-P', pidFile], {
+    environment: { BREAK_WORKER: breaker },
+    nodeFlags: ['--import', BREAKER],
+  })
+  await untilStarted(server)
+  writeFileSync(breaker, 'throw')
+  expect((await server.exited).code).toBe(EXIT_SOFTWARE)
+  expect(readdirSync(directory)).toEqual(['break'])
+})
+
+test.each([
+  ['is not there', 'no/server.sock', 'the directory of the socket does not exist'],
+  ['is a file', 'file/server.sock', 'is not a directory'],
+])('a Unix socket in a directory that %s is told as such', async (_, name, told) => {
+  const directory = temporary()
+  writeFileSync(join(directory, 'file'), '')
+  const refused = run(['--no-auth', '-s', join(directory, name)])
   expect((await refused.exited).code).toBe(EXIT_OS)
-  expect(refused.stderr).toContain('/no/such/directory/pid')
+  expect(refused.stderr).toContain(told)
+  expect(refused.stderr).not.toContain('permission')
+})
+
+test('a Unix socket of the longest path there is, with a name of one letter, is served', async () => {
+  const directory = join(temporary(), 'x')
+  const long = `${directory}${'x'.repeat(105 - directory.length)}`
+  mkdirSync(long)
+  const path = join(long, 's')
+  expect(path).toHaveLength(107)
+  const server = run(['--no-auth', '-s', path])
+  await untilStarted(server)
+  await expectServed(await connectUnix(path))
+  await stop(server)
+})
+
+test.each([
+  ['open files', { openFilesMax: 64 }, ['-t', '2'], 'ulimit -n'],
+  ['open files, from the first one', { openFilesMax: 26 }, [], 'ulimit -n'],
+  ['memory', { addressSpaceKib: 8_000_000 }, ['-m', '30000'], 'lower -m'],
+])('a start that is short of %s says so, with exit code 71', async (_, options, flags, told) => {
+  const refused = run(['--no-auth', '-l', '127.0.0.1', '-p', '-1', ...flags], options)
+  expect((await refused.exited).code).toBe(EXIT_OS)
+  expect(refused.stderr).toContain(told)
+  expect(refused.stderr).not.toMatch(/\n\s+at /)
+  expect(events(refused)).not.toContain('crashed')
+})
+
+test('each port that was bound is in the port file, for every address', async () => {
+  const portFile = join(temporary(), 'port')
+  const environment = { MEMCACHED_PORT_FILENAME: portFile }
+  // Without -l, --no-auth is on both loopback addresses, on one port.
+  const server = run(['--no-auth', '-p', '-1'], { environment })
+  await untilStarted(server)
+  const [, port] = /^TCP INET: (\d+)\nTCP INET6: \1\n$/.exec(readFileSync(portFile, 'utf8')) ?? []
+  for (const host of ['127.0.0.1', '::1']) {
+    await expectServed(await connect({ host, port: Number(port) }))
+  }
+  await stop(server)
+})
+
+test(':: is IPv6 alone where it is given, so that 0.0.0.0 can stand beside it', async () => {
+  const first = await serve(['--no-auth'])
+  await stop(first)
+  const server = run(['--no-auth', '-l', '0.0.0.0,::', '-p', String(first.port)])
+  await untilStarted(server)
+  for (const host of ['127.0.0.1', '::1']) {
+    await expectServed(await connect({ host, port: first.port }))
+  }
+  await stop(server)
 })
 
 test.each(['SIGTERM', 'SIGINT', 'SIGUSR1'] as const)(

@@ -34,7 +34,7 @@ const VALUES: readonly (readonly [option: string, argv: string[], Reference, Our
   ['memory_limit_mib', ['-m', '2g'], 'taken wrongly', undefined],
   ['memory_limit_mib', ['-m', '-5'], 'taken wrongly', undefined],
   ['memory_limit_mib', ['-m', '0'], 'refused', undefined],
-  // More than can be laid out here.
+  // More than the store can address.
   ['memory_limit_mib', ['-m', '2000000'], 'taken', undefined],
   ['conn_limit', ['-c 100'], 'taken', '100'],
   ['conn_limit', ['-c', '100\r'], 'taken', '100'],

@@ -142,7 +142,7 @@ test('every problem of every source is reported at once, with its source and wha
     'saslcached.toml:3: port = 70000 is not a whole number from -1 to 65535',
     'saslcached.toml:4: listen = "x" is not a list of addresses',
     'saslcached.toml:7: conn_limits is not an option; did you mean conn_limit?',
-    'SASLCACHED_MEMORY_LIMIT_MIB: "lots" is not a whole number from 1 to 1048576',
+    'SASLCACHED_MEMORY_LIMIT_MIB: "lots" is not a whole number from 1 to 65536',
     'MEMCACHED_THREADS: "0" is not a whole number from 1 to 256, or auto',
     'SASLCACHED_VERBOES: is not a variable that is read here; did you mean SASLCACHED_VERBOSE?',
     '-c: "0" is not a whole number from 1 to 1000000',
@@ -204,7 +204,7 @@ test.each(['1023', '0', '1025m', '2g', '1.5m', '1mb', 'm', '-1k', '1 m', '0x400'
 
 test('an equals sign behind a short flag is explained, because memcached takes it for 0', async () => {
   expect(await problemsOf({ flags: ['-m', '=64'] })).toEqual([
-    '-m: "=64" is not a whole number from 1 to 1048576; write -m 64, without the equals sign',
+    '-m: "=64" is not a whole number from 1 to 65536; write -m 64, without the equals sign',
   ])
 })
 
