@@ -96,7 +96,9 @@ function seedLines(): string[] {
   const lines = readdirSync(folder)
     .filter((name) => name !== 'binary.txt')
     .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'))
-    .filter((line) => /^>-? /.test(line) && !/\*\d{4,}\}|^> (quit|lru_crawler|stats)/.test(line))
+    .filter(
+      (line) => /^>-? /.test(line) && !/\*\d{4,}\}|^> (quit|watch|lru_crawler|stats)/.test(line),
+    )
   return lines.map((line) => {
     const text = line
       .replace(/^>-? /, '')
@@ -116,7 +118,9 @@ function seedLines(): string[] {
 
 /** Above 2048 bytes it matters whether a line arrives in one piece, in memcached as well as here. */
 const LINES = seedLines().filter(({ length }) => length <= 400)
-const EXTRA = ['quit\r\n', 'stats\r\n', 'lru_crawler metadump all\r\n', 'stats cachedump 1 3\r\n']
+const EXTRA = ['quit\r\n', 'stats\r\n', 'stats cachedump 1 3\r\n']
+/** Refused behind other commands in one piece, and only then: so it comes first. */
+const FIRST = ['lru_crawler metadump all\r\n', 'lru_crawler mgdump all\r\n']
 const DIGITS = ['0', '-1', '1', '4294967295', '4294967296', '99999999999999999999', 'x', '']
 
 function mutate(line: string, random: Random): string {
@@ -146,6 +150,7 @@ function conversation(random: Random): Buffer {
   const parts: string[] = []
   const count = 1 + random.below(40)
   const sane = random.below(3) === 0
+  if (random.below(10) === 0) parts.push(random.pick(FIRST))
   for (let index = 0; index < count; index++) {
     const at = random.below(LINES.length)
     // Neighbours belong together: a line and its block.
