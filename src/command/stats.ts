@@ -65,6 +65,8 @@ export interface ServerFacts {
   readonly dumpEnabled: boolean
   /** Own rows of `stats auth`. */
   readonly auth: () => StatRows
+  /** False: without the rows that a memcached without its LRU maintainer does not have. */
+  readonly showsLruMaintainer: boolean
 }
 
 type Reader = (counter: (name: CounterName) => number, store: StoreCounters) => number | string
@@ -171,6 +173,26 @@ function generalReaders(facts: ServerFacts): readonly (readonly [string, Reader 
     ['lru_bumps_dropped', ZERO],
   ]
 }
+
+/** What 1.6.45 leaves out of `stats` and `stats items` with -o no_lru_maintainer. */
+const LRU_MAINTAINER_ROWS: ReadonlySet<string> = new Set([
+  'lru_maintainer_juggles',
+  'evicted_active',
+  'moves_to_cold',
+  'moves_to_warm',
+  'moves_within_lru',
+  'direct_reclaims',
+  'lru_bumps_dropped',
+  'number_hot',
+  'number_warm',
+  'number_cold',
+  'age_hot',
+  'age_warm',
+  'hits_to_hot',
+  'hits_to_warm',
+  'hits_to_cold',
+  'hits_to_temp',
+])
 
 /** Store counters that `stats reset` sets back; the others say what is held now. */
 const RESETTABLE = [
@@ -333,6 +355,7 @@ export class Stats {
     const rows: [string, string][] = []
     for (const [name, reader] of generalReaders(this.facts)) {
       if (name === 'idle_kicks' && !hasIdleTimeout) continue
+      if (this.isLeftOut(name)) continue
       const value = reader === 'counter' ? counter(name as CounterName) : reader(counter, store)
       rows.push([name, String(value)])
     }
@@ -344,7 +367,7 @@ export class Stats {
     const store = this.storeCounters()
     const counter = counterSums(this.facts.counters)
     if (store.items === 0) return []
-    return rowsOf('items:1:', {
+    const rows = rowsOf('items:1:', {
       number: store.items,
       number_hot: 0,
       number_warm: 0,
@@ -374,6 +397,12 @@ export class Stats {
       hits_to_cold: counter('get_hits'),
       hits_to_temp: 0,
     })
+    return rows.filter(([name]) => !this.isLeftOut(name.slice('items:1:'.length)))
+  }
+
+  /** Whether a row is one of memcached's LRU maintainer, and is not wanted. */
+  private isLeftOut(name: string): boolean {
+    return !this.facts.showsLruMaintainer && LRU_MAINTAINER_ROWS.has(name)
   }
 
   /** The segments in the words of slabs: a page is a segment, a chunk is 8 bytes of it. */

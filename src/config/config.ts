@@ -107,6 +107,8 @@ export interface Config {
     /** The character that ends a key's prefix: prefixes are counted from the start. */
     readonly prefixDelimiter: string | undefined
     readonly tracksSizes: boolean
+    /** False: statistics as of a memcached without its LRU maintainer. */
+    readonly showsLruMaintainer: boolean
   }
   /** -l as it was given, for those who look at what was meant; empty without one. */
   readonly listenGiven: readonly string[]

@@ -86,6 +86,7 @@ export interface OptionValues {
   log_format: LogFormat
   prefix_delimiter: string
   track_sizes: boolean
+  disable_lru_maintainer: boolean
 }
 
 export type OptionName = keyof OptionValues
@@ -502,6 +503,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: flag(),
     default: false,
     description: 'answer stats sizes without stats sizes_enable',
+  },
+  disable_lru_maintainer: {
+    group: 'log',
+    long: 'disable-lru-maintainer',
+    kind: flag(),
+    default: false,
+    description: "leave out of the statistics what memcached's LRU maintainer counts",
   },
 }
 

@@ -503,6 +503,7 @@ class Server {
       stalledWriteTimeoutMs: limits.stalledWriteTimeoutMs,
       sendBufferBytesMax: limits.sendBufferBytesMax,
       watcherBufferBytesMax: limits.watcherBufferBytesMax,
+      showsLruMaintainer: log.showsLruMaintainer,
       settingsRows: settingsRows(this.config, processConfig.threads),
       threadCount: processConfig.threads,
     }

@@ -67,6 +67,7 @@ export interface WorkerSettings extends SharedMemory {
   readonly sendBufferBytesMax: number
   readonly watcherBufferBytesMax: number
   /** Rows of `stats settings`. */
+  readonly showsLruMaintainer: boolean
   readonly settingsRows: readonly (readonly [string, string])[]
   readonly threadCount: number
 }

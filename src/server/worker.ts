@@ -283,6 +283,7 @@ const stats = new Stats({
   dumpEnabled: settings.dumpEnabled,
   isAccepting: () => !isStopping && !doorstep.isFull,
   auth: loginRows,
+  showsLruMaintainer: settings.showsLruMaintainer,
 })
 
 /** What a client has made of the verbosity, if any has. */

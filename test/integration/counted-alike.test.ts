@@ -3,7 +3,7 @@
  * and how old the item is that nobody has used for longest.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { BinaryClient } from '../support/binary-client.ts'
 import { missingPrerequisite } from '../support/program.ts'
 import { MEMCACHED, startMemcached, startSaslcached, type TestServer } from '../support/server.ts'
@@ -56,4 +56,29 @@ describe.each([
     await delay(1100)
     expect(Number(await statOf(client, ' items', 'items:1:age'))).toBeGreaterThanOrEqual(2)
   })
+})
+
+test('-o no_lru_maintainer leaves out the rows that 1.6.45 leaves out then', async () => {
+  const lines = async (flags: readonly string[]): Promise<string[]> => {
+    const server = await startSaslcached({ flags: ['-t', '1', ...flags] })
+    onTestFinished(() => server.stop())
+    const client = new TextClient(server)
+    await client.ask('set k 0 0 1\r\nv\r\n')
+    const text = `${await client.ask('stats\r\n', 'END\r\n')}${await client.ask('stats items\r\n', 'END\r\n')}`
+    return [...text.matchAll(/^STAT (\S+)/gm)].map(([, name = '']) => name)
+  }
+  const without = await lines(['-o', 'no_lru_maintainer'])
+  const missing = (await lines([])).filter((name) => !without.includes(name))
+  expect(missing.sort()).toEqual(
+    [
+      'direct_reclaims evicted_active lru_bumps_dropped lru_maintainer_juggles',
+      'moves_to_cold moves_to_warm moves_within_lru',
+      'items:1:age_hot items:1:age_warm items:1:direct_reclaims items:1:evicted_active',
+      'items:1:hits_to_cold items:1:hits_to_hot items:1:hits_to_temp items:1:hits_to_warm',
+      'items:1:moves_to_cold items:1:moves_to_warm items:1:moves_within_lru',
+      'items:1:number_cold items:1:number_hot items:1:number_warm',
+    ]
+      .flatMap((names) => names.split(' '))
+      .sort(),
+  )
 })
