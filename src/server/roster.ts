@@ -93,7 +93,8 @@ export interface RosterMemory {
 
 /**
  * Connection ids count on from `lastConnectionId`. There is room for as many sources as connections
- * can be; a newcomer for whose source there is none finds the server full. `seed` is secret: who
+ * can be, with four workers 740 bytes for each, which are the system's until they are used; a
+ * newcomer for whose source there is none finds the server full. `seed` is secret: who
  * knows it can choose addresses that take long to find.
  */
 export function createRosterMemory(

@@ -4,7 +4,11 @@ import { Doorstep } from '../../../src/server/doorstep.ts'
 import { createRosterMemory, Roster } from '../../../src/server/roster.ts'
 
 /** A house with `places`, and what became of everybody who came. */
-function makeHouse(heldMax: number, places: number) {
+function makeHouse(
+  heldMax: number,
+  places: number,
+  roster: Roster = new Roster(createRosterMemory(1, 0), 0),
+) {
   const lane = new Float64Array(COUNTER_NAMES.length)
   const inside: string[] = []
   const refused: string[] = []
@@ -15,7 +19,7 @@ function makeHouse(heldMax: number, places: number) {
   let meanwhile: () => void = () => undefined
   const doorstep: Doorstep = new Doorstep({
     heldMax,
-    roster: new Roster(createRosterMemory(1, 0), 0),
+    roster,
     lane,
     admit: (handle) => {
       meanwhile()
@@ -33,8 +37,14 @@ function makeHouse(heldMax: number, places: number) {
     inside,
     refused,
     closed,
-    arrive(name: string): void {
-      const handle = { close: () => closed.push(name) }
+    arrive(name: string, address?: string): void {
+      const getpeername = (out: { address?: string; port?: number; family?: string }): number => {
+        const family = address?.includes(':') ? 'IPv6' : 'IPv4'
+        Object.assign(out, { address, port: 40_000, family })
+        return 0
+      }
+      const close = () => closed.push(name)
+      const handle = address === undefined ? { close } : { close, getpeername }
       names.set(handle, name)
       doorstep.arrive(handle as never, '127.0.0.1:11211')
     },
@@ -138,4 +148,75 @@ test('when the server stops, all that wait are closed', () => {
   expect(house.closed).toEqual(['b', 'c'])
   house.leave('a')
   expect(house.inside).toEqual([])
+})
+
+test.each([
+  ['one address', () => '198.51.100.1'],
+  ['an IPv4 /24', (index: number) => `198.51.100.${index % 256}`],
+  ['4,096 /64s of one /48', (index: number) => `2001:db8:1:${(index % 4096).toString(16)}::1`],
+])('%s can fill the line, but neither keep others out of it nor in it', (_, addressOf) => {
+  const house = makeHouse(100, 1)
+  house.arrive('inside')
+  for (let index = 0; index < 600; index++) house.arrive(`attack ${index}`, addressOf(index))
+  for (const other of [1, 2, 3]) house.arrive(`other ${other}`, `192.0.${other}.1`)
+  for (let index = 600; index < 1200; index++) house.arrive(`attack ${index}`, addressOf(index))
+  expect(house.refused.filter((name) => name.startsWith('other'))).toEqual([])
+  house.lane.fill(0)
+  house.inside.length = 0
+  house.doorstep.letIn()
+  for (let turn = 0; turn < 2 * 260 && house.inside.length > 0; turn++) {
+    if (house.inside[0]?.startsWith('other 3')) break
+    house.leave(house.inside[0] as string)
+  }
+  expect(house.inside).toEqual(['other 3'])
+})
+
+test('who owns a /48 has one turn of each round, as an address has', () => {
+  const house = makeHouse(100, 1)
+  house.arrive('inside')
+  for (let index = 0; index < 90; index++) {
+    house.arrive(`attack ${index}`, `2001:db8:1:${index.toString(16)}::1`)
+  }
+  house.arrive('other', '192.0.2.1')
+  house.leave('inside')
+  house.leave('attack 0')
+  expect(house.inside).toEqual(['other'])
+})
+
+test('of one source, who came first is let in first', () => {
+  const house = makeHouse(10, 1)
+  house.arrive('inside')
+  house.arrive('a', '192.0.2.1')
+  house.arrive('b', '192.0.2.2')
+  house.arrive('c', '192.0.2.1')
+  house.leave('inside')
+  house.leave('a')
+  house.leave('b')
+  expect(house.inside).toEqual(['c'])
+})
+
+test('a worker that holds none takes room from one that holds all, which drops its newest', () => {
+  const memory = createRosterMemory(2, 0)
+  const one = makeHouse(4, 1, new Roster(memory, 0))
+  const other = makeHouse(4, 1, new Roster(memory, 1))
+  one.arrive('inside', '198.51.100.1')
+  for (const name of ['a', 'b', 'c', 'd']) one.arrive(name, '198.51.100.1')
+  other.arrive('inside', '192.0.2.1')
+  other.arrive('newcomer', '192.0.2.1')
+  expect(other.refused).toEqual([])
+  one.doorstep.settleWithOthers()
+  expect(one.refused).toEqual(['d'])
+  other.leave('inside')
+  expect(other.inside).toEqual(['newcomer'])
+})
+
+test('a crowd that is refused is refused in parts, and others have their turn between', () => {
+  const house = makeHouse(1000, 1)
+  for (const name of ['inside', 'held']) house.arrive(name)
+  for (let index = 0; index < 500; index++) house.arrive(`crowd ${index}`)
+  house.leave('inside')
+  const atOnce = house.refused.length
+  expect(atOnce).toBeLessThan(100)
+  house.doorstep.letIn()
+  expect(house.refused.length).toBeGreaterThan(atOnce)
 })
