@@ -17,6 +17,8 @@ export const NOBODY: ClaimedUser = { user: '', unknownUser: '' }
 
 /** Longest name that is reported, in UTF-16 units. */
 const REPORTED_NAME_MAX = 128
+/** Of a name that SASLprep has made eighteen times as long, the beginning and the length will do. */
+const TAGGED_CHARS_MAX = 1024
 /** Enough to tell names apart, too few to find one by trying: many names have the same tag. */
 const TAG_BYTES = 4
 

@@ -1,8 +1,8 @@
 /**
  * Remembers successful PLAIN logins, so that a client that connects for every page view does not
  * pay for a key derivation each time. What is kept is HMAC(random key of this process, user NUL
- * password): of no use in another process, and as hard to turn into a password as guessing in this
- * one's memory.
+ * password, as they were sent): of no use in another process, and as hard to turn into a password
+ * as guessing in this one's memory.
  *
  * Invariant: an entry was true under the credentials in force; whoever replaces those calls
  * clear(). Bounded: the oldest user leaves when a new one comes.
@@ -28,7 +28,7 @@ export class LoginMemory {
     return this.#digests.size
   }
 
-  /** Identifies a user and password, both prepared and free of NUL. */
+  /** Identifies a user and password in the form in which they were sent, both free of NUL. */
   digest(user: string, password: string): Buffer {
     return createHmac('sha256', this.#key).update(`${user}\0${password}`).digest()
   }
