@@ -3,7 +3,16 @@
  * long or not UTF-8 is an expected trouble: it comes back as words for a ConfigProblem, which
  * never repeat the content.
  */
-import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
 
 /** `why` completes a sentence that begins with the file's name. */
 export interface FileTrouble {
@@ -12,6 +21,9 @@ export interface FileTrouble {
 }
 
 export type FileReading = { readonly kind: 'text'; readonly text: string } | FileTrouble
+
+/** /dev/null: on Linux, major 1 and minor 3. */
+const NULL_DEVICE = (1 << 8) | 3
 
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
@@ -23,18 +35,46 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'not permitted',
 }
 
-/** Reads at most `bytesMax` bytes of UTF-8. Works on pipes and /dev/stdin as well. */
-export function readSmallFile(path: string, bytesMax: number): FileReading {
+/** How long a pipe may take to say all. */
+const PIPE_MS_MAX = 5000
+const PIPE_POLL_MS = 10
+
+/**
+ * Reads at most `bytesMax` bytes of UTF-8. Works on pipes that somebody writes into, such as
+ * /dev/stdin, as well, and waits for no other: whoever starts us hears a sentence.
+ */
+export function readSmallFile(
+  path: string,
+  bytesMax: number,
+  pipeMsMax: number = PIPE_MS_MAX,
+): FileReading {
   // One byte more than allowed tells a file that just fits from one that is too long.
   const buffer = Buffer.alloc(bytesMax + 1)
   let length = 0
   try {
-    const fd = openSync(path, 'r')
+    // A look first: to open a device may do something, and to open a socket fails without a reason.
+    const trouble = troubleWith(statSync(path))
+    if (trouble !== undefined) return trouble
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
     try {
+      const stats = fstatSync(fd)
+      const changed = troubleWith(stats)
+      if (changed !== undefined) return changed
+      const deadlineMs = performance.now() + pipeMsMax
       while (length < buffer.length) {
-        const count = readSync(fd, buffer, length, buffer.length - length, null)
+        const count = readNow(fd, buffer, length)
         if (count === 0) break
-        length += count
+        if (count > 0) {
+          length += count
+          continue
+        }
+        if (performance.now() >= deadlineMs) {
+          return { kind: 'unreadable', why: `is a pipe without an end after ${pipeMsMax} ms` }
+        }
+        sleep(PIPE_POLL_MS)
+      }
+      if (length === 0 && stats.isFIFO()) {
+        return { kind: 'unreadable', why: 'is a pipe that nobody writes into' }
       }
     } finally {
       closeSync(fd)
@@ -59,6 +99,29 @@ export function whyUnreadable(path: string): FileTrouble | undefined {
   } catch (error) {
     return troubleOf(error)
   }
+}
+
+/** A device is refused, but for the one that stands for an empty file. */
+function troubleWith(stats: Stats): FileTrouble | undefined {
+  if (stats.isFile() || stats.isFIFO() || stats.rdev === NULL_DEVICE) return undefined
+  if (stats.isDirectory()) return troubleOf({ code: 'EISDIR' })
+  const what = stats.isSocket() ? 'a socket' : 'a device'
+  return { kind: 'unreadable', why: `cannot be read: it is ${what}` }
+}
+
+/** Bytes that there are; 0 at the end, -1 while there are none. */
+function readNow(fd: number, buffer: Buffer, offset: number): number {
+  try {
+    return readSync(fd, buffer, offset, buffer.length - offset, null)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return -1
+    throw error
+  }
+}
+
+/** At the start nothing else waits for this thread. */
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 function troubleOf(error: unknown): FileTrouble {

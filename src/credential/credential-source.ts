@@ -14,12 +14,17 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { FSWatcher } from 'node:fs'
 import { watch } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
-import { open, realpath, stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { CredentialFileProblem } from './credential-file-error.ts'
 import { CredentialFileError } from './credential-file-error.ts'
-import { codeOf, decodeUtf8, describeFileError, problemWithFile } from './file-access.ts'
+import {
+  codeOf,
+  decodeUtf8,
+  describeFileError,
+  type FileContent,
+  readRegularFile,
+} from './file-access.ts'
 import type { MemcachedFileKind } from './memcached-file.ts'
 import { parseMemcachedFile } from './memcached-file.ts'
 import { prepare, problemWith } from './prepare.ts'
@@ -67,6 +72,15 @@ export interface CredentialSourceOptions {
   readonly debounceMs?: number
   /** How often the files are looked at without any event; 0 for never. */
   readonly pollMs?: number
+  /** How long the file system may take for one look at a file. */
+  readonly answerMsMax?: number
+  /** How files are looked at; for tests. */
+  readonly access?: FileAccess
+}
+
+export interface FileAccess {
+  readonly read: (path: string) => Promise<FileContent | string>
+  readonly signature: (path: string) => Promise<string>
 }
 
 export interface CredentialSourceEvents {
@@ -81,6 +95,9 @@ export interface CredentialSourceEvents {
 
 const DEFAULT_DEBOUNCE_MS = 100
 const DEFAULT_POLL_MS = 5000
+/** A network file system that is alive answers in far less. */
+const DEFAULT_ANSWER_MS_MAX = 5000
+const NO_ANSWER = Symbol('the file system does not answer')
 /** Events that may extend the quiet time. */
 const POSTPONED_MAX = 100
 /** Derivations at once while reading plaintext; the thread pool has four threads. */
@@ -115,6 +132,11 @@ export class CredentialSource {
   #postponedCount = 0
   #poll: NodeJS.Timeout | undefined
   #running: Promise<unknown> = Promise.resolve()
+  readonly #access: FileAccess
+  readonly #answerMsMax: number
+  /** A look at the file system is out. */
+  #isHeldUp = false
+  #isLooking = false
 
   constructor(options: CredentialSourceOptions, events: CredentialSourceEvents = {}) {
     this.#options = options
@@ -122,6 +144,8 @@ export class CredentialSource {
     this.#randomBytes = options.randomBytes ?? randomBytes
     this.#iterations = options.iterations ?? DEFAULT_ITERATIONS
     checkIterations(this.#iterations)
+    this.#access = options.access ?? { read: readRegularFile, signature: readSignature }
+    this.#answerMsMax = options.answerMsMax ?? DEFAULT_ANSWER_MS_MAX
     const named = SCRAM_HASHES.filter((hash) => options.mechanisms.includes(hash.name))
     this.#plaintextHashes = named.length > 0 ? named : SCRAM_HASHES.slice(0, 1)
     this.#ownDecoyKey = this.#randomBytes(DECOY_KEY_BYTES)
@@ -181,7 +205,9 @@ export class CredentialSource {
     const { files, inlineUsers = [] } = this.#options
     // Taken before reading, so that a change while we read is seen as a change afterwards.
     this.#signatures = await this.#readSignatures()
-    const readings = await Promise.all(files.map(readCredentialFile))
+    const readings: Reading[] = []
+    // One after the other: of what a dead file system holds up there is never more than one.
+    for (const file of files) readings.push(await this.#readFile(file))
     const problems = readings.flatMap((reading) => reading.result.problems)
     const entries = [
       ...readings.flatMap((reading) => reading.result.users),
@@ -264,8 +290,8 @@ export class CredentialSource {
     const wanted = new Set<string>()
     for (const { path } of this.#options.files) {
       wanted.add(dirname(resolve(path)))
-      const target = await realpath(path).catch(() => undefined)
-      if (target !== undefined) wanted.add(dirname(target))
+      const target = await this.#inTime(() => realpath(path)).catch(() => undefined)
+      if (typeof target === 'string') wanted.add(dirname(target))
     }
     if (this.#closed) return
     for (const [directory, watcher] of this.#watchers) {
@@ -302,15 +328,67 @@ export class CredentialSource {
   }
 
   async #reloadIfChanged(): Promise<void> {
-    await this.#running
-    const before = this.#signatures
-    const now = await this.#readSignatures()
-    if (this.#closed || this.#signatures !== before) return
-    if (now.some((signature, index) => signature !== before[index])) await this.reload()
+    // One at a time; while the file system does not answer, more would only wait with it.
+    if (this.#isLooking) return
+    this.#isLooking = true
+    try {
+      const looking = this.#running.then(() => this.#haveFilesChanged())
+      this.#running = looking.catch(() => undefined)
+      if ((await looking) && !this.#closed) await this.reload()
+    } finally {
+      this.#isLooking = false
+    }
   }
 
-  #readSignatures(): Promise<string[]> {
-    return Promise.all(this.#options.files.map(({ path }) => readSignature(path)))
+  async #haveFilesChanged(): Promise<boolean> {
+    if (this.#closed) return false
+    const now = await this.#readSignatures()
+    return now.some((signature, index) => signature !== this.#signatures[index])
+  }
+
+  async #readFile(file: CredentialFile): Promise<Reading> {
+    try {
+      const content = await this.#inTime(() => this.#access.read(file.path))
+      if (content === NO_ANSWER) return failed(file, 'the file system does not answer')
+      return typeof content === 'string'
+        ? failed(file, content)
+        : parseCredentialFile(file, content)
+    } catch (error) {
+      return failed(file, describeFileError(error))
+    }
+  }
+
+  async #readSignatures(): Promise<string[]> {
+    const signatures: string[] = []
+    for (const { path } of this.#options.files) {
+      const signature = await this.#inTime(() => this.#access.signature(path))
+      signatures.push(signature === NO_ANSWER ? 'no answer' : signature)
+    }
+    return signatures
+  }
+
+  /**
+   * The result of one look at the file system, or NO_ANSWER if it takes too long. A look cannot be
+   * called off, and holds one of the few threads that passwords are checked on as well: while one
+   * is out, no other is begun.
+   */
+  async #inTime<Result>(look: () => Promise<Result>): Promise<Result | typeof NO_ANSWER> {
+    if (this.#isHeldUp) return NO_ANSWER
+    this.#isHeldUp = true
+    const looking = look().finally(() => {
+      this.#isHeldUp = false
+    })
+    let timer: NodeJS.Timeout | undefined
+    const tooLate = new Promise<typeof NO_ANSWER>((resolve) => {
+      timer = setTimeout(() => resolve(NO_ANSWER), this.#answerMsMax)
+      timer.unref()
+    })
+    try {
+      return await Promise.race([looking, tooLate])
+    } finally {
+      clearTimeout(timer)
+      looking.catch(() => undefined)
+    }
   }
 }
 
@@ -324,31 +402,19 @@ async function readSignature(path: string): Promise<string> {
   }
 }
 
-async function readCredentialFile(file: CredentialFile): Promise<Reading> {
+function parseCredentialFile(file: CredentialFile, content: FileContent): Reading {
   const { path, format } = file
-  let handle: FileHandle | undefined
-  try {
-    handle = await open(path, 'r')
-    const stats = await handle.stat()
-    const problem = problemWithFile(stats)
-    if (problem !== undefined) return failed(file, problem)
-    const bytes = await handle.readFile()
-    const text = decodeUtf8(bytes)
-    if (typeof text === 'number') return failed(file, 'this line is not valid UTF-8', text)
-    // An editor that cuts the file and writes it anew would otherwise remove every user for a
-    // moment.
-    if (text.trim() === '') {
-      const remedy = format === 'toml' ? '; write [users] into it if there shall be none' : ''
-      return failed(file, `the file is empty${remedy}`)
-    }
-    const result =
-      format === 'toml' ? parseUsersFile(text, path) : parseMemcachedFile(text, path, format)
-    return { file, result, mode: stats.mode }
-  } catch (error) {
-    return failed(file, describeFileError(error))
-  } finally {
-    await handle?.close()
+  const text = decodeUtf8(content.bytes)
+  if (typeof text === 'number') return failed(file, 'this line is not valid UTF-8', text)
+  // An editor that cuts the file and writes it anew would otherwise remove every user for a
+  // moment.
+  if (text.trim() === '') {
+    const remedy = format === 'toml' ? '; write [users] into it if there shall be none' : ''
+    return failed(file, `the file is empty${remedy}`)
   }
+  const result =
+    format === 'toml' ? parseUsersFile(text, path) : parseMemcachedFile(text, path, format)
+  return { file, result, mode: content.stats.mode }
 }
 
 function failed(file: CredentialFile, message: string, line = 0): Reading {

@@ -7,12 +7,12 @@
  * never half. Owner and mode of the old file stay; a new one is for its owner alone.
  */
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, lstat, open, realpath, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { assert } from '../base/assert.ts'
 import { CredentialFileError } from './credential-file-error.ts'
-import { codeOf, decodeUtf8, describeFileError, problemWithFile } from './file-access.ts'
+import { codeOf, decodeUtf8, describeFileError, readRegularFile } from './file-access.ts'
 import { prepare, problemWith } from './prepare.ts'
 import { readTomlLayout, type TomlStatement } from './toml-layout.ts'
 import type { UserEntry } from './user-entry.ts'
@@ -289,27 +289,19 @@ interface ReadText {
 }
 
 async function readText(path: string): Promise<ReadText> {
-  let handle: FileHandle
-  try {
-    handle = await open(path, 'r')
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT')
-      return { text: undefined, mode: NEW_FILE_MODE, owner: undefined }
+  const content = await readRegularFile(path).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return undefined
     throw new UserEditError('file', `${path}: ${describeFileError(error)}`)
+  })
+  if (content === undefined) return { text: undefined, mode: NEW_FILE_MODE, owner: undefined }
+  if (typeof content === 'string') throw new UserEditError('file', `${path}: ${content}`)
+  const text = decodeUtf8(content.bytes)
+  if (typeof text === 'number') {
+    const message = 'this line is not valid UTF-8'
+    throw new CredentialFileError([{ file: path, line: text, message }])
   }
-  try {
-    const stats = await handle.stat()
-    const problem = problemWithFile(stats)
-    if (problem !== undefined) throw new UserEditError('file', `${path}: ${problem}`)
-    const text = decodeUtf8(await handle.readFile())
-    if (typeof text === 'number') {
-      const message = 'this line is not valid UTF-8'
-      throw new CredentialFileError([{ file: path, line: text, message }])
-    }
-    return { text, mode: stats.mode & 0o777, owner: { uid: stats.uid, gid: stats.gid } }
-  } finally {
-    await handle.close()
-  }
+  const { mode, uid, gid } = content.stats
+  return { text, mode: mode & 0o777, owner: { uid, gid } }
 }
 
 /** Reads, changes, checks and replaces the file, alone. */
@@ -355,23 +347,32 @@ async function lock(path: string, waitMs: number): Promise<() => Promise<void>> 
         throw new UserEditError('file', `${lockPath}: ${describeFileError(error)}`)
       }
     }
-    const age = await stat(lockPath).then(
-      (stats) => Date.now() - stats.mtimeMs,
-      () => 0,
-    )
+    const found = await lstat(lockPath).catch(() => undefined)
+    // What is no file was made by no editor: it is not ours to remove, nor to wait for.
+    if (found !== undefined && !found.isFile()) {
+      throw new UserEditError('locked', `${lockPath} is not a file; remove it`)
+    }
+    const age = found === undefined ? 0 : Date.now() - found.mtimeMs
     if (age > LOCK_STALE_MS) {
       await rm(lockPath, { force: true })
     } else if (performance.now() >= deadlineMs) {
-      const holder = await readFile(lockPath, 'utf8').catch(() => '')
+      const holder = await readLockHolder(lockPath)
       throw new UserEditError(
         'locked',
-        `${path} is being edited by another process (${holder.trim() || 'unknown'}); ` +
+        `${path} is being edited by another process (${holder}); ` +
           `if that is not so, remove ${lockPath}`,
       )
     } else {
       await delay(LOCK_POLL_MS)
     }
   }
+}
+
+/** The id of the process, if that is what the lock says. */
+async function readLockHolder(lockPath: string): Promise<string> {
+  const content = await readRegularFile(lockPath).catch(() => '')
+  const text = typeof content === 'string' ? '' : Buffer.from(content.bytes).toString('latin1')
+  return /^\d{1,10}\n?$/.test(text) ? text.trim() : 'unknown'
 }
 
 async function replaceFile(

@@ -15,6 +15,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -252,6 +253,28 @@ test.each([
   expect(refused.stderr).toContain(told)
   expect(refused.stderr).not.toContain('unfinished')
   expect(refused.stderr).not.toMatch(/\n\s+at /)
+})
+
+test('a pipe in the place of a file of the configuration ends the start with 78, and no reload', async () => {
+  const directory = temporary()
+  const pipe = join(directory, 'pipe')
+  expect(spawnSync('mkfifo', [pipe]).status).toBe(0)
+  const common = ['-l', '127.0.0.1', '-p', '-1']
+  for (const [flags, sentence] of [
+    [['--users-file', pipe], 'this is a pipe, not a regular file'],
+    [['-Y', pipe], 'this is a pipe, not a regular file'],
+    [['--no-auth', '--config', pipe], 'is a pipe that nobody writes into'],
+  ] as const) {
+    const refused = run([...common, ...flags])
+    expect(await refused.exited).toEqual({ code: EXIT_CONFIG, signal: null })
+    expect(refused.stderr + refused.stdout).toContain(sentence)
+  }
+  const users = usersFile(directory)
+  const server = await serve(['--log-format', 'json', '--users-file', users])
+  renameSync(pipe, users)
+  server.child.kill('SIGHUP')
+  await until(() => events(server).find((event) => event === 'credentials_refused'), 'the refusal')
+  await expectEndSoon(server)
 })
 
 test('a users file that is a directory is refused, with exit code 78', async () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
@@ -5,6 +6,7 @@ import {
   mkdtempSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -17,6 +19,7 @@ import {
   CredentialSource,
   type CredentialSourceOptions,
 } from '../../../src/credential/credential-source.ts'
+import type { FileContent } from '../../../src/credential/file-access.ts'
 import type { CredentialSnapshot } from '../../../src/credential/snapshot.ts'
 import { addUser } from '../../../src/credential/users-file-editor.ts'
 import { hashPassword, hashPasswordWith, parseVerifier } from '../../../src/credential/verifier.ts'
@@ -174,7 +177,7 @@ describe('load', () => {
     expect(message).toContain(`${path}:3: user "bob": this user has neither`)
     expect(message).toContain(`${authfile}:2: a line must be user:password`)
     expect(message).toContain(`${join(directory, 'missing')}: there is no such file`)
-    expect(message).toContain(`${directory}: this is not a regular file`)
+    expect(message).toContain(`${directory}: this is a directory, not a regular file`)
     expect(message).toContain('SASLCACHED_USERNAME: the name is empty')
     expect(message).toContain(`${authfile}:1: user "alice" is already defined in ${path}:1`)
   })
@@ -375,5 +378,98 @@ describe('a watched file', () => {
     reports.source.close()
     expect(await reloading).toBe(false)
     expect(reports.pendingCount).toBe(0)
+  })
+})
+
+describe('a users file that is none', () => {
+  function makePipe(at: string): void {
+    expect(spawnSync('mkfifo', [at]).status).toBe(0)
+  }
+
+  test.each([
+    ['a pipe', () => makePipe(path)],
+    ['a directory', () => mkdirSync(path)],
+    ['a device', () => symlinkSync('/dev/zero', path)],
+    ['a pipe', () => symlinkSync(`${path}.pipe`, path)],
+  ])('is refused as %s without being opened', async (what, make) => {
+    makePipe(`${path}.pipe`)
+    make()
+    await expect(new Reports().source.load()).rejects.toThrow(
+      `${path}: this is ${what}, not a regular file`,
+    )
+    await expect(addUser(path, 'bob', 'x')).rejects.toThrow(`this is ${what}, not a regular file`)
+  })
+
+  test('that takes the place of the users changes nothing, and goes again', async () => {
+    writeFileSync(path, '[users.alice]\npassword = "secret"\n')
+    const reports = new Reports()
+    await reports.source.load()
+    rmSync(path)
+    makePipe(path)
+    expect(await reports.source.reload()).toBe(false)
+    expect(String(await reports.next())).toContain('this is a pipe')
+    rmSync(path)
+    writeFileSync(path, '[users.bob]\npassword = "secret"\n')
+    expect(await reports.source.reload()).toBe(true)
+    expect(await reports.nextNames()).toEqual(['bob'])
+  })
+
+  test('and one that is too large is refused by its size', async () => {
+    writeFileSync(path, '[users.alice]\npassword = "secret"\n')
+    truncateSync(path, 16 * 1024 * 1024 + 1)
+    await expect(new Reports().source.load()).rejects.toThrow('at most 16777216 are allowed')
+  })
+})
+
+describe('a file system that does not answer', () => {
+  /** Answers as the disk does, or not at all. */
+  class Disk {
+    isDead = false
+    lookCount = 0
+    readonly #held: (() => void)[] = []
+
+    async signature(): Promise<string> {
+      await this.#look()
+      return `${this.lookCount}`
+    }
+
+    async read(): Promise<FileContent> {
+      await this.#look()
+      return { bytes: Buffer.from('[users.alice]\npassword = "x"\n'), stats: statSync(directory) }
+    }
+
+    revive(): void {
+      this.isDead = false
+      for (const answer of this.#held.splice(0)) answer()
+    }
+
+    #look(): Promise<void> {
+      this.lookCount += 1
+      return this.isDead ? new Promise((resolve) => this.#held.push(resolve)) : Promise.resolve()
+    }
+  }
+
+  function sourceOn(disk: Disk): Reports {
+    const access = { read: () => disk.read(), signature: () => disk.signature() }
+    return new Reports({ access, answerMsMax: 1 })
+  }
+
+  test('ends the start with a sentence', async () => {
+    const disk = new Disk()
+    disk.isDead = true
+    await expect(sourceOn(disk).source.load()).rejects.toThrow('the file system does not answer')
+  })
+
+  test('holds up one thread, however often the files are to be read', async () => {
+    const disk = new Disk()
+    const { source } = sourceOn(disk)
+    await source.load()
+    const before = disk.lookCount
+    disk.isDead = true
+    for (let count = 0; count < 10; count++) expect(await source.reload()).toBe(false)
+    expect(disk.lookCount).toBe(before + 1)
+    disk.revive()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(await source.reload()).toBe(true)
   })
 })

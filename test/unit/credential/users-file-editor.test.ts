@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -317,5 +318,30 @@ test('listUsers tells hashes, iterations, rotations and passwords in the clear',
 test('a key is written so that the parser reads the same', () => {
   for (const key of ['plain', 'a b', '"', '\\', '\n\t\u0000', '\u{1F511}', '', '\u0085']) {
     expect(Object.keys(parse(`${formatKey(key)} = 0`))).toEqual([key])
+  }
+})
+
+test.each([
+  ['a pipe', (lock: string) => expect(spawnSync('mkfifo', [lock]).status).toBe(0)],
+  ['a directory', (lock: string) => mkdirSync(lock)],
+])('a lock that is %s is named, not waited for nor removed', async (_, make) => {
+  await addUser(path, 'alice', 'secret')
+  make(`${path}.lock`)
+  utimesSync(`${path}.lock`, 0, 0)
+  await expect(addUser(path, 'bob', 'x', { lockWaitMs: 0 })).rejects.toThrow(
+    `${path}.lock is not a file; remove it`,
+  )
+  expect(existsSync(`${path}.lock`)).toBe(true)
+})
+
+test('what a lock says is repeated only if it is the id of a process', async () => {
+  await addUser(path, 'alice', 'secret')
+  for (const [content, holder] of [
+    ['4711\n', '4711'],
+    ['hunter2\n', 'unknown'],
+    ['', 'unknown'],
+  ] as const) {
+    writeFileSync(`${path}.lock`, content)
+    await expect(addUser(path, 'bob', 'x', { lockWaitMs: 0 })).rejects.toThrow(`(${holder})`)
   }
 })
