@@ -26,7 +26,7 @@ const TAG_BYTES = 4
 export function describeClaim(name: string, isKnown: boolean, key: Uint8Array): ClaimedUser {
   if (name === '') return NOBODY
   const tag = createHmac('sha256', key)
-    .update(name)
+    .update(name.slice(0, TAGGED_CHARS_MAX))
     .digest('hex')
     .slice(0, 2 * TAG_BYTES)
   const length = name.length === 1 ? '1 character' : `${name.length} characters`
