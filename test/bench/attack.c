@@ -197,6 +197,10 @@ static bool openConnection(Connection *c, uint64_t now) {
   if (fd < 0) return false;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  /* A small window: what is not read piles up in the server, not in the kernel. */
+  int windowBytes = 4096;
+  if (attack->kind == NEVER_READS)
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &windowBytes, sizeof windowBytes);
   struct sockaddr_in source = {.sin_family = AF_INET};
   source.sin_addr.s_addr = htonl(0x7f000001u + (uint32_t)(serial % sourceCount));
   struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons((uint16_t)portNumber)};

@@ -12,7 +12,7 @@
  */
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 import { join } from 'node:path'
 import { compileGenerator, generatorArguments, runGenerator } from './generator.mjs'
 import { coreTicks, placement, processTicks } from './machine.mjs'
@@ -28,8 +28,8 @@ const ATTACK_AFTER_MS = 400
 /** For the server to see that the attackers are gone. */
 const PAUSE_MS = 300
 const ATTACK_SECONDS_MOST = 60
-/** Of who must not take the client's core from it. */
-const LAST_PRIORITY = 19
+/** Of who must not take the client's core from it: ten steps behind the client, whatever that has. */
+const ATTACK_PRIORITY = Math.min(19, getPriority() + 10)
 const P99_RATIO_MOST = 2
 /** Of the cores in use: a round in which others took more is measured again, if there is one left. */
 const DISTURBED_SHARE = 0.1
@@ -99,7 +99,7 @@ function startAttack(program, prefix, { attack, connections, rate, sources }, po
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   children.add(child)
-  if (child.pid !== undefined) setPriority(child.pid, LAST_PRIORITY)
+  if (child.pid !== undefined) setPriority(child.pid, ATTACK_PRIORITY)
   let printed = ''
   child.stdout.setEncoding('utf8')
   child.stdout.on('data', (text) => {
@@ -228,7 +228,7 @@ async function measurePart(bench, server, part, program) {
     running.push(other)
     // It is a thread that has a priority, not a process.
     for (const thread of readdirSync(`/proc/${other.pid}/task`)) {
-      setPriority(Number(thread), LAST_PRIORITY)
+      setPriority(Number(thread), ATTACK_PRIORITY)
     }
     const attackOn = ({ port }) => startAttack(program, place.generator, part, port, bench.children)
     // The first seconds of a process are not its normal ones.
