@@ -256,6 +256,15 @@ const ACTS = {
     const end = (whole.length > 60 ? 24 : 0) + 1 + random(23)
     await sendInPieces(socket, whole.subarray(0, end))
   },
+  /** The rest comes with more than one read, so that the server needs room while it knows no length. */
+  async halfHeaderThenMuch(socket) {
+    const head = random(2) === 0 ? frame(OP_SASL_AUTH, { key: 'PLAIN', bodyBytes: 65_000 }) : null
+    const bytes = head ?? Buffer.from(`set ${victim()} 0 0 65000\r\n`)
+    const split = 1 + random(20)
+    socket.write(bytes.subarray(0, split))
+    await delay(30)
+    socket.write(Buffer.concat([bytes.subarray(split), Buffer.alloc(100_000, 'x')]))
+  },
   async halfBody(socket) {
     const opcode = pick([OP_SASL_AUTH, OP_SASL_STEP, 0x01, 0x11, 0x0e, OP_DELETE])
     const bodyBytes = pick([40, 4000, 65_000])
