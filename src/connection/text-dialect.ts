@@ -77,6 +77,9 @@ const LINE_END_BYTES = 2
 /** The first byte of every TLS connection, and of no command: whoever sends it cannot read text. */
 const TLS_HANDSHAKE = 0x16
 
+/** What is read and dropped of a request that was refused before login; more ends the connection. */
+const STRANGER_SKIPPED_BYTES_MAX = 1024 * 1024
+
 const LEFT_INCOMPLETE = -1
 
 export interface TextDialectOptions extends DialectOptions {
@@ -333,6 +336,10 @@ export class TextDialect implements Dialect {
   private skip(connection: Connection, offset: number, end: number): number {
     const next = offset + this.request.frameBytes
     if (next <= end) return next
+    if (next - end > STRANGER_SKIPPED_BYTES_MAX && !connection.gate.isOpen) {
+      connection.drain()
+      return end
+    }
     connection.swallowBytes = next - end
     return end
   }

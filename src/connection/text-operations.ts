@@ -151,6 +151,8 @@ export class TextOperations {
       return
     }
     const answer = this.answerTo(words)
+    // A new memory limit is work for all.
+    if (words[0] === 'cache_memlimit') this.replies.turnsLeft = 0
     // What memcached reads with the commands of items has no noreply.
     if (!request.quiet || words[0] === 'watch') this.say(connection, answer)
   }

@@ -82,6 +82,8 @@ export class TextReplies {
   ): number {
     const sendBuffer = this.sendBuffer
     const { copies, result } = commands
+    const { gate } = connection
+    const mayNeedCopy = this.copies.areNeeded
     // The list's own turn pays for its first key.
     let turnsLeft = this.turnsLeft + 1
     let at = from
@@ -101,7 +103,7 @@ export class TextReplies {
       const keyEnd = findTokenEnd(bytes, at, listEnd)
       request.keyOffset = at
       request.keyLength = keyEnd - at
-      if (this.copies.areNeeded) {
+      if (mayNeedCopy) {
         const prepared = this.copies.prepare(connection, bytes, at, keyEnd - at)
         if (prepared === COPY_UNDER_WAY) {
           this.turnsLeft = 0
@@ -113,7 +115,7 @@ export class TextReplies {
           continue
         }
       }
-      if (commands.execute(request, bytes, connection.gate) === OUTCOME_HIT) {
+      if (commands.execute(request, bytes, gate) === OUTCOME_HIT) {
         sendBuffer.used = writeValueLine(
           sendBuffer.bytes,
           sendBuffer.used,

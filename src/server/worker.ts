@@ -48,6 +48,7 @@ import { memoryLimitOf } from '../storage/counters.ts'
 import { Store } from '../storage/store.ts'
 import { Admission } from './admission.ts'
 import { type ConnectionRow, ConnectionTable, NO_ROW } from './connection-table.ts'
+import { DeadlineWalk } from './deadline-walk.ts'
 import { Doorstep } from './doorstep.ts'
 import { HandleWriter } from './handle-writer.ts'
 import { ListenError } from './listen-error.ts'
@@ -493,7 +494,7 @@ function readClock(): void {
 function tick(): void {
   readClock()
   context.isCrowded = roster.isCrowded
-  for (const connection of admission.connections) connection.checkDeadlines()
+  deadlines.begin()
   admission.checkDeadlines(context.nowMs)
   doorstep.settleWithOthers()
   doorstep.letIn()
@@ -646,6 +647,7 @@ main.on('message', (message: ToWorker) => {
   }
 })
 
+const deadlines = new DeadlineWalk(admission.connections, setImmediate)
 const ticker = setInterval(tick, TICK_MS)
 readClock()
 void listen()

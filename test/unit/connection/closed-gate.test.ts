@@ -377,3 +377,23 @@ test('a stranger that asks for the version for ever is ended', () => {
     expect(client.transport.isOpen).toBe(true)
   }
 })
+
+test('of a request that is refused before login a megabyte is skipped, and no more', () => {
+  const server = createManualServer()
+  for (const [length, isOpen] of [
+    [1_000_000, true],
+    [2_000_000_000, false],
+  ] as const) {
+    for (const line of [`set k 0 0 ${length}`, `append k 0 0 ${length}`]) {
+      const request = Buffer.from(`${line}\r\n`)
+      const stranger = openManualConnection(server, server.text, { sasl: environment })
+      stranger.connection.receive(request, request.length)
+      expect(stranger.transport.output.toString()).toMatch(/^CLIENT_ERROR .+\r\n$/)
+      expect([line, stranger.transport.isOpen]).toEqual([line, isOpen])
+    }
+    const client = openManualConnection(server, server.text)
+    const request = Buffer.from(`set k 0 0 ${length}\r\n`)
+    client.connection.receive(request, request.length)
+    expect(client.transport.isOpen).toBe(true)
+  }
+})
