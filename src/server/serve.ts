@@ -44,6 +44,7 @@ import {
 import { createRosterMemory } from './roster.ts'
 import { settingsRows } from './settings-rows.ts'
 import { signals } from './signals.ts'
+import { yieldToEventLoops } from './thread-pool.ts'
 import { VERSION } from './version.ts'
 import { LOOK_INTERVAL_MS, type Verdict, Watch } from './watchdog.ts'
 import type {
@@ -174,6 +175,7 @@ class Server {
     await this.bind()
     this.endIfAsked()
     await this.startWorkers(auth)
+    if (auth !== undefined) await yieldToEventLoops()
     this.endIfAsked()
     this.settleIntoSystem()
     await this.credentials?.watch()
