@@ -88,7 +88,12 @@ export class AuthGate {
   admits(verb: number): boolean {
     if (this.isOpen) return true
     this.strangerRequestCount++
-    return passesBeforeLogin(verb) && this.strangerRequestCount <= STRANGER_REQUESTS_MAX
+    return passesBeforeLogin(verb) && this.mayGoOn
+  }
+
+  /** False once a client that is not logged in has asked so much that its connection is to end. */
+  get mayGoOn(): boolean {
+    return this.isOpen || this.strangerRequestCount <= STRANGER_REQUESTS_MAX
   }
 
   /** How many of `requestsPerTurnMax` requests in a row this client may have served. */

@@ -572,7 +572,8 @@ export class Connection {
     if (this.state === STATE_CLOSED || this.state === STATE_DRAINING) return
     this.closeReason = CLOSE_SHUTDOWN
     const isIdle = this.state === STATE_DETECTING || this.state === STATE_WATCHING
-    if (isIdle || (this.isServing && !this.owesReply)) this.drain()
+    // Nobody who is not logged in is owed anything: half a request must not hold the stop up.
+    if (!this.gate.isOpen || isIdle || (this.isServing && !this.owesReply)) this.drain()
   }
 
   /** Drops the connection at once. */

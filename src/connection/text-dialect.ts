@@ -33,6 +33,7 @@ import {
   VERB_SASL_START,
   VERB_SASL_STEP,
   VERB_STAT,
+  VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
   WRONG_LINE,
@@ -249,7 +250,7 @@ export class TextDialect implements Dialect {
     const { commands, request, options, sendBuffer } = this
     const { gate } = connection
     if (!gate.isOpen) {
-      this.refuseStranger()
+      this.refuseStranger(connection)
       connection.drain()
       return 0
     }
@@ -269,12 +270,17 @@ export class TextDialect implements Dialect {
     return request.frameBytes
   }
 
-  /** Whoever has not logged in is told so, whatever it asked. */
-  private refuseStranger(): void {
+  /**
+   * Whoever has not logged in is told so, whatever it asked; and in the end, that is all it is told: an
+   * answer is thirty times as long as the shortest line.
+   */
+  private refuseStranger(connection: Connection): void {
     this.lane[COUNTER.auth_refused_commands]!++
     // Nobody who does not know this server yet can know that it keeps quiet.
     this.request.quiet = false
     this.answerProblem(PROBLEM_UNAUTHENTICATED)
+    connection.gate.admits(VERB_UNKNOWN)
+    if (!connection.gate.mayGoOn) connection.drain()
   }
 
   private answerStore(connection: Connection, bytes: Uint8Array, outcome: number): void {
@@ -321,7 +327,7 @@ export class TextDialect implements Dialect {
       connection.scannedBytes = end - offset
       return offset
     }
-    if (!isOpen) this.refuseStranger()
+    if (!isOpen) this.refuseStranger(connection)
     return this.leaveSilently(connection, end)
   }
 
@@ -374,7 +380,7 @@ export class TextDialect implements Dialect {
           this.replies.turnsLeft = 0
           return this.skip(connection, offset, end)
         }
-        this.refuseStranger()
+        this.refuseStranger(connection)
         if (decoded === WRONG_MAGIC) return this.leaveSilently(connection, end)
         return this.skip(connection, offset, end)
     }
@@ -473,7 +479,7 @@ export class TextDialect implements Dialect {
   private control(connection: Connection, bytes: Uint8Array): void {
     const { request, replies, sendBuffer } = this
     if (!connection.gate.admits(request.verb) && request.verb !== VERB_QUIT) {
-      this.refuseStranger()
+      this.refuseStranger(connection)
       connection.drain()
       return
     }

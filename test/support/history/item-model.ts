@@ -32,7 +32,15 @@ export interface ItemModelOptions {
 
 /** memcached counts its item header against -I. */
 const ITEM_OVERHEAD_BYTES = 48
-const NUMBER = /^\d{1,20} *$/
+/** Digits, and behind them the end or a space, whatever stands behind that. */
+const NUMBER = /^(\d{1,20})(?: .*)?$/
+/** A longer value is no number. */
+const NUMBER_BYTES_MAX = 2048
+
+function numberOf({ value, valueBytes }: ItemState): number | undefined {
+  const digits = NUMBER.exec(value)?.[1]
+  return digits === undefined || valueBytes > NUMBER_BYTES_MAX ? undefined : Number(digits)
+}
 
 export class ItemModel {
   readonly #options: ItemModelOptions
@@ -76,7 +84,7 @@ export class ItemModel {
         }
         return
       case 'not-numeric':
-        if (canHit && !NUMBER.test(state.value)) into.push(state)
+        if (canHit && numberOf(state) === undefined) into.push(state)
         return
       case 'too-large':
         this.#refuse(state, canHit, operation, into)
@@ -183,14 +191,14 @@ export class ItemModel {
   }
 
   #count(state: ItemState, operation: Operation, into: ItemState[]): void {
-    if (!NUMBER.test(state.value)) return
-    const before = Number(state.value)
+    const before = numberOf(state)
+    if (before === undefined) return
     const { verb, delta } = operation
     const after = verb === 'increment' ? before + delta : Math.max(0, before - delta)
     if (!Number.isSafeInteger(after)) throw new Error(`${after} is more than the model can count`)
     if (operation.value !== String(after)) return
-    // A number that has become shorter keeps its length.
-    const value = operation.value.padEnd(state.value.length, ' ')
+    // A number that has become shorter keeps its length, and nothing of what stood behind it.
+    const value = operation.value.padEnd(state.valueBytes, ' ')
     const { flags, expiry } = state
     const counted = { value, valueBytes: value.length, flags, expiry }
     this.#store(state, operation.key, counted, operation.cas, into)

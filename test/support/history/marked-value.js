@@ -10,7 +10,7 @@
  */
 
 export const PIECE_BYTES_MIN = 9
-/** A value this long or longer is not a number, whatever it begins with. */
+/** What is appended or prepended has at least so many bytes. */
 export const EXTENSION_BYTES_MIN = 33
 
 const MARK = 0x70

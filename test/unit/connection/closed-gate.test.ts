@@ -397,3 +397,41 @@ test('of a request that is refused before login a megabyte is skipped, and no mo
     expect(client.transport.isOpen).toBe(true)
   }
 })
+
+test('a stranger is refused so often, then its connection ends, however short its lines are', () => {
+  const server = createManualServer()
+  for (const line of ['\n', 'get a\r\n', 'nothing that there is\r\n']) {
+    const stranger = openManualConnection(server, server.text, { sasl: environment })
+    const lines = Buffer.from(line.repeat(1000))
+    for (let sent = 0; sent < 10 && stranger.transport.isOpen; sent++) {
+      stranger.connection.receive(lines, lines.length)
+      for (let turn = stranger.deferred.shift(); turn; turn = stranger.deferred.shift()) {
+        turn.continueServing()
+      }
+    }
+    expect([line, stranger.transport.isOpen]).toEqual([line, false])
+    expect(stranger.transport.output.toString()).toBe(
+      'CLIENT_ERROR unauthenticated\r\n'.repeat(501),
+    )
+  }
+})
+
+test('a stop waits for nobody who is not logged in', () => {
+  const server = createManualServer()
+  const halves = [
+    [server.text, Buffer.from('set login 0 0 100\r\nhalf')],
+    [server.binary, requestFrame({ opcode: 0x21, key: 'PLAIN', value: 'x'.repeat(100) })],
+  ] as const
+  for (const [dialect, half] of halves) {
+    const stranger = openManualConnection(server, dialect, { sasl: environment })
+    stranger.connection.receive(half, half.length - 1)
+    expect(stranger.transport.isOpen).toBe(true)
+    stranger.connection.stop()
+    expect(stranger.transport.isOpen).toBe(false)
+    const client = openManualConnection(server, dialect)
+    const begun = dialect === server.text ? Buffer.from('set k 0 0 10\r\n') : half
+    client.connection.receive(begun, begun.length - 1)
+    client.connection.stop()
+    expect(client.transport.isOpen).toBe(true)
+  }
+})

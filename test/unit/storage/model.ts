@@ -93,6 +93,19 @@ export interface DriverOptions {
 }
 
 const MAX64 = (1n << 64n) - 1n
+/** A value that is read as a number may be so long, see store.ts. */
+const NUMBER_BYTES_MAX = 2048
+
+/** What C's strtoull() makes of a value, as far as memcached takes it for a number. */
+function numberOf(text: string): bigint | undefined {
+  const match = /^[ \t-\r]*([+-]?)(\d+)(?:[ \t-\r\0][\s\S]*)?$/.exec(text)
+  if (match === null || text.length > NUMBER_BYTES_MAX) return undefined
+  const number = BigInt(match[2] ?? '')
+  if (number > MAX64) return undefined
+  if (match[1] !== '-' || number === 0n) return number
+  const counted = MAX64 + 1n - number
+  return counted > MAX64 >> 1n ? undefined : counted
+}
 
 export class ModelDriver {
   now = 1_000_000
@@ -436,14 +449,13 @@ export class ModelDriver {
       return
     }
     const text = item.value.toString('latin1')
-    const digits = /^(\d{1,20})([ \t-\r][\s\S]*)?$/.exec(text)?.[1]
-    if (digits === undefined || text.length > 32 || BigInt(digits) > MAX64) {
-      expect(result, text.slice(0, 40)).toBe(NON_NUMERIC)
+    const before = numberOf(text)
+    if (before === undefined) {
+      expect(result, JSON.stringify(text.slice(0, 40))).toBe(NON_NUMERIC)
       return
     }
     expect(result, text).toBe(STORED)
     const delta = (BigInt(deltaHigh) << 32n) | BigInt(deltaLow)
-    const before = BigInt(digits)
     const after = increment ? (before + delta) & MAX64 : before > delta ? before - delta : 0n
     expect((BigInt(store.numberHigh) << 32n) | BigInt(store.numberLow)).toBe(after)
     item.value = Buffer.from(after.toString().padEnd(text.length, ' '))
