@@ -6,7 +6,7 @@
 import type { Commands } from '../command/commands.ts'
 import { Request } from '../protocol/request.ts'
 import type { Connection, ConnectionTask } from './connection.ts'
-import type { TextReplies } from './text-replies.ts'
+import { LIST_REFUSED, type TextReplies } from './text-replies.ts'
 
 const END = Buffer.from('END\r\n')
 
@@ -45,6 +45,7 @@ export class KeyList implements ConnectionTask {
       start + this.reached,
       start + this.listEnd,
     )
+    if (reached === LIST_REFUSED) return true
     this.reached = reached - start
     if (this.reached === this.listEnd) {
       this.replies.send(connection, END)

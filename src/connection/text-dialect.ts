@@ -63,7 +63,12 @@ import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { TextLogin } from './text-login.ts'
 import { type OperationOptions, TextOperations } from './text-operations.ts'
-import { NO_MEMORY_LINE, NO_MEMORY_TO_READ_LINE, TextReplies } from './text-replies.ts'
+import {
+  LIST_REFUSED,
+  NO_MEMORY_LINE,
+  NO_MEMORY_TO_READ_LINE,
+  TextReplies,
+} from './text-replies.ts'
 
 /**
  * The longest line of keys, in bytes: 100,000 keys of 80 bytes. The line is buffered whole, because
@@ -402,6 +407,7 @@ export class TextDialect implements Dialect {
       listEnd,
     )
     const sendBuffer = this.sendBuffer
+    if (reached === LIST_REFUSED) return true
     if (reached === listEnd) {
       sendBuffer.used = writeEnd(sendBuffer.bytes, sendBuffer.used)
       return true

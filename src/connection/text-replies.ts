@@ -22,6 +22,9 @@ export const NO_MEMORY_TO_READ_LINE: Uint8Array = Buffer.from(
   'SERVER_ERROR out of memory reading request\r\n',
 )
 
+/** The list was answered by an error. */
+export const LIST_REFUSED = -1
+
 /** Room for a line end and `END` behind a value. */
 const VALUE_END_BYTES = 16
 
@@ -70,7 +73,8 @@ export class TextReplies {
 
   /**
    * Looks up the keys in `[from, listEnd)` and sends what is found, until the turn is over or the
-   * connection no longer serves. Returns `listEnd` if all were served, else where to go on.
+   * connection no longer serves. Returns `listEnd` if all were served, else where to go on, or
+   * LIST_REFUSED: a line of error ends the answer, as in memcached, and no END comes behind it.
    */
   sendValues(
     connection: Connection,
@@ -111,8 +115,8 @@ export class TextReplies {
         }
         if (prepared === COPY_REFUSED) {
           this.send(connection, NO_MEMORY_LINE)
-          at = keyEnd
-          continue
+          this.turnsLeft = turnsLeft
+          return LIST_REFUSED
         }
       }
       if (commands.execute(request, bytes, gate) === OUTCOME_HIT) {

@@ -312,7 +312,10 @@ export class ClassicCampaignDialect extends LineDialect implements CampaignDiale
     if (oldest?.verb === 'increment' && /^\d+$/.test(line)) {
       return this.toOldest(waiting, { ...PLAIN, number: line }, length)
     }
-    const outcome = isRead || oldest?.verb === 'barrier' ? 'strange' : outcomeOf(line)
+    // An error ends the answer to a list of keys, without END.
+    const isRefusedRead = isRead && line.startsWith('SERVER_ERROR out of memory')
+    const mayBeStrange = (isRead && !isRefusedRead) || oldest?.verb === 'barrier'
+    const outcome = mayBeStrange ? 'strange' : outcomeOf(line)
     return this.toOldest(waiting, { ...PLAIN, outcome, words: line }, length)
   }
 
@@ -326,6 +329,9 @@ export class ClassicCampaignDialect extends LineDialect implements CampaignDiale
       if (line === 'END') {
         const outcome = hits.size === 0 ? 'missing' : 'done'
         return this.toOldest(waiting, { ...PLAIN, outcome, hits }, at)
+      }
+      if (line.startsWith('SERVER_ERROR out of memory')) {
+        return this.toOldest(waiting, { ...PLAIN, outcome: 'no-memory', words: line }, at)
       }
       const [word, key, flags, valueBytes] = line.split(' ')
       const valueEnd = at + Number(valueBytes)
