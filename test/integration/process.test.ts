@@ -468,7 +468,7 @@ test('a Unix socket of the longest path there is, with a name of one letter, is 
 })
 
 test.each([
-  ['open files', { openFilesMax: 64 }, ['-t', '2'], 'ulimit -n'],
+  ['open files', { openFilesMax: 64 }, ['-t', '16'], 'ulimit -n'],
   ['open files, from the first one', { openFilesMax: 26 }, [], 'ulimit -n'],
   ['memory', { addressSpaceKib: 8_000_000 }, ['-m', '30000'], 'lower -m'],
 ])('a start that is short of %s says so, with exit code 71', async (_, options, flags, told) => {
