@@ -67,7 +67,7 @@ const RUNS: readonly Run[] = [
     flushEvery: 0,
     coldKeyCount: 300,
     logsIn: false,
-    limitsMib: [96, 128, 64],
+    limitsMib: [],
   },
 ]
 
