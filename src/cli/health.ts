@@ -27,14 +27,17 @@ export async function runHealth(
   const isToldWhere =
     address !== undefined || inputs.flags.uses.length > 0 || inputs.configFile !== undefined
   const { network, problems } = await loadNetwork(isToldWhere ? inputs : runningInputs(io, inputs))
+  let target: HealthTarget | undefined
   try {
-    const target = address === undefined ? healthTarget(network) : parseTarget(address)
+    target = address === undefined ? healthTarget(network) : parseTarget(address)
     const version = await checkHealth(target, TIMEOUT_MS)
-    io.out(`healthy: version ${version}\n`)
+    io.out(`healthy: version ${version} at ${formatTarget(target)}\n`)
     return EXIT_OK
   } catch (error) {
     if (!(error instanceof HealthError)) throw error
-    io.err(`unhealthy: ${error.message}\n`)
+    // Whoever named no address should see which one was asked.
+    const asked = target === undefined ? '' : `${formatTarget(target)}: `
+    io.err(`unhealthy: ${asked}${error.message}\n`)
     // Perhaps the server was asked at the wrong place because of these.
     if (problems.length > 0) io.err(indent(formatProblems(problems)))
     return EXIT_FAILURE
@@ -70,6 +73,12 @@ function parseServer(argv: readonly string[]): CommandLine | undefined {
   }
   const [command] = program.args
   return [undefined, 'serve', 'memcached'].includes(command) ? line : undefined
+}
+
+function formatTarget(target: HealthTarget): string {
+  if ('path' in target) return target.path
+  const { host, port } = target
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** An address as -l takes it, or the path of a Unix socket. */

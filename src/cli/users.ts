@@ -68,8 +68,16 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
   const shown = JSON.stringify(user)
   switch (command) {
     case 'add':
+      refuse(problemWithNewName(user))
       await addUser(file, user, await newPassword(io, `Password for ${shown}`), { iterations })
       io.err(`user ${shown} was added to ${file}\n`)
+      // The login line of the text protocol is user, blank, password.
+      if (user.includes(' ')) {
+        io.err(
+          'the name has a blank: it can log in over the binary protocol and by SCRAM, but not\n',
+        )
+        io.err('by the "set" of a text client\n')
+      }
       return
     case 'passwd': {
       const password = await newPassword(io, `New password for ${shown}`)
@@ -87,6 +95,11 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
       io.out(request.user === undefined ? lines(verifiers) : formatEntry(user, verifiers))
     }
   }
+}
+
+/** Files may hold what others made; a new name should be one that people can read and type. */
+function problemWithNewName(name: string): string | undefined {
+  return /\p{Cc}/u.test(name) ? 'the name contains a control character' : undefined
 }
 
 async function newPassword(io: Io, prompt: string): Promise<string> {

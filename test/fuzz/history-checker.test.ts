@@ -117,6 +117,11 @@ const ALWAYS_WRONG: readonly (readonly [string, readonly Operation[]])[] = [
   ['a value that is stored although it is too large', [set(1, 2, 'x'.repeat(950))]],
   ['a value that is refused as too large and is not',
     [set(1, 2, 'a'), operation(3, 4, 'append', { value: 'b', result: 'too-large' })]],
+  ['an append that is not stored although the item stays and there is room',
+    [set(1, 2, 'a'), operation(3, 4, 'append', { value: 'b', result: 'not-stored' }), get(5, 6, 'a')]],
+  ['an append that is not stored, and is seen',
+    [set(1, 2, 'a'.repeat(900)), operation(3, 4, 'append', { value: 'b'.repeat(60), result: 'not-stored' }),
+      get(5, 6, 'a'.repeat(900) + 'b'.repeat(60))]],
   ['a torn value', [set(1, 2, 'a'), get(3, 4, 'torn at byte 0 of 1')]],
   ['requests of one connection in another order than sent',
     [set(1, 10, 'a', { process: 1 }), set(2, 11, 'b', { process: 1 }), get(12, 13, 'a')]],
@@ -169,6 +174,9 @@ const RIGHT: readonly (readonly [string, readonly Operation[]])[] = [
       operation(4, 10, 'touch', { expiry: 300 }), get(11, 12, 'a', { seenExpiry: 200 })]],
   ['a number that has become shorter and keeps its length',
     [set(1, 2, '10'), operation(3, 4, 'decrement', { value: '9', delta: 1 }), get(5, 6, '9 ')]],
+  ['an append that is not stored because the item would be too large',
+    [set(1, 2, 'a'.repeat(900)), operation(3, 4, 'append', { value: 'b'.repeat(60), result: 'not-stored' }),
+      get(5, 6, 'a'.repeat(900))]],
 ]
 
 describe('a history is accepted that has', () => {

@@ -94,9 +94,10 @@ test('health that is told where to look looks nowhere else', async () => {
 
 test('of a server that does not answer health says so', async () => {
   const directory = makeDirectory()
-  const child = await start(['-p', String(await freePort())], directory)
+  const port = await freePort()
+  const child = await start(['-p', String(port)], directory)
   child.kill('SIGSTOP')
   const ended = await health()
   expect(ended.exitCode).toBe(1)
-  expect(ended.stderr).toBe('unhealthy: no answer within 3000 ms\n')
+  expect(ended.stderr).toBe(`unhealthy: 127.0.0.1:${port}: no answer within 3000 ms\n`)
 })

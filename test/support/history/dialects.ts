@@ -62,7 +62,7 @@ const STATUSES: Readonly<Record<number, Result>> = {
   1: 'missing',
   2: 'exists',
   3: 'too-large',
-  5: 'missing',
+  5: 'not-stored',
   6: 'not-numeric',
   130: 'no-memory',
 }
@@ -163,7 +163,8 @@ function wordsResult(verb: Verb, line: string): Result | undefined {
       return 'exists'
     case 'NS':
     case 'NOT_STORED':
-      return verb === 'add' ? 'exists' : 'missing'
+      if (verb === 'add') return 'exists'
+      return verb === 'replace' ? 'missing' : 'not-stored'
     default:
       return undefined
   }

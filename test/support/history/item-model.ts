@@ -86,6 +86,10 @@ export class ItemModel {
       case 'not-numeric':
         if (canHit && numberOf(state) === undefined) into.push(state)
         return
+      case 'not-stored':
+        if (this.#canMiss(state, latestSecond)) into.push(this.#absent(state.casFloor))
+        this.#refuse(state, canHit, operation, into)
+        return
       case 'too-large':
         this.#refuse(state, canHit, operation, into)
         return

@@ -26,6 +26,8 @@ export type Verb =
 export type Result =
   | 'done'
   | 'missing'
+  /** As clients are told of append and prepend: no item, or what it would become is too large. */
+  | 'not-stored'
   /** There is an item (add), or its CAS is another. */
   | 'exists'
   | 'not-numeric'

@@ -212,6 +212,21 @@ test('a user is added from a terminal', async () => {
   expect(err).toBe(`Password for "alice": \nThe same again: \nuser "alice" was added to ${file}\n`)
 })
 
+test('a new name is one that people can type, and its limits are said', async () => {
+  const file = join(makeDirectory(), 'users.toml')
+  const add = (name: string) => run(['user', 'add', name, '--file', file], { stdin: 'x' })
+  for (const name of ['al\nice', 'al\u0007ice', 'al\u0085ice']) {
+    expect(await add(name)).toMatchObject({
+      exitCode: 1,
+      err: 'saslcached: the name contains a control character\n',
+    })
+  }
+  const { exitCode, err } = await add('al ice')
+  expect(exitCode).toBe(0)
+  expect(err).toContain('the name has a blank')
+  expect((await add('alice')).err).not.toContain('blank')
+})
+
 test('users are kept where the server looks for them', async () => {
   const directory = makeDirectory()
   await run(['user', 'add', 'alice'], { directory, stdin: 'x' })

@@ -174,14 +174,19 @@ test('a port that the system picked is read from the port file', () => {
 
 test('"saslcached health" asks the configured server, or the one it is given', async () => {
   const { port } = await serve(answerWell)
-  const healthy = { exitCode: 0, out: 'healthy: version 1.6.45\n', err: '' }
+  const healthyAt = (address: string) => ({
+    exitCode: 0,
+    out: `healthy: version 1.6.45 at ${address}\n`,
+    err: '',
+  })
+  const healthy = healthyAt(`127.0.0.1:${port}`)
   expect(await run(['health', '-p', String(port)])).toEqual(healthy)
   expect(await run(['health', `127.0.0.1:${port}`])).toEqual(healthy)
   expect(await run(['health'], { environment: { SASLCACHED_PORT: String(port) } })).toEqual(healthy)
   const path = join(makeDirectory(), 's')
   await serve(answerWell, path)
-  expect(await run(['health', '-s', path])).toEqual(healthy)
-  expect(await run(['health', path])).toEqual(healthy)
+  expect(await run(['health', '-s', path])).toEqual(healthyAt(path))
+  expect(await run(['health', path])).toEqual(healthyAt(path))
 })
 
 test('"saslcached health" fails with 1, and shows what is wrong with the configuration', async () => {
@@ -191,7 +196,7 @@ test('"saslcached health" fails with 1, and shows what is wrong with the configu
     exitCode: 1,
     out: '',
     err:
-      'unhealthy: cannot be reached: ENOENT\n' +
+      `unhealthy: ${path}: cannot be reached: ENOENT\n` +
       '  SASLCACHED_THREADS: "x" is not a whole number from 1 to 256, or auto\n',
   })
 })
