@@ -4,7 +4,7 @@
  * imported at the top here is loaded before that, so it is small and imports nothing.
  */
 import { describeShortage } from '../src/base/shortage.ts'
-import { signals } from '../src/server/signals.ts'
+import { signals } from '../src/server/main/signals.ts'
 
 signals.hold()
 

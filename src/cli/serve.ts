@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts'
 import type { ConfigInputs } from '../config/load.ts'
 import { loadConfig } from '../config/load.ts'
 import { EXIT_CONFIG } from '../config/problem.ts'
-import { signals } from '../server/signals.ts'
+import { signals } from '../server/main/signals.ts'
 import { EXIT_OK, type Io, indent } from './io.ts'
 
 export interface ServeChoices {
@@ -28,7 +28,7 @@ export async function runServe(
   }
   if (choices.checkConfig === true) return checkUsers(io, config)
   if (choices.printConfig === true) return EXIT_OK
-  const { serve } = await import('../server/serve.ts')
+  const { serve } = await import('../server/main/serve.ts')
   return serve(config)
 }
 

@@ -1,6 +1,6 @@
 /**
  * What the ways to read and to write a socket in Node cost a request: the figures behind
- * src/server/socket-transport.ts, src/server/handle-writer.ts and src/connection/send-buffer.ts.
+ * socket-transport.ts and handle-writer.ts of src/server/net/, and src/connection/send-buffer.ts.
  *
  *   node test/bench/socket-layer.mjs [--seconds N] [--rounds N] [--only PART]
  *

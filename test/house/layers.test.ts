@@ -104,7 +104,7 @@ test('every import respects the layers', () => {
 test('the checker sees a sideways import, an upward one and a misplaced node module', () => {
   const bad = [
     `import { x } from '../storage/store.ts'`,
-    `import { y } from '../server/listener.ts'`,
+    `import { y } from '../server/net/listener.ts'`,
     `import net from 'node:net'`,
     `const z = await import('../cli/serve.ts')`,
   ].join('\n')

@@ -13,7 +13,7 @@ import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
 const AT_IMPORT = join(import.meta.dirname, '..', 'support', 'signal-at-import.mjs')
 const FLAGS = ['--no-auth', '-t', '1', '-l', '127.0.0.1', '-p', '-1', '--log-format', 'json']
 /** Files of the program in the order in which a start asks for them, from the first to the last. */
-const POINTS = ['/cli/main.js', '/config/load.js', '/server/serve.js', './bind.js', './roster.js']
+const POINTS = ['/cli/main.js', '/config/load.js', '/main/serve.js', '/net/bind.js', '/roster.js']
 const DELAYS_MS = [0, 10, 20, 40, 80, 150, 300]
 const HANGUP_BIT = 1n
 
@@ -139,8 +139,8 @@ test('nothing is imported before the signals are held', () => {
     )
   expect(importsOf('bin/saslcached.ts')).toEqual([
     '../src/base/shortage.ts',
-    '../src/server/signals.ts',
+    '../src/server/main/signals.ts',
   ])
   expect(importsOf('src/base/shortage.ts')).toEqual([])
-  expect(importsOf('src/server/signals.ts')).toEqual([])
+  expect(importsOf('src/server/main/signals.ts')).toEqual([])
 })

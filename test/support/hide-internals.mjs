@@ -1,6 +1,6 @@
 /**
  * Loaded into a server under test with `node --import`: takes from Node what is not documented and
- * what the server uses all the same (src/server/node-internals.ts), as another release of Node could.
+ * what the server uses all the same (src/server/net/node-internals.ts), as another release of Node could.
  * HIDE_INTERNALS names it: words with blanks between them.
  */
 import net from 'node:net'

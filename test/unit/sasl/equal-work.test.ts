@@ -4,7 +4,7 @@
  */
 import { beforeEach, expect, test, vi } from 'vitest'
 import { SaslSession } from '../../../src/sasl/session.ts'
-import { LoginLog } from '../../../src/server/login-log.ts'
+import { LoginLog } from '../../../src/server/worker/login-log.ts'
 import { ALL_MECHANISMS, fixture, plain, scramLogin, snapshotOf } from './fixture.ts'
 
 /** Every hash operation that was begun, in order: its kind and algorithm. */

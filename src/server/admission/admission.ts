@@ -1,0 +1,337 @@
+/**
+ * Admission: who is served, who waits, who is turned away. A client that has not logged in is a
+ * stranger, and strangers must be able neither to fill the server nor to keep others out.
+ *
+ *   accept --> served stranger ----- login -----> served client
+ *         \--> waiting (unread, holds one file descriptor) --> served stranger
+ *
+ * - At most `strangersMax` strangers are served at a time; more wait unread, by turns. While any
+ *   wait, the served ones get the short login deadline instead of the long one, so a thousand
+ *   clients that reconnect at once are all served within moments, and a crowd that only sits there
+ *   moves on.
+ * - At most `connectionsMax` connections exist. A newcomer beyond takes the place of a stranger of
+ *   whoever has most of them: an IPv4 address or an IPv6 /48, and within that a /64 (source-counts.ts
+ *   says how, and why). There it is the one that has waited longest, or where none waits, the served
+ *   one that was heard least recently. One that comes from where most are is turned away, unless all
+ *   strangers are from there: who reconnects fastest must not push others out. Where all are logged
+ *   in, a newcomer is turned away.
+ * - Every second place that comes free goes to the one that has waited longest, the others to sites
+ *   in turn, those that have few strangers first, so that a few do not stand behind a crowd.
+ *
+ * No step takes longer the more connections wait, or the more sources they come from.
+ *
+ * Both limits hold for all workers together, and so does the order in which workers have their turn:
+ * each keeps its own connections here, and the counts of all in the roster. Whom to drop of its own,
+ * and whom to serve, each worker chooses by the counts of all.
+ *
+ * Differs from memcached, which takes whoever comes first and keeps out the rest.
+ */
+import { assert } from '../../base/assert.ts'
+import type { Connection } from '../../connection/connection.ts'
+import { COUNTER } from '../../observe/counters.ts'
+import { sourceKey } from '../../sasl/source-network.ts'
+import { peerNetwork } from '../net/peer-network.ts'
+import type { AcceptedHandle } from '../net/socket-transport.ts'
+import { FairLine } from './fair-line.ts'
+import type { Roster } from './roster.ts'
+import { NO_SOURCE } from './source-counts.ts'
+
+export interface AdmissionOptions {
+  readonly connectionsMax: number
+  /** Served strangers; Infinity on a server without authentication. */
+  readonly strangersMax: number
+  /** How long a waiting connection may wait in all. */
+  readonly waitMs: number
+  readonly roster: Roster
+  readonly lane: Float64Array
+  /** Wraps a handle into a served connection. */
+  readonly serve: (handle: AcceptedHandle, listenAddress: string) => Connection
+  /**
+   * There is no place for this connection, or only one of a source that has fewer strangers than its
+   * own; doorstep.ts decides what becomes of it.
+   */
+  readonly turnAway: (handle: AcceptedHandle, reason: 'full' | 'crowd') => void
+  /** The server is full of strangers, `count` of `total` from `address`; seldom called. */
+  readonly onCrowd: (address: string, count: number, total: number) => void
+}
+
+/** Where strangers come from. */
+interface Source {
+  readonly address: string
+  /** What the roster counts them under. */
+  readonly id: number
+}
+
+interface Waiting {
+  readonly handle: AcceptedHandle
+  readonly listenAddress: string
+  readonly sinceMs: number
+  readonly ticket: number
+  readonly source: Source
+}
+
+/** A stranger who has said something within this time is not displaced by a newcomer. */
+const SILENT_MS = 500
+/** A crowd is told of this often at most. */
+const CROWD_REPORT_MS = 10_000
+/** Of the sites whose turn comes next, so many are compared. */
+const TURN_LOOK_MAX = 32
+/** Of the served strangers of a source, the one heard least recently is looked for in so many. */
+const SERVED_LOOK_MAX = 32
+
+export class Admission {
+  readonly connections: Set<Connection> = new Set()
+  private readonly options: AdmissionOptions
+  private readonly waiting = new FairLine<Waiting>()
+  /** Served strangers. */
+  private readonly strangers = new FairLine<Connection>()
+  /** Of each of `connections`. */
+  private readonly sources: Map<Connection, Source> = new Map()
+  private isTurnOfFew = false
+  private crowdReportedMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: AdmissionOptions) {
+    this.options = options
+  }
+
+  accept(handle: AcceptedHandle, listenAddress: string, nowMs: number): void {
+    const { lane, roster, connectionsMax, strangersMax, turnAway } = this.options
+    const address = peerNetwork(handle)
+    const source = { address, id: roster.holdSource(sourceKey(address)) }
+    if (source.id === NO_SOURCE) {
+      turnAway(handle, 'full')
+      return
+    }
+    if (!roster.claimPlace(connectionsMax)) {
+      const outcome = this.displace(source, nowMs)
+      if (outcome !== 'displaced') {
+        roster.releaseSource(source.id)
+        turnAway(handle, outcome)
+        return
+      }
+    }
+    lane[COUNTER.total_connections]!++
+    roster.addStranger(source.id)
+    if (!roster.claimStranger(strangersMax)) {
+      this.startWaiting({
+        handle,
+        listenAddress,
+        sinceMs: nowMs,
+        ticket: roster.nextTicket(),
+        source,
+      })
+      // A place may have come free since, and whoever gave it up has seen nobody wait.
+      this.admitWaiting(nowMs)
+      return
+    }
+    this.serve(handle, listenAddress, source)
+  }
+
+  /** A connection logged in, or lost its login. */
+  gateChanged(connection: Connection, nowMs: number): void {
+    const { roster } = this.options
+    const source = this.sources.get(connection)
+    if (source === undefined) return
+    if (connection.gate.isOpen) {
+      if (this.forgetStranger(connection)) roster.loseStranger(source.id)
+      this.admitWaiting(nowMs)
+    } else if (!this.strangers.has(connection)) {
+      this.rememberStranger(connection, source)
+      roster.countStranger(1)
+      roster.addStranger(source.id)
+    }
+    this.count()
+  }
+
+  closed(connection: Connection, nowMs: number): void {
+    const { roster } = this.options
+    const source = this.sources.get(connection)
+    const wasStranger = this.forgetStranger(connection)
+    this.sources.delete(connection)
+    if (this.connections.delete(connection) && source !== undefined) {
+      roster.leave(source.id, wasStranger)
+    }
+    this.admitWaiting(nowMs)
+    this.count()
+  }
+
+  /** Another worker has taken places of ours for newcomers, or has one for who waits here. */
+  settleWithOthers(nowMs: number): void {
+    this.dropWanted(nowMs)
+    this.admitWaiting(nowMs)
+    this.count()
+  }
+
+  /** Drops those that waited too long; called by the worker's coarse timer. */
+  checkDeadlines(nowMs: number): void {
+    const { waitMs, lane, roster } = this.options
+    for (;;) {
+      const first = this.waiting.oldest
+      if (first === undefined || nowMs - first.sinceMs < waitMs) break
+      this.dropWaiting(first)
+      lane[COUNTER.login_timeouts]!++
+    }
+    let silentCount = 0
+    for (const stranger of this.strangers.each(Number.POSITIVE_INFINITY)) {
+      if (nowMs - stranger.lastActivityMs >= SILENT_MS) silentCount++
+    }
+    roster.publishSilent(silentCount)
+    this.settleWithOthers(nowMs)
+  }
+
+  /** Drops all that wait; the server stops. */
+  dismissWaiting(): void {
+    for (;;) {
+      const first = this.waiting.oldest
+      if (first === undefined) break
+      this.dropWaiting(first)
+    }
+    this.count()
+  }
+
+  private serve(handle: AcceptedHandle, listenAddress: string, source: Source): void {
+    const { roster } = this.options
+    const connection = this.options.serve(handle, listenAddress)
+    this.connections.add(connection)
+    this.sources.set(connection, source)
+    this.rememberStranger(connection, source)
+    // On a server without authentication nobody is a stranger for longer than this.
+    if (connection.gate.isOpen && this.forgetStranger(connection)) roster.loseStranger(source.id)
+    this.count()
+  }
+
+  private admitWaiting(nowMs: number): void {
+    const { roster, strangersMax, waitMs, lane } = this.options
+    while (this.waiting.size > 0 || roster.hasOthers) {
+      if (!roster.claimStrangerForOldest(strangersMax)) return
+      const next = this.chooseNextWaiting()
+      if (next !== undefined && nowMs - next.sinceMs < waitMs) {
+        this.stopWaiting(next)
+        this.serve(next.handle, next.listenAddress, next.source)
+        continue
+      }
+      roster.countStranger(-1)
+      if (next === undefined) return
+      this.dropWaiting(next)
+      lane[COUNTER.login_timeouts]!++
+    }
+  }
+
+  private chooseNextWaiting(): Waiting | undefined {
+    const { roster } = this.options
+    const isTurnOfFew = this.isTurnOfFew
+    this.isTurnOfFew = !isTurnOfFew
+    if (!isTurnOfFew) return this.waiting.oldest
+    return this.waiting.takeTurn(TURN_LOOK_MAX, (site, other) => roster.hasFewer(site, other))
+  }
+
+  /** Makes room for a newcomer by dropping a stranger, or says why not. */
+  private displace(source: Source, nowMs: number): 'displaced' | 'full' | 'crowd' {
+    const { roster, connectionsMax } = this.options
+    // Whom others want dropped goes first: who is dropped for them is not there for the newcomer.
+    this.dropWanted(nowMs)
+    switch (roster.takePlaceFor(source.id, connectionsMax)) {
+      case 'crowd':
+        this.reportCrowd(source, nowMs)
+        return 'crowd'
+      case 'none':
+        return 'full'
+      case 'taken':
+        return 'displaced'
+      case 'ours': {
+        const { victim, mustBeSilent } = roster
+        if (this.dropStranger(victim, mustBeSilent, nowMs)) {
+          return roster.claimPlace(connectionsMax) ? 'displaced' : 'full'
+        }
+        return roster.takePlaceOfSilent(victim) ? 'displaced' : 'full'
+      }
+    }
+  }
+
+  private dropWanted(nowMs: number): void {
+    const { roster } = this.options
+    for (;;) {
+      const source = roster.nextWantedSource()
+      if (source === NO_SOURCE) return
+      const isDropped = this.dropStranger(source, false, nowMs)
+      assert(isDropped, 'a worker has the strangers that it is counted with')
+    }
+  }
+
+  /**
+   * Drops a stranger of `source`: the one that has waited longest, or of the served ones that came
+   * first, the one heard least recently. False when there is none, or only such as just spoke.
+   */
+  private dropStranger(source: number, mustBeSilent: boolean, nowMs: number): boolean {
+    const { lane } = this.options
+    const waiting = this.waiting.oldestOf(source)
+    if (waiting !== undefined) {
+      this.reportCrowd(waiting.source, nowMs)
+      this.dropWaiting(waiting)
+      lane[COUNTER.rejected_connections]!++
+      return true
+    }
+    let found: Connection | undefined
+    for (const stranger of this.strangers.eachOf(source, SERVED_LOOK_MAX)) {
+      if (mustBeSilent && nowMs - stranger.lastActivityMs < SILENT_MS) continue
+      if (found === undefined || stranger.lastActivityMs < found.lastActivityMs) found = stranger
+    }
+    if (found === undefined) return false
+    this.reportCrowd(this.sources.get(found), nowMs)
+    lane[COUNTER.rejected_connections]!++
+    found.close()
+    return true
+  }
+
+  private startWaiting(waiting: Waiting): void {
+    const { roster } = this.options
+    const { id } = waiting.source
+    this.waiting.add(waiting, roster.siteOf(id), id)
+    roster.startWaiting(id)
+    this.waitingChanged()
+  }
+
+  private stopWaiting(waiting: Waiting): void {
+    this.waiting.remove(waiting)
+    this.options.roster.stopWaiting(waiting.source.id)
+    this.waitingChanged()
+  }
+
+  private dropWaiting(waiting: Waiting): void {
+    this.stopWaiting(waiting)
+    waiting.handle.close()
+    this.options.roster.leave(waiting.source.id, true)
+  }
+
+  private reportCrowd(source: Source | undefined, nowMs: number): void {
+    if (source === undefined) return
+    if (nowMs - this.crowdReportedMs < CROWD_REPORT_MS) return
+    this.crowdReportedMs = nowMs
+    const { roster, onCrowd } = this.options
+    onCrowd(source.address, roster.sourceStrangers(source.id), roster.strangers)
+  }
+
+  private rememberStranger(connection: Connection, source: Source): void {
+    this.strangers.add(connection, this.options.roster.siteOf(source.id), source.id)
+  }
+
+  /** Gives its place among the served strangers back; false when it has none. */
+  private forgetStranger(connection: Connection): boolean {
+    if (!this.strangers.remove(connection)) return false
+    this.options.roster.countStranger(-1)
+    return true
+  }
+
+  private waitingChanged(): void {
+    const { oldest, size } = this.waiting
+    this.options.roster.publishWaiting(size, oldest?.ticket ?? 0)
+    this.count()
+  }
+
+  private count(): void {
+    const { lane } = this.options
+    lane[COUNTER.curr_connections] = this.connections.size + this.waiting.size
+    lane[COUNTER.unauthenticated_connections] = this.strangers.size
+    lane[COUNTER.waiting_connections] = this.waiting.size
+  }
+}

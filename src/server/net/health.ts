@@ -1,0 +1,104 @@
+/**
+ * The health check: asks a running server for its version over the binary dialect and reads the
+ * whole answer. VERSION is answered before login, so no password is needed; an answer proves that
+ * the listener accepts, a worker turns its loop and the dialect is spoken.
+ *
+ * It is run every few seconds by container runtimes: it imports next to nothing.
+ */
+import { readFileSync } from 'node:fs'
+import { connect, type NetConnectOpts } from 'node:net'
+import type { Config } from '../../config/config.ts'
+import {
+  HEADER_BYTES,
+  MAGIC_REQUEST,
+  MAGIC_RESPONSE,
+  OP_VERSION,
+  STATUS_OK,
+} from '../../protocol/binary/wire.ts'
+
+export type HealthTarget =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string }
+
+export class HealthError extends Error {
+  override readonly name = 'HealthError'
+}
+
+/** "health" to nobody but us; the reply must bring it back. */
+const OPAQUE = 0x6865616c
+/** A version is a dozen bytes; whatever says more is not memcached. */
+const VERSION_BYTES_MAX = 256
+
+/** Where to knock for a server with this configuration. Throws HealthError when that is unknown. */
+export function healthTarget(network: Config['network']): HealthTarget {
+  if (network.unixSocket !== undefined) return { path: network.unixSocket }
+  const address = network.listen[0]
+  if (address === undefined) throw new HealthError('the configuration has no address to listen on')
+  const port = address.port === 0 ? pickedPort(network.portFile) : address.port
+  if (address.host === '*' || address.host === '0.0.0.0') return { host: '127.0.0.1', port }
+  return { host: address.host === '::' ? '::1' : address.host, port }
+}
+
+/** The port that the system picked, as the server wrote it to MEMCACHED_PORT_FILENAME. */
+function pickedPort(portFile: string | undefined): number {
+  if (portFile === undefined) {
+    throw new HealthError(
+      'the system picks the port; name the address, or a MEMCACHED_PORT_FILENAME',
+    )
+  }
+  let text: string
+  try {
+    text = readFileSync(portFile, 'utf8')
+  } catch (cause) {
+    throw new HealthError(`${portFile} cannot be read`, { cause })
+  }
+  const port = /^TCP INET6?: (\d{1,5})$/m.exec(text)?.[1]
+  if (port === undefined) throw new HealthError(`${portFile} names no port yet`)
+  return Number(port)
+}
+
+/** Resolves to the version text that the server answered; rejects with HealthError. */
+export function checkHealth(target: HealthTarget, timeoutMs: number): Promise<string> {
+  const request = Buffer.alloc(HEADER_BYTES)
+  request[0] = MAGIC_REQUEST
+  request[1] = OP_VERSION
+  request.writeUInt32BE(OPAQUE, 12)
+  return new Promise((resolve, reject) => {
+    const options: NetConnectOpts = { ...target }
+    const socket = connect(options)
+    let received = Buffer.alloc(0)
+    const fail = (message: string, cause?: Error): void => {
+      clearTimeout(timer)
+      socket.destroy()
+      reject(new HealthError(message, { cause }))
+    }
+    // Unlike a socket's own timeout this one covers an answer that comes byte by byte.
+    const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs)
+    socket.on('connect', () => socket.write(request))
+    socket.on('data', (chunk) => {
+      received = Buffer.concat([received, chunk])
+      if (received.length < HEADER_BYTES) return
+      const status = received.readUInt16BE(6)
+      const bodyBytes = received.readUInt32BE(8)
+      const isAnswer =
+        received[0] === MAGIC_RESPONSE &&
+        received[1] === OP_VERSION &&
+        received.readUInt32BE(12) === OPAQUE &&
+        bodyBytes <= VERSION_BYTES_MAX
+      if (!isAnswer) fail('the answer is not one to a memcached version request')
+      else if (status !== STATUS_OK)
+        fail(`the server answered with status 0x${status.toString(16)}`)
+      else if (received.length >= HEADER_BYTES + bodyBytes) {
+        clearTimeout(timer)
+        socket.destroy()
+        resolve(received.toString('latin1', HEADER_BYTES, HEADER_BYTES + bodyBytes))
+      }
+    })
+    socket.on('end', () => fail('the connection was closed before an answer came'))
+    socket.on('error', (error) => fail(`cannot be reached: ${codeOf(error)}`, error))
+  })
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error ? String(error.code) : error.message
+}

@@ -1,0 +1,209 @@
+/**
+ * Hot path. A Transport over a TCP or Unix socket of Node, in the way that costs least a request
+ * (test/bench/socket-layer.mjs prints the figures):
+ *
+ * - All sockets of a worker read into one buffer that the worker owns (`onread`), instead of
+ *   allocating one a read. The buffer is free again when `Connection.receive` returns.
+ * - Replies go to the socket's handle (handle-writer.ts), past the machinery of stream.Writable,
+ *   which has nothing to add: replies are gathered before they come here, and who does not read is
+ *   not served. Where that is not possible they are ordinary writes.
+ *
+ * Where Node has no bare handles to give (node-internals.ts), an AcceptedSocket is served instead, by
+ * its 'data' event and by ordinary writes.
+ *
+ * Invariant: once a socket's writes go to its handle, all do. Reading, ending and closing remain
+ * the socket's.
+ */
+import net from 'node:net'
+import type { Connection } from '../../connection/connection.ts'
+import type { Transport } from '../../connection/transport.ts'
+import type { HandleWriter, LateWrite, WritableHandle } from './handle-writer.ts'
+
+/** An accepted socket's handle, as far as it is used here. */
+export interface AcceptedHandle extends WritableHandle {
+  close(): void
+  getpeername?(out: PeerName): number
+}
+
+interface PeerName {
+  address?: string
+  port?: number
+  family?: string
+}
+
+/** A socket that Node has wrapped already, in the place of its handle. */
+export class AcceptedSocket implements AcceptedHandle {
+  readonly socket: net.Socket
+  readonly getpeername?: (out: PeerName) => number
+
+  constructor(socket: net.Socket, isUnix: boolean) {
+    this.socket = socket
+    socket.on('error', ignore)
+    if (!isUnix) this.getpeername = (out) => namePeer(socket, out)
+  }
+
+  close(): void {
+    this.socket.destroy()
+  }
+}
+
+const ENOTCONN = -107
+
+function namePeer(socket: net.Socket, out: PeerName): number {
+  const { remoteAddress: address, remotePort: port, remoteFamily: family } = socket
+  if (address === undefined || port === undefined || family === undefined) return ENOTCONN
+  out.address = address
+  out.port = port
+  out.family = family
+  return 0
+}
+
+/**
+ * Size of the read buffer that a worker shares among its connections. A value of 64 KiB fits with
+ * what stands around it: with less it takes two reads, and a copy to wait for the second.
+ */
+export const READ_BUFFER_BYTES: number = 68 * 1024
+
+const IPV4_IN_IPV6 = '::ffff:'
+
+/**
+ * The peer's `address:port`. A Unix peer has no name and is called `unix`; one that has reset its
+ * connection already, whose last bytes may still be read, has none any more and is `unknown`.
+ */
+export function peerName(handle: AcceptedHandle): string {
+  const name: PeerName = {}
+  if (handle.getpeername === undefined) return 'unix'
+  if (handle.getpeername(name) !== 0) return 'unknown'
+  const { address = '', port } = name
+  if (address.startsWith(IPV4_IN_IPV6)) return `${address.slice(IPV4_IN_IPV6.length)}:${port}`
+  return name.family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+export class SocketTransport implements Transport, LateWrite {
+  readonly peer: string
+  private readonly socket: net.Socket
+  private readonly writer: HandleWriter
+  /** Undefined once the socket has closed it. */
+  private handle: AcceptedHandle | undefined
+  private connection: Connection | undefined = undefined
+  /** Writes go to the handle. */
+  private isDirect: boolean
+  /** The first ordinary write is to teach the writer. */
+  private isTeaching = false
+  /** Writes that the kernel did not take at once and that have not ended yet. */
+  private waitingWrites = 0
+
+  constructor(
+    handle: AcceptedHandle,
+    peer: string,
+    readBuffer: Buffer,
+    sendBufferBytesMax: number,
+    writer: HandleWriter,
+  ) {
+    this.peer = peer
+    this.writer = writer
+    if (handle instanceof AcceptedSocket) {
+      this.handle = undefined
+      this.isDirect = false
+      this.socket = handle.socket
+      return
+    }
+    this.handle = handle
+    this.isDirect = writer.isReady
+    if (!this.isDirect) this.isTeaching = writer.learnFrom(handle)
+    const options = {
+      handle,
+      allowHalfOpen: true,
+      manualStart: true,
+      writableHighWaterMark: sendBufferBytesMax,
+      onread: {
+        buffer: readBuffer,
+        callback: (length: number, bytes: Uint8Array): boolean =>
+          this.connection?.receive(bytes, length) ?? false,
+      },
+    }
+    // `handle` and `manualStart` are not in the typings; net.Server makes its sockets with them.
+    this.socket = new net.Socket(options as net.SocketConstructorOpts)
+  }
+
+  /** Begins to read, into `connection`. */
+  attach(connection: Connection): void {
+    this.connection = connection
+    const socket = this.socket
+    socket.on('drain', () => connection.onDrained())
+    socket.on('end', () => connection.receiveEnd())
+    // A reset or a broken pipe is the peer's way to leave: 'close' follows.
+    socket.on('error', ignore)
+    socket.on('close', () => {
+      this.handle = undefined
+      connection.finish()
+    })
+    if (this.handle !== undefined) socket.read(0)
+    else this.readChunks(connection)
+  }
+
+  /** For a connection that is not served: sends what was written, then closes. */
+  refuse(): void {
+    this.socket.on('error', ignore)
+    this.socket.end(() => this.socket.destroy())
+  }
+
+  get unsentBytes(): number {
+    if (!this.isDirect) return this.socket.writableLength
+    return this.waitingWrites > 0 ? (this.handle?.writeQueueSize ?? 0) : 0
+  }
+
+  write(bytes: Uint8Array): number {
+    const { handle } = this
+    if (!this.isDirect) return this.writeOrdinarily(bytes)
+    // A socket that was destroyed has closed its handle, which then takes nothing.
+    if (handle === undefined) return 0
+    if (this.writer.write(handle, bytes, this) !== 0) this.socket.destroy()
+    return this.waitingWrites > 0 ? (handle.writeQueueSize ?? 0) : 0
+  }
+
+  resume(): void {
+    this.socket.resume()
+  }
+
+  end(): void {
+    this.socket.end()
+  }
+
+  destroy(): void {
+    this.socket.destroy()
+  }
+
+  onWriteWaits(): void {
+    this.waitingWrites++
+  }
+
+  onWritten(status: number): void {
+    this.waitingWrites--
+    if (status !== 0) this.socket.destroy()
+    else if (this.waitingWrites === 0 && !this.socket.destroyed) this.connection?.onDrained()
+  }
+
+  private readChunks(connection: Connection): void {
+    const { socket } = this
+    socket.on('data', (chunk: Buffer) => {
+      if (!connection.receive(chunk, chunk.length)) socket.pause()
+    })
+    socket.resume()
+  }
+
+  private writeOrdinarily(bytes: Uint8Array): number {
+    const { socket, handle } = this
+    socket.write(bytes)
+    const unsentBytes = socket.writableLength
+    if (handle === undefined) return unsentBytes
+    if (this.isTeaching) {
+      this.isTeaching = false
+      this.writer.endLearning(handle)
+    }
+    if (unsentBytes === 0) this.isDirect = this.writer.isReady
+    return unsentBytes
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,195 @@
+import { expect, test } from 'vitest'
+import { createRosterMemory, Roster } from '../../../../src/server/admission/roster.ts'
+import { NO_SOURCE } from '../../../../src/server/admission/source-counts.ts'
+
+const MANY = 1_000_000
+
+function workers(count: number): Roster[] {
+  const memory = createRosterMemory(count, 0)
+  const rosters = Array.from({ length: count }, (_, index) => new Roster(memory, index))
+  for (const roster of rosters) roster.balance()
+  return rosters
+}
+
+function accept(roster: Roster): boolean {
+  roster.claimPlace(MANY)
+  return roster.balance()
+}
+
+test('the limit on connections is one for all workers', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect([first.claimPlace(3), second.claimPlace(3), first.claimPlace(3)]).toEqual([
+    true,
+    true,
+    true,
+  ])
+  expect(second.claimPlace(3)).toBe(false)
+  first.givePlaceBack()
+  expect(second.claimPlace(3)).toBe(true)
+})
+
+test('connection ids are never given twice', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect([first.nextConnectionId(), second.nextConnectionId(), first.nextConnectionId()]).toEqual([
+    1, 2, 3,
+  ])
+})
+
+test('a worker with more connections than another that accepts leaves newcomers to it', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect(accept(first)).toBe(false)
+  expect(accept(second)).toBe(true)
+  expect(first.balance()).toBe(true)
+})
+
+test('at least one worker accepts, whatever they have', () => {
+  const rosters = workers(4)
+  let seed = 12_345
+  const accepting = new Set(rosters)
+  for (let step = 0; step < 2000; step++) {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff
+    const roster = rosters[seed % 4] as Roster
+    if (seed % 3 === 0) roster.givePlaceBack()
+    else roster.claimPlace(MANY)
+    if (roster.balance()) accepting.add(roster)
+    else accepting.delete(roster)
+    expect(accepting.size).toBeGreaterThan(0)
+  }
+})
+
+test('newcomers that come one by one spread evenly', () => {
+  const rosters = workers(4)
+  const counts = [0, 0, 0, 0]
+  for (let newcomer = 0; newcomer < 40; newcomer++) {
+    // The event loops turn: who was called back looks again. The first that accepts is the fastest.
+    const accepting = rosters.map((roster) => roster.balance())
+    const taker = accepting.lastIndexOf(true)
+    counts[taker] = (counts[taker] ?? 0) + 1
+    accept(rosters[taker] as Roster)
+  }
+  expect(counts).toEqual([10, 10, 10, 10])
+})
+
+test('a worker that shows no sign of life is not waited for', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  second.beat()
+  first.beat()
+  expect(accept(first)).toBe(false)
+  for (let tick = 0; tick < 3; tick++) first.beat()
+  expect(first.balance()).toBe(true)
+  second.beat()
+  first.beat()
+  expect(first.balance()).toBe(false)
+})
+
+test('a stranger waits for those of other workers who came before', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect(first.claimStranger(1)).toBe(true)
+  expect(second.claimStranger(1)).toBe(false)
+  second.publishWaiting(1, second.nextTicket())
+  first.countStranger(-1)
+  expect(first.claimStranger(1)).toBe(false)
+  expect(first.claimStrangerForOldest(1)).toBe(false)
+  expect(second.claimStrangerForOldest(1)).toBe(true)
+})
+
+test('of two that wait with different workers the older is first', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  const older = second.nextTicket()
+  first.publishWaiting(1, first.nextTicket())
+  second.publishWaiting(1, older)
+  expect(first.claimStrangerForOldest(1)).toBe(false)
+  expect(second.claimStrangerForOldest(1)).toBe(true)
+})
+
+/** A stranger with a place, from an IPv4 address; returns the number of its source. */
+function arrive(roster: Roster, address: number, waits = false): number {
+  const source = roster.holdSource({ kind: 4, high: 0, low: address })
+  roster.claimPlace(MANY)
+  roster.addStranger(source)
+  if (!waits) return source
+  roster.startWaiting(source)
+  roster.publishWaiting(1, roster.nextTicket())
+  return source
+}
+
+test('a place of who waits elsewhere is taken over at once, and answered for once', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  const source = arrive(second, 1, true)
+  const newcomer = first.holdSource({ kind: 4, high: 0, low: 2 })
+  expect(first.claimPlace(1)).toBe(false)
+  expect(first.takePlaceFor(newcomer, 1)).toBe('taken')
+  // The one that waits is spoken for: nobody else can have its place.
+  expect(first.takePlaceFor(newcomer, 1)).toBe('none')
+  expect(second.nextWantedSource()).toBe(source)
+  second.stopWaiting(source)
+  second.publishWaiting(0, 0)
+  second.leave(source, true)
+  expect(second.nextWantedSource()).toBe(NO_SOURCE)
+  expect(second.claimPlace(1)).toBe(false)
+})
+
+test('a stranger that leaves before its worker answers for its place has answered for it', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  const source = arrive(second, 1, true)
+  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 1)).toBe('taken')
+  second.leave(source, true)
+  expect(second.nextWantedSource()).toBe(NO_SOURCE)
+  expect(second.claimPlace(1)).toBe(false)
+  expect(first.claimPlace(2)).toBe(true)
+})
+
+test('a stranger that logs in before its worker answers for its place keeps it, and nobody comes until one leaves', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  const source = arrive(second, 1, true)
+  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 1)).toBe('taken')
+  arrive(first, 3)
+  first.givePlaceBack()
+  second.loseStranger(source)
+  expect(second.nextWantedSource()).toBe(NO_SOURCE)
+  expect(second.takePlaceFor(second.holdSource({ kind: 4, high: 0, low: 4 }), 1)).toBe('none')
+  second.leave(source, false)
+  expect(second.takePlaceFor(second.holdSource({ kind: 4, high: 0, low: 5 }), 1)).toBe('ours')
+})
+
+test('a place is taken from the worker where the source has most strangers', () => {
+  const [first, second, third] = workers(3) as [Roster, Roster, Roster]
+  const source = arrive(second, 1, true)
+  arrive(third, 1, true)
+  arrive(third, 1)
+  expect(first.sourceStrangers(source)).toBe(3)
+  // Of waiting ones both have one, and of equal workers the first that was found is asked.
+  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 3)).toBe('taken')
+  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 3)).toBe('taken')
+  expect([second, third].map((roster) => roster.nextWantedSource())).toEqual([source, source])
+})
+
+test('room at the door is taken over from the worker that holds most, while that has two more', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  for (let count = 0; count < 3; count++) second.claimHeld(3)
+  expect(first.claimHeld(3)).toBe(false)
+  expect([first.takeHeldOfOther(), first.takeHeldOfOther()]).toEqual([true, false])
+  expect([second.answerForTakenHeld(), second.answerForTakenHeld()]).toEqual([1, 0])
+  second.giveHeldBack()
+  expect(second.claimHeld(3)).toBe(false)
+})
+
+test('what is held at the door is bounded for all workers together', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  expect([first.claimHeld(2), second.claimHeld(2), first.claimHeld(2)]).toEqual([true, true, false])
+  second.giveHeldBack()
+  expect(first.claimHeld(2)).toBe(true)
+})
+
+test('a worker far ahead hands accepting over to those behind, but not to one that is dead', () => {
+  const [first, second] = workers(2) as [Roster, Roster]
+  for (let count = 0; count < 2; count++) first.claimPlace(MANY)
+  expect(first.handOver()).toBe(false)
+  first.claimPlace(MANY)
+  expect(first.handOver()).toBe(true)
+  expect(first.balance()).toBe(false)
+  expect(second.balance()).toBe(true)
+  for (let tick = 0; tick < 5; tick++) first.beat()
+  expect(first.handOver()).toBe(false)
+  expect(first.balance()).toBe(true)
+})

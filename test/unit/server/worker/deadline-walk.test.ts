@@ -1,0 +1,72 @@
+/** A crowd whose time is up is ended a few at a time, and each connection is looked at once a walk. */
+import { expect, test } from 'vitest'
+import { DeadlineWalk, type Walked } from '../../../../src/server/worker/deadline-walk.ts'
+
+const CLOSED = 5
+
+class Fake implements Walked {
+  state = 1
+  lookedAt = 0
+  private readonly isOverdue: boolean
+  private readonly onClosed: () => void
+
+  constructor(isOverdue: boolean, onClosed: () => void = () => undefined) {
+    this.isOverdue = isOverdue
+    this.onClosed = onClosed
+  }
+
+  checkDeadlines(): void {
+    this.lookedAt++
+    if (!this.isOverdue || this.state === CLOSED) return
+    this.state = CLOSED
+    this.onClosed()
+  }
+}
+
+/** Walks to the end; returns how many ended and how many were looked at in each step. */
+function walk(connections: Set<Fake>, all: readonly Fake[]): [ended: number, lookedAt: number][] {
+  const steps: (() => void)[] = []
+  const deadlines = new DeadlineWalk(connections, (step) => steps.push(step))
+  const sums = (): [number, number] => [
+    all.filter(({ state }) => state === CLOSED).length,
+    all.reduce((sum, { lookedAt }) => sum + lookedAt, 0),
+  ]
+  const portions: [number, number][] = []
+  let before: [number, number] = [0, 0]
+  deadlines.begin()
+  for (;;) {
+    const now = sums()
+    portions.push([now[0] - before[0], now[1] - before[1]])
+    before = now
+    const step = steps.shift()
+    if (step === undefined) return portions
+    // The timer comes again before the walk is over.
+    deadlines.begin()
+    step()
+  }
+}
+
+test('a thousand that are overdue end sixteen at a time, and who is let in for them stays', () => {
+  const connections = new Set<Fake>()
+  const all: Fake[] = []
+  const admit = (isOverdue: boolean): void => {
+    const fake: Fake = new Fake(isOverdue, () => {
+      connections.delete(fake)
+      if (isOverdue) admit(false)
+    })
+    connections.add(fake)
+    all.push(fake)
+  }
+  for (let count = 0; count < 1000; count++) admit(true)
+  const portions = walk(connections, all)
+  expect(Math.max(...portions.map(([ended]) => ended))).toBe(16)
+  expect(portions.reduce((sum, [ended]) => sum + ended, 0)).toBe(1000)
+  expect(connections.size).toBe(1000)
+  for (const { lookedAt } of all) expect(lookedAt).toBe(1)
+})
+
+test('many that are in time are looked at once each, a bounded number in a step', () => {
+  const all = Array.from({ length: 10_000 }, () => new Fake(false))
+  const portions = walk(new Set(all), all)
+  expect(portions.map(([, lookedAt]) => lookedAt)).toEqual([2048, 2048, 2048, 2048, 1808])
+})
