@@ -11,7 +11,12 @@ import { loadNetwork } from '../config/load.ts'
 import { OPTIONS } from '../config/options.ts'
 import { ConfigError, formatProblems } from '../config/problem.ts'
 import { findServer } from '../server/files/running-server.ts'
-import { checkHealth, HealthError, type HealthTarget, healthTarget } from '../server/net/health.ts'
+import {
+  checkHealth,
+  HealthError,
+  type HealthTarget,
+  healthTarget,
+} from '../server/net/health-check.ts'
 import { addOptions, type CommandLine } from './flags.ts'
 import { EXIT_FAILURE, EXIT_OK, type Io, indent } from './io.ts'
 

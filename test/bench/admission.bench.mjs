@@ -8,8 +8,8 @@ import { pathToFileURL } from 'node:url'
 
 const dist = resolve(process.env.STORE_DIST ?? 'dist')
 const load = async (name) => await import(pathToFileURL(`${dist}/src/${name}.js`).href)
-const { Admission } = await load('server/admission')
-const { createRosterMemory, Roster } = await load('server/roster')
+const { Admission } = await load('server/admission/admission')
+const { createWorkerTableMemory, WorkerTable } = await load('server/admission/worker-table')
 const { COUNTER_NAMES } = await load('observe/counters')
 
 const WORKERS = 4
@@ -35,12 +35,12 @@ function handleFrom(address) {
 }
 
 function measure(connectionsMax, addressOf) {
-  const memory = createRosterMemory(WORKERS, 0, connectionsMax)
+  const memory = createWorkerTableMemory(WORKERS, 0, connectionsMax)
   const admission = new Admission({
     connectionsMax,
     strangersMax: Math.ceil(connectionsMax / 4),
     waitMs: 1e9,
-    roster: new Roster(memory, 0),
+    workerTable: new WorkerTable(memory, 0),
     lane: new Float64Array(COUNTER_NAMES.length),
     serve: () => {
       const connection = { gate: { isOpen: false }, lastActivityMs: 0 }

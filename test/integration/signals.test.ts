@@ -13,7 +13,13 @@ import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
 const AT_IMPORT = join(import.meta.dirname, '..', 'support', 'signal-at-import.mjs')
 const FLAGS = ['--no-auth', '-t', '1', '-l', '127.0.0.1', '-p', '-1', '--log-format', 'json']
 /** Files of the program in the order in which a start asks for them, from the first to the last. */
-const POINTS = ['/cli/main.js', '/config/load.js', '/main/serve.js', '/net/bind.js', '/roster.js']
+const POINTS = [
+  '/cli/main.js',
+  '/config/load.js',
+  '/main/serve.js',
+  '/net/bound-sockets.js',
+  '/worker-table.js',
+]
 const DELAYS_MS = [0, 10, 20, 40, 80, 150, 300]
 const HANGUP_BIT = 1n
 

@@ -21,7 +21,7 @@
  * No step takes longer the more connections wait, or the more sources they come from.
  *
  * Both limits hold for all workers together, and so does the order in which workers have their turn:
- * each keeps its own connections here, and the counts of all in the roster. Whom to drop of its own,
+ * each keeps its own connections here, and the counts of all in the worker table. Whom to drop of its own,
  * and whom to serve, each worker chooses by the counts of all.
  *
  * Differs from memcached, which takes whoever comes first and keeps out the rest.
@@ -32,9 +32,9 @@ import { COUNTER } from '../../observe/counters.ts'
 import { sourceKey } from '../../sasl/source-network.ts'
 import { peerNetwork } from '../net/peer-network.ts'
 import type { AcceptedHandle } from '../net/socket-transport.ts'
-import { FairLine } from './fair-line.ts'
-import type { Roster } from './roster.ts'
+import { FairQueue } from './fair-queue.ts'
 import { NO_SOURCE } from './source-counts.ts'
+import type { WorkerTable } from './worker-table.ts'
 
 export interface AdmissionOptions {
   readonly connectionsMax: number
@@ -42,13 +42,13 @@ export interface AdmissionOptions {
   readonly strangersMax: number
   /** How long a waiting connection may wait in all. */
   readonly waitMs: number
-  readonly roster: Roster
+  readonly workerTable: WorkerTable
   readonly lane: Float64Array
   /** Wraps a handle into a served connection. */
   readonly serve: (handle: AcceptedHandle, listenAddress: string) => Connection
   /**
    * There is no place for this connection, or only one of a source that has fewer strangers than its
-   * own; doorstep.ts decides what becomes of it.
+   * own; accept-queue.ts decides what becomes of it.
    */
   readonly turnAway: (handle: AcceptedHandle, reason: 'full' | 'crowd') => void
   /** The server is full of strangers, `count` of `total` from `address`; seldom called. */
@@ -58,7 +58,7 @@ export interface AdmissionOptions {
 /** Where strangers come from. */
 interface Source {
   readonly address: string
-  /** What the roster counts them under. */
+  /** What the worker table counts them under. */
   readonly id: number
 }
 
@@ -82,9 +82,9 @@ const SERVED_LOOK_MAX = 32
 export class Admission {
   readonly connections: Set<Connection> = new Set()
   private readonly options: AdmissionOptions
-  private readonly waiting = new FairLine<Waiting>()
+  private readonly waiting = new FairQueue<Waiting>()
   /** Served strangers. */
-  private readonly strangers = new FairLine<Connection>()
+  private readonly strangers = new FairQueue<Connection>()
   /** Of each of `connections`. */
   private readonly sources: Map<Connection, Source> = new Map()
   private isTurnOfFew = false
@@ -95,29 +95,29 @@ export class Admission {
   }
 
   accept(handle: AcceptedHandle, listenAddress: string, nowMs: number): void {
-    const { lane, roster, connectionsMax, strangersMax, turnAway } = this.options
+    const { lane, workerTable, connectionsMax, strangersMax, turnAway } = this.options
     const address = peerNetwork(handle)
-    const source = { address, id: roster.holdSource(sourceKey(address)) }
+    const source = { address, id: workerTable.holdSource(sourceKey(address)) }
     if (source.id === NO_SOURCE) {
       turnAway(handle, 'full')
       return
     }
-    if (!roster.claimPlace(connectionsMax)) {
+    if (!workerTable.claimPlace(connectionsMax)) {
       const outcome = this.displace(source, nowMs)
       if (outcome !== 'displaced') {
-        roster.releaseSource(source.id)
+        workerTable.releaseSource(source.id)
         turnAway(handle, outcome)
         return
       }
     }
     lane[COUNTER.total_connections]!++
-    roster.addStranger(source.id)
-    if (!roster.claimStranger(strangersMax)) {
+    workerTable.addStranger(source.id)
+    if (!workerTable.claimStranger(strangersMax)) {
       this.startWaiting({
         handle,
         listenAddress,
         sinceMs: nowMs,
-        ticket: roster.nextTicket(),
+        ticket: workerTable.nextTicket(),
         source,
       })
       // A place may have come free since, and whoever gave it up has seen nobody wait.
@@ -129,27 +129,27 @@ export class Admission {
 
   /** A connection logged in, or lost its login. */
   gateChanged(connection: Connection, nowMs: number): void {
-    const { roster } = this.options
+    const { workerTable } = this.options
     const source = this.sources.get(connection)
     if (source === undefined) return
     if (connection.gate.isOpen) {
-      if (this.forgetStranger(connection)) roster.loseStranger(source.id)
+      if (this.forgetStranger(connection)) workerTable.loseStranger(source.id)
       this.admitWaiting(nowMs)
     } else if (!this.strangers.has(connection)) {
       this.rememberStranger(connection, source)
-      roster.countStranger(1)
-      roster.addStranger(source.id)
+      workerTable.countStranger(1)
+      workerTable.addStranger(source.id)
     }
     this.count()
   }
 
   closed(connection: Connection, nowMs: number): void {
-    const { roster } = this.options
+    const { workerTable } = this.options
     const source = this.sources.get(connection)
     const wasStranger = this.forgetStranger(connection)
     this.sources.delete(connection)
     if (this.connections.delete(connection) && source !== undefined) {
-      roster.leave(source.id, wasStranger)
+      workerTable.leave(source.id, wasStranger)
     }
     this.admitWaiting(nowMs)
     this.count()
@@ -164,7 +164,7 @@ export class Admission {
 
   /** Drops those that waited too long; called by the worker's coarse timer. */
   checkDeadlines(nowMs: number): void {
-    const { waitMs, lane, roster } = this.options
+    const { waitMs, lane, workerTable } = this.options
     for (;;) {
       const first = this.waiting.oldest
       if (first === undefined || nowMs - first.sinceMs < waitMs) break
@@ -175,7 +175,7 @@ export class Admission {
     for (const stranger of this.strangers.each(Number.POSITIVE_INFINITY)) {
       if (nowMs - stranger.lastActivityMs >= SILENT_MS) silentCount++
     }
-    roster.publishSilent(silentCount)
+    workerTable.publishSilent(silentCount)
     this.settleWithOthers(nowMs)
   }
 
@@ -190,27 +190,28 @@ export class Admission {
   }
 
   private serve(handle: AcceptedHandle, listenAddress: string, source: Source): void {
-    const { roster } = this.options
+    const { workerTable } = this.options
     const connection = this.options.serve(handle, listenAddress)
     this.connections.add(connection)
     this.sources.set(connection, source)
     this.rememberStranger(connection, source)
     // On a server without authentication nobody is a stranger for longer than this.
-    if (connection.gate.isOpen && this.forgetStranger(connection)) roster.loseStranger(source.id)
+    if (connection.gate.isOpen && this.forgetStranger(connection))
+      workerTable.loseStranger(source.id)
     this.count()
   }
 
   private admitWaiting(nowMs: number): void {
-    const { roster, strangersMax, waitMs, lane } = this.options
-    while (this.waiting.size > 0 || roster.hasOthers) {
-      if (!roster.claimStrangerForOldest(strangersMax)) return
+    const { workerTable, strangersMax, waitMs, lane } = this.options
+    while (this.waiting.size > 0 || workerTable.hasOthers) {
+      if (!workerTable.claimStrangerForOldest(strangersMax)) return
       const next = this.chooseNextWaiting()
       if (next !== undefined && nowMs - next.sinceMs < waitMs) {
         this.stopWaiting(next)
         this.serve(next.handle, next.listenAddress, next.source)
         continue
       }
-      roster.countStranger(-1)
+      workerTable.countStranger(-1)
       if (next === undefined) return
       this.dropWaiting(next)
       lane[COUNTER.login_timeouts]!++
@@ -218,19 +219,19 @@ export class Admission {
   }
 
   private chooseNextWaiting(): Waiting | undefined {
-    const { roster } = this.options
+    const { workerTable } = this.options
     const isTurnOfFew = this.isTurnOfFew
     this.isTurnOfFew = !isTurnOfFew
     if (!isTurnOfFew) return this.waiting.oldest
-    return this.waiting.takeTurn(TURN_LOOK_MAX, (site, other) => roster.hasFewer(site, other))
+    return this.waiting.takeTurn(TURN_LOOK_MAX, (site, other) => workerTable.hasFewer(site, other))
   }
 
   /** Makes room for a newcomer by dropping a stranger, or says why not. */
   private displace(source: Source, nowMs: number): 'displaced' | 'full' | 'crowd' {
-    const { roster, connectionsMax } = this.options
+    const { workerTable, connectionsMax } = this.options
     // Whom others want dropped goes first: who is dropped for them is not there for the newcomer.
     this.dropWanted(nowMs)
-    switch (roster.takePlaceFor(source.id, connectionsMax)) {
+    switch (workerTable.takePlaceFor(source.id, connectionsMax)) {
       case 'crowd':
         this.reportCrowd(source, nowMs)
         return 'crowd'
@@ -239,19 +240,19 @@ export class Admission {
       case 'taken':
         return 'displaced'
       case 'ours': {
-        const { victim, mustBeSilent } = roster
+        const { victim, mustBeSilent } = workerTable
         if (this.dropStranger(victim, mustBeSilent, nowMs)) {
-          return roster.claimPlace(connectionsMax) ? 'displaced' : 'full'
+          return workerTable.claimPlace(connectionsMax) ? 'displaced' : 'full'
         }
-        return roster.takePlaceOfSilent(victim) ? 'displaced' : 'full'
+        return workerTable.takePlaceOfSilent(victim) ? 'displaced' : 'full'
       }
     }
   }
 
   private dropWanted(nowMs: number): void {
-    const { roster } = this.options
+    const { workerTable } = this.options
     for (;;) {
-      const source = roster.nextWantedSource()
+      const source = workerTable.nextWantedSource()
       if (source === NO_SOURCE) return
       const isDropped = this.dropStranger(source, false, nowMs)
       assert(isDropped, 'a worker has the strangers that it is counted with')
@@ -284,47 +285,47 @@ export class Admission {
   }
 
   private startWaiting(waiting: Waiting): void {
-    const { roster } = this.options
+    const { workerTable } = this.options
     const { id } = waiting.source
-    this.waiting.add(waiting, roster.siteOf(id), id)
-    roster.startWaiting(id)
+    this.waiting.add(waiting, workerTable.siteOf(id), id)
+    workerTable.startWaiting(id)
     this.waitingChanged()
   }
 
   private stopWaiting(waiting: Waiting): void {
     this.waiting.remove(waiting)
-    this.options.roster.stopWaiting(waiting.source.id)
+    this.options.workerTable.stopWaiting(waiting.source.id)
     this.waitingChanged()
   }
 
   private dropWaiting(waiting: Waiting): void {
     this.stopWaiting(waiting)
     waiting.handle.close()
-    this.options.roster.leave(waiting.source.id, true)
+    this.options.workerTable.leave(waiting.source.id, true)
   }
 
   private reportCrowd(source: Source | undefined, nowMs: number): void {
     if (source === undefined) return
     if (nowMs - this.crowdReportedMs < CROWD_REPORT_MS) return
     this.crowdReportedMs = nowMs
-    const { roster, onCrowd } = this.options
-    onCrowd(source.address, roster.sourceStrangers(source.id), roster.strangers)
+    const { workerTable, onCrowd } = this.options
+    onCrowd(source.address, workerTable.sourceStrangers(source.id), workerTable.strangers)
   }
 
   private rememberStranger(connection: Connection, source: Source): void {
-    this.strangers.add(connection, this.options.roster.siteOf(source.id), source.id)
+    this.strangers.add(connection, this.options.workerTable.siteOf(source.id), source.id)
   }
 
   /** Gives its place among the served strangers back; false when it has none. */
   private forgetStranger(connection: Connection): boolean {
     if (!this.strangers.remove(connection)) return false
-    this.options.roster.countStranger(-1)
+    this.options.workerTable.countStranger(-1)
     return true
   }
 
   private waitingChanged(): void {
     const { oldest, size } = this.waiting
-    this.options.roster.publishWaiting(size, oldest?.ticket ?? 0)
+    this.options.workerTable.publishWaiting(size, oldest?.ticket ?? 0)
     this.count()
   }
 

@@ -27,7 +27,7 @@ import {
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-table.ts'
 import { createWatchMemory, startObserving } from '../../observe/watch-memory.ts'
 import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
-import { createRosterMemory } from '../admission/roster.ts'
+import { createWorkerTableMemory } from '../admission/worker-table.ts'
 import {
   dropPrivileges,
   openFilesMax,
@@ -36,7 +36,7 @@ import {
   userToBecome,
   writePortFile,
 } from '../files/process-files.ts'
-import { BoundSockets } from '../net/bind.ts'
+import { BoundSockets } from '../net/bound-sockets.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
 import { createConnectionTableMemory } from '../worker/connection-table.ts'
@@ -53,7 +53,7 @@ import { settingsRows } from './settings-rows.ts'
 import { signals } from './signals.ts'
 import { yieldToEventLoops } from './thread-pool.ts'
 import { VERSION } from './version.ts'
-import { LOOK_INTERVAL_MS, type Verdict, Watch } from './watchdog.ts'
+import { LOOK_INTERVAL_MS, type Verdict, Watchdog } from './watchdog.ts'
 
 const EXIT_SOFTWARE = 70
 const EXIT_OS = 71
@@ -388,7 +388,7 @@ class Server {
     const store = this.reserveStore()
     const counters = createCounterMemory(workerCount)
     // In `stats conns` the listeners have the first numbers, connections count on from there.
-    const roster = createRosterMemory(
+    const workerTable = createWorkerTableMemory(
       workerCount,
       this.sockets.shared.length,
       limits.connectionsMax,
@@ -405,7 +405,7 @@ class Server {
       watch,
       prefixes: createPrefixMemory(delimiter, randomSeed()),
       connectionTable: createConnectionTableMemory(limits.connectionsMax),
-      roster,
+      workerTable,
     }
     const starting: Promise<void>[] = []
     for (let workerIndex = 0; workerIndex < workerCount; workerIndex++) {
@@ -415,7 +415,7 @@ class Server {
     await this.sockets.publish().catch((error: unknown) => {
       throw asStartError(error)
     })
-    this.watchOver(new Watch(roster))
+    this.watchOver(new Watchdog(workerTable))
   }
 
   private reserveStore(): StoreMemory {
@@ -455,10 +455,10 @@ class Server {
     }
   }
 
-  private watchOver(watch: Watch): void {
+  private watchOver(watchdog: Watchdog): void {
     let last: Verdict = 'well'
     this.watching = setInterval(() => {
-      const verdict = watch.look()
+      const verdict = watchdog.look()
       if (verdict === last) return
       last = verdict
       if (verdict === 'lost') this.die(new Error('a worker thread does not turn any more'))

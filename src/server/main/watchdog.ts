@@ -6,7 +6,7 @@
  * Time is counted in looks of the main thread, not on a clock: a process that was stopped as a whole,
  * or a machine that slept, has missed none.
  */
-import { type RosterMemory, readBeats } from '../admission/roster.ts'
+import { readBeats, type WorkerTableMemory } from '../admission/worker-table.ts'
 
 /** One look a second. */
 export const LOOK_INTERVAL_MS = 1000
@@ -16,20 +16,20 @@ const LOST_LOOKS = 30
 
 export type Verdict = 'well' | 'stuck' | 'lost'
 
-export class Watch {
-  private readonly roster: RosterMemory
+export class Watchdog {
+  private readonly workerTable: WorkerTableMemory
   private seen: readonly number[]
   private readonly missed: number[]
 
-  constructor(roster: RosterMemory) {
-    this.roster = roster
-    this.seen = readBeats(roster)
+  constructor(workerTable: WorkerTableMemory) {
+    this.workerTable = workerTable
+    this.seen = readBeats(workerTable)
     this.missed = this.seen.map(() => 0)
   }
 
   /** To be called once in LOOK_INTERVAL_MS. */
   look(): Verdict {
-    const beats = readBeats(this.roster)
+    const beats = readBeats(this.workerTable)
     for (const [index, count] of beats.entries()) {
       this.missed[index] = count === this.seen[index] ? (this.missed[index] ?? 0) + 1 : 0
     }

@@ -1,5 +1,5 @@
 /**
- * Why an address cannot be listened on, in an operator's words; for binding (bind.ts) and for
+ * Why an address cannot be listened on, in an operator's words; for binding (bound-sockets.ts) and for
  * listening (listener.ts), which happen on different threads.
  */
 

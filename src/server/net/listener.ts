@@ -1,11 +1,11 @@
 /**
  * One worker's half of listening: it accepts from the sockets that the main thread has bound
- * (bind.ts), side by side with the other workers. Hands over the bare handle of each accepted
+ * (bound-sockets.ts), side by side with the other workers. Hands over the bare handle of each accepted
  * connection, before Node wraps it: a connection that is refused or has to wait costs a file
  * descriptor and nothing else, and one that is served is wrapped once, the way socket-transport.ts
  * wants it.
  *
- * Invariant: the sockets are never closed here, see bind.ts; a worker that accepts no more lets go of
+ * Invariant: the sockets are never closed here, see bound-sockets.ts; a worker that accepts no more lets go of
  * them with `pause`.
  *
  * The bare handle comes from `onconnection` of the server's handle, which net.Server itself uses
@@ -15,7 +15,7 @@
  * 'connection' event, and `pause` does nothing: who must not be served is closed by whoever gets it.
  */
 import net from 'node:net'
-import type { SharedSocket } from './bind.ts'
+import type { SharedSocket } from './bound-sockets.ts'
 import { explain, ListenError } from './listen-error.ts'
 import { socketTakesHandle } from './node-internals.ts'
 import { type AcceptedHandle, AcceptedSocket } from './socket-transport.ts'

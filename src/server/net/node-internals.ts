@@ -8,7 +8,7 @@
  * | server._handle: onconnection, readStart,        | accepting, and leaving          | 20 and later  | the server's 'connection' event; threads |
  * | readStop, getpeername, setNoDelay, setKeepAlive | newcomers to other threads      |               | share newcomers as the kernel does       |
  * | new net.Socket: handle, manualStart; onread     | reading into one shared buffer  | 20 and later  | the same, and the socket's 'data' event  |
- * | net._createServerHandle                         | binding (bind.ts)               | 20, 22, early | net.BoundSocket, which is documented;    |
+ * | net._createServerHandle                         | binding (bound-sockets.ts)      | 20, 22, early | net.BoundSocket, which is documented;    |
  * |                                                 |                                 | 24 and 26     | without both the server does not start   |
  *
  * process.initgroups, setgid and setuid are documented, resizable ArrayBuffers are of the language.

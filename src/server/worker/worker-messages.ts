@@ -9,8 +9,8 @@ import type { LogEvent, LogLevel } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'
 import type { StoreMemory } from '../../storage/geometry.ts'
-import type { RosterMemory } from '../admission/roster.ts'
-import type { SharedSocket } from '../net/bind.ts'
+import type { WorkerTableMemory } from '../admission/worker-table.ts'
+import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { Internal } from '../net/node-internals.ts'
 import type { ConnectionTableMemory } from './connection-table.ts'
 
@@ -32,7 +32,7 @@ export interface SharedMemory {
   readonly watch: WatchMemory
   readonly prefixes: PrefixMemory
   readonly connectionTable: ConnectionTableMemory
-  readonly roster: RosterMemory
+  readonly workerTable: WorkerTableMemory
 }
 
 /** Everything that a worker is started with. */

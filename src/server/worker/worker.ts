@@ -1,6 +1,6 @@
 /**
  * One worker thread: its own event loop, its share of the connections, and its view of what all
- * workers share: the listening sockets, the store, the counters, the roster. It owns no files and no
+ * workers share: the listening sockets, the store, the counters, the worker table. It owns no files and no
  * signals; what it wants written to the log it posts to the main thread.
  *
  * An exception here is a programmer error and may have left a lock held: it is not caught, the
@@ -46,9 +46,9 @@ import { MAGIC_REQUEST } from '../../protocol/binary/wire.ts'
 import { createSaslEnvironment } from '../../sasl/environment.ts'
 import { memoryLimitOf } from '../../storage/counters.ts'
 import { Store } from '../../storage/store.ts'
+import { AcceptQueue } from '../admission/accept-queue.ts'
 import { Admission } from '../admission/admission.ts'
-import { Doorstep } from '../admission/doorstep.ts'
-import { Roster } from '../admission/roster.ts'
+import { WorkerTable } from '../admission/worker-table.ts'
 import { HandleWriter } from '../net/handle-writer.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
@@ -177,7 +177,7 @@ const gateOptions: AuthGateOptions = {
   onLogin: (event) => loginLog.record(event, context.nowMs),
 }
 
-const roster = new Roster(settings.roster, settings.workerIndex)
+const workerTable = new WorkerTable(settings.workerTable, settings.workerIndex)
 let isStopping = false
 let cutCount = 0
 
@@ -194,7 +194,7 @@ function serve(handle: AcceptedHandle, listenAddress: string): Connection {
   const peer = peerName(handle)
   const transport = transportOver(handle, peer)
   const gate = new AuthGate(gateOptions, peer)
-  const connection = new Connection(context, transport, gate, roster.nextConnectionId())
+  const connection = new Connection(context, transport, gate, workerTable.nextConnectionId())
   const row = connectionTable.add({
     id: connection.id,
     state: STATE_NAMES.indexOf(connection.stateName),
@@ -244,10 +244,10 @@ const admission = new Admission({
   strangersMax:
     sasl === undefined ? Number.POSITIVE_INFINITY : settings.unauthenticatedConnectionsMax,
   waitMs: settings.loginTimeoutMs,
-  roster,
+  workerTable,
   lane,
   serve,
-  turnAway: (_, reason) => doorstep.turnedAway(reason),
+  turnAway: (_, reason) => acceptQueue.turnedAway(reason),
   onCrowd: (source, count, total) =>
     log({
       level: 'warn',
@@ -257,9 +257,9 @@ const admission = new Admission({
     }),
 })
 
-const doorstep = new Doorstep({
+const acceptQueue = new AcceptQueue({
   heldMax: settings.heldConnectionsMax,
-  roster,
+  workerTable,
   lane,
   admit: (handle, listenAddress) => admission.accept(handle, listenAddress, context.nowMs),
   refuse,
@@ -282,7 +282,7 @@ const stats = new Stats({
   itemAge: () => secondsSinceOldestUse(store, executor.nowSeconds),
   prefixes,
   dumpEnabled: settings.dumpEnabled,
-  isAccepting: () => !isStopping && !doorstep.isFull,
+  isAccepting: () => !isStopping && !acceptQueue.isFull,
   auth: loginRows,
   showsLruMaintainer: settings.showsLruMaintainer,
 })
@@ -462,7 +462,7 @@ const context: ConnectionContext = {
     connectionIn.delete(row)
     connectionTable.remove(row)
     admission.closed(connection, context.nowMs)
-    doorstep.letIn()
+    acceptQueue.letIn()
     if (isStopping) finishWhenEmpty()
     else if (isPassing) balance()
   },
@@ -493,16 +493,16 @@ function readClock(): void {
 
 function tick(): void {
   readClock()
-  context.isCrowded = roster.isCrowded
+  context.isCrowded = workerTable.isCrowded
   deadlines.begin()
   admission.checkDeadlines(context.nowMs)
-  doorstep.settleWithOthers()
-  doorstep.letIn()
-  if (roster.hasOthers) publishConnections()
+  acceptQueue.settleWithOthers()
+  acceptQueue.letIn()
+  if (workerTable.hasOthers) publishConnections()
   loginLog.rollOver(context.nowMs)
   reportUnreadReplies()
   store.maintain(executor.nowSeconds, MAINTENANCE_BUDGET)
-  roster.beat()
+  workerTable.beat()
   balance()
   if (wantedVerbosity === undefined) return
   post({ kind: 'verbosity', level: wantedVerbosity })
@@ -534,11 +534,11 @@ const listener = new Listener({
       handle.close()
       return
     }
-    doorstep.arrive(handle, listenAddress)
+    acceptQueue.arrive(handle, listenAddress)
     balance()
-    if (!roster.hasOthers || isPassing || isHeld) return
-    roster.awaitOthers(context.nowMs)
-    isPassing = roster.handOver()
+    if (!workerTable.hasOthers || isPassing || isHeld) return
+    workerTable.awaitOthers(context.nowMs)
+    isPassing = workerTable.handOver()
     if (isPassing) listener.pause()
   },
   onAcceptError: (code) =>
@@ -556,17 +556,17 @@ let isPassing = false
 let isHeld = false
 
 function balance(): void {
-  if (isStopping || isHeld || !roster.hasOthers) return
-  isPassing = !roster.balance()
+  if (isStopping || isHeld || !workerTable.hasOthers) return
+  isPassing = !workerTable.balance()
   if (isPassing) listener.pause()
   else listener.resume()
 }
 
-function answerBell(): void {
+function settleWithOthers(): void {
   if (isStopping) return
   context.nowMs = performance.now()
   admission.settleWithOthers(context.nowMs)
-  doorstep.settleWithOthers()
+  acceptQueue.settleWithOthers()
   balance()
 }
 
@@ -578,7 +578,7 @@ async function listen(): Promise<void> {
     post({ kind: 'refused', message: error.message })
     return
   }
-  if (roster.hasOthers) roster.answerBell(answerBell)
+  if (workerTable.hasOthers) workerTable.onWakeUp(settleWithOthers)
   post({ kind: 'listening' })
 }
 
@@ -587,10 +587,10 @@ function stop(deadlineMs: number): void {
   isStopping = true
   context.isStopping = true
   context.lingerMs = STOPPING_LINGER_MS
-  roster.retire()
+  workerTable.retire()
   listener.pause()
   post({ kind: 'accepts-no-more' })
-  doorstep.dismiss()
+  acceptQueue.dismiss()
   admission.dismissWaiting()
   for (const connection of [...admission.connections]) connection.stop()
   setTimeout(() => {

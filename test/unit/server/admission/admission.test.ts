@@ -2,7 +2,10 @@ import { expect, test } from 'vitest'
 import type { Connection } from '../../../../src/connection/connection.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { Admission } from '../../../../src/server/admission/admission.ts'
-import { createRosterMemory, Roster } from '../../../../src/server/admission/roster.ts'
+import {
+  createWorkerTableMemory,
+  WorkerTable,
+} from '../../../../src/server/admission/worker-table.ts'
 
 /** A connection as far as admission looks at one. */
 class Client {
@@ -23,11 +26,11 @@ function makeAdmission(limits: { connectionsMax: number; strangersMax: number })
   const crowds: [address: string, count: number, total: number][] = []
   const turnedAway: string[] = []
   const clients = new Map<object, Client>()
-  const roster = new Roster(createRosterMemory(1, 0), 0)
+  const workerTable = new WorkerTable(createWorkerTableMemory(1, 0), 0)
   const admission: Admission = new Admission({
     ...limits,
     waitMs: 10_000,
-    roster,
+    workerTable,
     lane,
     serve: (handle) => {
       const client = clients.get(handle)!
@@ -48,7 +51,7 @@ function makeAdmission(limits: { connectionsMax: number; strangersMax: number })
     served,
     turnedAway,
     crowds,
-    isCrowded: () => roster.isCrowded,
+    isCrowded: () => workerTable.isCrowded,
     accept(name: string, nowMs = 0, address = '192.0.2.1'): Client {
       const client = new Client(name)
       client.lastActivityMs = nowMs

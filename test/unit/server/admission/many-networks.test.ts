@@ -7,7 +7,10 @@ import { describe, expect, test } from 'vitest'
 import type { Connection } from '../../../../src/connection/connection.ts'
 import { COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { Admission } from '../../../../src/server/admission/admission.ts'
-import { createRosterMemory, Roster } from '../../../../src/server/admission/roster.ts'
+import {
+  createWorkerTableMemory,
+  WorkerTable,
+} from '../../../../src/server/admission/worker-table.ts'
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 
@@ -35,16 +38,16 @@ interface Limits {
 
 /** Workers that have their turn whenever `settle` is called. */
 function makeServer({ connectionsMax, strangersMax, workerCount }: Limits, seed = SEED) {
-  const memory = createRosterMemory(workerCount, 0, connectionsMax, [seed, seed ^ 0x5bd1e995])
+  const memory = createWorkerTableMemory(workerCount, 0, connectionsMax, [seed, seed ^ 0x5bd1e995])
   const clients = new Map<object, Client>()
   let inside = 0
   const workers = Array.from({ length: workerCount }, (_, index) => {
-    const roster = new Roster(memory, index)
+    const workerTable = new WorkerTable(memory, index)
     const admission: Admission = new Admission({
       connectionsMax,
       strangersMax,
       waitMs: 1e9,
-      roster,
+      workerTable,
       lane: new Float64Array(COUNTER_NAMES.length),
       serve: (handle) => {
         const client = clients.get(handle) as Client
@@ -63,7 +66,7 @@ function makeServer({ connectionsMax, strangersMax, workerCount }: Limits, seed 
       },
       onCrowd: () => undefined,
     })
-    return { roster, admission }
+    return { workerTable, admission }
   })
   return {
     workers,
@@ -228,7 +231,7 @@ test(`limits and counts hold in any order of events, over all workers (SEED=${SE
   for (const { admission } of server.workers) {
     for (const connection of [...admission.connections]) connection.close()
   }
-  const { roster } = server.workers[0] as { roster: Roster }
-  expect([server.inside, roster.strangers]).toEqual([0, 0])
-  expect(roster.claimPlace(1)).toBe(true)
+  const { workerTable } = server.workers[0] as { workerTable: WorkerTable }
+  expect([server.inside, workerTable.strangers]).toEqual([0, 0])
+  expect(workerTable.claimPlace(1)).toBe(true)
 })

@@ -4,7 +4,7 @@
  * limits hold for the process, and connections spread evenly.
  *
  *     | lock | last ticket | last connection id | resumes |      one row of 64 bytes for each worker
- *     | bell | connections | strangers | waiting | oldest ticket | silent | wanted ... | beats | held ...
+ *     | wake-ups | connections | strangers | waiting | oldest ticket | silent | wanted ... | beats | held ...
  *     ... and then, see source-counts.ts, the strangers of the process by where they come from, with
  *     a share for each source and worker: | strangers | waiting | wanted | waiting wanted | next |,
  *     and once more those of them that wait
@@ -19,8 +19,9 @@
  * wanted of a share are the strangers that its worker has from there, and a worker that answers for a
  * wanted place has somebody to drop.
  *
- * A worker is called by its bell: whoever rings it adds to the word, and the sleeper's event loop
- * wakes. What there is to do stands in the row; a bell that rings twice is answered once.
+ * A worker is woken up through the word `wake-ups` of its row: whoever has something for it adds to
+ * the word and notifies whoever waits on it, which is its event loop. What there is to do stands in the
+ * row, so two wake-ups may become one.
  */
 import { assert } from '../../base/assert.ts'
 import type { SourceKey } from '../../sasl/source-network.ts'
@@ -39,7 +40,7 @@ const CONNECTION_ID_WORD = 2
 const RESUMES_WORD = 3
 const ROW_WORDS = 16
 
-const BELL = 0
+const WAKE_UPS = 0
 const CONNECTIONS = 1
 const STRANGERS = 2
 const WAITING = 3
@@ -73,9 +74,9 @@ const FAR = 2
 const MISSED_BEATS_MAX = 3
 
 /** How long a worker that has been faster than the others lets them catch up, at most. */
-const NAP_MS = 0.5
-/** After a nap in which nobody came: the others are busy, and waiting for them helps nobody. */
-const NAPLESS_MS = 20
+const CATCH_UP_MS = 0.5
+/** After a wait in which none came: the others are busy, and waiting for them helps nobody. */
+const NO_CATCH_UP_MS = 20
 
 /** How far ahead of a worker that does not come another may get: so many, and an eighth of its own. */
 const LEAD_MIN = 3
@@ -84,7 +85,7 @@ const LEAD_SHIFT = 3
 /** No row. */
 const NOBODY = -1
 
-export interface RosterMemory {
+export interface WorkerTableMemory {
   readonly buffer: SharedArrayBuffer
   readonly workerCount: number
   readonly sourcesMax: number
@@ -97,12 +98,12 @@ export interface RosterMemory {
  * newcomer for whose source there is none finds the server full. `seed` is secret: who
  * knows it can choose addresses that take long to find.
  */
-export function createRosterMemory(
+export function createWorkerTableMemory(
   workerCount: number,
   lastConnectionId: number,
   connectionsMax = 1024,
   seed: readonly [number, number] = [0, 0],
-): RosterMemory {
+): WorkerTableMemory {
   const sourcesMax = connectionsMax + TAKEN_MIN + (connectionsMax >>> TAKEN_SHIFT)
   const layouts = layoutsOf({ sourcesMax, workerCount })
   const wordCount =
@@ -126,7 +127,7 @@ function layoutsOf(memory: { readonly sourcesMax: number; readonly workerCount: 
 }
 
 /** How often each worker's timer has ticked, for whoever watches over them. */
-export function readBeats(memory: RosterMemory): readonly number[] {
+export function readBeats(memory: WorkerTableMemory): readonly number[] {
   const words = new Int32Array(memory.buffer)
   return Array.from({ length: memory.workerCount }, (_, index) =>
     Atomics.load(words, rowOf(index) + BEATS),
@@ -137,7 +138,7 @@ function rowOf(workerIndex: number): number {
   return (workerIndex + 1) * ROW_WORDS
 }
 
-export class Roster {
+export class WorkerTable {
   private readonly words: Int32Array
   private readonly workerCount: number
   private readonly workerIndex: number
@@ -150,14 +151,14 @@ export class Roster {
   /** By row: what `beats` was at our last tick, and our ticks since it last changed. */
   private readonly seenBeats: Int32Array
   private readonly missedBeats: Int32Array
-  private naplessUntilMs = 0
+  private noCatchUpUntilMs = 0
   /** What sources are hashed with. */
   readonly seed: readonly [number, number]
   /** What the last `takePlaceFor` that said 'ours' asks for. */
   victim: number = NO_SOURCE
   mustBeSilent = false
 
-  constructor(memory: RosterMemory, workerIndex: number) {
+  constructor(memory: WorkerTableMemory, workerIndex: number) {
     this.words = new Int32Array(memory.buffer)
     this.workerCount = memory.workerCount
     this.workerIndex = workerIndex
@@ -195,7 +196,7 @@ export class Roster {
     release(words, LOCK_WORD)
   }
 
-  /** Takes room for one more connection that is held at the door, if fewer than `heldMax` are. */
+  /** Takes room for one more connection in the accept queues, if fewer than `heldMax` are. */
   claimHeld(heldMax: number): boolean {
     const { words, row } = this
     acquire(words, LOCK_WORD)
@@ -213,7 +214,7 @@ export class Roster {
   }
 
   /**
-   * Takes over room at the door from the worker that holds most, where that is more than we would
+   * Takes over room in the accept queue from the worker that holds most, where that is more than we would
    * hold with it. That one is asked to drop one; the room is ours already.
    */
   takeHeldOfOther(): boolean {
@@ -228,7 +229,7 @@ export class Roster {
       words[row + HELD]!++
     }
     release(words, LOCK_WORD)
-    if (isTaken) this.ring(found)
+    if (isTaken) this.wake(found)
     return isTaken
   }
 
@@ -368,7 +369,7 @@ export class Roster {
       if (taken === 'taken') this.takePlace(index, this.victim)
     }
     release(words, LOCK_WORD)
-    if (taken === 'taken') this.ring(rows[index]!)
+    if (taken === 'taken') this.wake(rows[index]!)
     return taken
   }
 
@@ -388,7 +389,7 @@ export class Roster {
     }
     release(words, LOCK_WORD)
     if (found === NOBODY) return false
-    this.ring(rows[found]!)
+    this.wake(rows[found]!)
     return true
   }
 
@@ -426,7 +427,7 @@ export class Roster {
     return isFree
   }
 
-  /** The same for a connection that waits: true when it is our turn. Rings whose turn it is. */
+  /** The same for a connection that waits: true when it is our turn. Wakes whose turn it is. */
   claimStrangerForOldest(strangersMax: number): boolean {
     const { words, row } = this
     acquire(words, LOCK_WORD)
@@ -434,7 +435,7 @@ export class Roster {
     if (oldest === row) words[row + STRANGERS]!++
     release(words, LOCK_WORD)
     if (oldest === row) return true
-    if (oldest !== NOBODY) this.ring(oldest)
+    if (oldest !== NOBODY) this.wake(oldest)
     return false
   }
 
@@ -502,7 +503,7 @@ export class Roster {
     }
     for (const other of rows) {
       if (other === row || Atomics.load(words, other + ACCEPTS) === 1) continue
-      if (Atomics.load(words, other + CONNECTIONS) <= own) this.ring(other)
+      if (Atomics.load(words, other + CONNECTIONS) <= own) this.wake(other)
     }
     return true
   }
@@ -514,7 +515,7 @@ export class Roster {
    */
   awaitOthers(nowMs: number): void {
     const { words, row, rows } = this
-    if (nowMs < this.naplessUntilMs) return
+    if (nowMs < this.noCatchUpUntilMs) return
     const own = Atomics.load(words, row + CONNECTIONS)
     const resumes = Atomics.load(words, RESUMES_WORD)
     const isAhead = rows.some(
@@ -523,8 +524,8 @@ export class Roster {
         Atomics.load(words, other + CONNECTIONS) < own,
     )
     if (!isAhead) return
-    if (Atomics.wait(words, RESUMES_WORD, resumes, NAP_MS) === 'timed-out') {
-      this.naplessUntilMs = nowMs + NAPLESS_MS
+    if (Atomics.wait(words, RESUMES_WORD, resumes, CATCH_UP_MS) === 'timed-out') {
+      this.noCatchUpUntilMs = nowMs + NO_CATCH_UP_MS
     }
   }
 
@@ -567,22 +568,22 @@ export class Roster {
     }
   }
 
-  /** Calls `answer` now and, from the event loop, whenever the bell has been rung. */
-  answerBell(answer: () => void): void {
+  /** Calls `run` now and, from the event loop, whenever another worker has woken this one up. */
+  onWakeUp(run: () => void): void {
     const { words, row } = this
     for (;;) {
-      const rung = Atomics.load(words, row + BELL)
-      answer()
-      const next = Atomics.waitAsync(words, row + BELL, rung)
+      const seen = Atomics.load(words, row + WAKE_UPS)
+      run()
+      const next = Atomics.waitAsync(words, row + WAKE_UPS, seen)
       if (!next.async) continue
-      void next.value.then(() => this.answerBell(answer))
+      void next.value.then(() => this.onWakeUp(run))
       return
     }
   }
 
-  private ring(row: number): void {
-    Atomics.add(this.words, row + BELL, 1)
-    Atomics.notify(this.words, row + BELL)
+  private wake(row: number): void {
+    Atomics.add(this.words, row + WAKE_UPS, 1)
+    Atomics.notify(this.words, row + WAKE_UPS)
   }
 
   /** With the lock held: sets `victim` and returns the index of the worker that is to drop it. */

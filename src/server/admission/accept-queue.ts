@@ -1,5 +1,5 @@
 /**
- * Who waits at the door because the server is full (memcached's no_maxconns_fast). memcached stops
+ * The connections that wait because the server is full (memcached's no_maxconns_fast). memcached stops
  * accepting and leaves newcomers in the kernel's queue. Here they are accepted and held, unread,
  * because whoever is logged in may take a stranger's place; at most as many as that queue is
  * configured for. Beyond that one of the network that holds most makes room for a newcomer of
@@ -19,14 +19,14 @@ import { COUNTER } from '../../observe/counters.ts'
 import { sourceKey } from '../../sasl/source-network.ts'
 import { peerNetwork } from '../net/peer-network.ts'
 import type { AcceptedHandle } from '../net/socket-transport.ts'
-import { FairLine } from './fair-line.ts'
-import type { Roster } from './roster.ts'
+import { FairQueue } from './fair-queue.ts'
 import { NO_SOURCE, OWN_CROWD, SourceCounts, sourceCountsWords } from './source-counts.ts'
+import type { WorkerTable } from './worker-table.ts'
 
-export interface DoorstepOptions {
+export interface AcceptQueueOptions {
   /** For all workers together; 0 refuses at once. */
   readonly heldMax: number
-  readonly roster: Roster
+  readonly workerTable: WorkerTable
   readonly lane: Float64Array
   /** Lets a connection in, or calls `turnedAway` with it before it returns. */
   readonly admit: (handle: AcceptedHandle, listenAddress: string) => void
@@ -47,9 +47,9 @@ const TRIED_MAX = 8
 /** So many are let in, or refused, before others have their turn; the next tick goes on. */
 const TURNS_MAX = 64
 
-export class Doorstep {
-  private readonly options: DoorstepOptions
-  private readonly held = new FairLine<Held>()
+export class AcceptQueue {
+  private readonly options: AcceptQueueOptions
+  private readonly held = new FairQueue<Held>()
   private readonly counts: SourceCounts
   /** When the first of those that are held came. */
   private fullSinceMs = 0
@@ -57,12 +57,16 @@ export class Doorstep {
   /** Set by `turnedAway` while `admit` runs. */
   private turnedAwayFor: 'full' | 'crowd' | undefined = undefined
 
-  constructor(options: DoorstepOptions) {
+  constructor(options: AcceptQueueOptions) {
     this.options = options
-    const { heldMax, roster } = options
+    const { heldMax, workerTable } = options
     // The newcomer that takes another's place is there before that one has left.
     const layout = { sourcesMax: heldMax + 1, workerCount: 1, shareWords: 0 }
-    this.counts = new SourceCounts(new Int32Array(sourceCountsWords(layout)), layout, roster.seed)
+    this.counts = new SourceCounts(
+      new Int32Array(sourceCountsWords(layout)),
+      layout,
+      workerTable.seed,
+    )
   }
 
   get isFull(): boolean {
@@ -113,8 +117,8 @@ export class Doorstep {
 
   /** Drops as many as other workers have taken the room of. */
   settleWithOthers(): void {
-    const { roster, lane, refuse } = this.options
-    for (let count = roster.answerForTakenHeld(); count > 0; count--) {
+    const { workerTable, lane, refuse } = this.options
+    for (let count = workerTable.answerForTakenHeld(); count > 0; count--) {
       const dropped = this.held.newestOf(this.counts.heaviest)
       if (dropped === undefined) return
       this.letGo(dropped)
@@ -141,7 +145,7 @@ export class Doorstep {
     const { counts } = this
     const source = counts.hold(sourceKey(peerNetwork(handle)))
     if (source === NO_SOURCE) return undefined
-    if (!this.options.roster.claimHeld(this.options.heldMax) && !this.makeRoom(source)) {
+    if (!this.options.workerTable.claimHeld(this.options.heldMax) && !this.makeRoom(source)) {
       counts.release(source)
       return undefined
     }
@@ -153,16 +157,16 @@ export class Doorstep {
 
   /** One of those of whom most are held here is refused instead of a newcomer; or one elsewhere. */
   private makeRoom(source: number): boolean {
-    const { heldMax, roster, lane, refuse } = this.options
+    const { heldMax, workerTable, lane, refuse } = this.options
     const rival = this.counts.rivalOf(source)
     if (rival === OWN_CROWD) return false
-    if (rival === source || rival === NO_SOURCE) return roster.takeHeldOfOther()
+    if (rival === source || rival === NO_SOURCE) return workerTable.takeHeldOfOther()
     const dropped = this.held.newestOf(rival)
     if (dropped === undefined) return false
     this.letGo(dropped)
     lane[COUNTER.rejected_connections]!++
     refuse(dropped.handle)
-    return roster.claimHeld(heldMax)
+    return workerTable.claimHeld(heldMax)
   }
 
   /** It is held no more. */
@@ -170,7 +174,7 @@ export class Doorstep {
     this.held.remove(held)
     this.counts.change(held.source, -1)
     this.counts.release(held.source)
-    this.options.roster.giveHeldBack()
+    this.options.workerTable.giveHeldBack()
   }
 
   /** False when it may be held: there is no place for it yet. */

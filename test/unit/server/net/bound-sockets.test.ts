@@ -1,7 +1,7 @@
 /** Names with several addresses; a resolver of the test's own says which. */
 import { createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { BoundSockets, type ResolvedAddress } from '../../../../src/server/net/bind.ts'
+import { BoundSockets, type ResolvedAddress } from '../../../../src/server/net/bound-sockets.ts'
 
 const V4 = { address: '127.0.0.1', family: 4 }
 const V4_OTHER = { address: '127.0.0.2', family: 4 }

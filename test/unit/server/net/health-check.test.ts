@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { checkHealth, HealthError, healthTarget } from '../../../../src/server/net/health.ts'
+import { checkHealth, HealthError, healthTarget } from '../../../../src/server/net/health-check.ts'
 import { run } from '../../cli/support.ts'
 
 const NETWORK = {

@@ -1,23 +1,26 @@
 import { expect, test } from 'vitest'
-import { createRosterMemory, Roster } from '../../../../src/server/admission/roster.ts'
 import { NO_SOURCE } from '../../../../src/server/admission/source-counts.ts'
+import {
+  createWorkerTableMemory,
+  WorkerTable,
+} from '../../../../src/server/admission/worker-table.ts'
 
 const MANY = 1_000_000
 
-function workers(count: number): Roster[] {
-  const memory = createRosterMemory(count, 0)
-  const rosters = Array.from({ length: count }, (_, index) => new Roster(memory, index))
-  for (const roster of rosters) roster.balance()
+function workers(count: number): WorkerTable[] {
+  const memory = createWorkerTableMemory(count, 0)
+  const rosters = Array.from({ length: count }, (_, index) => new WorkerTable(memory, index))
+  for (const workerTable of rosters) workerTable.balance()
   return rosters
 }
 
-function accept(roster: Roster): boolean {
-  roster.claimPlace(MANY)
-  return roster.balance()
+function accept(workerTable: WorkerTable): boolean {
+  workerTable.claimPlace(MANY)
+  return workerTable.balance()
 }
 
 test('the limit on connections is one for all workers', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   expect([first.claimPlace(3), second.claimPlace(3), first.claimPlace(3)]).toEqual([
     true,
     true,
@@ -29,14 +32,14 @@ test('the limit on connections is one for all workers', () => {
 })
 
 test('connection ids are never given twice', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   expect([first.nextConnectionId(), second.nextConnectionId(), first.nextConnectionId()]).toEqual([
     1, 2, 3,
   ])
 })
 
 test('a worker with more connections than another that accepts leaves newcomers to it', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   expect(accept(first)).toBe(false)
   expect(accept(second)).toBe(true)
   expect(first.balance()).toBe(true)
@@ -48,11 +51,11 @@ test('at least one worker accepts, whatever they have', () => {
   const accepting = new Set(rosters)
   for (let step = 0; step < 2000; step++) {
     seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff
-    const roster = rosters[seed % 4] as Roster
-    if (seed % 3 === 0) roster.givePlaceBack()
-    else roster.claimPlace(MANY)
-    if (roster.balance()) accepting.add(roster)
-    else accepting.delete(roster)
+    const workerTable = rosters[seed % 4] as WorkerTable
+    if (seed % 3 === 0) workerTable.givePlaceBack()
+    else workerTable.claimPlace(MANY)
+    if (workerTable.balance()) accepting.add(workerTable)
+    else accepting.delete(workerTable)
     expect(accepting.size).toBeGreaterThan(0)
   }
 })
@@ -62,16 +65,16 @@ test('newcomers that come one by one spread evenly', () => {
   const counts = [0, 0, 0, 0]
   for (let newcomer = 0; newcomer < 40; newcomer++) {
     // The event loops turn: who was called back looks again. The first that accepts is the fastest.
-    const accepting = rosters.map((roster) => roster.balance())
+    const accepting = rosters.map((workerTable) => workerTable.balance())
     const taker = accepting.lastIndexOf(true)
     counts[taker] = (counts[taker] ?? 0) + 1
-    accept(rosters[taker] as Roster)
+    accept(rosters[taker] as WorkerTable)
   }
   expect(counts).toEqual([10, 10, 10, 10])
 })
 
 test('a worker that shows no sign of life is not waited for', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   second.beat()
   first.beat()
   expect(accept(first)).toBe(false)
@@ -83,7 +86,7 @@ test('a worker that shows no sign of life is not waited for', () => {
 })
 
 test('a stranger waits for those of other workers who came before', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   expect(first.claimStranger(1)).toBe(true)
   expect(second.claimStranger(1)).toBe(false)
   second.publishWaiting(1, second.nextTicket())
@@ -94,7 +97,7 @@ test('a stranger waits for those of other workers who came before', () => {
 })
 
 test('of two that wait with different workers the older is first', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   const older = second.nextTicket()
   first.publishWaiting(1, first.nextTicket())
   second.publishWaiting(1, older)
@@ -103,18 +106,18 @@ test('of two that wait with different workers the older is first', () => {
 })
 
 /** A stranger with a place, from an IPv4 address; returns the number of its source. */
-function arrive(roster: Roster, address: number, waits = false): number {
-  const source = roster.holdSource({ kind: 4, high: 0, low: address })
-  roster.claimPlace(MANY)
-  roster.addStranger(source)
+function arrive(workerTable: WorkerTable, address: number, waits = false): number {
+  const source = workerTable.holdSource({ kind: 4, high: 0, low: address })
+  workerTable.claimPlace(MANY)
+  workerTable.addStranger(source)
   if (!waits) return source
-  roster.startWaiting(source)
-  roster.publishWaiting(1, roster.nextTicket())
+  workerTable.startWaiting(source)
+  workerTable.publishWaiting(1, workerTable.nextTicket())
   return source
 }
 
 test('a place of who waits elsewhere is taken over at once, and answered for once', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   const source = arrive(second, 1, true)
   const newcomer = first.holdSource({ kind: 4, high: 0, low: 2 })
   expect(first.claimPlace(1)).toBe(false)
@@ -130,7 +133,7 @@ test('a place of who waits elsewhere is taken over at once, and answered for onc
 })
 
 test('a stranger that leaves before its worker answers for its place has answered for it', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   const source = arrive(second, 1, true)
   expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 1)).toBe('taken')
   second.leave(source, true)
@@ -140,7 +143,7 @@ test('a stranger that leaves before its worker answers for its place has answere
 })
 
 test('a stranger that logs in before its worker answers for its place keeps it, and nobody comes until one leaves', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   const source = arrive(second, 1, true)
   expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 1)).toBe('taken')
   arrive(first, 3)
@@ -153,7 +156,7 @@ test('a stranger that logs in before its worker answers for its place keeps it, 
 })
 
 test('a place is taken from the worker where the source has most strangers', () => {
-  const [first, second, third] = workers(3) as [Roster, Roster, Roster]
+  const [first, second, third] = workers(3) as [WorkerTable, WorkerTable, WorkerTable]
   const source = arrive(second, 1, true)
   arrive(third, 1, true)
   arrive(third, 1)
@@ -161,11 +164,14 @@ test('a place is taken from the worker where the source has most strangers', () 
   // Of waiting ones both have one, and of equal workers the first that was found is asked.
   expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 3)).toBe('taken')
   expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 3)).toBe('taken')
-  expect([second, third].map((roster) => roster.nextWantedSource())).toEqual([source, source])
+  expect([second, third].map((workerTable) => workerTable.nextWantedSource())).toEqual([
+    source,
+    source,
+  ])
 })
 
-test('room at the door is taken over from the worker that holds most, while that has two more', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+test('room in the accept queue is taken over from the worker that holds most, while that has two more', () => {
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   for (let count = 0; count < 3; count++) second.claimHeld(3)
   expect(first.claimHeld(3)).toBe(false)
   expect([first.takeHeldOfOther(), first.takeHeldOfOther()]).toEqual([true, false])
@@ -174,15 +180,15 @@ test('room at the door is taken over from the worker that holds most, while that
   expect(second.claimHeld(3)).toBe(false)
 })
 
-test('what is held at the door is bounded for all workers together', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+test('what the accept queues hold is bounded for all workers together', () => {
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   expect([first.claimHeld(2), second.claimHeld(2), first.claimHeld(2)]).toEqual([true, true, false])
   second.giveHeldBack()
   expect(first.claimHeld(2)).toBe(true)
 })
 
 test('a worker far ahead hands accepting over to those behind, but not to one that is dead', () => {
-  const [first, second] = workers(2) as [Roster, Roster]
+  const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   for (let count = 0; count < 2; count++) first.claimPlace(MANY)
   expect(first.handOver()).toBe(false)
   first.claimPlace(MANY)

@@ -1,6 +1,7 @@
 /**
- * A line in which neither the order of coming alone decides nor the number that somebody sends: what
- * waits stands in it three times, and each operation takes the same time however long it is.
+ * A queue in which neither the order of coming alone decides who is next, nor how many connections
+ * somebody sends. What waits is listed three times, and each operation takes the same time however
+ * long the queue is.
  *
  *     all:      oldest ................................ newest
  *     sites:    A, B, C ... in turn     a site:   its sources, in turn     a source: oldest ... newest
@@ -29,7 +30,7 @@ interface Place<T> {
   readonly inSource: Link<T>
 }
 
-export class FairLine<T> {
+export class FairQueue<T> {
   private readonly all = new Chain<T>()
   private readonly sites = new Chain<SiteLine<T>>()
   private readonly places = new Map<T, Place<T>>()
@@ -44,14 +45,14 @@ export class FairLine<T> {
     return this.sites.size
   }
 
-  /** `value` must not be in the line. */
+  /** `value` must not be in the queue. */
   add(value: T, site: number, source: number): void {
     const line = this.sourceById.get(source) ?? this.listSource(site, source)
     const inAll = this.all.append(value)
     this.places.set(value, { source: line, inAll, inSource: line.values.append(value) })
   }
 
-  /** False when it is not in the line. */
+  /** False when it is not in the queue. */
   remove(value: T): boolean {
     const place = this.places.get(value)
     if (place === undefined) return false
