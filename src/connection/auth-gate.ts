@@ -18,6 +18,7 @@ import {
 } from '../protocol/request.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
 import { type SaslFailure, SaslSession, type SaslStep } from '../sasl/session.ts'
+import type { Pipe } from './transport.ts'
 
 /** One finished login, as the audit sees it. The reason never goes to the client. */
 export interface LoginEvent {
@@ -66,14 +67,15 @@ export class AuthGate {
   principal: Principal | undefined = undefined
 
   private readonly options: AuthGateOptions
-  private readonly peer: string
+  private readonly pipe: Pipe
   private session: SaslSession | undefined = undefined
   private failureCount = 0
   private strangerRequestCount = 0
 
-  constructor(options: AuthGateOptions, peer: string) {
+  /** `pipe` is what the connection comes through. */
+  constructor(options: AuthGateOptions, pipe: Pipe) {
     this.options = options
-    this.peer = peer
+    this.pipe = pipe
     this.isOpen = options.sasl === undefined
   }
 
@@ -143,7 +145,7 @@ export class AuthGate {
   private openSession(): SaslSession {
     const sasl = this.options.sasl
     if (sasl === undefined) throw new Error('assertion failed: SASL on a server without it')
-    this.session ??= new SaslSession(sasl, sourceOf(this.peer))
+    this.session ??= new SaslSession(sasl, this.pipe.peer.network)
     return this.session
   }
 
@@ -167,7 +169,7 @@ export class AuthGate {
           succeeded: true,
           user: step.principal.name,
           unknownUser: '',
-          peer: this.peer,
+          peer: this.pipe.peer.text,
           mechanism: step.mechanism,
           reason: '',
         })
@@ -186,7 +188,8 @@ export class AuthGate {
     const isLast = this.failureCount >= loginAttemptsMax
     if (isLast) lane[COUNTER.auth_attempts_exceeded]!++
     const { user, unknownUser, mechanism, reason } = failure
-    onLogin({ succeeded: false, user, unknownUser, peer: this.peer, mechanism, reason })
+    const peer = this.pipe.peer.text
+    onLogin({ succeeded: false, user, unknownUser, peer, mechanism, reason })
     return { kind: 'failure', isLast }
   }
 
@@ -194,10 +197,4 @@ export class AuthGate {
     this.isOpen = false
     this.principal = undefined
   }
-}
-
-/** The address without its port: all connections of one host share its turns at key derivation. */
-function sourceOf(peer: string): string {
-  const colon = peer.lastIndexOf(':')
-  return colon < 0 ? peer : peer.slice(0, colon)
 }

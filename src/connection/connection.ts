@@ -37,7 +37,7 @@ import { ARRIVED_BYTES_MAX, COPIED_BYTES_MAX } from './portions.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
-import type { Transport } from './transport.ts'
+import type { Receiver, Transport } from './transport.ts'
 
 export const STATE_DETECTING = 0
 export const STATE_SERVING = 1
@@ -153,7 +153,7 @@ export interface ConnectionContext {
   onClosed(connection: Connection): void
 }
 
-export class Connection {
+export class Connection implements Receiver {
   state: number = STATE_DETECTING
   /**
    * Bytes that the request under way needs before it is worth another look; 0: of a line the end has

@@ -1,21 +1,45 @@
 /**
- * What a connection needs of the byte pipe under it. `server/` implements it over sockets; nothing
- * here knows which kind of socket, or that there is one.
+ * What a connection needs of the byte pipe under it, and what the pipe tells the connection. `server/`
+ * implements it over sockets; nothing here knows which kind of socket, or that there is one.
  */
-export interface Transport {
-  /** The peer as `address:port`, or the path of a unix socket; for the log and for fairness. */
-  readonly peer: string
+import type { Channel } from '../base/channel.ts'
+import type { Peer } from '../base/peer.ts'
+
+/** Whose bytes come, and how; known before the first of them is read. */
+export interface Pipe {
+  readonly peer: Peer
+  readonly channel: Channel
+}
+
+export interface Transport extends Pipe {
   /** Bytes accepted by `write` that the kernel has not taken yet. */
   readonly unsentBytes: number
+  /** Begins to read, into `receiver`. */
+  attach(receiver: Receiver): void
   /**
    * Queues bytes, in order. Returns `unsentBytes`; while that is above 0 the memory of `bytes` must
    * not change.
    */
   write(bytes: Uint8Array): number
-  /** Calls `Connection.receive` again, which had said to be left alone. */
+  /** Calls `Receiver.receive` again, which had said to be left alone. */
   resume(): void
   /** Sends what is queued, then the end of the stream. The peer may still send. */
   end(): void
   /** Drops the pipe at once, whatever is queued. */
   destroy(): void
+}
+
+/** Who reads a transport: a connection. */
+export interface Receiver {
+  /**
+   * Takes bytes; `bytes` belongs to the transport again when this returns. Returns false to be left
+   * alone until `resume`.
+   */
+  receive(bytes: Uint8Array, length: number): boolean
+  /** The peer sends no more. */
+  receiveEnd(): void
+  /** All that was written is sent. */
+  onDrained(): void
+  /** The pipe is gone; nothing is called after this. */
+  finish(): void
 }

@@ -15,7 +15,6 @@ import type { Mechanism, MechanismStep } from './mechanism.ts'
 import { normalizeMechanism, reportableMechanism } from './mechanism-name.ts'
 import { PlainMechanism } from './plain.ts'
 import { ScramMechanism } from './scram.ts'
-import { sourceNetwork } from './source-network.ts'
 
 export type SaslStep =
   | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
@@ -40,10 +39,10 @@ export class SaslSession {
   /** At work, so that an abort can reach it. */
   #working: Mechanism | undefined
 
-  /** `source` is whose turns a login takes in the derivation queue: the remote address. */
+  /** `source` is whose turns a login takes in the derivation queue: the peer's network. */
   constructor(environment: SaslEnvironment, source: string) {
     this.#environment = environment
-    this.#source = sourceNetwork(source)
+    this.#source = source
   }
 
   /**

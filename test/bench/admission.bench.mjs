@@ -10,28 +10,26 @@ const dist = resolve(process.env.STORE_DIST ?? 'dist')
 const load = async (name) => await import(pathToFileURL(`${dist}/src/${name}.js`).href)
 const { Admission } = await load('server/admission/admission')
 const { createWorkerTableMemory, WorkerTable } = await load('server/admission/worker-table')
+const { SocketNewcomer } = await load('server/net/socket-newcomer')
 const { COUNTER_NAMES } = await load('observe/counters')
 
 const WORKERS = 4
 const SLICE = 50
 const SLICES = 60
+const CHANNEL = { kind: 'tcp', listenerIndex: 0 }
 /** What fills the server, and where the newcomers come from. */
 const SHAPES = {
   'an IPv6 /48': (index) => `2001:db8:1:${(index & 0xffff).toString(16)}::1`,
   'IPv4 addresses': (index) => `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`,
 }
 
-function handleFrom(address) {
-  const family = address.includes(':') ? 'IPv6' : 'IPv4'
-  return {
-    close() {},
-    getpeername(out) {
-      out.address = address
-      out.port = 40_000
-      out.family = family
-      return 0
-    },
+function newcomerFrom(address) {
+  const getpeername = (out) => {
+    out.address = address
+    out.port = 40_000
+    return 0
   }
+  return new SocketNewcomer({ close() {}, getpeername }, CHANNEL)
 }
 
 function measure(connectionsMax, addressOf) {
@@ -52,13 +50,13 @@ function measure(connectionsMax, addressOf) {
   })
   let index = 0
   for (; index < connectionsMax; index++) {
-    admission.accept(handleFrom(addressOf(index)), '127.0.0.1:11211', 0)
+    admission.accept(newcomerFrom(addressOf(index)), 0)
   }
   const slices = []
   for (let slice = 0; slice < SLICES; slice++) {
     const start = performance.now()
     for (let count = 0; count < SLICE; count++) {
-      admission.accept(handleFrom(addressOf(index++)), '127.0.0.1:11211', 0)
+      admission.accept(newcomerFrom(addressOf(index++)), 0)
     }
     slices.push(((performance.now() - start) * 1000) / SLICE)
   }

@@ -131,7 +131,8 @@ function serverOf() {
   }
   let connectionCount = 0
   return () => {
-    const sent = { peer: '192.0.2.1:5', unsentBytes: 0, bytes: 0 }
+    const peer = { text: '192.0.2.1:5', network: '192.0.2.1' }
+    const sent = { peer, unsentBytes: 0, bytes: 0 }
     const transport = Object.assign(sent, {
       write(bytes) {
         sent.bytes += bytes.length
@@ -141,7 +142,7 @@ function serverOf() {
       end() {},
       destroy() {},
     })
-    const gate = new AuthGate({ sasl: undefined, loginAttemptsMax: 5, lane }, transport.peer)
+    const gate = new AuthGate({ sasl: undefined, loginAttemptsMax: 5, lane }, transport)
     const connection = new Connection(context, transport, gate, ++connectionCount)
     return { connection, sent }
   }

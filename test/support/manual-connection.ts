@@ -3,6 +3,8 @@
  * be told to do so to the byte: a pipe that lets go of its bytes when told to, turns that come when
  * they are given, a clock that stands still.
  */
+import type { Channel } from '../../src/base/channel.ts'
+import { Peer } from '../../src/base/peer.ts'
 import { AuthGate } from '../../src/connection/auth-gate.ts'
 import {
   Connection,
@@ -12,19 +14,29 @@ import {
 } from '../../src/connection/connection.ts'
 import { ReplyMemory } from '../../src/connection/reply-memory.ts'
 import type { SendBuffer } from '../../src/connection/send-buffer.ts'
-import type { Transport } from '../../src/connection/transport.ts'
+import type { Receiver, Transport } from '../../src/connection/transport.ts'
 import type { SaslEnvironment } from '../../src/sasl/environment.ts'
 
 const MEBIBYTE = 1024 * 1024
 
 /** A pipe that takes what it is given; what of it is sent, its owner says by `unsentBytes`. */
 export class ManualTransport implements Transport {
-  readonly peer: string = '192.0.2.1:5'
+  readonly peer: Peer
+  readonly channel: Channel
   unsentBytes = 0
   isOpen = true
   /** All that was written. */
   writtenBytes = 0
+  private receiver: Receiver | undefined = undefined
   private readonly parts: Uint8Array[] = []
+
+  constructor(
+    peer: Peer = Peer.at('192.0.2.1', 5),
+    channel: Channel = { kind: 'tcp', listenerIndex: 0 },
+  ) {
+    this.peer = peer
+    this.channel = channel
+  }
 
   get output(): Buffer {
     return Buffer.concat(this.parts)
@@ -36,6 +48,20 @@ export class ManualTransport implements Transport {
     this.writtenBytes += bytes.length
     this.parts.push(bytes)
     return this.unsentBytes
+  }
+
+  attach(receiver: Receiver): void {
+    this.receiver = receiver
+  }
+
+  /** The client sends. */
+  deliver(bytes: Uint8Array): void {
+    this.receiver?.receive(bytes, bytes.length)
+  }
+
+  /** The client, or who has dropped it, is gone. */
+  leave(): void {
+    this.receiver?.finish()
   }
 
   resume(): void {}
@@ -102,7 +128,7 @@ export function openManualConnection(
   const transport = new ManualTransport()
   const gate = new AuthGate(
     { sasl, loginAttemptsMax: 5, lane, onLogin: () => undefined },
-    transport.peer,
+    transport,
   )
   return { connection: new Connection(context, transport, gate, 1), transport, deferred, context }
 }

@@ -16,9 +16,7 @@
  * what it holds itself.
  */
 import { COUNTER } from '../../observe/counters.ts'
-import { sourceKey } from '../../sasl/source-network.ts'
-import { peerNetwork } from '../net/peer-network.ts'
-import type { AcceptedHandle } from '../net/socket-transport.ts'
+import type { Newcomer } from '../net/newcomer.ts'
 import { FairQueue } from './fair-queue.ts'
 import { NO_SOURCE, OWN_CROWD, SourceCounts, sourceCountsWords } from './source-counts.ts'
 import type { WorkerTable } from './worker-table.ts'
@@ -29,15 +27,14 @@ export interface AcceptQueueOptions {
   readonly workerTable: WorkerTable
   readonly lane: Float64Array
   /** Lets a connection in, or calls `turnedAway` with it before it returns. */
-  readonly admit: (handle: AcceptedHandle, listenAddress: string) => void
+  readonly admit: (newcomer: Newcomer) => void
   /** Tells a connection that the server is full, and closes it. */
-  readonly refuse: (handle: AcceptedHandle) => void
+  readonly refuse: (newcomer: Newcomer) => void
   readonly monotonicMs: () => number
 }
 
 interface Held {
-  readonly handle: AcceptedHandle
-  readonly listenAddress: string
+  readonly newcomer: Newcomer
   /** What `counts` counts it under. */
   readonly source: number
 }
@@ -74,14 +71,14 @@ export class AcceptQueue {
   }
 
   /** A newcomer: let in, held, or refused. */
-  arrive(handle: AcceptedHandle, listenAddress: string): void {
-    if (!this.isFull && this.tryToAdmit(handle, listenAddress)) return
+  arrive(newcomer: Newcomer): void {
+    if (!this.isFull && this.tryToAdmit(newcomer)) return
     const { heldMax, lane, refuse, monotonicMs } = this.options
     const wasFull = this.isFull
-    const held = heldMax === 0 ? undefined : this.hold(handle, listenAddress)
+    const held = heldMax === 0 ? undefined : this.hold(newcomer)
     if (held === undefined) {
       lane[COUNTER.rejected_connections]!++
-      refuse(handle)
+      refuse(newcomer)
       return
     }
     if (wasFull) {
@@ -106,7 +103,7 @@ export class AcceptQueue {
     for (let turn = 0; turn < TURNS_MAX && failuresLeft > 0; turn++) {
       const next = this.held.takeTurn(1, () => false)
       if (next === undefined) return
-      if (!this.tryToAdmit(next.handle, next.listenAddress)) {
+      if (!this.tryToAdmit(next.newcomer)) {
         failuresLeft--
         continue
       }
@@ -123,7 +120,7 @@ export class AcceptQueue {
       if (dropped === undefined) return
       this.letGo(dropped)
       lane[COUNTER.rejected_connections]!++
-      refuse(dropped.handle)
+      refuse(dropped.newcomer)
       if (!this.isFull) this.countFullTime()
     }
   }
@@ -134,23 +131,23 @@ export class AcceptQueue {
     for (;;) {
       const { oldest } = this.held
       if (oldest === undefined) break
-      oldest.handle.close()
+      oldest.newcomer.close()
       this.letGo(oldest)
     }
     this.countFullTime()
   }
 
   /** Holds a newcomer, if there is room or somebody else makes some. */
-  private hold(handle: AcceptedHandle, listenAddress: string): Held | undefined {
+  private hold(newcomer: Newcomer): Held | undefined {
     const { counts } = this
-    const source = counts.hold(sourceKey(peerNetwork(handle)))
+    const source = counts.hold(newcomer.peer.networkKey)
     if (source === NO_SOURCE) return undefined
     if (!this.options.workerTable.claimHeld(this.options.heldMax) && !this.makeRoom(source)) {
       counts.release(source)
       return undefined
     }
     counts.change(source, 1)
-    const held = { handle, listenAddress, source }
+    const held = { newcomer, source }
     this.held.add(held, counts.siteOf(source), source)
     return held
   }
@@ -165,7 +162,7 @@ export class AcceptQueue {
     if (dropped === undefined) return false
     this.letGo(dropped)
     lane[COUNTER.rejected_connections]!++
-    refuse(dropped.handle)
+    refuse(dropped.newcomer)
     return workerTable.claimHeld(heldMax)
   }
 
@@ -178,16 +175,16 @@ export class AcceptQueue {
   }
 
   /** False when it may be held: there is no place for it yet. */
-  private tryToAdmit(handle: AcceptedHandle, listenAddress: string): boolean {
+  private tryToAdmit(newcomer: Newcomer): boolean {
     this.turnedAwayFor = undefined
     this.isAdmitting = true
-    this.options.admit(handle, listenAddress)
+    this.options.admit(newcomer)
     this.isAdmitting = false
     // Read anew: `admit` may have set it.
     const reason = this.turnedAwayFor as 'full' | 'crowd' | undefined
     if (reason === 'crowd') {
       this.options.lane[COUNTER.rejected_connections]!++
-      this.options.refuse(handle)
+      this.options.refuse(newcomer)
     }
     return reason !== 'full'
   }

@@ -29,9 +29,7 @@
 import { assert } from '../../base/assert.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { COUNTER } from '../../observe/counters.ts'
-import { sourceKey } from '../../sasl/source-network.ts'
-import { peerNetwork } from '../net/peer-network.ts'
-import type { AcceptedHandle } from '../net/socket-transport.ts'
+import type { Newcomer } from '../net/newcomer.ts'
 import { FairQueue } from './fair-queue.ts'
 import { NO_SOURCE } from './source-counts.ts'
 import type { WorkerTable } from './worker-table.ts'
@@ -44,27 +42,26 @@ export interface AdmissionOptions {
   readonly waitMs: number
   readonly workerTable: WorkerTable
   readonly lane: Float64Array
-  /** Wraps a handle into a served connection. */
-  readonly serve: (handle: AcceptedHandle, listenAddress: string) => Connection
+  /** Makes a served connection of a newcomer. */
+  readonly serve: (newcomer: Newcomer) => Connection
   /**
    * There is no place for this connection, or only one of a source that has fewer strangers than its
    * own; accept-queue.ts decides what becomes of it.
    */
-  readonly turnAway: (handle: AcceptedHandle, reason: 'full' | 'crowd') => void
-  /** The server is full of strangers, `count` of `total` from `address`; seldom called. */
-  readonly onCrowd: (address: string, count: number, total: number) => void
+  readonly turnAway: (newcomer: Newcomer, reason: 'full' | 'crowd') => void
+  /** The server is full of strangers, `count` of `total` from `network`; seldom called. */
+  readonly onCrowd: (network: string, count: number, total: number) => void
 }
 
 /** Where strangers come from. */
 interface Source {
-  readonly address: string
+  readonly network: string
   /** What the worker table counts them under. */
   readonly id: number
 }
 
 interface Waiting {
-  readonly handle: AcceptedHandle
-  readonly listenAddress: string
+  readonly newcomer: Newcomer
   readonly sinceMs: number
   readonly ticket: number
   readonly source: Source
@@ -94,19 +91,19 @@ export class Admission {
     this.options = options
   }
 
-  accept(handle: AcceptedHandle, listenAddress: string, nowMs: number): void {
+  accept(newcomer: Newcomer, nowMs: number): void {
     const { lane, workerTable, connectionsMax, strangersMax, turnAway } = this.options
-    const address = peerNetwork(handle)
-    const source = { address, id: workerTable.holdSource(sourceKey(address)) }
+    const { network, networkKey } = newcomer.peer
+    const source = { network, id: workerTable.holdSource(networkKey) }
     if (source.id === NO_SOURCE) {
-      turnAway(handle, 'full')
+      turnAway(newcomer, 'full')
       return
     }
     if (!workerTable.claimPlace(connectionsMax)) {
       const outcome = this.displace(source, nowMs)
       if (outcome !== 'displaced') {
         workerTable.releaseSource(source.id)
-        turnAway(handle, outcome)
+        turnAway(newcomer, outcome)
         return
       }
     }
@@ -114,8 +111,7 @@ export class Admission {
     workerTable.addStranger(source.id)
     if (!workerTable.claimStranger(strangersMax)) {
       this.startWaiting({
-        handle,
-        listenAddress,
+        newcomer,
         sinceMs: nowMs,
         ticket: workerTable.nextTicket(),
         source,
@@ -124,7 +120,7 @@ export class Admission {
       this.admitWaiting(nowMs)
       return
     }
-    this.serve(handle, listenAddress, source)
+    this.serve(newcomer, source)
   }
 
   /** A connection logged in, or lost its login. */
@@ -189,9 +185,9 @@ export class Admission {
     this.count()
   }
 
-  private serve(handle: AcceptedHandle, listenAddress: string, source: Source): void {
+  private serve(newcomer: Newcomer, source: Source): void {
     const { workerTable } = this.options
-    const connection = this.options.serve(handle, listenAddress)
+    const connection = this.options.serve(newcomer)
     this.connections.add(connection)
     this.sources.set(connection, source)
     this.rememberStranger(connection, source)
@@ -208,7 +204,7 @@ export class Admission {
       const next = this.chooseNextWaiting()
       if (next !== undefined && nowMs - next.sinceMs < waitMs) {
         this.stopWaiting(next)
-        this.serve(next.handle, next.listenAddress, next.source)
+        this.serve(next.newcomer, next.source)
         continue
       }
       workerTable.countStranger(-1)
@@ -300,7 +296,7 @@ export class Admission {
 
   private dropWaiting(waiting: Waiting): void {
     this.stopWaiting(waiting)
-    waiting.handle.close()
+    waiting.newcomer.close()
     this.options.workerTable.leave(waiting.source.id, true)
   }
 
@@ -309,7 +305,7 @@ export class Admission {
     if (nowMs - this.crowdReportedMs < CROWD_REPORT_MS) return
     this.crowdReportedMs = nowMs
     const { workerTable, onCrowd } = this.options
-    onCrowd(source.address, workerTable.sourceStrangers(source.id), workerTable.strangers)
+    onCrowd(source.network, workerTable.sourceStrangers(source.id), workerTable.strangers)
   }
 
   private rememberStranger(connection: Connection, source: Source): void {

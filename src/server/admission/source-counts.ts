@@ -32,7 +32,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import { HalfSipHash } from '../../base/hash.ts'
-import type { SourceKey } from '../../sasl/source-network.ts'
+import type { SourceKey } from '../../base/source-network.ts'
 
 const FREE_RECORDS = 0
 const USED_RECORDS = 3

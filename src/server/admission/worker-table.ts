@@ -24,7 +24,7 @@
  * row, so two wake-ups may become one.
  */
 import { assert } from '../../base/assert.ts'
-import type { SourceKey } from '../../sasl/source-network.ts'
+import type { SourceKey } from '../../base/source-network.ts'
 import { acquire, release } from '../../storage/lock.ts'
 import {
   NO_SOURCE,

@@ -1,9 +1,8 @@
 /**
  * One worker's half of listening: it accepts from the sockets that the main thread has bound
- * (bound-sockets.ts), side by side with the other workers. Hands over the bare handle of each accepted
- * connection, before Node wraps it: a connection that is refused or has to wait costs a file
- * descriptor and nothing else, and one that is served is wrapped once, the way socket-transport.ts
- * wants it.
+ * (bound-sockets.ts), side by side with the other workers. Hands over each accepted connection before
+ * Node wraps its handle: one that is refused or has to wait costs little more than a file descriptor,
+ * and one that is served is wrapped once, the way socket-transport.ts wants it.
  *
  * Invariant: the sockets are never closed here, see bound-sockets.ts; a worker that accepts no more lets go of
  * them with `pause`.
@@ -15,15 +14,18 @@
  * 'connection' event, and `pause` does nothing: who must not be served is closed by whoever gets it.
  */
 import net from 'node:net'
+import type { Channel } from '../../base/channel.ts'
 import type { SharedSocket } from './bound-sockets.ts'
 import { explain, ListenError } from './listen-error.ts'
+import type { Newcomer } from './newcomer.ts'
 import { socketTakesHandle } from './node-internals.ts'
-import { type AcceptedHandle, AcceptedSocket } from './socket-transport.ts'
+import { SocketNewcomer } from './socket-newcomer.ts'
+import { type AcceptedHandle, AcceptedSocket, type SocketParts } from './socket-transport.ts'
 
 export interface ListenerOptions {
   readonly backlog: number
-  /** Called for each accepted connection, with the address that it came in on. */
-  readonly onAccept: (handle: AcceptedHandle, listenAddress: string) => void
+  readonly parts: SocketParts
+  readonly onAccept: (newcomer: Newcomer) => void
   /** Accepting failed (out of file descriptors, say); the listener goes on. */
   readonly onAcceptError: (code: string) => void
   /** Connections will be accepted the documented way, because this release of Node has no other. */
@@ -53,8 +55,8 @@ export class Listener {
     this.options = options
   }
 
-  async listen(socket: SharedSocket): Promise<void> {
-    const { fd, address } = socket
+  /** `listenerIndex` is the socket's place among those of the server. */
+  async listen({ fd, address }: SharedSocket, listenerIndex: number): Promise<void> {
     const server = net.createServer({
       pauseOnConnect: true,
       allowHalfOpen: true,
@@ -73,9 +75,10 @@ export class Listener {
       throw new ListenError(`cannot listen on ${address.text}: ${explain(code)}`, { cause })
     }
     const isUnix = address.family === 'unix'
+    const channel: Channel = { kind: isUnix ? 'unix' : 'tcp', listenerIndex }
     const handle = this.takesHandles ? handleOf(server, isUnix) : undefined
-    if (handle !== undefined) this.takeOver(handle, address.text)
-    else this.takeSockets(server, address.text, isUnix)
+    if (handle !== undefined) this.takeOver(handle, channel)
+    else this.takeSockets(server, channel)
   }
 
   /** Leaves newcomers to the other workers. */
@@ -91,23 +94,25 @@ export class Listener {
     for (const handle of this.handles) handle.readStart()
   }
 
-  private takeOver(handle: ListeningHandle, listenAddress: string): void {
-    const { onAccept, onAcceptError } = this.options
+  private takeOver(handle: ListeningHandle, channel: Channel): void {
+    const { parts, onAccept, onAcceptError } = this.options
     // Accepted sockets inherit these from the listening one on Linux: two system calls saved each.
     handle.setNoDelay?.(true)
     handle.setKeepAlive?.(true, KEEP_ALIVE_SECONDS)
     handle.onconnection = (status, accepted) => {
       if (accepted === undefined || status !== 0) onAcceptError(acceptErrorName(status))
-      else onAccept(accepted, listenAddress)
+      else onAccept(new SocketNewcomer(accepted, channel, parts))
     }
     // Only what was started can be stopped: until now the handle listens, but does not "read".
     handle.readStart()
     this.handles.push(handle)
   }
 
-  private takeSockets(server: net.Server, listenAddress: string, isUnix: boolean): void {
-    const { onAccept, onAcceptError, onUnsupported } = this.options
-    server.on('connection', (socket) => onAccept(new AcceptedSocket(socket, isUnix), listenAddress))
+  private takeSockets(server: net.Server, channel: Channel): void {
+    const { parts, onAccept, onAcceptError, onUnsupported } = this.options
+    server.on('connection', (socket) =>
+      onAccept(new SocketNewcomer(new AcceptedSocket(socket), channel, parts)),
+    )
     server.removeAllListeners('error')
     server.on('error', (error: NodeJS.ErrnoException) => onAcceptError(error.code ?? error.message))
     onUnsupported()

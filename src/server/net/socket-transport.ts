@@ -3,7 +3,7 @@
  * (test/bench/socket-layer.mjs prints the figures):
  *
  * - All sockets of a worker read into one buffer that the worker owns (`onread`), instead of
- *   allocating one a read. The buffer is free again when `Connection.receive` returns.
+ *   allocating one a read. The buffer is free again when `Receiver.receive` returns.
  * - Replies go to the socket's handle (handle-writer.ts), past the machinery of stream.Writable,
  *   which has nothing to add: replies are gathered before they come here, and who does not read is
  *   not served. Where that is not possible they are ordinary writes.
@@ -15,8 +15,9 @@
  * the socket's.
  */
 import net from 'node:net'
-import type { Connection } from '../../connection/connection.ts'
-import type { Transport } from '../../connection/transport.ts'
+import type { Channel } from '../../base/channel.ts'
+import type { Peer } from '../../base/peer.ts'
+import type { Pipe, Receiver, Transport } from '../../connection/transport.ts'
 import type { HandleWriter, LateWrite, WritableHandle } from './handle-writer.ts'
 
 /** An accepted socket's handle, as far as it is used here. */
@@ -25,37 +26,33 @@ export interface AcceptedHandle extends WritableHandle {
   getpeername?(out: PeerName): number
 }
 
-interface PeerName {
+export interface PeerName {
   address?: string
   port?: number
-  family?: string
 }
+
+const ENOTCONN = -107
 
 /** A socket that Node has wrapped already, in the place of its handle. */
 export class AcceptedSocket implements AcceptedHandle {
   readonly socket: net.Socket
-  readonly getpeername?: (out: PeerName) => number
 
-  constructor(socket: net.Socket, isUnix: boolean) {
+  constructor(socket: net.Socket) {
     this.socket = socket
     socket.on('error', ignore)
-    if (!isUnix) this.getpeername = (out) => namePeer(socket, out)
+  }
+
+  getpeername(out: PeerName): number {
+    const { remoteAddress: address, remotePort: port } = this.socket
+    if (address === undefined || port === undefined) return ENOTCONN
+    out.address = address
+    out.port = port
+    return 0
   }
 
   close(): void {
     this.socket.destroy()
   }
-}
-
-const ENOTCONN = -107
-
-function namePeer(socket: net.Socket, out: PeerName): number {
-  const { remoteAddress: address, remotePort: port, remoteFamily: family } = socket
-  if (address === undefined || port === undefined || family === undefined) return ENOTCONN
-  out.address = address
-  out.port = port
-  out.family = family
-  return 0
 }
 
 /**
@@ -64,28 +61,22 @@ function namePeer(socket: net.Socket, out: PeerName): number {
  */
 export const READ_BUFFER_BYTES: number = 68 * 1024
 
-const IPV4_IN_IPV6 = '::ffff:'
-
-/**
- * The peer's `address:port`. A Unix peer has no name and is called `unix`; one that has reset its
- * connection already, whose last bytes may still be read, has none any more and is `unknown`.
- */
-export function peerName(handle: AcceptedHandle): string {
-  const name: PeerName = {}
-  if (handle.getpeername === undefined) return 'unix'
-  if (handle.getpeername(name) !== 0) return 'unknown'
-  const { address = '', port } = name
-  if (address.startsWith(IPV4_IN_IPV6)) return `${address.slice(IPV4_IN_IPV6.length)}:${port}`
-  return name.family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
+/** What the sockets of a worker share. */
+export interface SocketParts {
+  /** READ_BUFFER_BYTES of it. */
+  readonly readBuffer: Buffer
+  readonly sendBufferBytesMax: number
+  readonly writer: HandleWriter
 }
 
 export class SocketTransport implements Transport, LateWrite {
-  readonly peer: string
+  readonly peer: Peer
+  readonly channel: Channel
   private readonly socket: net.Socket
   private readonly writer: HandleWriter
   /** Undefined once the socket has closed it. */
   private handle: AcceptedHandle | undefined
-  private connection: Connection | undefined = undefined
+  private receiver: Receiver | undefined = undefined
   /** Writes go to the handle. */
   private isDirect: boolean
   /** The first ordinary write is to teach the writer. */
@@ -93,14 +84,10 @@ export class SocketTransport implements Transport, LateWrite {
   /** Writes that the kernel did not take at once and that have not ended yet. */
   private waitingWrites = 0
 
-  constructor(
-    handle: AcceptedHandle,
-    peer: string,
-    readBuffer: Buffer,
-    sendBufferBytesMax: number,
-    writer: HandleWriter,
-  ) {
+  constructor(handle: AcceptedHandle, { peer, channel }: Pipe, parts: SocketParts) {
+    const { readBuffer, sendBufferBytesMax, writer } = parts
     this.peer = peer
+    this.channel = channel
     this.writer = writer
     if (handle instanceof AcceptedSocket) {
       this.handle = undefined
@@ -119,27 +106,26 @@ export class SocketTransport implements Transport, LateWrite {
       onread: {
         buffer: readBuffer,
         callback: (length: number, bytes: Uint8Array): boolean =>
-          this.connection?.receive(bytes, length) ?? false,
+          this.receiver?.receive(bytes, length) ?? false,
       },
     }
     // `handle` and `manualStart` are not in the typings; net.Server makes its sockets with them.
     this.socket = new net.Socket(options as net.SocketConstructorOpts)
   }
 
-  /** Begins to read, into `connection`. */
-  attach(connection: Connection): void {
-    this.connection = connection
+  attach(receiver: Receiver): void {
+    this.receiver = receiver
     const socket = this.socket
-    socket.on('drain', () => connection.onDrained())
-    socket.on('end', () => connection.receiveEnd())
+    socket.on('drain', () => receiver.onDrained())
+    socket.on('end', () => receiver.receiveEnd())
     // A reset or a broken pipe is the peer's way to leave: 'close' follows.
     socket.on('error', ignore)
     socket.on('close', () => {
       this.handle = undefined
-      connection.finish()
+      receiver.finish()
     })
     if (this.handle !== undefined) socket.read(0)
-    else this.readChunks(connection)
+    else this.readChunks(receiver)
   }
 
   /** For a connection that is not served: sends what was written, then closes. */
@@ -181,13 +167,13 @@ export class SocketTransport implements Transport, LateWrite {
   onWritten(status: number): void {
     this.waitingWrites--
     if (status !== 0) this.socket.destroy()
-    else if (this.waitingWrites === 0 && !this.socket.destroyed) this.connection?.onDrained()
+    else if (this.waitingWrites === 0 && !this.socket.destroyed) this.receiver?.onDrained()
   }
 
-  private readChunks(connection: Connection): void {
+  private readChunks(receiver: Receiver): void {
     const { socket } = this
     socket.on('data', (chunk: Buffer) => {
-      if (!connection.receive(chunk, chunk.length)) socket.pause()
+      if (!receiver.receive(chunk, chunk.length)) socket.pause()
     })
     socket.resume()
   }

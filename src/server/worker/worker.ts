@@ -52,12 +52,8 @@ import { WorkerTable } from '../admission/worker-table.ts'
 import { HandleWriter } from '../net/handle-writer.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
-import {
-  type AcceptedHandle,
-  peerName,
-  READ_BUFFER_BYTES,
-  SocketTransport,
-} from '../net/socket-transport.ts'
+import type { Newcomer } from '../net/newcomer.ts'
+import { READ_BUFFER_BYTES } from '../net/socket-transport.ts'
 import { type ConnectionRow, ConnectionTable, NO_ROW } from './connection-table.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
 import { LOGIN_COUNTERS, loginCounters } from './login-counters.ts'
@@ -186,20 +182,16 @@ const connectionTable = new ConnectionTable(settings.connectionTable)
 const rowOf = new Map<Connection, number>()
 const connectionIn = new Map<number, Connection>()
 
-function transportOver(handle: AcceptedHandle, peer: string): SocketTransport {
-  return new SocketTransport(handle, peer, readBuffer, settings.sendBufferBytesMax, handleWriter)
-}
-
-function serve(handle: AcceptedHandle, listenAddress: string): Connection {
-  const peer = peerName(handle)
-  const transport = transportOver(handle, peer)
-  const gate = new AuthGate(gateOptions, peer)
+function serve(newcomer: Newcomer): Connection {
+  const peer = newcomer.peer.text
+  const transport = newcomer.open()
+  const gate = new AuthGate(gateOptions, transport)
   const connection = new Connection(context, transport, gate, workerTable.nextConnectionId())
   const row = connectionTable.add({
     id: connection.id,
     state: STATE_NAMES.indexOf(connection.stateName),
     activitySeconds: activitySeconds(connection),
-    socketIndex: settings.sockets.findIndex(({ address }) => address.text === listenAddress),
+    socketIndex: newcomer.channel.listenerIndex,
     peer,
   })
   rowOf.set(connection, row)
@@ -218,7 +210,7 @@ function tellConnection(connection: Connection, command: number): void {
   record.connectionId = connection.id
   record.command = command
   record.status = connection.closeReason
-  const peer = Buffer.from(connection.transport.peer, 'latin1')
+  const peer = Buffer.from(connection.transport.peer.text, 'latin1')
   watchLog.write(peer, 0, peer.length)
 }
 
@@ -232,12 +224,6 @@ const watchers = new Watchers({
     if (isActive) watchTimer = setInterval(() => watchers.drain(), WATCH_MS)
   },
 })
-
-function refuse(handle: AcceptedHandle): void {
-  const transport = transportOver(handle, '')
-  transport.write(TOO_MANY_CONNECTIONS)
-  transport.refuse()
-}
 
 const admission = new Admission({
   connectionsMax: settings.connectionsMax,
@@ -261,8 +247,8 @@ const acceptQueue = new AcceptQueue({
   heldMax: settings.heldConnectionsMax,
   workerTable,
   lane,
-  admit: (handle, listenAddress) => admission.accept(handle, listenAddress, context.nowMs),
-  refuse,
+  admit: (newcomer) => admission.accept(newcomer, context.nowMs),
+  refuse: (newcomer) => newcomer.refuse(TOO_MANY_CONNECTIONS),
   monotonicMs: () => performance.now(),
 })
 
@@ -453,7 +439,7 @@ const context: ConnectionContext = {
       level: 'debug',
       event: 'disconnected',
       message: 'client disconnected',
-      fields: { peer: connection.transport.peer },
+      fields: { peer: connection.transport.peer.text },
     })
     watchers.remove(connection)
     tellConnection(connection, CONNECTION_CLOSE)
@@ -528,13 +514,14 @@ function reportUnreadReplies(): void {
 
 const listener = new Listener({
   backlog: settings.backlog,
-  onAccept: (handle, listenAddress) => {
+  parts: { readBuffer, sendBufferBytesMax: settings.sendBufferBytesMax, writer: handleWriter },
+  onAccept: (newcomer) => {
     context.nowMs = performance.now()
     if (isStopping) {
-      handle.close()
+      newcomer.close()
       return
     }
-    acceptQueue.arrive(handle, listenAddress)
+    acceptQueue.arrive(newcomer)
     balance()
     if (!workerTable.hasOthers || isPassing || isHeld) return
     workerTable.awaitOthers(context.nowMs)
@@ -572,7 +559,7 @@ function settleWithOthers(): void {
 
 async function listen(): Promise<void> {
   try {
-    for (const socket of settings.sockets) await listener.listen(socket)
+    for (const [index, socket] of settings.sockets.entries()) await listener.listen(socket, index)
   } catch (error) {
     if (!(error instanceof ListenError)) throw error
     post({ kind: 'refused', message: error.message })

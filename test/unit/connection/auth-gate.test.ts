@@ -1,5 +1,6 @@
 /** When the gate is open, whatever order logins begin, break off and end in; and who is told. */
 import { beforeEach, describe, expect, test } from 'vitest'
+import { Peer } from '../../../src/base/peer.ts'
 import { AuthGate, type GateAnswer, type LoginEvent } from '../../../src/connection/auth-gate.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
@@ -19,7 +20,7 @@ beforeEach(() => {
   events = []
   gate = new AuthGate(
     { sasl: environment, loginAttemptsMax: 3, lane, onLogin: (event) => events.push(event) },
-    '192.0.2.1:5000',
+    { peer: Peer.at('192.0.2.1', 5000), channel: { kind: 'tcp', listenerIndex: 0 } },
   )
 })
 

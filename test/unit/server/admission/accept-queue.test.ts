@@ -5,6 +5,7 @@ import {
   createWorkerTableMemory,
   WorkerTable,
 } from '../../../../src/server/admission/worker-table.ts'
+import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 
 /** A server with `places`, and what became of everybody who came. */
 function makeServer(
@@ -24,14 +25,14 @@ function makeServer(
     heldMax,
     workerTable,
     lane,
-    admit: (handle) => {
+    admit: (newcomer) => {
       meanwhile()
-      const name = names.get(handle)!
+      const name = names.get(newcomer)!
       if (name.startsWith('crowd')) acceptQueue.turnedAway('crowd')
       else if (inside.length >= places) acceptQueue.turnedAway('full')
       else inside.push(name)
     },
-    refuse: (handle) => refused.push(names.get(handle)!),
+    refuse: (newcomer) => refused.push(names.get(newcomer)!),
     monotonicMs: () => nowMs,
   })
   return {
@@ -41,15 +42,10 @@ function makeServer(
     refused,
     closed,
     arrive(name: string, address?: string): void {
-      const getpeername = (out: { address?: string; port?: number; family?: string }): number => {
-        const family = address?.includes(':') ? 'IPv6' : 'IPv4'
-        Object.assign(out, { address, port: 40_000, family })
-        return 0
-      }
-      const close = () => closed.push(name)
-      const handle = address === undefined ? { close } : { close, getpeername }
-      names.set(handle, name)
-      acceptQueue.arrive(handle as never, '127.0.0.1:11211')
+      const newcomer = new ManualNewcomer(address)
+      newcomer.close = () => closed.push(name)
+      names.set(newcomer, name)
+      acceptQueue.arrive(newcomer)
     },
     leave(name: string): void {
       inside.splice(inside.indexOf(name), 1)

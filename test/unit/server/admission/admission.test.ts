@@ -6,13 +6,14 @@ import {
   createWorkerTableMemory,
   WorkerTable,
 } from '../../../../src/server/admission/worker-table.ts'
+import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 
 /** A connection as far as admission looks at one. */
 class Client {
   readonly gate: { isOpen: boolean } = { isOpen: false }
   lastActivityMs = 0
   isClosed = false
-  isHandleClosed = false
+  isClosedUnread = false
   readonly name: string
 
   constructor(name: string) {
@@ -32,8 +33,8 @@ function makeAdmission(limits: { connectionsMax: number; strangersMax: number })
     waitMs: 10_000,
     workerTable,
     lane,
-    serve: (handle) => {
-      const client = clients.get(handle)!
+    serve: (newcomer) => {
+      const client = clients.get(newcomer)!
       served.push(client.name)
       return Object.assign(client, {
         close: () => {
@@ -42,7 +43,7 @@ function makeAdmission(limits: { connectionsMax: number; strangersMax: number })
         },
       }) as unknown as Connection
     },
-    turnAway: (handle) => turnedAway.push(clients.get(handle)!.name),
+    turnAway: (newcomer) => turnedAway.push(clients.get(newcomer)!.name),
     onCrowd: (...crowd) => crowds.push(crowd),
   })
   return {
@@ -55,16 +56,12 @@ function makeAdmission(limits: { connectionsMax: number; strangersMax: number })
     accept(name: string, nowMs = 0, address = '192.0.2.1'): Client {
       const client = new Client(name)
       client.lastActivityMs = nowMs
-      const handle = {
-        close: () => (client.isHandleClosed = true),
-        getpeername(out: { address?: string; port?: number; family?: string }): number {
-          const family = address.includes(':') ? 'IPv6' : 'IPv4'
-          Object.assign(out, { address, port: 40_000, family })
-          return 0
-        },
+      const newcomer = new ManualNewcomer(address)
+      newcomer.close = () => {
+        client.isClosedUnread = true
       }
-      clients.set(handle, client)
-      admission.accept(handle as never, '127.0.0.1:11211', nowMs)
+      clients.set(newcomer, client)
+      admission.accept(newcomer, nowMs)
       return client
     },
     login(client: Client, nowMs = 0): void {
@@ -105,9 +102,9 @@ test('whoever waits too long is dropped, and counted as a login that timed out',
   server.accept('a', 0)
   const late = server.accept('b', 1000)
   server.admission.checkDeadlines(10_999)
-  expect(late.isHandleClosed).toBe(false)
+  expect(late.isClosedUnread).toBe(false)
   server.admission.checkDeadlines(11_000)
-  expect(late.isHandleClosed).toBe(true)
+  expect(late.isClosedUnread).toBe(true)
   expect(server.lane[COUNTER.login_timeouts]).toBe(1)
   expect(server.isCrowded()).toBe(false)
 })
@@ -118,7 +115,7 @@ test('whoever waited too long is not served when a place comes free, and counted
   const late = server.accept('b', 1000)
   const [first] = server.admission.connections
   server.admission.closed(first as Connection, 11_000)
-  expect(late.isHandleClosed).toBe(true)
+  expect(late.isClosedUnread).toBe(true)
   expect(server.served).toEqual(['a'])
   expect(server.lane[COUNTER.login_timeouts]).toBe(1)
   expect(server.lane[COUNTER.curr_connections]).toBe(0)
@@ -130,7 +127,7 @@ test('with every place taken a newcomer takes that of whoever has waited longest
   const waited = server.accept('b')
   server.accept('c')
   server.accept('d')
-  expect(waited.isHandleClosed).toBe(true)
+  expect(waited.isClosedUnread).toBe(true)
   expect(server.turnedAway).toEqual([])
   expect(server.lane[COUNTER.rejected_connections]).toBe(1)
   expect(server.lane[COUNTER.curr_connections]).toBe(3)
@@ -145,8 +142,8 @@ test('with every place taken the source with most strangers makes room, and is i
   server.accept('one more', 0, '192.0.2.9')
   expect(server.turnedAway).toEqual(['one more'])
   server.accept('newcomer', 0, '192.0.2.2')
-  expect(longest.isHandleClosed).toBe(true)
-  expect([few.isHandleClosed, later.isHandleClosed]).toEqual([false, false])
+  expect(longest.isClosedUnread).toBe(true)
+  expect([few.isClosedUnread, later.isClosedUnread]).toEqual([false, false])
   expect(server.turnedAway).toEqual(['one more'])
   expect(server.lane[COUNTER.curr_connections]).toBe(4)
 })
@@ -159,7 +156,7 @@ test('addresses of one IPv6 /64 are one source', () => {
   server.accept('d', 0, '2001:db8::3')
   expect(server.turnedAway).toEqual(['d'])
   server.accept('e', 0, '2001:db8:0:2::1')
-  expect([waited.isHandleClosed, other.isHandleClosed]).toEqual([true, false])
+  expect([waited.isClosedUnread, other.isClosedUnread]).toEqual([true, false])
 })
 
 test('a login takes a client out of what its source is measured by', () => {

@@ -11,6 +11,7 @@ import {
   createWorkerTableMemory,
   WorkerTable,
 } from '../../../../src/server/admission/worker-table.ts'
+import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 
@@ -49,8 +50,8 @@ function makeServer({ connectionsMax, strangersMax, workerCount }: Limits, seed 
       waitMs: 1e9,
       workerTable,
       lane: new Float64Array(COUNTER_NAMES.length),
-      serve: (handle) => {
-        const client = clients.get(handle) as Client
+      serve: (newcomer) => {
+        const client = clients.get(newcomer) as Client
         client.state = 'served'
         client.close = () => {
           client.state = 'dropped'
@@ -59,8 +60,8 @@ function makeServer({ connectionsMax, strangersMax, workerCount }: Limits, seed 
         }
         return client as unknown as Connection
       },
-      turnAway: (handle) => {
-        const client = clients.get(handle) as Client
+      turnAway: (newcomer) => {
+        const client = clients.get(newcomer) as Client
         client.state = 'turned away'
         inside--
       },
@@ -76,20 +77,14 @@ function makeServer({ connectionsMax, strangersMax, workerCount }: Limits, seed 
     accept(address: string, worker: number, nowMs = 0): Client {
       const client = new Client(address)
       client.lastActivityMs = nowMs
-      const handle = {
-        close: () => {
-          client.state = 'dropped'
-          inside--
-        },
-        getpeername(out: { address?: string; port?: number; family?: string }): number {
-          const family = address.includes(':') ? 'IPv6' : 'IPv4'
-          Object.assign(out, { address, port: 40_000, family })
-          return 0
-        },
+      const newcomer = new ManualNewcomer(address)
+      newcomer.close = () => {
+        client.state = 'dropped'
+        inside--
       }
-      clients.set(handle, client)
+      clients.set(newcomer, client)
       inside++
-      workers[worker % workerCount]?.admission.accept(handle as never, '127.0.0.1:11211', nowMs)
+      workers[worker % workerCount]?.admission.accept(newcomer, nowMs)
       return client
     },
     login(client: Client, worker: number): void {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type SourceKey, sourceKey, sourceNetwork } from '../../../../src/sasl/source-network.ts'
+import { type SourceKey, sourceKey, sourceNetwork } from '../../../../src/base/source-network.ts'
 import {
   NO_SOURCE,
   OWN_CROWD,

@@ -5,7 +5,8 @@
 import { once } from 'node:events'
 import net from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import type { Connection } from '../../../../src/connection/connection.ts'
+import { UNKNOWN_PEER } from '../../../../src/base/peer.ts'
+import type { Receiver } from '../../../../src/connection/transport.ts'
 import { HandleWriter, type LateWrite } from '../../../../src/server/net/handle-writer.ts'
 import {
   type AcceptedHandle,
@@ -24,14 +25,18 @@ afterEach(() => {
   for (const end of ends.splice(0)) end()
 })
 
-/** The one thing of a connection that a writing transport calls. */
-class Drained {
+/** Of what a transport tells its receiver, what comes of writing. */
+class Drained implements Receiver {
   count = 0
   private waiting: (() => void) | undefined
 
   onDrained(): void {
     this.count++
     this.waiting?.()
+  }
+
+  receive(): boolean {
+    return true
   }
 
   receiveEnd(): void {}
@@ -60,9 +65,13 @@ async function pair(
     listening.onconnection = (_, handle) => resolve(handle)
   })
   const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1')
-  const transport = new SocketTransport(await accepted, 'peer', Buffer.alloc(1024), 1024, writer)
+  const transport = new SocketTransport(
+    await accepted,
+    { peer: UNKNOWN_PEER, channel: { kind: 'tcp', listenerIndex: 0 } },
+    { readBuffer: Buffer.alloc(1024), sendBufferBytesMax: 1024, writer },
+  )
   const drained = new Drained()
-  transport.attach(drained as unknown as Connection)
+  transport.attach(drained)
   ends.push(() => {
     transport.destroy()
     client.destroy()

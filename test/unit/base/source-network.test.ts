@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { sourceKey, sourceNetwork } from '../../../src/sasl/source-network.ts'
+import { sourceKey, sourceNetwork } from '../../../src/base/source-network.ts'
 
 test.each([
   ['192.0.2.1', '192.0.2.1'],
