@@ -51,7 +51,8 @@ export class Clock {
   }
 }
 
-function monotonicMs(): number {
+/** On the clock that all threads share. */
+export function monotonicMs(): number {
   const [seconds, nanoseconds] = process.hrtime()
   return seconds * 1000 + nanoseconds / 1e6
 }

@@ -29,6 +29,7 @@ export class ManualTransport implements Transport {
   writtenBytes = 0
   private receiver: Receiver | undefined = undefined
   private readonly parts: Uint8Array[] = []
+  private tellWritten: () => void = () => undefined
 
   constructor(
     peer: Peer = Peer.at('192.0.2.1', 5),
@@ -47,11 +48,19 @@ export class ManualTransport implements Transport {
     this.unsentBytes += bytes.length
     this.writtenBytes += bytes.length
     this.parts.push(bytes)
+    this.tellWritten()
     return this.unsentBytes
   }
 
   attach(receiver: Receiver): void {
     this.receiver = receiver
+  }
+
+  /** Resolves when something is written. */
+  nextWrite(): Promise<void> {
+    return new Promise((resolve) => {
+      this.tellWritten = resolve
+    })
   }
 
   /** The client sends. */

@@ -16,21 +16,17 @@
 import net from 'node:net'
 import type { Channel } from '../../base/channel.ts'
 import type { SharedSocket } from './bound-sockets.ts'
+import { HandleWriter } from './handle-writer.ts'
 import { explain, ListenError } from './listen-error.ts'
-import type { Newcomer } from './newcomer.ts'
+import type { NewcomerSource, NewcomerSourceOptions } from './newcomer.ts'
 import { socketTakesHandle } from './node-internals.ts'
 import { SocketNewcomer } from './socket-newcomer.ts'
-import { type AcceptedHandle, AcceptedSocket, type SocketParts } from './socket-transport.ts'
-
-export interface ListenerOptions {
-  readonly backlog: number
-  readonly parts: SocketParts
-  readonly onAccept: (newcomer: Newcomer) => void
-  /** Accepting failed (out of file descriptors, say); the listener goes on. */
-  readonly onAcceptError: (code: string) => void
-  /** Connections will be accepted the documented way, because this release of Node has no other. */
-  readonly onUnsupported: () => void
-}
+import {
+  type AcceptedHandle,
+  AcceptedSocket,
+  READ_BUFFER_BYTES,
+  type SocketParts,
+} from './socket-transport.ts'
 
 interface ListeningHandle {
   onconnection: (status: number, handle: AcceptedHandle | undefined) => void
@@ -45,17 +41,23 @@ const CALLS = ['onconnection', 'readStart', 'readStop']
 /** Of TCP only. Accepted handles are of the listening one's class. */
 const TCP_CALLS = ['setNoDelay', 'setKeepAlive', 'getpeername']
 
-export class Listener {
-  private readonly options: ListenerOptions
+export class Listener implements NewcomerSource {
+  private readonly options: NewcomerSourceOptions
+  private readonly parts: SocketParts
   private readonly handles: ListeningHandle[] = []
   private readonly takesHandles: boolean = socketTakesHandle()
   private isPaused = false
 
-  constructor(options: ListenerOptions) {
+  constructor(options: NewcomerSourceOptions) {
     this.options = options
+    const { sendBufferBytesMax, onWithout } = options
+    this.parts = {
+      readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+      sendBufferBytesMax,
+      writer: new HandleWriter(() => onWithout('write')),
+    }
   }
 
-  /** `listenerIndex` is the socket's place among those of the server. */
   async listen({ fd, address }: SharedSocket, listenerIndex: number): Promise<void> {
     const server = net.createServer({
       pauseOnConnect: true,
@@ -81,7 +83,6 @@ export class Listener {
     else this.takeSockets(server, channel)
   }
 
-  /** Leaves newcomers to the other workers. */
   pause(): void {
     if (this.isPaused) return
     this.isPaused = true
@@ -95,7 +96,8 @@ export class Listener {
   }
 
   private takeOver(handle: ListeningHandle, channel: Channel): void {
-    const { parts, onAccept, onAcceptError } = this.options
+    const { parts } = this
+    const { onAccept, onAcceptError } = this.options
     // Accepted sockets inherit these from the listening one on Linux: two system calls saved each.
     handle.setNoDelay?.(true)
     handle.setKeepAlive?.(true, KEEP_ALIVE_SECONDS)
@@ -109,13 +111,14 @@ export class Listener {
   }
 
   private takeSockets(server: net.Server, channel: Channel): void {
-    const { parts, onAccept, onAcceptError, onUnsupported } = this.options
+    const { parts } = this
+    const { onAccept, onAcceptError, onWithout } = this.options
     server.on('connection', (socket) =>
       onAccept(new SocketNewcomer(new AcceptedSocket(socket), channel, parts)),
     )
     server.removeAllListeners('error')
     server.on('error', (error: NodeJS.ErrnoException) => onAcceptError(error.code ?? error.message))
-    onUnsupported()
+    onWithout('accept')
   }
 }
 

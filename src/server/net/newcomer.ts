@@ -3,6 +3,8 @@
  * opened, refused or closed in the end. It costs a file descriptor and this record.
  */
 import type { Pipe, Transport } from '../../connection/transport.ts'
+import type { SharedSocket } from './bound-sockets.ts'
+import type { Internal } from './node-internals.ts'
 
 /** Exactly one of the three is called, once. */
 export interface Newcomer extends Pipe {
@@ -11,4 +13,24 @@ export interface Newcomer extends Pipe {
   /** It is told `notice`, and closed when that is sent. */
   refuse(notice: Uint8Array): void
   close(): void
+}
+
+/** Where a worker's newcomers come from. */
+export interface NewcomerSource {
+  /** Listens on a socket as well, the server's with that index. Throws ListenError. */
+  listen(socket: SharedSocket, listenerIndex: number): Promise<void>
+  /** Leaves newcomers to the other workers. */
+  pause(): void
+  resume(): void
+}
+
+export interface NewcomerSourceOptions {
+  readonly backlog: number
+  /** Of each connection, see Transport. */
+  readonly sendBufferBytesMax: number
+  readonly onAccept: (newcomer: Newcomer) => void
+  /** Accepting failed (out of file descriptors, say), and goes on. */
+  readonly onAcceptError: (code: string) => void
+  /** This release of Node has no other way than the documented one. */
+  readonly onWithout: (internal: Internal) => void
 }

@@ -1,0 +1,179 @@
+/**
+ * How connections come to one worker: from its listening sockets through the accept queue to admission,
+ * and whether this worker accepts at all. Newcomers are left to workers that have fewer connections, to
+ * all others while the main thread says so, and to nobody once the server stops.
+ */
+import type { Connection } from '../../connection/connection.ts'
+import { AcceptQueue } from '../admission/accept-queue.ts'
+import { Admission } from '../admission/admission.ts'
+import type { WorkerTable } from '../admission/worker-table.ts'
+import type { Newcomer, NewcomerSource, NewcomerSourceOptions } from '../net/newcomer.ts'
+import type { CoarseTime, ThreadClock } from './thread-clock.ts'
+import type { WorkerLog } from './worker-log.ts'
+import type { WorkerSettings } from './worker-messages.ts'
+
+export interface AcceptorOptions {
+  readonly settings: WorkerSettings
+  readonly workerTable: WorkerTable
+  readonly lane: Float64Array
+  readonly log: WorkerLog
+  readonly clock: Pick<ThreadClock, 'nowMs'>
+  readonly time: CoarseTime
+  readonly createSource: (options: NewcomerSourceOptions) => NewcomerSource
+  readonly onWithout: NewcomerSourceOptions['onWithout']
+  /** Makes a served connection of a newcomer. */
+  readonly serve: (newcomer: Newcomer) => Connection
+}
+
+const TOO_MANY_CONNECTIONS = Buffer.from('ERROR Too many open connections\r\n')
+
+export class Acceptor {
+  private readonly options: AcceptorOptions
+  private readonly admission: Admission
+  private readonly queue: AcceptQueue
+  private readonly source: NewcomerSource
+  /** Newcomers are left to workers that have fewer connections. */
+  private isPassing = false
+  /** The main thread lets nobody in for now. */
+  private isHeld = false
+  private isStopped = false
+
+  constructor(options: AcceptorOptions) {
+    this.options = options
+    const { settings, workerTable, lane, clock, time, serve } = options
+    this.admission = new Admission({
+      connectionsMax: settings.connectionsMax,
+      strangersMax:
+        settings.auth === undefined
+          ? Number.POSITIVE_INFINITY
+          : settings.unauthenticatedConnectionsMax,
+      waitMs: settings.loginTimeoutMs,
+      workerTable,
+      lane,
+      serve,
+      turnAway: (_, reason) => this.queue.turnedAway(reason),
+      onCrowd: (network, count, total) => this.sayCrowded(network, count, total),
+    })
+    this.queue = new AcceptQueue({
+      heldMax: settings.heldConnectionsMax,
+      workerTable,
+      lane,
+      admit: (newcomer) => this.admission.accept(newcomer, time.nowMs),
+      refuse: (newcomer) => newcomer.refuse(TOO_MANY_CONNECTIONS),
+      monotonicMs: () => clock.nowMs(),
+    })
+    this.source = options.createSource({
+      backlog: settings.backlog,
+      sendBufferBytesMax: settings.sendBufferBytesMax,
+      onAccept: (newcomer) => this.accept(newcomer),
+      onAcceptError: (code) => this.sayAcceptFailed(code),
+      onWithout: options.onWithout,
+    })
+  }
+
+  /** All that are served. */
+  get connections(): ReadonlySet<Connection> {
+    return this.admission.connections
+  }
+
+  /** False while nobody finds a place. */
+  get isAccepting(): boolean {
+    return !this.isStopped && !this.queue.isFull
+  }
+
+  /** Throws ListenError. */
+  async listen(): Promise<void> {
+    const { settings, workerTable } = this.options
+    for (const [index, socket] of settings.sockets.entries())
+      await this.source.listen(socket, index)
+    if (workerTable.hasOthers) workerTable.onWakeUp(() => this.settleWithOthers())
+  }
+
+  /** To be called by the worker's coarse timer; `balance` follows. */
+  checkDeadlines(): void {
+    this.admission.checkDeadlines(this.options.time.nowMs)
+    this.queue.settleWithOthers()
+    this.queue.letIn()
+  }
+
+  gateChanged(connection: Connection): void {
+    this.admission.gateChanged(connection, this.options.time.nowMs)
+  }
+
+  closed(connection: Connection): void {
+    this.admission.closed(connection, this.options.time.nowMs)
+    this.queue.letIn()
+    if (this.isPassing) this.balance()
+  }
+
+  /** Decides anew whether this worker accepts, or others. */
+  balance(): void {
+    const { workerTable } = this.options
+    if (this.isStopped || this.isHeld || !workerTable.hasOthers) return
+    this.isPassing = !workerTable.balance()
+    if (this.isPassing) this.source.pause()
+    else this.source.resume()
+  }
+
+  /** Whether newcomers may be accepted at all. */
+  hold(isHeld: boolean): void {
+    this.isHeld = isHeld
+    if (isHeld) this.source.pause()
+    else if (!this.isStopped) this.source.resume()
+  }
+
+  /** For good; those that wait for a place are still there, see `dismiss`. */
+  stop(): void {
+    this.isStopped = true
+    this.options.workerTable.retire()
+    this.source.pause()
+  }
+
+  /** Closes all that wait for a place. */
+  dismiss(): void {
+    this.queue.dismiss()
+    this.admission.dismissWaiting()
+  }
+
+  private accept(newcomer: Newcomer): void {
+    const { workerTable, clock, time } = this.options
+    time.nowMs = clock.nowMs()
+    if (this.isStopped) {
+      newcomer.close()
+      return
+    }
+    this.queue.arrive(newcomer)
+    this.balance()
+    if (!workerTable.hasOthers || this.isPassing || this.isHeld) return
+    workerTable.awaitOthers(time.nowMs)
+    this.isPassing = workerTable.handOver()
+    if (this.isPassing) this.source.pause()
+  }
+
+  private settleWithOthers(): void {
+    const { clock, time } = this.options
+    if (this.isStopped) return
+    time.nowMs = clock.nowMs()
+    this.admission.settleWithOthers(time.nowMs)
+    this.queue.settleWithOthers()
+    this.balance()
+  }
+
+  private sayCrowded(network: string, count: number, total: number): void {
+    this.options.log.write({
+      level: 'warn',
+      event: 'full_of_strangers',
+      message: 'the server is full of connections that have not logged in',
+      fields: { total, most_from: network, from_there: count },
+    })
+  }
+
+  private sayAcceptFailed(code: string): void {
+    this.options.log.write({
+      level: 'error',
+      event: 'accept_failed',
+      message: 'a connection could not be accepted (raise the limit of open files: ulimit -n)',
+      fields: { code },
+    })
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * One worker's rows of the connection table, which it keeps, and the whole table as `stats conns` shows
+ * it to whoever asks this worker.
+ */
+import type { Clock } from '../../base/clock.ts'
+import type { ConnectionFacts, ConnectionSource } from '../../command/stats.ts'
+import { type Connection, STATE_NAMES } from '../../connection/connection.ts'
+import type { SharedSocket } from '../net/bound-sockets.ts'
+import {
+  type ConnectionRow,
+  ConnectionTable,
+  type ConnectionTableMemory,
+  NO_ROW,
+} from './connection-table.ts'
+import type { ThreadClock } from './thread-clock.ts'
+
+export interface ConnectionRowsOptions {
+  readonly memory: ConnectionTableMemory
+  readonly sockets: readonly SharedSocket[]
+  readonly clock: Clock
+  readonly threadClock: Pick<ThreadClock, 'nowMs'>
+}
+
+export class ConnectionRows {
+  private readonly options: ConnectionRowsOptions
+  private readonly table: ConnectionTable
+  /** Where each of our connections stands in the table. */
+  private readonly rowOf: Map<Connection, number> = new Map()
+  private readonly connectionIn: Map<number, Connection> = new Map()
+
+  constructor(options: ConnectionRowsOptions) {
+    this.options = options
+    this.table = new ConnectionTable(options.memory)
+  }
+
+  add(connection: Connection): void {
+    const { peer, channel } = connection.transport
+    const row = this.table.add({
+      id: connection.id,
+      state: STATE_NAMES.indexOf(connection.stateName),
+      activitySeconds: this.activitySeconds(connection),
+      socketIndex: channel.listenerIndex,
+      peer: peer.text,
+    })
+    this.rowOf.set(connection, row)
+    if (row !== NO_ROW) this.connectionIn.set(row, connection)
+  }
+
+  remove(connection: Connection): void {
+    const row = this.rowOf.get(connection) ?? NO_ROW
+    this.rowOf.delete(connection)
+    this.connectionIn.delete(row)
+    this.table.remove(row)
+  }
+
+  /** Brings our rows up to date, for the other workers. */
+  publish(): void {
+    for (const [row, connection] of this.connectionIn) this.update(row, connection)
+  }
+
+  /** The listening sockets, then the connections. */
+  list(): ConnectionSource {
+    const walk = this.table.walk((row) => {
+      const connection = this.connectionIn.get(row)
+      if (connection !== undefined) this.update(row, connection)
+    })
+    let sockets: readonly ConnectionFacts[] | undefined = this.listSockets()
+    return {
+      next: () => {
+        const facts = sockets ?? walk.next()?.map((row) => this.factsOf(row))
+        sockets = undefined
+        return facts
+      },
+    }
+  }
+
+  private update(row: number, connection: Connection): void {
+    const state = STATE_NAMES.indexOf(connection.stateName)
+    this.table.update(row, state, this.activitySeconds(connection))
+  }
+
+  /** When a client was last heard of, on the clock that all workers share. */
+  private activitySeconds(connection: Connection): number {
+    return this.options.clock.epochSeconds(connection.lastActivityMs)
+  }
+
+  private listSockets(): readonly ConnectionFacts[] {
+    const { sockets, clock, threadClock } = this.options
+    return sockets.map(({ address }, index) => {
+      const name = this.shownAddress(address.text)
+      return {
+        id: index + 1,
+        peer: name,
+        listenAddress: name,
+        state: 'conn_listening',
+        idleSeconds: clock.uptimeSeconds(threadClock.nowMs()),
+      }
+    })
+  }
+
+  private factsOf(row: ConnectionRow): ConnectionFacts {
+    const { sockets, clock, threadClock } = this.options
+    const nowSeconds = clock.epochSeconds(threadClock.nowMs())
+    return {
+      id: row.id,
+      peer: this.shownAddress(row.peer),
+      listenAddress: this.shownAddress(sockets[row.socketIndex]?.address.text ?? ''),
+      state: STATE_NAMES[row.state] ?? '',
+      idleSeconds: Math.max(0, nowSeconds - row.activitySeconds),
+    }
+  }
+
+  /** An address in the words of `stats conns`: `tcp:`, `tcp6:` or `unix:` in front. */
+  private shownAddress(address: string): string {
+    if (this.options.sockets[0]?.address.family === 'unix') {
+      return address === 'unix' ? address : `unix:${address}`
+    }
+    return address.startsWith('[') ? `tcp6:${address}` : `tcp:${address}`
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * What one worker answers requests with: its view of the store, those who carry requests out, the
+ * dialects in front of them, and those who are told of what was done (watchers, counts by prefix).
+ */
+import type { Clock } from '../../base/clock.ts'
+import { Commands } from '../../command/commands.ts'
+import { ItemDump } from '../../command/dump.ts'
+import { Executor } from '../../command/execute.ts'
+import { secondsSinceOldestUse } from '../../command/item-age.ts'
+import { ItemSizes } from '../../command/item-sizes.ts'
+import { MetaExecutor } from '../../command/meta.ts'
+import { type ConnectionSource, Stats } from '../../command/stats.ts'
+import { Witness } from '../../command/witness.ts'
+import { BinaryDialect, type DialectOptions } from '../../connection/binary-dialect.ts'
+import type { Dialect } from '../../connection/connection.ts'
+import { ReplyMemory } from '../../connection/reply-memory.ts'
+import { SendBuffer } from '../../connection/send-buffer.ts'
+import { TextDialect } from '../../connection/text-dialect.ts'
+import { Watchers } from '../../connection/watchers.ts'
+import { sumCounter } from '../../observe/counters.ts'
+import { PrefixTable } from '../../observe/prefix-table.ts'
+import { WatchLog } from '../../observe/watch-log.ts'
+import { MAGIC_REQUEST } from '../../protocol/binary/wire.ts'
+import type { SaslEnvironment } from '../../sasl/environment.ts'
+import { Store } from '../../storage/store.ts'
+import { OperatorFacts } from './operator-facts.ts'
+import type { ThreadClock } from './thread-clock.ts'
+import type { WorkerSettings } from './worker-messages.ts'
+
+const MEBIBYTE = 1024 * 1024
+
+/** Period at which watchers are sent the events of other workers; their own come with the turns. */
+const WATCH_MS = 10
+/** Expired items dropped per tick at most: a millisecond's work, and 20,000 items a second. */
+const MAINTENANCE_BUDGET = 2000
+/** What unread replies hold in the process, or two of the largest items for each worker. */
+const REPLY_BYTES_MAX = 64 * MEBIBYTE
+
+export interface ItemServiceOptions {
+  readonly settings: WorkerSettings
+  readonly lane: Float64Array
+  readonly sasl: SaslEnvironment | undefined
+  readonly clock: Clock
+  readonly threadClock: ThreadClock
+  readonly connections: () => ConnectionSource
+  readonly isAccepting: () => boolean
+  /** A client wants to see more of the log, or less. */
+  readonly onVerbosity: (level: number) => void
+  /** A client that may do so asks for the end. */
+  readonly onShutdown: () => void
+}
+
+export class ItemService {
+  readonly sendBuffer: SendBuffer = new SendBuffer()
+  readonly watchLog: WatchLog
+  readonly watchers: Watchers
+  readonly replyMemory: ReplyMemory
+  readonly facts: OperatorFacts
+
+  private readonly options: ItemServiceOptions
+  private readonly store: Store
+  private readonly prefixes: PrefixTable
+  private readonly sizes: ItemSizes
+  private readonly witness: Witness
+  private readonly executor: Executor
+  private readonly binary: BinaryDialect
+  private readonly text: TextDialect
+  private endWatching: () => void = () => undefined
+
+  constructor(options: ItemServiceOptions) {
+    this.options = options
+    const { settings, lane, sasl, clock, threadClock } = options
+    const { casEnabled, flushEnabled } = settings
+    this.store = new Store(settings.store, settings.workerIndex)
+    this.watchLog = new WatchLog(settings.watch, settings.workerIndex, lane, () =>
+      Math.round(clock.epochMs(threadClock.nowMs()) * 1000),
+    )
+    this.prefixes = new PrefixTable(settings.prefixes, this.watchLog.observed)
+    this.sizes = new ItemSizes(this.store, this.watchLog.observed, casEnabled)
+    this.watchers = new Watchers({
+      log: this.watchLog,
+      lane,
+      bufferBytesMax: settings.watcherBufferBytesMax,
+      onActiveChanged: (isActive) => this.drainRegularly(isActive),
+    })
+    this.witness = new Witness(this.store, this.watchLog, this.prefixes, () =>
+      this.watchers.drain(),
+    )
+    this.store.witnessEvictions(this.witness)
+    this.executor = new Executor(this.store, lane, this.witness, { flushEnabled, casEnabled })
+    this.facts = new OperatorFacts({ settings, sasl, prefixes: this.prefixes, sizes: this.sizes })
+    this.replyMemory = new ReplyMemory({
+      lane,
+      bytesMax: Math.max(REPLY_BYTES_MAX, 2 * settings.threadCount * settings.valueBytesMax),
+      heldByAll: () => sumCounter(settings.counters, 'unread_reply_bytes'),
+    })
+    const { binary, text } = this.createDialects()
+    this.binary = binary
+    this.text = text
+  }
+
+  /** The dialect that a first byte asks for. */
+  detect(firstByte: number): Dialect {
+    const { protocol } = this.options.settings
+    if (protocol !== 'auto') return protocol === 'binary' ? this.binary : this.text
+    return firstByte === MAGIC_REQUEST ? this.binary : this.text
+  }
+
+  /** Expiries have whole seconds: a clock that moves with the tick is exact enough for them. */
+  setTime(nowSeconds: number): void {
+    this.executor.nowSeconds = nowSeconds
+    this.witness.nowSeconds = nowSeconds
+  }
+
+  /** To be called by the worker's coarse timer. */
+  maintain(): void {
+    this.store.maintain(this.executor.nowSeconds, MAINTENANCE_BUDGET)
+  }
+
+  private createDialects(): { readonly binary: BinaryDialect; readonly text: TextDialect } {
+    const { settings, lane, onVerbosity, onShutdown } = this.options
+    const { store, sendBuffer, replyMemory, executor, prefixes, sizes, watchers } = this
+    const { shutdownEnabled, watchEnabled, dumpEnabled } = settings
+    const meta = new MetaExecutor(executor, store, lane, settings.casEnabled)
+    const commands = new Commands(executor, meta)
+    const stats = this.createStats()
+    const options: DialectOptions = {
+      valueBytesMax: settings.valueBytesMax,
+      saslBytesMax: settings.saslBytesMax,
+      requestsPerTurnMax: settings.requestsPerTurnMax,
+      version: settings.version,
+      stats: (group) => stats.group(group),
+      setVerbosity: onVerbosity,
+    }
+    const operations = {
+      shutdownEnabled,
+      watchEnabled,
+      dumpEnabled,
+      prefixes,
+      sizes,
+      watchers,
+      setMemoryLimit: (mib: number) => store.setMemoryLimit(mib * MEBIBYTE),
+      dump: (form: number) => new ItemDump(store, form),
+      shutdown: onShutdown,
+    }
+    return {
+      binary: new BinaryDialect(commands, sendBuffer, lane, replyMemory, options),
+      text: new TextDialect(commands, sendBuffer, lane, replyMemory, { ...options, operations }),
+    }
+  }
+
+  private createStats(): Stats {
+    const { settings, clock, threadClock, connections, isAccepting } = this.options
+    const { store, executor, facts, prefixes, sizes } = this
+    return new Stats({
+      version: settings.version,
+      uptimeSeconds: () => clock.uptimeSeconds(threadClock.nowMs()),
+      epochSeconds: () => clock.epochSeconds(threadClock.nowMs()),
+      connectionsMax: settings.connectionsMax,
+      threadCount: settings.threadCount,
+      settings: () => facts.settingsRows(),
+      store: settings.store,
+      counters: settings.counters,
+      zeros: settings.zeros,
+      connections,
+      sizes,
+      itemAge: () => secondsSinceOldestUse(store, executor.nowSeconds),
+      prefixes,
+      dumpEnabled: settings.dumpEnabled,
+      isAccepting,
+      auth: () => facts.loginRows(),
+      showsLruMaintainer: settings.showsLruMaintainer,
+    })
+  }
+
+  private drainRegularly(isActive: boolean): void {
+    this.endWatching()
+    this.endWatching = () => undefined
+    if (!isActive) return
+    this.endWatching = this.options.threadClock.every(WATCH_MS, () => this.watchers.drain())
+  }
+}

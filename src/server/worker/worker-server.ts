@@ -1,0 +1,357 @@
+/**
+ * One worker: its own event loop, its share of the connections, and its view of what all workers
+ * share: the listening sockets, the store, the counters, the worker table. It owns no files and no
+ * signals; what it wants written to the log it posts to the main thread.
+ *
+ * Invariant: after `stop` it posts `accepts-no-more`, and `stopped` once its last connection is closed.
+ */
+import { Clock } from '../../base/clock.ts'
+import { AuthGate, type AuthGateOptions } from '../../connection/auth-gate.ts'
+import { Connection, type ConnectionContext } from '../../connection/connection.ts'
+import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
+import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
+import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
+import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
+import { WorkerTable } from '../admission/worker-table.ts'
+import { ListenError } from '../net/listen-error.ts'
+import { Listener } from '../net/listener.ts'
+import type { Newcomer, NewcomerSource, NewcomerSourceOptions } from '../net/newcomer.ts'
+import { Acceptor } from './acceptor.ts'
+import { ConnectionRows } from './connection-rows.ts'
+import { DeadlineWalk } from './deadline-walk.ts'
+import { ItemService } from './item-service.ts'
+import { loginCounters } from './login-counters.ts'
+import { LoginLog } from './login-log.ts'
+import type { ThreadClock } from './thread-clock.ts'
+import { Turns } from './turns.ts'
+import { WorkerLog } from './worker-log.ts'
+import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
+
+const MEBIBYTE = 1024 * 1024
+
+/** Period of the one timer behind all deadlines. */
+const TICK_MS = 100
+/**
+ * What unfinished requests of clients that are logged in hold in the process, or twice the largest item
+ * if that is more.
+ */
+const UNFINISHED_BYTES_MAX = 64 * MEBIBYTE
+/** What all others hold of theirs, or four times the largest request before login if that is more. */
+const STRANGER_BYTES_MAX = 32 * MEBIBYTE
+/** The log says so often at most that replies were refused for want of memory. */
+const REPLY_REPORT_MS = 10_000
+/** The login deadline while others wait for their turn. */
+const CROWDED_LOGIN_TIMEOUT_MS = 1000
+const LINGER_MS = 1000
+/** When the server stops, clients get less time to close first. */
+const STOPPING_LINGER_MS = 200
+
+/** The way to the main thread. */
+export interface WorkerPort {
+  postMessage(message: FromWorker): void
+  on(event: 'message', listener: (message: ToWorker) => void): unknown
+}
+
+export class WorkerServer {
+  private readonly settings: WorkerSettings
+  private readonly port: WorkerPort
+  private readonly threadClock: ThreadClock
+  private readonly clock: Clock
+  private readonly lane: Float64Array
+  private readonly workerTable: WorkerTable
+  private readonly sasl: SaslEnvironment | undefined
+  /** What all connections share; also this worker's coarse time. */
+  private readonly context: ConnectionContext
+  private readonly turns: Turns
+  private readonly log: WorkerLog
+  private readonly loginLog: LoginLog
+  private readonly gateOptions: AuthGateOptions
+  private readonly items: ItemService
+  private readonly rows: ConnectionRows
+  private readonly acceptor: Acceptor
+  private readonly deadlines: DeadlineWalk
+  private endTicks: () => void = () => undefined
+  /** Posted by the next tick: a client that asks all the time must not flood the main thread. */
+  private wantedVerbosity: number | undefined = undefined
+  private replyRefusalsSeen = 0
+  private replyReportMs = Number.NEGATIVE_INFINITY
+  private isStopping = false
+  private isFinished = false
+  private cutCount = 0
+
+  /** Where newcomers come from is a parameter for tests, which have some without sockets. */
+  constructor(
+    settings: WorkerSettings,
+    port: WorkerPort,
+    clock: ThreadClock,
+    createSource: (options: NewcomerSourceOptions) => NewcomerSource = (options) =>
+      new Listener(options),
+  ) {
+    this.settings = settings
+    this.port = port
+    this.threadClock = clock
+    this.clock = new Clock(settings.clock, clock.nowMs(), clock.sharedMs())
+    const lane = counterLane(settings.counters, settings.workerIndex)
+    this.lane = lane
+    this.workerTable = new WorkerTable(settings.workerTable, settings.workerIndex)
+    this.sasl = createSasl(settings, lane, clock)
+    this.turns = new Turns(clock)
+    this.items = this.createItems()
+    this.context = this.createContext()
+    this.log = new WorkerLog(
+      (event) => this.post({ kind: 'log', event }),
+      settings.logLevel,
+      settings.threadCount,
+      this.context,
+    )
+    this.loginLog = new LoginLog((event) => this.log.write(event), settings.threadCount)
+    this.gateOptions = {
+      sasl: this.sasl,
+      loginAttemptsMax: settings.loginAttemptsMax,
+      lane,
+      onLogin: (event) => this.loginLog.record(event, this.context.nowMs),
+    }
+    this.rows = new ConnectionRows({
+      memory: settings.connectionTable,
+      sockets: settings.sockets,
+      clock: this.clock,
+      threadClock: clock,
+    })
+    this.acceptor = new Acceptor({
+      settings,
+      workerTable: this.workerTable,
+      lane,
+      log: this.log,
+      clock,
+      time: this.context,
+      createSource,
+      onWithout: (internal) => this.post({ kind: 'without', internal }),
+      serve: (newcomer) => this.serve(newcomer),
+    })
+    this.deadlines = new DeadlineWalk(this.acceptor.connections, (step) => clock.soon(step))
+  }
+
+  /** Begins to work; resolves when it listens, or has posted why it cannot. */
+  async start(): Promise<void> {
+    this.port.on('message', (message) => this.receive(message))
+    this.endTicks = this.threadClock.every(TICK_MS, () => this.tick())
+    this.readClock()
+    try {
+      await this.acceptor.listen()
+    } catch (error) {
+      if (!(error instanceof ListenError)) throw error
+      this.post({ kind: 'refused', message: error.message })
+      return
+    }
+    this.post({ kind: 'listening' })
+  }
+
+  private post(message: FromWorker): void {
+    this.port.postMessage(message)
+  }
+
+  private receive(message: ToWorker): void {
+    switch (message.kind) {
+      case 'credentials':
+        this.replaceCredentials(message.credentials)
+        this.post({ kind: 'credentials-in-force', reloadId: message.reloadId })
+        break
+      case 'accept':
+        this.acceptor.hold(!message.accepts)
+        break
+      case 'log-level':
+        this.log.level = message.level
+        this.items.facts.verbosity = String(message.verbosity)
+        break
+      case 'stop':
+        this.stop(message.deadlineMs)
+        break
+    }
+  }
+
+  private createItems(): ItemService {
+    const { settings, lane, sasl, clock, threadClock } = this
+    return new ItemService({
+      settings,
+      lane,
+      sasl,
+      clock,
+      threadClock,
+      connections: () => this.rows.list(),
+      isAccepting: () => this.acceptor.isAccepting,
+      onVerbosity: (level) => {
+        this.wantedVerbosity = level
+      },
+      onShutdown: () => this.post({ kind: 'shutdown' }),
+    })
+  }
+
+  private createContext(): ConnectionContext {
+    const { settings, lane, items, turns } = this
+    const { counters, loginTimeoutMs } = settings
+    const unfinishedBytesMax = Math.max(UNFINISHED_BYTES_MAX, 2 * settings.valueBytesMax)
+    const strangerBytesMax = Math.max(STRANGER_BYTES_MAX, 4 * settings.saslBytesMax)
+    return {
+      limits: {
+        loginTimeoutMs,
+        crowdedLoginTimeoutMs: Math.min(CROWDED_LOGIN_TIMEOUT_MS, loginTimeoutMs),
+        idleTimeoutMs: settings.idleTimeoutMs,
+        stalledWriteTimeoutMs: settings.stalledWriteTimeoutMs,
+        sendBufferBytesMax: settings.sendBufferBytesMax,
+      },
+      lane,
+      sendBuffer: items.sendBuffer,
+      nowMs: this.threadClock.nowMs(),
+      isCrowded: false,
+      isStopping: false,
+      lingerMs: LINGER_MS,
+      replyMemory: items.replyMemory,
+      hasRoomFor(bytes, isLoggedIn) {
+        const strangerBytes = sumCounter(counters, 'unauthenticated_buf_bytes')
+        if (!isLoggedIn) return strangerBytes + bytes <= strangerBytesMax
+        const allBytes = sumCounter(counters, 'read_buf_bytes')
+        return allBytes - strangerBytes + bytes <= unfinishedBytesMax
+      },
+      detect: (firstByte) => items.detect(firstByte),
+      defer: (connection) => turns.defer(connection),
+      onGateChanged: (connection) => this.acceptor.gateChanged(connection),
+      onClosed: (connection) => this.closed(connection),
+    }
+  }
+
+  private serve(newcomer: Newcomer): Connection {
+    const transport = newcomer.open()
+    const gate = new AuthGate(this.gateOptions, transport)
+    const id = this.workerTable.nextConnectionId()
+    const connection = new Connection(this.context, transport, gate, id)
+    this.rows.add(connection)
+    this.tellWatchers(connection, CONNECTION_NEW)
+    this.logDetail(connection, 'connected', 'client connected')
+    transport.attach(connection)
+    return connection
+  }
+
+  private closed(connection: Connection): void {
+    this.logDetail(connection, 'disconnected', 'client disconnected')
+    this.items.watchers.remove(connection)
+    this.tellWatchers(connection, CONNECTION_CLOSE)
+    this.rows.remove(connection)
+    this.acceptor.closed(connection)
+    if (this.isStopping) this.finishWhenEmpty()
+  }
+
+  private logDetail(connection: Connection, event: string, message: string): void {
+    const peer = connection.transport.peer.text
+    this.log.write({ level: 'debug', event, message, fields: { peer } })
+  }
+
+  private tellWatchers(connection: Connection, command: number): void {
+    const { watchLog } = this.items
+    if (!watchLog.isWatched(WATCH_CONNEVENTS)) return
+    const { record } = watchLog
+    record.kind = WATCH_CONNEVENTS
+    record.connectionId = connection.id
+    record.command = command
+    record.status = connection.closeReason
+    const peer = Buffer.from(connection.transport.peer.text, 'latin1')
+    watchLog.write(peer, 0, peer.length)
+  }
+
+  private readClock(): void {
+    const { context, clock, items } = this
+    context.nowMs = this.threadClock.nowMs()
+    items.setTime(clock.epochSeconds(context.nowMs))
+  }
+
+  private tick(): void {
+    const { context, workerTable, acceptor } = this
+    this.readClock()
+    context.isCrowded = workerTable.isCrowded
+    this.deadlines.begin()
+    acceptor.checkDeadlines()
+    if (workerTable.hasOthers) this.rows.publish()
+    this.loginLog.rollOver(context.nowMs)
+    this.reportUnreadReplies()
+    this.items.maintain()
+    workerTable.beat()
+    acceptor.balance()
+    if (this.wantedVerbosity === undefined) return
+    this.post({ kind: 'verbosity', level: this.wantedVerbosity })
+    this.wantedVerbosity = undefined
+  }
+
+  private reportUnreadReplies(): void {
+    const { nowMs } = this.context
+    const refusals = this.lane[COUNTER.unread_reply_oom]!
+    if (refusals === this.replyRefusalsSeen || nowMs - this.replyReportMs < REPLY_REPORT_MS) return
+    this.log.write({
+      level: 'warn',
+      event: 'unread_replies',
+      message:
+        'clients do not read what they asked for: replies were refused, or readers cut, for want of memory',
+      fields: { replies: refusals - this.replyRefusalsSeen },
+    })
+    this.replyRefusalsSeen = refusals
+    this.replyReportMs = nowMs
+  }
+
+  /** Takes other users. Who is logged in as one that is there no more is cut off. */
+  private replaceCredentials(credentials: CredentialSnapshot): void {
+    const { sasl } = this
+    if (sasl === undefined) return
+    sasl.replaceCredentials(credentials)
+    const removed = [...this.acceptor.connections].filter(
+      ({ gate }) => gate.principal !== undefined && !sasl.credentials.has(gate.principal.name),
+    )
+    for (const connection of removed) connection.drain()
+    if (removed.length === 0) return
+    this.log.write({
+      level: 'warn',
+      event: 'removed_users_cut',
+      message: 'connections of users that were removed are closed',
+      fields: { connections: removed.length },
+    })
+  }
+
+  private stop(deadlineMs: number): void {
+    if (this.isStopping) return
+    this.isStopping = true
+    this.context.isStopping = true
+    this.context.lingerMs = STOPPING_LINGER_MS
+    this.acceptor.stop()
+    this.post({ kind: 'accepts-no-more' })
+    this.acceptor.dismiss()
+    const { connections } = this.acceptor
+    for (const connection of [...connections]) connection.stop()
+    this.threadClock.after(deadlineMs, () => {
+      this.cutCount = connections.size
+      for (const connection of [...connections]) connection.close()
+    })
+    this.finishWhenEmpty()
+  }
+
+  private finishWhenEmpty(): void {
+    if (this.isFinished || this.acceptor.connections.size > 0) return
+    this.isFinished = true
+    this.endTicks()
+    this.post({ kind: 'stopped', cutCount: this.cutCount })
+  }
+}
+
+function createSasl(
+  settings: WorkerSettings,
+  lane: Float64Array,
+  clock: ThreadClock,
+): SaslEnvironment | undefined {
+  const { auth } = settings
+  if (auth === undefined) return undefined
+  return createSaslEnvironment({
+    snapshot: auth.credentials,
+    mechanisms: auth.mechanisms,
+    derivationsMax: auth.keyDerivationsMax,
+    derivationQueueMax: auth.derivationQueueMax,
+    monotonicMs: () => clock.nowMs(),
+    counters: loginCounters(lane),
+  })
+}
