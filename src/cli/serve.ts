@@ -21,7 +21,8 @@ export async function runServe(
   choices: ServeChoices,
 ): Promise<number> {
   if (choices.printConfig === true || choices.checkConfig === true) signals.release()
-  const config = await loadConfig(inputs)
+  const { MECHANISM_NAMES } = await import('../server/mechanisms.ts')
+  const config = await loadConfig({ ...inputs, mechanisms: MECHANISM_NAMES })
   if (choices.printConfig === true) {
     const { printConfig } = await import('../config/print.ts')
     io.out(printConfig(config))
@@ -40,7 +41,9 @@ async function checkUsers(io: Io, config: Config): Promise<number> {
       '../credential/credential-file-error.ts'
     )
     const { configuredUsers } = await import('../config/credentials.ts')
-    const { mechanisms, iterations } = config.auth
+    const { configuredMechanisms } = await import('../server/mechanisms.ts')
+    const { iterations } = config.auth
+    const mechanisms = configuredMechanisms(config.auth.mechanisms)
     const source = new CredentialSource({ ...configuredUsers(config), mechanisms, iterations })
     try {
       await source.load()

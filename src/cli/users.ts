@@ -16,6 +16,7 @@ import {
   UserEditError,
 } from '../credential/users-file-editor.ts'
 import { hashPassword } from '../credential/verifier.ts'
+import { MECHANISM_NAMES } from '../server/mechanisms.ts'
 import { CommandFailure, EXIT_OK, type Io, indent } from './io.ts'
 import { readPassword } from './password.ts'
 
@@ -35,7 +36,11 @@ export async function runUserCommand(
   inputs: ConfigInputs,
   request: UserRequest,
 ): Promise<number> {
-  const config = await loadConfig({ ...inputs, usersFileMustExist: false })
+  const config = await loadConfig({
+    ...inputs,
+    mechanisms: MECHANISM_NAMES,
+    usersFileMustExist: false,
+  })
   const { iterations, usersFile } = config.auth
   try {
     await run(io, request, usersFile, iterations)

@@ -56,6 +56,8 @@ export interface ConfigInputs {
   /** Replaces /etc/saslcached. */
   readonly directory?: string
   readonly coreCount?: number
+  /** Names of the mechanisms that there are; undefined where none will be used: any name will do. */
+  readonly mechanisms?: readonly string[]
   /** False for commands that make the users file. Default true. */
   readonly usersFileMustExist?: boolean
 }
@@ -399,9 +401,22 @@ class Loader {
   }
 
   #set(option: OptionName, value: unknown, origin: Origin): void {
+    if (option === 'mechanisms' && !this.#knowMechanisms(value, origin)) return
     // The option's own kind made the value: the table's type ties the two together.
     Object.assign(this.#values, { [option]: value })
     this.#origins.set(option, origin)
+  }
+
+  /** False, and a problem, if the list `value` has a mechanism that there is not. */
+  #knowMechanisms(value: unknown, origin: Origin): boolean {
+    const known = this.#inputs.mechanisms
+    const names = value as OptionValues['mechanisms']
+    if (known === undefined || names.every((name) => known.includes(name))) return true
+    this.problems.push({
+      where: origin.source,
+      message: `${JSON.stringify(names.join(','))} has a mechanism that is not one of ${known.join(', ')}`,
+    })
+    return false
   }
 
   #source(option: OptionName): string {

@@ -8,7 +8,7 @@
  * Differs from memcached: attempts are counted and limited; an unknown user and a wrong password
  * lead to the same answer (see sasl/session.ts).
  */
-import type { Principal } from '../credential/credential-store.ts'
+import type { Principal } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
   VERB_SASL_LIST,
@@ -16,21 +16,27 @@ import {
   VERB_SASL_STEP,
   VERB_VERSION,
 } from '../protocol/request.ts'
+import type { ClaimedUser } from '../sasl/claimed-user.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
+import type { FailureReason } from '../sasl/failure-reason.ts'
 import { type SaslFailure, SaslSession, type SaslStep } from '../sasl/session.ts'
 import type { Pipe } from './transport.ts'
 
 /** One finished login, as the audit sees it. The reason never goes to the client. */
-export interface LoginEvent {
-  readonly succeeded: boolean
-  /** A user that there is, or empty. */
-  readonly user: string
-  /** In place of a name that is no user's and not repeated: its length and a tag; or empty. */
-  readonly unknownUser: string
+export type LoginEvent = LoginSuccess | LoginFailure
+
+interface LoginSuccess {
+  readonly succeeded: true
+  readonly principal: Principal
   readonly peer: string
   readonly mechanism: string
-  /** Why it failed; empty when it did not. */
-  readonly reason: string
+}
+
+interface LoginFailure extends ClaimedUser {
+  readonly succeeded: false
+  readonly peer: string
+  readonly mechanism: string
+  readonly reason: FailureReason
 }
 
 export interface AuthGateOptions {
@@ -167,11 +173,9 @@ export class AuthGate {
         this.strangerRequestCount = 0
         onLogin({
           succeeded: true,
-          user: step.principal.name,
-          unknownUser: '',
+          principal: step.principal,
           peer: this.pipe.peer.text,
           mechanism: step.mechanism,
-          reason: '',
         })
         return { kind: 'success' }
       case 'failure':

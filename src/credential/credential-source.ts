@@ -29,11 +29,11 @@ import type { MemcachedFileKind } from './memcached-file.ts'
 import { parseMemcachedFile } from './memcached-file.ts'
 import { prepare, problemWith } from './prepare.ts'
 import type { CredentialSnapshot, UserRecord } from './snapshot.ts'
-import { decoySalt, decoySeed, formatShape, makeSnapshot, usableMechanisms } from './snapshot.ts'
+import { decoySalt, decoySeed, formatShape, makeSnapshot } from './snapshot.ts'
 import type { ReadResult, UserEntry } from './user-entry.ts'
 import { PLAINTEXT_USERS_MAX, USERS_MAX } from './user-entry.ts'
 import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
-import type { ScramHash } from './verifier.ts'
+import type { ScramHash, ScramHashName } from './verifier.ts'
 import {
   checkIterations,
   DEFAULT_ITERATIONS,
@@ -58,13 +58,20 @@ interface InlineUser {
   readonly origin: string
 }
 
+/** A configured mechanism, as far as it asks something of the users: a row of sasl/mechanisms.ts. */
+export interface ConfiguredMechanism {
+  readonly name: string
+  readonly hash: ScramHashName | undefined
+  usable(snapshot: CredentialSnapshot): boolean
+}
+
 export interface CredentialSourceOptions {
   readonly files: readonly CredentialFile[]
   readonly inlineUsers?: readonly InlineUser[]
   /**
    * The configured mechanisms: which hashes plaintext passwords need, and what must stay usable.
    */
-  readonly mechanisms: readonly string[]
+  readonly mechanisms: readonly ConfiguredMechanism[]
   /** For passwords in the clear; default DEFAULT_ITERATIONS. */
   readonly iterations?: number
   readonly randomBytes?: (count: number) => Uint8Array
@@ -146,7 +153,8 @@ export class CredentialSource {
     checkIterations(this.#iterations)
     this.#access = options.access ?? { read: readRegularFile, signature: readSignature }
     this.#answerMsMax = options.answerMsMax ?? DEFAULT_ANSWER_MS_MAX
-    const named = SCRAM_HASHES.filter((hash) => options.mechanisms.includes(hash.name))
+    const hashes = options.mechanisms.map(({ hash }) => hash)
+    const named = SCRAM_HASHES.filter((hash) => hashes.includes(hash.name))
     this.#plaintextHashes = named.length > 0 ? named : SCRAM_HASHES.slice(0, 1)
     this.#ownDecoyKey = this.#randomBytes(DECOY_KEY_BYTES)
     this.#cacheKey = this.#randomBytes(32)
@@ -236,12 +244,12 @@ export class CredentialSource {
 
   #checkMechanisms(snapshot: CredentialSnapshot): void {
     const { mechanisms, files } = this.#options
-    if (usableMechanisms(snapshot, mechanisms).length > 0) return
+    if (mechanisms.some((mechanism) => mechanism.usable(snapshot))) return
     const names = snapshot.lacking.flatMap((lacking) =>
       lacking.userNames.slice(0, 1).map((name) => `${quoteName(name)} lacks ${lacking.hash}`),
     )
     const message =
-      `no mechanism of "${mechanisms.join(' ')}" can be used by every user (${names.join(', ')}); ` +
+      `no mechanism of "${mechanisms.map(({ name }) => name).join(' ')}" can be used by every user (${names.join(', ')}); ` +
       'set their passwords anew with `saslcached user passwd`, or allow PLAIN'
     throw new CredentialFileError([{ file: files[0]?.path ?? 'users', line: 0, message }])
   }

@@ -5,6 +5,7 @@
  * cost tells a stranger who exists. Callers compare against what they get and look at `known` last.
  */
 import { assert } from '../base/assert.ts'
+import { type Principal, userPrincipal } from './principal.ts'
 import type { CredentialSnapshot, DecoyPart, DecoyShape } from './snapshot.ts'
 import { decoySeed, decoyVerifier, drawShape, readShapes } from './snapshot.ts'
 import type {
@@ -21,12 +22,8 @@ import {
   formatVerifier,
   parseVerifier,
   SCRAM_HASHES,
+  scramHash,
 } from './verifier.ts'
-
-/** Who a connection is after a successful login. */
-export interface Principal {
-  readonly name: string
-}
 
 /** One user's verifiers of one hash. */
 export interface Credential extends DerivationParameters {
@@ -77,6 +74,12 @@ export class CredentialStore {
     return this.#users.has(name)
   }
 
+  /** Who a user is that has logged in; `name` is that of one. */
+  principalOf(name: string): Principal {
+    assert(this.#users.has(name), 'a principal is a user that there is')
+    return userPrincipal(name)
+  }
+
   replace(snapshot: CredentialSnapshot): void {
     this.#users = index(snapshot)
     this.#texts = textsByHash(snapshot)
@@ -93,8 +96,7 @@ export class CredentialStore {
   find(name: string, hashName: ScramHashName): Credential | undefined {
     const seed = decoySeed(name)
     const { parts } = drawShape(this.#snapshot.decoyKey, this.#shapes, seed)
-    const hash = findScramHash(hashName)
-    assert(hash !== undefined, 'a hash has a name that is known')
+    const hash = scramHash(hashName)
     const own = this.#users.get(name)?.texts.get(hashName)
     return this.#read(name, seed, hash, parts, own)
   }
@@ -139,7 +141,7 @@ export class CredentialStore {
     if (own === undefined && part === undefined) return undefined
     const { iterations, salt } = own === undefined ? decoy : first
     return {
-      principal: { name },
+      principal: userPrincipal(name),
       known: own !== undefined,
       hash,
       iterations,

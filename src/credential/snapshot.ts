@@ -189,13 +189,3 @@ export function decoyVerifier(decoyKey: Uint8Array, seed: string, part: DecoyPar
 function keyed(decoyKey: Uint8Array, purpose: string, detail: string, seed: string): Buffer {
   return createHmac('sha512', decoyKey).update(`${purpose}\0${detail}\0${seed}`).digest()
 }
-
-/** Those of `mechanisms` that every user can use, in their order; PLAIN needs any verifier. */
-export function usableMechanisms(
-  snapshot: Pick<CredentialSnapshot, 'lacking'>,
-  mechanisms: readonly string[],
-): string[] {
-  return mechanisms.filter(
-    (mechanism) => !snapshot.lacking.some((lacking) => lacking.hash === mechanism),
-  )
-}

@@ -8,6 +8,7 @@
  * business of the credential store.
  */
 import { createHash, createHmac, pbkdf2, pbkdf2Sync, randomBytes } from 'node:crypto'
+import { assert } from '../base/assert.ts'
 import { prepare, problemWith } from './prepare.ts'
 
 export type ScramHashName = 'SCRAM-SHA-256' | 'SCRAM-SHA-512' | 'SCRAM-SHA-1'
@@ -31,6 +32,12 @@ export const SCRAM_HASH_NAMES: readonly ScramHashName[] = SCRAM_HASHES.map((hash
 /** The hash behind a mechanism name; undefined for PLAIN and whatever else is not SCRAM. */
 export function findScramHash(name: string): ScramHash | undefined {
   return SCRAM_HASHES.find((hash) => hash.name === name)
+}
+
+export function scramHash(name: ScramHashName): ScramHash {
+  const hash = findScramHash(name)
+  assert(hash !== undefined, 'every name of a hash has its row')
+  return hash
 }
 
 /**

@@ -8,29 +8,13 @@
 import { randomBytes } from 'node:crypto'
 import { CredentialStore } from '../credential/credential-store.ts'
 import type { CredentialSnapshot, LackingHash } from '../credential/snapshot.ts'
-import { usableMechanisms } from '../credential/snapshot.ts'
-import {
-  type DerivationParameters,
-  deriveSaltedPassword,
-  findScramHash,
-} from '../credential/verifier.ts'
+import { deriveSaltedPassword } from '../credential/verifier.ts'
 import { type ClaimedUser, describeClaim } from './claimed-user.ts'
 import { DerivationQueue } from './derivation-queue.ts'
 import { FAILURE_REASONS, type FailureReason } from './failure-reason.ts'
 import { LoginMemory } from './login-memory.ts'
-import type { MechanismStep } from './mechanism.ts'
-
-export const PLAIN = 'PLAIN'
-
-const SUPPORTED_MECHANISMS: readonly string[] = [
-  'SCRAM-SHA-512',
-  'SCRAM-SHA-256',
-  'SCRAM-SHA-1',
-  PLAIN,
-]
-
-/** SaltedPassword of RFC 5802 for a prepared password; for tests, which count and delay it. */
-export type DeriveKey = (password: string, parameters: DerivationParameters) => Promise<Uint8Array>
+import type { DeriveKey, MechanismContext, MechanismStep, SaslCounters } from './mechanism.ts'
+import { configuredMechanisms, type MechanismRow } from './mechanisms.ts'
 
 export interface SaslEnvironmentOptions {
   readonly snapshot: CredentialSnapshot
@@ -55,13 +39,6 @@ export interface SaslEnvironmentOptions {
   readonly counters?: SaslCounters
 }
 
-export interface SaslCounters {
-  successes: number
-  /** Successes among them that cost no derivation. */
-  rememberedSuccesses: number
-  readonly failures: Record<FailureReason, number>
-}
-
 const DEFAULT_DERIVATIONS_MAX = 2
 const DEFAULT_DERIVATION_QUEUE_MAX = 4096
 /**
@@ -74,28 +51,21 @@ const MEMORY_KEY_BYTES = 32
 /** 144 bits, and base64 without padding. */
 const SERVER_NONCE_BYTES = 18
 
-export class SaslEnvironment {
+export class SaslEnvironment implements MechanismContext {
   readonly credentials: CredentialStore
   readonly memory: LoginMemory
   readonly derivations: DerivationQueue<MechanismStep>
   readonly derive: DeriveKey
   readonly serverNonce: () => string
   readonly counters: SaslCounters
-  readonly #mechanisms: readonly string[]
-  #usable: readonly string[]
+  readonly #mechanisms: readonly MechanismRow[]
+  #usable: readonly MechanismRow[]
   #announced: string
 
   constructor(options: SaslEnvironmentOptions) {
-    this.#mechanisms = options.mechanisms
-    for (const name of this.#mechanisms) {
-      if (name !== PLAIN && findScramHash(name) === undefined) {
-        throw new RangeError(
-          `unknown mechanism ${name}; known are ${SUPPORTED_MECHANISMS.join(', ')}`,
-        )
-      }
-    }
+    this.#mechanisms = configuredMechanisms(options.mechanisms)
     this.#usable = this.#findUsable(options.snapshot)
-    this.#announced = this.#usable.join(' ')
+    this.#announced = namesOf(this.#usable)
     this.credentials = new CredentialStore(options.snapshot)
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
@@ -117,14 +87,15 @@ export class SaslEnvironment {
     return this.#announced
   }
 
-  isAnnounced(mechanism: string): boolean {
-    return this.#usable.includes(mechanism)
+  /** The row of an announced mechanism by its name; undefined for any other. */
+  findAnnounced(name: string): MechanismRow | undefined {
+    return this.#usable.find((row) => row.name === name)
   }
 
   /** Configured mechanisms that are not announced, and the users on whose account. */
   withheld(): readonly LackingHash[] {
     const { lacking } = this.credentials.snapshot
-    return lacking.filter(({ hash }) => this.#mechanisms.includes(hash))
+    return lacking.filter(({ hash }) => this.#mechanisms.some((row) => row.hash === hash))
   }
 
   /** What the log may say of whom a failed login claimed to be: a prepared name, or nothing. */
@@ -141,14 +112,18 @@ export class SaslEnvironment {
     this.credentials.replace(snapshot)
     this.memory.clear()
     this.#usable = usable
-    this.#announced = usable.join(' ')
+    this.#announced = namesOf(usable)
   }
 
-  #findUsable(snapshot: CredentialSnapshot): string[] {
-    const usable = usableMechanisms(snapshot, this.#mechanisms)
+  #findUsable(snapshot: CredentialSnapshot): MechanismRow[] {
+    const usable = this.#mechanisms.filter((row) => row.usable(snapshot))
     if (usable.length > 0) return usable
-    throw new Error(`no mechanism of "${this.#mechanisms.join(' ')}" can be used by every user`)
+    throw new Error(`no mechanism of "${namesOf(this.#mechanisms)}" can be used by every user`)
   }
+}
+
+function namesOf(rows: readonly MechanismRow[]): string {
+  return rows.map(({ name }) => name).join(' ')
 }
 
 function newCounters(): SaslCounters {

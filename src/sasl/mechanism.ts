@@ -3,8 +3,12 @@
  * once; its state moves before it works, so that an exception or a second call in between cannot
  * repeat a step. Client-first: the first response is the initial one.
  */
-import type { Principal } from '../credential/credential-store.ts'
+import type { CredentialStore } from '../credential/credential-store.ts'
+import type { Principal } from '../credential/principal.ts'
+import type { DerivationParameters } from '../credential/verifier.ts'
+import type { DerivationQueue } from './derivation-queue.ts'
 import type { FailureReason } from './failure-reason.ts'
+import type { LoginMemory } from './login-memory.ts'
 
 export type MechanismStep =
   | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
@@ -18,6 +22,26 @@ export interface Mechanism {
   next(response: Uint8Array): MechanismStep | Promise<MechanismStep>
   /** Ends waiting work; a pending step then fails as aborted. */
   abort(): void
+}
+
+/** SaltedPassword of RFC 5802 for a prepared password; for tests, which count and delay it. */
+export type DeriveKey = (password: string, parameters: DerivationParameters) => Promise<Uint8Array>
+
+export interface SaslCounters {
+  successes: number
+  /** Successes among them that cost no derivation. */
+  rememberedSuccesses: number
+  readonly failures: Record<FailureReason, number>
+}
+
+/** What all logins of a worker share, as far as a mechanism needs it: see environment.ts. */
+export interface MechanismContext {
+  readonly credentials: CredentialStore
+  readonly memory: LoginMemory
+  readonly derivations: DerivationQueue<MechanismStep>
+  readonly derive: DeriveKey
+  readonly serverNonce: () => string
+  readonly counters: SaslCounters
 }
 
 export function failure(reason: FailureReason): MechanismStep {

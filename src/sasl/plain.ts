@@ -9,8 +9,13 @@ import type { Credential } from '../credential/credential-store.ts'
 import { NAME_BYTES_MAX, PASSWORD_BYTES_MAX, prepare } from '../credential/prepare.ts'
 import { keysOf } from '../credential/verifier.ts'
 import type { PendingCheck } from './derivation-queue.ts'
-import type { SaslEnvironment } from './environment.ts'
-import { decodeText, failure, type Mechanism, type MechanismStep } from './mechanism.ts'
+import {
+  decodeText,
+  failure,
+  type Mechanism,
+  type MechanismContext,
+  type MechanismStep,
+} from './mechanism.ts'
 
 const MESSAGE_BYTES_MAX = 2 * NAME_BYTES_MAX + PASSWORD_BYTES_MAX + 2
 
@@ -39,14 +44,14 @@ export function decodePlainMessage(bytes: Uint8Array): PlainMessage | undefined 
 }
 
 export class PlainMechanism implements Mechanism {
-  readonly #environment: SaslEnvironment
+  readonly #context: MechanismContext
   readonly #source: string
   #claimedUser = ''
   #isUsed = false
   #pending: PendingCheck<MechanismStep> | undefined
 
-  constructor(environment: SaslEnvironment, source: string) {
-    this.#environment = environment
+  constructor(context: MechanismContext, source: string) {
+    this.#context = context
     this.#source = source
   }
 
@@ -66,12 +71,12 @@ export class PlainMechanism implements Mechanism {
       return failure('bad-authzid')
     }
     const password = prepare(message.password)
-    const { memory, counters } = this.#environment
+    const { credentials, memory, counters } = this.#context
     // As they were sent: SASLprep can make both eighteen times as long.
     const digest = memory.digest(authenticationIdentity, message.password)
     if (memory.has(name, digest)) {
       counters.rememberedSuccesses += 1
-      return { kind: 'success', principal: { name } }
+      return { kind: 'success', principal: credentials.principalOf(name) }
     }
     return this.#check(name, password, digest)
   }
@@ -81,11 +86,11 @@ export class PlainMechanism implements Mechanism {
   }
 
   async #check(name: string, password: string, digest: Buffer): Promise<MechanismStep> {
-    const { credentials, derivations } = this.#environment
+    const { credentials, derivations } = this.#context
     // The generation keeps apart what was asked under other credentials.
     const key = `${credentials.generation}:${digest.toString('latin1')}`
     this.#pending = derivations.request(this.#source, key, () =>
-      checkPassword(this.#environment, name, password, digest),
+      checkPassword(this.#context, name, password, digest),
     )
     const outcome = await this.#pending.outcome
     return typeof outcome === 'string' ? failure(outcome) : outcome
@@ -94,7 +99,7 @@ export class PlainMechanism implements Mechanism {
 
 /** Shared by all who ask for the same user and password at the same time. */
 async function checkPassword(
-  { credentials, memory, derive }: SaslEnvironment,
+  { credentials, memory, derive }: MechanismContext,
   name: string,
   password: string,
   digest: Buffer,

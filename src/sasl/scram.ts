@@ -8,12 +8,18 @@
  * HMACs. An unknown user is led through the same steps with a stable decoy and fails at the proof.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import type { Credential, Principal } from '../credential/credential-store.ts'
+import type { Credential } from '../credential/credential-store.ts'
 import { prepare } from '../credential/prepare.ts'
+import type { Principal } from '../credential/principal.ts'
 import type { KeyPair, ScramHash } from '../credential/verifier.ts'
 import { decodeBase64, encodeBase64 } from '../credential/verifier.ts'
-import type { SaslEnvironment } from './environment.ts'
-import { decodeText, failure, type Mechanism, type MechanismStep } from './mechanism.ts'
+import {
+  decodeText,
+  failure,
+  type Mechanism,
+  type MechanismContext,
+  type MechanismStep,
+} from './mechanism.ts'
 import { haveSameDerivation, isSamePerson } from './plain.ts'
 import {
   type ClientFirst,
@@ -43,13 +49,13 @@ interface Proven {
 }
 
 export class ScramMechanism implements Mechanism {
-  readonly #environment: SaslEnvironment
+  readonly #context: MechanismContext
   readonly #hash: ScramHash
   #claimedUser = ''
   #state: State = { kind: 'expects-first' }
 
-  constructor(environment: SaslEnvironment, hash: ScramHash) {
-    this.#environment = environment
+  constructor(context: MechanismContext, hash: ScramHash) {
+    this.#context = context
     this.#hash = hash
   }
 
@@ -88,10 +94,10 @@ export class ScramMechanism implements Mechanism {
     if (!isSamePerson(first.authorizationIdentity, first.userName, name)) {
       return failure('bad-authzid')
     }
-    const credential = this.#environment.credentials.find(name, this.#hash.name)
+    const credential = this.#context.credentials.find(name, this.#hash.name)
     // Users were replaced since the list went out, and one of them cannot use this mechanism.
     if (credential === undefined) return failure('unknown-mechanism')
-    const nonce = first.nonce + this.#environment.serverNonce()
+    const nonce = first.nonce + this.#context.serverNonce()
     const serverFirst = formatServerFirst(nonce, credential.salt, credential.iterations)
     this.#state = { kind: 'expects-final', first, nonce, serverFirst, credential }
     return { kind: 'challenge', bytes: Buffer.from(serverFirst) }
@@ -108,7 +114,7 @@ export class ScramMechanism implements Mechanism {
     if (proof?.length !== this.#hash.digestBytes) return failure('malformed')
     // Users may have been replaced meanwhile: what counts is the credential in force now.
     const name = credential.principal.name
-    const current = this.#environment.credentials.find(name, this.#hash.name)
+    const current = this.#context.credentials.find(name, this.#hash.name)
     if (current === undefined || !haveSameDerivation(credential, current)) {
       return failure('credentials-changed')
     }
@@ -128,7 +134,7 @@ export class ScramMechanism implements Mechanism {
    * the user is gone, is another of the same name, or has another password, is not let in.
    */
   #answerEmpty({ principal, keys }: Proven): MechanismStep {
-    const current = this.#environment.credentials.find(principal.name, this.#hash.name)
+    const current = this.#context.credentials.find(principal.name, this.#hash.name)
     let isInForce = false
     for (const [index, { storedKey }] of (current?.keys ?? []).entries()) {
       const isEqual = timingSafeEqual(storedKey, keys.storedKey)

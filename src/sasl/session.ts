@@ -6,15 +6,12 @@
  * Invariant: at most one mechanism is under way, and it is put aside before it works, so that
  * whatever happens meanwhile finds no login to go on with.
  */
-import type { Principal } from '../credential/credential-store.ts'
-import { findScramHash } from '../credential/verifier.ts'
+import type { Principal } from '../credential/principal.ts'
 import type { ClaimedUser } from './claimed-user.ts'
-import { PLAIN, type SaslEnvironment } from './environment.ts'
+import type { SaslEnvironment } from './environment.ts'
 import type { FailureReason } from './failure-reason.ts'
 import type { Mechanism, MechanismStep } from './mechanism.ts'
 import { normalizeMechanism, reportableMechanism } from './mechanism-name.ts'
-import { PlainMechanism } from './plain.ts'
-import { ScramMechanism } from './scram.ts'
 
 export type SaslStep =
   | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
@@ -56,8 +53,9 @@ export class SaslSession {
     this.abort()
     const name = normalizeMechanism(mechanismName)
     this.#mechanismName = reportableMechanism(name)
-    const mechanism = this.#create(name)
-    if (mechanism === undefined) return this.#fail('unknown-mechanism', '')
+    const row = this.#environment.findAnnounced(name)
+    if (row === undefined) return this.#fail('unknown-mechanism', '')
+    const mechanism = row.create(this.#environment, this.#source)
     if (initialResponse === undefined || initialResponse.length === 0) {
       // An absent and an empty initial response look alike on this wire, and no mechanism here
       // begins with an empty one: ask for it with an empty challenge (RFC 4422, 3.3).
@@ -101,13 +99,6 @@ export class SaslSession {
     this.#working?.abort()
     this.#mechanism = undefined
     this.#working = undefined
-  }
-
-  #create(name: string): Mechanism | undefined {
-    if (!this.#environment.isAnnounced(name)) return undefined
-    if (name === PLAIN) return new PlainMechanism(this.#environment, this.#source)
-    const hash = findScramHash(name)
-    return hash === undefined ? undefined : new ScramMechanism(this.#environment, hash)
   }
 
   #advance(mechanism: Mechanism, response: Uint8Array): SaslStep | Promise<SaslStep> {

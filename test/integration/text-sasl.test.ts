@@ -4,6 +4,7 @@
  * same audit.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { userPrincipal } from '../../src/credential/principal.ts'
 import type { SaslStep } from '../../src/sasl/session.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
@@ -46,7 +47,7 @@ class TextConversation implements Conversation {
       return { kind: 'challenge', bytes: Buffer.from(challenge, 'latin1') }
     }
     if (answer === 'SASL_OK\r\n') {
-      return { kind: 'success', principal: { name: '?' }, mechanism: '?' } as SaslStep
+      return { kind: 'success', principal: userPrincipal('?'), mechanism: '?' }
     }
     expect(answer).toBe('AUTH_ERROR\r\n')
     return {

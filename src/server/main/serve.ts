@@ -15,7 +15,7 @@ import { configuredUsers } from '../../config/credentials.ts'
 import { CredentialFileError } from '../../credential/credential-file-error.ts'
 import { CredentialSource } from '../../credential/credential-source.ts'
 import { loadTables } from '../../credential/prepare.ts'
-import { type CredentialSnapshot, usableMechanisms } from '../../credential/snapshot.ts'
+import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { createCounterMemory } from '../../observe/counters.ts'
 import {
   createLog,
@@ -26,6 +26,7 @@ import {
 } from '../../observe/log.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-table.ts'
 import { createWatchMemory, startObserving } from '../../observe/watch-memory.ts'
+import { configuredMechanisms } from '../../sasl/mechanisms.ts'
 import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
 import { createWorkerTableMemory } from '../admission/worker-table.ts'
 import {
@@ -286,7 +287,7 @@ class Server {
           generated === undefined
             ? users.inlineUsers
             : [{ ...generated, origin: 'generated for this run' }],
-        mechanisms: auth.mechanisms,
+        mechanisms: configuredMechanisms(auth.mechanisms),
         iterations: auth.iterations,
       },
       {
@@ -342,11 +343,11 @@ class Server {
   }
 
   private announce(credentials: CredentialSnapshot, event: string, message: string): void {
-    const { mechanisms } = this.config.auth
-    const announced = usableMechanisms(credentials, mechanisms)
+    const mechanisms = configuredMechanisms(this.config.auth.mechanisms)
+    const announced = mechanisms.filter((mechanism) => mechanism.usable(credentials))
     this.say('info', event, message, {
       users: credentials.users.length,
-      mechanisms: announced.join(' '),
+      mechanisms: announced.map(({ name }) => name).join(' '),
     })
     for (const warning of this.credentials?.warnings ?? []) {
       this.say('warn', 'credentials_warning', warning.message, {
@@ -355,7 +356,7 @@ class Server {
       })
     }
     for (const lacking of credentials.lacking) {
-      if (!mechanisms.includes(lacking.hash)) continue
+      if (!mechanisms.some(({ hash }) => hash === lacking.hash)) continue
       this.say(
         'warn',
         'mechanism_withheld',

@@ -3,8 +3,8 @@
  * can tell the sum of all.
  */
 import { COUNTER, type CounterName } from '../../observe/counters.ts'
-import type { SaslCounters } from '../../sasl/environment.ts'
 import { FAILURE_REASONS, type FailureReason } from '../../sasl/failure-reason.ts'
+import type { SaslCounters } from '../../sasl/mechanism.ts'
 
 const FAILURE_COUNTER: Readonly<Record<FailureReason, CounterName>> = {
   'unknown-user': 'login_failed_unknown_user',

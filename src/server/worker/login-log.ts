@@ -30,10 +30,7 @@ export class LoginLog {
       return
     }
     this.lineCount++
-    const { user, unknownUser, peer, mechanism } = login
-    // A name that is no user's is not repeated: it may be a password, or somebody's data.
-    const who = unknownUser === '' ? { user } : { unknown_user: unknownUser }
-    const fields = { ...who, peer, mechanism }
+    const fields = { ...nameOf(login), peer: login.peer, mechanism: login.mechanism }
     this.write(
       login.succeeded
         ? { level: 'info', event: 'login', message: 'logged in', fields }
@@ -62,4 +59,11 @@ export class LoginLog {
       fields: { failed: suppressedFailures, succeeded: suppressedSuccesses },
     })
   }
+}
+
+function nameOf(login: LoginEvent): Record<string, string> {
+  if (login.succeeded) return { user: login.principal.name }
+  const { user, unknownUser } = login
+  // A name that is no user's is not repeated: it may be a password, or somebody's data.
+  return unknownUser === '' ? { user } : { unknown_user: unknownUser }
 }

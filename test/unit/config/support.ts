@@ -11,6 +11,7 @@ import { collectExtended, type FlagCollection } from '../../../src/config/extend
 import { loadConfig } from '../../../src/config/load.ts'
 import { OPTION_NAMES, OPTIONS } from '../../../src/config/options.ts'
 import { ConfigError, formatProblems } from '../../../src/config/problem.ts'
+import { MECHANISM_NAMES } from '../../../src/sasl/mechanisms.ts'
 
 export interface Given {
   /** `['-p', '1', '--no-auth', '']`: a flag and its value each. */
@@ -41,6 +42,7 @@ export function load(given: Given): Promise<Config> {
     environment: given.environment ?? {},
     directory,
     coreCount: 8,
+    mechanisms: MECHANISM_NAMES,
     ...(given.configFile === undefined ? {} : { configFile: given.configFile }),
     ...(given.usersFileMustExist === undefined
       ? {}

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Peer } from '../../../src/base/peer.ts'
 import { AuthGate, type GateAnswer, type LoginEvent } from '../../../src/connection/auth-gate.ts'
+import { userPrincipal } from '../../../src/credential/principal.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
 import { fixture, plain, snapshotOf } from '../sasl/fixture.ts'
@@ -54,7 +55,7 @@ describe('a login of who is logged in', () => {
     gate.start('SCRAM-SHA-256', FIRST)
     expect(kindOf(gate.start('PLAIN', plain('alice', 'secret')))).toBe('success')
     expect(gate.isOpen).toBe(true)
-    expect(gate.principal).toEqual({ name: 'alice' })
+    expect(gate.principal).toEqual(userPrincipal('alice'))
   })
 
   test('that the connection ends with has failed', async () => {

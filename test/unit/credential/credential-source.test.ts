@@ -23,6 +23,7 @@ import type { FileContent } from '../../../src/credential/file-access.ts'
 import type { CredentialSnapshot } from '../../../src/credential/snapshot.ts'
 import { addUser } from '../../../src/credential/users-file-editor.ts'
 import { hashPassword, hashPasswordWith, parseVerifier } from '../../../src/credential/verifier.ts'
+import { configuredMechanisms } from '../../../src/sasl/mechanisms.ts'
 
 let directory = ''
 let path = ''
@@ -38,7 +39,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-const MECHANISMS = ['SCRAM-SHA-256', 'PLAIN']
+const MECHANISMS = configuredMechanisms(['SCRAM-SHA-256', 'PLAIN'])
 
 /** What a source reports, one event after the other. */
 class Reports {
@@ -123,7 +124,9 @@ describe('load', () => {
   test('hashes a password in the clear for the configured hashes and warns', async () => {
     writeFileSync(path, '[users.alice]\npassword = ["one", "two"]\n')
     chmodSync(path, 0o644)
-    const { source } = new Reports({ mechanisms: ['SCRAM-SHA-512', 'SCRAM-SHA-1', 'PLAIN'] })
+    const { source } = new Reports({
+      mechanisms: configuredMechanisms(['SCRAM-SHA-512', 'SCRAM-SHA-1', 'PLAIN']),
+    })
     const { users } = await source.load()
     const made = (users[0]?.verifiers ?? []).map((text) => {
       const parsed = parseVerifier(text)
@@ -205,7 +208,7 @@ describe('load', () => {
 
   test('refuses users of whom nobody could use a configured mechanism', async () => {
     writeFileSync(path, user('alice'))
-    const message = await problemsOf({ mechanisms: ['SCRAM-SHA-512'] })
+    const message = await problemsOf({ mechanisms: configuredMechanisms(['SCRAM-SHA-512']) })
     expect(message).toContain('"alice" lacks SCRAM-SHA-512')
     expect((await new Reports().source.load()).lacking.map(({ hash }) => hash)).toEqual([
       'SCRAM-SHA-512',

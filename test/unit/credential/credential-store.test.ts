@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { CredentialStore } from '../../../src/credential/credential-store.ts'
+import { NAMESPACE_DEFAULT, NEVER, RIGHTS_ALL } from '../../../src/credential/principal.ts'
 import {
   type CredentialSnapshot,
   makeSnapshot,
   type UserRecord,
-  usableMechanisms,
 } from '../../../src/credential/snapshot.ts'
 import {
   hashPassword,
@@ -126,11 +126,26 @@ describe('decoys', () => {
   })
 })
 
-test('a mechanism is usable when every user has its verifier', () => {
+test('a hash that some users have no verifier of is lacking, with those users', () => {
   const users = [userWith('a', 4096), userWith('b', 4096, ['SCRAM-SHA-1', 'SCRAM-SHA-256'])]
-  const snapshot = snapshotOf(users)
-  const configured = ['PLAIN', 'SCRAM-SHA-512', 'SCRAM-SHA-1', 'SCRAM-SHA-256']
-  expect(usableMechanisms(snapshot, configured)).toEqual(['PLAIN', 'SCRAM-SHA-1', 'SCRAM-SHA-256'])
-  expect(snapshot.lacking).toEqual([{ hash: 'SCRAM-SHA-512', userCount: 1, userNames: ['b'] }])
-  expect(usableMechanisms(snapshotOf([]), configured)).toEqual(configured)
+  expect(snapshotOf(users).lacking).toEqual([
+    { hash: 'SCRAM-SHA-512', userCount: 1, userNames: ['b'] },
+  ])
+  expect(snapshotOf([]).lacking).toEqual([])
+})
+
+test('a principal is made of a user that there is, with all rights, for as long as it stays', () => {
+  const store = new CredentialStore(snapshotOf([userWith('alice', 4096)]))
+  const alice = {
+    name: 'alice',
+    origin: 'users',
+    rights: RIGHTS_ALL,
+    namespace: NAMESPACE_DEFAULT,
+    expiresAt: NEVER,
+  }
+  expect(store.principalOf('alice')).toEqual(alice)
+  expect(store.find('alice', 'SCRAM-SHA-256')?.principal).toEqual(alice)
+  expect(() => store.principalOf('bob')).toThrow('assertion failed')
+  store.replace(snapshotOf([]))
+  expect(() => store.principalOf('alice')).toThrow('assertion failed')
 })

@@ -166,7 +166,8 @@ test('a right password takes the same operations, with one password and with two
 test('the log line of a name that is no user has none of it, and one of a user names it', () => {
   const fields: unknown[] = []
   const log = new LoginLog((event) => fields.push(event.fields), 1)
-  const login = { succeeded: false, peer: '192.0.2.1:1', mechanism: 'PLAIN', reason: 'x' }
+  const peer = '192.0.2.1:1'
+  const login = { succeeded: false, peer, mechanism: 'PLAIN', reason: 'malformed' } as const
   log.record({ ...login, user: '', unknownUser: '7 characters, 0123abcd' }, 0)
   log.record({ ...login, user: ONE, unknownUser: '' }, 0)
   expect(fields).toEqual([
@@ -174,8 +175,8 @@ test('the log line of a name that is no user has none of it, and one of a user n
       unknown_user: '7 characters, 0123abcd',
       peer: '192.0.2.1:1',
       mechanism: 'PLAIN',
-      reason: 'x',
+      reason: 'malformed',
     },
-    { user: ONE, peer: '192.0.2.1:1', mechanism: 'PLAIN', reason: 'x' },
+    { user: ONE, peer: '192.0.2.1:1', mechanism: 'PLAIN', reason: 'malformed' },
   ])
 })

@@ -18,6 +18,7 @@ import {
   type SaslEnvironment,
   type SaslEnvironmentOptions,
 } from '../../../src/sasl/environment.ts'
+import { configuredMechanisms } from '../../../src/sasl/mechanisms.ts'
 import type { SaslSession, SaslStep } from '../../../src/sasl/session.ts'
 
 export const ALL_MECHANISMS: readonly string[] = [
@@ -57,7 +58,8 @@ export function plaintextSnapshotOf(
   const inlineUsers = Object.entries(users).map(([name, password]) => {
     return { name, password, origin: 'test' }
   })
-  return new CredentialSource({ files: [], inlineUsers, mechanisms: ALL_MECHANISMS }).load()
+  const mechanisms = configuredMechanisms(ALL_MECHANISMS)
+  return new CredentialSource({ files: [], inlineUsers, mechanisms }).load()
 }
 
 interface Derived {

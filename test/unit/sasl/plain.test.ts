@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { userPrincipal } from '../../../src/credential/principal.ts'
 import { decodePlainMessage } from '../../../src/sasl/plain.ts'
 import { SaslSession, type SaslStep } from '../../../src/sasl/session.ts'
 import { fuzzParameters } from '../credential/fuzz-parameters.ts'
@@ -36,7 +37,7 @@ describe('PLAIN logs in', () => {
   ])('%s with password %s and authzid %j', async (user, password, authzid) => {
     expect(await send(fixture(snapshot), plain(user, password, authzid))).toEqual({
       kind: 'success',
-      principal: { name: user === '\u2168' ? 'IX' : user },
+      principal: userPrincipal(user === '\u2168' ? 'IX' : user),
       mechanism: 'PLAIN',
     })
   })
@@ -103,7 +104,7 @@ describe('a login that succeeded', () => {
     await first
     expect(send(setup, plain('alice', 'secret', 'alice'))).toMatchObject({
       kind: 'success',
-      principal: { name: 'alice' },
+      principal: userPrincipal('alice'),
     })
     expect(setup.derived).toHaveLength(1)
     expect(setup.environment.counters).toMatchObject({ successes: 2, rememberedSuccesses: 1 })

@@ -1,6 +1,7 @@
 /** A SCRAM client that shares no code with ours logs in to our session. */
 import { DIGESTS, SCRAM } from 'kafkajs/src/broker/saslAuthenticator/scram.js'
 import { describe, expect, test } from 'vitest'
+import { userPrincipal } from '../../../src/credential/principal.ts'
 import { SaslSession, type SaslStep } from '../../../src/sasl/session.ts'
 import { fixture, snapshotOf } from './fixture.ts'
 
@@ -57,7 +58,7 @@ describe.each(['SCRAM-SHA-256', 'SCRAM-SHA-512'] as const)(
     ])('logs %s in and checks our signature', async (user, password) => {
       const { step, accepted } = await login(mechanism, user, password)
       expect(accepted).toBe(true)
-      expect(step).toEqual({ kind: 'success', principal: { name: user }, mechanism })
+      expect(step).toEqual({ kind: 'success', principal: userPrincipal(user), mechanism })
     })
 
     test('is refused with a wrong password and as nobody', async () => {

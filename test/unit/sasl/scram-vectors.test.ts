@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { userPrincipal } from '../../../src/credential/principal.ts'
 import { makeSnapshot } from '../../../src/credential/snapshot.ts'
 import { findScramHash, hashPasswordWith } from '../../../src/credential/verifier.ts'
 import { createSaslEnvironment, type SaslEnvironment } from '../../../src/sasl/environment.ts'
@@ -53,7 +54,7 @@ describe.each(vectors)('$mechanism as in $source', (vector) => {
     expect(textOf(await session.step(Buffer.from(vector.clientFinal)))).toBe(vector.serverFinal)
     expect(await session.step(Buffer.alloc(0))).toEqual({
       kind: 'success',
-      principal: { name: vector.user },
+      principal: userPrincipal(vector.user),
       mechanism: vector.mechanism,
     })
   })

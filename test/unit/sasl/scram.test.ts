@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { CredentialStore } from '../../../src/credential/credential-store.ts'
+import { userPrincipal } from '../../../src/credential/principal.ts'
 import {
   findScramHash,
   hashPasswordWith,
@@ -63,7 +64,7 @@ describe.each(HASHES)('%s', (mechanism) => {
     const name = user === '\u2168' ? 'IX' : user
     expect(await login({ mechanism, user, password, gs2Header })).toEqual({
       kind: 'success',
-      principal: { name },
+      principal: userPrincipal(name),
       mechanism,
     })
   })

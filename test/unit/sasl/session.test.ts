@@ -1,5 +1,6 @@
 import { pbkdf2Sync } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { userPrincipal } from '../../../src/credential/principal.ts'
 import { createSaslEnvironment } from '../../../src/sasl/environment.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
 import { ALL_MECHANISMS, fixture, plain, scramLogin, snapshotOf } from './fixture.ts'
@@ -123,7 +124,7 @@ describe('a session', () => {
     session.start('SCRAM-SHA-256', Buffer.from('n,,n=alice,r=abc'))
     expect(await session.start('PLAIN', plain('alice', 'secret'))).toMatchObject({
       kind: 'success',
-      principal: { name: 'alice' },
+      principal: userPrincipal('alice'),
     })
   })
 
