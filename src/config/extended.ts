@@ -7,6 +7,7 @@
  * server works without it and says so at start. `refused`: ignoring it would break a promise.
  */
 
+import { unreachable } from '../base/unreachable.ts'
 import { choice, integer, type Kind, Refusal, ratio, text } from './kind.ts'
 import type { OptionName } from './options.ts'
 import type { ConfigProblem } from './problem.ts'
@@ -207,6 +208,8 @@ export function describeVerdict(verdict: Verdict): string {
       return `no effect: ${verdict.why}`
     case 'refused':
       return `refused: ${verdict.why}`
+    default:
+      return unreachable(verdict)
   }
 }
 

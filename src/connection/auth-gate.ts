@@ -8,6 +8,8 @@
  * Differs from memcached: attempts are counted and limited; an unknown user and a wrong password
  * lead to the same answer (see sasl/session.ts).
  */
+import { assert } from '../base/assert.ts'
+import { unreachable } from '../base/unreachable.ts'
 import type { Principal } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
@@ -76,6 +78,8 @@ export class AuthGate {
   private readonly pipe: Pipe
   private session: SaslSession | undefined = undefined
   private failureCount = 0
+  /** Grows with every message: what is settled after another came closes nothing that it opened. */
+  private messageCount = 0
   private strangerRequestCount = 0
 
   /** `pipe` is what the connection comes through. */
@@ -126,7 +130,7 @@ export class AuthGate {
       // challenge after the other worked out, for nothing.
       const answer = this.fail(session.abandon())
       if (answer.isLast) return answer
-    }
+    } else if (session.isAtWork) this.close()
     return this.whenSettled(session.start(mechanismName, initialResponse))
   }
 
@@ -150,16 +154,19 @@ export class AuthGate {
 
   private openSession(): SaslSession {
     const sasl = this.options.sasl
-    if (sasl === undefined) throw new Error('assertion failed: SASL on a server without it')
+    assert(sasl !== undefined, 'no SASL on a server without it')
     this.session ??= new SaslSession(sasl, this.pipe.peer.network)
     return this.session
   }
 
   private whenSettled(step: SaslStep | Promise<SaslStep>): GateAnswer | Promise<GateAnswer> {
-    return step instanceof Promise ? step.then((value) => this.settle(value)) : this.settle(step)
+    const messageCount = ++this.messageCount
+    return step instanceof Promise
+      ? step.then((value) => this.settle(value, messageCount))
+      : this.settle(step, messageCount)
   }
 
-  private settle(step: SaslStep): GateAnswer {
+  private settle(step: SaslStep, messageCount: number): GateAnswer {
     const { lane, onLogin } = this.options
     switch (step.kind) {
       case 'challenge':
@@ -179,13 +186,19 @@ export class AuthGate {
         })
         return { kind: 'success' }
       case 'failure':
-        return this.fail(step)
+        return this.fail(step, messageCount)
+      default:
+        return unreachable(step)
     }
   }
 
-  private fail(failure: SaslFailure): GateAnswer & { readonly kind: 'failure' } {
+  private fail(
+    failure: SaslFailure,
+    messageCount: number = this.messageCount,
+  ): GateAnswer & { readonly kind: 'failure' } {
     const { lane, onLogin, loginAttemptsMax } = this.options
-    this.close()
+    // Whoever left it for another lost the login then.
+    if (messageCount === this.messageCount) this.close()
     lane[COUNTER.auth_cmds]!++
     lane[COUNTER.auth_errors]!++
     this.failureCount++

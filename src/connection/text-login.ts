@@ -7,6 +7,7 @@
  * The first is a PLAIN login and works where PLAIN is announced. The second takes every mechanism,
  * so that a text client need not send its password.
  */
+import { unreachable } from '../base/unreachable.ts'
 import { type Request, VERB_SASL_START, VERB_SET } from '../protocol/request.ts'
 import { parseUint32 } from '../protocol/text/number.ts'
 import {
@@ -121,6 +122,9 @@ export class TextLogin {
           return
         case 'failure':
           this.replies.send(connection, AUTH_ERROR)
+          return
+        default:
+          unreachable(settled)
       }
     })
   }

@@ -8,6 +8,7 @@
  * HMACs. An unknown user is led through the same steps with a stable decoy and fails at the proof.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { unreachable } from '../base/unreachable.ts'
 import type { Credential } from '../credential/credential-store.ts'
 import { prepare } from '../credential/prepare.ts'
 import type { Principal } from '../credential/principal.ts'
@@ -79,6 +80,8 @@ export class ScramMechanism implements Mechanism {
         return this.#answerEmpty(state.proven)
       case 'over':
         return failure('out-of-sequence')
+      default:
+        return unreachable(state)
     }
   }
 

@@ -6,6 +6,7 @@
  * Invariant: at most one mechanism is under way, and it is put aside before it works, so that
  * whatever happens meanwhile finds no login to go on with.
  */
+import { unreachable } from '../base/unreachable.ts'
 import type { Principal } from '../credential/principal.ts'
 import type { ClaimedUser } from './claimed-user.ts'
 import type { SaslEnvironment } from './environment.ts'
@@ -129,6 +130,8 @@ export class SaslSession {
         return { kind: 'success', principal: step.principal, mechanism: mechanismName }
       case 'failure':
         return this.#fail(step.reason, mechanism.claimedUser, mechanismName)
+      default:
+        return unreachable(step)
     }
   }
 

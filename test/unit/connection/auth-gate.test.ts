@@ -78,6 +78,27 @@ describe('a login of who is logged in', () => {
     expect(events).toMatchObject([{ succeeded: false, reason: 'aborted' }])
   })
 
+  test('that derives a key when another begins has failed at once', async () => {
+    await logIn()
+    const answer = gate.start('PLAIN', plain('alice', 'wrong'))
+    expect(kindOf(gate.start('SCRAM-SHA-256', FIRST))).toBe('challenge')
+    expectClosed()
+    expect(await answer).toMatchObject({ kind: 'failure' })
+    expectClosed()
+    expect(events).toMatchObject([{ succeeded: false, user: 'alice', reason: 'aborted' }])
+  })
+
+  test('that was left at work does not end the one that succeeded after it', async () => {
+    await logIn()
+    const answer = gate.start('PLAIN', plain('alice', 'wrong'))
+    expect(kindOf(gate.start('PLAIN', plain('alice', 'secret')))).toBe('success')
+    expect(await answer).toMatchObject({ kind: 'failure' })
+    expect(gate.isOpen).toBe(true)
+    expect(gate.principal).toEqual(userPrincipal('alice'))
+    expect(lane[COUNTER.auth_errors]).toBe(1)
+    expect(events).toMatchObject([{ succeeded: true }, { succeeded: false, reason: 'aborted' }])
+  })
+
   test('that succeeded is not touched by the end of the connection', async () => {
     await logIn()
     gate.abort()
