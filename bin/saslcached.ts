@@ -3,15 +3,11 @@
  * argv in, exit code out; src/cli has the rest, and is loaded when the signals are held: what is
  * imported at the top here is loaded before that, so it is small and imports nothing.
  */
+import { EXIT_OS, EXIT_SOFTWARE } from '../src/base/exit-code.ts'
 import { describeShortage } from '../src/base/shortage.ts'
 import { signals } from '../src/server/main/signals.ts'
 
 signals.hold()
-
-/** sysexits.h, EX_SOFTWARE: a defect, ours. */
-const EXIT_CRASH = 70
-/** sysexits.h, EX_OSERR: the system does not give what a start needs. */
-const EXIT_OS = 71
 
 try {
   const { main } = await import('../src/cli/main.ts')
@@ -32,5 +28,5 @@ try {
     process.exit(EXIT_OS)
   }
   process.stderr.write(`saslcached: ${error instanceof Error ? error.stack : String(error)}\n`)
-  process.exit(EXIT_CRASH)
+  process.exit(EXIT_SOFTWARE)
 }

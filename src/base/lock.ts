@@ -5,8 +5,8 @@
  *     FREE (0) --acquire--> HELD (1) --another comes--> AWAITED (2) --release--> FREE, one is woken
  *
  * Invariant: whoever finds the word not FREE and gives up spinning sets it to AWAITED before it
- * sleeps, so the holder knows to wake. Locks are not re-entrant. The order in which locks may nest
- * is in README.md, "Locks".
+ * sleeps, so the holder knows to wake. Locks are not re-entrant. The order in which those of the store
+ * may nest is in storage/README.md, "Locks".
  */
 
 const FREE = 0

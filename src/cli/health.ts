@@ -4,6 +4,7 @@
  * would be started. Exit code 0 when it answers, 1 when it does not.
  */
 import { Command } from 'commander'
+import { EXIT_FAILURE, EXIT_OK } from '../base/exit-code.ts'
 import { Refusal } from '../config/kind.ts'
 import { parseListenAddress } from '../config/listen.ts'
 import type { ConfigInputs } from '../config/load.ts'
@@ -18,7 +19,7 @@ import {
   healthTarget,
 } from '../server/net/health-check.ts'
 import { addOptions, type CommandLine } from './flags.ts'
-import { EXIT_FAILURE, EXIT_OK, type Io, indent } from './io.ts'
+import { type Io, indent } from './io.ts'
 
 /** Long enough for a busy server, short enough for the runtimes' usual limits. */
 const TIMEOUT_MS = 3000

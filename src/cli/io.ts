@@ -2,6 +2,7 @@
  * What the command line needs from its process, as a parameter: tests run commands without one.
  */
 import type { Readable } from 'node:stream'
+import { EXIT_FAILURE } from '../base/exit-code.ts'
 import type { Environment } from '../config/environment.ts'
 
 /** A terminal or a pipe; the members beyond Readable exist on a terminal only. */
@@ -22,13 +23,6 @@ export interface Io {
   out(text: string): void
   err(text: string): void
 }
-
-/** Success. */
-export const EXIT_OK = 0
-/** The command was understood and could not do what it says. */
-export const EXIT_FAILURE = 1
-/** 128 + SIGINT: the person at the prompt changed their mind. */
-export const EXIT_INTERRUPTED = 130
 
 /** A command that fails: a sentence for stderr and an exit code. */
 export class CommandFailure extends Error {

@@ -7,12 +7,13 @@
  * otherwise is a defect and the caller's business.
  */
 import { Command, CommanderError, Option } from 'commander'
+import { EXIT_CONFIG, EXIT_OK } from '../base/exit-code.ts'
 import type { ConfigInputs } from '../config/load.ts'
-import { ConfigError, type ConfigProblem, EXIT_CONFIG } from '../config/problem.ts'
+import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { readLicense, readVersion } from '../config/version.ts'
 import { signals } from '../server/main/signals.ts'
 import { addOptions, type CommandLine, GENERAL_GROUP, leftoverProblems } from './flags.ts'
-import { CommandFailure, EXIT_OK, type Io, indent } from './io.ts'
+import { CommandFailure, type Io, indent } from './io.ts'
 import type { UserCommand } from './users.ts'
 
 /** Help is wrapped to the terminal, but long lines are hard to read. */

@@ -5,7 +5,8 @@
  * Invariant: the terminal is in raw mode from before the first prompt until the end, so that nothing
  * typed ahead is echoed, and leaves it on every way out.
  */
-import { CommandFailure, EXIT_INTERRUPTED, type Io } from './io.ts'
+import { EXIT_INTERRUPTED } from '../base/exit-code.ts'
+import { CommandFailure, type Io } from './io.ts'
 
 /** As credential's limit; a longer one is refused there, reading more would be waste. */
 const PASSWORD_BYTES_MAX = 1024

@@ -2,12 +2,12 @@
  * `saslcached` itself: loads the configuration and hands it to the server, or only looks at it
  * (--check-config, --print-config).
  */
+import { EXIT_CONFIG, EXIT_OK } from '../base/exit-code.ts'
 import type { Config } from '../config/config.ts'
 import type { ConfigInputs } from '../config/load.ts'
 import { loadConfig } from '../config/load.ts'
-import { EXIT_CONFIG } from '../config/problem.ts'
 import { signals } from '../server/main/signals.ts'
-import { EXIT_OK, type Io, indent } from './io.ts'
+import { type Io, indent } from './io.ts'
 
 export interface ServeChoices {
   readonly checkConfig?: boolean

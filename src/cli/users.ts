@@ -2,8 +2,9 @@
  * `saslcached user add|passwd|remove|list` and `saslcached hash-password`. credential/ edits the
  * file; a running server notices by itself.
  */
+import { EXIT_CONFIG, EXIT_OK } from '../base/exit-code.ts'
+import { unreachable } from '../base/unreachable.ts'
 import { type ConfigInputs, loadConfig } from '../config/load.ts'
-import { EXIT_CONFIG } from '../config/problem.ts'
 import { CredentialFileError } from '../credential/credential-file-error.ts'
 import { problemWith } from '../credential/prepare.ts'
 import {
@@ -17,7 +18,7 @@ import {
 } from '../credential/users-file-editor.ts'
 import { hashPassword } from '../credential/verifier.ts'
 import { MECHANISM_NAMES } from '../server/mechanisms.ts'
-import { CommandFailure, EXIT_OK, type Io, indent } from './io.ts'
+import { CommandFailure, type Io, indent } from './io.ts'
 import { readPassword } from './password.ts'
 
 export type UserCommand = 'add' | 'passwd' | 'remove' | 'list' | 'hash-password'
@@ -98,7 +99,10 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
     case 'hash-password': {
       const verifiers = hashPassword(await newPassword(io, 'Password'), { iterations })
       io.out(request.user === undefined ? lines(verifiers) : formatEntry(user, verifiers))
+      return
     }
+    default:
+      return unreachable(command)
   }
 }
 

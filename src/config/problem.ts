@@ -13,9 +13,6 @@ export interface ConfigProblem {
   readonly message: string
 }
 
-/** sysexits.h, EX_CONFIG. The one exit code for flags, variables and files that cannot be used. */
-export const EXIT_CONFIG = 78
-
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly problems: readonly ConfigProblem[]

@@ -15,6 +15,7 @@
  * counted, as in memcached.
  */
 import { HalfSipHash } from '../base/hash.ts'
+import { acquire, release } from '../base/lock.ts'
 import { OBSERVE_PREFIXES, OBSERVED_WORD } from './watch-memory.ts'
 
 export const PREFIXES_MAX = 10_000
@@ -131,10 +132,10 @@ export class PrefixTable {
 
   /** Forgets all prefixes; what others count at this moment may be lost. */
   clear(): void {
-    this.lock()
+    acquire(this.words, LOCK_WORD)
     const entryCount = this.words[ENTRY_COUNT_WORD]!
     if (entryCount === 0) {
-      this.unlock()
+      release(this.words, LOCK_WORD)
       return
     }
     // First of all: who dumps meanwhile must not take what comes now for what was.
@@ -143,7 +144,7 @@ export class PrefixTable {
     Atomics.store(this.words, ENTRY_COUNT_WORD, 0)
     Atomics.store(this.words, BYTES_USED_WORD, 0)
     this.counts.fill(0n, 0, entryCount * COUNTS_PER_ENTRY)
-    this.unlock()
+    release(this.words, LOCK_WORD)
   }
 
   /** The entry of the prefix in `this.prefix`, made if there is none; -1 if there is no room. */
@@ -151,11 +152,11 @@ export class PrefixTable {
     const slot = this.hash.hash(this.prefixView, 0, length) & (SLOT_COUNT - 1)
     const found = this.probe(slot, length)
     if (found >= 0) return found
-    this.lock()
+    acquire(this.words, LOCK_WORD)
     // Another worker may have made it in between.
     const now = this.probe(slot, length)
     const entry = now >= 0 ? now : this.insert(~now, length)
-    this.unlock()
+    release(this.words, LOCK_WORD)
     return entry
   }
 
@@ -191,17 +192,6 @@ export class PrefixTable {
     Atomics.store(this.words, ENTRY_COUNT_WORD, entry + 1)
     Atomics.store(this.words, SLOTS_WORD + slot, entry + 1)
     return entry
-  }
-
-  private lock(): void {
-    while (Atomics.compareExchange(this.words, LOCK_WORD, 0, 1) !== 0) {
-      Atomics.wait(this.words, LOCK_WORD, 1)
-    }
-  }
-
-  private unlock(): void {
-    Atomics.store(this.words, LOCK_WORD, 0)
-    Atomics.notify(this.words, LOCK_WORD)
   }
 }
 

@@ -15,6 +15,7 @@
  * hashes whose stripe its writer holds. What a bucket looks like is left to bucket.ts.
  */
 import { HalfSipHash } from '../base/hash.ts'
+import { acquire, release, tryAcquire } from '../base/lock.ts'
 import {
   clearBucket,
   frequencyAt,
@@ -46,7 +47,6 @@ import {
   STRIPE_WORDS,
 } from './geometry.ts'
 import { headerWordsOf, keyLengthOf, TRAITS_WORD } from './item.ts'
-import { acquire, release, tryAcquire } from './lock.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 

@@ -32,7 +32,6 @@
 /** Bytes of the shortest and of the longest header. */
 export const HEADER_BYTES_MIN = 12
 export const HEADER_BYTES_MAX = 28
-export const KEY_BYTES_MAX = 250
 
 export const ITEM_CAS_LOW_WORD = 0
 export const TRAITS_WORD = 1

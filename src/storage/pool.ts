@@ -11,6 +11,9 @@
  * than are free. The segments in use and they are as many as the limit, and EXCESS more after it was
  * lowered.
  */
+
+import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
+import { acquire, release } from '../base/lock.ts'
 import {
   CRAWLED_SEGMENT,
   ENDS_GROUP,
@@ -54,8 +57,7 @@ import {
   WORTHY_WORD,
 } from './geometry.ts'
 import { mainGroupOf, queueOf } from './group.ts'
-import { HEADER_BYTES_MAX, KEY_BYTES_MAX } from './item.ts'
-import { acquire, release } from './lock.ts'
+import { HEADER_BYTES_MAX } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
 
 /** SEGMENT_EXPIRES_FROM of a segment in which nothing expires: the last uint32. */

@@ -27,6 +27,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { HalfSipHash } from '../base/hash.ts'
+import { acquire, release } from '../base/lock.ts'
 import { frequencyAt, lowerFrequencyAt } from './bucket.ts'
 import {
   BYTES,
@@ -90,7 +91,6 @@ import {
   TRAITS_WORD,
   valueLengthAt,
 } from './item.ts'
-import { acquire, release } from './lock.ts'
 import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import { EXPIRES_NEVER, type SegmentPool } from './pool.ts'

@@ -15,6 +15,8 @@ import { assert } from '../base/assert.ts'
 import { ByteBlock } from '../base/bytes.ts'
 import { Decimal } from '../base/decimal.ts'
 import { HalfSipHash } from '../base/hash.ts'
+import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
+import { acquire, release } from '../base/lock.ts'
 import { frequencyAt, LINK_WORD, raiseFrequencyAt, SLOTS_PER_BUCKET, tagOf } from './bucket.ts'
 import {
   BYTES,
@@ -59,7 +61,6 @@ import {
   headerBytesOf,
   headerWordsOf,
   ITEM_CAS_LOW_WORD,
-  KEY_BYTES_MAX,
   keyLengthOf,
   LAYOUT_ALL,
   LAYOUT_EXPIRY,
@@ -85,7 +86,6 @@ import {
 } from './item.ts'
 import { LargeExtension } from './large-extension.ts'
 import { LargeValue } from './large-value.ts'
-import { acquire, release } from './lock.ts'
 import { Log } from './log.ts'
 import { type CopyCount, MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'

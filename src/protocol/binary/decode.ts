@@ -9,6 +9,7 @@
  * Differs from memcached: bytes behind the key of a TOUCH, and the body of an unknown opcode, are
  * part of the frame and never read as the next request.
  */
+import { KEY_BYTES_MAX } from '../../base/key-bytes-max.ts'
 import {
   DECODED,
   INCOMPLETE,
@@ -43,7 +44,6 @@ import {
   BODY_BYTES_MAX,
   EXPIRY_NO_CREATE,
   HEADER_BYTES,
-  KEY_BYTES_MAX,
   MAGIC_REQUEST,
   OP_ADD,
   OP_ADDQ,

@@ -61,7 +61,6 @@ export const STATUS_AUTH_CONTINUE = 0x21
 export const STATUS_UNKNOWN_COMMAND = 0x81
 export const STATUS_OUT_OF_MEMORY = 0x82
 
-export const KEY_BYTES_MAX = 250
 /** memcached refuses a larger body before it reads it. */
 export const BODY_BYTES_MAX = 0x40000000
 export const MECHANISM_NAME_BYTES_MAX = 32

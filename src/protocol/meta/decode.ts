@@ -9,6 +9,7 @@
  * Invariant: of DECODED, no flag occurs twice and every value is a number where it must be one.
  */
 import { Decimal } from '../../base/decimal.ts'
+import { KEY_BYTES_MAX } from '../../base/key-bytes-max.ts'
 import {
   DECODED,
   INCOMPLETE,
@@ -41,7 +42,6 @@ import {
 } from '../text/problems.ts'
 import { decodeBase64 } from './base64.ts'
 
-const KEY_BYTES_MAX = 250
 /** Tokens of a meta line, command and key included. */
 const META_TOKENS_MAX = 20
 /** Bytes of an opaque with its letter. */

@@ -12,6 +12,7 @@
  * (memcached does the same).
  */
 import { Decimal } from '../../base/decimal.ts'
+import { KEY_BYTES_MAX } from '../../base/key-bytes-max.ts'
 import { decodeMetaLine } from '../meta/decode.ts'
 import {
   DECODED,
@@ -60,8 +61,6 @@ import {
   PROBLEM_INVALID_EXPTIME,
 } from './problems.ts'
 import { isWord } from './scan.ts'
-
-export const TEXT_KEY_BYTES_MAX = 250
 
 /** Without a line feed in this many bytes, only a list of keys can be under way. */
 export const LINE_BYTES_MAX = 2048
@@ -257,7 +256,7 @@ function unknownLine(bytes: Uint8Array, request: Request): number {
 /** One key of a list that is too long spoils the request before any of it is answered. */
 function checkKeys(request: Request, firstKeyToken: number): number {
   request.keyOffset = request.tokens[2 * firstKeyToken]!
-  if (request.tokenBytesMax <= TEXT_KEY_BYTES_MAX) return DECODED
+  if (request.tokenBytesMax <= KEY_BYTES_MAX) return DECODED
   return wrong(request, PROBLEM_BAD_FORMAT)
 }
 
@@ -268,7 +267,7 @@ function decodeKey(bytes: Uint8Array, tokensMin: number, request: Request): bool
   const start = request.tokens[2]!
   request.keyOffset = start
   request.keyLength = request.tokens[3]! - start
-  return request.keyLength <= TEXT_KEY_BYTES_MAX
+  return request.keyLength <= KEY_BYTES_MAX
 }
 
 function endsInNoreply(bytes: Uint8Array, request: Request): boolean {
@@ -301,7 +300,7 @@ function decodeStorage(
   const keyOffset = tokens[2]!
   request.keyOffset = keyOffset
   request.keyLength = tokens[3]! - keyOffset
-  if (request.keyLength > TEXT_KEY_BYTES_MAX) return wrong(request, PROBLEM_BAD_FORMAT)
+  if (request.keyLength > KEY_BYTES_MAX) return wrong(request, PROBLEM_BAD_FORMAT)
   const flags = parseField(bytes, tokens[4]!, tokens[5]!)
   const expiry = parseField(bytes, tokens[6]!, tokens[7]!)
   if (flags < 0 || expiry === NOT_A_NUMBER) return wrong(request, PROBLEM_BAD_FORMAT)

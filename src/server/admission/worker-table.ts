@@ -24,8 +24,8 @@
  * row, so two wake-ups may become one.
  */
 import { assert } from '../../base/assert.ts'
+import { acquire, release } from '../../base/lock.ts'
 import type { SourceKey } from '../../base/source-network.ts'
-import { acquire, release } from '../../storage/lock.ts'
 import {
   NO_SOURCE,
   OWN_CROWD,

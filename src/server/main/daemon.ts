@@ -4,6 +4,7 @@
  * says until then, and takes its exit code if it fails.
  */
 import { spawn } from 'node:child_process'
+import { EXIT_OK, EXIT_SOFTWARE } from '../base/exit-code.ts'
 import { type StopSignal, signals } from './signals.ts'
 
 /** Tells the second process that it is the second one. */
@@ -39,14 +40,14 @@ export async function detach(): Promise<number> {
     child.once('error', reject)
     // Before its first line the signal ends it: an end that was asked for.
     child.once('exit', (code, signal) =>
-      resolve(code ?? (signal !== null && stopSignal !== undefined ? 0 : 70)),
+      resolve(code ?? (signal !== null && stopSignal !== undefined ? EXIT_OK : EXIT_SOFTWARE)),
     )
     child.once('message', () => {
       if (isReloadAsked) child.kill('SIGHUP')
       child.disconnect()
       child.stderr?.destroy()
       child.unref()
-      resolve(0)
+      resolve(EXIT_OK)
     })
   })
 }

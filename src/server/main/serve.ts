@@ -8,6 +8,7 @@
 import { Worker } from 'node:worker_threads'
 import { assert } from '../../base/assert.ts'
 import { type ClockBase, clockBase } from '../../base/clock.ts'
+import { EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import { describeShortage } from '../../base/shortage.ts'
 import { createZeros } from '../../command/stats.ts'
 import type { Config } from '../../config/config.ts'
@@ -55,10 +56,6 @@ import { signals } from './signals.ts'
 import { yieldToEventLoops } from './thread-pool.ts'
 import { VERSION } from './version.ts'
 import { LOOK_INTERVAL_MS, type Verdict, Watchdog } from './watchdog.ts'
-
-const EXIT_SOFTWARE = 70
-const EXIT_OS = 71
-const EXIT_CONFIG = 78
 
 const MEBIBYTE = 1024 * 1024
 

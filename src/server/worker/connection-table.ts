@@ -8,7 +8,7 @@
  * that nobody has. Taking, giving back and reading happen under one lock, a row at a time. State and
  * last activity are as of the worker's last tick. Connections beyond the table's size are not shown.
  */
-import { acquire, release } from '../../storage/lock.ts'
+import { acquire, release } from '../../base/lock.ts'
 
 const LOCK_WORD = 0
 const FREE_ROW_WORD = 1
