@@ -1,0 +1,54 @@
+/**
+ * No file imports itself by way of others, also not for a type alone: who reads one file of a circle
+ * has to read all of them. The linter looks at imports of values only.
+ */
+import { expect, test } from 'vitest'
+import { importsOf, type SourceFile, sourceFiles } from './sources.ts'
+
+/** Circles that there are, and what is to break them. Only to be taken out from. */
+const ALLOWED: Readonly<Record<string, string>> = {
+  'command/item-sizes.ts <-> command/stats.ts': 'the type of rows belongs in a file of its own',
+  'connection/connection.ts <-> connection/large-copy.ts <-> connection/large-extension.ts <-> connection/portions.ts':
+    'copies and extensions belong to what transfers values, which need not know a connection',
+  'server/bind.ts <-> server/process-files.ts': 'what both call belongs in a file of its own',
+}
+
+/** Files that all reach each other, a line each, the largest circles there are. */
+function circlesOf(files: readonly SourceFile[]): string[] {
+  const targets = new Map(
+    files.map((file) => [file.path, importsOf(file).flatMap(({ target }) => target ?? [])]),
+  )
+  const reached = new Map([...targets.keys()].map((path) => [path, reach(path, targets)]))
+  const circles = new Set<string>()
+  for (const [path, others] of reached) {
+    if (!others.has(path)) continue
+    const circle = [...others].filter((other) => reached.get(other)?.has(path) === true)
+    circles.add(circle.sort().join(' <-> '))
+  }
+  return [...circles].sort()
+}
+
+function reach(path: string, targets: ReadonlyMap<string, readonly string[]>): Set<string> {
+  const found = new Set<string>()
+  const open = [...(targets.get(path) ?? [])]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (found.has(next)) continue
+    found.add(next)
+    open.push(...(targets.get(next) ?? []))
+  }
+  return found
+}
+
+test('no files import each other in a circle', () => {
+  expect(circlesOf(sourceFiles())).toEqual(Object.keys(ALLOWED).sort())
+})
+
+test('the checker sees a circle of types over three files, and no other', () => {
+  const files = [
+    { path: 'a.ts', text: `import type { B } from './b.ts'` },
+    { path: 'b.ts', text: `export type { C } from './c.ts'` },
+    { path: 'c.ts', text: `type A = import('./a.ts').A` },
+    { path: 'd.ts', text: `import { a } from './a.ts'` },
+  ]
+  expect(circlesOf(files)).toEqual(['a.ts <-> b.ts <-> c.ts'])
+})
