@@ -11,6 +11,8 @@
  * a list that all connections of the worker take theirs from: left to the collector, which is in no
  * hurry where little else is allocated, they were 25 MiB of every busy worker.
  */
+import { assert } from '../base/assert.ts'
+
 export class ReceiveBuffer {
   bytes: Buffer = NONE
   start = 0
@@ -45,6 +47,7 @@ export class ReceiveBuffer {
     }
     this.bytes.set(source.subarray(offset, offset + length), this.end)
     this.end += length
+    assert(this.start <= this.end && this.end <= this.bytes.length, 'what is kept is in the buffer')
   }
 
   /** How much memory it will hold with `length` bytes more. */
@@ -57,6 +60,7 @@ export class ReceiveBuffer {
 
   consume(length: number): void {
     this.start += length
+    assert(length >= 0 && this.start <= this.end, 'no more is consumed than was received')
     if (this.start === this.end) this.clear()
   }
 

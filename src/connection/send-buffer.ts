@@ -10,6 +10,7 @@
  * taken out is sent before the next reply is written: a buffer that the kernel did not take all of
  * is replaced.
  */
+import { assert } from '../base/assert.ts'
 
 /**
  * Fits the replies to one full receive buffer of small requests, and values of 64 KiB with what
@@ -61,6 +62,7 @@ export class SendBuffer {
    */
   take(): Uint8Array {
     const used = this.used
+    assert(used <= this.capacity, 'whoever writes a reply has made sure of the room')
     this.used = 0
     if (used > KEPT_VIEW_BYTES_MAX) return new Uint8Array(this.bytes.buffer, 0, used)
     let view = this.views[used]
@@ -73,6 +75,7 @@ export class SendBuffer {
 
   /** The same as a copy, for a connection that still has to send what it was given before. */
   takeCopy(): Uint8Array {
+    assert(this.used <= this.capacity, 'whoever writes a reply has made sure of the room')
     const copy = Buffer.from(this.bytes.subarray(0, this.used))
     this.used = 0
     return copy

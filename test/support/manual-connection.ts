@@ -5,7 +5,7 @@
  */
 import type { Channel } from '../../src/base/channel.ts'
 import { Peer } from '../../src/base/peer.ts'
-import { AuthGate } from '../../src/connection/auth-gate.ts'
+import { AuthGate, type LoginEvent } from '../../src/connection/auth-gate.ts'
 import {
   Connection,
   type ConnectionContext,
@@ -103,13 +103,21 @@ export interface ManualConnectionOptions {
   readonly limits?: Partial<ConnectionLimits>
   /** Undefined: the gate is open. */
   readonly sasl?: SaslEnvironment
+  readonly loginAttemptsMax?: number
+  readonly onLogin?: (event: LoginEvent) => void
   readonly hasRoomFor?: ConnectionContext['hasRoomFor']
 }
 
 export function openManualConnection(
   { sendBuffer, lane, replyMemory }: ManualParts,
   dialect: Dialect,
-  { limits = {}, sasl, hasRoomFor = () => true }: ManualConnectionOptions = {},
+  {
+    limits = {},
+    sasl,
+    loginAttemptsMax = 5,
+    onLogin = () => undefined,
+    hasRoomFor = () => true,
+  }: ManualConnectionOptions = {},
 ): ManualConnection {
   const deferred: Connection[] = []
   const context: ConnectionContext = {
@@ -135,9 +143,6 @@ export function openManualConnection(
     onClosed: () => undefined,
   }
   const transport = new ManualTransport()
-  const gate = new AuthGate(
-    { sasl, loginAttemptsMax: 5, lane, onLogin: () => undefined },
-    transport,
-  )
+  const gate = new AuthGate({ sasl, loginAttemptsMax, lane, onLogin }, transport)
   return { connection: new Connection(context, transport, gate, 1), transport, deferred, context }
 }

@@ -4,7 +4,7 @@
  * says until then, and takes its exit code if it fails.
  */
 import { spawn } from 'node:child_process'
-import { EXIT_OK, EXIT_SOFTWARE } from '../base/exit-code.ts'
+import { EXIT_OK, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import { type StopSignal, signals } from './signals.ts'
 
 /** Tells the second process that it is the second one. */

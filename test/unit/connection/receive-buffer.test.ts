@@ -83,3 +83,24 @@ test('of memory that many connections gave back at once, little is kept', () => 
   const again = buffers.filter(({ bytes }) => memories.has(bytes.buffer))
   expect(again).toHaveLength(2)
 })
+
+test('does not let more be consumed than was received', () => {
+  const buffer = new ReceiveBuffer()
+  buffer.append(pattern(100, 1), 0, 100, 0)
+  expect(() => buffer.consume(101)).toThrow('assertion failed')
+  const other = new ReceiveBuffer()
+  other.append(pattern(100, 1), 0, 100, 0)
+  expect(() => other.consume(-1)).toThrow('assertion failed')
+})
+
+test('keeps its watermarks in order, whatever comes and goes', () => {
+  const buffer = new ReceiveBuffer()
+  for (let round = 0; round < 500; round++) {
+    const length = 1 + ((round * 7919) % 3000)
+    buffer.append(pattern(length, round), 0, length, round % 3 === 0 ? 4096 : 0)
+    expect(buffer.start).toBeLessThanOrEqual(buffer.end)
+    expect(buffer.end).toBeLessThanOrEqual(buffer.capacity)
+    buffer.consume((round * 31) % (buffer.length + 1))
+    expect(buffer.start).toBeLessThanOrEqual(buffer.end)
+  }
+})
