@@ -3,11 +3,11 @@
  * what a test feeds to their connections is all that happens.
  */
 import { Commands } from '../../src/command/commands.ts'
-import { ItemDump } from '../../src/command/dump.ts'
 import { Executor } from '../../src/command/execute.ts'
-import { ItemSizes } from '../../src/command/item-sizes.ts'
 import { MetaExecutor } from '../../src/command/meta.ts'
-import type { RowSource } from '../../src/command/stats.ts'
+import { ItemDump } from '../../src/command/operations/dump.ts'
+import { ItemSizes } from '../../src/command/operations/item-sizes.ts'
+import type { RowSource } from '../../src/command/operations/stats.ts'
 import { BinaryDialect } from '../../src/connection/binary-dialect.ts'
 import type { ConnectionLimits, Dialect } from '../../src/connection/connection.ts'
 import { ReplyMemory } from '../../src/connection/reply-memory.ts'

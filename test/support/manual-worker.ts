@@ -2,7 +2,7 @@
  * A worker of the server's own code without a thread, a socket or a clock: a test plays the main thread,
  * the clients and the time.
  */
-import { createZeros } from '../../src/command/stats.ts'
+import { createZeros } from '../../src/command/operations/stats.ts'
 import type { CredentialSnapshot } from '../../src/credential/snapshot.ts'
 import { createCounterMemory } from '../../src/observe/counters.ts'
 import type { LogEvent } from '../../src/observe/log.ts'

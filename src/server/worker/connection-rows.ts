@@ -3,7 +3,7 @@
  * it to whoever asks this worker.
  */
 import type { Clock } from '../../base/clock.ts'
-import type { ConnectionFacts, ConnectionSource } from '../../command/stats.ts'
+import type { ConnectionFacts, ConnectionSource } from '../../command/operations/stats.ts'
 import { type Connection, STATE_NAMES } from '../../connection/connection.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
 import {

@@ -2,7 +2,7 @@
  * What operators ask one worker about the whole server, as far as the shared counters do not tell it:
  * the settings as they are now, and the logins.
  */
-import type { StatRows } from '../../command/stats.ts'
+import type { StatRows } from '../../command/operations/stats.ts'
 import { sumCounter } from '../../observe/counters.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { memoryLimitOf } from '../../storage/counters.ts'

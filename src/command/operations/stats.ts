@@ -13,10 +13,10 @@ import {
   type CounterName,
   counterSums,
   resetCounters,
-} from '../observe/counters.ts'
-import type { PrefixDump, PrefixTable } from '../observe/prefix-table.ts'
-import { readStoreCounters, type StoreCounters } from '../storage/counters.ts'
-import type { StoreMemory } from '../storage/geometry.ts'
+} from '../../observe/counters.ts'
+import type { PrefixDump, PrefixTable } from '../../observe/prefix-table.ts'
+import { readStoreCounters, type StoreCounters } from '../../storage/counters.ts'
+import type { StoreMemory } from '../../storage/geometry.ts'
 import type { ItemSizes } from './item-sizes.ts'
 
 export type StatRows = readonly (readonly [name: string, value: string])[]

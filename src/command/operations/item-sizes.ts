@@ -5,8 +5,8 @@
  *
  * Differs from memcached: all items are in it, not only those stored since it was enabled.
  */
-import { SIZES_WORD } from '../observe/watch-memory.ts'
-import type { ItemVisitor, Store } from '../storage/store.ts'
+import { SIZES_WORD } from '../../observe/watch-memory.ts'
+import type { ItemVisitor, Store } from '../../storage/store.ts'
 import type { RowSource, StatRows } from './stats.ts'
 
 const STEP_BYTES = 32

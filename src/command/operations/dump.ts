@@ -4,9 +4,9 @@
  * so it may take as long as its reader likes; items that come or go meanwhile are in it or not.
  */
 
-import { escapeKey } from '../base/escape-key.ts'
-import { STATE_FETCHED } from '../storage/item.ts'
-import type { ItemVisitor, Store } from '../storage/store.ts'
+import { escapeKey } from '../../base/escape-key.ts'
+import { STATE_FETCHED } from '../../storage/item.ts'
+import type { ItemVisitor, Store } from '../../storage/store.ts'
 
 export const DUMP_META = 1
 export const DUMP_KEYS = 2

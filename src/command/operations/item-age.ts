@@ -3,7 +3,7 @@
  * store keeps no list by last use, so a bounded part of the index is looked at: all of it where there
  * are few items, a fair sample where there are more, because keys are spread by their hash.
  */
-import type { ItemVisitor, Store } from '../storage/store.ts'
+import type { ItemVisitor, Store } from '../../storage/store.ts'
 
 const ITEMS_MIN = 2048
 const BUCKETS_PER_STEP = 64
