@@ -8,7 +8,7 @@
  */
 
 import type { Commands } from '../command/commands.ts'
-import type { RowSource } from '../command/operations/stats.ts'
+import type { RowSource } from '../command/operations/rows.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
 import { decodeBinaryBody, decodeBinaryHeader } from '../protocol/binary/decode.ts'

@@ -3,7 +3,7 @@
  * The request stays in the receive buffer; what its packets echo is kept here.
  */
 import type { Commands } from '../command/commands.ts'
-import type { RowSource } from '../command/operations/stats.ts'
+import type { RowSource } from '../command/operations/rows.ts'
 import { writeBinaryStat } from '../protocol/binary/encode.ts'
 import { HEADER_BYTES } from '../protocol/binary/wire.ts'
 import { Request } from '../protocol/request.ts'

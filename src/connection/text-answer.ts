@@ -3,7 +3,7 @@
  * buffer until the last line is given.
  */
 import type { Commands } from '../command/commands.ts'
-import type { RowSource } from '../command/operations/stats.ts'
+import type { RowSource } from '../command/operations/rows.ts'
 import type { Connection, ConnectionTask } from './connection.ts'
 import { makePortion } from './portions.ts'
 import type { TextReplies } from './text-replies.ts'

@@ -7,7 +7,7 @@
 import type { Commands } from '../command/commands.ts'
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, type ItemDump } from '../command/operations/dump.ts'
 import type { ItemSizes } from '../command/operations/item-sizes.ts'
-import type { RowSource, StatRows } from '../command/operations/stats.ts'
+import type { RowSource, StatRows } from '../command/operations/rows.ts'
 import type { PrefixTable } from '../observe/prefix-table.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
 import {

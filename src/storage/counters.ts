@@ -2,8 +2,15 @@
  * What the store counts. Each worker adds to lanes of its own, without atomics; a reader sums them.
  *
  * Invariant: only the worker itself writes its lanes. A lane of one worker may be negative (an item
- * stored by one and deleted by another); the sum over all workers is what means something.
+ * stored by one and deleted by another); the sum over all workers is what means something. What is
+ * counted, and what else the store tells, is listed in observe/metrics.ts.
  */
+import {
+  metricsOf,
+  placesOf,
+  type StoreCounterName,
+  type StoreMetricName,
+} from '../observe/metrics.ts'
 import {
   BUCKET_COUNT_WORD,
   FREE_COUNT_WORD,
@@ -22,57 +29,37 @@ import {
   WORKER_WORDS,
 } from './geometry.ts'
 
-export const ITEMS = 0
-export const TOTAL_ITEMS = 1
-export const BYTES = 2
-export const EVICTIONS = 3
-export const EVICTED_UNFETCHED = 4
-export const EVICTED_ACTIVE = 5
-export const EXPIRED_UNFETCHED = 6
-export const RECLAIMED = 7
-export const CRAWLER_RECLAIMED = 8
-export const CRAWLER_CHECKED = 9
-export const REINSERTED = 10
-export const COMPACTED_SEGMENTS = 11
-export const NO_MEMORY_WRITES = 12
-export const PROMOTED = 13
-export const GHOST_HITS = 14
-export const COUNTER_LANES = 16
+/** Every counter, in the order of its lane. */
+const LANES: readonly StoreCounterName[] = metricsOf('items')
 
-export interface StoreCounters {
-  /** Items in the index; expired ones count until something meets them. */
-  readonly items: number
-  /** Items ever stored. */
-  readonly totalItems: number
-  /** Bytes of those items with header and padding. */
-  readonly bytes: number
-  readonly evictions: number
-  /** Evicted without ever having been read; evicted although read since the last time round. */
-  readonly evictedUnfetched: number
-  readonly evictedActive: number
-  readonly expiredUnfetched: number
-  /** Dead items (expired or flushed) that eviction met, and that the crawler met. */
-  readonly reclaimed: number
-  readonly crawlerReclaimed: number
-  readonly crawlerChecked: number
-  readonly reinserted: number
-  /** Of the reinserted those that went from the small queue to the main one. */
-  readonly promoted: number
-  /** Items that went to the main queue at once, because the ghost table knew them. */
-  readonly ghostHits: number
-  readonly compactedSegments: number
-  /** Writes refused because no room could be made. */
-  readonly noMemoryWrites: number
-  readonly bucketCount: number
-  readonly indexBytes: number
-  readonly segmentBytes: number
-  readonly segments: number
-  readonly segmentsFree: number
-  readonly segmentsSealed: number
-  /** Of those the ones in the small queue. */
-  readonly segmentsSmall: number
-  readonly segmentsOpen: number
-  readonly memoryBytes: number
+const LANE: Readonly<Record<StoreCounterName, number>> = placesOf(LANES)
+
+export const ITEMS: number = LANE.items
+export const TOTAL_ITEMS: number = LANE.total_items
+export const BYTES: number = LANE.bytes
+export const EVICTIONS: number = LANE.evictions
+export const EVICTED_UNFETCHED: number = LANE.evicted_unfetched
+export const EVICTED_ACTIVE: number = LANE.evicted_active
+export const EXPIRED_UNFETCHED: number = LANE.expired_unfetched
+export const RECLAIMED: number = LANE.reclaimed
+export const CRAWLER_RECLAIMED: number = LANE.crawler_reclaimed
+export const CRAWLER_CHECKED: number = LANE.crawler_checked
+export const REINSERTED: number = LANE.reinserted
+export const COMPACTED_SEGMENTS: number = LANE.compacted_segments
+export const NO_MEMORY_WRITES: number = LANE.no_memory_writes
+export const PROMOTED: number = LANE.promoted
+export const GHOST_HITS: number = LANE.ghost_hits
+
+/** Whole cache lines. */
+export const COUNTER_LANES: number = Math.ceil(LANES.length / 8) * 8
+
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Rest}`
+  ? `${Head}${Capitalize<CamelCase<Rest>>}`
+  : Name
+
+/** What the store tells, under the names of the table of metrics as our own code writes names. */
+export type StoreCounters = {
+  readonly [Name in StoreMetricName as CamelCase<Name>]: number
 }
 
 /** The lanes of one worker. */
@@ -88,14 +75,15 @@ export function memoryLimitOf(memory: StoreMemory): number {
 }
 
 /** Sums the counters of all workers. May be called from any thread at any time. */
-export function readStoreCounters(memory: StoreMemory): StoreCounters {
+export function readStoreMetrics(memory: StoreMemory): Readonly<Record<StoreMetricName, number>> {
   const { geometry } = memory
   const control = new Int32Array(memory.control)
-  const sums = new Float64Array(COUNTER_LANES)
+  const counted = {} as Record<StoreCounterName, number>
+  for (const name of LANES) counted[name] = 0
   let open = 0
   for (let worker = 0; worker < geometry.workerCount; worker++) {
     const lanes = counterLanes(memory, worker)
-    for (let lane = 0; lane < COUNTER_LANES; lane++) sums[lane]! += lanes[lane]!
+    for (const [lane, name] of LANES.entries()) counted[name] += lanes[lane]!
     const opens = geometry.workersWord + worker * WORKER_WORDS + WORKER_OPENS_WORD
     for (let group = 0; group < OPENS_MAX; group++) {
       if (control[opens + group * OPEN_WORDS + OPEN_ID] !== 0) open++
@@ -103,29 +91,25 @@ export function readStoreCounters(memory: StoreMemory): StoreCounters {
   }
   const pages = control[PRIMARY_PAGES_WORD]! + control[OVERFLOW_PAGES_WORD]!
   return {
-    items: sums[ITEMS]!,
-    totalItems: sums[TOTAL_ITEMS]!,
-    bytes: sums[BYTES]!,
-    evictions: sums[EVICTIONS]!,
-    evictedUnfetched: sums[EVICTED_UNFETCHED]!,
-    evictedActive: sums[EVICTED_ACTIVE]!,
-    expiredUnfetched: sums[EXPIRED_UNFETCHED]!,
-    reclaimed: sums[RECLAIMED]!,
-    crawlerReclaimed: sums[CRAWLER_RECLAIMED]!,
-    crawlerChecked: sums[CRAWLER_CHECKED]!,
-    reinserted: sums[REINSERTED]!,
-    promoted: sums[PROMOTED]!,
-    ghostHits: sums[GHOST_HITS]!,
-    compactedSegments: sums[COMPACTED_SEGMENTS]!,
-    noMemoryWrites: sums[NO_MEMORY_WRITES]!,
-    bucketCount: control[BUCKET_COUNT_WORD]!,
-    indexBytes: pages * geometry.segmentBytes,
-    segmentBytes: geometry.segmentBytes,
+    ...counted,
+    bucket_count: control[BUCKET_COUNT_WORD]!,
+    index_bytes: pages * geometry.segmentBytes,
+    segment_bytes: geometry.segmentBytes,
     segments: control[LIMIT_SEGMENTS_WORD]!,
-    segmentsFree: control[FREE_COUNT_WORD]!,
-    segmentsSealed: control[SEALED_COUNT_WORD]!,
-    segmentsSmall: control[SMALL_COUNT_WORD]!,
-    segmentsOpen: open,
-    memoryBytes: memoryLimitOf(memory),
+    segments_free: control[FREE_COUNT_WORD]!,
+    segments_sealed: control[SEALED_COUNT_WORD]!,
+    segments_small: control[SMALL_COUNT_WORD]!,
+    segments_open: open,
+    memory_bytes: memoryLimitOf(memory),
   }
+}
+
+/** The same under names of our own code. */
+export function readStoreCounters(memory: StoreMemory): StoreCounters {
+  return Object.fromEntries(
+    Object.entries(readStoreMetrics(memory)).map(([name, value]) => [
+      name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      value,
+    ]),
+  ) as StoreCounters
 }

@@ -9,7 +9,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { RowSource, StatRows } from '../../src/command/operations/stats.ts'
+import type { RowSource, StatRows } from '../../src/command/operations/rows.ts'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
 import { openManualConnection } from '../support/manual-connection.ts'
 import { createManualServer } from '../support/manual-server.ts'

@@ -7,8 +7,6 @@ import { importsOf, type SourceFile, sourceFiles } from './sources.ts'
 
 /** Circles that there are, and what is to break them. Only to be taken out from. */
 const ALLOWED: Readonly<Record<string, string>> = {
-  'command/operations/item-sizes.ts <-> command/operations/stats.ts':
-    'the type of rows belongs in a file of its own',
   'connection/connection.ts <-> connection/large-copy.ts <-> connection/large-extension.ts <-> connection/portions.ts':
     'copies and extensions belong to what transfers values, which need not know a connection',
   'server/files/process-files.ts <-> server/net/bound-sockets.ts':

@@ -18,7 +18,6 @@ const TABLE = 'a table, a line for each row'
 
 const ALLOWED: Readonly<Record<string, Allowed>> = {
   'command/meta.ts set': { lineCount: 73, why: 'the steps of one write, in their order' },
-  'command/operations/stats.ts generalReaders': { lineCount: 99, why: TABLE },
   'connection/binary-dialect.ts serve': { lineCount: 94, why: LOOP },
   'connection/text-dialect.ts serve': { lineCount: 89, why: LOOP },
   'protocol/binary/decode.ts decodeBinaryBody': { lineCount: 94, why: SWITCH },

@@ -10,7 +10,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   observe: ['base'],
   config: ['base'],
   protocol: ['base'],
-  storage: ['base'],
+  storage: ['base', 'observe'],
   credential: ['base'],
   sasl: ['base', 'credential'],
   command: ['base', 'observe', 'protocol', 'storage', 'credential'],

@@ -2,7 +2,6 @@
  * A worker of the server's own code without a thread, a socket or a clock: a test plays the main thread,
  * the clients and the time.
  */
-import { createZeros } from '../../src/command/operations/stats.ts'
 import type { CredentialSnapshot } from '../../src/credential/snapshot.ts'
 import { createCounterMemory } from '../../src/observe/counters.ts'
 import type { LogEvent } from '../../src/observe/log.ts'
@@ -49,7 +48,6 @@ export function manualShared(workerCount = 1): SharedMemory {
       seed: [1, 2],
     }),
     counters: createCounterMemory(workerCount),
-    zeros: createZeros(),
     watch: createWatchMemory(workerCount, 64 * 1024),
     prefixes: createPrefixMemory(DEFAULT_DELIMITER, [1, 2]),
     connectionTable: createConnectionTableMemory(CONNECTIONS_MAX),

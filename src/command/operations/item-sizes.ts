@@ -7,7 +7,7 @@
  */
 import { SIZES_WORD } from '../../observe/watch-memory.ts'
 import type { ItemVisitor, Store } from '../../storage/store.ts'
-import type { RowSource, StatRows } from './stats.ts'
+import type { RowSource, StatRows } from './rows.ts'
 
 const STEP_BYTES = 32
 const BUCKETS_PER_STEP = 16

@@ -1,31 +1,18 @@
 /**
- * The `stats` groups. The general one is memcached's own list in its order (1.6.45), so that tools
- * and exporters find what they read: true where it has a meaning here, 0 where it is about a part
- * that only memcached has. Our own counters stand in groups of their own, `auth` and `store`.
+ * The `stats` groups: views of the table of metrics (observe/metrics.ts), and what else operators ask
+ * the server for. The general group is memcached's own (general-rows.ts); what is only ours stands in
+ * `auth` and `store`, in the order of the table.
  *
  * Everything here is for people and monitors, a few times a minute: nothing is on the hot path. But
  * any client may ask, as often as it likes: rows come in steps of bounded work, and whoever carries
  * them to a client lets others have their turns in between.
  */
-import {
-  COUNTER_NAMES,
-  type CounterMemory,
-  type CounterName,
-  counterSums,
-  resetCounters,
-} from '../../observe/counters.ts'
+import { MetricReader, type MetricSources, type MetricValues } from '../../observe/metric-reader.ts'
+import { type MetricGroup, metricsOf } from '../../observe/metrics.ts'
 import type { PrefixDump, PrefixTable } from '../../observe/prefix-table.ts'
-import { readStoreCounters, type StoreCounters } from '../../storage/counters.ts'
-import type { StoreMemory } from '../../storage/geometry.ts'
+import { generalRows, isOfLruMaintainer, type ProcessFacts } from './general-rows.ts'
 import type { ItemSizes } from './item-sizes.ts'
-
-export type StatRows = readonly (readonly [name: string, value: string])[]
-
-/** The rows of a group. A step takes about 0.1 ms at most, however many rows there are in all. */
-export interface RowSource {
-  /** The next rows, maybe none; undefined after the last. */
-  next(nowSeconds: number): StatRows | undefined
-}
+import { FixedRows, type RowSource, type StatRows } from './rows.ts'
 
 /** One row of `stats conns`. */
 export interface ConnectionFacts {
@@ -41,179 +28,22 @@ export interface ConnectionSource {
   next(): readonly ConnectionFacts[] | undefined
 }
 
-/** What the statistics need beyond the counters. */
-export interface ServerFacts {
-  readonly version: string
-  /** Whole, by the server's clock (base/clock.ts): memcached's `time` does not follow a step either. */
-  readonly uptimeSeconds: () => number
-  readonly epochSeconds: () => number
-  readonly connectionsMax: number
-  readonly threadCount: number
+/** What the statistics need. */
+export interface ServerFacts extends ProcessFacts {
+  readonly metrics: MetricSources
   /** Rows of `stats settings`. */
   readonly settings: () => StatRows
-  readonly store: StoreMemory
-  readonly counters: CounterMemory
-  /** From createZeros. */
-  readonly zeros: SharedArrayBuffer
   readonly connections: () => ConnectionSource
-  readonly isAccepting: () => boolean
   readonly sizes: ItemSizes
   /** Seconds since the use of the item that was not used for longest. */
   readonly itemAge: () => number
   readonly prefixes: PrefixTable
   /** False with -X: no `stats detail`. */
   readonly dumpEnabled: boolean
-  /** Own rows of `stats auth`. */
-  readonly auth: () => StatRows
+  /** The announced mechanisms; undefined where nobody logs in. */
+  readonly mechanisms: () => string | undefined
   /** False: without the rows that a memcached without its LRU maintainer does not have. */
   readonly showsLruMaintainer: boolean
-}
-
-type Reader = (counter: (name: CounterName) => number, store: StoreCounters) => number | string
-
-const ZERO: Reader = () => 0
-
-/** memcached's general list in its order. `counter` names a counter of the same name. */
-function generalReaders(facts: ServerFacts): readonly (readonly [string, Reader | 'counter'])[] {
-  const usage = process.resourceUsage()
-  return [
-    ['pid', () => process.pid],
-    ['uptime', () => facts.uptimeSeconds()],
-    ['time', () => facts.epochSeconds()],
-    ['version', () => facts.version],
-    ['libevent', () => `libuv-${process.versions.uv}`],
-    ['pointer_size', () => 64],
-    ['rusage_user', () => (usage.userCPUTime / 1e6).toFixed(6)],
-    ['rusage_system', () => (usage.systemCPUTime / 1e6).toFixed(6)],
-    ['max_connections', () => facts.connectionsMax],
-    ['curr_connections', 'counter'],
-    ['total_connections', 'counter'],
-    ['rejected_connections', 'counter'],
-    ['connection_structures', (counter) => counter('curr_connections')],
-    ['response_obj_oom', ZERO],
-    ['response_obj_count', ZERO],
-    ['response_obj_bytes', ZERO],
-    ['read_buf_count', 'counter'],
-    ['read_buf_bytes', 'counter'],
-    ['read_buf_bytes_free', ZERO],
-    ['read_buf_oom', 'counter'],
-    ['reserved_fds', ZERO],
-    ['cmd_get', 'counter'],
-    ['cmd_set', 'counter'],
-    ['cmd_flush', 'counter'],
-    ['cmd_touch', 'counter'],
-    ['cmd_meta', 'counter'],
-    ['get_hits', 'counter'],
-    ['get_misses', 'counter'],
-    ['get_expired', 'counter'],
-    ['get_flushed', 'counter'],
-    ['delete_misses', 'counter'],
-    ['delete_hits', 'counter'],
-    ['incr_misses', 'counter'],
-    ['incr_hits', 'counter'],
-    ['decr_misses', 'counter'],
-    ['decr_hits', 'counter'],
-    ['cas_misses', 'counter'],
-    ['cas_hits', 'counter'],
-    ['cas_badval', 'counter'],
-    ['touch_hits', 'counter'],
-    ['touch_misses', 'counter'],
-    ['store_too_large', 'counter'],
-    ['store_no_memory', 'counter'],
-    ['auth_cmds', 'counter'],
-    ['auth_errors', 'counter'],
-    ['idle_kicks', 'counter'],
-    ['bytes_read', 'counter'],
-    ['bytes_written', 'counter'],
-    ['limit_maxbytes', (_, store) => store.memoryBytes],
-    ['accepting_conns', () => (facts.isAccepting() ? 1 : 0)],
-    ['listen_disabled_num', 'counter'],
-    ['time_in_listen_disabled_us', 'counter'],
-    ['threads', () => facts.threadCount],
-    ['conn_yields', 'counter'],
-    ['hash_power_level', (_, store) => Math.floor(Math.log2(Math.max(1, store.bucketCount)))],
-    ['hash_bytes', (_, store) => store.indexBytes],
-    ['hash_is_expanding', ZERO],
-    ['slab_reassign_rescues', ZERO],
-    ['slab_reassign_chunk_rescues', ZERO],
-    ['slab_reassign_inline_reclaim', ZERO],
-    ['slab_reassign_busy_items', ZERO],
-    ['slab_reassign_busy_deletes', ZERO],
-    ['slab_reassign_busy_nomem', ZERO],
-    ['slab_reassign_last_busy_status', () => 'none'],
-    ['slab_reassign_running', ZERO],
-    ['slabs_moved', ZERO],
-    ['lru_crawler_running', ZERO],
-    ['lru_crawler_starts', ZERO],
-    ['lru_maintainer_juggles', ZERO],
-    ['malloc_fails', ZERO],
-    ['log_worker_dropped', 'counter'],
-    ['log_worker_written', 'counter'],
-    ['log_watcher_skipped', 'counter'],
-    ['log_watcher_sent', 'counter'],
-    ['log_watchers', 'counter'],
-    ['unexpected_napi_ids', ZERO],
-    ['round_robin_fallback', ZERO],
-    ['bytes', (_, store) => store.bytes],
-    ['curr_items', (_, store) => store.items],
-    ['total_items', (_, store) => store.totalItems],
-    ['slab_global_page_pool', (_, store) => store.segmentsFree],
-    ['expired_unfetched', (_, store) => store.expiredUnfetched],
-    ['evicted_unfetched', (_, store) => store.evictedUnfetched],
-    ['evicted_active', (_, store) => store.evictedActive],
-    ['evictions', (_, store) => store.evictions],
-    ['reclaimed', (_, store) => store.reclaimed],
-    ['crawler_reclaimed', (_, store) => store.crawlerReclaimed],
-    ['crawler_items_checked', (_, store) => store.crawlerChecked],
-    ['lrutail_reflocked', ZERO],
-    ['moves_to_cold', ZERO],
-    ['moves_to_warm', ZERO],
-    ['moves_within_lru', (_, store) => store.reinserted],
-    ['direct_reclaims', ZERO],
-    ['lru_bumps_dropped', ZERO],
-  ]
-}
-
-/** What 1.6.45 leaves out of `stats` and `stats items` with -o no_lru_maintainer. */
-const LRU_MAINTAINER_ROWS: ReadonlySet<string> = new Set([
-  'lru_maintainer_juggles',
-  'evicted_active',
-  'moves_to_cold',
-  'moves_to_warm',
-  'moves_within_lru',
-  'direct_reclaims',
-  'lru_bumps_dropped',
-  'number_hot',
-  'number_warm',
-  'number_cold',
-  'age_hot',
-  'age_warm',
-  'hits_to_hot',
-  'hits_to_warm',
-  'hits_to_cold',
-  'hits_to_temp',
-])
-
-/** Store counters that `stats reset` sets back; the others say what is held now. */
-const RESETTABLE = [
-  'totalItems',
-  'expiredUnfetched',
-  'evictedUnfetched',
-  'evictedActive',
-  'evictions',
-  'reclaimed',
-  'reinserted',
-  'crawlerReclaimed',
-  'crawlerChecked',
-  'promoted',
-  'ghostHits',
-  'compactedSegments',
-  'noMemoryWrites',
-] as const satisfies readonly (keyof StoreCounters)[]
-
-/** What all workers share of `stats reset`. */
-export function createZeros(): SharedArrayBuffer {
-  return new SharedArrayBuffer(RESETTABLE.length * 8)
 }
 
 /** Groups of a bounded number of rows, which are made in one step. */
@@ -227,21 +57,6 @@ const GROUPS: ReadonlyMap<string, (stats: Stats) => StatRows> = new Map([
   ['auth', (stats) => stats.auth()],
   ['store', (stats) => stats.store()],
 ])
-
-/** All rows in one step, as they were when it was made. */
-class FixedRows implements RowSource {
-  private rows: StatRows | undefined
-
-  constructor(rows: StatRows) {
-    this.rows = rows
-  }
-
-  next(): StatRows | undefined {
-    const { rows } = this
-    this.rows = undefined
-    return rows
-  }
-}
 
 class ConnectionRows implements RowSource {
   private readonly connections: ConnectionSource
@@ -289,12 +104,11 @@ const DETAIL_START = 'detail '
 
 export class Stats {
   readonly facts: ServerFacts
-  /** What the store's counters were at the last `stats reset`, in the order of RESETTABLE. */
-  private readonly zeros: Float64Array
+  private readonly metrics: MetricReader
 
   constructor(facts: ServerFacts) {
     this.facts = facts
-    this.zeros = new Float64Array(facts.zeros)
+    this.metrics = new MetricReader(facts.metrics)
   }
 
   /** The rows of a group, `''` being the general one; undefined when there is no such group. */
@@ -315,10 +129,8 @@ export class Stats {
   }
 
   private reset(): void {
-    resetCounters(this.facts.counters)
+    this.metrics.reset()
     this.facts.prefixes.clear()
-    const counters = readStoreCounters(this.facts.store)
-    for (const [index, name] of RESETTABLE.entries()) this.zeros[index] = counters[name]
   }
 
   /** on, off or dump: the dump is one row, as in memcached. */
@@ -337,64 +149,47 @@ export class Stats {
     }
   }
 
-  private storeCounters(): StoreCounters {
-    const counters: Record<keyof StoreCounters, number> = {
-      ...readStoreCounters(this.facts.store),
-    }
-    for (const [index, name] of RESETTABLE.entries()) counters[name] -= this.zeros[index]!
-    return counters
-  }
-
   general(): StatRows {
-    const { counters, settings } = this.facts
-    const store = this.storeCounters()
-    const counter = counterSums(counters)
-    const hasIdleTimeout = settings().some(
-      ([name, value]) => name === 'idle_timeout' && value !== '0',
+    const hasIdleTimeout = this.facts
+      .settings()
+      .some(([name, value]) => name === 'idle_timeout' && value !== '0')
+    return generalRows(this.metrics.read(), this.facts).filter(
+      ([name]) => (name !== 'idle_kicks' || hasIdleTimeout) && !this.isLeftOut(name),
     )
-    const rows: [string, string][] = []
-    for (const [name, reader] of generalReaders(this.facts)) {
-      if (name === 'idle_kicks' && !hasIdleTimeout) continue
-      if (this.isLeftOut(name)) continue
-      const value = reader === 'counter' ? counter(name as CounterName) : reader(counter, store)
-      rows.push([name, String(value)])
-    }
-    return rows
   }
 
   /** One class: this store has no slab classes, and tools that draw them draw one. */
   items(): StatRows {
-    const store = this.storeCounters()
-    const counter = counterSums(this.facts.counters)
-    if (store.items === 0) return []
+    const values = this.metrics.read()
+    if (values.items === 0) return []
     const rows = rowsOf('items:1:', {
-      number: store.items,
+      number: values.items,
       number_hot: 0,
       number_warm: 0,
-      number_cold: store.items,
+      number_cold: values.items,
       age_hot: 0,
       age_warm: 0,
       age: this.facts.itemAge(),
-      mem_requested: store.bytes,
-      evicted: store.evictions,
+      mem_requested: values.bytes,
+      evicted: values.evictions,
       evicted_nonzero: 0,
       evicted_time: 0,
-      outofmemory: counter('store_no_memory'),
+      outofmemory: values.store_no_memory,
       tailrepairs: 0,
-      reclaimed: store.reclaimed,
-      expired_unfetched: store.expiredUnfetched,
-      evicted_unfetched: store.evictedUnfetched,
-      evicted_active: store.evictedActive,
-      crawler_reclaimed: store.crawlerReclaimed,
-      crawler_items_checked: store.crawlerChecked,
+      reclaimed: values.reclaimed,
+      expired_unfetched: values.expired_unfetched,
+      evicted_unfetched: values.evicted_unfetched,
+      evicted_active: values.evicted_active,
+      crawler_reclaimed: values.crawler_reclaimed,
+      crawler_items_checked: values.crawler_checked,
       lrutail_reflocked: 0,
       moves_to_cold: 0,
       moves_to_warm: 0,
-      moves_within_lru: store.reinserted,
+      moves_within_lru: values.reinserted,
       direct_reclaims: 0,
       hits_to_hot: 0,
       hits_to_warm: 0,
-      hits_to_cold: counter('get_hits'),
+      hits_to_cold: values.get_hits,
       hits_to_temp: 0,
     })
     return rows.filter(([name]) => !this.isLeftOut(name.slice('items:1:'.length)))
@@ -402,16 +197,15 @@ export class Stats {
 
   /** Whether a row is one of memcached's LRU maintainer, and is not wanted. */
   private isLeftOut(name: string): boolean {
-    return !this.facts.showsLruMaintainer && LRU_MAINTAINER_ROWS.has(name)
+    return !this.facts.showsLruMaintainer && isOfLruMaintainer(name)
   }
 
   /** The segments in the words of slabs: a page is a segment, a chunk is 8 bytes of it. */
   slabs(): StatRows {
-    const store = this.storeCounters()
-    const counter = counterSums(this.facts.counters)
-    const usedSegments = store.segmentsOpen + store.segmentsSealed
-    const chunksPerPage = store.segmentBytes / CHUNK_BYTES
-    const usedChunks = Math.ceil(store.bytes / CHUNK_BYTES)
+    const values = this.metrics.read()
+    const usedSegments = values.segments_open + values.segments_sealed
+    const chunksPerPage = values.segment_bytes / CHUNK_BYTES
+    const usedChunks = Math.ceil(values.bytes / CHUNK_BYTES)
     const rows = rowsOf('1:', {
       chunk_size: CHUNK_BYTES,
       chunks_per_page: chunksPerPage,
@@ -420,53 +214,37 @@ export class Stats {
       used_chunks: usedChunks,
       free_chunks: Math.max(0, usedSegments * chunksPerPage - usedChunks),
       free_chunks_end: 0,
-      get_hits: counter('get_hits'),
-      cmd_set: counter('cmd_set'),
-      delete_hits: counter('delete_hits'),
-      incr_hits: counter('incr_hits'),
-      decr_hits: counter('decr_hits'),
-      cas_hits: counter('cas_hits'),
-      cas_badval: counter('cas_badval'),
-      touch_hits: counter('touch_hits'),
+      get_hits: values.get_hits,
+      cmd_set: values.cmd_set,
+      delete_hits: values.delete_hits,
+      incr_hits: values.incr_hits,
+      decr_hits: values.decr_hits,
+      cas_hits: values.cas_hits,
+      cas_badval: values.cas_badval,
+      touch_hits: values.touch_hits,
     })
     return [
       ...rows,
       ['active_slabs', usedSegments > 0 ? '1' : '0'],
-      ['total_malloced', String(usedSegments * store.segmentBytes)],
+      ['total_malloced', String(usedSegments * values.segment_bytes)],
     ]
   }
 
   auth(): StatRows {
-    const counter = counterSums(this.facts.counters)
-    const own = COUNTER_NAMES.filter((name) => AUTH_COUNTERS.has(name))
-    return [...own.map((name) => [name, String(counter(name))] as const), ...this.facts.auth()]
+    const values = this.metrics.read()
+    const mechanisms = this.facts.mechanisms()
+    if (mechanisms === undefined) return groupRows(values, 'auth')
+    return [...groupRows(values, 'auth', 'logins'), ['mechanisms', mechanisms]]
   }
 
   store(): StatRows {
-    return Object.entries(this.storeCounters()).map(
-      ([name, value]) =>
-        [name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), String(value)] as const,
-    )
+    return groupRows(this.metrics.read(), 'items', 'memory')
   }
 }
 
-const AUTH_COUNTERS: ReadonlySet<CounterName> = new Set<CounterName>([
-  'unauthenticated_connections',
-  'waiting_connections',
-  'auth_cmds',
-  'auth_errors',
-  'auth_challenges',
-  'auth_attempts_exceeded',
-  'auth_refused_commands',
-  'login_timeouts',
-  'request_too_large',
-  'protocol_errors',
-  'stalled_kicks',
-  'unauthenticated_buf_bytes',
-  'unauthenticated_buf_oom',
-  'unread_reply_bytes',
-  'unread_reply_oom',
-])
+function groupRows(values: MetricValues, ...groups: MetricGroup[]): StatRows {
+  return metricsOf(...groups).map((name) => [name, String(values[name])] as const)
+}
 
 const CHUNK_BYTES = 8
 

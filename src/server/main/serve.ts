@@ -10,7 +10,6 @@ import { assert } from '../../base/assert.ts'
 import { type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import { describeShortage } from '../../base/shortage.ts'
-import { createZeros } from '../../command/operations/stats.ts'
 import type { Config } from '../../config/config.ts'
 import { configuredUsers } from '../../config/credentials.ts'
 import { CredentialFileError } from '../../credential/credential-file-error.ts'
@@ -399,7 +398,6 @@ class Server {
     const shared = {
       store,
       counters,
-      zeros: createZeros(),
       watch,
       prefixes: createPrefixMemory(delimiter, randomSeed()),
       connectionTable: createConnectionTableMemory(limits.connectionsMax),

@@ -22,6 +22,7 @@ import { PrefixTable } from '../../observe/prefix-table.ts'
 import { WatchLog } from '../../observe/watch-log.ts'
 import { MAGIC_REQUEST } from '../../protocol/binary/wire.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
+import { readStoreMetrics } from '../../storage/counters.ts'
 import { Store } from '../../storage/store.ts'
 import { OperatorFacts } from './operator-facts.ts'
 import type { ThreadClock } from './thread-clock.ts'
@@ -69,7 +70,7 @@ export class ItemService {
 
   constructor(options: ItemServiceOptions) {
     this.options = options
-    const { settings, lane, sasl, clock, threadClock } = options
+    const { settings, lane, clock, threadClock } = options
     const { casEnabled, flushEnabled } = settings
     this.store = new Store(settings.store, settings.workerIndex)
     this.watchLog = new WatchLog(settings.watch, settings.workerIndex, lane, () =>
@@ -88,7 +89,14 @@ export class ItemService {
     )
     this.store.witnessEvictions(this.witness)
     this.executor = new Executor(this.store, lane, this.witness, { flushEnabled, casEnabled })
-    this.facts = new OperatorFacts({ settings, sasl, prefixes: this.prefixes, sizes: this.sizes })
+    this.facts = new OperatorFacts({
+      settings,
+      clock,
+      threadClock,
+      isAccepting: options.isAccepting,
+      prefixes: this.prefixes,
+      sizes: this.sizes,
+    })
     this.replyMemory = new ReplyMemory({
       lane,
       bytesMax: Math.max(REPLY_BYTES_MAX, 2 * settings.threadCount * settings.valueBytesMax),
@@ -150,25 +158,24 @@ export class ItemService {
   }
 
   private createStats(): Stats {
-    const { settings, clock, threadClock, connections, isAccepting } = this.options
+    const { settings, connections, sasl } = this.options
     const { store, executor, facts, prefixes, sizes } = this
     return new Stats({
+      pid: process.pid,
       version: settings.version,
-      uptimeSeconds: () => clock.uptimeSeconds(threadClock.nowMs()),
-      epochSeconds: () => clock.epochSeconds(threadClock.nowMs()),
-      connectionsMax: settings.connectionsMax,
-      threadCount: settings.threadCount,
+      eventLoop: `libuv-${process.versions.uv}`,
+      metrics: {
+        counters: settings.counters,
+        store: () => readStoreMetrics(settings.store),
+        process: () => facts.processMetrics(),
+      },
       settings: () => facts.settingsRows(),
-      store: settings.store,
-      counters: settings.counters,
-      zeros: settings.zeros,
       connections,
       sizes,
       itemAge: () => secondsSinceOldestUse(store, executor.nowSeconds),
       prefixes,
       dumpEnabled: settings.dumpEnabled,
-      isAccepting,
-      auth: () => facts.loginRows(),
+      mechanisms: () => sasl?.announced(),
       showsLruMaintainer: settings.showsLruMaintainer,
     })
   }

@@ -1,12 +1,12 @@
 /**
  * What operators ask one worker about the whole server, as far as the shared counters do not tell it:
- * the settings as they are now, and the logins.
+ * the settings as they are now, and the facts of the process.
  */
-import type { StatRows } from '../../command/operations/stats.ts'
-import { sumCounter } from '../../observe/counters.ts'
-import type { SaslEnvironment } from '../../sasl/environment.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { StatRows } from '../../command/operations/rows.ts'
+import type { ProcessMetricName } from '../../observe/metrics.ts'
 import { memoryLimitOf } from '../../storage/counters.ts'
-import { LOGIN_COUNTERS } from './login-counters.ts'
+import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
 /** Something that `stats` can switch on. */
@@ -16,7 +16,9 @@ interface Switch {
 
 export interface OperatorFactsOptions {
   readonly settings: WorkerSettings
-  readonly sasl: SaslEnvironment | undefined
+  readonly clock: Clock
+  readonly threadClock: ThreadClock
+  readonly isAccepting: () => boolean
   /** Counting by prefix. */
   readonly prefixes: Switch
   /** Counting by size. */
@@ -47,12 +49,18 @@ export class OperatorFacts {
     })
   }
 
-  loginRows(): StatRows {
-    const { settings, sasl } = this.options
-    if (sasl === undefined) return []
-    return [
-      ...LOGIN_COUNTERS.map((name) => [name, String(sumCounter(settings.counters, name))] as const),
-      ['mechanisms', sasl.announced()],
-    ]
+  processMetrics(): Readonly<Record<ProcessMetricName, number>> {
+    const { settings, clock, threadClock, isAccepting } = this.options
+    const nowMs = threadClock.nowMs()
+    const { userCPUTime, systemCPUTime } = process.resourceUsage()
+    return {
+      uptime: clock.uptimeSeconds(nowMs),
+      time: clock.epochSeconds(nowMs),
+      rusage_user: userCPUTime / 1e6,
+      rusage_system: systemCPUTime / 1e6,
+      max_connections: settings.connectionsMax,
+      accepting_conns: isAccepting() ? 1 : 0,
+      threads: settings.threadCount,
+    }
   }
 }

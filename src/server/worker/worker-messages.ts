@@ -26,8 +26,6 @@ export interface WorkerAuth {
 export interface SharedMemory {
   readonly store: StoreMemory
   readonly counters: CounterMemory
-  /** Of `stats reset`. */
-  readonly zeros: SharedArrayBuffer
   /** Through which a watcher sees the events of all workers. */
   readonly watch: WatchMemory
   readonly prefixes: PrefixMemory

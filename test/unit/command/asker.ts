@@ -3,7 +3,8 @@
  * makes of a line, and the answer is the outcome with what it carries.
  */
 import type { Commands } from '../../../src/command/commands.ts'
-import { COUNTER, type CounterName } from '../../../src/observe/counters.ts'
+import { COUNTER } from '../../../src/observe/counters.ts'
+import type { CounterName } from '../../../src/observe/metrics.ts'
 import {
   DECODED,
   OUTCOME_CHANGED,

@@ -3,7 +3,7 @@
  * turn, and what takes long waits for its round. Turns are given by hand and their work is counted.
  */
 import { describe, expect, test } from 'vitest'
-import type { RowSource, StatRows } from '../../../src/command/operations/stats.ts'
+import type { RowSource, StatRows } from '../../../src/command/operations/rows.ts'
 import { PREFIX_GET } from '../../../src/observe/prefix-table.ts'
 import { requestFrame, storeFrame, words } from '../../support/binary-frames.ts'
 import type { ManualConnection } from '../../support/manual-connection.ts'
