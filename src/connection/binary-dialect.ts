@@ -8,7 +8,7 @@
  */
 
 import type { Commands } from '../command/commands.ts'
-import type { RowSource } from '../command/operations/rows.ts'
+import { carryOut, type OperationParts } from '../command/operations/operations.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
 import { decodeBinaryBody, decodeBinaryHeader } from '../protocol/binary/decode.ts'
@@ -59,7 +59,7 @@ import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
-import { StatAnswer } from './stat-answer.ts'
+import { StatAnswer, statRows } from './stat-answer.ts'
 
 export interface DialectOptions {
   /** The largest value that can be stored, in bytes. */
@@ -68,9 +68,7 @@ export interface DialectOptions {
   readonly saslBytesMax: number
   readonly requestsPerTurnMax: number
   readonly version: string
-  /** The rows of a `stats` group; undefined for a group that does not exist. */
-  readonly stats: (group: string) => RowSource | undefined
-  readonly setVerbosity: (level: number) => void
+  readonly operations: OperationParts
 }
 
 const encoder = new TextEncoder()
@@ -346,7 +344,7 @@ export class BinaryDialect implements Dialect {
         connection.drain()
         return
       case VERB_VERBOSITY:
-        this.options.setVerbosity(request.level)
+        carryOut('verbosity', this.options.operations, { words: '', number: request.level })
         this.writeOutcome(OUTCOME_OK)
         return
       case VERB_STAT:
@@ -364,8 +362,8 @@ export class BinaryDialect implements Dialect {
     }
   }
 
-  private stat(connection: Connection, group: string): void {
-    const rows = this.options.stats(group)
+  private stat(connection: Connection, key: string): void {
+    const rows = statRows(this.options.operations, key)
     if (rows === undefined) {
       this.writeBody(connection, STATUS_KEY_NOT_FOUND, BODY_NOT_FOUND)
       return

@@ -3,13 +3,57 @@
  * The request stays in the receive buffer; what its packets echo is kept here.
  */
 import type { Commands } from '../command/commands.ts'
-import type { RowSource } from '../command/operations/rows.ts'
+import { carryOut, type OperationParts } from '../command/operations/operations.ts'
+import {
+  FixedRows,
+  type LineSource,
+  type RowSource,
+  type StatRows,
+} from '../command/operations/rows.ts'
 import { writeBinaryStat } from '../protocol/binary/encode.ts'
+import { operationOfStatKey } from '../protocol/binary/stat-keys.ts'
 import { HEADER_BYTES } from '../protocol/binary/wire.ts'
 import { Request } from '../protocol/request.ts'
 import type { Connection, ConnectionTask } from './connection.ts'
 import { makePortion } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
+
+/** Carries out the operation that a key asks for; undefined: there is nothing of that name. */
+export function statRows(parts: OperationParts, key: string): RowSource | undefined {
+  const answer = carryOut(operationOfStatKey(key), parts, { words: key, number: 0 })
+  switch (answer.kind) {
+    case 'rows':
+      return answer.rows
+    case 'lines':
+      return new DetailRows(answer.lines)
+    case 'done':
+      return new FixedRows([])
+    default:
+      return undefined
+  }
+}
+
+/** The lines of `stats detail dump`, put together a step at a time: one row, as in memcached. */
+class DetailRows implements RowSource {
+  private readonly dump: LineSource
+  private readonly lines: string[] = []
+  private isOver = false
+
+  constructor(dump: LineSource) {
+    this.dump = dump
+  }
+
+  next(nowSeconds: number): StatRows | undefined {
+    if (this.isOver) return undefined
+    const lines = this.dump.next(nowSeconds)
+    if (lines !== undefined) {
+      this.lines.push(lines)
+      return []
+    }
+    this.isOver = true
+    return [['detailed', `${this.lines.join('')}END\r\n`]]
+  }
+}
 
 export class StatAnswer implements ConnectionTask {
   readonly frameBytes: number

@@ -3,16 +3,10 @@
  * buffer until the last line is given.
  */
 import type { Commands } from '../command/commands.ts'
-import type { RowSource } from '../command/operations/rows.ts'
+import type { LineSource, RowSource } from '../command/operations/rows.ts'
 import type { Connection, ConnectionTask } from './connection.ts'
 import { makePortion } from './portions.ts'
 import type { TextReplies } from './text-replies.ts'
-
-/** Lines, their ends included, that come in steps of bounded work; one byte a character. */
-export interface LineSource {
-  /** The next lines, maybe none; undefined after the last. */
-  next(nowSeconds: number): string | undefined
-}
 
 export class TextAnswer implements ConnectionTask {
   readonly frameBytes: number
@@ -60,35 +54,5 @@ export class StatLines implements LineSource {
   next(nowSeconds: number): string | undefined {
     const rows = this.rows.next(nowSeconds)
     return rows?.map(([name, value]) => `STAT ${name} ${value}\r\n`).join('')
-  }
-}
-
-/** The first lines of `lines`: so many, and so many bytes of them. */
-export class FirstLines implements LineSource {
-  private readonly lines: LineSource
-  private linesLeft: number
-  private bytesLeft: number
-
-  constructor(lines: LineSource, linesMax: number, bytesMax: number) {
-    this.lines = lines
-    this.linesLeft = linesMax
-    this.bytesLeft = bytesMax
-  }
-
-  next(nowSeconds: number): string | undefined {
-    if (this.linesLeft === 0) return undefined
-    const lines = this.lines.next(nowSeconds)
-    if (lines === undefined || lines === '') return lines
-    let kept = ''
-    for (const line of lines.split(/(?<=\n)/)) {
-      if (this.linesLeft === 0 || line.length > this.bytesLeft) {
-        this.linesLeft = 0
-        break
-      }
-      kept += line
-      this.linesLeft--
-      this.bytesLeft -= line.length
-    }
-    return kept
   }
 }

@@ -32,7 +32,6 @@ import {
   VERB_SASL_LIST,
   VERB_SASL_START,
   VERB_SASL_STEP,
-  VERB_STAT,
   VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
@@ -62,13 +61,14 @@ import { COPIED_BYTES_MAX } from './portions.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { TextLogin } from './text-login.ts'
-import { type OperationOptions, TextOperations } from './text-operations.ts'
+import { TextOperations } from './text-operations.ts'
 import {
   LIST_REFUSED,
   NO_MEMORY_LINE,
   NO_MEMORY_TO_READ_LINE,
   TextReplies,
 } from './text-replies.ts'
+import type { Watchers } from './watchers.ts'
 
 /**
  * The longest line of keys, in bytes: 100,000 keys of 80 bytes. The line is buffered whole, because
@@ -89,7 +89,7 @@ const STRANGER_SKIPPED_BYTES_MAX = 1024 * 1024
 const LEFT_INCOMPLETE = -1
 
 export interface TextDialectOptions extends DialectOptions {
-  readonly operations: OperationOptions
+  readonly watchers: Watchers
 }
 
 export class TextDialect implements Dialect {
@@ -120,7 +120,12 @@ export class TextDialect implements Dialect {
     this.extensions = new LargeExtensions(commands, options.valueBytesMax)
     this.replies = new TextReplies(sendBuffer, commands, this.copies)
     this.login = new TextLogin(this.replies, options.saslBytesMax)
-    this.operations = new TextOperations(this.replies, commands, options.operations)
+    this.operations = new TextOperations(
+      this.replies,
+      commands,
+      options.operations,
+      options.watchers,
+    )
     this.version = Buffer.from(`VERSION ${options.version}\r\n`)
   }
 
@@ -498,7 +503,7 @@ export class TextDialect implements Dialect {
         connection.drain()
         return
       case VERB_VERBOSITY:
-        this.options.setVerbosity(request.level)
+        this.operations.setVerbosity(request.level)
         sendBuffer.used = writeTextResponse(
           sendBuffer.bytes,
           sendBuffer.used,
@@ -506,9 +511,6 @@ export class TextDialect implements Dialect {
           OUTCOME_OK,
           this.commands.result,
         )
-        return
-      case VERB_STAT:
-        this.operations.stat(connection, replies.words(bytes, request), request, this.options.stats)
         return
       case VERB_SASL_LIST:
         this.login.list(connection)

@@ -94,12 +94,12 @@ function serverOf() {
     saslBytesMax: 1000,
     requestsPerTurnMax: 1_000_000,
     version: '0',
-    stats: () => undefined,
-    setVerbosity: () => undefined,
     operations: {
       shutdownEnabled: false,
       dumpEnabled: false,
+      stats: () => undefined,
       setMemoryLimit: () => true,
+      setVerbosity: () => undefined,
       prefixes,
     },
   }

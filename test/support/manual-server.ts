@@ -81,11 +81,28 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
     saslBytesMax: options.saslBytesMax ?? 1000,
     requestsPerTurnMax: options.requestsPerTurnMax ?? 500,
     version: '0',
-    stats: (group: string): RowSource | undefined => {
-      onOperation(`stats ${group}`)
-      return group === 'sizes' ? sizes.count() : options.stats?.(group)
+    operations: {
+      shutdownEnabled: options.shutdownEnabled ?? false,
+      watchEnabled: true,
+      dumpEnabled: true,
+      stats: (group: string): RowSource | undefined => {
+        onOperation(`stats ${group}`)
+        return group === 'sizes' ? sizes.count() : options.stats?.(group)
+      },
+      resetStats: () => onOperation('stats reset'),
+      prefixes,
+      sizes,
+      dump: (form: number) => {
+        onOperation('dump')
+        return new ItemDump(store, form)
+      },
+      setMemoryLimit: (mib: number) => {
+        onOperation('memory limit')
+        return mib === 64
+      },
+      setVerbosity: () => onOperation('verbosity'),
+      shutdown: () => onOperation('shutdown'),
     },
-    setVerbosity: () => onOperation('verbosity'),
   }
   const parts = {
     memory,
@@ -97,23 +114,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
     binary: new BinaryDialect(commands, sendBuffer, lane, replyMemory, dialectOptions),
     text: new TextDialect(commands, sendBuffer, lane, replyMemory, {
       ...dialectOptions,
-      operations: {
-        shutdownEnabled: options.shutdownEnabled ?? false,
-        watchEnabled: true,
-        dumpEnabled: true,
-        prefixes,
-        sizes,
-        watchers,
-        setMemoryLimit: (mib) => {
-          onOperation('memory limit')
-          return mib === 64
-        },
-        dump: (form) => {
-          onOperation('dump')
-          return new ItemDump(store, form)
-        },
-        shutdown: () => onOperation('shutdown'),
-      },
+      watchers,
     }),
     prefixes,
     sizes,

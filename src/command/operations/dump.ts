@@ -7,6 +7,7 @@
 import { escapeKey } from '../../base/escape-key.ts'
 import { STATE_FETCHED } from '../../storage/item.ts'
 import type { ItemVisitor, Store } from '../../storage/store.ts'
+import type { LineSource } from './rows.ts'
 
 export const DUMP_META = 1
 export const DUMP_KEYS = 2
@@ -15,7 +16,7 @@ export const DUMP_CACHE = 3
 /** Buckets at a time: of five to ten items each. */
 const BUCKETS_PER_STEP = 8
 
-export class ItemDump implements ItemVisitor {
+export class ItemDump implements LineSource, ItemVisitor {
   private readonly store: Store
   private readonly form: number
   private cursor = 0
@@ -64,4 +65,34 @@ export class ItemDump implements ItemVisitor {
 function isPlain(key: Buffer): boolean {
   for (const byte of key) if (byte <= 0x20 || byte === 0x7f) return false
   return true
+}
+
+/** The first lines of `lines`: so many, and so many bytes of them. */
+export class FirstLines implements LineSource {
+  private readonly lines: LineSource
+  private linesLeft: number
+  private bytesLeft: number
+
+  constructor(lines: LineSource, linesMax: number, bytesMax: number) {
+    this.lines = lines
+    this.linesLeft = linesMax
+    this.bytesLeft = bytesMax
+  }
+
+  next(nowSeconds: number): string | undefined {
+    if (this.linesLeft === 0) return undefined
+    const lines = this.lines.next(nowSeconds)
+    if (lines === undefined || lines === '') return lines
+    let kept = ''
+    for (const line of lines.split(/(?<=\n)/)) {
+      if (this.linesLeft === 0 || line.length > this.bytesLeft) {
+        this.linesLeft = 0
+        break
+      }
+      kept += line
+      this.linesLeft--
+      this.bytesLeft -= line.length
+    }
+    return kept
+  }
 }

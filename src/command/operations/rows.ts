@@ -1,6 +1,6 @@
 /**
- * What an operation tells: rows of a name and a value, in steps of bounded work, so that whoever carries
- * them to a client can let others have their turns in between.
+ * What operations tell: rows of a name and a value, or lines of a dump, in steps of bounded work, so that
+ * whoever carries them to a client can let others have their turns in between.
  */
 export type StatRows = readonly (readonly [name: string, value: string])[]
 
@@ -8,6 +8,12 @@ export type StatRows = readonly (readonly [name: string, value: string])[]
 export interface RowSource {
   /** The next rows, maybe none; undefined after the last. */
   next(nowSeconds: number): StatRows | undefined
+}
+
+/** Lines, their ends included, one byte a character. */
+export interface LineSource {
+  /** The next lines, maybe none; undefined after the last. */
+  next(nowSeconds: number): string | undefined
 }
 
 /** All rows in one step, as they were when it was made. */

@@ -9,7 +9,6 @@
  */
 import { MetricReader, type MetricSources, type MetricValues } from '../../observe/metric-reader.ts'
 import { type MetricGroup, metricsOf } from '../../observe/metrics.ts'
-import type { PrefixDump, PrefixTable } from '../../observe/prefix-table.ts'
 import { generalRows, isOfLruMaintainer, type ProcessFacts } from './general-rows.ts'
 import type { ItemSizes } from './item-sizes.ts'
 import { FixedRows, type RowSource, type StatRows } from './rows.ts'
@@ -37,9 +36,6 @@ export interface ServerFacts extends ProcessFacts {
   readonly sizes: ItemSizes
   /** Seconds since the use of the item that was not used for longest. */
   readonly itemAge: () => number
-  readonly prefixes: PrefixTable
-  /** False with -X: no `stats detail`. */
-  readonly dumpEnabled: boolean
   /** The announced mechanisms; undefined where nobody logs in. */
   readonly mechanisms: () => string | undefined
   /** False: without the rows that a memcached without its LRU maintainer does not have. */
@@ -52,8 +48,6 @@ const GROUPS: ReadonlyMap<string, (stats: Stats) => StatRows> = new Map([
   ['settings', (stats) => stats.facts.settings()],
   ['items', (stats) => stats.items()],
   ['slabs', (stats) => stats.slabs()],
-  ['sizes_enable', (stats) => stats.facts.sizes.enable()],
-  ['sizes_disable', (stats) => stats.facts.sizes.disable()],
   ['auth', (stats) => stats.auth()],
   ['store', (stats) => stats.store()],
 ])
@@ -77,31 +71,6 @@ class ConnectionRows implements RowSource {
   }
 }
 
-/** The lines of `stats detail dump`, put together a step at a time: one row, as in memcached. */
-class DetailRows implements RowSource {
-  private readonly dump: PrefixDump
-  private readonly lines: string[] = []
-  private isOver = false
-
-  constructor(dump: PrefixDump) {
-    this.dump = dump
-  }
-
-  next(): StatRows | undefined {
-    if (this.isOver) return undefined
-    const lines = this.dump.next()
-    if (lines !== undefined) {
-      this.lines.push(lines)
-      return []
-    }
-    this.isOver = true
-    return [['detailed', `${this.lines.join('')}END\r\n`]]
-  }
-}
-
-/** `stats detail` as the binary dialect has it, where the words are one key. */
-const DETAIL_START = 'detail '
-
 export class Stats {
   readonly facts: ServerFacts
   private readonly metrics: MetricReader
@@ -115,38 +84,17 @@ export class Stats {
   group(name: string): RowSource | undefined {
     const { connections, sizes } = this.facts
     switch (name) {
-      case 'reset':
-        this.reset()
-        return new FixedRows([])
       case 'conns':
         return new ConnectionRows(connections())
       case 'sizes':
         return sizes.isEnabled ? sizes.count() : new FixedRows(sizes.status())
     }
-    if (name.startsWith(DETAIL_START)) return this.detail(name.slice(DETAIL_START.length))
     const make = GROUPS.get(name)
     return make === undefined ? undefined : new FixedRows(make(this))
   }
 
-  private reset(): void {
+  reset(): void {
     this.metrics.reset()
-    this.facts.prefixes.clear()
-  }
-
-  /** on, off or dump: the dump is one row, as in memcached. */
-  private detail(word: string): RowSource | undefined {
-    const { prefixes, dumpEnabled } = this.facts
-    if (!dumpEnabled) return undefined
-    switch (word) {
-      case 'on':
-      case 'off':
-        prefixes.enable(word === 'on')
-        return new FixedRows([])
-      case 'dump':
-        return new DetailRows(prefixes.dump())
-      default:
-        return undefined
-    }
   }
 
   general(): StatRows {

@@ -53,6 +53,7 @@ import {
   parseSigned,
   parseUint32,
 } from './number.ts'
+import { OPERATION_VERBS } from './operations.ts'
 import {
   PROBLEM_BAD_DATA_CHUNK,
   PROBLEM_BAD_FORMAT,
@@ -112,13 +113,7 @@ const VERBS_BY_LENGTH: readonly (readonly NamedVerb[])[] = verbsByLength([
   named('version', VERB_VERSION),
   named('flush_all', VERB_FLUSH),
   named('verbosity', VERB_VERBOSITY),
-  named('watch', VERB_OPERATE),
-  named('shutdown', VERB_OPERATE),
-  named('lru_crawler', VERB_OPERATE),
-  named('slabs', VERB_OPERATE),
-  named('lru', VERB_OPERATE),
-  named('cache_memlimit', VERB_OPERATE),
-  named('refresh_certs', VERB_OPERATE),
+  ...OPERATION_VERBS.map((name) => named(name, VERB_OPERATE)),
 ])
 
 function verbsByLength(verbs: readonly NamedVerb[]): NamedVerb[][] {

@@ -137,29 +137,29 @@ export class ItemService {
       saslBytesMax: settings.saslBytesMax,
       requestsPerTurnMax: settings.requestsPerTurnMax,
       version: settings.version,
-      stats: (group) => stats.group(group),
-      setVerbosity: onVerbosity,
-    }
-    const operations = {
-      shutdownEnabled,
-      watchEnabled,
-      dumpEnabled,
-      prefixes,
-      sizes,
-      watchers,
-      setMemoryLimit: (mib: number) => store.setMemoryLimit(mib * MEBIBYTE),
-      dump: (form: number) => new ItemDump(store, form),
-      shutdown: onShutdown,
+      operations: {
+        shutdownEnabled,
+        watchEnabled,
+        dumpEnabled,
+        stats: (group) => stats.group(group),
+        resetStats: () => stats.reset(),
+        prefixes,
+        sizes,
+        dump: (form) => new ItemDump(store, form),
+        setMemoryLimit: (mib) => store.setMemoryLimit(mib * MEBIBYTE),
+        setVerbosity: onVerbosity,
+        shutdown: onShutdown,
+      },
     }
     return {
       binary: new BinaryDialect(commands, sendBuffer, lane, replyMemory, options),
-      text: new TextDialect(commands, sendBuffer, lane, replyMemory, { ...options, operations }),
+      text: new TextDialect(commands, sendBuffer, lane, replyMemory, { ...options, watchers }),
     }
   }
 
   private createStats(): Stats {
     const { settings, connections, sasl } = this.options
-    const { store, executor, facts, prefixes, sizes } = this
+    const { store, executor, facts, sizes } = this
     return new Stats({
       pid: process.pid,
       version: settings.version,
@@ -173,8 +173,6 @@ export class ItemService {
       connections,
       sizes,
       itemAge: () => secondsSinceOldestUse(store, executor.nowSeconds),
-      prefixes,
-      dumpEnabled: settings.dumpEnabled,
       mechanisms: () => sasl?.announced(),
       showsLruMaintainer: settings.showsLruMaintainer,
     })

@@ -1,14 +1,14 @@
 /**
- * Operators' commands that tune memcached's slabs, LRU lists and crawler: `slabs`, `lru`,
+ * What the lines that tune memcached's slabs, LRU lists and crawler may say: `slabs`, `lru`,
  * `lru_crawler`. None of these parts is here, so nothing is changed by them; what memcached takes is
  * answered with OK and what it refuses in its words, so that tuning scripts go on. Dumps, which
- * lru_crawler is also for, are in text-operations.ts.
+ * lru_crawler is also for, are in operations.ts.
  *
  * Differs from memcached: words must be whole, which takes `slabs auto 1` for `slabs automove 1`;
  * and no page is moved by `slabs reassign`.
  */
-
-const OK = 'OK'
+/** The line can be carried out; all other answers say what is wrong with it. */
+export const OK = 'OK'
 const ERROR = 'ERROR'
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format'
 const UINT32_MAX = 4294967295

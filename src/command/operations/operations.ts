@@ -1,0 +1,192 @@
+/**
+ * What operators may ask the server for. Each operation is a record: the right that it takes, whether
+ * this server offers it, and what it does. Its key is the name that the audit uses. The dialects turn
+ * requests into operations (protocol/text/operations.ts, protocol/binary/stat-keys.ts), have them carried
+ * out, and write what comes of it in their own words.
+ *
+ * Nothing looks at the rights yet: whoever is logged in may do what the server offers.
+ */
+import type { Right } from '../../credential/rights.ts'
+import type { PrefixTable } from '../../observe/prefix-table.ts'
+import type { OperationArgument, OperationName, Refusal } from '../../protocol/text/operations.ts'
+import { DUMP_CACHE, DUMP_KEYS, DUMP_META, FirstLines, type ItemDump } from './dump.ts'
+import type { ItemSizes } from './item-sizes.ts'
+import { FixedRows, type LineSource, type RowSource } from './rows.ts'
+import { watchKinds } from './watch-kinds.ts'
+
+/** What operations work with: parts of a worker, and what its server was started with. */
+export interface OperationParts {
+  /** -A: `shutdown` is carried out. */
+  readonly shutdownEnabled: boolean
+  /** False with -W: no `watch`. */
+  readonly watchEnabled: boolean
+  /** False with -X: no `metadump`, `mgdump`, `stats cachedump`, `stats detail`. */
+  readonly dumpEnabled: boolean
+  /** The rows of a `stats` group; undefined for a group that does not exist. */
+  readonly stats: (group: string) => RowSource | undefined
+  readonly resetStats: () => void
+  readonly prefixes: PrefixTable
+  readonly sizes: ItemSizes
+  /** A dump of all items in one of the DUMP_ forms. */
+  readonly dump: (form: number) => ItemDump
+  /** Sets the limit of the memory; false if it cannot be that. */
+  readonly setMemoryLimit: (mib: number) => boolean
+  readonly setVerbosity: (level: number) => void
+  /** Stops the server: what is under way is finished, also without `graceful`. */
+  readonly shutdown: () => void
+}
+
+/** What came of an operation. */
+export type Answer =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'rows'; readonly rows: RowSource }
+  | { readonly kind: 'lines'; readonly lines: LineSource }
+  /** The connection is to be sent events of these WATCH_ kinds from now on. */
+  | { readonly kind: 'watch'; readonly kinds: number }
+  /** The end of the connection is the answer. */
+  | { readonly kind: 'close' }
+  | { readonly kind: 'refused'; readonly reason: Refusal }
+
+export interface Operation {
+  readonly right: Right
+  /** It costs more than a request: whoever asked has no further turn before others had one. */
+  readonly isCostly?: boolean
+  readonly isOffered?: (parts: OperationParts) => boolean
+  /** Undefined: it is a request to the store, and goes the way of those (commands.ts). */
+  readonly carryOut?: (parts: OperationParts, argument: OperationArgument) => Answer
+}
+
+const DONE: Answer = { kind: 'done' }
+const MEMORY_MIB_MIN = 8
+const MEMORY_MIB_MAX = 1_000_000_000
+/** memcached ends a cachedump here, too. */
+const CACHEDUMP_BYTES_MAX = 2 * 1024 * 1024
+
+const dumpIsOffered = ({ dumpEnabled }: OperationParts): boolean => dumpEnabled
+
+export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
+  stats: {
+    right: 'stats',
+    carryOut: (parts, { words }) => {
+      const rows = parts.stats(words)
+      return rows === undefined ? refused('unknown') : { kind: 'rows', rows }
+    },
+  },
+  // These change what all others see.
+  'stats-reset': {
+    right: 'admin',
+    isCostly: true,
+    carryOut: (parts) => {
+      parts.resetStats()
+      parts.prefixes.clear()
+      return DONE
+    },
+  },
+  'sizes-enable': {
+    right: 'admin',
+    carryOut: ({ sizes }) => ({ kind: 'rows', rows: new FixedRows(sizes.enable()) }),
+  },
+  'sizes-disable': {
+    right: 'admin',
+    carryOut: ({ sizes }) => ({ kind: 'rows', rows: new FixedRows(sizes.disable()) }),
+  },
+  'prefixes-enable': {
+    right: 'admin',
+    isOffered: dumpIsOffered,
+    carryOut: ({ prefixes }) => {
+      prefixes.enable(true)
+      return DONE
+    },
+  },
+  'prefixes-disable': {
+    right: 'admin',
+    isOffered: dumpIsOffered,
+    carryOut: ({ prefixes }) => {
+      prefixes.enable(false)
+      return DONE
+    },
+  },
+  // Prefixes are parts of keys.
+  'prefixes-dump': {
+    right: 'dump',
+    isOffered: dumpIsOffered,
+    carryOut: ({ prefixes }) => ({ kind: 'lines', lines: prefixes.dump() }),
+  },
+  'dump-items': {
+    right: 'dump',
+    isOffered: dumpIsOffered,
+    carryOut: ({ dump }) => ({ kind: 'lines', lines: dump(DUMP_META) }),
+  },
+  'dump-keys': {
+    right: 'dump',
+    isOffered: dumpIsOffered,
+    carryOut: ({ dump }) => ({ kind: 'lines', lines: dump(DUMP_KEYS) }),
+  },
+  'dump-cache': {
+    right: 'dump',
+    isOffered: dumpIsOffered,
+    carryOut: ({ dump }, { number }) => ({
+      kind: 'lines',
+      lines: new FirstLines(dump(DUMP_CACHE), number, CACHEDUMP_BYTES_MAX),
+    }),
+  },
+  watch: {
+    right: 'watch',
+    isOffered: ({ watchEnabled }) => watchEnabled,
+    carryOut: (_, { words }) => {
+      const kinds = watchKinds(words)
+      return kinds === undefined ? refused('unknown') : { kind: 'watch', kinds }
+    },
+  },
+  verbosity: {
+    right: 'admin',
+    carryOut: ({ setVerbosity }, { number }) => {
+      setVerbosity(number)
+      return DONE
+    },
+  },
+  'memory-limit': {
+    right: 'admin',
+    // It is work for all threads.
+    isCostly: true,
+    carryOut: ({ setMemoryLimit }, { number: mib }) => {
+      if (mib < MEMORY_MIB_MIN) return refused('too-small')
+      if (mib > MEMORY_MIB_MAX) return refused('too-large')
+      return setMemoryLimit(mib) ? DONE : refused('failed')
+    },
+  },
+  // The parts that can be tuned are memcached's alone.
+  tune: { right: 'admin', carryOut: () => DONE },
+  'refresh-certificates': {
+    right: 'admin',
+    isOffered: () => false,
+    carryOut: () => refused('failed'),
+  },
+  flush: { right: 'flush' },
+  shutdown: {
+    right: 'admin',
+    isOffered: ({ shutdownEnabled }) => shutdownEnabled,
+    carryOut: ({ shutdown }) => {
+      shutdown()
+      return { kind: 'close' }
+    },
+  },
+}
+
+function refused(reason: Refusal): Answer {
+  return { kind: 'refused', reason }
+}
+
+export function isOffered(name: OperationName, parts: OperationParts): boolean {
+  return OPERATIONS[name].isOffered?.(parts) ?? true
+}
+
+/** Carries out an operation, which does nothing where it is not offered. */
+export function carryOut(
+  name: OperationName,
+  parts: OperationParts,
+  argument: OperationArgument,
+): Answer {
+  if (!isOffered(name, parts)) return refused('unknown')
+  return OPERATIONS[name].carryOut?.(parts, argument) ?? refused('unknown')
+}
