@@ -1,27 +1,23 @@
 /**
- * Hot path. The one way from a connection to the store. Whatever a request reads, changes or gives
- * back there, its refusals included, goes through here and names its caller; of a caller that is not
- * logged in nothing is carried out, whatever the reason for the call.
+ * Hot path. The one way from a connection to the store, whichever it is. Whatever a request reads,
+ * changes or gives back there, its refusals included, goes through here and names its caller; of a
+ * caller that is not logged in nothing is carried out, whatever the reason for the call.
  *
  * Invariant: no method touches the store, a counter of it or the watch log for a closed caller. The
  * dialects answer such a client long before; this is what holds when one of them does not
  * (test/unit/connection/closed-gate.test.ts tries them all).
  *
- * What an outcome carries is in `result`, or after a meta command in `metaResult`, until the next
- * call. After OUTCOME_HIT the item is held: the caller copies the value out and calls `release`.
+ * What an outcome carries is in `result` until the next call. After OUTCOME_HIT the item is held: the
+ * caller copies the value out and calls `release`. After OUTCOME_PENDING, which only a store elsewhere
+ * answers, the outcome is to come: `takePending` tells when.
  */
 import type { MetaResult } from '../protocol/meta/encode.ts'
-import {
-  OUTCOME_NO_MEMORY,
-  OUTCOME_REFUSED,
-  type Request,
-  VERB_META_SET,
-} from '../protocol/request.ts'
-import type { TextResult } from '../protocol/text/encode.ts'
+import { OUTCOME_NO_MEMORY, OUTCOME_REFUSED, type Request } from '../protocol/request.ts'
+import type { LargeExtension } from '../storage/large-extension.ts'
+import type { LargeValue } from '../storage/large-value.ts'
 import type { CopyCount } from '../storage/memory-view.ts'
-import type { Executor, LargeExtension, LargeValue } from './execute.ts'
-import type { MetaExecutor } from './meta.ts'
 
+/** What is between a request's first and last byte, to those who feed it. */
 export type { LargeExtension, LargeValue }
 
 /** Who asks. */
@@ -37,62 +33,107 @@ export interface HeldValue {
   release(): void
 }
 
-/** What the last outcome of a classic command carries. */
-export interface CommandResult extends TextResult, HeldValue {}
+/** What the last outcome carries; what only meta commands ask about, after those. */
+export interface CommandResult extends MetaResult, HeldValue {}
 
-/** What the last outcome of a meta command carries. */
-export interface MetaCommandResult extends MetaResult, HeldValue {}
+/** An outcome that is not there yet, of one request. */
+export interface PendingOutcome {
+  /** Is fulfilled when the outcome is there, whatever it is; never rejected. */
+  readonly settled: Promise<void>
+  /** Then, once: puts what the outcome carries into the result, and returns it. Never OUTCOME_PENDING. */
+  load(): number
+  /** Nobody waits for it any more. */
+  cancel(): void
+}
+
+/** What carries requests out: the store of this process (local/), or one elsewhere. */
+export interface CommandStore {
+  readonly result: CommandResult
+  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
+  readonly copies: CopyCount
+  readonly large: LargeStore
+  readonly nowSeconds: number
+  /** The requests of this connection come now. */
+  beginTurn(connectionId: number): void
+  execute(request: Request, bytes: Uint8Array): number
+  /** Of the last OUTCOME_PENDING, before the next request. */
+  takePending(): PendingOutcome
+  refuseOversize(request: Request, bytes: Uint8Array): number
+  /** Counts a request that was refused for want of memory in which to wait for its rest. */
+  countUnfinished(): void
+  clearCas(): void
+}
+
+/** Values that come and go in pieces. A store that takes none begins none and holds none. */
+export interface LargeStore {
+  /** From this length on the result of appending is made in pieces. */
+  readonly extendedBytesMin: number
+  /** Of the item that is held, by hold() or by an OUTCOME_HIT. */
+  readonly heldBytes: number
+  readonly heldLocation: number
+  readonly heldSequence: number
+  /**
+   * Begins the value of a storing request that is too large to be buffered; undefined if it is not,
+   * or is to be extended.
+   */
+  begin(request: Request): LargeValue | undefined
+  /** False: there is no room for it. */
+  append(large: LargeValue, bytes: Uint8Array, offset: number, length: number): boolean
+  /** The value of the next request is `large`; undefined: it is in the request again. */
+  useValue(large: LargeValue | undefined): void
+  refuse(request: Request, bytes: Uint8Array): number
+  beginExtension(request: Request, bytes: Uint8Array): LargeExtension | undefined
+  proceedExtension(
+    extension: LargeExtension,
+    request: Request,
+    bytes: Uint8Array,
+    lengthMax: number,
+  ): number
+  /** The next request is the one that `extension` is of; undefined: none is. */
+  useExtension(extension: LargeExtension | undefined): void
+  refuseExtension(outcome: number): number
+  hold(key: Uint8Array, keyOffset: number, keyLength: number): boolean
+  letGo(): void
+  copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void
+}
 
 export class Commands {
   readonly result: CommandResult
-  readonly metaResult: MetaCommandResult
   /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
   readonly copies: CopyCount
-  private readonly executor: Executor
-  private readonly meta: MetaExecutor
+  private readonly store: CommandStore
+  private readonly large: LargeStore
 
-  constructor(executor: Executor, meta: MetaExecutor) {
-    this.executor = executor
-    this.meta = meta
-    this.result = executor
-    this.metaResult = meta
-    this.copies = executor.copies
+  constructor(store: CommandStore) {
+    this.store = store
+    this.large = store.large
+    this.result = store.result
+    this.copies = store.copies
   }
 
   get nowSeconds(): number {
-    return this.executor.nowSeconds
+    return this.store.nowSeconds
   }
 
   /** The requests of this connection come now. */
   beginTurn(connectionId: number): void {
-    this.executor.beginTurn(connectionId)
+    this.store.beginTurn(connectionId)
   }
 
-  /** Carries out a classic request, whose offsets point into `bytes`. Returns an OUTCOME_ number. */
+  /** Carries out a request, whose offsets point into `bytes`. Returns an OUTCOME_ number. */
   execute(request: Request, bytes: Uint8Array, caller: Caller): number {
     if (!caller.isOpen) return OUTCOME_REFUSED
-    return this.executor.execute(request, bytes)
+    return this.store.execute(request, bytes)
   }
 
-  /** The same for a meta request. */
-  executeMeta(request: Request, bytes: Uint8Array, caller: Caller): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
-    return this.meta.execute(request, bytes)
-  }
-
-  /** A request that appends or prepends, classic or meta. */
-  executeExtending(request: Request, bytes: Uint8Array, caller: Caller): number {
-    return request.verb === VERB_META_SET
-      ? this.executeMeta(request, bytes, caller)
-      : this.execute(request, bytes, caller)
+  /** What the last OUTCOME_PENDING stands for. */
+  takePending(): PendingOutcome {
+    return this.store.takePending()
   }
 
   /** A value too large to be stored was announced: a SET removes the old item, as in memcached. */
   refuseOversize(request: Request, bytes: Uint8Array, caller: Caller): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
-    return request.verb === VERB_META_SET
-      ? this.meta.refuseOversize(request, bytes)
-      : this.executor.refuseOversize(request, bytes)
+    return caller.isOpen ? this.store.refuseOversize(request, bytes) : OUTCOME_REFUSED
   }
 
   /**
@@ -102,38 +143,37 @@ export class Commands {
    */
   refuseUnfinished(caller: Caller): number {
     if (!caller.isOpen) return OUTCOME_REFUSED
-    this.executor.countUnfinished()
+    this.store.countUnfinished()
     return OUTCOME_NO_MEMORY
   }
 
   /** Begins the value of a request that goes into the store as it arrives; undefined: it does not. */
   beginLarge(request: Request, caller: Caller): LargeValue | undefined {
-    return caller.isOpen ? this.executor.beginLarge(request) : undefined
+    return caller.isOpen ? this.large.begin(request) : undefined
   }
 
   /** False: there is no room for it. */
   appendLarge(large: LargeValue, bytes: Uint8Array, offset: number, length: number): boolean {
-    return this.executor.appendLarge(large, bytes, offset, length)
+    return this.large.append(large, bytes, offset, length)
   }
 
   /** Carries out the request whose value has arrived as `large`; `head` is all of it but the value. */
   executeLarge(large: LargeValue, request: Request, head: Uint8Array, caller: Caller): number {
     if (!caller.isOpen) return OUTCOME_REFUSED
-    this.executor.withLarge(large)
-    const outcome = this.executeExtending(request, head, caller)
-    this.executor.withLarge(undefined)
+    this.large.useValue(large)
+    const outcome = this.store.execute(request, head)
+    this.large.useValue(undefined)
     return outcome
   }
 
   /** The store has no room for a value that was arriving: a SET deletes the old item, as elsewhere. */
   refuseLarge(request: Request, head: Uint8Array, caller: Caller): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
-    return this.executor.refuseLarge(request, head)
+    return caller.isOpen ? this.large.refuse(request, head) : OUTCOME_REFUSED
   }
 
   /** From this length on the result of appending is made in pieces. */
   get extendedBytesMin(): number {
-    return this.executor.extendedBytesMin
+    return this.large.extendedBytesMin
   }
 
   /**
@@ -141,10 +181,13 @@ export class Commands {
    * at once.
    */
   beginExtension(request: Request, bytes: Uint8Array, caller: Caller): LargeExtension | undefined {
-    return caller.isOpen ? this.executor.beginExtension(request, bytes) : undefined
+    return caller.isOpen ? this.large.beginExtension(request, bytes) : undefined
   }
 
-  /** See Executor.proceedExtension. */
+  /**
+   * Makes the next `lengthMax` bytes at most. OUTCOME_OK: go on, and with the last byte give it to
+   * executeExtension(). OUTCOME_CHANGED: begin it anew. OUTCOME_NO_MEMORY: refuseExtension().
+   */
   proceedExtension(
     extension: LargeExtension,
     request: Request,
@@ -153,7 +196,7 @@ export class Commands {
     caller: Caller,
   ): number {
     if (!caller.isOpen) return OUTCOME_REFUSED
-    return this.executor.proceedExtension(extension, request, bytes, lengthMax)
+    return this.large.proceedExtension(extension, request, bytes, lengthMax)
   }
 
   /** Carries out the request that `extension`, which is complete, is of. */
@@ -164,46 +207,48 @@ export class Commands {
     caller: Caller,
   ): number {
     if (!caller.isOpen) return OUTCOME_REFUSED
-    this.executor.withExtension(extension)
-    const outcome = this.executeExtending(request, bytes, caller)
-    this.executor.withExtension(undefined)
+    this.large.useExtension(extension)
+    const outcome = this.store.execute(request, bytes)
+    this.large.useExtension(undefined)
     return outcome
   }
 
-  /** See Executor.refuseExtension. */
+  /**
+   * Refuses a request whose extension came to nothing: for want of memory, or, OUTCOME_NOT_STORED,
+   * because others changed the item each time. The item stays, as in memcached.
+   */
   refuseExtension(outcome: number, caller: Caller): number {
-    return caller.isOpen ? this.executor.refuseExtension(outcome) : OUTCOME_REFUSED
+    return caller.isOpen ? this.large.refuseExtension(outcome) : OUTCOME_REFUSED
   }
 
   /** Holds an item without it counting as anything, until letGo(). False: there is none. */
   hold(key: Uint8Array, keyOffset: number, keyLength: number, caller: Caller): boolean {
-    return caller.isOpen && this.executor.hold(key, keyOffset, keyLength)
+    return caller.isOpen && this.large.hold(key, keyOffset, keyLength)
   }
 
   letGo(): void {
-    this.executor.letGo()
+    this.large.letGo()
   }
 
   /** The next outcome, of a request that does not come here, carries no CAS. */
   clearCas(): void {
-    this.executor.casHigh = 0
-    this.executor.casLow = 0
+    this.store.clearCas()
   }
 
   /** Of the item that is held, by hold() or by an OUTCOME_HIT. */
   get heldBytes(): number {
-    return this.executor.heldBytes
+    return this.large.heldBytes
   }
 
   get heldLocation(): number {
-    return this.executor.heldLocation
+    return this.large.heldLocation
   }
 
   get heldSequence(): number {
-    return this.executor.heldSequence
+    return this.large.heldSequence
   }
 
   copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void {
-    this.executor.copyHeldRange(from, length, target, targetOffset)
+    this.large.copyHeldRange(from, length, target, targetOffset)
   }
 }

@@ -82,7 +82,7 @@ export class LargeExtensions {
     const { gate } = connection
     if (connection.extension === undefined) {
       const begun = commands.beginExtension(request, bytes, gate)
-      if (begun === undefined) return commands.executeExtending(request, bytes, gate)
+      if (begun === undefined) return commands.execute(request, bytes, gate)
       if (this.isExtended(begun)) {
         this.waiting.add(connection)
         connection.awaitTurn()

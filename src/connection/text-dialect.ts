@@ -186,7 +186,7 @@ export class TextDialect implements Dialect {
           if (verb === VERB_META_NOOP) {
             sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
           } else if (verb !== VERB_META_GET || !this.copies.areNeeded) {
-            this.answerMeta(connection, bytes, commands.executeMeta(request, bytes, gate))
+            this.answerMeta(connection, bytes, commands.execute(request, bytes, gate))
           } else if (!this.serveMetaGet(connection, bytes)) {
             return offset
           }
@@ -443,7 +443,7 @@ export class TextDialect implements Dialect {
       return false
     }
     if (prepared === COPY_REFUSED) replies.send(connection, NO_MEMORY_LINE)
-    else this.answerMeta(connection, bytes, commands.executeMeta(request, bytes, connection.gate))
+    else this.answerMeta(connection, bytes, commands.execute(request, bytes, connection.gate))
     return true
   }
 
@@ -462,11 +462,11 @@ export class TextDialect implements Dialect {
       sendBuffer.used,
       this.request,
       outcome,
-      commands.metaResult,
+      commands.result,
       bytes,
       commands.nowSeconds,
     )
-    if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.metaResult)
+    if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.result)
   }
 
   private answerProblem(problem: number): void {

@@ -1,6 +1,6 @@
 /**
  * Hot path. The logical request and its logical outcome: what every dialect decodes to and encodes
- * from, so that `command/execute` knows no dialect.
+ * from, so that `command/` knows no dialect.
  *
  * One Request record is reused for all requests of a worker. Offsets point into the bytes that the
  * decoder was given and are valid until the next decode. A decoder sets every field that its verb
@@ -63,6 +63,8 @@ export const OUTCOME_TOUCHED = 12
 export const OUTCOME_FOUND = 13
 /** An item changed while it was extended in pieces: no answer, the request is to be tried again. */
 export const OUTCOME_CHANGED = 14
+/** The outcome is to come, from a store elsewhere: no answer yet. */
+export const OUTCOME_PENDING = 15
 
 // What a decoder says of the bytes it was given.
 /** A whole request is in the record; it takes `frameBytes`. */

@@ -11,9 +11,8 @@ import { pathToFileURL } from 'node:url'
 const dist = resolve(process.env.BENCH_DIST ?? 'dist')
 const load = (path) => import(pathToFileURL(`${dist}/src/${path}`).href)
 const { Commands } = await load('command/commands.js')
-const { Executor } = await load('command/execute.js')
-const { MetaExecutor } = await load('command/meta.js')
-const { Witness } = await load('command/witness.js')
+const { LocalCommands } = await load('command/local/local-commands.js')
+const { RequestObserver } = await load('command/local/request-observer.js')
 const { AuthGate } = await load('connection/auth-gate.js')
 const { BinaryDialect } = await load('connection/binary-dialect.js')
 const { Connection } = await load('connection/connection.js')
@@ -86,9 +85,9 @@ function serverOf() {
   const sendBuffer = new SendBuffer()
   const watchLog = new WatchLog(createWatchMemory(1, 65_536), 0, lane, () => 0)
   const prefixes = new PrefixTable(createPrefixMemory(58, [1, 2]), watchLog.observed)
-  const witness = new Witness(store, watchLog, prefixes, () => undefined)
-  const executor = new Executor(store, lane, witness, { flushEnabled: true, casEnabled: true })
-  executor.nowSeconds = 1_700_000_000
+  const observer = new RequestObserver(store, watchLog, prefixes, () => undefined)
+  const local = new LocalCommands(store, lane, observer, { flushEnabled: true, casEnabled: true })
+  local.setTime(1_700_000_000)
   const options = {
     valueBytesMax: 1 << 20,
     saslBytesMax: 1000,
@@ -103,7 +102,7 @@ function serverOf() {
       prefixes,
     },
   }
-  const commands = new Commands(executor, new MetaExecutor(executor, store, lane, true))
+  const commands = new Commands(local)
   const replyMemory = new ReplyMemory({ lane, bytesMax: 1 << 26, heldByAll: () => 0 })
   const binary = new BinaryDialect(commands, sendBuffer, lane, replyMemory, options)
   const text = new TextDialect(commands, sendBuffer, lane, replyMemory, options)

@@ -3,8 +3,7 @@
  * what a test feeds to their connections is all that happens.
  */
 import { Commands } from '../../src/command/commands.ts'
-import { Executor } from '../../src/command/execute.ts'
-import { MetaExecutor } from '../../src/command/meta.ts'
+import { LocalCommands } from '../../src/command/local/local-commands.ts'
 import { ItemDump } from '../../src/command/operations/dump.ts'
 import { ItemSizes } from '../../src/command/operations/item-sizes.ts'
 import type { RowSource } from '../../src/command/operations/rows.ts'
@@ -65,17 +64,17 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
   const store = new Store(memory, 0)
   const lane = counterLane(createCounterMemory(1), 0)
   const sendBuffer = new SendBuffer()
-  const { witness, prefixes, watchers } = createObservers(store, lane)
-  const executor = new Executor(store, lane, witness, { flushEnabled: true, casEnabled: true })
-  executor.nowSeconds = MANUAL_NOW
-  const commands = new Commands(executor, new MetaExecutor(executor, store, lane, true))
+  const { observer, prefixes, watchers } = createObservers(store, lane)
+  const local = new LocalCommands(store, lane, observer, { flushEnabled: true, casEnabled: true })
+  local.setTime(MANUAL_NOW)
+  const commands = new Commands(local)
   const { onOperation = () => undefined } = options
   const replyMemory: ReplyMemory = new ReplyMemory({
     lane,
     bytesMax: options.replyBytesMax ?? 64 * MEBIBYTE,
     heldByAll: () => replyMemory.heldByWorker,
   })
-  const sizes = new ItemSizes(store, witness.observed, true)
+  const sizes = new ItemSizes(store, observer.observed, true)
   const dialectOptions = {
     valueBytesMax: options.valueBytesMax ?? itemBytesMax,
     saslBytesMax: options.saslBytesMax ?? 1000,

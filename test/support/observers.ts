@@ -1,5 +1,5 @@
-/** The watch log, the prefix table and the witness of one worker, as the server puts them together. */
-import { Witness } from '../../src/command/witness.ts'
+/** The watch log, the prefix table and the observer of one worker, as the server puts them together. */
+import { RequestObserver } from '../../src/command/local/request-observer.ts'
 import { Watchers } from '../../src/connection/watchers.ts'
 import {
   createPrefixMemory,
@@ -13,7 +13,7 @@ import type { Store } from '../../src/storage/store.ts'
 export interface Observers {
   readonly log: WatchLog
   readonly prefixes: PrefixTable
-  readonly witness: Witness
+  readonly observer: RequestObserver
   readonly watchers: Watchers
 }
 
@@ -27,6 +27,6 @@ export function createObservers(store: Store, lane: Float64Array): Observers {
     bufferBytesMax: 256 * 1024,
     onActiveChanged: () => undefined,
   })
-  const witness = new Witness(store, log, prefixes, () => watchers.drain())
-  return { log, prefixes, witness, watchers }
+  const observer = new RequestObserver(store, log, prefixes, () => watchers.drain())
+  return { log, prefixes, observer, watchers }
 }

@@ -31,7 +31,7 @@ export const MARK_WON = 1
 export const MARK_SENT = 2
 export const MARK_STALE = 4
 
-/** The result registers of a meta command, as `command/meta` leaves them. */
+/** The result registers of a meta command, as `command/` leaves them. */
 export interface MetaResult extends TextResult {
   /** Of the item: Unix seconds, 0 never; before the request, from T, from N, and after the request. */
   readonly expiryBefore: number

@@ -55,7 +55,7 @@ const NO_MEMORY = encoder.encode('SERVER_ERROR out of memory storing object\r\n'
 const NO_MEMORY_NUMBER = encoder.encode('SERVER_ERROR out of memory\r\n')
 const FLUSH_REFUSED = encoder.encode('CLIENT_ERROR flush_all not allowed\r\n')
 
-/** The result registers of a command, as `command/execute` leaves them. */
+/** The result registers of a command, as `command/` leaves them. */
 export interface TextResult {
   readonly flags: number
   readonly casHigh: number

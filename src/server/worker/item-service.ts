@@ -4,13 +4,12 @@
  */
 import type { Clock } from '../../base/clock.ts'
 import { Commands } from '../../command/commands.ts'
-import { Executor } from '../../command/execute.ts'
-import { MetaExecutor } from '../../command/meta.ts'
+import { LocalCommands } from '../../command/local/local-commands.ts'
+import { secondsSinceOldestUse } from '../../command/local/oldest-use.ts'
+import { RequestObserver } from '../../command/local/request-observer.ts'
 import { ItemDump } from '../../command/operations/dump.ts'
-import { secondsSinceOldestUse } from '../../command/operations/item-age.ts'
 import { ItemSizes } from '../../command/operations/item-sizes.ts'
 import { type ConnectionSource, Stats } from '../../command/operations/stats.ts'
-import { Witness } from '../../command/witness.ts'
 import { BinaryDialect, type DialectOptions } from '../../connection/binary-dialect.ts'
 import type { Dialect } from '../../connection/connection.ts'
 import { ReplyMemory } from '../../connection/reply-memory.ts'
@@ -62,8 +61,7 @@ export class ItemService {
   private readonly store: Store
   private readonly prefixes: PrefixTable
   private readonly sizes: ItemSizes
-  private readonly witness: Witness
-  private readonly executor: Executor
+  private readonly commands: LocalCommands
   private readonly binary: BinaryDialect
   private readonly text: TextDialect
   private endWatching: () => void = () => undefined
@@ -84,11 +82,11 @@ export class ItemService {
       bufferBytesMax: settings.watcherBufferBytesMax,
       onActiveChanged: (isActive) => this.drainRegularly(isActive),
     })
-    this.witness = new Witness(this.store, this.watchLog, this.prefixes, () =>
+    const observer = new RequestObserver(this.store, this.watchLog, this.prefixes, () =>
       this.watchers.drain(),
     )
-    this.store.witnessEvictions(this.witness)
-    this.executor = new Executor(this.store, lane, this.witness, { flushEnabled, casEnabled })
+    this.store.witnessEvictions(observer)
+    this.commands = new LocalCommands(this.store, lane, observer, { flushEnabled, casEnabled })
     this.facts = new OperatorFacts({
       settings,
       clock,
@@ -116,21 +114,19 @@ export class ItemService {
 
   /** Expiries have whole seconds: a clock that moves with the tick is exact enough for them. */
   setTime(nowSeconds: number): void {
-    this.executor.nowSeconds = nowSeconds
-    this.witness.nowSeconds = nowSeconds
+    this.commands.setTime(nowSeconds)
   }
 
   /** To be called by the worker's coarse timer. */
   maintain(): void {
-    this.store.maintain(this.executor.nowSeconds, MAINTENANCE_BUDGET)
+    this.store.maintain(this.commands.nowSeconds, MAINTENANCE_BUDGET)
   }
 
   private createDialects(): { readonly binary: BinaryDialect; readonly text: TextDialect } {
     const { settings, lane, onVerbosity, onShutdown } = this.options
-    const { store, sendBuffer, replyMemory, executor, prefixes, sizes, watchers } = this
+    const { store, sendBuffer, replyMemory, prefixes, sizes, watchers } = this
     const { shutdownEnabled, watchEnabled, dumpEnabled } = settings
-    const meta = new MetaExecutor(executor, store, lane, settings.casEnabled)
-    const commands = new Commands(executor, meta)
+    const commands = new Commands(this.commands)
     const stats = this.createStats()
     const options: DialectOptions = {
       valueBytesMax: settings.valueBytesMax,
@@ -159,7 +155,7 @@ export class ItemService {
 
   private createStats(): Stats {
     const { settings, connections, sasl } = this.options
-    const { store, executor, facts, sizes } = this
+    const { store, commands, facts, sizes } = this
     return new Stats({
       pid: process.pid,
       version: settings.version,
@@ -172,7 +168,7 @@ export class ItemService {
       settings: () => facts.settingsRows(),
       connections,
       sizes,
-      itemAge: () => secondsSinceOldestUse(store, executor.nowSeconds),
+      itemAge: () => secondsSinceOldestUse(store, commands.nowSeconds),
       mechanisms: () => sasl?.announced(),
       showsLruMaintainer: settings.showsLruMaintainer,
     })

@@ -60,7 +60,7 @@ export class Asker {
     this.commands = this.server.commands
   }
 
-  /** A classic request: its outcome, and behind it the value or number that it carries. */
+  /** A request, classic or meta: its outcome, and behind it the value or number that it carries. */
   ask(line: string): string {
     const { request, bytes } = decode(line)
     const { commands } = this
@@ -69,16 +69,6 @@ export class Asker {
     if (outcome === OUTCOME_HIT) return `hit ${this.take(result)}`
     if (outcome !== OUTCOME_NUMBER) return nameOf(outcome)
     return `number ${(BigInt(result.numberHigh) << 32n) | BigInt(result.numberLow)}`
-  }
-
-  /** The same for a meta request. */
-  askMeta(line: string): string {
-    const { request, bytes } = decode(line)
-    const outcome = this.commands.executeMeta(request, bytes, this.caller)
-    const { metaResult } = this.commands
-    if (outcome === OUTCOME_HIT) return `hit ${this.take(metaResult)}`
-    if (outcome !== OUTCOME_NUMBER) return nameOf(outcome)
-    return `number ${(BigInt(metaResult.numberHigh) << 32n) | BigInt(metaResult.numberLow)}`
   }
 
   get cas(): bigint {
@@ -90,7 +80,7 @@ export class Asker {
     return this.server.lane[COUNTER[name]] ?? 0
   }
 
-  private take(held: Commands['result'] | Commands['metaResult']): string {
+  private take(held: Commands['result']): string {
     const value = Buffer.alloc(held.valueBytes)
     held.copyValue(value, 0)
     held.release()

@@ -11,10 +11,6 @@ function ask(line: string): string {
   return asker.ask(line)
 }
 
-function askMeta(line: string): string {
-  return asker.askMeta(line)
-}
-
 describe('of the classic commands', () => {
   test('get finds what set has stored, and nothing else', () => {
     expect(ask('get k\r\n')).toBe('not found')
@@ -115,50 +111,50 @@ describe('of the classic commands', () => {
 
 describe('of the meta commands', () => {
   test('mg asks for a value, or only whether there is one, and can make it', () => {
-    expect(askMeta('mg k v\r\n')).toBe('not found')
-    expect(askMeta('ms k 5\r\nvalue\r\n')).toBe('ok')
-    expect(askMeta('mg k v\r\n')).toBe('hit value')
-    expect(askMeta('mg k s t\r\n')).toBe('found')
-    expect(askMeta('mg made N30 v\r\n')).toBe('hit ')
-    expect(asker.server.commands.metaResult.isCreated).toBe(true)
+    expect(ask('mg k v\r\n')).toBe('not found')
+    expect(ask('ms k 5\r\nvalue\r\n')).toBe('ok')
+    expect(ask('mg k v\r\n')).toBe('hit value')
+    expect(ask('mg k s t\r\n')).toBe('found')
+    expect(ask('mg made N30 v\r\n')).toBe('hit ')
+    expect(asker.server.commands.result.isCreated).toBe(true)
     expect(ask('get made\r\n')).toBe('hit ')
   })
 
   test('ms has the modes of the classic commands', () => {
-    expect(askMeta('ms k 1 MR\r\nr\r\n')).toBe('not stored')
-    expect(askMeta('ms k 1 MA\r\na\r\n')).toBe('not stored')
-    expect(askMeta('ms k 1 ME\r\na\r\n')).toBe('ok')
-    expect(askMeta('ms k 1 ME\r\nb\r\n')).toBe('not stored')
-    expect(askMeta('ms k 1 MA\r\n>\r\n')).toBe('ok')
-    expect(askMeta('ms k 1 MP\r\n<\r\n')).toBe('ok')
-    expect(askMeta('mg k v\r\n')).toBe('hit <a>')
-    expect(askMeta('ms new 1 MA N0\r\nx\r\n')).toBe('ok')
-    expect(askMeta('mg new v\r\n')).toBe('hit x')
+    expect(ask('ms k 1 MR\r\nr\r\n')).toBe('not stored')
+    expect(ask('ms k 1 MA\r\na\r\n')).toBe('not stored')
+    expect(ask('ms k 1 ME\r\na\r\n')).toBe('ok')
+    expect(ask('ms k 1 ME\r\nb\r\n')).toBe('not stored')
+    expect(ask('ms k 1 MA\r\n>\r\n')).toBe('ok')
+    expect(ask('ms k 1 MP\r\n<\r\n')).toBe('ok')
+    expect(ask('mg k v\r\n')).toBe('hit <a>')
+    expect(ask('ms new 1 MA N0\r\nx\r\n')).toBe('ok')
+    expect(ask('mg new v\r\n')).toBe('hit x')
   })
 
   test('ma counts, and makes the number where N is given', () => {
-    expect(askMeta('ma n\r\n')).toBe('not found')
-    expect(askMeta('ma n N0 J13 v\r\n')).toBe('number 13')
-    expect(askMeta('ma n D7 v\r\n')).toBe('number 20')
-    expect(askMeta('ma n MD D30 v\r\n')).toBe('number 0')
+    expect(ask('ma n\r\n')).toBe('not found')
+    expect(ask('ma n N0 J13 v\r\n')).toBe('number 13')
+    expect(ask('ma n D7 v\r\n')).toBe('number 20')
+    expect(ask('ma n MD D30 v\r\n')).toBe('number 0')
     expect(ask('get n\r\n')).toMatch(/^hit 0 *$/)
   })
 
   test('md with I leaves a stale item, which one who asks is told to replace', () => {
-    askMeta('ms k 1\r\nv\r\n')
-    expect(askMeta('md k I T30\r\n')).toBe('ok')
-    expect(askMeta('mg k v\r\n')).toBe('hit v')
-    expect(asker.server.commands.metaResult.marks).toBeGreaterThan(0)
-    expect(askMeta('md k\r\n')).toBe('ok')
-    expect(askMeta('md k\r\n')).toBe('not found')
+    ask('ms k 1\r\nv\r\n')
+    expect(ask('md k I T30\r\n')).toBe('ok')
+    expect(ask('mg k v\r\n')).toBe('hit v')
+    expect(asker.server.commands.result.marks).toBeGreaterThan(0)
+    expect(ask('md k\r\n')).toBe('ok')
+    expect(ask('md k\r\n')).toBe('not found')
   })
 })
 
 test('both kinds of commands see the same items', () => {
   ask('set k 5 0 1\r\nv\r\n')
-  expect(askMeta('mg k v f\r\n')).toBe('hit v')
-  expect(asker.server.commands.metaResult.flags).toBe(5)
-  askMeta('ms k 1 F9\r\nw\r\n')
+  expect(ask('mg k v f\r\n')).toBe('hit v')
+  expect(asker.server.commands.result.flags).toBe(5)
+  ask('ms k 1 F9\r\nw\r\n')
   expect(ask('get k\r\n')).toBe('hit w')
   expect(asker.server.commands.result.flags).toBe(9)
 })
@@ -171,7 +167,7 @@ test('a caller that is not logged in is refused by either, and nothing is counte
     expect(ask(line)).toBe('refused')
   }
   for (const line of ['mg k v\r\n', 'ms k 1\r\nx\r\n', 'md k\r\n', 'ma k N0\r\n']) {
-    expect(askMeta(line)).toBe('refused')
+    expect(ask(line)).toBe('refused')
   }
   expect(asker.server.lane).toEqual(before)
   asker.caller.isOpen = true

@@ -315,8 +315,6 @@ test('no command does anything for a caller that is not logged in', () => {
   /** One call of each method that takes a caller; a new one fails the comparison below. */
   const calls: Record<string, () => unknown> = {
     execute: () => commands.execute(request, key, closed),
-    executeMeta: () => commands.executeMeta(request, key, closed),
-    executeExtending: () => commands.executeExtending(request, key, closed),
     executeLarge: () => commands.executeLarge(value, request, key, closed),
     executeExtension: () => commands.executeExtension(extension, request, key, closed),
     refuseOversize: () => commands.refuseOversize(request, key, closed),
@@ -329,7 +327,7 @@ test('no command does anything for a caller that is not logged in', () => {
     hold: () => commands.hold(key, 0, key.length, closed) || OUTCOME_REFUSED,
   }
   /** They work on what was begun or is held for a caller that was let through, or on registers. */
-  const goOn = ['appendLarge', 'letGo', 'copyHeldRange', 'beginTurn', 'clearCas']
+  const goOn = ['appendLarge', 'takePending', 'letGo', 'copyHeldRange', 'beginTurn', 'clearCas']
   const held = ['heldBytes', 'heldLocation', 'heldSequence']
   const registers = ['nowSeconds', 'extendedBytesMin', ...held]
   const methods = Object.getOwnPropertyNames(Commands.prototype)

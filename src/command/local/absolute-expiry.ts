@@ -1,4 +1,4 @@
-/** Expiries as the protocols send them. */
+/** Expiries as the protocols send them, made absolute. */
 
 /** Wire expiries up to this many seconds (30 days) are relative, later ones Unix time. */
 const RELATIVE_EXPIRY_SECONDS_MAX = 60 * 60 * 24 * 30

@@ -12,7 +12,7 @@ import {
   PREFIX_HIT,
   PREFIX_SET,
   type PrefixTable,
-} from '../observe/prefix-table.ts'
+} from '../../observe/prefix-table.ts'
 import {
   DELETE_CLASSIC,
   DELETE_META,
@@ -37,15 +37,15 @@ import {
   STORE_STORED,
   STORE_TOO_LARGE,
   TTL_NEVER,
-} from '../observe/watch-line.ts'
-import type { WatchLog } from '../observe/watch-log.ts'
+} from '../../observe/watch-line.ts'
+import type { WatchLog } from '../../observe/watch-log.ts'
 import {
   OBSERVED_WORD,
   WATCH_DELETIONS,
   WATCH_EVICTIONS,
   WATCH_FETCHERS,
   WATCH_MUTATIONS,
-} from '../observe/watch-memory.ts'
+} from '../../observe/watch-memory.ts'
 import {
   FLAG_C,
   FLAG_N,
@@ -53,7 +53,7 @@ import {
   MODE_APPEND,
   MODE_PREPEND,
   MODE_REPLACE,
-} from '../protocol/meta/decode.ts'
+} from '../../protocol/meta/decode.ts'
 import {
   OUTCOME_EXISTS,
   OUTCOME_FOUND,
@@ -82,12 +82,13 @@ import {
   VERB_REPLACE,
   VERB_SET,
   VERB_TOUCH,
-} from '../protocol/request.ts'
-import type { EvictionWitness } from '../storage/eviction-witness.ts'
-import { HIT, MISS_EXPIRED, MISS_FLUSHED, type Store } from '../storage/store.ts'
-import { absoluteExpiry } from './expiry.ts'
+} from '../../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
+import type { EvictionWitness } from '../../storage/eviction-witness.ts'
+import { HIT, MISS_EXPIRED, MISS_FLUSHED, type Store } from '../../storage/store.ts'
+import { absoluteExpiry } from './absolute-expiry.ts'
 
-export class Witness implements EvictionWitness {
+export class RequestObserver implements EvictionWitness {
   /** Unix seconds; the worker sets it ten times a second. */
   nowSeconds = 0
 
@@ -176,9 +177,9 @@ export class Witness implements EvictionWitness {
   /** Looks the item up; foundBytes is its size, 0 if there is none. */
   private look(request: Request, bytes: Uint8Array): boolean {
     const { store } = this
-    const key = hasBinaryKey(request) ? request.binaryKey : bytes
-    const keyOffset = hasBinaryKey(request) ? 0 : request.keyOffset
-    const isHit = store.lookup(key, keyOffset, request.keyLength, this.nowSeconds) === HIT
+    const key = keyBytesOf(request, bytes)
+    const isHit =
+      store.lookup(key, keyOffsetOf(request), request.keyLength, this.nowSeconds) === HIT
     this.foundBytes = isHit ? store.valueBytes : 0
     if (isHit) store.release()
     return isHit
@@ -249,8 +250,7 @@ export class Witness implements EvictionWitness {
 
   private write(request: Request, bytes: Uint8Array): void {
     this.log.record.connectionId = this.connectionId
-    if (hasBinaryKey(request)) this.log.write(request.binaryKey, 0, request.keyLength)
-    else this.log.write(bytes, request.keyOffset, request.keyLength)
+    this.log.write(keyBytesOf(request, bytes), keyOffsetOf(request), request.keyLength)
   }
 
   /** The classic verbs that memcached counts; the meta commands it leaves out. */
@@ -274,11 +274,6 @@ export class Witness implements EvictionWitness {
         this.prefixes.count(PREFIX_DELETE, bytes, keyOffset, keyLength)
     }
   }
-}
-
-/** Only meta commands set the field; for others it is left over. */
-function hasBinaryKey(request: Request): boolean {
-  return request.hasBinaryKey && request.verb >= VERB_META_GET && request.verb <= VERB_META_DEBUG
 }
 
 /** Verbs whose look-up is the request itself: told after it, with what it found. */

@@ -1,0 +1,269 @@
+/**
+ * Hot path. What the classic and the meta commands do alike to an item: look it up, write it, count
+ * with it, compare its CAS; and the registers in which both leave what an outcome carries.
+ *
+ * Keys go as `(key, keyOffset, keyLength)`. Answers are OUTCOME_ numbers, except where the name says
+ * that it is the store's own (`write`). After OUTCOME_HIT the item is held until `release`.
+ *
+ * Invariant: each outcome for want of memory is counted here, once, or by the one who sees it from
+ * `write`, through `refuseMemory`.
+ */
+import { DECIMAL_DIGITS_MAX, Decimal } from '../../base/decimal.ts'
+import { COUNTER } from '../../observe/counters.ts'
+import {
+  OUTCOME_EXISTS,
+  OUTCOME_HIT,
+  OUTCOME_NO_MEMORY,
+  OUTCOME_NON_NUMERIC,
+  OUTCOME_NOT_FOUND,
+  OUTCOME_NOT_STORED,
+  OUTCOME_NUMBER,
+  type Request,
+} from '../../protocol/request.ts'
+import {
+  EXISTS,
+  HIT,
+  NO_MEMORY,
+  NON_NUMERIC,
+  NOT_FOUND,
+  STORED,
+  type Store,
+  WRITE_ADD,
+} from '../../storage/store.ts'
+import type { CommandResult } from '../commands.ts'
+import { absoluteExpiry } from './absolute-expiry.ts'
+import { countSwap } from './access-counts.ts'
+
+/** Times that a command starts over because others changed the item; more is not contention. */
+export const ATTEMPTS_MAX = 100
+
+export class ItemAccess implements CommandResult {
+  // Registers: what the last outcome carries.
+  flags = 0
+  casHigh = 0
+  casLow = 0
+  valueBytes = 0
+  numberHigh = 0
+  numberLow = 0
+  // The same, of meta commands only.
+  expiryBefore = 0
+  expiryTouched = 0
+  expiryVivified = 0
+  expiry = 0
+  lastAccess = 0
+  wasFetched = false
+  itemBytes = 0
+  isCreated = false
+  marks = 0
+
+  /** Unix seconds; the worker sets it ten times a second. */
+  nowSeconds = 0
+
+  readonly store: Store
+  readonly lane: Float64Array
+  private readonly casEnabled: boolean
+  private readonly initial: Decimal = new Decimal()
+  private readonly digits: Uint8Array = new Uint8Array(DECIMAL_DIGITS_MAX)
+
+  constructor(store: Store, lane: Float64Array, casEnabled: boolean) {
+    this.store = store
+    this.lane = lane
+    this.casEnabled = casEnabled
+  }
+
+  /** A wire expiry as an absolute one. */
+  expiryOf(wireExpiry: number): number {
+    return absoluteExpiry(wireExpiry, this.nowSeconds)
+  }
+
+  /** OUTCOME_HIT, with flags, length and CAS in the registers, or OUTCOME_NOT_FOUND. */
+  find(key: Uint8Array, keyOffset: number, keyLength: number): number {
+    const { store } = this
+    if (store.lookup(key, keyOffset, keyLength, this.nowSeconds) !== HIT) return OUTCOME_NOT_FOUND
+    this.loadItem()
+    return OUTCOME_HIT
+  }
+
+  /**
+   * find() of an item that is to get `expiry`, or the CAS of which `givenCasHigh` is the upper half: 0
+   * for neither. Also OUTCOME_NO_MEMORY: there is no room for it with that.
+   */
+  findToChange(
+    key: Uint8Array,
+    keyOffset: number,
+    keyLength: number,
+    expiry: number,
+    givenCasHigh: number,
+  ): number {
+    const now = this.nowSeconds
+    const found = this.store.lookupToChange(key, keyOffset, keyLength, expiry, givenCasHigh, now)
+    if (found === HIT) {
+      this.loadItem()
+      return OUTCOME_HIT
+    }
+    return found === NO_MEMORY ? this.refuseMemory() : OUTCOME_NOT_FOUND
+  }
+
+  private loadItem(): void {
+    const { store } = this
+    this.flags = store.flags
+    this.valueBytes = store.valueBytes
+    this.loadCas()
+  }
+
+  loadCas(): void {
+    this.casHigh = this.casEnabled ? this.store.casHigh : 0
+    this.casLow = this.casEnabled ? this.store.casLow : 0
+  }
+
+  clearCas(): void {
+    this.casHigh = 0
+    this.casLow = 0
+  }
+
+  /** Store.write() at this time, with the flags of the request. Returns the store's answer. */
+  write(
+    mode: number,
+    key: Uint8Array,
+    keyOffset: number,
+    keyLength: number,
+    value: Uint8Array,
+    valueOffset: number,
+    valueLength: number,
+    flags: number,
+    expiry: number,
+    casHigh: number,
+    casLow: number,
+  ): number {
+    return this.store.write(
+      mode,
+      key,
+      keyOffset,
+      keyLength,
+      value,
+      valueOffset,
+      valueLength,
+      flags,
+      expiry,
+      casHigh,
+      casLow,
+      this.nowSeconds,
+    )
+  }
+
+  /**
+   * A swap with the unique 0, which no item has: it fails, while the store would take it for none.
+   * OUTCOME_EXISTS or OUTCOME_NOT_FOUND.
+   */
+  refuseSwap(key: Uint8Array, keyOffset: number, keyLength: number): number {
+    const { store } = this
+    const isFound = store.lookup(key, keyOffset, keyLength, this.nowSeconds) === HIT
+    if (isFound) store.release()
+    countSwap(this.lane, isFound ? EXISTS : NOT_FOUND)
+    return isFound ? OUTCOME_EXISTS : OUTCOME_NOT_FOUND
+  }
+
+  /** Deletes the item, if there is one, whatever its CAS. */
+  discard(key: Uint8Array, keyOffset: number, keyLength: number): void {
+    this.store.remove(key, keyOffset, keyLength, 0, 0, this.nowSeconds)
+  }
+
+  /**
+   * Counts up or down. OUTCOME_NUMBER, with number and CAS in the registers; `isCreated` if there was
+   * none and `createsMissing` had it made, to expire at `newExpiry`.
+   */
+  count(
+    request: Request,
+    key: Uint8Array,
+    keyOffset: number,
+    isIncrement: boolean,
+    createsMissing: boolean,
+    newExpiry: number,
+  ): number {
+    const { store, lane } = this
+    this.isCreated = false
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const counted = store.arithmetic(
+        isIncrement,
+        key,
+        keyOffset,
+        request.keyLength,
+        request.deltaHigh,
+        request.deltaLow,
+        request.casHigh,
+        request.casLow,
+        this.nowSeconds,
+      )
+      switch (counted) {
+        case STORED:
+          lane[isIncrement ? COUNTER.incr_hits : COUNTER.decr_hits]!++
+          this.numberHigh = store.numberHigh
+          this.numberLow = store.numberLow
+          this.loadCas()
+          return OUTCOME_NUMBER
+        case EXISTS:
+          return OUTCOME_EXISTS
+        case NON_NUMERIC:
+          return OUTCOME_NON_NUMERIC
+        case NO_MEMORY:
+          return this.refuseMemory()
+      }
+      if (!createsMissing) {
+        lane[isIncrement ? COUNTER.incr_misses : COUNTER.decr_misses]!++
+        return OUTCOME_NOT_FOUND
+      }
+      const created = this.createNumber(request, key, keyOffset, newExpiry)
+      // Somebody else made the item in between: count on top of theirs.
+      if (created !== OUTCOME_EXISTS) return created
+    }
+    return OUTCOME_NOT_STORED
+  }
+
+  private createNumber(
+    request: Request,
+    key: Uint8Array,
+    keyOffset: number,
+    expiry: number,
+  ): number {
+    const { initial, digits } = this
+    initial.high = request.initialHigh
+    initial.low = request.initialLow
+    const digitCount = initial.format(digits, 0)
+    const { keyLength } = request
+    const written = this.write(
+      WRITE_ADD,
+      key,
+      keyOffset,
+      keyLength,
+      digits,
+      0,
+      digitCount,
+      0,
+      expiry,
+      0,
+      0,
+    )
+    if (written === EXISTS) return OUTCOME_EXISTS
+    if (written !== STORED) return this.refuseMemory()
+    this.isCreated = true
+    this.numberHigh = request.initialHigh
+    this.numberLow = request.initialLow
+    this.loadCas()
+    return OUTCOME_NUMBER
+  }
+
+  refuseMemory(): number {
+    this.lane[COUNTER.store_no_memory]!++
+    return OUTCOME_NO_MEMORY
+  }
+
+  /** After OUTCOME_HIT: copies the value, `valueBytes` long, into `target`. */
+  copyValue(target: Uint8Array, targetOffset: number): void {
+    this.store.copyValue(target, targetOffset)
+  }
+
+  /** After OUTCOME_HIT: ends the hold on the item. */
+  release(): void {
+    this.store.release()
+  }
+}

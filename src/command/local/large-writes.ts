@@ -1,0 +1,148 @@
+/**
+ * Hot path. Values that go into the store in pieces: those that are filled as they arrive, and the
+ * results of appending and prepending to large ones. Also the hold on an item from which a large value
+ * is copied out.
+ *
+ * Invariant: what was received or extended belongs to one request: it is given to the store for that
+ * request and taken back behind it.
+ */
+import { COUNTER } from '../../observe/counters.ts'
+import { FLAG_C, FLAG_N, MODE_APPEND, MODE_PREPEND } from '../../protocol/meta/decode.ts'
+import {
+  OUTCOME_CHANGED,
+  OUTCOME_NO_MEMORY,
+  OUTCOME_OK,
+  type Request,
+  VERB_ADD,
+  VERB_APPEND,
+  VERB_CAS,
+  VERB_META_SET,
+  VERB_REPLACE,
+  VERB_SET,
+} from '../../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
+import { CHANGED, HIT, STORED, type Store } from '../../storage/store.ts'
+import type { LargeExtension, LargeStore, LargeValue } from '../commands.ts'
+import type { ItemAccess } from './item-access.ts'
+
+export class LargeWrites implements LargeStore {
+  private readonly items: ItemAccess
+  private readonly store: Store
+  private readonly lane: Float64Array
+  private isHolding = false
+
+  constructor(items: ItemAccess) {
+    this.items = items
+    this.store = items.store
+    this.lane = items.lane
+  }
+
+  begin(request: Request): LargeValue | undefined {
+    const { store } = this
+    if (request.valueLength < store.largeBytesMin) return undefined
+    switch (request.verb) {
+      case VERB_SET:
+      case VERB_ADD:
+      case VERB_REPLACE:
+      case VERB_CAS:
+        break
+      case VERB_META_SET:
+        if (request.mode === MODE_APPEND || request.mode === MODE_PREPEND) return undefined
+        break
+      default:
+        return undefined
+    }
+    return store.beginLarge(request.keyLength, request.valueLength)
+  }
+
+  append(large: LargeValue, bytes: Uint8Array, offset: number, length: number): boolean {
+    return this.store.appendLarge(large, bytes, offset, length, this.items.nowSeconds)
+  }
+
+  useValue(large: LargeValue | undefined): void {
+    this.store.received = large
+  }
+
+  refuse(request: Request, bytes: Uint8Array): number {
+    if (request.verb === VERB_SET || request.verb === VERB_META_SET) {
+      this.items.discard(keyBytesOf(request, bytes), keyOffsetOf(request), request.keyLength)
+    }
+    return this.items.refuseMemory()
+  }
+
+  get extendedBytesMin(): number {
+    return this.store.extendedBytesMin
+  }
+
+  beginExtension(request: Request, bytes: Uint8Array): LargeExtension | undefined {
+    const isMeta = request.verb === VERB_META_SET
+    const usesCas = !isMeta || (request.upperFlags & FLAG_C) !== 0
+    return this.store.beginExtension(
+      keyBytesOf(request, bytes),
+      keyOffsetOf(request),
+      request.keyLength,
+      isMeta ? request.mode === MODE_APPEND : request.verb === VERB_APPEND,
+      request.valueLength,
+      usesCas ? request.casHigh : 0,
+      usesCas ? request.casLow : 0,
+      isMeta && (request.upperFlags & FLAG_N) !== 0,
+      this.items.nowSeconds,
+    )
+  }
+
+  proceedExtension(
+    extension: LargeExtension,
+    request: Request,
+    bytes: Uint8Array,
+    lengthMax: number,
+  ): number {
+    const proceeded = this.store.proceedExtension(
+      extension,
+      keyBytesOf(request, bytes),
+      keyOffsetOf(request),
+      request.keyLength,
+      bytes,
+      request.valueOffset,
+      lengthMax,
+      this.items.nowSeconds,
+    )
+    if (proceeded === STORED) return OUTCOME_OK
+    return proceeded === CHANGED ? OUTCOME_CHANGED : OUTCOME_NO_MEMORY
+  }
+
+  useExtension(extension: LargeExtension | undefined): void {
+    this.store.extension = extension
+    this.store.received = extension?.value
+  }
+
+  refuseExtension(outcome: number): number {
+    this.lane[COUNTER.cmd_set]!++
+    return outcome === OUTCOME_NO_MEMORY ? this.items.refuseMemory() : outcome
+  }
+
+  hold(key: Uint8Array, keyOffset: number, keyLength: number): boolean {
+    this.isHolding = this.store.lookup(key, keyOffset, keyLength, this.items.nowSeconds) === HIT
+    return this.isHolding
+  }
+
+  letGo(): void {
+    if (this.isHolding) this.store.release()
+    this.isHolding = false
+  }
+
+  get heldBytes(): number {
+    return this.store.valueBytes
+  }
+
+  get heldLocation(): number {
+    return this.store.heldLocation
+  }
+
+  get heldSequence(): number {
+    return this.store.heldSequence
+  }
+
+  copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void {
+    this.store.copyValueRange(from, length, target, targetOffset)
+  }
+}
