@@ -32,6 +32,7 @@ import {
   OUTCOME_INVALID,
   OUTCOME_NO_MEMORY,
   OUTCOME_OK,
+  OUTCOME_PENDING,
   OUTCOME_REFUSED,
   OUTCOME_UNKNOWN_COMMAND,
   OVERSIZE,
@@ -60,6 +61,8 @@ import { COPIED_BYTES_MAX } from './portions.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { StatAnswer, statRows } from './stat-answer.ts'
+import { suspendLogin } from './suspended-login.ts'
+import { type OutcomeDialect, suspendOutcome } from './suspended-outcome.ts'
 
 export interface DialectOptions {
   /** The largest value that can be stored, in bytes. */
@@ -77,7 +80,7 @@ const BODY_AUTH_FAILURE = encoder.encode('Auth failure.')
 const BODY_NOT_FOUND = encoder.encode('Not found')
 const EMPTY = new Uint8Array(0)
 
-export class BinaryDialect implements Dialect {
+export class BinaryDialect implements Dialect, OutcomeDialect {
   private readonly request: Request = new Request()
   private readonly commands: Commands
   private readonly copies: LargeCopies
@@ -112,7 +115,7 @@ export class BinaryDialect implements Dialect {
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const request = this.request
     const { commands } = this
-    const { copies, result } = commands
+    const { copies } = commands
     const { gate } = connection
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
@@ -121,11 +124,10 @@ export class BinaryDialect implements Dialect {
     let offset = start
     connection.wantedBytes = 0
     commands.beginTurn(connection.id)
-    const { task } = connection
-    if (task !== undefined) {
-      if (!task.proceed(connection, bytes, start)) return start
-      offset += task.frameBytes
-      connection.task = undefined
+    const { suspended } = connection
+    if (suspended !== undefined) {
+      if (!connection.proceed(bytes, start)) return start
+      offset += suspended.frameBytes
       if (!connection.isServing) return offset
     }
 
@@ -152,8 +154,7 @@ export class BinaryDialect implements Dialect {
       if (body === DECODED) {
         if (request.verb > VERB_NOOP || request.verb === VERB_UNKNOWN) {
           this.control(connection, bytes)
-          // An answer in portions: the request stays until it is given.
-          if (connection.task !== undefined) return offset
+          if (connection.keepsRequest) return offset
           offset = this.skip(connection, offset, end)
           if (!connection.isServing) return offset
           continue
@@ -180,28 +181,57 @@ export class BinaryDialect implements Dialect {
         this.lane[COUNTER.protocol_errors]!++
         return this.refuse(connection, OUTCOME_INVALID, end)
       }
-      sendBuffer.used = writeBinaryResponse(
-        sendBuffer.bytes,
-        sendBuffer.used,
-        request,
-        outcome,
-        result,
-        bytes,
-      )
-      if (outcome === OUTCOME_HIT) {
-        const valueBytes = result.valueBytes
-        if (valueBytes <= sendBuffer.capacity - sendBuffer.used) {
-          result.copyValue(sendBuffer.bytes, sendBuffer.used)
-          result.release()
-          sendBuffer.used += valueBytes
-        } else {
-          this.sendLargeValue(connection, valueBytes)
-          if (!connection.isServing) return this.skip(connection, offset, end)
-        }
+      if (outcome === OUTCOME_PENDING) {
+        suspendOutcome(connection, commands, request, this)
+        return offset
       }
+      this.answer(connection, bytes, outcome)
       offset = this.skip(connection, offset, end)
+      if (!connection.isServing) return offset
     }
     return offset
+  }
+
+  /** Writes the answer to a request about an item, with the value if there is one. */
+  private answer(connection: Connection, bytes: Uint8Array, outcome: number): void {
+    const { sendBuffer } = this
+    const { result } = this.commands
+    sendBuffer.used = writeBinaryResponse(
+      sendBuffer.bytes,
+      sendBuffer.used,
+      this.request,
+      outcome,
+      result,
+      bytes,
+    )
+    if (outcome !== OUTCOME_HIT) return
+    const valueBytes = result.valueBytes
+    if (valueBytes > sendBuffer.capacity - sendBuffer.used) {
+      this.sendLargeValue(connection, valueBytes)
+      return
+    }
+    result.copyValue(sendBuffer.bytes, sendBuffer.used)
+    result.release()
+    sendBuffer.used += valueBytes
+  }
+
+  answerLate(
+    connection: Connection,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    outcome: number,
+  ): void {
+    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
+    this.decodeAgain(bytes, start, end)
+    this.answer(connection, bytes, outcome)
+  }
+
+  /** A request that was decoded before, and whose record was used for others since. */
+  private decodeAgain(bytes: Uint8Array, start: number, end: number): void {
+    const { request, options } = this
+    decodeBinaryHeader(bytes, start, end, request)
+    decodeBinaryBody(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
   }
 
   /** True: the value goes into the store as it arrives, and what is here of it did so. */
@@ -221,12 +251,11 @@ export class BinaryDialect implements Dialect {
   }
 
   serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void {
-    const { commands, request, options, sendBuffer } = this
+    const { commands, request } = this
     const { head } = body
     const { gate } = connection
-    if (sendBuffer.capacity - sendBuffer.used < BINARY_RESPONSE_BYTES_MAX) connection.flush()
-    decodeBinaryHeader(head, 0, head.length, request)
-    decodeBinaryBody(head, 0, head.length, options.valueBytesMax, options.saslBytesMax, request)
+    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
+    this.decodeAgain(head, 0, head.length)
     this.writeOutcome(
       hasRoom
         ? commands.executeLarge(body.value, request, head, gate)
@@ -368,8 +397,7 @@ export class BinaryDialect implements Dialect {
       this.writeBody(connection, STATUS_KEY_NOT_FOUND, BODY_NOT_FOUND)
       return
     }
-    connection.task = new StatAnswer(rows, this.request, this.commands, this.sendBuffer)
-    connection.yieldTurn()
+    connection.suspend(new StatAnswer(rows, this.request, this.commands, this.sendBuffer))
   }
 
   private sasl(connection: Connection, bytes: Uint8Array): void {
@@ -397,7 +425,7 @@ export class BinaryDialect implements Dialect {
     }
     // The request record is reused by others while the answer is awaited: keep what it echoes.
     const { opcode, opaque } = request
-    connection.awaitLogin(answer, (settled) => {
+    suspendLogin(connection, answer, (settled) => {
       request.opcode = opcode
       request.opaque = opaque
       this.writeGateAnswer(connection, settled)

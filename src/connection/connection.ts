@@ -6,11 +6,16 @@
  *              first byte            login ok
  *   DETECTING ------------> SERVING <========> (the auth gate, see auth-gate.ts)
  *                           |  ^
- *          async login step |  | answered
+ *              suspendUntil |  | settled, or woken
  *                           v  |
- *                      AUTHENTICATING          SERVING -- watch --> WATCHING
+ *                          AWAITING          SERVING -- watch --> WATCHING
  *
  *   any of them -- error answered, QUIT, shutdown --> DRAINING -- peer gone, or 1 s --> CLOSED
+ *
+ * A request that is not answered at once is suspended (`suspended`): a long answer goes on with the
+ * connection's next turns, in SERVING; what somebody else has to come back with (a login step, an
+ * outcome of a store elsewhere, another client's append) is waited for in AWAITING. There is one at
+ * most, those behind it wait, and every way out cancels it.
  *
  * Beside the state: a large value that arrives goes into the store as it comes (`body`, see
  * large-body.ts), `swallowBytes` of an oversize or unknown body are skipped as they come, and
@@ -29,7 +34,7 @@ import {
   CLOSE_NORMAL,
   CLOSE_SHUTDOWN,
 } from '../observe/watch-line.ts'
-import type { AuthGate, GateAnswer } from './auth-gate.ts'
+import type { AuthGate } from './auth-gate.ts'
 import type { LargeBody } from './large-body.ts'
 import type { LargeCopies, LargeCopy } from './large-copy.ts'
 import type { ExtensionHold } from './large-extension.ts'
@@ -41,7 +46,8 @@ import type { Receiver, Transport } from './transport.ts'
 
 export const STATE_DETECTING = 0
 export const STATE_SERVING = 1
-export const STATE_AUTHENTICATING = 2
+/** The suspended request waits for somebody else. */
+export const STATE_AWAITING = 2
 /** Is sent the events of the server and takes no more commands (watchers.ts). */
 export const STATE_WATCHING = 3
 export const STATE_DRAINING = 4
@@ -112,17 +118,19 @@ export interface Dialect {
 }
 
 /**
- * A reply that takes several turns. Its request stays at the head of the receive buffer until the
- * dialect, called again for each turn, has seen it done.
+ * A request that is not answered yet. It stays at the head of the receive buffer, and nothing behind it
+ * is served until it is done.
  */
-export interface ConnectionTask {
-  /** Length of the request on the wire. */
+export interface SuspendedRequest {
+  /** Length of the request on the wire; 0 if it was taken off the buffer already. */
   readonly frameBytes: number
   /**
-   * Goes on with the request at `start` of `bytes`; true when it is done. When it is not, it has
-   * yielded the turn, or the connection does not serve.
+   * Goes on with the request at `start` of `bytes`; true when it is answered. When it is not, it has
+   * given its turn away, or the connection does not serve.
    */
   proceed(connection: Connection, bytes: Uint8Array, start: number): boolean
+  /** The connection ends: gives back what it holds. */
+  cancel(): void
 }
 
 /** What all connections of a worker share. */
@@ -166,8 +174,8 @@ export class Connection implements Receiver {
   scannedBytes = 0
   /** Why it ends, for those who watch connections: a CLOSE_ number. */
   closeReason: number = CLOSE_ERROR
-  /** A request that is being answered over several turns. */
-  task: ConnectionTask | undefined = undefined
+  /** The request at the head, if it has been begun and is not answered yet. */
+  suspended: SuspendedRequest | undefined = undefined
   /** A large value that is arriving; nothing else is buffered meanwhile. */
   body: LargeBody | undefined = undefined
   /** A large value that is being copied for the request at the head, and whose budget pays for it. */
@@ -237,8 +245,7 @@ export class Connection implements Receiver {
     if (this.state === STATE_WATCHING) return 'conn_watch'
     if (this.isBlocked) return 'conn_mwrite'
     if (this.swallowBytes > 0) return 'conn_swallow'
-    const isWaiting = this.isDeferred || this.task !== undefined
-    if (isWaiting || this.state === STATE_AUTHENTICATING) return 'conn_parse_cmd'
+    if (this.isDeferred || this.suspended !== undefined) return 'conn_parse_cmd'
     return this.pending.length > 0 || this.body !== undefined ? 'conn_nread' : 'conn_read'
   }
 
@@ -407,7 +414,7 @@ export class Connection implements Receiver {
       this.close()
       return
     }
-    const isWaiting = this.isDeferred || this.isBlocked || this.state === STATE_AUTHENTICATING
+    const isWaiting = this.isDeferred || this.isBlocked || this.state === STATE_AWAITING
     if (isWaiting) return
     // Nothing is owed: one system call ends what the usual way out takes three for.
     if (this.transport.unsentBytes === 0) this.close()
@@ -426,11 +433,16 @@ export class Connection implements Receiver {
     else this.continueServing()
   }
 
-  /** Goes on after a pause: a login step that was answered, a turn given away, a reader again. */
+  /** Goes on after a pause: a turn given away, a reader again. */
   continueServing(): void {
     this.isDeferred = false
     if (!this.isServing) return
     if (this.pending.length > 0) this.servePending()
+    this.endLateTurn()
+  }
+
+  /** The end of a turn that did not come with bytes of the peer's. */
+  private endLateTurn(): void {
     if (!this.endTurn()) return
     if (this.peerEnded) this.drain()
     else if (this.isPaused) {
@@ -460,19 +472,48 @@ export class Connection implements Receiver {
     return this.isDeferred || this.pending.length > 0 || this.body !== undefined
   }
 
+  /** The request goes on with the next turn, or when its reader reads again. */
+  suspend(request: SuspendedRequest): void {
+    this.suspended = request
+    if (this.isServing) this.yieldTurn()
+  }
+
+  /** The request goes on as soon as `settled` is; those behind it wait, in order, unread. */
+  suspendUntil(request: SuspendedRequest, settled: Promise<void>): void {
+    this.suspended = request
+    this.state = STATE_AWAITING
+    void settled.then(() => this.settle(request))
+  }
+
+  private settle(request: SuspendedRequest): void {
+    if (this.state !== STATE_AWAITING || this.suspended !== request) return
+    this.state = STATE_SERVING
+    // Also where the peer takes no replies: whoever has logged in is a client from now on.
+    this.serveHead()
+    this.endLateTurn()
+  }
+
   /**
-   * A login step that may take a while. Requests behind it wait, in order, unread; `reply` writes
-   * the answer in the dialect's words.
+   * To be called by the dialect first in a turn: goes on with the suspended request at `start`. False:
+   * it is not answered yet.
    */
-  awaitLogin(answer: Promise<GateAnswer>, reply: (answer: GateAnswer) => void): void {
-    this.state = STATE_AUTHENTICATING
-    void answer.then((settled) => {
-      if (this.state !== STATE_AUTHENTICATING) return
-      this.state = STATE_SERVING
-      reply(settled)
-      this.flush()
-      this.continueServing()
-    })
+  proceed(bytes: Uint8Array, start: number): boolean {
+    const { suspended } = this
+    if (suspended === undefined) return true
+    if (!suspended.proceed(this, bytes, start)) return false
+    this.suspended = undefined
+    return true
+  }
+
+  /** True: the request at hand stays at the head, to be gone on with. */
+  get keepsRequest(): boolean {
+    return this.suspended !== undefined && this.suspended.frameBytes > 0
+  }
+
+  private cancelSuspended(): void {
+    const { suspended } = this
+    this.suspended = undefined
+    suspended?.cancel()
   }
 
   /** To be called by the dialect after every login outcome. */
@@ -529,7 +570,7 @@ export class Connection implements Receiver {
   watch(): void {
     this.flush()
     this.state = STATE_WATCHING
-    this.task = undefined
+    this.cancelSuspended()
     this.pending.clear()
     this.countBuffer()
   }
@@ -552,7 +593,7 @@ export class Connection implements Receiver {
     this.drainingSinceMs = this.context.nowMs
     this.gate.abort()
     this.loginContinues()
-    this.task = undefined
+    this.cancelSuspended()
     this.dropBody()
     this.dropCopy()
     this.dropExtension()
@@ -588,7 +629,7 @@ export class Connection implements Receiver {
     if (this.state === STATE_CLOSED) return
     this.state = STATE_CLOSED
     this.gate.abort()
-    this.task = undefined
+    this.cancelSuspended()
     this.dropBody()
     this.dropCopy()
     this.dropExtension()
@@ -654,7 +695,7 @@ export class Connection implements Receiver {
       const crowdedMs =
         this.state === STATE_DETECTING ? CROWDED_SILENCE_MS : limits.crowdedLoginTimeoutMs
       const allowedMs = isCrowded ? crowdedMs : limits.loginTimeoutMs
-      if (nowMs - this.loginSinceMs >= allowedMs && this.state !== STATE_AUTHENTICATING) {
+      if (nowMs - this.loginSinceMs >= allowedMs && this.state !== STATE_AWAITING) {
         // Not before the next tick: in a rush of clients its bytes may be here and not read yet.
         if (!this.isOverdue) {
           this.isOverdue = true
@@ -676,7 +717,7 @@ export class Connection implements Receiver {
       return
     }
     // Whom we owe an answer to is not idle, however long others have their turns before.
-    if (!this.gate.isOpen || this.isDeferred || this.state === STATE_WATCHING) return
+    if (!this.gate.isOpen || this.isDeferred || this.state >= STATE_AWAITING) return
     if (limits.idleTimeoutMs > 0 && nowMs - this.lastActivityMs >= limits.idleTimeoutMs) {
       lane[COUNTER.idle_kicks]!++
       this.closeReason = CLOSE_IDLE_TIMEOUT
@@ -721,8 +762,13 @@ export class Connection implements Receiver {
   }
 
   private servePending(): void {
+    if (this.isServing) this.serveHead()
+  }
+
+  /** Serves what is kept, the suspended request first. */
+  private serveHead(): void {
     const pending = this.pending
-    if (!this.isServing || this.dialect === undefined) return
+    if (this.dialect === undefined) return
     const served = this.dialect.serve(this, pending.bytes, pending.start, pending.end)
     this.wasCostly = this.dialect.copiedBytes >= COPIED_BYTES_MAX
     // A connection that ended meanwhile, or watches, has cleared the buffer already.

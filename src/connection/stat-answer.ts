@@ -14,7 +14,7 @@ import { writeBinaryStat } from '../protocol/binary/encode.ts'
 import { operationOfStatKey } from '../protocol/binary/stat-keys.ts'
 import { HEADER_BYTES } from '../protocol/binary/wire.ts'
 import { Request } from '../protocol/request.ts'
-import type { Connection, ConnectionTask } from './connection.ts'
+import type { Connection, SuspendedRequest } from './connection.ts'
 import { makePortion } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
@@ -55,7 +55,7 @@ class DetailRows implements RowSource {
   }
 }
 
-export class StatAnswer implements ConnectionTask {
+export class StatAnswer implements SuspendedRequest {
   readonly frameBytes: number
   private readonly request: Request = new Request()
   private readonly rows: RowSource
@@ -76,6 +76,8 @@ export class StatAnswer implements ConnectionTask {
     this.write(connection, '', '')
     return true
   }
+
+  cancel(): void {}
 
   private step(connection: Connection): number {
     const rows = this.rows.next(this.commands.nowSeconds)

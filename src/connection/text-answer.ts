@@ -4,11 +4,11 @@
  */
 import type { Commands } from '../command/commands.ts'
 import type { LineSource, RowSource } from '../command/operations/rows.ts'
-import type { Connection, ConnectionTask } from './connection.ts'
+import type { Connection, SuspendedRequest } from './connection.ts'
 import { makePortion } from './portions.ts'
 import type { TextReplies } from './text-replies.ts'
 
-export class TextAnswer implements ConnectionTask {
+export class TextAnswer implements SuspendedRequest {
   readonly frameBytes: number
   private readonly replies: TextReplies
   private readonly commands: Commands
@@ -34,6 +34,8 @@ export class TextAnswer implements ConnectionTask {
     this.replies.sendLine(connection, this.lastLine)
     return true
   }
+
+  cancel(): void {}
 
   private step(connection: Connection): number {
     const lines = this.lines.next(this.commands.nowSeconds)

@@ -17,6 +17,7 @@ import {
   INCOMPLETE,
   OUTCOME_HIT,
   OUTCOME_OK,
+  OUTCOME_PENDING,
   OVERSIZE,
   Request,
   VERB_APPEND,
@@ -60,6 +61,7 @@ import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
+import { type OutcomeDialect, suspendOutcome } from './suspended-outcome.ts'
 import { TextLogin } from './text-login.ts'
 import { TextOperations } from './text-operations.ts'
 import {
@@ -92,7 +94,7 @@ export interface TextDialectOptions extends DialectOptions {
   readonly watchers: Watchers
 }
 
-export class TextDialect implements Dialect {
+export class TextDialect implements Dialect, OutcomeDialect {
   private readonly request: Request = new Request()
   private readonly commands: Commands
   private readonly sendBuffer: SendBuffer
@@ -145,11 +147,10 @@ export class TextDialect implements Dialect {
     connection.wantedBytes = 0
     commands.beginTurn(connection.id)
     let offset = start
-    const { task } = connection
-    if (task !== undefined) {
-      if (!task.proceed(connection, bytes, start)) return start
-      offset += task.frameBytes
-      connection.task = undefined
+    const { suspended } = connection
+    if (suspended !== undefined) {
+      if (!connection.proceed(bytes, start)) return start
+      offset += suspended.frameBytes
       // Nothing of it is gathered with what follows, which may be a dump again.
       connection.flush()
       if (!connection.isServing) return offset
@@ -180,31 +181,13 @@ export class TextDialect implements Dialect {
         const verb = request.verb
         if (verb === VERB_GET || verb === VERB_GET_AND_TOUCH) {
           if (!this.serveKeys(connection, bytes, offset)) return offset
-        } else if (this.extensions.areNeeded && isExtending(request)) {
-          if (!this.serveExtension(connection, bytes)) return offset
-        } else if (verb >= VERB_META_GET && verb <= VERB_META_DEBUG) {
-          if (verb === VERB_META_NOOP) {
-            sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
-          } else if (verb !== VERB_META_GET || !this.copies.areNeeded) {
-            this.answerMeta(connection, bytes, commands.execute(request, bytes, gate))
-          } else if (!this.serveMetaGet(connection, bytes)) {
-            return offset
-          }
+        } else if (verb === VERB_META_NOOP) {
+          sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
         } else if ((verb >= VERB_VERSION && verb <= VERB_SASL_STEP) || verb === VERB_OPERATE) {
           this.control(connection, bytes)
-          // A long answer: the line stays until it is given.
-          if (connection.task !== undefined) return offset
-          offset += request.frameBytes
-          if (!connection.isServing) return offset
-          continue
-        } else {
-          sendBuffer.used = writeTextResponse(
-            sendBuffer.bytes,
-            sendBuffer.used,
-            request,
-            commands.execute(request, bytes, gate),
-            commands.result,
-          )
+          if (connection.keepsRequest) return offset
+        } else if (!this.serveItem(connection, bytes)) {
+          return offset
         }
         offset += request.frameBytes
         if (!connection.isServing) return offset
@@ -240,12 +223,11 @@ export class TextDialect implements Dialect {
   }
 
   serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void {
-    const { commands, request, options, sendBuffer } = this
+    const { commands, request } = this
     const { head } = body
     const { gate } = connection
-    if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) connection.flush()
-    scanLine(head, 0, head.length, request)
-    decodeLine(head, 0, head.length, options.valueBytesMax, options.saslBytesMax, request)
+    this.makeRoom(connection)
+    this.decodeAgain(head, 0, head.length)
     if (hasRoom && (body.end[0] !== CARRIAGE_RETURN || body.end[1] !== LINE_FEED)) {
       this.answerProblem(PROBLEM_BAD_DATA_CHUNK)
       return
@@ -253,18 +235,42 @@ export class TextDialect implements Dialect {
     const outcome = hasRoom
       ? commands.executeLarge(body.value, request, head, gate)
       : commands.refuseLarge(request, head, gate)
-    this.answerStore(connection, head, outcome)
+    this.answer(connection, head, outcome)
+  }
+
+  answerLate(
+    connection: Connection,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    outcome: number,
+  ): void {
+    this.makeRoom(connection)
+    this.decodeAgain(bytes, start, end)
+    this.answer(connection, bytes, outcome)
+  }
+
+  /** A request that was decoded before, and whose record was used for others since. */
+  private decodeAgain(bytes: Uint8Array, start: number, end: number): void {
+    const { request, options } = this
+    scanLine(bytes, start, end, request)
+    decodeLine(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
+  }
+
+  private makeRoom(connection: Connection): void {
+    const { sendBuffer } = this
+    if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) connection.flush()
   }
 
   refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
-    const { commands, request, options, sendBuffer } = this
+    const { commands, request, options } = this
     const { gate } = connection
     if (!gate.isOpen) {
       this.refuseStranger(connection)
       connection.drain()
       return 0
     }
-    if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) connection.flush()
+    this.makeRoom(connection)
     const isLine = scanLine(bytes, start, end, request)
     if (
       !isLine ||
@@ -276,7 +282,7 @@ export class TextDialect implements Dialect {
       connection.drain()
       return 0
     }
-    this.answerStore(connection, bytes, commands.refuseUnfinished(gate))
+    this.answer(connection, bytes, commands.refuseUnfinished(gate))
     return request.frameBytes
   }
 
@@ -293,9 +299,28 @@ export class TextDialect implements Dialect {
     if (!connection.gate.mayGoOn) connection.drain()
   }
 
-  private answerStore(connection: Connection, bytes: Uint8Array, outcome: number): void {
+  /** Serves a request about one item; false if it is not answered yet. */
+  private serveItem(connection: Connection, bytes: Uint8Array): boolean {
+    const { commands, request } = this
+    if (this.extensions.areNeeded && isExtending(request)) {
+      return this.serveExtension(connection, bytes)
+    }
+    if (request.verb === VERB_META_GET && this.copies.areNeeded) {
+      return this.serveMetaGet(connection, bytes)
+    }
+    const outcome = commands.execute(request, bytes, connection.gate)
+    if (outcome === OUTCOME_PENDING) {
+      suspendOutcome(connection, commands, request, this)
+      return false
+    }
+    this.answer(connection, bytes, outcome)
+    return true
+  }
+
+  /** Writes the answer to a request about an item, with the value if there is one. */
+  private answer(connection: Connection, bytes: Uint8Array, outcome: number): void {
     const { commands, request, sendBuffer } = this
-    if (request.verb === VERB_META_SET) {
+    if (request.verb >= VERB_META_GET && request.verb <= VERB_META_DEBUG) {
       this.answerMeta(connection, bytes, outcome)
     } else {
       sendBuffer.used = writeTextResponse(
@@ -405,11 +430,11 @@ export class TextDialect implements Dialect {
     const listEnd = contentEnd(bytes, offset, request.lineEnd)
     const reached = this.replies.sendValues(
       connection,
-      this.commands,
       request,
       bytes,
       keyOffset,
       listEnd,
+      OUTCOME_PENDING,
     )
     const sendBuffer = this.sendBuffer
     if (reached === LIST_REFUSED) return true
@@ -417,15 +442,7 @@ export class TextDialect implements Dialect {
       sendBuffer.used = writeEnd(sendBuffer.bytes, sendBuffer.used)
       return true
     }
-    connection.task = new KeyList(
-      this.replies,
-      this.commands,
-      request,
-      reached - offset,
-      listEnd - offset,
-    )
-    // One that waits for its reader goes on when the reader does.
-    if (connection.isServing) connection.yieldTurn()
+    new KeyList(this.replies, request, reached - offset, listEnd - offset).suspend(connection)
     return false
   }
 
@@ -451,7 +468,7 @@ export class TextDialect implements Dialect {
   private serveExtension(connection: Connection, bytes: Uint8Array): boolean {
     const outcome = this.extensions.carryOut(connection, this.request, bytes)
     if (outcome === EXTENSION_UNDER_WAY) return false
-    this.answerStore(connection, bytes, outcome)
+    this.answer(connection, bytes, outcome)
     return true
   }
 
@@ -482,7 +499,7 @@ export class TextDialect implements Dialect {
       this.answerProblem(PROBLEM_LOGIN_TOO_LONG)
     } else {
       const outcome = commands.refuseOversize(request, bytes, connection.gate)
-      this.answerStore(connection, bytes, outcome)
+      this.answer(connection, bytes, outcome)
     }
   }
 

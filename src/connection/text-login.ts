@@ -20,6 +20,7 @@ import {
 } from '../protocol/text/problems.ts'
 import type { GateAnswer } from './auth-gate.ts'
 import type { Connection } from './connection.ts'
+import { suspendLogin } from './suspended-login.ts'
 import type { TextReplies } from './text-replies.ts'
 
 const STORED = Buffer.from('STORED\r\n')
@@ -143,7 +144,7 @@ export class TextLogin {
       connection.loginChanged()
       if (settled.kind === 'failure' && settled.isLast) connection.drain()
     }
-    if (answer instanceof Promise) connection.awaitLogin(answer, reply)
+    if (answer instanceof Promise) suspendLogin(connection, answer, reply)
     else reply(answer)
   }
 

@@ -136,7 +136,6 @@ export class TextOperations {
     request: Request,
   ): void {
     const { replies, commands } = this
-    connection.task = new TextAnswer(replies, commands, lines, lastLine, request.frameBytes)
-    connection.yieldTurn()
+    connection.suspend(new TextAnswer(replies, commands, lines, lastLine, request.frameBytes))
   }
 }

@@ -4,8 +4,14 @@
  *
  * Invariant: after each of these, at least the line end and `END` of a list still fit.
  */
-import type { Commands, HeldValue } from '../command/commands.ts'
-import { OUTCOME_HIT, type Request, TOKENS_MAX } from '../protocol/request.ts'
+import type { Commands, HeldValue, PendingOutcome } from '../command/commands.ts'
+import {
+  OUTCOME_HIT,
+  OUTCOME_NOT_FOUND,
+  OUTCOME_PENDING,
+  type Request,
+  TOKENS_MAX,
+} from '../protocol/request.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protocol/text/encode.ts'
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
@@ -35,6 +41,8 @@ export class TextReplies {
   private readonly sendBuffer: SendBuffer
   private readonly commands: Commands
   private readonly copies: LargeCopies
+  /** Of the key that a list has stopped at. */
+  private pending: PendingOutcome | undefined = undefined
 
   constructor(sendBuffer: SendBuffer, commands: Commands, copies: LargeCopies) {
     this.sendBuffer = sendBuffer
@@ -75,17 +83,19 @@ export class TextReplies {
    * Looks up the keys in `[from, listEnd)` and sends what is found, until the turn is over or the
    * connection no longer serves. Returns `listEnd` if all were served, else where to go on, or
    * LIST_REFUSED: a line of error ends the answer, as in memcached, and no END comes behind it.
+   * `firstOutcome` is that of the first key, if it has come meanwhile, or OUTCOME_PENDING.
    */
   sendValues(
     connection: Connection,
-    commands: Commands,
     request: Request,
     bytes: Uint8Array,
     from: number,
     listEnd: number,
+    firstOutcome: number,
   ): number {
-    const sendBuffer = this.sendBuffer
+    const { sendBuffer, commands } = this
     const { copies, result } = commands
+    let known = firstOutcome
     const { gate } = connection
     const mayNeedCopy = this.copies.areNeeded
     // The list's own turn pays for its first key.
@@ -113,13 +123,11 @@ export class TextReplies {
           this.turnsLeft = 0
           return at
         }
-        if (prepared === COPY_REFUSED) {
-          this.send(connection, NO_MEMORY_LINE)
-          this.turnsLeft = turnsLeft
-          return LIST_REFUSED
-        }
+        if (prepared === COPY_REFUSED) return this.refuseList(connection, turnsLeft)
       }
-      if (commands.execute(request, bytes, gate) === OUTCOME_HIT) {
+      const outcome = known === OUTCOME_PENDING ? commands.execute(request, bytes, gate) : known
+      known = OUTCOME_PENDING
+      if (outcome === OUTCOME_HIT) {
         sendBuffer.used = writeValueLine(
           sendBuffer.bytes,
           sendBuffer.used,
@@ -130,11 +138,31 @@ export class TextReplies {
           result,
         )
         this.sendValue(connection, result)
+      } else if (outcome === OUTCOME_PENDING) {
+        this.pending = commands.takePending()
+        this.turnsLeft = 0
+        return at
+      } else if (outcome !== OUTCOME_NOT_FOUND) {
+        return this.refuseList(connection, turnsLeft)
       }
       at = keyEnd
     }
     this.turnsLeft = turnsLeft > 0 ? turnsLeft - 1 : 0
     return listEnd
+  }
+
+  /** A miss would say that there is no item, where there was no memory to read it, or to touch it. */
+  private refuseList(connection: Connection, turnsLeft: number): number {
+    this.send(connection, NO_MEMORY_LINE)
+    this.turnsLeft = turnsLeft
+    return LIST_REFUSED
+  }
+
+  /** The outcome that the list which has just stopped waits for, if it does. */
+  takePending(): PendingOutcome | undefined {
+    const { pending } = this
+    this.pending = undefined
+    return pending
   }
 
   /** Sends an answer that is made in one piece. */

@@ -18,7 +18,6 @@ const TABLE = 'a table, a line for each row'
 
 const ALLOWED: Readonly<Record<string, Allowed>> = {
   'connection/binary-dialect.ts serve': { lineCount: 94, why: LOOP },
-  'connection/text-dialect.ts serve': { lineCount: 89, why: LOOP },
   'protocol/binary/decode.ts decodeBinaryBody': { lineCount: 94, why: SWITCH },
   'protocol/binary/encode.ts writeBinaryResponse': { lineCount: 117, why: SWITCH },
   'protocol/meta/decode.ts decodeFlags': { lineCount: 109, why: SWITCH },

@@ -2,7 +2,7 @@
  * The dialects of the server's own code over a store of their own, without sockets, threads or a clock:
  * what a test feeds to their connections is all that happens.
  */
-import { Commands } from '../../src/command/commands.ts'
+import { type CommandStore, Commands } from '../../src/command/commands.ts'
 import { LocalCommands } from '../../src/command/local/local-commands.ts'
 import { ItemDump } from '../../src/command/operations/dump.ts'
 import { ItemSizes } from '../../src/command/operations/item-sizes.ts'
@@ -32,6 +32,8 @@ export interface ManualServerOptions {
   /** The rows of all groups but `sizes`. */
   readonly stats?: (group: string) => RowSource | undefined
   readonly shutdownEnabled?: boolean
+  /** What is behind the command face instead of the store. */
+  readonly behindFace?: CommandStore
   /** Told of what operators' commands do outside of the store. */
   readonly onOperation?: (name: string) => void
 }
@@ -67,7 +69,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
   const { observer, prefixes, watchers } = createObservers(store, lane)
   const local = new LocalCommands(store, lane, observer, { flushEnabled: true, casEnabled: true })
   local.setTime(MANUAL_NOW)
-  const commands = new Commands(local)
+  const commands = new Commands(options.behindFace ?? local)
   const { onOperation = () => undefined } = options
   const replyMemory: ReplyMemory = new ReplyMemory({
     lane,

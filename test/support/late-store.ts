@@ -1,0 +1,140 @@
+/**
+ * A store elsewhere, as the command face sees one: every request is given away, and its outcome is
+ * there when the test says so, with what it carries.
+ */
+import type {
+  CommandResult,
+  CommandStore,
+  LargeStore,
+  PendingOutcome,
+} from '../../src/command/commands.ts'
+import { OUTCOME_PENDING, type Request } from '../../src/protocol/request.ts'
+import { MANUAL_NOW } from './manual-server.ts'
+
+/** One request that was given away. */
+export interface LateRequest {
+  readonly verb: number
+  readonly key: string
+  isCancelled: boolean
+  /** The outcome is there: with this value, for one that has any. */
+  answer(outcome: number, value?: string): void
+}
+
+class LateResult implements CommandResult {
+  flags = 0
+  casHigh = 0
+  casLow = 0
+  numberHigh = 0
+  numberLow = 0
+  expiryBefore = 0
+  expiryTouched = 0
+  expiryVivified = 0
+  expiry = 0
+  lastAccess = 0
+  wasFetched = false
+  itemBytes = 0
+  isCreated = false
+  marks = 0
+  /** True between a value and its release. */
+  isHeld = false
+  value: Uint8Array = new Uint8Array(0)
+
+  get valueBytes(): number {
+    return this.value.length
+  }
+
+  copyValue(target: Uint8Array, targetOffset: number): void {
+    target.set(this.value, targetOffset)
+  }
+
+  release(): void {
+    this.isHeld = false
+  }
+}
+
+/** Takes no value in pieces. */
+const NOTHING_LARGE: LargeStore = {
+  extendedBytesMin: Number.POSITIVE_INFINITY,
+  heldBytes: 0,
+  heldLocation: 0,
+  heldSequence: 0,
+  begin: () => undefined,
+  append: () => false,
+  useValue: () => undefined,
+  refuse: (): number => {
+    throw new Error('no large value was begun')
+  },
+  beginExtension: () => undefined,
+  proceedExtension: (): number => {
+    throw new Error('no extension was begun')
+  },
+  useExtension: () => undefined,
+  refuseExtension: (outcome) => outcome,
+  hold: () => false,
+  letGo: () => undefined,
+  copyHeldRange: () => undefined,
+}
+
+export class LateStore implements CommandStore {
+  readonly result: LateResult = new LateResult()
+  readonly copies: { copiedBytes: number } = { copiedBytes: 0 }
+  readonly large: LargeStore = NOTHING_LARGE
+  readonly nowSeconds: number = MANUAL_NOW
+  /** In the order in which they were given away. */
+  readonly requests: LateRequest[] = []
+  private pending: PendingOutcome | undefined = undefined
+
+  beginTurn(): void {}
+
+  execute(request: Request, bytes: Uint8Array): number {
+    const { result } = this
+    let settle = (): void => undefined
+    const settled = new Promise<void>((resolve) => {
+      settle = resolve
+    })
+    let given: { outcome: number; value: string } | undefined
+    const late: LateRequest = {
+      verb: request.verb,
+      key: Buffer.from(bytes)
+        .subarray(request.keyOffset, request.keyOffset + request.keyLength)
+        .toString('latin1'),
+      isCancelled: false,
+      answer: (outcome, value = '') => {
+        given = { outcome, value }
+        settle()
+      },
+    }
+    this.requests.push(late)
+    this.pending = {
+      settled,
+      load: () => {
+        if (given === undefined) throw new Error('asked before it was there')
+        result.value = Buffer.from(given.value, 'latin1')
+        result.isHeld = given.value !== ''
+        return given.outcome
+      },
+      cancel: () => {
+        late.isCancelled = true
+      },
+    }
+    return OUTCOME_PENDING
+  }
+
+  takePending(): PendingOutcome {
+    const { pending } = this
+    this.pending = undefined
+    if (pending === undefined) throw new Error('no outcome is pending')
+    return pending
+  }
+
+  refuseOversize(): number {
+    throw new Error('no value was too large')
+  }
+
+  countUnfinished(): void {}
+
+  clearCas(): void {
+    this.result.casHigh = 0
+    this.result.casLow = 0
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * Requests whose outcome comes later, from a store elsewhere: a connection answers them in order, takes
+ * nothing of what is behind them meanwhile, and gives up what nobody waits for any more.
+ */
+import { expect, test } from 'vitest'
+import type { ConnectionLimits } from '../../../src/connection/connection.ts'
+import {
+  OUTCOME_HIT,
+  OUTCOME_NO_MEMORY,
+  OUTCOME_NOT_FOUND,
+  OUTCOME_OK,
+  VERB_GET,
+  VERB_META_GET,
+  VERB_SET,
+} from '../../../src/protocol/request.ts'
+import { requestFrame, storeFrame } from '../../support/binary-frames.ts'
+import { LateStore } from '../../support/late-store.ts'
+import type { ManualConnection } from '../../support/manual-connection.ts'
+import { createManualServer } from '../../support/manual-server.ts'
+
+const SET = 0x01
+const GETK = 0x0c
+
+interface Late {
+  readonly store: LateStore
+  open(dialect: 'text' | 'binary', limits?: Partial<ConnectionLimits>): ManualConnection
+}
+
+function lateServer(): Late {
+  const store = new LateStore()
+  const server = createManualServer({ behindFace: store })
+  return { store, open: (dialect, limits) => server.open(dialect, limits) }
+}
+
+/** Sends bytes; returns whether the connection is read from on. */
+function send({ connection }: ManualConnection, bytes: string | Buffer): boolean {
+  // What was read is somebody else's afterwards.
+  const readBuffer = Buffer.from(bytes as string, 'latin1')
+  const goesOn = connection.receive(readBuffer, readBuffer.length)
+  readBuffer.fill(0xee)
+  return goesOn
+}
+
+const output = ({ transport }: ManualConnection): string => transport.output.toString('latin1')
+
+/** Outcomes that are there are answered. */
+async function settle(peer: ManualConnection): Promise<void> {
+  for (let round = 0; round < 10; round++) {
+    await Promise.resolve()
+    for (const connection of peer.deferred.splice(0)) connection.continueServing()
+  }
+}
+
+test('a set is answered when its outcome is there, and what is behind it only then begun', async () => {
+  const { store, open } = lateServer()
+  const peer = open('text')
+  expect(send(peer, 'set k 0 0 1\r\nx\r\nmg other v\r\n')).toBe(false)
+  expect(store.requests.map(({ verb, key }) => [verb, key])).toEqual([[VERB_SET, 'k']])
+  expect(output(peer)).toBe('')
+  store.requests[0]?.answer(OUTCOME_OK)
+  await settle(peer)
+  expect(output(peer)).toBe('STORED\r\n')
+  expect(store.requests.map(({ verb, key }) => [verb, key])).toEqual([
+    [VERB_SET, 'k'],
+    [VERB_META_GET, 'other'],
+  ])
+  store.requests[1]?.answer(OUTCOME_HIT, 'value')
+  await settle(peer)
+  expect(output(peer)).toBe('STORED\r\nVA 5\r\nvalue\r\n')
+  expect(store.result.isHeld).toBe(false)
+  expect(peer.connection.stateName).toBe('conn_read')
+})
+
+test('two connections wait at once, and each gets what its own request asked for', async () => {
+  const { store, open } = lateServer()
+  const first = open('binary')
+  const second = open('binary')
+  send(first, requestFrame({ opcode: GETK, key: 'first', opaque: 1 }))
+  send(second, requestFrame({ opcode: GETK, key: 'second', opaque: 2 }))
+  store.requests[1]?.answer(OUTCOME_HIT, 'two')
+  await settle(second)
+  store.requests[0]?.answer(OUTCOME_HIT, 'one')
+  await settle(first)
+  for (const [peer, text, opaque] of [
+    [first, 'firstone', 1],
+    [second, 'secondtwo', 2],
+  ] as const) {
+    const answer = peer.transport.output
+    expect(answer.readUInt32BE(12)).toBe(opaque)
+    expect(answer.subarray(28).toString()).toBe(text)
+  }
+})
+
+test.each(['text', 'binary'] as const)(
+  'a pipeline of %s requests is answered in order',
+  async (dialect) => {
+    const { store, open } = lateServer()
+    const peer = open(dialect)
+    const one = dialect === 'text' ? Buffer.from('set k 0 0 1\r\nx\r\n') : storeFrame(SET, 'k', 'x')
+    send(peer, Buffer.concat([one, one, one]))
+    for (let index = 0; index < 3; index++) {
+      expect(store.requests).toHaveLength(index + 1)
+      store.requests[index]?.answer(index === 1 ? OUTCOME_NO_MEMORY : OUTCOME_OK)
+      await settle(peer)
+    }
+    if (dialect === 'text') {
+      expect(output(peer)).toBe('STORED\r\nSERVER_ERROR out of memory storing object\r\nSTORED\r\n')
+    } else {
+      expect(peer.transport.output.readUInt16BE(6)).toBe(0)
+      expect(peer.transport.output.readUInt16BE(24 + 6)).toBe(0x82)
+    }
+  },
+)
+
+test('a list of keys waits for each, and ends with the first that is refused', async () => {
+  const { store, open } = lateServer()
+  const peer = open('text')
+  send(peer, 'get a b c\r\nget d e\r\n')
+  const outcomes: [number, string?][] = [
+    [OUTCOME_HIT, 'one'],
+    [OUTCOME_NOT_FOUND],
+    [OUTCOME_HIT, 'three'],
+    [OUTCOME_NO_MEMORY],
+  ]
+  for (const [index, [outcome, value]] of outcomes.entries()) {
+    expect(store.requests).toHaveLength(index + 1)
+    expect(store.requests[index]?.verb).toBe(VERB_GET)
+    store.requests[index]?.answer(outcome, value)
+    await settle(peer)
+  }
+  expect(store.requests.map(({ key }) => key)).toEqual(['a', 'b', 'c', 'd'])
+  expect(output(peer)).toBe(
+    'VALUE a 0 3\r\none\r\nVALUE c 0 5\r\nthree\r\nEND\r\n' +
+      'SERVER_ERROR out of memory writing get response\r\n',
+  )
+  expect(peer.connection.stateName).toBe('conn_read')
+})
+
+test.each([
+  ['closes', ({ connection }: ManualConnection) => connection.close()],
+  ['is drained', ({ connection }: ManualConnection) => connection.drain()],
+])(
+  'a connection that %s gives its request up, and what comes for it is dropped',
+  async (_, end) => {
+    for (const request of ['set k 0 0 1\r\nx\r\n', 'get a b\r\n', 'mg k v\r\n']) {
+      const { store, open } = lateServer()
+      const peer = open('text')
+      send(peer, request)
+      expect(store.requests[0]?.isCancelled).toBe(false)
+      end(peer)
+      expect(store.requests[0]?.isCancelled).toBe(true)
+      store.requests[0]?.answer(OUTCOME_HIT, 'late')
+      await settle(peer)
+      expect(output(peer)).toBe('')
+      expect(store.requests).toHaveLength(1)
+    }
+  },
+)
+
+test('whoever waits for an outcome is not idle, and a stop waits for its answer', async () => {
+  const { store, open } = lateServer()
+  const peer = open('text', { idleTimeoutMs: 1000 })
+  send(peer, 'set k 0 0 1\r\nx\r\n')
+  peer.context.nowMs = 10_000
+  peer.connection.checkDeadlines()
+  peer.context.isStopping = true
+  peer.connection.stop()
+  expect(peer.transport.isOpen).toBe(true)
+  store.requests[0]?.answer(OUTCOME_OK)
+  await settle(peer)
+  expect(output(peer)).toBe('STORED\r\n')
+  expect(peer.transport.isOpen).toBe(false)
+})
