@@ -9,6 +9,14 @@
 
 import type { Commands } from '../command/commands.ts'
 import { carryOut, type OperationParts } from '../command/operations/operations.ts'
+import { LargeBody } from '../command/transfers/large-body.ts'
+import { type LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
+import {
+  EXTENSION_UNDER_WAY,
+  type LargeAppend,
+  type LargeExtensions,
+} from '../command/transfers/large-extensions.ts'
+import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
 import { decodeBinaryBody, decodeBinaryHeader } from '../protocol/binary/decode.ts'
@@ -54,15 +62,12 @@ import {
 } from '../protocol/request.ts'
 import type { GateAnswer } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
-import { LargeBody } from './large-body.ts'
-import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
-import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
-import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { StatAnswer, statRows } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
 import { type OutcomeDialect, suspendOutcome } from './suspended-outcome.ts'
+import { suspendTransfer, type TransferDialect } from './suspended-transfer.ts'
 
 export interface DialectOptions {
   /** The largest value that can be stored, in bytes. */
@@ -80,7 +85,7 @@ const BODY_AUTH_FAILURE = encoder.encode('Auth failure.')
 const BODY_NOT_FOUND = encoder.encode('Not found')
 const EMPTY = new Uint8Array(0)
 
-export class BinaryDialect implements Dialect, OutcomeDialect {
+export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
   private readonly request: Request = new Request()
   private readonly commands: Commands
   private readonly copies: LargeCopies
@@ -94,14 +99,14 @@ export class BinaryDialect implements Dialect, OutcomeDialect {
 
   constructor(
     commands: Commands,
+    transfers: Transfers,
     sendBuffer: SendBuffer,
     lane: Float64Array,
-    replyMemory: ReplyMemory,
     options: DialectOptions,
   ) {
     this.commands = commands
-    this.copies = new LargeCopies(commands, options.valueBytesMax, replyMemory)
-    this.extensions = new LargeExtensions(commands, options.valueBytesMax)
+    this.copies = transfers.copies
+    this.extensions = transfers.extensions
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
@@ -150,7 +155,6 @@ export class BinaryDialect implements Dialect, OutcomeDialect {
       }
       if (!gate.admits(request.verb)) return this.refuseStranger(connection, end)
       const body = decodeBinaryBody(bytes, offset, end, valueBytesMax, saslBytesMax, request)
-      let outcome: number
       if (body === DECODED) {
         if (request.verb > VERB_NOOP || request.verb === VERB_UNKNOWN) {
           this.control(connection, bytes)
@@ -159,16 +163,9 @@ export class BinaryDialect implements Dialect, OutcomeDialect {
           if (!connection.isServing) return offset
           continue
         }
-        const prepared = this.copies.areNeeded ? this.prepare(connection, bytes) : COPY_READY
-        if (prepared === COPY_UNDER_WAY) {
-          connection.yieldTurn()
-          return offset
-        }
-        if (prepared === COPY_REFUSED) outcome = OUTCOME_NO_MEMORY
-        else if (this.extensions.areNeeded && isExtending(request.verb)) {
-          outcome = this.extensions.carryOut(connection, request, bytes)
-          if (outcome === EXTENSION_UNDER_WAY) return offset
-        } else outcome = commands.execute(request, bytes, gate)
+        if (!this.serveItem(connection, bytes)) return offset
+        offset = this.skip(connection, offset, end)
+        if (!connection.isServing) return offset
       } else if (body === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
         connection.wantedBytes = request.frameBytes
@@ -176,24 +173,87 @@ export class BinaryDialect implements Dialect, OutcomeDialect {
       } else if (body === OVERSIZE) {
         this.lane[COUNTER.request_too_large]!++
         if (request.verb > VERB_NOOP) return this.refuse(connection, OUTCOME_REFUSED, end)
-        outcome = commands.refuseOversize(request, bytes, gate)
+        this.answer(connection, bytes, commands.refuseOversize(request, bytes, gate), undefined)
+        offset = this.skip(connection, offset, end)
       } else {
         this.lane[COUNTER.protocol_errors]!++
         return this.refuse(connection, OUTCOME_INVALID, end)
       }
-      if (outcome === OUTCOME_PENDING) {
-        suspendOutcome(connection, commands, request, this)
-        return offset
-      }
-      this.answer(connection, bytes, outcome)
-      offset = this.skip(connection, offset, end)
-      if (!connection.isServing) return offset
     }
     return offset
   }
 
+  /** Serves a request about an item; false: it is suspended. */
+  private serveItem(connection: Connection, bytes: Uint8Array): boolean {
+    const { commands, request } = this
+    if (this.copies.areNeeded && isReading(request.verb)) {
+      return this.serveRead(connection, bytes, undefined)
+    }
+    if (this.extensions.areNeeded && isExtending(request.verb)) {
+      return this.serveAppend(connection, bytes, undefined)
+    }
+    const outcome = commands.execute(request, bytes, connection.gate)
+    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
+    this.answer(connection, bytes, outcome, undefined)
+    return true
+  }
+
+  proceedTransfer(
+    connection: Connection,
+    transfer: LargeRead | LargeAppend,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
+    this.decodeAgain(bytes, start, end)
+    return transfer instanceof LargeRead
+      ? this.serveRead(connection, bytes, transfer)
+      : this.serveAppend(connection, bytes, transfer)
+  }
+
+  /** A read where values may be large; false: its copy goes on in another turn. */
+  private serveRead(
+    connection: Connection,
+    bytes: Uint8Array,
+    last: LargeRead | undefined,
+  ): boolean {
+    const { commands, request } = this
+    const { gate } = connection
+    const read = this.copies.prepare(last, bytes, request.keyOffset, request.keyLength, gate)
+    if (read?.isUnderWay) {
+      return suspendTransfer(connection, request.frameBytes, read, this)
+    }
+    const outcome = read?.isRefused ? OUTCOME_NO_MEMORY : commands.execute(request, bytes, gate)
+    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
+    this.answer(connection, bytes, outcome, read)
+    read?.cancel()
+    return true
+  }
+
+  /** An append or prepend where values may be large; false: it goes on in another turn. */
+  private serveAppend(
+    connection: Connection,
+    bytes: Uint8Array,
+    last: LargeAppend | undefined,
+  ): boolean {
+    const { commands, extensions, request } = this
+    const outcome = extensions.carryOut(last, request, bytes, connection.gate)
+    if (outcome === EXTENSION_UNDER_WAY) {
+      return suspendTransfer(connection, request.frameBytes, extensions.takeUnderWay(), this)
+    }
+    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
+    this.answer(connection, bytes, outcome, undefined)
+    return true
+  }
+
   /** Writes the answer to a request about an item, with the value if there is one. */
-  private answer(connection: Connection, bytes: Uint8Array, outcome: number): void {
+  private answer(
+    connection: Connection,
+    bytes: Uint8Array,
+    outcome: number,
+    read: LargeRead | undefined,
+  ): void {
     const { sendBuffer } = this
     const { result } = this.commands
     sendBuffer.used = writeBinaryResponse(
@@ -207,7 +267,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect {
     if (outcome !== OUTCOME_HIT) return
     const valueBytes = result.valueBytes
     if (valueBytes > sendBuffer.capacity - sendBuffer.used) {
-      this.sendLargeValue(connection, valueBytes)
+      this.sendLargeValue(connection, valueBytes, read)
       return
     }
     result.copyValue(sendBuffer.bytes, sendBuffer.used)
@@ -224,7 +284,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect {
   ): void {
     this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
     this.decodeAgain(bytes, start, end)
-    this.answer(connection, bytes, outcome)
+    this.answer(connection, bytes, outcome, undefined)
   }
 
   /** A request that was decoded before, and whose record was used for others since. */
@@ -293,17 +353,15 @@ export class BinaryDialect implements Dialect, OutcomeDialect {
     return end
   }
 
-  private prepare(connection: Connection, bytes: Uint8Array): number {
-    const { verb, keyOffset, keyLength } = this.request
-    if (verb !== VERB_GET && verb !== VERB_GET_AND_TOUCH) return COPY_READY
-    return this.copies.prepare(connection, bytes, keyOffset, keyLength)
-  }
-
   /** The value does not fit the send buffer: it leaves in a buffer of its own, copied once. */
-  private sendLargeValue(connection: Connection, valueBytes: number): void {
-    const { copy } = connection
+  private sendLargeValue(
+    connection: Connection,
+    valueBytes: number,
+    read: LargeRead | undefined,
+  ): void {
     const { result } = this.commands
-    if (copy?.isComplete && copy.isOf(this.commands)) {
+    const copy = read?.take(this.commands)
+    if (copy !== undefined) {
       result.release()
       connection.sendCopy(copy, EMPTY)
       return
@@ -448,6 +506,10 @@ export class BinaryDialect implements Dialect, OutcomeDialect {
         if (answer.isLast) connection.drain()
     }
   }
+}
+
+function isReading(verb: number): boolean {
+  return verb === VERB_GET || verb === VERB_GET_AND_TOUCH
 }
 
 function isExtending(verb: number): boolean {

@@ -18,7 +18,7 @@
  * most, those behind it wait, and every way out cancels it.
  *
  * Beside the state: a large value that arrives goes into the store as it comes (`body`, see
- * large-body.ts), `swallowBytes` of an oversize or unknown body are skipped as they come, and
+ * command/transfers/large-body.ts), `swallowBytes` of an oversize or unknown body are skipped as they come, and
  * `isBlocked` is true while the peer does not take its replies. Only a SERVING connection that is
  * not blocked reads and executes; all others leave their bytes in the kernel.
  *
@@ -27,6 +27,8 @@
  * logged in never more than the memory set apart for strangers allows; every way out ends in
  * `finish`, which runs once.
  */
+import type { LargeBody } from '../command/transfers/large-body.ts'
+import type { LargeCopy } from '../command/transfers/large-copies.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
   CLOSE_ERROR,
@@ -35,9 +37,6 @@ import {
   CLOSE_SHUTDOWN,
 } from '../observe/watch-line.ts'
 import type { AuthGate } from './auth-gate.ts'
-import type { LargeBody } from './large-body.ts'
-import type { LargeCopies, LargeCopy } from './large-copy.ts'
-import type { ExtensionHold } from './large-extension.ts'
 import { ARRIVED_BYTES_MAX, COPIED_BYTES_MAX } from './portions.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import type { ReplyMemory } from './reply-memory.ts'
@@ -129,8 +128,13 @@ export interface SuspendedRequest {
    * given its turn away, or the connection does not serve.
    */
   proceed(connection: Connection, bytes: Uint8Array, start: number): boolean
-  /** The connection ends: gives back what it holds. */
+  /** Gives back what it holds, as the connection ends; begins that anew if it is gone on with. */
   cancel(): void
+  /**
+   * True: others wait for what it holds. While its peer takes no replies it is cancelled, and begun anew
+   * when the peer does.
+   */
+  readonly othersWait?: boolean
 }
 
 /** What all connections of a worker share. */
@@ -178,14 +182,6 @@ export class Connection implements Receiver {
   suspended: SuspendedRequest | undefined = undefined
   /** A large value that is arriving; nothing else is buffered meanwhile. */
   body: LargeBody | undefined = undefined
-  /** A large value that is being copied for the request at the head, and whose budget pays for it. */
-  copy: LargeCopy | undefined = undefined
-  copies: LargeCopies | undefined = undefined
-  /** How often a copy was begun for that request. */
-  copyAttempts = 0
-  /** The result that the request at the head is extending a large value to, and how often it was begun. */
-  extension: ExtensionHold | undefined = undefined
-  extensionAttempts = 0
   readonly gate: AuthGate
   readonly transport: Transport
   readonly id: number
@@ -458,15 +454,6 @@ export class Connection implements Receiver {
     this.context.defer(this)
   }
 
-  /** The request at the head waits for another client's to end: `resumeTurn` is called then. */
-  awaitTurn(): void {
-    this.isDeferred = true
-  }
-
-  resumeTurn(): void {
-    if (this.isDeferred) this.context.defer(this)
-  }
-
   /** A request has begun to arrive, or waits for its turn. */
   private get owesReply(): boolean {
     return this.isDeferred || this.pending.length > 0 || this.body !== undefined
@@ -483,6 +470,20 @@ export class Connection implements Receiver {
     this.suspended = request
     this.state = STATE_AWAITING
     void settled.then(() => this.settle(request))
+  }
+
+  /** The request goes on with a turn that comes after `wake`; those behind it wait as well. */
+  park(request: SuspendedRequest): void {
+    this.suspended = request
+    this.state = STATE_AWAITING
+  }
+
+  /** Another client's request, which the parked one waits for, has ended. */
+  wake(request: SuspendedRequest): void {
+    if (this.state !== STATE_AWAITING || this.suspended !== request) return
+    this.state = STATE_SERVING
+    this.isDeferred = true
+    this.context.defer(this)
   }
 
   private settle(request: SuspendedRequest): void {
@@ -595,8 +596,6 @@ export class Connection implements Receiver {
     this.loginContinues()
     this.cancelSuspended()
     this.dropBody()
-    this.dropCopy()
-    this.dropExtension()
     this.pending.clear()
     this.countBuffer()
     this.transport.end()
@@ -631,8 +630,6 @@ export class Connection implements Receiver {
     this.gate.abort()
     this.cancelSuspended()
     this.dropBody()
-    this.dropCopy()
-    this.dropExtension()
     this.settleReplies()
     this.pending.clear()
     this.countBuffer()
@@ -641,25 +638,11 @@ export class Connection implements Receiver {
 
   /** Sends the copy, complete as it is, and the end of the reply behind it. */
   sendCopy(copy: LargeCopy, end: Uint8Array): void {
-    this.copy = undefined
-    this.copyAttempts = 0
     this.sentCopies ??= []
     this.sentCopies.push(copy)
-    copy.memory.put(end, copy.valueBytes)
     // The copy has been counted since it was begun.
-    this.sendHeld(copy.memory.first(copy.valueBytes + end.length), 0)
+    this.sendHeld(copy.withEnd(end), 0)
     if (this.transport.unsentBytes === 0) this.settleReplies()
-  }
-
-  dropCopy(): void {
-    if (this.copy !== undefined) this.copies?.giveBack(this.copy)
-    this.copy = undefined
-  }
-
-  dropExtension(): void {
-    const { extension } = this
-    this.extension = undefined
-    extension?.end()
   }
 
   /** Nothing of what was sent is unsent any more, or ever will be sent. */
@@ -669,7 +652,7 @@ export class Connection implements Receiver {
       this.heldReplyBytes = 0
     }
     if (this.sentCopies === undefined) return
-    for (const copy of this.sentCopies) this.copies?.giveBack(copy)
+    for (const copy of this.sentCopies) copy.giveBack()
     this.sentCopies = undefined
   }
 
@@ -755,8 +738,7 @@ export class Connection implements Receiver {
     if (unsentBytes < limits.sendBufferBytesMax && !replyMemory.isFull) return
     if (this.isBlocked) return
     this.isBlocked = true
-    // It is begun anew when the peer reads again: others may wait for its end.
-    this.dropExtension()
+    if (this.suspended?.othersWait) this.suspended.cancel()
     this.unsentSeenBytes = unsentBytes
     this.unsentSeenMs = this.context.nowMs
   }

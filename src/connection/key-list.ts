@@ -4,6 +4,7 @@
  * the last key is served; offsets are relative to its beginning.
  */
 import type { PendingOutcome } from '../command/commands.ts'
+import type { LargeRead } from '../command/transfers/large-copies.ts'
 import { OUTCOME_PENDING, Request } from '../protocol/request.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 import { LIST_REFUSED, type TextReplies } from './text-replies.ts'
@@ -16,8 +17,9 @@ export class KeyList implements SuspendedRequest {
   private readonly request: Request = new Request()
   private readonly listEnd: number
   private reached: number
-  /** Of the key at `reached`. */
+  // What the key at `reached` waits for, if not for a turn.
   private pending: PendingOutcome | undefined = undefined
+  private read: LargeRead | undefined = undefined
 
   /** Goes on at `reached` with the list of `request`, which ends at `listEnd`. */
   constructor(replies: TextReplies, request: Request, reached: number, listEnd: number) {
@@ -33,6 +35,7 @@ export class KeyList implements SuspendedRequest {
   /** To be called when the replies have stopped before the last key. */
   suspend(connection: Connection): void {
     this.pending = this.replies.takePending()
+    this.read = this.replies.takeRead()
     if (this.pending === undefined) connection.suspend(this)
     else connection.suspendUntil(this, this.pending.settled)
   }
@@ -46,6 +49,7 @@ export class KeyList implements SuspendedRequest {
       start + this.reached,
       start + this.listEnd,
       outcome,
+      this.read,
     )
     if (reached === LIST_REFUSED) return true
     this.reached = reached - start
@@ -59,5 +63,6 @@ export class KeyList implements SuspendedRequest {
 
   cancel(): void {
     this.pending?.cancel()
+    this.read?.cancel()
   }
 }

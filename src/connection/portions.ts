@@ -7,8 +7,7 @@
  *   values copied in or out, items copied by touch     COPIED_BYTES_MAX, and the rest
  *     or append, items moved to make room                of the request that reaches it   0.2 ms
  *   one value of less than 2 MiB, in or out            one                                1 ms
- *   a larger one                                       512 KiB (large-copy.ts,            0.3 ms
- *                                                        large-extension.ts)
+ *   a larger one                                       512 KiB (command/transfers/)       0.3 ms
  *   what arrives of a large request                    ARRIVED_BYTES_MAX                  0.1 ms
  *   rows of statistics, lines of dumps                 ANSWER_BYTES_MAX, and one step     0.3 ms
  *   `stats reset`, a message of a login                one                                0.1 ms

@@ -12,7 +12,7 @@ import { COUNTER } from '../observe/counters.ts'
 
 /**
  * What one worker may hold before values that the send buffer does not take are copied into memory
- * that goes back to the system at once (large-copy.ts): readers that keep up never come to it.
+ * that goes back to the system at once (command/transfers/large-copies.ts): readers that keep up never come to it.
  */
 const CROWDED_BYTES = 4 * 1024 * 1024
 

@@ -40,14 +40,15 @@ class SuspendedOutcome implements SuspendedRequest {
   }
 }
 
-/** To be called when `request` has had OUTCOME_PENDING. */
+/** To be called when `request` has had OUTCOME_PENDING. Returns false: it is not answered yet. */
 export function suspendOutcome(
   connection: Connection,
   commands: Commands,
   request: Request,
   dialect: OutcomeDialect,
-): void {
+): false {
   const pending = commands.takePending()
   const suspended = new SuspendedOutcome(request.frameBytes, pending, dialect)
   connection.suspendUntil(suspended, pending.settled)
+  return false
 }

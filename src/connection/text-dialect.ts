@@ -8,6 +8,14 @@
  * (key-list.ts).
  */
 import type { Commands } from '../command/commands.ts'
+import { LargeBody } from '../command/transfers/large-body.ts'
+import { type LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
+import {
+  EXTENSION_UNDER_WAY,
+  type LargeAppend,
+  type LargeExtensions,
+} from '../command/transfers/large-extensions.ts'
+import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
 import { FLAG_V, MODE_APPEND, MODE_PREPEND } from '../protocol/meta/decode.ts'
@@ -39,6 +47,7 @@ import {
   WRONG_LINE,
   WRONG_MAGIC,
 } from '../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
 import { decodeLine, judgeUnfinishedLine, LINE_BYTES_MAX } from '../protocol/text/decode.ts'
 import {
   TEXT_RESPONSE_BYTES_MAX,
@@ -55,13 +64,10 @@ import { contentEnd, scanLine } from '../protocol/text/scan.ts'
 import type { DialectOptions } from './binary-dialect.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { KeyList } from './key-list.ts'
-import { LargeBody } from './large-body.ts'
-import { COPY_READY, COPY_REFUSED, COPY_UNDER_WAY, LargeCopies } from './large-copy.ts'
-import { EXTENSION_UNDER_WAY, LargeExtensions } from './large-extension.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
-import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { type OutcomeDialect, suspendOutcome } from './suspended-outcome.ts'
+import { suspendTransfer, type TransferDialect } from './suspended-transfer.ts'
 import { TextLogin } from './text-login.ts'
 import { TextOperations } from './text-operations.ts'
 import {
@@ -94,7 +100,7 @@ export interface TextDialectOptions extends DialectOptions {
   readonly watchers: Watchers
 }
 
-export class TextDialect implements Dialect, OutcomeDialect {
+export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
   private readonly request: Request = new Request()
   private readonly commands: Commands
   private readonly sendBuffer: SendBuffer
@@ -109,17 +115,17 @@ export class TextDialect implements Dialect, OutcomeDialect {
 
   constructor(
     commands: Commands,
+    transfers: Transfers,
     sendBuffer: SendBuffer,
     lane: Float64Array,
-    replyMemory: ReplyMemory,
     options: TextDialectOptions,
   ) {
     this.commands = commands
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
-    this.copies = new LargeCopies(commands, options.valueBytesMax, replyMemory)
-    this.extensions = new LargeExtensions(commands, options.valueBytesMax)
+    this.copies = transfers.copies
+    this.extensions = transfers.extensions
     this.replies = new TextReplies(sendBuffer, commands, this.copies)
     this.login = new TextLogin(this.replies, options.saslBytesMax)
     this.operations = new TextOperations(
@@ -235,7 +241,7 @@ export class TextDialect implements Dialect, OutcomeDialect {
     const outcome = hasRoom
       ? commands.executeLarge(body.value, request, head, gate)
       : commands.refuseLarge(request, head, gate)
-    this.answer(connection, head, outcome)
+    this.answer(connection, head, outcome, undefined)
   }
 
   answerLate(
@@ -247,7 +253,7 @@ export class TextDialect implements Dialect, OutcomeDialect {
   ): void {
     this.makeRoom(connection)
     this.decodeAgain(bytes, start, end)
-    this.answer(connection, bytes, outcome)
+    this.answer(connection, bytes, outcome, undefined)
   }
 
   /** A request that was decoded before, and whose record was used for others since. */
@@ -282,7 +288,7 @@ export class TextDialect implements Dialect, OutcomeDialect {
       connection.drain()
       return 0
     }
-    this.answer(connection, bytes, commands.refuseUnfinished(gate))
+    this.answer(connection, bytes, commands.refuseUnfinished(gate), undefined)
     return request.frameBytes
   }
 
@@ -303,25 +309,81 @@ export class TextDialect implements Dialect, OutcomeDialect {
   private serveItem(connection: Connection, bytes: Uint8Array): boolean {
     const { commands, request } = this
     if (this.extensions.areNeeded && isExtending(request)) {
-      return this.serveExtension(connection, bytes)
+      return this.serveAppend(connection, bytes, undefined)
     }
-    if (request.verb === VERB_META_GET && this.copies.areNeeded) {
-      return this.serveMetaGet(connection, bytes)
+    if (this.copies.areNeeded && isReading(request)) {
+      return this.serveRead(connection, bytes, undefined)
     }
     const outcome = commands.execute(request, bytes, connection.gate)
-    if (outcome === OUTCOME_PENDING) {
-      suspendOutcome(connection, commands, request, this)
-      return false
+    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
+    this.answer(connection, bytes, outcome, undefined)
+    return true
+  }
+
+  proceedTransfer(
+    connection: Connection,
+    transfer: LargeRead | LargeAppend,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    this.makeRoom(connection)
+    this.decodeAgain(bytes, start, end)
+    return transfer instanceof LargeRead
+      ? this.serveRead(connection, bytes, transfer)
+      : this.serveAppend(connection, bytes, transfer)
+  }
+
+  /** mg where values may be large; false: the copy of its value goes on in another turn. */
+  private serveRead(
+    connection: Connection,
+    bytes: Uint8Array,
+    last: LargeRead | undefined,
+  ): boolean {
+    const { commands, copies, request } = this
+    const { gate } = connection
+    const key = keyBytesOf(request, bytes)
+    const read = copies.prepare(last, key, keyOffsetOf(request), request.keyLength, gate)
+    if (read?.isUnderWay) {
+      return suspendTransfer(connection, request.frameBytes, read, this)
     }
-    this.answer(connection, bytes, outcome)
+    if (read?.isRefused) {
+      this.replies.send(connection, NO_MEMORY_LINE)
+      return true
+    }
+    const outcome = commands.execute(request, bytes, gate)
+    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
+    this.answer(connection, bytes, outcome, read)
+    read?.cancel()
+    return true
+  }
+
+  /** An append or prepend where values may be large; false: it goes on in another turn. */
+  private serveAppend(
+    connection: Connection,
+    bytes: Uint8Array,
+    last: LargeAppend | undefined,
+  ): boolean {
+    const { commands, extensions, request } = this
+    const outcome = extensions.carryOut(last, request, bytes, connection.gate)
+    if (outcome === EXTENSION_UNDER_WAY) {
+      return suspendTransfer(connection, request.frameBytes, extensions.takeUnderWay(), this)
+    }
+    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
+    this.answer(connection, bytes, outcome, undefined)
     return true
   }
 
   /** Writes the answer to a request about an item, with the value if there is one. */
-  private answer(connection: Connection, bytes: Uint8Array, outcome: number): void {
+  private answer(
+    connection: Connection,
+    bytes: Uint8Array,
+    outcome: number,
+    read: LargeRead | undefined,
+  ): void {
     const { commands, request, sendBuffer } = this
     if (request.verb >= VERB_META_GET && request.verb <= VERB_META_DEBUG) {
-      this.answerMeta(connection, bytes, outcome)
+      this.answerMeta(connection, bytes, outcome, read)
     } else {
       sendBuffer.used = writeTextResponse(
         sendBuffer.bytes,
@@ -435,6 +497,7 @@ export class TextDialect implements Dialect, OutcomeDialect {
       keyOffset,
       listEnd,
       OUTCOME_PENDING,
+      undefined,
     )
     const sendBuffer = this.sendBuffer
     if (reached === LIST_REFUSED) return true
@@ -446,33 +509,12 @@ export class TextDialect implements Dialect, OutcomeDialect {
     return false
   }
 
-  /** mg where values may be large; false if the copy of its value goes on in another turn. */
-  private serveMetaGet(connection: Connection, bytes: Uint8Array): boolean {
-    const { commands, request, replies } = this
-    const key = request.hasBinaryKey ? request.binaryKey : bytes
-    const keyOffset = request.hasBinaryKey ? 0 : request.keyOffset
-    const prepared =
-      (request.lowerFlags & FLAG_V) === 0
-        ? COPY_READY
-        : this.copies.prepare(connection, key, keyOffset, request.keyLength)
-    if (prepared === COPY_UNDER_WAY) {
-      connection.yieldTurn()
-      return false
-    }
-    if (prepared === COPY_REFUSED) replies.send(connection, NO_MEMORY_LINE)
-    else this.answerMeta(connection, bytes, commands.execute(request, bytes, connection.gate))
-    return true
-  }
-
-  /** An append or prepend where values may be large; false if it goes on in another turn. */
-  private serveExtension(connection: Connection, bytes: Uint8Array): boolean {
-    const outcome = this.extensions.carryOut(connection, this.request, bytes)
-    if (outcome === EXTENSION_UNDER_WAY) return false
-    this.answer(connection, bytes, outcome)
-    return true
-  }
-
-  private answerMeta(connection: Connection, bytes: Uint8Array, outcome: number): void {
+  private answerMeta(
+    connection: Connection,
+    bytes: Uint8Array,
+    outcome: number,
+    read: LargeRead | undefined,
+  ): void {
     const { commands, sendBuffer } = this
     sendBuffer.used = writeMetaResponse(
       sendBuffer.bytes,
@@ -483,7 +525,7 @@ export class TextDialect implements Dialect, OutcomeDialect {
       bytes,
       commands.nowSeconds,
     )
-    if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.result)
+    if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.result, read)
   }
 
   private answerProblem(problem: number): void {
@@ -499,7 +541,7 @@ export class TextDialect implements Dialect, OutcomeDialect {
       this.answerProblem(PROBLEM_LOGIN_TOO_LONG)
     } else {
       const outcome = commands.refuseOversize(request, bytes, connection.gate)
-      this.answer(connection, bytes, outcome)
+      this.answer(connection, bytes, outcome, undefined)
     }
   }
 
@@ -541,6 +583,10 @@ export class TextDialect implements Dialect, OutcomeDialect {
         this.operations.operate(connection, replies.words(bytes, request), request)
     }
   }
+}
+
+function isReading(request: Request): boolean {
+  return request.verb === VERB_META_GET && (request.lowerFlags & FLAG_V) !== 0
 }
 
 function isExtending(request: Request): boolean {

@@ -5,6 +5,7 @@
  * Invariant: after each of these, at least the line end and `END` of a list still fit.
  */
 import type { Commands, HeldValue, PendingOutcome } from '../command/commands.ts'
+import type { LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
 import {
   OUTCOME_HIT,
   OUTCOME_NOT_FOUND,
@@ -15,7 +16,6 @@ import {
 import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protocol/text/encode.ts'
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
-import { COPY_REFUSED, COPY_UNDER_WAY, type LargeCopies } from './large-copy.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
@@ -41,8 +41,9 @@ export class TextReplies {
   private readonly sendBuffer: SendBuffer
   private readonly commands: Commands
   private readonly copies: LargeCopies
-  /** Of the key that a list has stopped at. */
+  // What the key that a list has stopped at waits for.
   private pending: PendingOutcome | undefined = undefined
+  private read: LargeRead | undefined = undefined
 
   constructor(sendBuffer: SendBuffer, commands: Commands, copies: LargeCopies) {
     this.sendBuffer = sendBuffer
@@ -56,7 +57,7 @@ export class TextReplies {
   }
 
   /** Copies the value that is held behind its line, with its line end, and lets go of the item. */
-  sendValue(connection: Connection, held: HeldValue): void {
+  sendValue(connection: Connection, held: HeldValue, read: LargeRead | undefined): void {
     const sendBuffer = this.sendBuffer
     const valueBytes = held.valueBytes
     if (valueBytes + VALUE_END_BYTES <= sendBuffer.capacity - sendBuffer.used) {
@@ -65,8 +66,8 @@ export class TextReplies {
       sendBuffer.used = writeLineEnd(sendBuffer.bytes, sendBuffer.used + valueBytes)
       return
     }
-    const { copy } = connection
-    if (copy?.isComplete && copy.isOf(this.commands)) {
+    const copy = read?.take(this.commands)
+    if (copy !== undefined) {
       held.release()
       connection.sendCopy(copy, LINE_END)
       return
@@ -83,7 +84,8 @@ export class TextReplies {
    * Looks up the keys in `[from, listEnd)` and sends what is found, until the turn is over or the
    * connection no longer serves. Returns `listEnd` if all were served, else where to go on, or
    * LIST_REFUSED: a line of error ends the answer, as in memcached, and no END comes behind it.
-   * `firstOutcome` is that of the first key, if it has come meanwhile, or OUTCOME_PENDING.
+   * `firstOutcome` is that of the first key, if it has come meanwhile, or OUTCOME_PENDING; `firstRead` the
+   * copy that was begun for it.
    */
   sendValues(
     connection: Connection,
@@ -92,12 +94,14 @@ export class TextReplies {
     from: number,
     listEnd: number,
     firstOutcome: number,
+    firstRead: LargeRead | undefined,
   ): number {
     const { sendBuffer, commands } = this
     const { copies, result } = commands
     let known = firstOutcome
+    let read = firstRead
     const { gate } = connection
-    const mayNeedCopy = this.copies.areNeeded
+    const mayNeedCopy = this.copies.areNeeded || read !== undefined
     // The list's own turn pays for its first key.
     let turnsLeft = this.turnsLeft + 1
     let at = from
@@ -105,25 +109,19 @@ export class TextReplies {
       at = skipSpaces(bytes, at, listEnd)
       if (at >= listEnd) break
       const isOver = turnsLeft === 0 || copies.copiedBytes >= COPIED_BYTES_MAX
-      if (isOver || !connection.isServing) {
-        this.turnsLeft = 0
-        return at
-      }
+      if (isOver || !connection.isServing) return this.stopAt(at, read)
       turnsLeft--
       if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) {
         connection.flush()
-        if (!connection.isServing) return at
+        if (!connection.isServing) return this.stopAt(at, read)
       }
       const keyEnd = findTokenEnd(bytes, at, listEnd)
       request.keyOffset = at
       request.keyLength = keyEnd - at
       if (mayNeedCopy) {
-        const prepared = this.copies.prepare(connection, bytes, at, keyEnd - at)
-        if (prepared === COPY_UNDER_WAY) {
-          this.turnsLeft = 0
-          return at
-        }
-        if (prepared === COPY_REFUSED) return this.refuseList(connection, turnsLeft)
+        read = this.copies.prepare(read, bytes, at, keyEnd - at, gate)
+        if (read?.isUnderWay) return this.stopAt(at, read)
+        if (read?.isRefused) return this.refuseList(connection, turnsLeft)
       }
       const outcome = known === OUTCOME_PENDING ? commands.execute(request, bytes, gate) : known
       known = OUTCOME_PENDING
@@ -137,13 +135,17 @@ export class TextReplies {
           request.wantsCas,
           result,
         )
-        this.sendValue(connection, result)
+        this.sendValue(connection, result, read)
       } else if (outcome === OUTCOME_PENDING) {
         this.pending = commands.takePending()
-        this.turnsLeft = 0
-        return at
+        return this.stopAt(at, undefined)
       } else if (outcome !== OUTCOME_NOT_FOUND) {
+        read?.cancel()
         return this.refuseList(connection, turnsLeft)
+      }
+      if (read !== undefined) {
+        read.cancel()
+        read = undefined
       }
       at = keyEnd
     }
@@ -158,7 +160,20 @@ export class TextReplies {
     return LIST_REFUSED
   }
 
-  /** The outcome that the list which has just stopped waits for, if it does. */
+  private stopAt(at: number, read: LargeRead | undefined): number {
+    this.read = read
+    this.turnsLeft = 0
+    return at
+  }
+
+  /** The copy that the list which has just stopped waits for, if it does. */
+  takeRead(): LargeRead | undefined {
+    const { read } = this
+    this.read = undefined
+    return read
+  }
+
+  /** The outcome that it waits for, if it does. */
   takePending(): PendingOutcome | undefined {
     const { pending } = this
     this.pending = undefined

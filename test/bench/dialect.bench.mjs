@@ -13,6 +13,7 @@ const load = (path) => import(pathToFileURL(`${dist}/src/${path}`).href)
 const { Commands } = await load('command/commands.js')
 const { LocalCommands } = await load('command/local/local-commands.js')
 const { RequestObserver } = await load('command/local/request-observer.js')
+const { Transfers } = await load('command/transfers/transfers.js')
 const { AuthGate } = await load('connection/auth-gate.js')
 const { BinaryDialect } = await load('connection/binary-dialect.js')
 const { Connection } = await load('connection/connection.js')
@@ -104,8 +105,13 @@ function serverOf() {
   }
   const commands = new Commands(local)
   const replyMemory = new ReplyMemory({ lane, bytesMax: 1 << 26, heldByAll: () => 0 })
-  const binary = new BinaryDialect(commands, sendBuffer, lane, replyMemory, options)
-  const text = new TextDialect(commands, sendBuffer, lane, replyMemory, options)
+  const transfers = new Transfers(commands, {
+    valueBytesMax: options.valueBytesMax,
+    crowdedBytesMin: 131_072,
+    memory: replyMemory,
+  })
+  const binary = new BinaryDialect(commands, transfers, sendBuffer, lane, options)
+  const text = new TextDialect(commands, transfers, sendBuffer, lane, options)
   const context = {
     limits: {
       loginTimeoutMs: 1000,

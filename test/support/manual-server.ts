@@ -7,10 +7,11 @@ import { LocalCommands } from '../../src/command/local/local-commands.ts'
 import { ItemDump } from '../../src/command/operations/dump.ts'
 import { ItemSizes } from '../../src/command/operations/item-sizes.ts'
 import type { RowSource } from '../../src/command/operations/rows.ts'
+import { Transfers } from '../../src/command/transfers/transfers.ts'
 import { BinaryDialect } from '../../src/connection/binary-dialect.ts'
 import type { ConnectionLimits, Dialect } from '../../src/connection/connection.ts'
 import { ReplyMemory } from '../../src/connection/reply-memory.ts'
-import { SendBuffer } from '../../src/connection/send-buffer.ts'
+import { SEND_BUFFER_BYTES, SendBuffer } from '../../src/connection/send-buffer.ts'
 import { TextDialect } from '../../src/connection/text-dialect.ts'
 import { counterLane, createCounterMemory } from '../../src/observe/counters.ts'
 import type { PrefixTable } from '../../src/observe/prefix-table.ts'
@@ -76,6 +77,11 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
     bytesMax: options.replyBytesMax ?? 64 * MEBIBYTE,
     heldByAll: () => replyMemory.heldByWorker,
   })
+  const transfers = new Transfers(commands, {
+    valueBytesMax: options.valueBytesMax ?? itemBytesMax,
+    crowdedBytesMin: SEND_BUFFER_BYTES,
+    memory: replyMemory,
+  })
   const sizes = new ItemSizes(store, observer.observed, true)
   const dialectOptions = {
     valueBytesMax: options.valueBytesMax ?? itemBytesMax,
@@ -112,8 +118,8 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
     sendBuffer,
     replyMemory,
     commands,
-    binary: new BinaryDialect(commands, sendBuffer, lane, replyMemory, dialectOptions),
-    text: new TextDialect(commands, sendBuffer, lane, replyMemory, {
+    binary: new BinaryDialect(commands, transfers, sendBuffer, lane, dialectOptions),
+    text: new TextDialect(commands, transfers, sendBuffer, lane, {
       ...dialectOptions,
       watchers,
     }),

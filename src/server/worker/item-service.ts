@@ -10,10 +10,11 @@ import { RequestObserver } from '../../command/local/request-observer.ts'
 import { ItemDump } from '../../command/operations/dump.ts'
 import { ItemSizes } from '../../command/operations/item-sizes.ts'
 import { type ConnectionSource, Stats } from '../../command/operations/stats.ts'
+import { Transfers } from '../../command/transfers/transfers.ts'
 import { BinaryDialect, type DialectOptions } from '../../connection/binary-dialect.ts'
 import type { Dialect } from '../../connection/connection.ts'
 import { ReplyMemory } from '../../connection/reply-memory.ts'
-import { SendBuffer } from '../../connection/send-buffer.ts'
+import { SEND_BUFFER_BYTES, SendBuffer } from '../../connection/send-buffer.ts'
 import { TextDialect } from '../../connection/text-dialect.ts'
 import { Watchers } from '../../connection/watchers.ts'
 import { sumCounter } from '../../observe/counters.ts'
@@ -147,9 +148,14 @@ export class ItemService {
         shutdown: onShutdown,
       },
     }
+    const transfers = new Transfers(commands, {
+      valueBytesMax: settings.valueBytesMax,
+      crowdedBytesMin: SEND_BUFFER_BYTES,
+      memory: replyMemory,
+    })
     return {
-      binary: new BinaryDialect(commands, sendBuffer, lane, replyMemory, options),
-      text: new TextDialect(commands, sendBuffer, lane, replyMemory, { ...options, watchers }),
+      binary: new BinaryDialect(commands, transfers, sendBuffer, lane, options),
+      text: new TextDialect(commands, transfers, sendBuffer, lane, { ...options, watchers }),
     }
   }
 

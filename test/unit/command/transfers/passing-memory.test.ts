@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { PassingMemory } from '../../../src/connection/passing-memory.ts'
+import { PassingMemory } from '../../../../src/command/transfers/passing-memory.ts'
 
 const MIB = 1024 * 1024
 

@@ -9,7 +9,7 @@
  * Invariant: every way in which the connection ends abandons the value, so that what a vanished
  * client has sent is given back.
  */
-import type { Commands, LargeValue } from '../command/commands.ts'
+import type { Commands, LargeValue } from '../commands.ts'
 
 export class LargeBody {
   /** The head of the request, as it came. */
