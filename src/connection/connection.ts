@@ -37,65 +37,25 @@ import {
   CLOSE_SHUTDOWN,
 } from '../observe/watch-line.ts'
 import type { AuthGate } from './auth-gate.ts'
+import {
+  STATE_AWAITING,
+  STATE_CLOSED,
+  STATE_DETECTING,
+  STATE_DRAINING,
+  STATE_NAMES,
+  STATE_SERVING,
+  STATE_WATCHING,
+  type StateName,
+} from './connection-state.ts'
+import { DEADLINE_DRAIN, DEADLINE_DROP, DEADLINE_IDLE, Deadlines } from './deadlines.ts'
 import { ARRIVED_BYTES_MAX, COPIED_BYTES_MAX } from './portions.ts'
-import { ReceiveBuffer } from './receive-buffer.ts'
-import type { ReplyMemory } from './reply-memory.ts'
-import type { SendBuffer } from './send-buffer.ts'
+import type { ReceiveBuffer } from './receive-buffer.ts'
+import { REPLIES_BLOCK, REPLIES_EXCEED, ReplyWriter } from './reply-writer.ts'
 import type { Receiver, Transport } from './transport.ts'
+import { UnfinishedRequest } from './unfinished-request.ts'
+import type { ConnectionLimits, WorkerContext } from './worker-context.ts'
 
-export const STATE_DETECTING = 0
-export const STATE_SERVING = 1
-/** The suspended request waits for somebody else. */
-export const STATE_AWAITING = 2
-/** Is sent the events of the server and takes no more commands (watchers.ts). */
-export const STATE_WATCHING = 3
-export const STATE_DRAINING = 4
-export const STATE_CLOSED = 5
-
-/** What `stats conns` calls the states of a connection; workers tell each other the index. */
-export const STATE_NAMES = [
-  'conn_read',
-  'conn_nread',
-  'conn_parse_cmd',
-  'conn_swallow',
-  'conn_mwrite',
-  'conn_watch',
-  'conn_closing',
-] as const
-
-export type StateName = (typeof STATE_NAMES)[number]
-
-/**
- * While others wait, how long a stranger may say nothing at all. Clients speak first, with the end
- * of the handshake: whoever has not by then only sits there.
- */
-const CROWDED_SILENCE_MS = 250
-
-/**
- * What each connection may keep, whatever others do: one read behind a request that waits, or a request
- * of that size. Larger ones share a bound.
- */
-const KEPT_BYTES_ALWAYS = 128 * 1024
-/** The same for a client that is not logged in: a login by any mechanism. */
-const STRANGER_BYTES_ALWAYS = 4096
-
-/** While unread replies fill their memory, how long a reader may stand still. */
-const FULL_STALL_MS = 1000
-
-const LINE_FEED = 0x0a
-
-export interface ConnectionLimits {
-  /** From accept to the first successful login; also from a failed re-login of who was logged in. */
-  readonly loginTimeoutMs: number
-  /** The same while connections wait for their turn to log in. */
-  readonly crowdedLoginTimeoutMs: number
-  /** Without any byte from a logged-in client; 0 is never. */
-  readonly idleTimeoutMs: number
-  /** Without progress of a reply that the client does not take; 0 is never. */
-  readonly stalledWriteTimeoutMs: number
-  /** Unsent reply bytes above which no further request of this client is carried out. */
-  readonly sendBufferBytesMax: number
-}
+export { type ConnectionLimits, STATE_NAMES }
 
 /** A dialect: takes whole requests off the bytes, carries them out and writes the replies. */
 export interface Dialect {
@@ -138,24 +98,7 @@ export interface SuspendedRequest {
 }
 
 /** What all connections of a worker share. */
-export interface ConnectionContext {
-  readonly limits: ConnectionLimits
-  readonly lane: Float64Array
-  readonly sendBuffer: SendBuffer
-  /** Coarse monotonic time; moves with the worker's deadline timer. */
-  nowMs: number
-  /** True while connections wait to be served before login: the short login deadline holds. */
-  isCrowded: boolean
-  /** True once the server stops: a connection ends as soon as it owes its client nothing. */
-  isStopping: boolean
-  /** After our last reply, how long a peer may take to close before the connection is dropped. */
-  lingerMs: number
-  readonly replyMemory: ReplyMemory
-  /**
-   * Whether requests that are not complete may hold so many bytes more, over all connections of
-   * clients that are logged in, or over all others.
-   */
-  hasRoomFor(bytes: number, isLoggedIn: boolean): boolean
+export interface ConnectionContext extends WorkerContext {
   /** The dialect that a first byte asks for. */
   detect(firstByte: number): Dialect
   /** Runs the connection's `continueServing` after others had their turn. */
@@ -186,35 +129,21 @@ export class Connection implements Receiver {
   readonly transport: Transport
   readonly id: number
   lastActivityMs: number
-  /** When the login deadline began to run. */
-  loginSinceMs: number
 
   private readonly context: ConnectionContext
-  private readonly pending: ReceiveBuffer = new ReceiveBuffer()
+  private readonly unfinished: UnfinishedRequest
+  private readonly pending: ReceiveBuffer
+  private readonly replies: ReplyWriter
+  private readonly deadlines: Deadlines
   private dialect: Dialect | undefined = undefined
   private isBlocked = false
-  /** The last write left bytes behind; they may have gone since. */
-  private mayOweBytes = false
   private isDeferred = false
   /** Its last turn cost more than an ordinary one: the next waits for a round (portions.ts). */
   private wasCostly = false
   private isPaused = false
   private peerEnded = false
-  /** The last tick found the login deadline passed. */
-  private isOverdue = false
   /** At the last login outcome. */
   private wasLoggedIn = false
-  /** What the peer still owed us when it was last seen to take something, and when that was. */
-  private unsentSeenBytes = 0
-  private unsentSeenMs = 0
-  private drainingSinceMs = 0
-  /** What this connection has put into the gauge of buffered bytes, and into that of strangers. */
-  private countedBytes = 0
-  private countedStrangerBytes = 0
-  /** Memory of replies, copies apart, that the peer has not taken all of. */
-  private heldReplyBytes = 0
-  /** Copies that were sent, of which the peer may have some to take. */
-  private sentCopies: LargeCopy[] | undefined = undefined
 
   constructor(context: ConnectionContext, transport: Transport, gate: AuthGate, id: number) {
     this.context = context
@@ -222,7 +151,10 @@ export class Connection implements Receiver {
     this.gate = gate
     this.id = id
     this.lastActivityMs = context.nowMs
-    this.loginSinceMs = context.nowMs
+    this.unfinished = new UnfinishedRequest(context)
+    this.pending = this.unfinished.buffer
+    this.replies = new ReplyWriter(context, transport)
+    this.deadlines = new Deadlines(context, this.replies)
   }
 
   /** True while requests may be taken and carried out. */
@@ -310,13 +242,13 @@ export class Connection implements Receiver {
     const { pending } = this
     let at = offset
     while (at < length && pending.length > 0 && this.isServing && !this.isDeferred) {
-      const end = this.endOfPending(bytes, at, length)
+      const end = this.unfinished.endIn(bytes, at, length, this.wantedBytes)
       if (!this.hasRoomToKeep(end - at)) {
         at = this.refuseUnfinished(at, length)
         continue
       }
       pending.append(bytes, at, end - at, this.wantedBytes)
-      this.countBuffer()
+      this.unfinished.settle(this.gate.isOpen)
       const arrivedBytes = end - at
       at = end
       if (pending.length < this.wantedBytes) {
@@ -329,21 +261,8 @@ export class Connection implements Receiver {
     return at
   }
 
-  /** Where in `bytes[offset, length)` what the request under way lacks ends. */
-  private endOfPending(bytes: Uint8Array, offset: number, length: number): number {
-    const missingBytes = this.wantedBytes - this.pending.length
-    if (missingBytes > 0) return Math.min(length, offset + missingBytes)
-    const lineEnd = this.wantedBytes === 0 ? bytes.indexOf(LINE_FEED, offset) : -1
-    return lineEnd < 0 || lineEnd >= length ? length : lineEnd + 1
-  }
-
-  /** False: the request under way takes more memory than there is for such. */
   private hasRoomToKeep(length: number): boolean {
-    const { pending, gate } = this
-    const capacity = pending.capacityFor(length, this.wantedBytes)
-    const always = gate.isOpen ? KEPT_BYTES_ALWAYS : STRANGER_BYTES_ALWAYS
-    if (capacity <= always || capacity === pending.capacity) return true
-    return this.context.hasRoomFor(capacity - pending.capacity, gate.isOpen)
+    return this.unfinished.hasRoomFor(length, this.wantedBytes, this.gate.isOpen)
   }
 
   /**
@@ -353,12 +272,11 @@ export class Connection implements Receiver {
   private refuseUnfinished(offset: number, length: number): number {
     const { pending } = this
     const { bytes, start, end } = pending
-    if (!this.gate.isOpen) this.context.lane[COUNTER.unauthenticated_buf_oom]!++
+    if (!this.gate.isOpen) this.unfinished.countRefusal()
     const frameBytes = this.dialect?.refuseUnfinished(this, bytes, start, end) ?? 0
     if (this.state >= STATE_DRAINING) return length
     const missingBytes = frameBytes - pending.length
-    pending.clear()
-    this.countBuffer()
+    this.unfinished.clear(this.gate.isOpen)
     this.wantedBytes = 0
     const skipped = Math.min(missingBytes, length - offset)
     this.swallowBytes = missingBytes - skipped
@@ -371,12 +289,12 @@ export class Connection implements Receiver {
    */
   private keepRest(bytes: Uint8Array, offset: number, length: number): void {
     if (!this.gate.isOpen && !this.hasRoomToKeep(length - offset)) {
-      this.context.lane[COUNTER.unauthenticated_buf_oom]!++
+      this.unfinished.countRefusal()
       this.close()
       return
     }
     this.pending.append(bytes, offset, length - offset, this.wantedBytes)
-    this.countBuffer()
+    this.unfinished.settle(this.gate.isOpen)
   }
 
   /** To be called by the dialect: the value of a request arrives from `bytes[start, end)` on. */
@@ -419,8 +337,8 @@ export class Connection implements Receiver {
 
   /** The transport handed everything to the kernel. */
   onDrained(): void {
-    this.mayOweBytes = false
-    this.settleReplies()
+    this.replies.mayOweBytes = false
+    this.replies.settle()
     if (!this.isBlocked) return
     this.isBlocked = false
     // Who gave a turn away has the next one coming, and only that one.
@@ -461,21 +379,29 @@ export class Connection implements Receiver {
 
   /** The request goes on with the next turn, or when its reader reads again. */
   suspend(request: SuspendedRequest): void {
-    this.suspended = request
-    if (this.isServing) this.yieldTurn()
+    if (this.hold(request) && this.isServing) this.yieldTurn()
   }
 
   /** The request goes on as soon as `settled` is; those behind it wait, in order, unread. */
   suspendUntil(request: SuspendedRequest, settled: Promise<void>): void {
-    this.suspended = request
+    if (!this.hold(request)) return
     this.state = STATE_AWAITING
     void settled.then(() => this.settle(request))
   }
 
   /** The request goes on with a turn that comes after `wake`; those behind it wait as well. */
   park(request: SuspendedRequest): void {
+    if (this.hold(request)) this.state = STATE_AWAITING
+  }
+
+  /** False: the connection has ended, and the request with it. */
+  private hold(request: SuspendedRequest): boolean {
+    if (this.state >= STATE_WATCHING) {
+      request.cancel()
+      return false
+    }
     this.suspended = request
-    this.state = STATE_AWAITING
+    return true
   }
 
   /** Another client's request, which the parked one waits for, has ended. */
@@ -519,11 +445,9 @@ export class Connection implements Receiver {
 
   /** To be called by the dialect after every login outcome. */
   loginChanged(): void {
-    // Only who was logged in gets the time to log in again: failing must not buy a stranger more.
-    if (!this.gate.isOpen && this.wasLoggedIn) this.loginSinceMs = this.context.nowMs
+    this.deadlines.loginChanged(this.wasLoggedIn && !this.gate.isOpen)
     this.wasLoggedIn = this.gate.isOpen
-    this.isOverdue = false
-    this.countBuffer()
+    this.unfinished.settle(this.gate.isOpen)
     this.context.onGateChanged(this)
   }
 
@@ -534,37 +458,38 @@ export class Connection implements Receiver {
 
   /** Hands the gathered replies to the transport. Afterwards the connection may be blocked. */
   flush(): void {
-    const sendBuffer = this.context.sendBuffer
-    if (sendBuffer.used === 0) return
-    this.context.lane[COUNTER.bytes_written]! += sendBuffer.used
-    if (this.mayOweBytes) {
-      // Each further reply to a slow reader holds its own size, not a whole send buffer.
-      const copy = sendBuffer.takeCopy()
-      this.noteUnsent(this.transport.write(copy), copy.length)
-      return
-    }
-    const unsentBytes = this.transport.write(sendBuffer.take())
-    if (unsentBytes === 0) return
-    sendBuffer.replace()
-    this.noteUnsent(unsentBytes, sendBuffer.capacity)
+    if (this.context.sendBuffer.used > 0) this.heed(this.replies.flush())
   }
 
   /** Sends a large reply part that does not go through the send buffer. */
   send(bytes: Uint8Array): void {
-    this.sendHeld(bytes, bytes.length)
-  }
-
-  /** `heldBytes`: what has to be counted for it while the peer has not taken it. */
-  private sendHeld(bytes: Uint8Array, heldBytes: number): void {
     this.flush()
-    this.context.lane[COUNTER.bytes_written]! += bytes.length
-    this.noteUnsent(this.transport.write(bytes), heldBytes)
+    this.heed(this.replies.send(bytes, bytes.length))
   }
 
   /** The same for a part in a buffer that the send buffer lent; it goes back as soon as it can. */
   sendLent(lent: Uint8Array): void {
     this.send(lent)
-    if (!this.mayOweBytes) this.context.sendBuffer.giveBack(lent)
+    if (!this.replies.mayOweBytes) this.context.sendBuffer.giveBack(lent)
+  }
+
+  /** Sends the copy, complete as it is, and the end of the reply behind it. */
+  sendCopy(copy: LargeCopy, end: Uint8Array): void {
+    this.replies.keepCopy(copy)
+    const reply = copy.withEnd(end)
+    this.flush()
+    // The copy has been counted since it was begun.
+    this.heed(this.replies.send(reply, 0))
+    if (this.transport.unsentBytes === 0) this.replies.settle()
+  }
+
+  /** What follows from a write to a peer that does not take it all. */
+  private heed(followed: number): void {
+    if (followed === REPLIES_EXCEED) this.close()
+    if (followed !== REPLIES_BLOCK || this.isBlocked) return
+    this.isBlocked = true
+    if (this.suspended?.othersWait) this.suspended.cancel()
+    this.replies.watchProgress()
   }
 
   /** From now on it is sent what `push` is given; what else it sends is read and dropped. */
@@ -572,8 +497,7 @@ export class Connection implements Receiver {
     this.flush()
     this.state = STATE_WATCHING
     this.cancelSuspended()
-    this.pending.clear()
-    this.countBuffer()
+    this.unfinished.clear(this.gate.isOpen)
   }
 
   /**
@@ -581,9 +505,7 @@ export class Connection implements Receiver {
    * for it is watchers.ts's business: nothing of a watcher's is read that could be stopped.
    */
   push(lines: Uint8Array): void {
-    if (this.state !== STATE_WATCHING) return
-    this.context.lane[COUNTER.bytes_written]! += lines.length
-    this.mayOweBytes = this.transport.write(lines) > 0
+    if (this.state === STATE_WATCHING) this.replies.push(lines)
   }
 
   /** No further request is taken; what was answered is sent, then the stream ends. */
@@ -591,13 +513,12 @@ export class Connection implements Receiver {
     if (this.state >= STATE_DRAINING) return
     this.flush()
     this.state = STATE_DRAINING
-    this.drainingSinceMs = this.context.nowMs
+    this.deadlines.drains()
     this.gate.abort()
     this.loginContinues()
     this.cancelSuspended()
     this.dropBody()
-    this.pending.clear()
-    this.countBuffer()
+    this.unfinished.clear(this.gate.isOpen)
     this.transport.end()
     // Bytes that come now are read and dropped: closing over unread bytes would make the kernel
     // send a reset, and the reset can overtake our last reply.
@@ -630,30 +551,9 @@ export class Connection implements Receiver {
     this.gate.abort()
     this.cancelSuspended()
     this.dropBody()
-    this.settleReplies()
-    this.pending.clear()
-    this.countBuffer()
+    this.replies.settle()
+    this.unfinished.clear(this.gate.isOpen)
     this.context.onClosed(this)
-  }
-
-  /** Sends the copy, complete as it is, and the end of the reply behind it. */
-  sendCopy(copy: LargeCopy, end: Uint8Array): void {
-    this.sentCopies ??= []
-    this.sentCopies.push(copy)
-    // The copy has been counted since it was begun.
-    this.sendHeld(copy.withEnd(end), 0)
-    if (this.transport.unsentBytes === 0) this.settleReplies()
-  }
-
-  /** Nothing of what was sent is unsent any more, or ever will be sent. */
-  private settleReplies(): void {
-    if (this.heldReplyBytes > 0) {
-      this.context.replyMemory.letGo(this.heldReplyBytes)
-      this.heldReplyBytes = 0
-    }
-    if (this.sentCopies === undefined) return
-    for (const copy of this.sentCopies) copy.giveBack()
-    this.sentCopies = undefined
   }
 
   private dropBody(): void {
@@ -663,84 +563,21 @@ export class Connection implements Receiver {
 
   /** Looks at every deadline; called by the worker's coarse timer. */
   checkDeadlines(): void {
-    const { limits, nowMs, lane } = this.context
     if (this.state === STATE_CLOSED) return
-    if (this.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
-    if (this.state === STATE_DRAINING) {
-      const hasLingered = nowMs - this.drainingSinceMs >= this.context.lingerMs
-      // A stranger's place is wanted by others, however slowly it goes on reading.
-      if (hasLingered && (!this.gate.isOpen || !this.isProgressing(nowMs))) this.close()
-      return
-    }
-    // Before everything else: who is not logged in must not gain time by leaving replies unread.
-    if (!this.gate.isOpen) {
-      const { isCrowded } = this.context
-      const crowdedMs =
-        this.state === STATE_DETECTING ? CROWDED_SILENCE_MS : limits.crowdedLoginTimeoutMs
-      const allowedMs = isCrowded ? crowdedMs : limits.loginTimeoutMs
-      if (nowMs - this.loginSinceMs >= allowedMs && this.state !== STATE_AWAITING) {
-        // Not before the next tick: in a rush of clients its bytes may be here and not read yet.
-        if (!this.isOverdue) {
-          this.isOverdue = true
-          return
-        }
-        lane[COUNTER.login_timeouts]!++
-        // Whom others wait for is not given time to close first.
-        if (this.isBlocked || isCrowded) this.close()
-        else this.drain()
-        return
-      }
-    }
-    if (this.isBlocked) {
-      if (this.transport.unsentBytes > 0 && !this.isProgressing(nowMs)) {
-        lane[COUNTER.stalled_kicks]!++
-        if (this.context.replyMemory.isFull) this.context.replyMemory.countRefusal()
+    if (this.replies.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
+    const { isOpen } = this.gate
+    const { state, isBlocked, isDeferred, lastActivityMs } = this
+    switch (this.deadlines.check(state, isOpen, isBlocked, isDeferred, lastActivityMs)) {
+      case DEADLINE_DROP:
         this.close()
-      }
-      return
+        return
+      case DEADLINE_IDLE:
+        this.closeReason = CLOSE_IDLE_TIMEOUT
+        this.drain()
+        return
+      case DEADLINE_DRAIN:
+        this.drain()
     }
-    // Whom we owe an answer to is not idle, however long others have their turns before.
-    if (!this.gate.isOpen || this.isDeferred || this.state >= STATE_AWAITING) return
-    if (limits.idleTimeoutMs > 0 && nowMs - this.lastActivityMs >= limits.idleTimeoutMs) {
-      lane[COUNTER.idle_kicks]!++
-      this.closeReason = CLOSE_IDLE_TIMEOUT
-      this.drain()
-    }
-  }
-
-  /** True while replies leave, or have not stood still for longer than the limit. */
-  private isProgressing(nowMs: number): boolean {
-    const unsentBytes = this.transport.unsentBytes
-    if (unsentBytes === 0) return false
-    if (unsentBytes !== this.unsentSeenBytes) {
-      this.unsentSeenBytes = unsentBytes
-      this.unsentSeenMs = nowMs
-      return true
-    }
-    const stoodStillMs = nowMs - this.unsentSeenMs
-    const { stalledWriteTimeoutMs } = this.context.limits
-    if (stoodStillMs >= FULL_STALL_MS && this.context.replyMemory.isFull) return false
-    return stalledWriteTimeoutMs === 0 || stoodStillMs < stalledWriteTimeoutMs
-  }
-
-  /** The peer has not taken all of what it was sent; `heldBytes` is the memory of the last part. */
-  private noteUnsent(unsentBytes: number, heldBytes: number): void {
-    this.mayOweBytes = unsentBytes > 0
-    if (unsentBytes === 0) return
-    const { limits, replyMemory } = this.context
-    this.heldReplyBytes += heldBytes
-    replyMemory.hold(heldBytes)
-    if (replyMemory.isExceeded) {
-      replyMemory.countRefusal()
-      this.close()
-      return
-    }
-    if (unsentBytes < limits.sendBufferBytesMax && !replyMemory.isFull) return
-    if (this.isBlocked) return
-    this.isBlocked = true
-    if (this.suspended?.othersWait) this.suspended.cancel()
-    this.unsentSeenBytes = unsentBytes
-    this.unsentSeenMs = this.context.nowMs
   }
 
   private servePending(): void {
@@ -755,23 +592,7 @@ export class Connection implements Receiver {
     this.wasCostly = this.dialect.copiedBytes >= COPIED_BYTES_MAX
     // A connection that ended meanwhile, or watches, has cleared the buffer already.
     if (pending.length > 0) pending.consume(served - pending.start)
-    this.countBuffer()
-  }
-
-  /** Keeps the gauges of buffered input true. */
-  private countBuffer(): void {
-    const lane = this.context.lane
-    const bytes = this.pending.capacity
-    const strangerBytes = this.gate.isOpen ? 0 : bytes
-    if (strangerBytes !== this.countedStrangerBytes) {
-      lane[COUNTER.unauthenticated_buf_bytes]! += strangerBytes - this.countedStrangerBytes
-      this.countedStrangerBytes = strangerBytes
-    }
-    if (bytes === this.countedBytes) return
-    if (this.countedBytes === 0) lane[COUNTER.read_buf_count]!++
-    else if (bytes === 0) lane[COUNTER.read_buf_count]!--
-    lane[COUNTER.read_buf_bytes]! += bytes - this.countedBytes
-    this.countedBytes = bytes
+    this.unfinished.settle(this.gate.isOpen)
   }
 
   /** Sends what the turn produced. Returns true while the connection wants to be read from. */
