@@ -6,6 +6,7 @@ import { configuredUsers } from '../../../src/config/credentials.ts'
 import { loadNetwork } from '../../../src/config/load.ts'
 import { OPTIONS } from '../../../src/config/options.ts'
 import { DEFAULT_ITERATIONS } from '../../../src/credential/verifier.ts'
+import { MECHANISM_NAMES } from '../../../src/sasl/mechanisms.ts'
 import { load, makeDirectory, problemsOf } from './support.ts'
 
 test('with nothing given, the defaults are in force', async () => {
@@ -299,8 +300,17 @@ test('a mechanism is taken in any case, once, in the given order; an unknown one
   const { auth } = await load({ flags: ['--mechanisms', 'plain,scram-sha-256,PLAIN'] })
   expect(auth.mechanisms).toEqual(['PLAIN', 'SCRAM-SHA-256'])
   expect(await problemsOf({ flags: ['--mechanisms', 'PLAIN,LOGIN'] })).toEqual([
-    '--mechanisms: "PLAIN,LOGIN" has a mechanism that is not one of SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN',
+    `--mechanisms: "PLAIN,LOGIN" has a mechanism that is not one of ${MECHANISM_NAMES.join(', ')}`,
   ])
+  // Wherever it stands, and also where something else wins.
+  const unknown = `"LOGIN" has a mechanism that is not one of ${MECHANISM_NAMES.join(', ')}`
+  expect(
+    await problemsOf({
+      toml: '[authentication]\nmechanisms = ["login"]\n',
+      environment: { SASLCACHED_MECHANISMS: 'login' },
+      flags: ['--mechanisms', 'PLAIN'],
+    }),
+  ).toEqual([`saslcached.toml:2: ${unknown}`, `SASLCACHED_MECHANISMS: ${unknown}`])
   expect(await problemsOf({ toml: '[authentication]\nmechanisms = []\n' })).toEqual([
     'saslcached.toml:2: is empty; nobody could log in',
   ])
