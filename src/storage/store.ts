@@ -91,13 +91,23 @@ import { type CopyCount, MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'
 import { Reclaimer } from './reclaimer.ts'
 import { retire } from './retire.ts'
+import {
+  WRITE_ADD,
+  WRITE_APPEND,
+  WRITE_PREPEND,
+  WRITE_REPLACE,
+  WRITE_SET,
+  type WriteOrder,
+} from './write-order.ts'
 
-/** Modes of write(). */
-export const WRITE_SET = 1
-export const WRITE_ADD = 2
-export const WRITE_REPLACE = 3
-export const WRITE_APPEND = 4
-export const WRITE_PREPEND = 5
+export {
+  WRITE_ADD,
+  WRITE_APPEND,
+  WRITE_PREPEND,
+  WRITE_REPLACE,
+  WRITE_SET,
+  WriteOrder,
+} from './write-order.ts'
 
 /** Results. */
 export const HIT = 1
@@ -186,18 +196,6 @@ export class Store {
   numberHigh = 0
   numberLow = 0
   missReason: number = MISS_NONE
-  /**
-   * Wishes for write(), in force until they are taken back: the CAS that the item gets, 0 and 0 for
-   * the next one; and that a CAS older than the item's does not refuse the value but stores it as
-   * stale, with the expiry and the token of the item it replaces.
-   */
-  givenCasHigh = 0
-  givenCasLow = 0
-  mayGoStale = false
-  /** The value of the next write(), if it is in the store already: see beginLarge(). */
-  received: LargeValue | undefined = undefined
-  /** What made it, if the next write() is to append or prepend: see beginExtension(). */
-  extension: LargeExtension | undefined = undefined
   /** Of a scan: the key, its first keyBytes bytes. */
   readonly scannedKey: Uint8Array = new Uint8Array(256)
   keyBytes = 0
@@ -455,7 +453,7 @@ export class Store {
   }
 
   /**
-   * Stores a value. `casHigh`, `casLow`: the CAS that the item must have, 0 and 0 for any.
+   * Carries out an order, which is clear again afterwards.
    *
    * STORED, and the CAS registers are set. EXISTS: the CAS differs, or WRITE_ADD met an item.
    * NOT_FOUND: a CAS was given, or WRITE_REPLACE, and there is no item. NOT_STORED: nothing to append
@@ -464,61 +462,31 @@ export class Store {
    * memcached a CAS turns SET, ADD and REPLACE into the same compare-and-swap, and appending keeps
    * the item's flags and expiry.
    */
-  write(
-    mode: number,
-    key: Uint8Array,
-    keyOffset: number,
-    keyLength: number,
-    value: Uint8Array,
-    valueOffset: number,
-    valueLength: number,
-    flags: number,
-    expiry: number,
-    casHigh: number,
-    casLow: number,
-    nowSeconds: number,
-  ): number {
+  write(order: WriteOrder): number {
+    const written = this.carryOut(order)
+    order.clear()
+    return written
+  }
+
+  private carryOut(order: WriteOrder): number {
+    const { mode, keyLength, valueLength, nowSeconds } = order
     this.enter(nowSeconds)
-    this.hashKey(key, keyOffset, keyLength)
-    let source = this.sourceBlock
-    if (source.bytes !== value) {
-      source = new ByteBlock(value)
-      if (value.length <= KEPT_BLOCK_BYTES_MAX) this.sourceBlock = source
-    }
+    this.hashKey(order.key, order.keyOffset, keyLength)
     if (keyLength + valueLength + ITEM_OVERHEAD_BYTES > this.itemBytesMax) {
       return this.refuse(mode, TOO_LARGE, keyLength, nowSeconds)
     }
-    if (this.received !== undefined) {
-      const { received } = this
-      const isExtended = mode === WRITE_APPEND || mode === WRITE_PREPEND
-      const extension = isExtended ? this.extension : undefined
-      return this.writeReceived(
-        received,
-        extension,
-        mode,
-        flags,
-        expiry,
-        casHigh,
-        casLow,
-        nowSeconds,
-      )
-    }
-    if (mode === WRITE_APPEND || mode === WRITE_PREPEND) {
-      return this.extend(
-        mode === WRITE_APPEND,
-        keyLength,
-        source,
-        valueOffset,
-        valueLength,
-        casHigh,
-        casLow,
-        nowSeconds,
-      )
-    }
+    if (order.received !== undefined) return this.writeReceived(order, order.received)
+    if (mode === WRITE_APPEND || mode === WRITE_PREPEND) return this.extend(order)
+    return this.store(order)
+  }
+
+  private store(order: WriteOrder): number {
+    const { mode, keyLength, valueOffset, valueLength, flags, expiry, nowSeconds } = order
+    const source = this.sourceOf(order.value)
     // What takes over the expiry of a stale item needs the word for it.
     const layout =
-      this.layoutFor(expiry, flags, valueLength, this.givenCasHigh) |
-      (this.mayGoStale ? LAYOUT_EXPIRY : 0)
+      this.layoutFor(expiry, flags, valueLength, order.givenCasHigh) |
+      (order.mayGoStale ? LAYOUT_EXPIRY : 0)
     const recordBytes = recordBytesOf(layout, keyLength, valueLength, this.unitShift)
     const log = this.log
     // A small value is copied under the lock, and if the old record has the same size, into it.
@@ -533,7 +501,7 @@ export class Store {
       }
       this.lockStripe()
       const found = this.seek(keyLength, nowSeconds)
-      const verdict = this.judge(mode, found, casHigh, casLow)
+      const verdict = this.judge(order, found)
       const stale = verdict === STORED_STALE
       if (verdict !== STORED && !stale) {
         this.unlockStripe()
@@ -548,7 +516,7 @@ export class Store {
       }
       if (small) {
         if (found && !stale && this.fitsFound(layout, keyLength, valueLength)) {
-          this.overwrite(source, valueOffset, valueLength, flags, expiry, nowSeconds)
+          this.overwrite(order, source)
           this.unlockStripe()
           log.abandon()
           return STORED
@@ -557,7 +525,7 @@ export class Store {
         this.fillValue(source, valueOffset, valueLength)
       }
       const storedExpiry = stale ? this.inheritStale() : expiry
-      const linked = this.link(found, recordBytes, nowSeconds)
+      const linked = this.link(order, found, recordBytes)
       this.unlockStripe()
       if (linked) {
         if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
@@ -598,41 +566,34 @@ export class Store {
     nowSeconds: number,
   ): boolean {
     this.enter(nowSeconds)
-    let block = this.sourceBlock
-    if (block.bytes !== source) {
-      block = new ByteBlock(source)
-      if (source.length <= KEPT_BLOCK_BYTES_MAX) this.sourceBlock = block
-    }
-    if (!large.append(block, offset, length, nowSeconds)) return false
+    if (!large.append(this.sourceOf(source), offset, length, nowSeconds)) return false
     this.leave(length, nowSeconds)
     return true
   }
 
   /**
-   * Begins to extend an item to which `addedBytes` are to be appended (or prepended) if the result
-   * is extendedBytesMin or longer; undefined if it is not, or if write() will refuse it. With
-   * `createsMissing` also if there is no item and what is added is that long by itself.
+   * Begins to carry out an order that appends or prepends if the result is extendedBytesMin or longer;
+   * undefined if it is not, or if write() will refuse it. With `createsMissing` also if there is no
+   * item and what is added is that long by itself. The order is clear again afterwards.
    *
    * It is filled with proceedExtension(), and linked by a write() with `extension` set to it and
    * `received` to its value; that, or abandoning the value, ends it.
    */
-  beginExtension(
-    key: Uint8Array,
-    keyOffset: number,
-    keyLength: number,
-    isAfter: boolean,
-    addedBytes: number,
-    casHigh: number,
-    casLow: number,
-    createsMissing: boolean,
-    nowSeconds: number,
-  ): LargeExtension | undefined {
-    if (this.lookup(key, keyOffset, keyLength, nowSeconds) !== HIT) {
+  beginExtension(order: WriteOrder, createsMissing: boolean): LargeExtension | undefined {
+    const extension = this.tryToBegin(order, createsMissing)
+    order.clear()
+    return extension
+  }
+
+  private tryToBegin(order: WriteOrder, createsMissing: boolean): LargeExtension | undefined {
+    const { keyLength, valueLength: addedBytes, nowSeconds } = order
+    const isAfter = order.mode === WRITE_APPEND
+    if (this.lookup(order.key, order.keyOffset, keyLength, nowSeconds) !== HIT) {
       if (!createsMissing || addedBytes < this.extendedBytesMin) return undefined
       return new LargeExtension(this.beginLarge(keyLength, addedBytes), isAfter, 0, 0, 0)
     }
     const oldBytes = this.valueBytes
-    const isRefused = this.refusalToExtend(keyLength, addedBytes, casHigh, casLow) !== 0
+    const isRefused = this.refusalToExtend(order) !== 0
     const location = this.foundLocation
     const sequence = this.heldSequence
     this.release()
@@ -642,21 +603,19 @@ export class Store {
   }
 
   /**
-   * Fills the next `lengthMax` bytes at most of an extension under way, of what is added in
-   * `added[addedOffset...]`, and does the share of the work that a write does. STORED: go on.
-   * CHANGED: it is to be begun anew. NO_MEMORY: there is no room.
+   * Fills the next `lengthMax` bytes at most of an extension under way, for the same order, and does
+   * the share of the work that a write does. STORED: go on. CHANGED: it is to be begun anew.
+   * NO_MEMORY: there is no room. The order is clear again afterwards.
    */
-  proceedExtension(
-    extension: LargeExtension,
-    key: Uint8Array,
-    keyOffset: number,
-    keyLength: number,
-    added: Uint8Array,
-    addedOffset: number,
-    lengthMax: number,
-    nowSeconds: number,
-  ): number {
+  proceedExtension(extension: LargeExtension, order: WriteOrder, lengthMax: number): number {
+    const proceeded = this.proceed(extension, order, lengthMax)
+    order.clear()
+    return proceeded
+  }
+
+  private proceed(extension: LargeExtension, order: WriteOrder, lengthMax: number): number {
     const { value, oldBytes, addedBytes } = extension
+    const { key, keyOffset, keyLength, nowSeconds } = order
     let left = Math.min(lengthMax, value.missingBytes)
     while (left > 0) {
       this.enter(nowSeconds)
@@ -678,7 +637,7 @@ export class Store {
       } else {
         const from = value.arrivedBytes - extension.addedOffset
         chunk = Math.min(left, addedBytes - from)
-        if (!this.appendLarge(value, added, addedOffset + from, chunk, nowSeconds)) {
+        if (!this.appendLarge(value, order.value, order.valueOffset + from, chunk, nowSeconds)) {
           return this.refuseExtension()
         }
       }
@@ -702,29 +661,19 @@ export class Store {
   }
 
   /** What an extension of the item, found or found missing, comes to. */
-  private judgeExtension(
-    extension: LargeExtension,
-    found: boolean,
-    casHigh: number,
-    casLow: number,
-  ): number {
+  private judgeExtension(extension: LargeExtension, order: WriteOrder, found: boolean): number {
+    const { casHigh, casLow } = order
     if (!found) return extension.location === 0 ? NOT_STORED : CHANGED
     if (!this.isExtended(extension)) return CHANGED
     return (casHigh | casLow) === 0 || this.foundHasCas(casHigh, casLow) ? STORED : EXISTS
   }
 
   /** write() of a value that is in its segments already. */
-  private writeReceived(
-    received: LargeValue,
-    extension: LargeExtension | undefined,
-    mode: number,
-    flags: number,
-    expiry: number,
-    casHigh: number,
-    casLow: number,
-    nowSeconds: number,
-  ): number {
+  private writeReceived(order: WriteOrder, received: LargeValue): number {
+    const { mode, nowSeconds } = order
     const { keyLength, valueLength, segment } = received
+    const isExtended = mode === WRITE_APPEND || mode === WRITE_PREPEND
+    const extension = isExtended ? order.extension : undefined
     const { log, view } = this
     assert(received.missingBytes === 0, 'a large value is stored before it has arrived')
     const recordBytes = recordBytesOf(LAYOUT_ALL, keyLength, valueLength, this.unitShift)
@@ -740,8 +689,8 @@ export class Store {
       } while (epoch !== Atomics.load(this.control, EPOCH_WORD))
       const verdict =
         extension === undefined
-          ? this.judge(mode, found, casHigh, casLow)
-          : this.judgeExtension(extension, found, casHigh, casLow)
+          ? this.judge(order, found)
+          : this.judgeExtension(extension, order, found)
       const stale = verdict === STORED_STALE
       if (verdict !== STORED && !stale) {
         this.unlockStripe()
@@ -749,23 +698,23 @@ export class Store {
         if (extension === undefined) received.abandon()
         return verdict
       }
-      const isExtended = extension !== undefined
-      const newFlags = isExtended ? clientFlagsAt(this.foundWords, this.foundBase) : flags
-      const newExpiry = isExtended ? expiryAt(this.foundWords, this.foundBase) : expiry
+      const extendsFound = extension !== undefined
+      const flags = extendsFound ? clientFlagsAt(this.foundWords, this.foundBase) : order.flags
+      const expiry = extendsFound ? expiryAt(this.foundWords, this.foundBase) : order.expiry
       log.show(segment, recordBytes > view.segmentBytes)
       // The key is written in whole words, over the first bytes of a value that is there already.
       const position = HEADER_BYTES_MAX + keyLength
       view.copyOut(segment, position, this.digits, 0, 4)
-      this.fillRecord(LAYOUT_ALL, keyLength, valueLength, newFlags, newExpiry, 0, nowSeconds)
+      this.fillRecord(LAYOUT_ALL, keyLength, valueLength, flags, expiry, 0, nowSeconds)
       view.copyIn(segment, position, this.digits, 0, 4)
-      const storedExpiry = stale ? this.inheritStale() : newExpiry
+      const storedExpiry = stale ? this.inheritStale() : expiry
       // With up to 512 MiB of memory such a value is always too large for the small queue. With more,
       // the smaller of them have to be read to come into the main queue, as any other item.
-      const group = isExtended
+      const group = extendsFound
         ? this.foundGroup(nowSeconds)
         : this.groupOfNew(isRecalled, recordBytes, storedExpiry, nowSeconds)
       received.beforeLink(recordBytes, group, epoch)
-      const linked = this.link(found, recordBytes, nowSeconds)
+      const linked = this.link(order, found, recordBytes)
       this.unlockStripe()
       if (linked) {
         if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
@@ -780,11 +729,12 @@ export class Store {
   }
 
   /** What a write of that mode and CAS is to do about the item found, or found missing. */
-  private judge(mode: number, found: boolean, casHigh: number, casLow: number): number {
+  private judge(order: WriteOrder, found: boolean): number {
+    const { mode, casHigh, casLow } = order
     if ((casHigh | casLow) !== 0) {
       if (!found) return NOT_FOUND
       if (this.foundHasCas(casHigh, casLow)) return STORED
-      return this.mayGoStale && this.isFoundNewer(casHigh, casLow) ? STORED_STALE : EXISTS
+      return order.mayGoStale && this.isFoundNewer(casHigh, casLow) ? STORED_STALE : EXISTS
     }
     if (mode === WRITE_ADD && found) return EXISTS
     if (mode === WRITE_REPLACE && !found) return NOT_FOUND
@@ -892,7 +842,8 @@ export class Store {
         if (newBytes !== reservedBytes) log.shrink(newBytes)
         this.fillRecord(layout, keyLength, newLength, flags, expiry, state, nowSeconds)
         this.fillValue(this.digits, 0, newLength)
-        this.link(true, newBytes, nowSeconds)
+        this.nextCas()
+        this.linkWithCas(true, newBytes)
         this.unlockStripe()
         log.commit(expiry)
         this.leave(newBytes, nowSeconds)
@@ -1073,6 +1024,15 @@ export class Store {
       const paced = Math.min(recordBytes, STEP_RECORD_BYTES_MAX)
       this.reclaimer.step(deficit * (STEP_FACTOR * paced + STEP_BYTES_MIN), nowSeconds)
     }
+  }
+
+  private sourceOf(bytes: Uint8Array): ByteBlock {
+    let block = this.sourceBlock
+    if (block.bytes !== bytes) {
+      block = new ByteBlock(bytes)
+      if (bytes.length <= KEPT_BLOCK_BYTES_MAX) this.sourceBlock = block
+    }
+    return block
   }
 
   private hashKey(key: Uint8Array, keyOffset: number, keyLength: number): void {
@@ -1337,11 +1297,16 @@ export class Store {
    * Gives the reserved record its CAS and points the index at it, in place of the item found or as a
    * new one. False if the index has no room. The stripe is locked.
    */
-  private link(found: boolean, recordBytes: number, nowSeconds: number): boolean {
+  private link(order: WriteOrder, found: boolean, recordBytes: number): boolean {
+    if (!found && !this.insert(order.nowSeconds)) return false
+    this.takeCas(order)
+    this.linkWithCas(found, recordBytes)
+    return true
+  }
+
+  private linkWithCas(found: boolean, recordBytes: number): void {
     const log = this.log
     const counters = this.counters
-    if (!found && !this.insert(nowSeconds)) return false
-    this.takeCas()
     const words = this.view.segmentArena(log.segment)
     const base = this.view.locationBase(log.location)
     setCasAt(words, base, this.casHigh, this.casLow)
@@ -1356,7 +1321,6 @@ export class Store {
     }
     counters[BYTES] = counters[BYTES]! + gained
     counters[TOTAL_ITEMS] = counters[TOTAL_ITEMS]! + 1
-    return true
   }
 
   /** Adds a slot for the reserved record; where the chain is full, the item in it that was read least goes. */
@@ -1371,26 +1335,20 @@ export class Store {
   }
 
   /** Puts a new value into the record that was found, which keeps its size. */
-  private overwrite(
-    source: ByteBlock,
-    valueOffset: number,
-    valueLength: number,
-    flags: number,
-    expiry: number,
-    nowSeconds: number,
-  ): void {
-    this.takeCas()
+  private overwrite(order: WriteOrder, source: ByteBlock): void {
+    const { valueLength } = order
+    this.takeCas(order)
     const words = this.foundWords
     const base = this.foundBase
     words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! & ~(STATE_MASK << 24)
     setValueLengthAt(words, base, valueLength)
     setCasAt(words, base, this.casHigh, this.casLow)
-    setClientFlagsAt(words, base, flags)
-    setLastAccessAt(words, base, nowSeconds)
-    this.setExpiry(expiry)
+    setClientFlagsAt(words, base, order.flags)
+    setLastAccessAt(words, base, order.nowSeconds)
+    this.setExpiry(order.expiry)
     const view = this.view
     const segment = view.locationSegment(this.foundLocation)
-    view.copyIn(segment, this.foundValuePosition(), source, valueOffset, valueLength)
+    view.copyIn(segment, this.foundValuePosition(), source, order.valueOffset, valueLength)
     // The record is as old as it was, but the value is new: it shall not be the next to leave.
     if (frequencyAt(this.foundSlotWords, this.foundSlot) === 0) {
       raiseFrequencyAt(this.foundSlotWords, this.foundSlot)
@@ -1399,12 +1357,12 @@ export class Store {
   }
 
   /** Sets the CAS registers to the CAS of the item being written. */
-  private takeCas(): void {
-    if ((this.givenCasHigh | this.givenCasLow) === 0) {
+  private takeCas(order: WriteOrder): void {
+    if ((order.givenCasHigh | order.givenCasLow) === 0) {
       this.nextCas()
     } else {
-      this.casHigh = this.givenCasHigh >>> 0
-      this.casLow = this.givenCasLow >>> 0
+      this.casHigh = order.givenCasHigh >>> 0
+      this.casLow = order.givenCasLow >>> 0
     }
   }
 
@@ -1423,25 +1381,17 @@ export class Store {
     this.casLow = low >>> 0
   }
 
-  private extend(
-    after: boolean,
-    keyLength: number,
-    source: ByteBlock,
-    sourceOffset: number,
-    length: number,
-    casHigh: number,
-    casLow: number,
-    nowSeconds: number,
-  ): number {
+  private extend(order: WriteOrder): number {
+    const { keyLength, valueLength: length, nowSeconds } = order
+    const after = order.mode === WRITE_APPEND
+    const source = this.sourceOf(order.value)
     const log = this.log
     const view = this.view
     let oldLength = 0
     let reservedBytes = 0
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       this.lockStripe()
-      const refusal = this.seek(keyLength, nowSeconds)
-        ? this.refusalToExtend(keyLength, length, casHigh, casLow)
-        : NOT_STORED
+      const refusal = this.seek(keyLength, nowSeconds) ? this.refusalToExtend(order) : NOT_STORED
       if (refusal === 0) oldLength = valueLengthAt(this.foundWords, this.foundBase)
       if (refusal !== 0 || oldLength + length >= this.extendedBytesMin) {
         this.unlockStripe()
@@ -1451,7 +1401,7 @@ export class Store {
       }
       const valueLength = oldLength + length
       const foundLayout = layoutOf(this.foundWords[this.foundBase + TRAITS_WORD]!)
-      const layout = foundLayout | this.layoutFor(0, 0, valueLength, this.givenCasHigh)
+      const layout = foundLayout | this.layoutFor(0, 0, valueLength, order.givenCasHigh)
       const recordBytes = recordBytesOf(layout, keyLength, valueLength, this.unitShift)
       if (reservedBytes === recordBytes && !log.isFlushed()) {
         const words = this.foundWords
@@ -1465,8 +1415,8 @@ export class Store {
         const oldPosition = after ? position : position + length
         const newPosition = after ? position + oldLength : position
         view.copyAcross(from, fromPosition, log.segment, oldPosition, oldLength)
-        view.copyIn(log.segment, newPosition, source, sourceOffset, length)
-        this.link(true, recordBytes, nowSeconds)
+        view.copyIn(log.segment, newPosition, source, order.valueOffset, length)
+        this.link(order, true, recordBytes)
         this.unlockStripe()
         log.commit(expiry)
         this.leave(recordBytes, nowSeconds)
@@ -1485,12 +1435,8 @@ export class Store {
   }
 
   /** Why nothing can be appended to the item found; 0 if it can. */
-  private refusalToExtend(
-    keyLength: number,
-    addedBytes: number,
-    casHigh: number,
-    casLow: number,
-  ): number {
+  private refusalToExtend(order: WriteOrder): number {
+    const { keyLength, valueLength: addedBytes, casHigh, casLow } = order
     if ((casHigh | casLow) !== 0 && !this.foundHasCas(casHigh, casLow)) return EXISTS
     const oldBytes = valueLengthAt(this.foundWords, this.foundBase)
     const isTooLarge = keyLength + oldBytes + addedBytes + ITEM_OVERHEAD_BYTES > this.itemBytesMax

@@ -50,7 +50,7 @@ export async function loadStore(dist) {
  * @param {{ seed: number, memoryBytes: number, warm: number, measured: number }} run
  */
 export function driveStore(build, workload, { seed, memoryBytes, warm, measured }) {
-  const { Store, HIT, STORED, WRITE_SET } = build
+  const { Store, HIT, STORED, WriteOrder } = build
   const trace = new Trace(workload, seed)
   const memory = build.createStoreMemory({
     memoryBytes,
@@ -60,6 +60,7 @@ export function driveStore(build, workload, { seed, memoryBytes, warm, measured 
     seed: [1, 2],
   })
   const store = new Store(memory, 0)
+  const order = new WriteOrder()
   const { keyBytes } = trace
   const key = Buffer.alloc(keyBytes)
   const values = Buffer.alloc(trace.valueBytesMax, 'value')
@@ -89,21 +90,12 @@ export function driveStore(build, workload, { seed, memoryBytes, warm, measured 
       }
     }
     if (isWrite) {
-      const expiry = now + trace.ttlSecondsOf(id)
-      const result = store.write(
-        WRITE_SET,
-        key,
-        0,
-        keyBytes,
-        values,
-        0,
-        valueBytes,
-        id,
-        expiry,
-        0,
-        0,
-        now,
-      )
+      order.setKey(key, 0, keyBytes)
+      order.setValue(values, 0, valueBytes)
+      order.flags = id
+      order.expiry = now + trace.ttlSecondsOf(id)
+      order.nowSeconds = now
+      const result = store.write(order)
       if (result !== STORED) throw new Error(`request ${number}: a set was answered ${result}`)
     }
     if (number % maintenanceRequests === 0) store.maintain(now, MAINTENANCE_BUDGET)

@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url'
 const dist = resolve(process.env.STORE_DIST ?? 'dist')
 const load = (path) => import(pathToFileURL(`${dist}/src/storage/${path}`).href)
 const { createStoreMemory } = await load('geometry.js')
-const { Store, HIT, STORED, WRITE_SET } = await load('store.js')
+const { Store, HIT, STORED, WriteOrder } = await load('store.js')
 const { readStoreCounters } = await load('counters.js')
 
 const VALUE_BYTES = Number(process.env.VALUE ?? 100)
@@ -45,6 +45,7 @@ function bench(items, full) {
     seed: [1, 2],
   })
   const store = new Store(memory, 0)
+  const writeOrder = new WriteOrder()
   const buffer = Buffer.allocUnsafeSlow(65536)
   const target = Buffer.allocUnsafeSlow(65536)
   const writeKey = (number) => {
@@ -65,20 +66,10 @@ function bench(items, full) {
   }
   const set = (number) => {
     writeKey(number)
-    const result = store.write(
-      WRITE_SET,
-      buffer,
-      4,
-      KEY_BYTES,
-      buffer,
-      valueOffset,
-      VALUE_BYTES,
-      0,
-      0,
-      0,
-      0,
-      NOW,
-    )
+    writeOrder.setKey(buffer, 4, KEY_BYTES)
+    writeOrder.setValue(buffer, valueOffset, VALUE_BYTES)
+    writeOrder.nowSeconds = NOW
+    const result = store.write(writeOrder)
     if (result !== STORED) throw new Error(`set: ${result}`)
   }
   let hits = 0

@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../src/storage/counters.ts'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
-import { STORED } from '../../src/storage/store.ts'
+import { STORED, WriteOrder } from '../../src/storage/store.ts'
 import { Client } from '../unit/storage/client.ts'
 import { randomOf, seedOfRun } from '../unit/storage/model.ts'
 
@@ -22,6 +22,7 @@ for (const [name, lengthBits] of [
     const client = new Client({ memoryBytes: MEMORY_BYTES, itemBytesMax: 2 * MIB })
     const source = Buffer.alloc(2 * MIB, 'saslcached')
     const key = Buffer.alloc(32)
+    const order = new WriteOrder()
     let refused = 0
     let writes = 0
     const write = (bytes: number) => {
@@ -29,9 +30,10 @@ for (const [name, lengthBits] of [
         // Sizes are spread evenly over their logarithm.
         const length = random.below(2 ** random.below(lengthBits + 1))
         const keyLength = key.write(`key ${writes}`)
-        const now = client.now
-        const { store } = client
-        const result = store.write(1, key, 0, keyLength, source, 0, length, 0, 0, 0, 0, now)
+        order.setKey(key, 0, keyLength)
+        order.setValue(source, 0, length)
+        order.nowSeconds = client.now
+        const result = client.store.write(order)
         if (result !== STORED) refused++
         if (random.below(16) === 0) client.has(`key ${random.below(writes + 1)}`)
         written += length + 40

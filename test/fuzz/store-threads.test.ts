@@ -21,7 +21,7 @@ import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../src/storage/counters.ts'
 import { createStoreMemory, type StoreMemory } from '../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
-import { Store, WRITE_SET } from '../../src/storage/store.ts'
+import { Store, WriteOrder } from '../../src/storage/store.ts'
 import { describeViolation, HistoryChecker } from '../support/history/history-checker.ts'
 import type { Operation } from '../support/history/operation.ts'
 import { COUNTER_KEY, type RequestSourceOptions } from '../support/history/request-source.js'
@@ -184,6 +184,7 @@ interface Totals {
  */
 function fillUp(memory: StoreMemory, run: Run, random: Random): void {
   const store = new Store(memory, 0)
+  const order = new WriteOrder()
   const value = Buffer.alloc(900)
   const keys: Buffer[] = []
   const isShort = () => {
@@ -192,20 +193,10 @@ function fillUp(memory: StoreMemory, run: Run, random: Random): void {
   }
   while (!isShort()) {
     const key = Buffer.from(`filling ${keys.length}`)
-    store.write(
-      WRITE_SET,
-      key,
-      0,
-      key.length,
-      value,
-      0,
-      random.below(900),
-      0,
-      0,
-      0,
-      0,
-      START_SECOND,
-    )
+    order.setKey(key, 0, key.length)
+    order.setValue(value, 0, random.below(900))
+    order.nowSeconds = START_SECOND
+    store.write(order)
     keys.push(key)
   }
   if (run.evicts) return

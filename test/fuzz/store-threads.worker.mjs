@@ -31,6 +31,7 @@ const {
   WRITE_PREPEND,
   WRITE_REPLACE,
   WRITE_SET,
+  WriteOrder,
 } = await import(`${dist}/src/storage/store.js`)
 
 const TICK = 0
@@ -79,6 +80,7 @@ for (const name of ['add', 'compareExchange', 'exchange', 'load', 'store', 'sub'
 }
 
 const store = new Store(memory, workerIndex)
+const order = new WriteOrder()
 const requests = new RequestSource(options)
 const keyBytes = Buffer.alloc(256)
 const input = Buffer.alloc(options.itemBytesMax + 4096)
@@ -149,20 +151,15 @@ function perform({ verb, valueBytes, flags, expiry, token, delta }, keyLength) {
       return result
     }
     default: {
-      const result = store.write(
-        MODES[verb],
-        keyBytes,
-        0,
-        keyLength,
-        input,
-        5,
-        valueBytes,
-        flags,
-        expiry,
-        casHigh,
-        casLow,
-        now,
-      )
+      order.mode = MODES[verb]
+      order.setKey(keyBytes, 0, keyLength)
+      order.setValue(input, 5, valueBytes)
+      order.flags = flags
+      order.expiry = expiry
+      order.casHigh = casHigh
+      order.casLow = casLow
+      order.nowSeconds = now
+      const result = store.write(order)
       if (result === STORED) cas = casOfStore()
       return result
     }

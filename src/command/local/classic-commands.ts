@@ -149,19 +149,17 @@ export class ClassicCommands {
     const { items, lane } = this
     lane[COUNTER.cmd_set]!++
     const isConditional = request.casHigh !== 0 || request.casLow !== 0
-    const written = items.write(
+    const order = items.beginOrderOf(
       mode,
+      request,
+      bytes,
       bytes,
       request.keyOffset,
-      request.keyLength,
-      bytes,
-      request.valueOffset,
-      request.valueLength,
-      request.flags,
       items.expiryOf(request.expiry),
-      request.casHigh,
-      request.casLow,
     )
+    order.casHigh = request.casHigh
+    order.casLow = request.casLow
+    const written = this.store.write(order)
     if (isConditional) countSwap(lane, written)
     switch (written) {
       case STORED:

@@ -3,10 +3,9 @@
  * with it, compare its CAS; and the registers in which both leave what an outcome carries.
  *
  * Keys go as `(key, keyOffset, keyLength)`. Answers are OUTCOME_ numbers, except where the name says
- * that it is the store's own (`write`). After OUTCOME_HIT the item is held until `release`.
+ * that it is the store's own. After OUTCOME_HIT the item is held until `release`.
  *
- * Invariant: each outcome for want of memory is counted here, once, or by the one who sees it from
- * `write`, through `refuseMemory`.
+ * Invariant: each outcome for want of memory is counted once, through `refuseMemory`.
  */
 import { DECIMAL_DIGITS_MAX, Decimal } from '../../base/decimal.ts'
 import { COUNTER } from '../../observe/counters.ts'
@@ -29,8 +28,9 @@ import {
   STORED,
   type Store,
   WRITE_ADD,
+  WriteOrder,
 } from '../../storage/store.ts'
-import type { CommandResult } from '../commands.ts'
+import type { CommandResult, LargeExtension, LargeValue } from '../commands.ts'
 import { absoluteExpiry } from './absolute-expiry.ts'
 import { countSwap } from './access-counts.ts'
 
@@ -59,8 +59,13 @@ export class ItemAccess implements CommandResult {
   /** Unix seconds; the worker sets it ten times a second. */
   nowSeconds = 0
 
+  /** The value of the request under way, if it is in the store already, and what made it: see LargeWrites. */
+  received: LargeValue | undefined = undefined
+  extension: LargeExtension | undefined = undefined
+
   readonly store: Store
   readonly lane: Float64Array
+  private readonly order: WriteOrder = new WriteOrder()
   private readonly casEnabled: boolean
   private readonly initial: Decimal = new Decimal()
   private readonly digits: Uint8Array = new Uint8Array(DECIMAL_DIGITS_MAX)
@@ -121,34 +126,37 @@ export class ItemAccess implements CommandResult {
     this.casLow = 0
   }
 
-  /** Store.write() at this time, with the flags of the request. Returns the store's answer. */
-  write(
+  /** An order to write that key now, with the (absolute) expiry; all else of it is at its default. */
+  beginOrder(
     mode: number,
     key: Uint8Array,
     keyOffset: number,
     keyLength: number,
-    value: Uint8Array,
-    valueOffset: number,
-    valueLength: number,
-    flags: number,
     expiry: number,
-    casHigh: number,
-    casLow: number,
-  ): number {
-    return this.store.write(
-      mode,
-      key,
-      keyOffset,
-      keyLength,
-      value,
-      valueOffset,
-      valueLength,
-      flags,
-      expiry,
-      casHigh,
-      casLow,
-      this.nowSeconds,
-    )
+  ): WriteOrder {
+    const { order } = this
+    order.mode = mode
+    order.setKey(key, keyOffset, keyLength)
+    order.expiry = expiry
+    order.nowSeconds = this.nowSeconds
+    return order
+  }
+
+  /** The same for what a request brings, value and flags, wherever its value is. */
+  beginOrderOf(
+    mode: number,
+    request: Request,
+    bytes: Uint8Array,
+    key: Uint8Array,
+    keyOffset: number,
+    expiry: number,
+  ): WriteOrder {
+    const order = this.beginOrder(mode, key, keyOffset, request.keyLength, expiry)
+    order.setValue(bytes, request.valueOffset, request.valueLength)
+    order.flags = request.flags
+    order.received = this.received
+    order.extension = this.extension
+    return order
   }
 
   /**
@@ -229,20 +237,9 @@ export class ItemAccess implements CommandResult {
     initial.high = request.initialHigh
     initial.low = request.initialLow
     const digitCount = initial.format(digits, 0)
-    const { keyLength } = request
-    const written = this.write(
-      WRITE_ADD,
-      key,
-      keyOffset,
-      keyLength,
-      digits,
-      0,
-      digitCount,
-      0,
-      expiry,
-      0,
-      0,
-    )
+    const order = this.beginOrder(WRITE_ADD, key, keyOffset, request.keyLength, expiry)
+    order.setValue(digits, 0, digitCount)
+    const written = this.store.write(order)
     if (written === EXISTS) return OUTCOME_EXISTS
     if (written !== STORED) return this.refuseMemory()
     this.isCreated = true

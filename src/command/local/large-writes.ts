@@ -21,7 +21,15 @@ import {
   VERB_SET,
 } from '../../protocol/request.ts'
 import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
-import { CHANGED, HIT, STORED, type Store } from '../../storage/store.ts'
+import {
+  CHANGED,
+  HIT,
+  STORED,
+  type Store,
+  WRITE_APPEND,
+  WRITE_PREPEND,
+  WriteOrder,
+} from '../../storage/store.ts'
 import type { LargeExtension, LargeStore, LargeValue } from '../commands.ts'
 import type { ItemAccess } from './item-access.ts'
 
@@ -29,6 +37,7 @@ export class LargeWrites implements LargeStore {
   private readonly items: ItemAccess
   private readonly store: Store
   private readonly lane: Float64Array
+  private readonly order: WriteOrder = new WriteOrder()
   private isHolding = false
 
   constructor(items: ItemAccess) {
@@ -60,7 +69,7 @@ export class LargeWrites implements LargeStore {
   }
 
   useValue(large: LargeValue | undefined): void {
-    this.store.received = large
+    this.items.received = large
   }
 
   refuse(request: Request, bytes: Uint8Array): number {
@@ -77,17 +86,15 @@ export class LargeWrites implements LargeStore {
   beginExtension(request: Request, bytes: Uint8Array): LargeExtension | undefined {
     const isMeta = request.verb === VERB_META_SET
     const usesCas = !isMeta || (request.upperFlags & FLAG_C) !== 0
-    return this.store.beginExtension(
-      keyBytesOf(request, bytes),
-      keyOffsetOf(request),
-      request.keyLength,
-      isMeta ? request.mode === MODE_APPEND : request.verb === VERB_APPEND,
-      request.valueLength,
-      usesCas ? request.casHigh : 0,
-      usesCas ? request.casLow : 0,
-      isMeta && (request.upperFlags & FLAG_N) !== 0,
-      this.items.nowSeconds,
-    )
+    const { order } = this
+    const isAfter = isMeta ? request.mode === MODE_APPEND : request.verb === VERB_APPEND
+    order.mode = isAfter ? WRITE_APPEND : WRITE_PREPEND
+    order.setKey(keyBytesOf(request, bytes), keyOffsetOf(request), request.keyLength)
+    order.valueLength = request.valueLength
+    order.casHigh = usesCas ? request.casHigh : 0
+    order.casLow = usesCas ? request.casLow : 0
+    order.nowSeconds = this.items.nowSeconds
+    return this.store.beginExtension(order, isMeta && (request.upperFlags & FLAG_N) !== 0)
   }
 
   proceedExtension(
@@ -96,23 +103,18 @@ export class LargeWrites implements LargeStore {
     bytes: Uint8Array,
     lengthMax: number,
   ): number {
-    const proceeded = this.store.proceedExtension(
-      extension,
-      keyBytesOf(request, bytes),
-      keyOffsetOf(request),
-      request.keyLength,
-      bytes,
-      request.valueOffset,
-      lengthMax,
-      this.items.nowSeconds,
-    )
+    const { order } = this
+    order.setKey(keyBytesOf(request, bytes), keyOffsetOf(request), request.keyLength)
+    order.setValue(bytes, request.valueOffset, request.valueLength)
+    order.nowSeconds = this.items.nowSeconds
+    const proceeded = this.store.proceedExtension(extension, order, lengthMax)
     if (proceeded === STORED) return OUTCOME_OK
     return proceeded === CHANGED ? OUTCOME_CHANGED : OUTCOME_NO_MEMORY
   }
 
   useExtension(extension: LargeExtension | undefined): void {
-    this.store.extension = extension
-    this.store.received = extension?.value
+    this.items.extension = extension
+    this.items.received = extension?.value
   }
 
   refuseExtension(outcome: number): number {

@@ -64,6 +64,7 @@ import {
   WRITE_PREPEND,
   WRITE_REPLACE,
   WRITE_SET,
+  type WriteOrder,
 } from '../../storage/store.ts'
 import { countFetch, countHit, countMiss, countSwap } from './access-counts.ts'
 import { ATTEMPTS_MAX, type ItemAccess } from './item-access.ts'
@@ -212,9 +213,9 @@ export class MetaCommands {
     const { items, store } = this
     const expiry = this.expiryAtBirth(request)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      this.giveCas(request)
-      const written = this.writeValue(WRITE_ADD, NOTHING, 0, 0, 0, expiry, 0, 0)
-      this.forgetWishes()
+      const order = items.beginOrder(WRITE_ADD, this.key, this.keyOffset, this.keyLength, expiry)
+      giveCas(request, order)
+      const written = store.write(order)
       if (written !== STORED && written !== EXISTS) return OUTCOME_NOT_FOUND
       const found = this.findToChange(request)
       if (found === OUTCOME_NOT_FOUND) continue
@@ -237,19 +238,6 @@ export class MetaCommands {
     return expiry !== 0 && expiry <= items.nowSeconds ? items.nowSeconds + 1 : expiry
   }
 
-  /** E: the writes of this command give the item this CAS. */
-  private giveCas(request: Request): void {
-    if ((request.upperFlags & FLAG_E) === 0) return
-    this.store.givenCasHigh = request.newCasHigh
-    this.store.givenCasLow = request.newCasLow
-  }
-
-  private forgetWishes(): void {
-    this.store.givenCasHigh = 0
-    this.store.givenCasLow = 0
-    this.store.mayGoStale = false
-  }
-
   private set(request: Request, bytes: Uint8Array): number {
     const { items, store, lane } = this
     const upper = request.upperFlags
@@ -267,13 +255,14 @@ export class MetaCommands {
     const casHigh = usesCas ? request.casHigh : 0
     const casLow = usesCas ? request.casLow : 0
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      this.giveCas(request)
-      store.mayGoStale = swaps && (upper & FLAG_I) !== 0
-      let written = this.write(request, bytes, mode, casHigh, casLow, request.expiry)
+      const order = this.beginSet(request, bytes, mode, request.expiry)
+      order.casHigh = casHigh
+      order.casLow = casLow
+      order.mayGoStale = swaps && (upper & FLAG_I) !== 0
+      let written = store.write(order)
       if (written === NOT_STORED && (upper & FLAG_N) !== 0) {
-        written = this.write(request, bytes, WRITE_ADD, 0, 0, request.vivifyExpiry)
+        written = store.write(this.beginSet(request, bytes, WRITE_ADD, request.vivifyExpiry))
       }
-      this.forgetWishes()
       if (written === EXISTS && !usesCas && extendsValue) continue
       switch (written) {
         case STORED:
@@ -307,50 +296,18 @@ export class MetaCommands {
     return OUTCOME_NOT_STORED
   }
 
-  private write(
+  /** An order to write what the request brings. */
+  private beginSet(
     request: Request,
     bytes: Uint8Array,
     mode: number,
-    casHigh: number,
-    casLow: number,
     wireExpiry: number,
-  ): number {
-    return this.writeValue(
-      mode,
-      bytes,
-      request.valueOffset,
-      request.valueLength,
-      request.flags,
-      this.items.expiryOf(wireExpiry),
-      casHigh,
-      casLow,
-    )
-  }
-
-  /** Writes a value under the key of the request. */
-  private writeValue(
-    mode: number,
-    value: Uint8Array,
-    valueOffset: number,
-    valueLength: number,
-    flags: number,
-    expiry: number,
-    casHigh: number,
-    casLow: number,
-  ): number {
-    return this.items.write(
-      mode,
-      this.key,
-      this.keyOffset,
-      this.keyLength,
-      value,
-      valueOffset,
-      valueLength,
-      flags,
-      expiry,
-      casHigh,
-      casLow,
-    )
+  ): WriteOrder {
+    const { items } = this
+    const expiry = items.expiryOf(wireExpiry)
+    const order = items.beginOrderOf(mode, request, bytes, this.key, this.keyOffset, expiry)
+    giveCas(request, order)
+    return order
   }
 
   /** The size that a value has grown to; the CAS stays that of the write. */
@@ -418,22 +375,15 @@ export class MetaCommands {
     const { items, store } = this
     const { casHigh, casLow } = store
     store.release()
-    store.givenCasHigh = casHigh
-    store.givenCasLow = casLow
-    this.giveCas(request)
     const expiry = items.expiryOf(request.expiry)
-    const written = this.writeValue(
-      WRITE_SET,
-      NOTHING,
-      0,
-      0,
-      request.flags,
-      expiry,
-      casHigh,
-      casLow,
-    )
-    this.forgetWishes()
-    return written
+    const order = items.beginOrder(WRITE_SET, this.key, this.keyOffset, this.keyLength, expiry)
+    order.flags = request.flags
+    order.casHigh = casHigh
+    order.casLow = casLow
+    order.givenCasHigh = casHigh
+    order.givenCasLow = casLow
+    giveCas(request, order)
+    return store.write(order)
   }
 
   private count(request: Request): number {
@@ -487,4 +437,11 @@ function writeMode(mode: number): number {
     default:
       return WRITE_SET
   }
+}
+
+/** E: the writes of this command give the item this CAS. */
+function giveCas(request: Request, order: WriteOrder): void {
+  if ((request.upperFlags & FLAG_E) === 0) return
+  order.givenCasHigh = request.newCasHigh
+  order.givenCasLow = request.newCasLow
 }

@@ -39,7 +39,10 @@ function access(casEnabled = true): Access {
     items,
     counted: (name) => lane[COUNTER[name]]!,
     put: (value) => {
-      items.write(WRITE_SET, KEY, 0, 5, Buffer.from(value), 0, value.length, 7, 0, 0, 0)
+      const order = items.beginOrder(WRITE_SET, KEY, 0, 5, 0)
+      order.setValue(Buffer.from(value), 0, value.length)
+      order.flags = 7
+      items.store.write(order)
     },
     text: () => {
       expect(items.find(KEY, 0, 5)).toBe(OUTCOME_HIT)

@@ -1,6 +1,8 @@
 /** A Store behind strings, for tests that say what happens and not how it is asked for. */
 import { createStoreMemory, type StoreMemory } from '../../../src/storage/geometry.ts'
-import { HIT, Store, WRITE_SET } from '../../../src/storage/store.ts'
+import type { LargeExtension } from '../../../src/storage/large-extension.ts'
+import type { LargeValue } from '../../../src/storage/large-value.ts'
+import { HIT, Store, WriteOrder } from '../../../src/storage/store.ts'
 
 const KIB = 1024
 
@@ -23,6 +25,24 @@ export interface WriteOptions {
   readonly flags?: number
   readonly expiry?: number
   readonly cas?: readonly [number, number]
+  readonly givenCas?: readonly [number, number]
+  readonly mayGoStale?: boolean
+  readonly received?: LargeValue
+  readonly extension?: LargeExtension
+}
+
+/** An order to write `value`; what `fields` do not say is at its default. */
+export function orderOf(
+  key: Uint8Array,
+  value: Uint8Array,
+  nowSeconds: number,
+  fields: Partial<WriteOrder> = {},
+): WriteOrder {
+  const order = new WriteOrder()
+  order.setKey(key, 0, key.length)
+  order.setValue(value, 0, value.length)
+  order.nowSeconds = nowSeconds
+  return Object.assign(order, fields)
 }
 
 export class Client {
@@ -53,21 +73,13 @@ export class Client {
   write(key: string, value: string | Uint8Array, options: WriteOptions = {}): number {
     const keyBytes = Buffer.from(key, 'latin1')
     const valueBytes = typeof value === 'string' ? Buffer.from(value, 'latin1') : value
-    const [casHigh, casLow] = options.cas ?? [0, 0]
-    return this.store.write(
-      options.mode ?? WRITE_SET,
-      keyBytes,
-      0,
-      keyBytes.length,
-      valueBytes,
-      0,
-      valueBytes.length,
-      options.flags ?? 0,
-      options.expiry ?? 0,
-      casHigh,
-      casLow,
-      this.now,
-    )
+    const { cas = [0, 0], givenCas = [0, 0], ...fields } = options
+    const order = orderOf(keyBytes, valueBytes, this.now, fields)
+    order.casHigh = cas[0]
+    order.casLow = cas[1]
+    order.givenCasHigh = givenCas[0]
+    order.givenCasLow = givenCas[1]
+    return this.store.write(order)
   }
 
   lookup(key: string): number {

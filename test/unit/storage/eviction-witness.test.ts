@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import type { EvictionWitness } from '../../../src/storage/eviction-witness.ts'
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
-import { HIT, STORED, Store, WRITE_SET } from '../../../src/storage/store.ts'
+import { HIT, STORED, Store } from '../../../src/storage/store.ts'
+import { orderOf } from './client.ts'
 
 const MEBIBYTE = 1024 * 1024
 const NOW = 1_700_000_000
@@ -48,21 +49,7 @@ function createStore(): { store: Store; evictions: () => number } {
 
 function set(store: Store, key: string, expiry = 0): void {
   const bytes = Buffer.from(key, 'latin1')
-  const written = store.write(
-    WRITE_SET,
-    bytes,
-    0,
-    bytes.length,
-    VALUE,
-    0,
-    VALUE.length,
-    0,
-    expiry,
-    0,
-    0,
-    NOW,
-  )
-  expect(written).toBe(STORED)
+  expect(store.write(orderOf(bytes, VALUE, NOW, { expiry }))).toBe(STORED)
 }
 
 function read(store: Store, key: string): void {

@@ -16,7 +16,7 @@ import {
   WRITE_APPEND,
   WRITE_PREPEND,
 } from '../../../src/storage/store.ts'
-import { Client, type ClientOptions } from './client.ts'
+import { Client, type ClientOptions, orderOf } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 
 const KIB = 1024
@@ -48,17 +48,9 @@ function begin(
   { isAfter = true, cas = [0, 0], createsMissing = false }: Options = {},
 ): LargeExtension | undefined {
   const keyBytes = Buffer.from(key)
-  return client.store.beginExtension(
-    keyBytes,
-    0,
-    keyBytes.length,
-    isAfter,
-    added.length,
-    cas[0],
-    cas[1],
-    createsMissing,
-    client.now,
-  )
+  const mode = isAfter ? WRITE_APPEND : WRITE_PREPEND
+  const order = orderOf(keyBytes, added, client.now, { mode, casHigh: cas[0], casLow: cas[1] })
+  return client.store.beginExtension(order, createsMissing)
 }
 
 /** One piece. */
@@ -70,16 +62,7 @@ function proceed(
   lengthMax: number = PIECE_BYTES,
 ): number {
   const keyBytes = Buffer.from(key)
-  return client.store.proceedExtension(
-    extension,
-    keyBytes,
-    0,
-    keyBytes.length,
-    added,
-    0,
-    lengthMax,
-    client.now,
-  )
+  return client.store.proceedExtension(extension, orderOf(keyBytes, added, client.now), lengthMax)
 }
 
 function fill(client: Client, key: string, added: Buffer, extension: LargeExtension): number {
@@ -98,13 +81,9 @@ function finish(
   { isAfter = true, cas = [0, 0] }: Options = {},
   mode: number = isAfter ? WRITE_APPEND : WRITE_PREPEND,
 ): number {
-  client.store.extension = extension
-  client.store.received = extension.value
   // What the client says of flags and expiry is not what an extension is about.
-  const result = client.write(key, added, { mode, cas, flags: 999, expiry: client.now + 1 })
-  client.store.extension = undefined
-  client.store.received = undefined
-  return result
+  const ignored = { flags: 999, expiry: client.now + 1 }
+  return client.write(key, added, { mode, cas, ...ignored, extension, received: extension.value })
 }
 
 function extend(client: Client, key: string, added: Buffer, options: Options = {}): number {
@@ -279,11 +258,7 @@ test('an item that came to the same place with the same length and CAS is anothe
     const value = bytesOf(3 * MIB, seed)
     const large = store.beginLarge(3, value.length)
     expect(store.appendLarge(large, value, 0, value.length, client.now)).toBe(true)
-    store.received = large
-    store.givenCasLow = 4711
-    expect(client.write('key', value)).toBe(STORED)
-    store.received = undefined
-    store.givenCasLow = 0
+    expect(client.write('key', value, { received: large, givenCas: [0, 4711] })).toBe(STORED)
     expect(client.lookup('key')).toBe(HIT)
     const { heldLocation } = store
     store.release()

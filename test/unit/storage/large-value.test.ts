@@ -4,19 +4,13 @@ import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { RECEIVING_COUNT_WORD } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import type { LargeValue } from '../../../src/storage/large-value.ts'
-import {
-  EXISTS,
-  NOT_FOUND,
-  STORED,
-  WRITE_ADD,
-  WRITE_REPLACE,
-  WRITE_SET,
-} from '../../../src/storage/store.ts'
-import { Client } from './client.ts'
+import { EXISTS, NOT_FOUND, STORED, WRITE_ADD, WRITE_REPLACE } from '../../../src/storage/store.ts'
+import { Client, orderOf, type WriteOptions } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 
 const KIB = 1024
 const PIECE_BYTES = 5000
+const NOT_HERE = Buffer.alloc(0)
 
 function newClient(evicts = true, memoryBytes = 1024 * KIB, itemBytesMax = 1024 * KIB): Client {
   return new Client({ memoryBytes, itemBytesMax, evicts })
@@ -40,37 +34,23 @@ function feed(client: Client, large: LargeValue, value: Buffer, upTo = value.len
   return true
 }
 
-interface Options {
-  readonly mode?: number
-  readonly flags?: number
-  readonly expiry?: number
-  readonly cas?: readonly [number, number]
-}
-
-function finish(client: Client, key: string, large: LargeValue, options: Options = {}): number {
+function finish(
+  client: Client,
+  key: string,
+  large: LargeValue,
+  options: WriteOptions = {},
+): number {
   const keyBytes = Buffer.from(key)
-  const { store } = client
-  const [casHigh, casLow] = options.cas ?? [0, 0]
-  store.received = large
-  const result = store.write(
-    options.mode ?? WRITE_SET,
-    keyBytes,
-    0,
-    keyBytes.length,
-    keyBytes,
-    0,
-    large.valueLength,
-    options.flags ?? 0,
-    options.expiry ?? 0,
-    casHigh,
-    casLow,
-    client.now,
-  )
-  store.received = undefined
-  return result
+  const { cas = [0, 0], givenCas: _, ...fields } = options
+  const order = orderOf(keyBytes, NOT_HERE, client.now, fields)
+  order.valueLength = large.valueLength
+  order.casHigh = cas[0]
+  order.casLow = cas[1]
+  order.received = large
+  return client.store.write(order)
 }
 
-function put(client: Client, key: string, value: Buffer, options: Options = {}): number {
+function put(client: Client, key: string, value: Buffer, options: WriteOptions = {}): number {
   const large = client.store.beginLarge(key.length, value.length)
   if (!feed(client, large, value)) return 0
   return finish(client, key, large, options)
@@ -248,7 +228,9 @@ test('a flush between the look at the old value and the link of the new one take
       client.store.flush(0, client.now)
       beforeLink(...known)
     }
-    const options: Options = withCas ? { cas: client.find('key')!.cas } : { mode: WRITE_REPLACE }
+    const options: WriteOptions = withCas
+      ? { cas: client.find('key')!.cas }
+      : { mode: WRITE_REPLACE }
     expect(finish(client, 'key', large, options)).toBe(STORED)
     expect(client.has('key')).toBe(false)
     client.store.maintain(client.now, 1000)

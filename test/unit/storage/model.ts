@@ -23,6 +23,7 @@ import {
   WRITE_REPLACE,
   WRITE_SET,
 } from '../../../src/storage/store.ts'
+import { orderOf } from './client.ts'
 
 const MIB = 1024 * 1024
 
@@ -161,21 +162,7 @@ export class ModelDriver {
     for (let count = 0; count * length < bytes; count++) {
       const key = `filling ${count}`
       const keyBytes = Buffer.from(key)
-      const now = this.now
-      const result = store.write(
-        WRITE_SET,
-        keyBytes,
-        0,
-        keyBytes.length,
-        value,
-        0,
-        length,
-        0,
-        0,
-        0,
-        0,
-        now,
-      )
+      const result = store.write(orderOf(keyBytes, value, this.now))
       if (result === NO_MEMORY) {
         expect(this.#options.mayRefuse, 'no memory').toBe(true)
         this.refused++
@@ -304,20 +291,9 @@ export class ModelDriver {
     const flags = below(2) === 0 ? 0 : below(2 ** 32)
     const expiry = this.#expiry()
     const [casHigh, casLow] = this.#cas(item)
-    const result = store.write(
-      mode,
-      bytes,
-      0,
-      bytes.length,
-      numeric ? value : this.#source,
-      numeric ? 0 : start,
-      value.length,
-      flags,
-      expiry,
-      casHigh,
-      casLow,
-      this.now,
-    )
+    const order = orderOf(bytes, value, this.now, { mode, flags, expiry, casHigh, casLow })
+    if (!numeric) order.setValue(this.#source, start, value.length)
+    const result = store.write(order)
     const hasCas = casHigh !== 0 || casLow !== 0
     const extends_ = mode === WRITE_APPEND || mode === WRITE_PREPEND
     const total = (extends_ ? (item?.value.length ?? 0) : 0) + value.length

@@ -5,7 +5,8 @@
 import { beforeEach, expect, test } from 'vitest'
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
 import { STATE_STALE, STATE_WIN_SENT } from '../../../src/storage/item.ts'
-import { EXISTS, HIT, STORED, Store, WRITE_SET } from '../../../src/storage/store.ts'
+import { EXISTS, HIT, STORED, Store, type WriteOrder } from '../../../src/storage/store.ts'
+import { orderOf } from './client.ts'
 
 const NOW = 1_700_000_000
 const KEY = Buffer.from('key')
@@ -25,22 +26,15 @@ beforeEach(() => {
   )
 })
 
-function set(value: string, expiry: number, casHigh: number, casLow: number): number {
-  const bytes = Buffer.from(value)
-  return store.write(
-    WRITE_SET,
-    KEY,
-    0,
-    KEY.length,
-    bytes,
-    0,
-    bytes.length,
-    0,
-    expiry,
-    casHigh,
-    casLow,
-    NOW,
-  )
+function set(
+  value: string,
+  expiry: number,
+  casHigh: number,
+  casLow: number,
+  fields: Partial<WriteOrder> = {},
+): number {
+  const wanted = { expiry, casHigh, casLow, ...fields }
+  return store.write(orderOf(KEY, Buffer.from(value), NOW, wanted))
 }
 
 function read(): { cas: [number, number]; expiry: number; state: number; value: string } {
@@ -54,15 +48,12 @@ function read(): { cas: [number, number]; expiry: number; state: number; value: 
 
 test('a written item gets the CAS that was given, and the next one a fresh one again', () => {
   for (const high of [3, 0xff, 0x100, 0xffffffff]) {
-    store.givenCasHigh = high
-    store.givenCasLow = 4_000_000_000
-    expect(set('a', 0, 0, 0)).toBe(STORED)
+    const given = { givenCasHigh: high, givenCasLow: 4_000_000_000 }
+    expect(set('a', 0, 0, 0, given)).toBe(STORED)
     expect(read().cas).toEqual([high, 4_000_000_000])
-    expect(set('a', 0, high, 4_000_000_000)).toBe(STORED)
-    expect(set('a', 0, high - 1, 4_000_000_000)).toBe(EXISTS)
+    expect(set('a', 0, high, 4_000_000_000, given)).toBe(STORED)
+    expect(set('a', 0, high - 1, 4_000_000_000, given)).toBe(EXISTS)
   }
-  store.givenCasHigh = 0
-  store.givenCasLow = 0
   expect(set('b', 0, 0, 0)).toBe(STORED)
   expect(read().cas[0]).toBe(0)
 })
@@ -89,8 +80,7 @@ test('a value that comes with an older CAS is stored as stale, with the expiry a
   store.setState(STATE_WIN_SENT)
   store.setCas(0, 1000)
   store.release()
-  store.mayGoStale = true
-  expect(set('late', NOW + 999, 0, 999)).toBe(STORED)
+  expect(set('late', NOW + 999, 0, 999, { mayGoStale: true })).toBe(STORED)
   expect(read()).toMatchObject({
     value: 'late',
     expiry: NOW + 100,
@@ -103,9 +93,7 @@ test('a newer CAS than the item has is refused, stale or not', () => {
   store.lookup(KEY, 0, KEY.length, NOW)
   store.setCas(0, 1000)
   store.release()
-  store.mayGoStale = true
-  expect(set('x', 0, 0, 1001)).toBe(EXISTS)
-  store.mayGoStale = false
+  expect(set('x', 0, 0, 1001, { mayGoStale: true })).toBe(EXISTS)
   expect(set('x', 0, 0, 999)).toBe(EXISTS)
   expect(read().value).toBe('a')
 })

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type CopyMemory, LargeCopies } from '../../../../src/command/transfers/large-copies.ts'
 import { OUTCOME_HIT, OUTCOME_OK, Request, VERB_GET } from '../../../../src/protocol/request.ts'
-import { WRITE_SET } from '../../../../src/storage/store.ts'
+import { WriteOrder } from '../../../../src/storage/store.ts'
 import {
   createManualServer,
   MANUAL_NOW,
@@ -46,7 +46,11 @@ class Memory implements CopyMemory {
 
 function put({ store }: ManualServer, letter: string): void {
   const value = Buffer.alloc(VALUE_BYTES, letter)
-  store.write(WRITE_SET, KEY, 0, 5, value, 0, value.length, 0, 0, 0, 0, MANUAL_NOW)
+  const order = new WriteOrder()
+  order.setKey(KEY, 0, 5)
+  order.setValue(value, 0, value.length)
+  order.nowSeconds = MANUAL_NOW
+  store.write(order)
 }
 
 interface Fixture {
