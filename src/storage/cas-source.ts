@@ -1,0 +1,53 @@
+/**
+ * Where CAS ids come from. Hot path.
+ *
+ * Invariant: ids go up with every change, over all workers. The lower word is one atomic counter. The
+ * upper bits are counted in halves of that word's range: whoever draws the first number of a half
+ * counts it, and who draws a number of a half not yet counted sees that from its top bit.
+ */
+import { CAS_HALF_WORD, CAS_LOW_WORD } from './geometry.ts'
+import { NARROW_CAS_HIGH_MAX } from './item.ts'
+
+/**
+ * Halves of the lower word after which new records have room for a CAS of more than 40 bits: two
+ * before it is needed, so that no id drawn in the meantime lacks it.
+ */
+const WIDE_CAS_HALVES: number = 2 * (NARROW_CAS_HIGH_MAX + 1) - 2
+
+export class CasSource {
+  /** The CAS that was taken last. */
+  high = 0
+  low = 0
+  private readonly control: Int32Array
+  private readonly isShared: boolean
+
+  constructor(control: Int32Array, isShared: boolean) {
+    this.control = control
+    this.isShared = isShared
+  }
+
+  /** Takes a CAS that was given, or for 0 and 0 the next one. */
+  take(givenHigh: number, givenLow: number): void {
+    if ((givenHigh | givenLow) === 0) {
+      this.takeNext()
+    } else {
+      this.high = givenHigh >>> 0
+      this.low = givenLow >>> 0
+    }
+  }
+
+  takeNext(): void {
+    const control = this.control
+    const half = this.isShared ? Atomics.load(control, CAS_HALF_WORD) : control[CAS_HALF_WORD]!
+    const low = this.isShared ? Atomics.add(control, CAS_LOW_WORD, 1) : control[CAS_LOW_WORD]!++
+    const drawn = (half & 1) === low >>> 31 ? half : half + 1
+    if (drawn !== half && low << 1 === 0) Atomics.store(control, CAS_HALF_WORD, drawn)
+    this.high = drawn >>> 1
+    this.low = low >>> 0
+  }
+
+  /** Whether a record needs the words of a wide CAS: for the upper word given, or for the next CAS. */
+  isWide(givenHigh: number): boolean {
+    return givenHigh > NARROW_CAS_HIGH_MAX || this.control[CAS_HALF_WORD]! >= WIDE_CAS_HALVES
+  }
+}
