@@ -186,11 +186,13 @@ export class LargeValue {
     else control[this.view.segmentRecord(this.lastSegment) + SEGMENT_CONTINUES] = segment + 1
     this.lastSegment = segment
     this.segmentCount++
+    this.log.receivingSegments++
     return true
   }
 
   private forgetCount(): void {
     Atomics.sub(this.control, RECEIVING_COUNT_WORD, this.segmentCount)
+    this.log.receivingSegments -= this.segmentCount
     this.segmentCount = 0
   }
 }

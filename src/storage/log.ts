@@ -7,8 +7,8 @@
  *
  * Invariant: the open segment belongs to this worker alone, so the offset needs no lock; nothing
  * before it is ever overwritten while the segment is open, and what lies after it is not a record.
- * A reservation that is not committed needs abandon() only if it took further segments, but calling
- * it is always right. At most one reservation is open at a time.
+ * At most one reservation is open at a time; commit() or abandon() ends it. Calling abandon() is
+ * always right.
  *
  * With -M a segment in which only the end of a large item lies is opened behind that; and a record
  * larger than ownSegmentsBytesMin begins in a segment of its own, of which the last one is such.
@@ -50,6 +50,9 @@ export class Log {
   reservedSpans = false
   /** After reserve() has failed: how many free segments it needs. */
   segmentsMissing = 0
+  /** Segments that large values on their way to this worker hold: they belong to no open segment. */
+  receivingSegments = 0
+  /** 0 while nothing is reserved. */
   private reservedBytes = 0
   /** Whether the record reserved lies in segments of its own, none of which is open. */
   private reservedOwn = false
@@ -175,21 +178,23 @@ export class Log {
   /** Says that the reserved record is linked. `expiry` is that of its item. */
   commit(expiry: number): void {
     const control = this.control
+    const recordBytes = this.reservedBytes
+    this.reservedBytes = 0
     if (this.reservedOwn) {
-      this.commitOwn(this.segment, this.reservedBytes, expiry)
+      this.commitOwn(this.segment, recordBytes, expiry)
       return
     }
     const entry = this.reservedOpen
     this.pool.noteExpiry(this.segment, expiry)
     const linked = control[entry + OPEN_LINKED]!
     if (!this.reservedSpans) {
-      control[entry + OPEN_OFFSET] = this.offset + this.reservedBytes
-      control[entry + OPEN_LINKED] = linked + this.reservedBytes
+      control[entry + OPEN_OFFSET] = this.offset + recordBytes
+      control[entry + OPEN_LINKED] = linked + recordBytes
       return
     }
     const segmentBytes = this.segmentBytes
     const firstPart = segmentBytes - this.offset
-    let left = this.reservedBytes - firstPart
+    let left = recordBytes - firstPart
     let part = this.view.continuation(this.segment)
     this.pool.seal(this.segment, segmentBytes, linked + firstPart)
     while (left > segmentBytes) {
@@ -245,10 +250,12 @@ export class Log {
 
   /** Gives up the reservation. */
   abandon(): void {
+    const recordBytes = this.reservedBytes
+    this.reservedBytes = 0
     if (!this.reservedSpans) return
     this.reservedSpans = false
     const firstBytes = this.reservedOwn ? 0 : this.segmentBytes - this.offset
-    let left = this.reservedBytes - firstBytes
+    let left = recordBytes - firstBytes
     let part = this.reservedOwn ? this.segment : this.view.continuation(this.segment)
     while (left > 0) {
       const next = this.view.continuation(part)
@@ -256,6 +263,11 @@ export class Log {
       left -= this.segmentBytes
       part = next
     }
+  }
+
+  /** Whether room is reserved that is neither committed nor given up. */
+  get isReserved(): boolean {
+    return this.reservedBytes !== 0
   }
 
   /** The open segment of a group, -1 for none, and where its records end. */

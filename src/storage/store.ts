@@ -58,7 +58,13 @@ const LARGE_BYTES_MIN: number = 1024 * 1024
 /** What appending makes longer than this is not copied while the stripe is held, but in pieces. */
 const EXTENDED_SEGMENTS_MIN = 4
 
-/** Gets each item of a scan; reads the registers and `scannedKey`, and calls nothing of the store. */
+/**
+ * Gets each item of a scan, while its stripe is held as after a HIT: it reads the registers and
+ * `scannedKey`, and may copy the value with copyValue() or copyValueRange(), which does not count as a
+ * read. Of a value of 2 MiB or more it copies a piece at most: for the rest it keeps the key,
+ * `heldLocation` and `heldSequence`, and comes back with lookup() when the scan has returned. It calls
+ * nothing else of the store and changes nothing.
+ */
 export interface ItemVisitor {
   visitItem(store: Store): void
 }
@@ -394,8 +400,24 @@ export class Store {
   }
 
   /**
+   * Whether nothing of this worker's writing is half done. False: large values, or what long values are
+   * extended to, are on their way to it and hold segments; ask again when they have been stored or
+   * abandoned. Where it is true, all that this worker has written is whole records that slots refer
+   * to, and stays so until its next operation.
+   *
+   * Changes nothing and waits for nobody. That no item is held and no room is reserved is asserted: so
+   * it is between any two operations.
+   */
+  quiesce(): boolean {
+    const { log } = this.parts
+    this.item.assertLetGo()
+    assert(!log.isReserved, 'room is reserved and not used')
+    return log.receivingSegments === 0
+  }
+
+  /**
    * Shows every live item of up to `bucketCount` buckets to the visitor, each under its stripe lock,
-   * with the registers and `scannedKey` set. Start with cursor 0 and pass on what is returned, until
+   * with the registers and `scannedKey` set; see ItemVisitor for what that may do. Start with cursor 0 and pass on what is returned, until
    * it is -1. An item that stays all the while is shown at least once, and twice only if its bucket
    * was split in the meantime.
    */

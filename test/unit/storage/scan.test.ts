@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
-import type { Store } from '../../../src/storage/store.ts'
+import { checkIntegrity } from '../../../src/storage/integrity.ts'
+import { STATE_FETCHED } from '../../../src/storage/item.ts'
+import { HIT, type ItemVisitor, STORED, type Store } from '../../../src/storage/store.ts'
 import { Client } from './client.ts'
+import { randomOf, seedOfRun } from './model.ts'
 
 interface Seen {
   readonly valueBytes: number
@@ -76,4 +79,113 @@ test('what is there all the while is shown although the index grows and items co
   for (let index = 0; index < 2000; index++) if (!seen.has(`old ${index}`)) missed++
   expect(missed).toBe(0)
   expect(readStoreCounters(client.memory).bucketCount).toBeGreaterThan(bucketsBefore * 1.3)
+})
+
+/** Copies each value that a scan shows, in pieces of up to `pieceBytes`. */
+class ValueReader implements ItemVisitor {
+  readonly values: Map<string, Buffer> = new Map()
+  private readonly pieceBytes: number
+
+  constructor(pieceBytes: number) {
+    this.pieceBytes = pieceBytes
+  }
+
+  visitItem(store: Store): void {
+    const key = Buffer.from(store.scannedKey.subarray(0, store.keyBytes)).toString('latin1')
+    const value = Buffer.alloc(store.valueBytes)
+    if (value.length <= this.pieceBytes) store.copyValue(value, 0)
+    else {
+      for (let at = 0; at < value.length; at += this.pieceBytes) {
+        const length = Math.min(this.pieceBytes, value.length - at)
+        store.copyValueRange(at, length, value, at)
+      }
+    }
+    this.values.set(key, value)
+  }
+}
+
+test('a visitor may copy each value, whole or in pieces, wherever it lies', () => {
+  const client = new Client({ memoryBytes: 8 * 1024 * 1024, itemBytesMax: 1024 * 1024 })
+  const stored = new Map<string, Buffer>()
+  const random = randomOf(seedOfRun())
+  for (let index = 0; index < 400; index++) {
+    const length = random.below(2 ** random.below(18))
+    const value = Buffer.alloc(length, `${index} `)
+    stored.set(`key ${index}`, value)
+    expect(client.write(`key ${index}`, value)).toBe(STORED)
+  }
+  for (const pieceBytes of [1024 * 1024, 5000]) {
+    const reader = new ValueReader(pieceBytes)
+    let cursor = 0
+    while (cursor >= 0) cursor = client.store.scan(cursor, 16, client.now, reader)
+    expect(reader.values.size).toBe(stored.size)
+    for (const [key, value] of stored) expect(reader.values.get(key)?.equals(value), key).toBe(true)
+  }
+  expect(checkIntegrity(client.memory)).toEqual([])
+})
+
+test('what a visitor copies counts as copied and not as read', () => {
+  const client = new Client()
+  client.write('key', 'value')
+  client.store.copies.copiedBytes = 0
+  const reader = new ValueReader(1000)
+  client.store.scan(0, 100_000, client.now + 5, reader)
+  expect(reader.values.get('key')?.toString()).toBe('value')
+  expect(client.store.copies.copiedBytes).toBe('keyvalue'.length)
+  expect(client.lookup('key')).toBe(HIT)
+  expect(client.store.state & STATE_FETCHED).toBe(0)
+  expect(client.store.lastAccess).toBe(client.now)
+  client.store.release()
+})
+
+test('a value that another worker writes between two steps is seen old or new, and whole', () => {
+  const client = new Client({ memoryBytes: 8 * 1024 * 1024, workerCount: 2 })
+  const other = client.worker(1)
+  const random = randomOf(seedOfRun())
+  const write = (writer: Client, index: number) =>
+    writer.write(`key ${index}`, Buffer.alloc(1 + random.below(30_000), 97 + random.below(26)))
+  for (let index = 0; index < 200; index++) write(client, index)
+  const reader = new ValueReader(1024 * 1024)
+  let cursor = 0
+  while (cursor >= 0) {
+    cursor = client.store.scan(cursor, 1, client.now, reader)
+    write(other, random.below(200))
+  }
+  expect(reader.values.size).toBe(200)
+  for (const [key, value] of reader.values) {
+    expect(value.length > 0 && value.every((byte) => byte === value[0]), key).toBe(true)
+  }
+})
+
+test('a visitor can keep where a long value lies and copy it in pieces afterwards', () => {
+  const client = new Client({ memoryBytes: 32 * 1024 * 1024, itemBytesMax: 16 * 1024 * 1024 })
+  const { store } = client
+  client.write('long', Buffer.alloc(3 * 1024 * 1024, 'long '))
+  let seen: readonly number[] = []
+  const visitor = {
+    visitItem(shown: Store): void {
+      seen = [shown.heldLocation, shown.valueBytes, shown.heldSequence]
+    },
+  }
+  store.scan(0, 100_000, client.now, visitor)
+  const held = (): readonly number[] => {
+    expect(client.lookup('long')).toBe(HIT)
+    const now = [store.heldLocation, store.valueBytes, store.heldSequence]
+    store.release()
+    return now
+  }
+  expect(held()).toEqual(seen)
+  client.write('long', Buffer.alloc(3 * 1024 * 1024, 'new'))
+  expect(held()).not.toEqual(seen)
+})
+
+test('a visitor that calls an operation of the store is refused', () => {
+  const client = new Client()
+  client.write('key', 'value')
+  const visitor = {
+    visitItem: (store: Store) => void store.lookup(Buffer.from('key'), 0, 3, client.now),
+  }
+  expect(() => client.store.scan(0, 100_000, client.now, visitor)).toThrow(
+    'a lookup was not released',
+  )
 })
