@@ -103,14 +103,14 @@ export class HeldItem {
 
   /** What every operation begins with: a delayed flush that is due. */
   begin(nowSeconds: number): void {
-    this.assertLetGo()
+    assert(this.heldStripe === 0, 'a lookup was not released')
     this.nowSeconds = nowSeconds
     const flushAt = this.control[FLUSH_AT_WORD]!
     if (flushAt !== 0 && flushAt >>> 0 <= nowSeconds) flushDue(this.control, nowSeconds)
   }
 
-  assertLetGo(): void {
-    assert(this.heldStripe === 0, 'a lookup was not released')
+  get isHeld(): boolean {
+    return this.heldStripe !== 0
   }
 
   useKey(key: Uint8Array, keyOffset: number, keyLength: number): void {

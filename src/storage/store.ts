@@ -410,7 +410,7 @@ export class Store {
    */
   quiesce(): boolean {
     const { log } = this.parts
-    this.item.assertLetGo()
+    assert(!this.item.isHeld, 'a lookup was not released')
     assert(!log.isReserved, 'room is reserved and not used')
     return log.receivingSegments === 0
   }
