@@ -127,7 +127,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     const saslBytesMax = this.options.saslBytesMax
     this.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
-    connection.wantedBytes = 0
+    connection.intake.wantedBytes = 0
     commands.beginTurn(connection.id)
     const { suspended } = connection
     if (suspended !== undefined) {
@@ -140,7 +140,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
       const header = decodeBinaryHeader(bytes, offset, end, request)
       if (header !== DECODED) {
         if (header === INCOMPLETE) {
-          connection.wantedBytes = request.frameBytes
+          connection.intake.wantedBytes = request.frameBytes
           return offset
         }
         return this.leaveFraming(connection, header, end)
@@ -168,7 +168,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
         if (!connection.isServing) return offset
       } else if (body === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
-        connection.wantedBytes = request.frameBytes
+        connection.intake.wantedBytes = request.frameBytes
         return offset
       } else if (body === OVERSIZE) {
         this.lane[COUNTER.request_too_large]!++
@@ -306,7 +306,12 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     const large = commands.beginLarge(request, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
-    connection.startBody(new LargeBody(commands, large, head, 0), bytes, request.valueOffset, end)
+    connection.intake.startBody(
+      new LargeBody(commands, large, head, 0),
+      bytes,
+      request.valueOffset,
+      end,
+    )
     return true
   }
 
@@ -349,7 +354,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
   private skip(connection: Connection, offset: number, end: number): number {
     const next = offset + this.request.frameBytes
     if (next <= end) return next
-    connection.swallowBytes = next - end
+    connection.intake.swallowBytes = next - end
     return end
   }
 

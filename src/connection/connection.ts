@@ -1,7 +1,7 @@
 /**
  * Hot path. One client's state machine. It is fed bytes by a transport, hands whole requests to its
- * dialect, and owns everything that bounds the client: what is buffered, what is skipped, when the
- * client is not read from, and every deadline.
+ * dialect, and decides when the client is read from, served, blocked and ended; what bounds it is
+ * measured elsewhere (unfinished-request.ts, reply-writer.ts, deadlines.ts).
  *
  *              first byte            login ok
  *   DETECTING ------------> SERVING <========> (the auth gate, see auth-gate.ts)
@@ -17,15 +17,13 @@
  * outcome of a store elsewhere, another client's append) is waited for in AWAITING. There is one at
  * most, those behind it wait, and every way out cancels it.
  *
- * Beside the state: a large value that arrives goes into the store as it comes (`body`, see
- * command/transfers/large-body.ts), `swallowBytes` of an oversize or unknown body are skipped as they come, and
- * `isBlocked` is true while the peer does not take its replies. Only a SERVING connection that is
- * not blocked reads and executes; all others leave their bytes in the kernel.
+ * Beside the state: what arrives and cannot be served from where it was read is the intake's
+ * (intake.ts), and `isBlocked` is true while the peer does not take its replies (reply-writer.ts). Only
+ * a SERVING connection that is not blocked reads and executes; all others leave their bytes in the
+ * kernel.
  *
- * Invariants: replies leave in the order of the requests; what is buffered is one request that is not
- * complete, or what one read delivered behind a request that waits, and of a client that is not
- * logged in never more than the memory set apart for strangers allows; every way out ends in
- * `finish`, which runs once.
+ * Invariants: replies leave in the order of the requests; every way out ends in `finish`, which runs
+ * once.
  */
 import type { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
@@ -48,54 +46,17 @@ import {
   type StateName,
 } from './connection-state.ts'
 import { DEADLINE_DRAIN, DEADLINE_DROP, DEADLINE_IDLE, Deadlines } from './deadlines.ts'
-import { ARRIVED_BYTES_MAX, COPIED_BYTES_MAX } from './portions.ts'
-import type { ReceiveBuffer } from './receive-buffer.ts'
+import type { DialectOf, SuspendedRequestOf } from './dialect.ts'
+import { Intake, type IntakeOwner } from './intake.ts'
+import { COPIED_BYTES_MAX } from './portions.ts'
 import { REPLIES_BLOCK, REPLIES_EXCEED, ReplyWriter } from './reply-writer.ts'
 import type { Receiver, Transport } from './transport.ts'
-import { UnfinishedRequest } from './unfinished-request.ts'
 import type { ConnectionLimits, WorkerContext } from './worker-context.ts'
 
 export { type ConnectionLimits, STATE_NAMES }
 
-/** A dialect: takes whole requests off the bytes, carries them out and writes the replies. */
-export interface Dialect {
-  /** Bytes that the turn of the moment, or the last one, copied in or out of the store. */
-  readonly copiedBytes: number
-  /**
-   * Serves what is complete in `bytes[start, end)` and returns how far it came. Stops early when
-   * the connection no longer serves. Sets `connection.wantedBytes` when a request is incomplete.
-   */
-  serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number
-  /** Answers the request whose large value has arrived, or for which there was no room. */
-  serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void
-  /**
-   * Refuses the request that begins at `start` and is not complete, for there is no room to keep the
-   * rest of it: what is stored stays as it is. Returns its length on the wire, unless the client is not
-   * logged in or that length cannot be known, and the connection ends.
-   */
-  refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number
-}
-
-/**
- * A request that is not answered yet. It stays at the head of the receive buffer, and nothing behind it
- * is served until it is done.
- */
-export interface SuspendedRequest {
-  /** Length of the request on the wire; 0 if it was taken off the buffer already. */
-  readonly frameBytes: number
-  /**
-   * Goes on with the request at `start` of `bytes`; true when it is answered. When it is not, it has
-   * given its turn away, or the connection does not serve.
-   */
-  proceed(connection: Connection, bytes: Uint8Array, start: number): boolean
-  /** Gives back what it holds, as the connection ends; begins that anew if it is gone on with. */
-  cancel(): void
-  /**
-   * True: others wait for what it holds. While its peer takes no replies it is cancelled, and begun anew
-   * when the peer does.
-   */
-  readonly othersWait?: boolean
-}
+export type Dialect = DialectOf<Connection>
+export type SuspendedRequest = SuspendedRequestOf<Connection>
 
 /** What all connections of a worker share. */
 export interface ConnectionContext extends WorkerContext {
@@ -108,38 +69,25 @@ export interface ConnectionContext extends WorkerContext {
   onClosed(connection: Connection): void
 }
 
-export class Connection implements Receiver {
+export class Connection implements IntakeOwner, Receiver {
   state: number = STATE_DETECTING
-  /**
-   * Bytes that the request under way needs before it is worth another look; 0: of a line the end has
-   * not come.
-   */
-  wantedBytes = 0
-  /** Bytes still to come that belong to a request already answered. */
-  swallowBytes = 0
-  /** Bytes of an unfinished line that are known to hold no line feed. */
-  scannedBytes = 0
   /** Why it ends, for those who watch connections: a CLOSE_ number. */
   closeReason: number = CLOSE_ERROR
   /** The request at the head, if it has been begun and is not answered yet. */
   suspended: SuspendedRequest | undefined = undefined
-  /** A large value that is arriving; nothing else is buffered meanwhile. */
-  body: LargeBody | undefined = undefined
   readonly gate: AuthGate
   readonly transport: Transport
   readonly id: number
+  readonly intake: Intake
+  /** It gave its turn away and has another one coming. */
+  isDeferred = false
   lastActivityMs: number
 
   private readonly context: ConnectionContext
-  private readonly unfinished: UnfinishedRequest
-  private readonly pending: ReceiveBuffer
   private readonly replies: ReplyWriter
   private readonly deadlines: Deadlines
   private dialect: Dialect | undefined = undefined
   private isBlocked = false
-  private isDeferred = false
-  /** Its last turn cost more than an ordinary one: the next waits for a round (portions.ts). */
-  private wasCostly = false
   private isPaused = false
   private peerEnded = false
   /** At the last login outcome. */
@@ -151,8 +99,7 @@ export class Connection implements Receiver {
     this.gate = gate
     this.id = id
     this.lastActivityMs = context.nowMs
-    this.unfinished = new UnfinishedRequest(context)
-    this.pending = this.unfinished.buffer
+    this.intake = new Intake(context, this)
     this.replies = new ReplyWriter(context, transport)
     this.deadlines = new Deadlines(context, this.replies)
   }
@@ -164,7 +111,7 @@ export class Connection implements Receiver {
 
   /** Bytes of memory held for input. */
   get bufferedBytes(): number {
-    return this.pending.capacity
+    return this.intake.pending.capacity
   }
 
   /** The state in memcached's words, one of STATE_NAMES, for `stats conns`. */
@@ -172,9 +119,9 @@ export class Connection implements Receiver {
     if (this.state >= STATE_DRAINING) return 'conn_closing'
     if (this.state === STATE_WATCHING) return 'conn_watch'
     if (this.isBlocked) return 'conn_mwrite'
-    if (this.swallowBytes > 0) return 'conn_swallow'
+    if (this.intake.swallowBytes > 0) return 'conn_swallow'
     if (this.isDeferred || this.suspended !== undefined) return 'conn_parse_cmd'
-    return this.pending.length > 0 || this.body !== undefined ? 'conn_nread' : 'conn_read'
+    return this.intake.isEmpty ? 'conn_read' : 'conn_nread'
   }
 
   /**
@@ -191,132 +138,22 @@ export class Connection implements Receiver {
       this.dialect = context.detect(bytes[0]!)
       this.state = STATE_SERVING
     }
-    let offset = this.passOn(bytes, 0, length)
-    if (offset === length) this.restWhileArriving(this.body?.missingBytes ?? 0, length)
-    else if (this.pending.length > 0) offset = this.completePending(bytes, offset, length)
-    if (offset < length && this.isServing && !this.isDeferred && !this.waitsForRound()) {
+    const { intake } = this
+    let offset = intake.take(bytes, length)
+    if (offset < length && this.isServing && !this.isDeferred && !intake.waitsForRound()) {
       offset = this.dialect.serve(this, bytes, offset, length)
-      this.wasCostly = this.dialect.copiedBytes >= COPIED_BYTES_MAX
+      intake.wasCostly = this.dialect.copiedBytes >= COPIED_BYTES_MAX
     }
-    if (offset < length && this.state < STATE_WATCHING) this.keepRest(bytes, offset, length)
+    if (offset < length && this.state < STATE_WATCHING) intake.keepRest(bytes, offset, length)
     return this.endTurn()
   }
 
-  /**
-   * Passes on what belongs to a request that was answered already, or to a value on its way into the
-   * store; returns the offset behind that.
-   */
-  private passOn(bytes: Uint8Array, offset: number, length: number): number {
-    let at = offset
-    if (this.swallowBytes > 0) {
-      at = Math.min(length, offset + this.swallowBytes)
-      this.swallowBytes -= at - offset
-    }
-    return this.body === undefined || at === length
-      ? at
-      : this.receiveBody(this.body, bytes, at, length)
+  answerLarge(body: LargeBody, hasRoom: boolean): void {
+    this.dialect?.serveLarge(this, body, hasRoom)
   }
 
-  /** True: what has arrived, or goes on, takes long, and is served when the connection's turn comes. */
-  private waitsForRound(): boolean {
-    if (!this.wasCostly && this.pending.length < ARRIVED_BYTES_MAX) return false
-    if (!this.isServing) return false
-    this.wasCostly = false
-    this.yieldTurn()
-    return true
-  }
-
-  /**
-   * Others are read from each time that ARRIVED_BYTES_MAX more of a request have come. `bytes` of it
-   * are here, or missing; `length` came now.
-   */
-  private restWhileArriving(bytes: number, length: number): void {
-    if (bytes % ARRIVED_BYTES_MAX < length && bytes > length && this.isServing) this.yieldTurn()
-  }
-
-  /**
-   * Gives the request under way what it lacks, and no more, so that what follows is served from where
-   * it is. Returns how far it came: to the end, unless the request is done, or waits.
-   */
-  private completePending(bytes: Uint8Array, offset: number, length: number): number {
-    const { pending } = this
-    let at = offset
-    while (at < length && pending.length > 0 && this.isServing && !this.isDeferred) {
-      const end = this.unfinished.endIn(bytes, at, length, this.wantedBytes)
-      if (!this.hasRoomToKeep(end - at)) {
-        at = this.refuseUnfinished(at, length)
-        continue
-      }
-      pending.append(bytes, at, end - at, this.wantedBytes)
-      this.unfinished.settle(this.gate.isOpen)
-      const arrivedBytes = end - at
-      at = end
-      if (pending.length < this.wantedBytes) {
-        this.restWhileArriving(pending.length, arrivedBytes)
-      } else if (!this.waitsForRound()) {
-        this.servePending()
-      }
-      at = this.passOn(bytes, at, length)
-    }
-    return at
-  }
-
-  private hasRoomToKeep(length: number): boolean {
-    return this.unfinished.hasRoomFor(length, this.wantedBytes, this.gate.isOpen)
-  }
-
-  /**
-   * Answers the request under way and drops it; its rest is skipped. Returns where in the bytes at hand
-   * to go on.
-   */
-  private refuseUnfinished(offset: number, length: number): number {
-    const { pending } = this
-    const { bytes, start, end } = pending
-    if (!this.gate.isOpen) this.unfinished.countRefusal()
-    const frameBytes = this.dialect?.refuseUnfinished(this, bytes, start, end) ?? 0
-    if (this.state >= STATE_DRAINING) return length
-    const missingBytes = frameBytes - pending.length
-    this.unfinished.clear(this.gate.isOpen)
-    this.wantedBytes = 0
-    const skipped = Math.min(missingBytes, length - offset)
-    this.swallowBytes = missingBytes - skipped
-    return offset + skipped
-  }
-
-  /**
-   * Keeps the rest of a read: a request that has just begun, or what waits its turn. Nothing is read
-   * meanwhile, so it is one read at most; a stranger for whom there is no memory is dropped.
-   */
-  private keepRest(bytes: Uint8Array, offset: number, length: number): void {
-    if (!this.gate.isOpen && !this.hasRoomToKeep(length - offset)) {
-      this.unfinished.countRefusal()
-      this.close()
-      return
-    }
-    this.pending.append(bytes, offset, length - offset, this.wantedBytes)
-    this.unfinished.settle(this.gate.isOpen)
-  }
-
-  /** To be called by the dialect: the value of a request arrives from `bytes[start, end)` on. */
-  startBody(body: LargeBody, bytes: Uint8Array, start: number, end: number): void {
-    this.body = body
-    // Less than the whole has arrived, so there is nothing behind it.
-    this.receiveBody(body, bytes, start, end)
-  }
-
-  /** Passes on what belongs to a large value; returns the offset behind that. */
-  private receiveBody(body: LargeBody, bytes: Uint8Array, start: number, end: number): number {
-    const missing = body.missingBytes
-    let offset = body.take(bytes, start, end)
-    if (offset >= 0 && body.missingBytes > 0) return offset
-    this.body = undefined
-    this.dialect?.serveLarge(this, body, offset >= 0)
-    body.abandon()
-    if (offset < 0) {
-      offset = Math.min(end, start + missing)
-      this.swallowBytes = start + missing - offset
-    }
-    return this.state < STATE_DRAINING ? offset : end
+  answerUnfinished(bytes: Uint8Array, start: number, end: number): number {
+    return this.dialect?.refuseUnfinished(this, bytes, start, end) ?? 0
   }
 
   /** The peer sent the end of its stream. What it asked before is still answered. */
@@ -343,7 +180,7 @@ export class Connection implements Receiver {
     this.isBlocked = false
     // Who gave a turn away has the next one coming, and only that one.
     if (this.isDeferred) return
-    if (this.pending.length > 0 && this.isServing) this.yieldTurn()
+    if (this.intake.pending.length > 0 && this.isServing) this.yieldTurn()
     else this.continueServing()
   }
 
@@ -351,7 +188,7 @@ export class Connection implements Receiver {
   continueServing(): void {
     this.isDeferred = false
     if (!this.isServing) return
-    if (this.pending.length > 0) this.servePending()
+    if (this.intake.pending.length > 0) this.servePending()
     this.endLateTurn()
   }
 
@@ -374,7 +211,7 @@ export class Connection implements Receiver {
 
   /** A request has begun to arrive, or waits for its turn. */
   private get owesReply(): boolean {
-    return this.isDeferred || this.pending.length > 0 || this.body !== undefined
+    return this.isDeferred || !this.intake.isEmpty
   }
 
   /** The request goes on with the next turn, or when its reader reads again. */
@@ -447,7 +284,7 @@ export class Connection implements Receiver {
   loginChanged(): void {
     this.deadlines.loginChanged(this.wasLoggedIn && !this.gate.isOpen)
     this.wasLoggedIn = this.gate.isOpen
-    this.unfinished.settle(this.gate.isOpen)
+    this.intake.settle()
     this.context.onGateChanged(this)
   }
 
@@ -497,7 +334,7 @@ export class Connection implements Receiver {
     this.flush()
     this.state = STATE_WATCHING
     this.cancelSuspended()
-    this.unfinished.clear(this.gate.isOpen)
+    this.intake.abandon()
   }
 
   /**
@@ -517,8 +354,7 @@ export class Connection implements Receiver {
     this.gate.abort()
     this.loginContinues()
     this.cancelSuspended()
-    this.dropBody()
-    this.unfinished.clear(this.gate.isOpen)
+    this.intake.abandon()
     this.transport.end()
     // Bytes that come now are read and dropped: closing over unread bytes would make the kernel
     // send a reset, and the reset can overtake our last reply.
@@ -550,15 +386,9 @@ export class Connection implements Receiver {
     this.state = STATE_CLOSED
     this.gate.abort()
     this.cancelSuspended()
-    this.dropBody()
     this.replies.settle()
-    this.unfinished.clear(this.gate.isOpen)
+    this.intake.abandon()
     this.context.onClosed(this)
-  }
-
-  private dropBody(): void {
-    this.body?.abandon()
-    this.body = undefined
   }
 
   /** Looks at every deadline; called by the worker's coarse timer. */
@@ -580,19 +410,18 @@ export class Connection implements Receiver {
     }
   }
 
-  private servePending(): void {
+  servePending(): void {
     if (this.isServing) this.serveHead()
   }
 
   /** Serves what is kept, the suspended request first. */
   private serveHead(): void {
-    const pending = this.pending
-    if (this.dialect === undefined) return
-    const served = this.dialect.serve(this, pending.bytes, pending.start, pending.end)
-    this.wasCostly = this.dialect.copiedBytes >= COPIED_BYTES_MAX
-    // A connection that ended meanwhile, or watches, has cleared the buffer already.
-    if (pending.length > 0) pending.consume(served - pending.start)
-    this.unfinished.settle(this.gate.isOpen)
+    const { intake, dialect } = this
+    if (dialect === undefined) return
+    const { bytes, start, end } = intake.pending
+    const served = dialect.serve(this, bytes, start, end)
+    intake.wasCostly = dialect.copiedBytes >= COPIED_BYTES_MAX
+    intake.consume(served - start)
   }
 
   /** Sends what the turn produced. Returns true while the connection wants to be read from. */

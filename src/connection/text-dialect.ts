@@ -150,7 +150,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     const saslBytesMax = this.options.saslBytesMax
     const replies = this.replies
     replies.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
-    connection.wantedBytes = 0
+    connection.intake.wantedBytes = 0
     commands.beginTurn(connection.id)
     let offset = start
     const { suspended } = connection
@@ -201,7 +201,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
       }
       if (decoded === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
-        connection.wantedBytes = request.frameBytes
+        connection.intake.wantedBytes = request.frameBytes
         return offset
       }
       if (decoded === WRONG_LINE) this.answerProblem(request.problem)
@@ -224,7 +224,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
     const body = new LargeBody(commands, large, head, LINE_END_BYTES)
-    connection.startBody(body, bytes, request.valueOffset, end)
+    connection.intake.startBody(body, bytes, request.valueOffset, end)
     return true
   }
 
@@ -402,9 +402,9 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     offset: number,
     end: number,
   ): boolean {
-    const { scannedBytes } = connection
+    const { scannedBytes } = connection.intake
     if (scannedBytes > 0) {
-      connection.scannedBytes = 0
+      connection.intake.scannedBytes = 0
       const lineEnd = bytes.indexOf(LINE_FEED, offset + scannedBytes)
       if (lineEnd < 0 || lineEnd >= end) return false
     }
@@ -421,7 +421,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     const keysBytesMax = isOpen ? KEY_LIST_BYTES_MAX : LINE_BYTES_MAX
     const judged = judgeUnfinishedLine(bytes, offset, end, keysBytesMax)
     if (judged === INCOMPLETE) {
-      connection.scannedBytes = end - offset
+      connection.intake.scannedBytes = end - offset
       return offset
     }
     if (!isOpen) this.refuseStranger(connection)
@@ -443,7 +443,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
       connection.drain()
       return end
     }
-    connection.swallowBytes = next - end
+    connection.intake.swallowBytes = next - end
     return end
   }
 
@@ -481,7 +481,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
         if (decoded === WRONG_MAGIC) return this.leaveSilently(connection, end)
         return this.skip(connection, offset, end)
     }
-    connection.wantedBytes = request.frameBytes
+    connection.intake.wantedBytes = request.frameBytes
     return LEFT_INCOMPLETE
   }
 

@@ -1,0 +1,213 @@
+/**
+ * Hot path. The bytes of a connection on their way in: those of a request that has come in whole are
+ * served from where they were read (connection.ts); these here are not.
+ *
+ *   | skipped, or into the store | what the request under way lacks | whole requests ... | the rest |
+ *     `swallowBytes`, `body`       `pending`                          left to the caller    `pending`
+ *
+ * Invariant: what is kept is one request that is not complete, or what one read delivered behind a
+ * request that waits, within the bounds of unfinished-request.ts. A large value that arrives is given back
+ * unless its last byte comes.
+ */
+import type { LargeBody } from '../command/transfers/large-body.ts'
+import { STATE_DRAINING } from './connection-state.ts'
+import { ARRIVED_BYTES_MAX } from './portions.ts'
+import type { ReceiveBuffer } from './receive-buffer.ts'
+import { UnfinishedRequest } from './unfinished-request.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+/** The connection whose bytes they are. */
+export interface IntakeOwner {
+  readonly state: number
+  readonly isServing: boolean
+  /** True while it waits for a turn. */
+  readonly isDeferred: boolean
+  readonly gate: { readonly isOpen: boolean }
+  yieldTurn(): void
+  /** Serves what is kept. */
+  servePending(): void
+  /** Answers the request whose large value has arrived, or for which there was no room. */
+  answerLarge(body: LargeBody, hasRoom: boolean): void
+  /** Answers the request in `bytes[start, end)` that is not complete, and returns its length on the wire. */
+  answerUnfinished(bytes: Uint8Array, start: number, end: number): number
+  close(): void
+}
+
+export class Intake {
+  /**
+   * Bytes that the request under way needs before it is worth another look; 0: of a line the end has
+   * not come.
+   */
+  wantedBytes = 0
+  /** Bytes still to come that belong to a request already answered. */
+  swallowBytes = 0
+  /** Bytes of an unfinished line that are known to hold no line feed. */
+  scannedBytes = 0
+  /** A large value that is arriving; nothing else is buffered meanwhile. */
+  body: LargeBody | undefined = undefined
+  /** The last turn cost more than an ordinary one: the next waits for a round (portions.ts). */
+  wasCostly = false
+  readonly pending: ReceiveBuffer
+  private readonly owner: IntakeOwner
+  private readonly unfinished: UnfinishedRequest
+
+  constructor(context: WorkerContext, owner: IntakeOwner) {
+    this.owner = owner
+    this.unfinished = new UnfinishedRequest(context)
+    this.pending = this.unfinished.buffer
+  }
+
+  /** Nothing has come of a request that is not answered. */
+  get isEmpty(): boolean {
+    return this.pending.length === 0 && this.body === undefined
+  }
+
+  /**
+   * Takes what belongs to requests that began before, and returns the offset behind that: to the end,
+   * unless the request under way is done.
+   */
+  take(bytes: Uint8Array, length: number): number {
+    const offset = this.passOn(bytes, 0, length)
+    if (offset === length) {
+      this.restWhileArriving(this.body?.missingBytes ?? 0, length)
+      return length
+    }
+    return this.pending.length > 0 ? this.completePending(bytes, offset, length) : offset
+  }
+
+  /**
+   * Passes on what belongs to a request that was answered already, or to a value on its way into the
+   * store; returns the offset behind that.
+   */
+  private passOn(bytes: Uint8Array, offset: number, length: number): number {
+    let at = offset
+    if (this.swallowBytes > 0) {
+      at = Math.min(length, offset + this.swallowBytes)
+      this.swallowBytes -= at - offset
+    }
+    return this.body === undefined || at === length
+      ? at
+      : this.receiveBody(this.body, bytes, at, length)
+  }
+
+  /** True: what has arrived, or goes on, takes long, and is served when the connection's turn comes. */
+  waitsForRound(): boolean {
+    if (!this.wasCostly && this.pending.length < ARRIVED_BYTES_MAX) return false
+    if (!this.owner.isServing) return false
+    this.wasCostly = false
+    this.owner.yieldTurn()
+    return true
+  }
+
+  /**
+   * Others are read from each time that ARRIVED_BYTES_MAX more of a request have come. `bytes` of it
+   * are here, or missing; `length` came now.
+   */
+  private restWhileArriving(bytes: number, length: number): void {
+    const { owner } = this
+    if (bytes % ARRIVED_BYTES_MAX < length && bytes > length && owner.isServing) owner.yieldTurn()
+  }
+
+  /** Gives the request under way what it lacks, and no more, so that what follows is served from where it is. */
+  private completePending(bytes: Uint8Array, offset: number, length: number): number {
+    const { pending, owner, unfinished } = this
+    let at = offset
+    while (at < length && pending.length > 0 && owner.isServing && !owner.isDeferred) {
+      const end = unfinished.endIn(bytes, at, length, this.wantedBytes)
+      if (!unfinished.hasRoomFor(end - at, this.wantedBytes, owner.gate.isOpen)) {
+        at = this.refuseUnfinished(at, length)
+        continue
+      }
+      pending.append(bytes, at, end - at, this.wantedBytes)
+      this.settle()
+      const arrivedBytes = end - at
+      at = end
+      if (pending.length < this.wantedBytes) {
+        this.restWhileArriving(pending.length, arrivedBytes)
+      } else if (!this.waitsForRound()) {
+        owner.servePending()
+      }
+      at = this.passOn(bytes, at, length)
+    }
+    return at
+  }
+
+  /**
+   * Has the request under way answered and drops it; its rest is skipped. Returns where in the bytes at
+   * hand to go on.
+   */
+  private refuseUnfinished(offset: number, length: number): number {
+    const { pending, owner } = this
+    const { bytes, start, end } = pending
+    if (!owner.gate.isOpen) this.unfinished.countRefusal()
+    const frameBytes = owner.answerUnfinished(bytes, start, end)
+    if (owner.state >= STATE_DRAINING) return length
+    const missingBytes = frameBytes - pending.length
+    this.clear()
+    this.wantedBytes = 0
+    const skipped = Math.min(missingBytes, length - offset)
+    this.swallowBytes = missingBytes - skipped
+    return offset + skipped
+  }
+
+  /**
+   * Keeps the rest of a read: a request that has just begun, or what waits its turn. Nothing is read
+   * meanwhile, so it is one read at most; a stranger for whom there is no memory is dropped.
+   */
+  keepRest(bytes: Uint8Array, offset: number, length: number): void {
+    const { unfinished, owner } = this
+    if (!owner.gate.isOpen && !unfinished.hasRoomFor(length - offset, this.wantedBytes, false)) {
+      unfinished.countRefusal()
+      owner.close()
+      return
+    }
+    this.pending.append(bytes, offset, length - offset, this.wantedBytes)
+    this.settle()
+  }
+
+  /** The value of a request arrives from `bytes[start, end)` on. */
+  startBody(body: LargeBody, bytes: Uint8Array, start: number, end: number): void {
+    this.body = body
+    // Less than the whole has arrived, so there is nothing behind it.
+    this.receiveBody(body, bytes, start, end)
+  }
+
+  /** Passes on what belongs to a large value; returns the offset behind that. */
+  private receiveBody(body: LargeBody, bytes: Uint8Array, start: number, end: number): number {
+    const missing = body.missingBytes
+    let offset = body.take(bytes, start, end)
+    if (offset >= 0 && body.missingBytes > 0) return offset
+    this.body = undefined
+    this.owner.answerLarge(body, offset >= 0)
+    body.abandon()
+    if (offset < 0) {
+      offset = Math.min(end, start + missing)
+      this.swallowBytes = start + missing - offset
+    }
+    return this.owner.state < STATE_DRAINING ? offset : end
+  }
+
+  /** So much of what is kept was served. */
+  consume(length: number): void {
+    // A connection that ended meanwhile, or watches, has cleared the buffer already.
+    if (this.pending.length > 0) this.pending.consume(length)
+    this.settle()
+  }
+
+  /** Drops what is kept. */
+  clear(): void {
+    this.unfinished.clear(this.owner.gate.isOpen)
+  }
+
+  /** Drops all that has come in. */
+  abandon(): void {
+    this.body?.abandon()
+    this.body = undefined
+    this.clear()
+  }
+
+  /** Keeps the gauges of buffered input true, after the buffer or the login changed. */
+  settle(): void {
+    this.unfinished.settle(this.owner.gate.isOpen)
+  }
+}
