@@ -19,8 +19,6 @@
  * take long waits for its round before it begins: an answer in portions, a request of more than
  * ARRIVED_BYTES_MAX, and whatever follows a turn that reached COPIED_BYTES_MAX.
  */
-import type { Connection } from './connection.ts'
-
 /** Bytes copied in or out of the store after which a turn ends. */
 export const COPIED_BYTES_MAX: number = 256 * 1024
 
@@ -32,12 +30,18 @@ const ANSWER_BYTES_MAX = 8 * 1024
 /** What a step counts for if it makes fewer: looking in vain is work, too. */
 const STEP_BYTES_MIN = 2 * 1024
 
+/** A connection, as far as its turns go. */
+interface TurnTaker {
+  readonly isServing: boolean
+  yieldTurn(): void
+}
+
 /**
  * Has `next` take the steps of one turn; each returns how many bytes it made, and less than none after
  * the last. True when that was reached. If it was not, the turn is given away, or the connection does
  * not serve: whoever does not read has no more made for it.
  */
-export function makePortion(connection: Connection, next: () => number): boolean {
+export function makePortion(connection: TurnTaker, next: () => number): boolean {
   let bytesLeft = ANSWER_BYTES_MAX
   while (bytesLeft > 0) {
     if (!connection.isServing) return false

@@ -7,8 +7,6 @@ import { importsOf, type SourceFile, sourceFiles } from './sources.ts'
 
 /** Circles that there are, and what is to break them. Only to be taken out from. */
 const ALLOWED: Readonly<Record<string, string>> = {
-  'connection/connection.ts <-> connection/portions.ts':
-    'a portion yields the turn of its connection',
   'server/files/process-files.ts <-> server/net/bound-sockets.ts':
     'what both call belongs in a file of its own',
 }
