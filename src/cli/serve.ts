@@ -21,7 +21,7 @@ export async function runServe(
   choices: ServeChoices,
 ): Promise<number> {
   if (choices.printConfig === true || choices.checkConfig === true) signals.release()
-  const { MECHANISM_NAMES } = await import('../server/mechanisms.ts')
+  const { MECHANISM_NAMES } = await import('../server/main/mechanisms.ts')
   const config = await loadConfig({ ...inputs, mechanisms: MECHANISM_NAMES })
   if (choices.printConfig === true) {
     const { printConfig } = await import('../config/print.ts')
@@ -41,7 +41,7 @@ async function checkUsers(io: Io, config: Config): Promise<number> {
       '../credential/credential-file-error.ts'
     )
     const { configuredUsers } = await import('../config/credentials.ts')
-    const { configuredMechanisms } = await import('../server/mechanisms.ts')
+    const { configuredMechanisms } = await import('../server/main/mechanisms.ts')
     const { iterations } = config.auth
     const mechanisms = configuredMechanisms(config.auth.mechanisms)
     const source = new CredentialSource({ ...configuredUsers(config), mechanisms, iterations })

@@ -17,7 +17,7 @@ import {
   UserEditError,
 } from '../credential/users-file-editor.ts'
 import { hashPassword } from '../credential/verifier.ts'
-import { MECHANISM_NAMES } from '../server/mechanisms.ts'
+import { MECHANISM_NAMES } from '../server/main/mechanisms.ts'
 import { CommandFailure, type Io, indent } from './io.ts'
 import { readPassword } from './password.ts'
 

@@ -3,9 +3,9 @@
  * terminal. Events are records made here-abouts from named fields: no caller hands over a request,
  * a SASL message or a configuration, so a secret has no way in.
  *
- * Only the main thread writes (see server/worker/worker.ts: workers post their events). The destination
- * is asynchronous with a bounded buffer: a full disk or a reader that stopped reading costs log
- * lines, counted and reported, never a stalled cache, and never an end that does not come.
+ * Only the main thread writes (server/main/supervisor.ts); workers post their events. The
+ * destination is asynchronous with a bounded buffer: a full disk or a reader that stopped reading
+ * costs log lines, counted and reported, never a stalled cache, and never an end that does not come.
  *
  * Invariant: one write is under way at a time, the last included, so lines leave in their order.
  */

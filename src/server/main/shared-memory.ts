@@ -1,0 +1,93 @@
+/** The memory that all workers of a server see, made before the first of them starts. */
+import { EXIT_OS } from '../../base/exit-code.ts'
+import type { Config } from '../../config/config.ts'
+import { createCounterMemory } from '../../observe/counters.ts'
+import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-table.ts'
+import { createWatchMemory, startObserving } from '../../observe/watch-memory.ts'
+import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
+import { createWorkerTableMemory } from '../admission/worker-table.ts'
+import { createConnectionTableMemory } from '../worker/connection-table.ts'
+import type { SharedMemory } from '../worker/worker-messages.ts'
+import type { Say } from './say.ts'
+import { StartError } from './start-error.ts'
+
+const MEBIBYTE = 1024 * 1024
+
+type CreateStore = typeof createStoreMemory
+
+/** `createStore` is a parameter because a test has a system that gives little. Throws StartError. */
+export function createSharedMemory(
+  config: Config,
+  listenerCount: number,
+  say: Say,
+  createStore: CreateStore = createStoreMemory,
+): SharedMemory {
+  const { limits, log } = config
+  const workerCount = config.process.threads
+  const store = reserveStore(config, say, createStore)
+  const { prefixDelimiter, tracksSizes } = log
+  const watch = createWatchMemory(workerCount, limits.workerLogBytesMax)
+  startObserving(watch, prefixDelimiter !== undefined, tracksSizes)
+  const delimiter = prefixDelimiter?.charCodeAt(0) ?? DEFAULT_DELIMITER
+  return {
+    store,
+    counters: createCounterMemory(workerCount),
+    watch,
+    prefixes: createPrefixMemory(delimiter, randomSeed()),
+    connectionTable: createConnectionTableMemory(limits.connectionsMax),
+    // In `stats conns` the listeners have the first numbers, connections count on from there.
+    workerTable: createWorkerTableMemory(
+      workerCount,
+      listenerCount,
+      limits.connectionsMax,
+      randomSeed(),
+    ),
+  }
+}
+
+function reserveStore(config: Config, say: Say, createStore: CreateStore): StoreMemory {
+  const { limitBytes, limitBytesMax } = config.memory
+  const reserved = tryToReserve(config, limitBytesMax, createStore)
+  if (!(reserved instanceof RangeError)) return reserved
+  if (limitBytesMax > limitBytes) {
+    const least = tryToReserve(config, limitBytes, createStore)
+    if (!(least instanceof RangeError)) {
+      const message =
+        `the system does not reserve ${limitBytesMax / MEBIBYTE} MiB of address space ` +
+        '(--memory-limit-max): cache_memlimit cannot go above -m'
+      say('warn', 'memory_limit_fixed', message, { memory_bytes: limitBytes })
+      return least
+    }
+  }
+  const message =
+    `the system does not give the memory of -m ${limitBytes / MEBIBYTE}: ` +
+    'lower -m, or allow more (ulimit -v, vm.overcommit_memory)'
+  throw new StartError(message, EXIT_OS, reserved)
+}
+
+function tryToReserve(
+  config: Config,
+  memoryBytesMax: number,
+  createStore: CreateStore,
+): StoreMemory | RangeError {
+  const { memory, process: processConfig } = config
+  try {
+    return createStore({
+      memoryBytes: memory.limitBytes,
+      memoryBytesMax,
+      itemBytesMax: memory.itemBytesMax,
+      evicts: memory.evicts,
+      workerCount: processConfig.threads,
+      seed: randomSeed(),
+    })
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return error
+  }
+}
+
+/** The seed of a keyed hash: strangers must not be able to pick keys, or addresses, that collide. */
+function randomSeed(): readonly [number, number] {
+  const lanes = crypto.getRandomValues(new Uint32Array(2))
+  return [lanes[0]!, lanes[1]!]
+}

@@ -1,0 +1,315 @@
+/**
+ * The main thread of a server. It supervises and serves nobody itself: from a valid Config through the
+ * users, the sockets and the workers to an end in order, or to a crash that is told of.
+ */
+
+import { assert } from '../../base/assert.ts'
+import { type ClockBase, clockBase } from '../../base/clock.ts'
+import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
+import type { Config } from '../../config/config.ts'
+import type { Log, LogEvent } from '../../observe/log.ts'
+import {
+  dropPrivileges,
+  openFilesMax,
+  PidFile,
+  type SystemUser,
+  userToBecome,
+  writePortFile,
+} from '../files/process-files.ts'
+import { BoundSockets } from '../net/bound-sockets.ts'
+import { type Internal, WITHOUT } from '../net/node-internals.ts'
+import { threadClock } from '../worker/thread-clock.ts'
+import type { WorkerAuth } from '../worker/worker-messages.ts'
+import { CredentialReload } from './credential-reload.ts'
+import { isDetached, reportReady } from './daemon.ts'
+import { type Say, sayInto } from './say.ts'
+import { createSharedMemory } from './shared-memory.ts'
+import { signals } from './signals.ts'
+import { asStartError, StartError, StopAsked } from './start-error.ts'
+import { yieldToEventLoops } from './thread-pool.ts'
+import { VERSION } from './version.ts'
+import { WorkerPool } from './worker-pool.ts'
+import { heldConnectionsMax, workerSettings } from './worker-settings.ts'
+
+/** sysexits.h, EX_SOFTWARE: a defect of ours. */
+
+/** Files that a server without connections has open, and some to spare. */
+const OWN_OPEN_FILES = 48
+
+/** memcached takes every higher VERBOSITY for this one. */
+const VERBOSITY_MAX = 2
+
+export class Supervisor {
+  private readonly config: Config
+  private readonly log: Log
+  private readonly say: Say
+  private readonly clock: ClockBase = clockBase()
+  private readonly sockets: BoundSockets = new BoundSockets()
+  private readonly workers: WorkerPool
+  /** What some worker found not to be there, each said once. */
+  private readonly without: Set<Internal> = new Set()
+  /** Undefined without authentication. */
+  private credentials: CredentialReload | undefined = undefined
+  private isStopping = false
+  private isDying = false
+  private stopSignal = ''
+  private pidFile: PidFile | undefined = undefined
+  private user: SystemUser | undefined = undefined
+  private settle: (exitCode: number) => void = () => undefined
+
+  constructor(config: Config, log: Log) {
+    this.config = config
+    this.log = log
+    const say = sayInto(log)
+    this.say = say
+    this.workers = new WorkerPool({
+      say,
+      clock: threadClock,
+      onLog: (event) => log.write(event),
+      onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
+      onWithout: (internal) => this.warnWithout(internal),
+      onVerbosity: (level) => this.setVerbosity(level),
+      onShutdown: () => this.stop('shutdown'),
+      onAcceptsNoMore: () => this.stopListening(),
+      onStopped: (cutCount) => void this.finish(cutCount),
+      onDeath: (error) => this.die(error),
+    })
+  }
+
+  /** Serves until told to stop; resolves to the exit code. */
+  async run(): Promise<number> {
+    // Whatever way out of the process is taken, nothing of ours stays in the system.
+    process.once('exit', () => this.removeFiles())
+    for (const notice of this.config.notices) this.say('info', 'notice', notice)
+    const auth = await this.loadUsers()
+    this.warnAboutHost()
+    const finished = new Promise<number>((resolve) => {
+      this.settle = resolve
+    })
+    this.endIfAsked()
+    await this.bind()
+    this.endIfAsked()
+    await this.startWorkers(auth)
+    if (auth !== undefined) await yieldToEventLoops()
+    this.endIfAsked()
+    this.settleIntoSystem()
+    await this.credentials?.watch()
+    this.endIfAsked()
+    this.credentials?.announceGenerated()
+    this.announceStart()
+    reportReady()
+    signals.handTo({ stop: (signal) => this.stop(signal), reload: () => this.reload() })
+    return await finished
+  }
+
+  /** Start-up failed: lets go of everything, so that the process can end. */
+  async abandon(): Promise<void> {
+    this.isStopping = true
+    this.credentials?.close()
+    await this.workers.end()
+    this.sockets.close()
+    this.removeFiles()
+  }
+
+  sayStoppedEarly(signal: string): void {
+    this.say('info', 'stopped', `${signal}: stopped before the server was ready`)
+  }
+
+  /** Until the server is ready signals wait; between its steps the start looks whether one has come. */
+  private endIfAsked(): void {
+    const signal = signals.stopAsked
+    if (signal !== undefined) throw new StopAsked(signal)
+  }
+
+  private async loadUsers(): Promise<WorkerAuth | undefined> {
+    const { config, say, workers } = this
+    if (config.auth.required) {
+      this.credentials = new CredentialReload({ config, say, workers })
+      return await this.credentials.load()
+    }
+    say(
+      'warn',
+      'no_authentication',
+      'running WITHOUT authentication: whoever reaches the port reads and writes everything',
+    )
+    return undefined
+  }
+
+  private announceStart(): void {
+    const { config, say } = this
+    for (const { address } of this.sockets.shared) {
+      const isAsGiven = address.given === address.text
+      const shown = isAsGiven ? address.text : `${address.given} (${address.text})`
+      say('info', 'listening', `listening on ${shown}`, {
+        address: address.text,
+        given: isAsGiven ? undefined : address.given,
+        family: address.family,
+        port: address.port === 0 ? undefined : address.port,
+      })
+    }
+    say('info', 'started', `saslcached ${VERSION} is ready`, {
+      version: VERSION,
+      node: process.versions.node,
+      pid: process.pid,
+      threads: config.process.threads,
+      memory_bytes: config.memory.limitBytes,
+      authentication: config.auth.required,
+    })
+  }
+
+  /** What we have put into the system, as far as it is still ours. */
+  private removeFiles(): void {
+    this.sockets.removeSocketFile()
+    this.pidFile?.remove()
+  }
+
+  private warnAboutHost(): void {
+    const { process: processConfig } = this.config
+    if (process.getuid?.() === 0 && processConfig.runAsUser === undefined) {
+      this.say(
+        'warn',
+        'running_as_root',
+        'running as root: nothing here needs it; give a user with -u or start as one',
+      )
+    }
+    const { connectionsMax } = this.config.limits
+    const filesNeeded = connectionsMax + heldConnectionsMax(this.config) + OWN_OPEN_FILES
+    const openFiles = openFilesMax()
+    // libuv closes what it has no file for without telling us: it must be said beforehand.
+    if (openFiles !== undefined && filesNeeded > openFiles) {
+      const message =
+        `the system allows ${openFiles} open files, too few for -c ${connectionsMax}: clients beyond ` +
+        `that will be disconnected; allow ${filesNeeded} (ulimit -n) or lower -c`
+      const fields = { connections: connectionsMax, open_files: openFiles }
+      this.say('warn', 'open_files_limited', message, fields)
+    }
+  }
+
+  private warnWithout(internal: Internal): void {
+    if (this.without.has(internal)) return
+    this.without.add(internal)
+    const message = `Node ${process.version} is not as expected inside: ${WITHOUT[internal]}`
+    this.say('warn', 'node_internals', message, { node: process.versions.node, internal })
+  }
+
+  private async bind(): Promise<void> {
+    const { listen, unixSocket, unixMask } = this.config.network
+    const { runAsUser } = this.config.process
+    try {
+      if (runAsUser !== undefined) this.user = userToBecome(runAsUser)
+    } catch (error) {
+      throw new StartError((error as Error).message, EXIT_OS, error)
+    }
+    try {
+      if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, unixMask, this.user)
+      for (const address of listen) await this.sockets.bindTcp(address)
+    } catch (error) {
+      throw asStartError(error)
+    }
+  }
+
+  /** Starts the workers; resolves when all of them listen. */
+  private async startWorkers(auth: WorkerAuth | undefined): Promise<void> {
+    const { config } = this
+    const sockets = this.sockets.shared
+    const shared = createSharedMemory(config, sockets.length, this.say)
+    const supplies = { shared, clock: this.clock, sockets, auth }
+    const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
+      workerSettings(config, workerIndex, supplies),
+    )
+    await this.workers.start(settings)
+    await this.sockets.publish().catch((error: unknown) => {
+      throw asStartError(error)
+    })
+    this.workers.watchOver(shared.workerTable)
+  }
+
+  /**
+   * A worker died and may have held a lock: the process ends, loudly, and as soon as that is said.
+   */
+  private die(error: unknown): void {
+    if (this.isDying) return
+    this.isDying = true
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const event: LogEvent = {
+      level: 'fatal',
+      event: 'crashed',
+      message: 'a worker thread failed; the process ends, start it again',
+      fields: { stack },
+    }
+    this.log.write(event)
+    void this.log.close().then(() => process.exit(EXIT_SOFTWARE))
+  }
+
+  private settleIntoSystem(): void {
+    const addresses = this.sockets.shared.map(({ address }) => address)
+    const { network, process: processConfig } = this.config
+    const { portFile } = network
+    const { pidFile } = processConfig
+    if (portFile !== undefined) this.warnUnless(() => writePortFile(portFile, addresses))
+    if (pidFile !== undefined) {
+      this.warnUnless(() => {
+        this.pidFile = new PidFile(pidFile)
+      })
+    }
+    try {
+      if (this.user !== undefined) dropPrivileges(this.user)
+    } catch (error) {
+      assert(error instanceof Error, 'only Errors are thrown')
+      throw new StartError(error.message, EXIT_OS, error)
+    }
+  }
+
+  /** As in memcached, a server without its pid file is better than none. */
+  private warnUnless(write: () => void): void {
+    try {
+      write()
+    } catch (error) {
+      assert(error instanceof Error, 'only Errors are thrown')
+      this.say('warn', 'file_not_written', error.message)
+      // The log of a daemon goes nowhere.
+      if (isDetached()) process.stderr.write(`saslcached: ${error.message}\n`)
+    }
+  }
+
+  private reload(): void {
+    this.say('info', 'reload_requested', 'SIGHUP: reading the users again')
+    this.credentials?.reload()
+  }
+
+  private stop(signal: string): void {
+    if (this.isStopping) return
+    this.isStopping = true
+    this.stopSignal = signal
+    this.credentials?.close()
+    this.workers.stop(this.config.limits.drainTimeoutMs)
+  }
+
+  /** No worker accepts any more: from now on newcomers are refused by the system. */
+  private stopListening(): void {
+    this.sockets.close()
+    const message = `${this.stopSignal}: no more connections; finishing what is under way`
+    this.say('info', 'stopping', message, { deadline_ms: this.config.limits.drainTimeoutMs })
+  }
+
+  private async finish(cutCount: number): Promise<void> {
+    if (cutCount > 0) {
+      this.say('warn', 'connections_cut', 'connections were cut by the drain deadline', {
+        connections: cutCount,
+      })
+    }
+    await this.workers.end()
+    this.removeFiles()
+    this.say('info', 'stopped', 'stopped')
+    this.settle(0)
+  }
+
+  /** VERBOSITY of the protocol: 0 is what was configured, more tells more. */
+  private setVerbosity(verbosity: number): void {
+    const level = verbosity === 0 ? this.config.log.level : verbosity === 1 ? 'debug' : 'trace'
+    this.log.setLevel(level)
+    const shown = verbosity === 0 ? this.config.log.verbosity : Math.min(verbosity, VERBOSITY_MAX)
+    this.workers.broadcast({ kind: 'log-level', level, verbosity: shown })
+    this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
+  }
+}

@@ -1,0 +1,62 @@
+/** What a configuration means for one worker. */
+import type { ClockBase } from '../../base/clock.ts'
+import type { Config } from '../../config/config.ts'
+import type { SharedSocket } from '../net/bound-sockets.ts'
+import type { SharedMemory, WorkerAuth, WorkerSettings } from '../worker/worker-messages.ts'
+import { settingsRows } from './settings-rows.ts'
+import { VERSION } from './version.ts'
+
+/** What all workers of a server are started with. */
+export interface WorkerSupplies {
+  readonly shared: SharedMemory
+  readonly clock: ClockBase
+  readonly sockets: readonly SharedSocket[]
+  /** Undefined: no authentication. */
+  readonly auth: WorkerAuth | undefined
+}
+
+/** Connections that wait for a place: as many as wait to be accepted elsewhere. */
+export function heldConnectionsMax({ limits, network }: Config): number {
+  return limits.waitsForPlace ? network.backlog : 0
+}
+
+export function workerSettings(
+  config: Config,
+  workerIndex: number,
+  { shared, clock, sockets, auth }: WorkerSupplies,
+): WorkerSettings {
+  const { network, memory, limits, log } = config
+  const { flushEnabled, dumpEnabled, watchEnabled, shutdownEnabled } = config.auth
+  const { threads } = config.process
+  return {
+    ...shared,
+    workerIndex,
+    auth,
+    version: VERSION,
+    clock,
+    sockets,
+    backlog: network.backlog,
+    logLevel: log.level,
+    valueBytesMax: memory.itemBytesMax,
+    flushEnabled,
+    dumpEnabled,
+    watchEnabled,
+    shutdownEnabled,
+    protocol: network.protocol,
+    casEnabled: memory.casEnabled,
+    connectionsMax: limits.connectionsMax,
+    heldConnectionsMax: heldConnectionsMax(config),
+    unauthenticatedConnectionsMax: limits.unauthenticatedConnectionsMax,
+    loginTimeoutMs: limits.loginTimeoutMs,
+    loginAttemptsMax: limits.loginAttemptsMax,
+    saslBytesMax: limits.preLoginRequestBytesMax,
+    requestsPerTurnMax: limits.requestsPerTurnMax,
+    idleTimeoutMs: limits.idleTimeoutMs,
+    stalledWriteTimeoutMs: limits.stalledWriteTimeoutMs,
+    sendBufferBytesMax: limits.sendBufferBytesMax,
+    watcherBufferBytesMax: limits.watcherBufferBytesMax,
+    showsLruMaintainer: log.showsLruMaintainer,
+    settingsRows: settingsRows(config, threads),
+    threadCount: threads,
+  }
+}
