@@ -41,7 +41,7 @@ const USER_VARIABLES = [
   ['MEMCACHED_USERNAME', 'MEMCACHED_PASSWORD', 'MEMCACHED_PASSWORD_FILE'],
 ] as const
 
-/** Of SASLprep's input, and of what clients were seen to send; see CLIENTS.md's limits. */
+/** As credential/prepare.ts bounds them before SASLprep. */
 const USER_BYTES_MAX = 1024
 const PASSWORD_BYTES_MAX = 1024
 

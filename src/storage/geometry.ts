@@ -3,7 +3,7 @@
  * table lies in the control block. src/storage/README.md has the pictures.
  *
  * Invariant: item log and index use no more segments than together with the ghost table are within the
- * limit, which is `memoryBytes` at first (memory-limit.ts moves it). `segmentCount` segments are laid
+ * limit, which is `memoryBytes` at first (`Store.setMemoryLimit` moves it). `segmentCount` segments are laid
  * out, for the highest limit there may be; the rest of the control block (locks, 64 bytes a segment,
  * counters) comes on top and is fixed.
  * Making the memory touches one page of it; the rest costs nothing until it is used.

@@ -3,7 +3,7 @@
  * committed after. Hot path: a reservation that fits the open segment touches no shared word.
  *
  *     open segment:  | records ... | reserved | free            |
- *                                  ^ WORKER_OPEN_OFFSET, moves on commit only
+ *                                  ^ OPEN_OFFSET, moves on commit only
  *
  * Invariant: the open segment belongs to this worker alone, so the offset needs no lock; nothing
  * before it is ever overwritten while the segment is open, and what lies after it is not a record.

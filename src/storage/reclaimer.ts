@@ -440,7 +440,7 @@ export class Reclaimer {
     counters[CRAWLER_CHECKED] = counters[CRAWLER_CHECKED]! + 1
     this.crawlCost = 1
     if (!isDead(traits)) {
-      // Read without a lock: a touch that comes later lowers EXPIRES_FROM itself.
+      // Read without a lock: a touch that comes later lowers SEGMENT_EXPIRES_FROM itself.
       const expiry = expiryAt(words, base)
       const record = view.segmentRecord(segment)
       if (

@@ -9,7 +9,7 @@
  *   0     1       2   3     4    tokens[2n] is where token n begins, tokens[2n + 1] where it ends
  *
  * Invariant: a token is never empty. Of a line with more than TOKENS_MAX tokens, which only a list
- * of keys may be, the rest is read with `findToken`.
+ * of keys may be, the rest is read with `skipSpaces` and `findTokenEnd`.
  */
 import { type Request, TOKENS_MAX } from '../request.ts'
 
