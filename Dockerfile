@@ -1,7 +1,7 @@
 # Two stages: the first compiles, the second is Debian slim with the node binary, the compiled
-# server and its run-time packages. Of the lines that take least CPU a request, 24 and 26 (README), 24
-# needs no library beside. Of the node image only the binary is taken over: no npm, no yarn, nothing
-# that a server does not need.
+# server and its run-time packages. Of the lines that take least CPU a request, 24 and 26
+# (test/bench/README.md), 24 needs no library beside. Of the node image only the binary is taken
+# over: no npm, no yarn, nothing that a server does not need.
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./

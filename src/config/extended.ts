@@ -197,7 +197,7 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
   { short: 'Z', long: 'enable-ssl', placeholder: '', verdict: refused(NO_TLS) },
 ]
 
-/** What becomes of a flag, for help and the README. */
+/** What becomes of a flag, for help and docs/memcached.md. */
 export function describeVerdict(verdict: Verdict): string {
   switch (verdict.kind) {
     case 'option':

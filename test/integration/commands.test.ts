@@ -1,5 +1,5 @@
 /**
- * The README's table of text commands against a server: each command of memcached, with a use of
+ * The table of text commands in docs/memcached.md against a server: each command of memcached, with a use of
  * it, the word of the table for it, and the answer that shows that the word is true.
  */
 import { readFileSync } from 'node:fs'
@@ -92,9 +92,9 @@ test.each(USES)('%s is %s: %s', async (_command, _word, use, answer) => {
   expect(await client.untilEnd()).toMatch(answer)
 })
 
-test('the README has the same commands with the same word', () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  const table = /<!-- table: commands -->\n\n([\s\S]*?)\n\n/.exec(readme)?.[1] ?? ''
+test('docs/memcached.md has the same commands with the same word', () => {
+  const document = readFileSync(new URL('../../docs/memcached.md', import.meta.url), 'utf8')
+  const table = /<!-- table: commands -->\n\n([\s\S]*?)\n\n/.exec(document)?.[1] ?? ''
   const rows = table.split('\n').slice(2)
   const told = rows.flatMap((row) => {
     const [, commands = '', word = ''] = row.split('|').map((cell) => cell.trim())

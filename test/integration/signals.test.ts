@@ -105,7 +105,7 @@ test.each(['SIGHUP', 'SIGUSR1'] as const)(
       const pid = server.child.pid ?? 0
       while (fromFirstLine && !catchesHangup(pid)) await delay(1)
       await delay(delayMs)
-      // Before the first line, Node has its own way with signals, which the README tells.
+      // Before the first line, Node has its own way with signals, which docs/operations.md tells.
       if (!catchesHangup(pid)) {
         server.child.kill('SIGKILL')
         continue

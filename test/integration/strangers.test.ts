@@ -17,7 +17,7 @@ const OK = 0x00
 const MIB = 1024 * 1024
 const ALICE = { name: 'alice', password: 'correct horse' }
 const TEXT_LOGIN = `set login 0 0 ${ALICE.name.length + 1 + ALICE.password.length}\r\n${ALICE.name} ${ALICE.password}\r\n`
-/** What README says that strangers hold together, and each of them in any case. */
+/** What docs/limits.md says that strangers hold together, and each of them in any case. */
 const STRANGER_BYTES_MAX = 32 * MIB
 const STRANGER_BYTES_ALWAYS = 4096
 const STRANGERS = 1100

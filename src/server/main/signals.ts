@@ -7,8 +7,8 @@
  * SIGUSR1 is never given back: a command that asks for a password must not be open to a debugger.
  *
  * Invariant: this file imports nothing, so that nothing is loaded before the signals are held. What
- * Node does before its first line of JavaScript is out of reach from here; the README says how long
- * that takes.
+ * Node does before its first line of JavaScript is out of reach from here; docs/operations.md
+ * says how long that takes.
  */
 
 export type StopSignal = 'SIGTERM' | 'SIGINT' | 'SIGUSR1'

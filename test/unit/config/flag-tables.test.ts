@@ -1,6 +1,6 @@
 /**
- * The tables of the README that say what becomes of memcached's flags and of the suboptions of -o,
- * against the tables of the code. After a change there: npx vitest run --project unit
+ * The tables of docs/memcached.md that say what becomes of memcached's flags and of the suboptions
+ * of -o, against the tables of the code. After a change there: npx vitest run --project unit
  * test/unit/config -u
  */
 import { readFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ import {
 } from '../../../src/config/extended.ts'
 import { OPTION_NAMES, OPTIONS, type OptionName } from '../../../src/config/options.ts'
 
-const README = new URL('../../../README.md', import.meta.url)
+const DOCUMENT = '../../../docs/memcached.md'
 
 /** So many names with one beginning, and no others with it, are written with a star. */
 const STARRED_MIN = 4
@@ -90,13 +90,13 @@ function table(head: Row, rows: readonly Row[]): string {
 
 function withTable(text: string, name: string, content: string): string {
   const marked = new RegExp(`(?<=<!-- table: ${name} -->\n\n)[\\s\\S]*?(?=\n\n|$)`)
-  expect(text, `the README has a table ${name}`).toMatch(marked)
+  expect(text, `docs/memcached.md has a table ${name}`).toMatch(marked)
   return text.replace(marked, () => content)
 }
 
-test('the tables of the README say of each flag and suboption what the code does', async () => {
-  let text = readFileSync(README, 'utf8')
+test('docs/memcached.md says of each flag and suboption what the code does', async () => {
+  let text = readFileSync(new URL(DOCUMENT, import.meta.url), 'utf8')
   text = withTable(text, 'flags', table(['flag', 'here', 'what it does'], flagRows()))
   text = withTable(text, 'suboptions', table(['`-o`', 'here', 'what it does'], suboptionRows()))
-  await expect(text).toMatchFileSnapshot('../../../README.md')
+  await expect(text).toMatchFileSnapshot(DOCUMENT)
 })

@@ -1,6 +1,6 @@
 /**
- * The examples of README.md, taken from it and run as they stand, against a server of the test's
- * own; only the port is put in.
+ * The examples of README.md and docs/clients.md, taken from there and run as they stand, against a
+ * server of the test's own; only the port is put in.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,8 @@ import { hasPrerequisites, type Prerequisite, runProgram } from '../support/prog
 import { startSaslcached, type TestServer } from '../support/server.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
+const CLIENTS = readFileSync(join(ROOT, 'docs', 'clients.md'), 'utf8')
+const DOCUMENTS = readFileSync(join(ROOT, 'README.md'), 'utf8') + CLIENTS
 const SPYMEMCACHED = '/usr/share/java/spymemcached.jar'
 
 interface Example {
@@ -81,26 +82,28 @@ const EXAMPLES: readonly Example[] = [
 
 /** The fenced block behind `<!-- example: name -->`. */
 function exampleText(name: string): string {
-  const block = new RegExp(`<!-- example: ${name} -->\\n\`\`\`\\w+\\n([^]*?)\\n\`\`\``).exec(README)
-  if (block?.[1] === undefined) throw new Error(`README.md has no example ${name}`)
+  const block = new RegExp(`<!-- example: ${name} -->\\n\`\`\`\\w+\\n([^]*?)\\n\`\`\``).exec(
+    DOCUMENTS,
+  )
+  if (block?.[1] === undefined) throw new Error(`no document has an example ${name}`)
   return `${block[1]}\n`
 }
 
-test('every example of the README is among those that are run', () => {
-  const marked = [...README.matchAll(/<!-- example: ([\w-]+) -->/g)].map((match) => match[1])
+test('every example of the documents is among those that are run', () => {
+  const marked = [...DOCUMENTS.matchAll(/<!-- example: ([\w-]+) -->/g)].map((match) => match[1])
   expect(marked).toEqual(EXAMPLES.map(({ name }) => name))
 })
 
 test('every client of the suite stands in the table of clients', () => {
-  const table = /<!-- table: clients -->\n\n([\s\S]*?)\n\n/.exec(README)?.[1] ?? ''
+  const table = /<!-- table: clients -->\n\n([\s\S]*?)\n\n/.exec(`${CLIENTS}\n`)?.[1] ?? ''
   const words = table.toLowerCase().replaceAll(/[^a-z\n]+/g, '-')
   const clients = readdirSync(join(import.meta.dirname, 'clients'))
   expect(clients.filter((name) => !words.includes(name.replaceAll(/[^a-z]+/g, '-')))).toEqual([])
 })
 
-describe('the README example of', () => {
+describe('the documented example of', () => {
   let server: TestServer
-  const folder = mkdtempSync(join(tmpdir(), 'saslcached-readme-'))
+  const folder = mkdtempSync(join(tmpdir(), 'saslcached-examples-'))
 
   beforeAll(async () => {
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
