@@ -162,6 +162,20 @@ test('every file that a comment names is there', () => {
   expect(missing).toEqual([])
 })
 
+test('every file of the code base that a document names is there', () => {
+  const missing = DOCUMENTS.flatMap((file) =>
+    [
+      ...read(file).matchAll(
+        /\b(?:bin|src|test|config)\/[\w./-]+\.(?:ts|mjs|c|md|toml|txt|json)\b/g,
+      ),
+    ]
+      .map(([name]) => name)
+      .filter((name) => ![name, join(dirname(file), name)].some((path) => FILES.includes(path)))
+      .map((name) => `${file}: ${name}`),
+  )
+  expect(missing).toEqual([])
+})
+
 test('every long flag that a page names exists', () => {
   const known = [
     ...OTHER_FLAGS,
