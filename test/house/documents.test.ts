@@ -176,6 +176,16 @@ test('every file of the code base that a document names is there', () => {
   expect(missing).toEqual([])
 })
 
+test('the files that src/README.md names are there, or marked as new', () => {
+  const names = [...read('src/README.md').matchAll(/`([a-z]+\/[\w./-]+\.ts)`( \(new\))?/g)]
+  const wrong = names.filter(([, name = '', mark]) => {
+    if (name.startsWith('test/') || name.includes('NAME')) return false
+    return FILES.includes(`src/${name}`) === (mark !== undefined)
+  })
+  expect(wrong.map(([name]) => name)).toEqual([])
+  expect(names.length).toBeGreaterThan(40)
+})
+
 test('every long flag that a page names exists', () => {
   const known = [
     ...OTHER_FLAGS,
