@@ -62,7 +62,7 @@ function withoutComments(text: string): string {
 }
 
 export interface FunctionLength {
-  /** `command/execute.ts execute`. */
+  /** `command/local/local-commands.ts execute`. */
   readonly name: string
   /** 1-based. */
   readonly line: number
