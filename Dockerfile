@@ -1,4 +1,4 @@
-# Two stages: the first compiles, the second is Debian slim with the node binary, the compiled
+# Two stages: the first bundles, the second is Debian slim with the node binary, the bundled
 # server and its run-time packages. Of the lines that take least CPU a request, 24 and 26
 # (test/bench/README.md), 24 needs no library beside. Of the node image only the binary is taken
 # over: no npm, no yarn, nothing that a server does not need.
@@ -6,7 +6,7 @@ FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json .rolldown.config.js ./
 COPY bin ./bin
 COPY src ./src
 RUN npm run build \

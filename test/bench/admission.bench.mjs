@@ -1,12 +1,12 @@
 /**
  * Microseconds of one accept at a full server: -c strangers, each of a source of its own, and a newcomer
- * that takes the place of one of them. Run after `npm run build`: `node test/bench/admission.bench.mjs`.
+ * that takes the place of one of them. Run after `npm run build:modules`: `node test/bench/admission.bench.mjs`.
  * STORE_DIST= names another build. Median and slowest of short slices.
  */
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-const dist = resolve(process.env.STORE_DIST ?? 'dist')
+const dist = resolve(process.env.STORE_DIST ?? '.modules')
 const load = async (name) => await import(pathToFileURL(`${dist}/src/${name}.js`).href)
 const { Admission } = await load('server/admission/admission')
 const { createWorkerTableMemory, WorkerTable } = await load('server/admission/worker-table')

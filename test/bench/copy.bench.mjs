@@ -1,12 +1,12 @@
 /**
  * Nanoseconds of one copy between a private Buffer and shared memory: each way of doing it, and
- * copyBytes() of src/base/bytes.ts, which chooses among them. Run after `npm run build`:
+ * copyBytes() of src/base/bytes.ts, which chooses among them. Run after `npm run build:modules`:
  * `node test/bench/copy.bench.mjs`. STORE_DIST= names another build. Lower quartile of short slices.
  */
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-const dist = resolve(process.env.STORE_DIST ?? 'dist')
+const dist = resolve(process.env.STORE_DIST ?? '.modules')
 const { ByteBlock, copyBytes } = await import(pathToFileURL(`${dist}/src/base/bytes.js`).href)
 
 const SLICE = 500

@@ -1,6 +1,6 @@
 /**
  * Nanoseconds of one request in a dialect, all of it but the socket: decode, execute, encode, on a
- * real store. Run after `npm run build`: `node test/bench/dialect.bench.mjs [name ...]`; a name
+ * real store. Run after `npm run build:modules`: `node test/bench/dialect.bench.mjs [name ...]`; a name
  * chooses the cases that contain it. BENCH_DIST= names another build, VALUE= the bytes of a value
  * (100), DEPTH= the requests of one read (50), PASSES= how often all is measured (30). Each figure is the lower quartile of short slices, on
  * a busy machine the others measure its other work. 10,000 keys of 20 bytes, evenly chosen.
@@ -8,7 +8,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-const dist = resolve(process.env.BENCH_DIST ?? 'dist')
+const dist = resolve(process.env.BENCH_DIST ?? '.modules')
 const load = (path) => import(pathToFileURL(`${dist}/src/${path}`).href)
 const { Commands } = await load('command/commands.js')
 const { LocalCommands } = await load('command/local/local-commands.js')

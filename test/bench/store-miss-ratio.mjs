@@ -3,7 +3,7 @@
  * of the eviction policy does, within seconds. Time is the stream's. miss-ratio.mjs puts the same
  * streams on whole servers.
  *
- *   npm run build && node test/bench/store-miss-ratio.mjs [--workload NAME ...] [--memory MIB ...]
+ *   npm run build:modules && node test/bench/store-miss-ratio.mjs [--workload NAME ...] [--memory MIB ...]
  *
  * Beside them stand memcached's at the same -m, recorded once (memcached-miss-ratios.json, written by
  * `npm run bench -- --set miss-ratio --servers memcached --json FILE`). STORE_DIST= names another
@@ -128,7 +128,7 @@ async function main() {
       seed: { type: 'string', default: '1' },
     },
   })
-  const build = await loadStore(resolve(process.env.STORE_DIST ?? 'dist'))
+  const build = await loadStore(resolve(process.env.STORE_DIST ?? '.modules'))
   const seed = Number(values.seed)
   const { results } = JSON.parse(readFileSync(RECORDED, 'utf8'))
   console.log(

@@ -1,13 +1,13 @@
 /**
  * Nanoseconds of one store operation, at item counts that do and do not fit the caches. Run after
- * `npm run build`: `node test/bench/store.bench.mjs [items ...]`. STORE_DIST= names another build.
+ * `npm run build:modules`: `node test/bench/store.bench.mjs [items ...]`. STORE_DIST= names another build.
  * Keys are 20 bytes, values VALUE= (100) bytes; each figure is the lower quartile of
  * slices of 5000 operations, the better of three passes.
  */
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-const dist = resolve(process.env.STORE_DIST ?? 'dist')
+const dist = resolve(process.env.STORE_DIST ?? '.modules')
 const load = (path) => import(pathToFileURL(`${dist}/src/storage/${path}`).href)
 const { createStoreMemory } = await load('geometry.js')
 const { Store, HIT, STORED, WriteOrder } = await load('store.js')

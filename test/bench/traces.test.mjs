@@ -19,7 +19,7 @@ import {
 } from './traces.mjs'
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
-const DIST = resolve(import.meta.dirname, '..', '..', 'dist')
+const DIST = resolve(import.meta.dirname, '..', '..', '.modules')
 const ONE_HIT_ID = 0x80000000
 
 const requestsFrom = (trace, count) =>

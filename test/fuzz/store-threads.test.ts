@@ -3,11 +3,11 @@
  * at one instant of the call (support/history/history-checker.ts), no value is torn, no increment is
  * lost, and the integrity check finds nothing, while eviction, compaction, expiry and flushes are
  * always at work; with as many threads as cores, with more, and with threads that are stopped in the
- * middle. The threads are store-threads.worker.mjs, the store is that of dist/.
+ * middle. The threads are store-threads.worker.mjs, the store is that of .modules/.
  *
  * A long run, which goes through all rows in turns, prints its progress and ends at the first violation:
  *
- *     npm run build && MINUTES=30 npx vitest run --project fuzz --bail 1 test/fuzz/store-threads.test.ts
+ *     npm run build:modules && MINUTES=30 npx vitest run --project fuzz --bail 1 test/fuzz/store-threads.test.ts
  *
  * SEED= repeats the requests of a run, though not what the threads make of them; STORE_DIST= names
  * another build.
@@ -28,7 +28,7 @@ import { COUNTER_KEY, type RequestSourceOptions } from '../support/history/reque
 import { type Random, randomOf, seedOfRun } from '../unit/storage/model.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
-const DIST = process.env.STORE_DIST ?? join(ROOT, 'dist')
+const DIST = process.env.STORE_DIST ?? join(ROOT, '.modules')
 /** Of one round, all threads together. */
 const OPERATIONS = Number(process.env.OPERATIONS ?? 5_000)
 const MINUTES = Number(process.env.MINUTES ?? 0)
@@ -300,7 +300,10 @@ for (const [row, run] of RUNS.entries()) {
   for (const threadCount of THREAD_COUNTS) {
     const name = `${threadCount} threads, ${run.name}: every history has an explanation`
     test(name, { timeout: 120_000 + secondsPerTest * 1000 }, async () => {
-      expect(existsSync(join(DIST, 'src/storage/store.js')), 'run npm run build first').toBe(true)
+      expect(
+        existsSync(join(DIST, 'src/storage/store.js')),
+        'run npm run build:modules first',
+      ).toBe(true)
       const endMs = performance.now() + secondsPerTest * 1000
       const sums: Totals = { operations: 0, refused: 0, evictions: 0, shortages: 0 }
       let turn = 0

@@ -179,7 +179,8 @@ export class WorkerPool {
 }
 
 function spawnWorker(settings: WorkerSettings): WorkerThread {
-  return new Worker(new URL('../worker/worker.js', import.meta.url), {
+  // Beside the bundle that this is in.
+  return new Worker(new URL('./worker.js', import.meta.url), {
     workerData: settings,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
   })

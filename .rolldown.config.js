@@ -1,0 +1,36 @@
+/**
+ * Bundles what is run and shipped into dist/bin/: the command line, in parts that are loaded when they
+ * are needed, and the worker thread in one file. In one file the engine knows constants and functions
+ * of other modules as it knows a module's own; a request costs a tenth less CPU than with a file for
+ * each module (test/bench/README.md). Nothing is renamed or minified, so a stack names functions as
+ * the sources do; with NODE_OPTIONS=--enable-source-maps it also names their lines.
+ *
+ * Packages stay outside: pino starts a thread of its own by its path.
+ */
+import { isAbsolute } from 'node:path'
+import { defineConfig } from 'rolldown'
+
+const COMMON = {
+  platform: 'node',
+  external: (id) => !id.startsWith('.') && !isAbsolute(id),
+}
+const OUTPUT = {
+  dir: 'dist',
+  format: 'esm',
+  sourcemap: true,
+  entryFileNames: 'bin/[name].js',
+  chunkFileNames: 'bin/[name].js',
+}
+
+export default defineConfig([
+  {
+    ...COMMON,
+    input: { saslcached: 'bin/saslcached.ts' },
+    output: { ...OUTPUT, cleanDir: true },
+  },
+  {
+    ...COMMON,
+    input: { worker: 'src/server/worker/worker.ts' },
+    output: { ...OUTPUT, codeSplitting: false },
+  },
+])
