@@ -282,7 +282,7 @@ export class Connection implements IntakeOwner, Receiver {
 
   /** To be called by the dialect after every login outcome. */
   loginChanged(): void {
-    this.deadlines.loginChanged(this.wasLoggedIn && !this.gate.isOpen)
+    this.deadlines.loginChanged(this.wasLoggedIn, this.gate.isOpen)
     this.wasLoggedIn = this.gate.isOpen
     this.intake.settle()
     this.context.onGateChanged(this)

@@ -38,9 +38,10 @@ export class Deadlines {
     this.loginSinceMs = context.nowMs
   }
 
-  /** A login came to its end. Only who was logged in gets the time to log in again. */
-  loginChanged(hasLostLogin: boolean): void {
-    if (hasLostLogin) this.loginSinceMs = this.context.nowMs
+  /** A login came to its end. Only who was logged in gets the time to log in again: failing buys none. */
+  loginChanged(wasLoggedIn: boolean, isLoggedIn: boolean): void {
+    if (!wasLoggedIn && !isLoggedIn) return
+    if (!isLoggedIn) this.loginSinceMs = this.context.nowMs
     this.isOverdue = false
   }
 

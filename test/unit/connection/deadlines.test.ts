@@ -77,13 +77,13 @@ test('while others wait it has less time, and less again if it has said nothing'
 test('a login step under way is waited for, and one that failed buys a stranger no time', () => {
   at({ ms: 1000, state: STATE_AWAITING })
   expect(at({ ms: 2000, state: STATE_AWAITING })).toBe(DEADLINE_NONE)
-  deadlines.loginChanged(false)
+  deadlines.loginChanged(false, false)
   expect([at({ ms: 2000 }), at({ ms: 2000 })]).toEqual([DEADLINE_NONE, DEADLINE_DRAIN])
 })
 
 test('whoever was logged in has the time to log in again', () => {
   parts.context.nowMs = 5000
-  deadlines.loginChanged(true)
+  deadlines.loginChanged(true, false)
   expect([at({ ms: 5999 }), at({ ms: 5999 })]).toEqual([DEADLINE_NONE, DEADLINE_NONE])
   at({ ms: 6000 })
   expect(at({ ms: 6000 })).toBe(DEADLINE_DRAIN)

@@ -30,7 +30,12 @@ function tick({ context, connection, transport }: ManualConnection): void {
   connection.checkDeadlines()
 }
 
-test('failed logins do not put off the login deadline', async () => {
+test.each([
+  [1, 12],
+  [3, 4],
+])('a failed login every %i ticks does not put off the login deadline', async (ticks, attempts) => {
+  const timeouts = server.lane[COUNTER.login_timeouts]!
+  const errors = server.lane[COUNTER.auth_errors]!
   const stranger = openStranger()
   const attempt = requestFrame({ opcode: SASL_AUTH, key: 'PLAIN', value: '\0alice\0wrong' })
   let attemptCount = 0
@@ -40,10 +45,10 @@ test('failed logins do not put off the login deadline', async () => {
     while (stranger.connection.stateName === 'conn_parse_cmd') {
       await new Promise((resolve) => setImmediate(resolve))
     }
-    for (let count = 0; count < 3; count++) tick(stranger)
+    for (let count = 0; count < ticks; count++) tick(stranger)
   }
   expect(stranger.context.nowMs).toBeLessThanOrEqual(LOGIN_TIMEOUT_MS + 3 * TICK_MS)
-  expect(attemptCount).toBe(4)
-  expect(server.lane[COUNTER.login_timeouts]).toBe(1)
-  expect(server.lane[COUNTER.auth_errors]).toBe(attemptCount)
+  expect(attemptCount).toBeLessThanOrEqual(attempts)
+  expect(server.lane[COUNTER.login_timeouts]).toBe(timeouts + 1)
+  expect(server.lane[COUNTER.auth_errors]).toBe(errors + attemptCount)
 })
