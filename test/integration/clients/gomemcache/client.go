@@ -106,11 +106,13 @@ var checks = []struct {
 	}},
 	{"Set with expiry", func(client *memcache.Client) error {
 		past := client.Set(&memcache.Item{Key: "expired", Value: []byte("x"), Expiration: -1})
-		short := client.Set(&memcache.Item{Key: "expiry", Value: []byte("x"), Expiration: 1})
-		if err := first(past, misses(client, "expired"), short, holds(client, "expiry", "x")); err != nil {
+		long := client.Set(&memcache.Item{Key: "expiry", Value: []byte("long"), Expiration: 100})
+		there := holds(client, "expiry", "long")
+		short := client.Set(&memcache.Item{Key: "expiry", Value: []byte("short"), Expiration: 1})
+		if err := first(past, misses(client, "expired"), long, there, short); err != nil {
 			return err
 		}
-		for deadline := time.Now().Add(4 * time.Second); misses(client, "expiry") != nil; {
+		for deadline := time.Now().Add(10 * time.Second); misses(client, "expiry") != nil; {
 			if time.Now().After(deadline) {
 				return errors.New("the item did not expire")
 			}
