@@ -7,6 +7,7 @@ import { assert } from '../../base/assert.ts'
 import { type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
+import { deriveSaltedPassword, scramHash } from '../../credential/verifier.ts'
 import type { Log, LogEvent } from '../../observe/log.ts'
 import {
   dropPrivileges,
@@ -89,8 +90,8 @@ export class Supervisor {
     this.endIfAsked()
     await this.bind()
     this.endIfAsked()
+    if (auth !== undefined) await yieldToEventLoops(deriveAnyKey)
     await this.startWorkers(auth)
-    if (auth !== undefined) await yieldToEventLoops()
     this.endIfAsked()
     this.settleIntoSystem()
     await this.credentials?.watch()
@@ -312,4 +313,14 @@ export class Supervisor {
     this.workers.broadcast({ kind: 'log-level', level, verbosity: shown })
     this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
   }
+}
+
+/** Some milliseconds of work for the thread pool. */
+function deriveAnyKey(): Promise<unknown> {
+  const parameters = {
+    hash: scramHash('SCRAM-SHA-256'),
+    iterations: 8000,
+    salt: new Uint8Array(16),
+  }
+  return deriveSaltedPassword('any', parameters)
 }

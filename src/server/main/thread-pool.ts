@@ -3,8 +3,9 @@
  * loops do not want to. A flood of wrong passwords, which costs strangers nothing and us 2 ms each,
  * then takes what is left of the processors, and not half of what who is logged in needs.
  *
- * libuv names its threads since the version in Node 22; on Node 20 they cannot be told from others and
- * keep their priority.
+ * libuv names its threads since the version in Node 22. On Node 20 they are found by their work: all of
+ * them are given some at once, and whose processor time grew are they, if as many as there must be
+ * stand out clearly from all others.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -14,21 +15,74 @@ const TASKS = '/proc/self/task'
 const POOL_THREAD = /^libuv-worker/
 /** Steps of nice: about a tenth of the time of an event loop on the same processor. */
 const NICE = 10
+/** libuv's own; UV_THREADPOOL_SIZE is another. Of a larger one not all would be found at a reasonable cost. */
+const POOL_SIZE = 4
+const POOL_SIZE_MAX = 16
+const TRIES_MAX = 3
+/** Processor time of a thread that worked, and the largest part of it that another may have had meanwhile. */
+const WORKED_NS_MIN = 1_000_000
+const OTHERS_SHARE_MAX = 0.3
 
-/** Resolves to how many threads give way from now on; none where they cannot be told or changed. */
-export async function yieldToEventLoops(): Promise<number> {
-  // The pool begins with its first work.
-  await stat('/')
-  let count = 0
+/**
+ * Resolves to how many threads give way from now on; none where they cannot be told or changed. To be
+ * called while the process has nothing else to do. `work` keeps one thread of the pool busy for some
+ * milliseconds.
+ */
+export async function yieldToEventLoops(
+  work: () => Promise<unknown>,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<number> {
   try {
-    for (const thread of readdirSync(TASKS)) {
-      if (!POOL_THREAD.test(readFileSync(`${TASKS}/${thread}/comm`, 'latin1'))) continue
-      // On Linux a thread is set by its own number.
-      setPriority(Number(thread), NICE)
-      count++
-    }
+    // The pool begins with its first work.
+    await stat('/')
+    const named = threads().filter((thread) =>
+      POOL_THREAD.test(readFileSync(`${TASKS}/${thread}/comm`, 'latin1')),
+    )
+    const found = named.length > 0 ? named : await findByWork(work, poolSize(environment))
+    // On Linux a thread is set by its own number.
+    for (const thread of found) setPriority(Number(thread), NICE)
+    return found.length
   } catch {
-    // Without /proc, or where a sandbox forbids it, logins compete as before.
+    // Without /proc, or where a sandbox forbids it, logins compete with requests.
+    return 0
   }
-  return count
+}
+
+function poolSize(environment: Readonly<Record<string, string | undefined>>): number {
+  const size = Number(environment.UV_THREADPOOL_SIZE ?? POOL_SIZE)
+  return Number.isInteger(size) && size > 0 && size <= POOL_SIZE_MAX ? size : 0
+}
+
+function threads(): string[] {
+  return readdirSync(TASKS)
+}
+
+async function findByWork(work: () => Promise<unknown>, size: number): Promise<string[]> {
+  for (let tries = 0; size > 0 && tries < TRIES_MAX; tries++) {
+    const before = new Map(threads().map((thread) => [thread, processorNs(thread)]))
+    await Promise.all(Array.from({ length: size }, work))
+    const after = [...before].map(([thread, ns]) => ({ thread, ns: processorNs(thread) - ns }))
+    const found = standOut(after, size)
+    if (found !== undefined) return found
+  }
+  return []
+}
+
+/** The `size` threads that have worked, this one apart; undefined where it is not clear which. */
+export function standOut(
+  grown: readonly { readonly thread: string; readonly ns: number }[],
+  size: number,
+): string[] | undefined {
+  const others = grown
+    .filter(({ thread }) => Number(thread) !== process.pid)
+    .sort((one, other) => other.ns - one.ns)
+  const least = others[size - 1]?.ns ?? 0
+  const next = others[size]?.ns ?? 0
+  if (least < WORKED_NS_MIN || next > least * OTHERS_SHARE_MAX) return undefined
+  return others.slice(0, size).map(({ thread }) => thread)
+}
+
+/** What a thread has run for, in ns (proc(5), schedstat). */
+function processorNs(thread: string): number {
+  return Number(readFileSync(`${TASKS}/${thread}/schedstat`, 'latin1').split(' ')[0])
 }
