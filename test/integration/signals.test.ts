@@ -10,6 +10,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { inheritedEnvironment } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
 
+const ROOT = join(import.meta.dirname, '..', '..')
 const AT_IMPORT = join(import.meta.dirname, '..', 'support', 'signal-at-import.mjs')
 const FLAGS = ['--no-auth', '-t', '1', '-l', '127.0.0.1', '-p', '-1', '--log-format', 'json']
 /** Parts of the program and its packages, in the order in which a start asks for them. */
@@ -28,7 +29,16 @@ function start(
   environment: Readonly<Record<string, string>> = {},
   args: readonly string[] = FLAGS,
 ): Start {
-  const child = spawn(SERVER_NODE, [...nodeFlags, SERVER_PROGRAM, ...args], {
+  return run(SERVER_NODE, [...nodeFlags, SERVER_PROGRAM, ...args], environment)
+}
+
+function run(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Start {
+  const child = spawn(program, args, {
+    cwd: ROOT,
     env: { ...inheritedEnvironment(), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -123,6 +133,15 @@ test('a debugger that SIGUSR1 opened before the first line is closed, and the se
   expect(server.output).toContain('SIGUSR1: stopped before the server was ready')
 })
 
+test('a server that npm has started ends in order when npm is told to end', async () => {
+  const server = run('npm', ['start', '--', ...FLAGS])
+  expect(await says(server, '"started"'), server.output).toBe(true)
+  server.child.kill('SIGTERM')
+  // Also of the server itself: it has the same output.
+  await server.ended
+  expect(server.output).toContain('"event":"stopped"')
+})
+
 test('a command that serves nobody ends by the signals that programs end by', async () => {
   const command = start([], {}, ['hash-password', 'alice'])
   // Its standard input is empty: it ends by itself unless the signal comes first.
@@ -132,9 +151,8 @@ test('a command that serves nobody ends by the signals that programs end by', as
 })
 
 test('nothing is imported before the signals are held', () => {
-  const root = join(import.meta.dirname, '..', '..')
   const importsOf = (file: string): string[] =>
-    [...readFileSync(join(root, file), 'utf8').matchAll(/^import .*from '(.*)'/gm)].map(
+    [...readFileSync(join(ROOT, file), 'utf8').matchAll(/^import .*from '(.*)'/gm)].map(
       ([, name]) => name ?? '',
     )
   const first = importsOf('bin/saslcached.ts')
