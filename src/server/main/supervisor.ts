@@ -7,7 +7,7 @@ import { assert } from '../../base/assert.ts'
 import { type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
-import { deriveSaltedPassword, scramHash } from '../../credential/verifier.ts'
+import { deriveSaltedPassword, SCRAM_HASHES } from '../../credential/verifier.ts'
 import type { Log, LogEvent } from '../../observe/log.ts'
 import {
   dropPrivileges,
@@ -318,7 +318,7 @@ export class Supervisor {
 /** Some milliseconds of work for the thread pool. */
 function deriveAnyKey(): Promise<unknown> {
   const parameters = {
-    hash: scramHash('SCRAM-SHA-256'),
+    hash: SCRAM_HASHES[0]!,
     iterations: 8000,
     salt: new Uint8Array(16),
   }
