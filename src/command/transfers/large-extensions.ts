@@ -36,6 +36,7 @@ export class LargeAppend {
   attempts = 0
   /** Another's is to end first: then this is called, for the request to look again. */
   onTurn: (() => void) | undefined = undefined
+  /** It is among those who are called then. */
   isWaiting = false
   private readonly owner: LargeExtensions
 
@@ -125,7 +126,10 @@ export class LargeExtensions {
     const { waiting } = this
     if (waiting.size === 0) return
     this.waiting = new Set()
-    for (const next of waiting) next.onTurn?.()
+    for (const next of waiting) {
+      next.isWaiting = false
+      next.onTurn?.()
+    }
   }
 
   private isExtended(begun: LargeExtension): boolean {

@@ -1,5 +1,6 @@
 /** Appends to one large value by several clients of a worker: one goes on, the others wait for its end. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { OUTCOME_CHANGED } from '../../../../src/protocol/request.ts'
 import { requestFrame } from '../../../support/binary-frames.ts'
 import type { ManualConnection } from '../../../support/manual-connection.ts'
 import { createManualServer, type ManualServer } from '../../../support/manual-server.ts'
@@ -117,5 +118,20 @@ test('a client that waits and takes no replies goes on when it does', () => {
   second.connection.onDrained()
   while (round(second) > 0);
   expect(second.transport.output.toString()).toBe('MN\r\nSTORED\r\n')
+  expect(endOf(server)).toBe('tt')
+})
+
+test('a client that was called and finds the item changed once more is not left waiting', () => {
+  const server = filled()
+  const first = server.open('text')
+  const second = server.open('text')
+  send(first, TEXT)
+  send(second, TEXT)
+  while (second.deferred.length === 0) round(first)
+  // Another worker makes the item small, and then large again, before it is appended to.
+  vi.spyOn(server.commands, 'beginExtension').mockImplementationOnce(() => undefined)
+  vi.spyOn(server.commands, 'execute').mockImplementationOnce(() => OUTCOME_CHANGED)
+  while (round(second) > 0);
+  expect(second.transport.output.toString()).toBe('STORED\r\n')
   expect(endOf(server)).toBe('tt')
 })
