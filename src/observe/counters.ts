@@ -3,7 +3,7 @@
  * a SharedArrayBuffer and only it writes there; readers add the lanes up. A double counts exactly
  * to 2^53 and an aligned 8-byte store is seen whole or not at all.
  *
- * Invariant: a lane has a single writer. Gauges (CURR_CONNECTIONS) go up and down in the lane of
+ * Invariant: a lane has a single writer. Gauges (curr_connections) go up and down in the lane of
  * the worker that owns the connection. `stats reset` does not write into the lanes of others: behind
  * the last of them stand the zeros, one for each metric of the table, which the reset sets
  * (metric-reader.ts).

@@ -799,7 +799,7 @@ test('without users one is made, told once, and can log in; the log never has it
   const name = /^ {4}user {6}(\S+)$/m.exec(text)?.[1] ?? ''
   const password = /^ {4}password {2}(\S+)$/m.exec(text)?.[1] ?? ''
   expect(password.length).toBeGreaterThanOrEqual(20)
-  expect(text).toContain('saslcached user add')
+  expect(text).toContain(`node ${SERVER_PROGRAM} user add NAME`)
   const client = await connect(server)
   await client.loginPlain(name, password)
   await expectServed(client)

@@ -13,10 +13,13 @@ export interface GeneratedUser {
 /** 144 bits, in characters that every shell and URL takes as they are. */
 const PASSWORD_BYTES = 18
 
-export function generateUser(): GeneratedUser {
+/** `program`: the file that runs, so that what is printed can be typed as it is. */
+export function generateUser(program: string | undefined = process.argv[1]): GeneratedUser {
   const name = 'saslcached'
   const random = crypto.getRandomValues(new Uint8Array(PASSWORD_BYTES))
   const password = Buffer.from(random).toString('base64url')
+  // Of a package that is installed npm makes a link named as the command; else it is a file for node.
+  const command = program?.endsWith('.js') ? `node ${program}` : 'saslcached'
   const announcement = [
     '',
     'No user is configured. One was made for this run:',
@@ -26,7 +29,7 @@ export function generateUser(): GeneratedUser {
     '',
     'It is gone with this process. To make a lasting one:',
     '',
-    '    saslcached user add NAME --file users.toml && saslcached --users-file users.toml',
+    `    ${command} user add NAME --file users.toml && ${command} --users-file users.toml`,
     '',
     '',
   ].join('\n')
