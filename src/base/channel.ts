@@ -1,11 +1,38 @@
 /**
- * What the pipe under a connection is, for whoever decides by it what may go through. One of TLS will be
- * a kind of its own, with the exporter that a login is bound to (RFC 9266) and the certificate that was
- * verified; this is one record for all connections of a listening socket.
+ * What the pipe under a connection is, for whoever decides by it what may go through.
  */
 export interface Channel {
-  /** In the clear both; a Unix socket does not leave the machine. */
-  readonly kind: 'tcp' | 'unix'
+  /** In the clear both of the first; a Unix socket does not leave the machine. */
+  readonly kind: 'tcp' | 'unix' | 'tls'
   /** Which of the server's listening sockets it came in on. */
   readonly listenerIndex: number
+  /** Of the kind `tls`, once its handshake is done. */
+  readonly tls?: TlsChannel
+}
+
+/** A TLS connection, as far as a login is about it. */
+export interface TlsChannel {
+  /** `TLSv1.3` or `TLSv1.2`. */
+  readonly version: string
+  /** The client's certificate; undefined if it has none or it was not verified. */
+  readonly certificate: PeerCertificate | undefined
+  /** The server's own that this connection was shown, in DER: tls-server-end-point (RFC 5929, 4.1). */
+  readonly localCertificate: Uint8Array | undefined
+  /**
+   * What tls-exporter binds to (RFC 9266): 32 bytes. Undefined below TLS 1.3. It is as secret as the
+   * connection: never in a log.
+   */
+  exporter(): Uint8Array | undefined
+}
+
+/** A client certificate that was verified against the server's CA. */
+export interface PeerCertificate {
+  /** One line, as an operator knows it, fit for a log. */
+  readonly subject: string
+  /** SHA-256, in lower-case hexadecimal digits. */
+  readonly fingerprint: string
+  readonly commonNames: readonly string[]
+  readonly dnsNames: readonly string[]
+  readonly emailAddresses: readonly string[]
+  readonly uris: readonly string[]
 }

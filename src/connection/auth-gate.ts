@@ -9,6 +9,7 @@
  * lead to the same answer (see sasl/session.ts).
  */
 import { assert } from '../base/assert.ts'
+import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
 import type { Principal } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
@@ -22,7 +23,6 @@ import type { ClaimedUser } from '../sasl/claimed-user.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
 import type { FailureReason } from '../sasl/failure-reason.ts'
 import { type SaslFailure, SaslSession, type SaslStep } from '../sasl/session.ts'
-import type { Pipe } from './transport.ts'
 
 /** One finished login, as the audit sees it. The reason never goes to the client. */
 export type LoginEvent = LoginSuccess | LoginFailure
@@ -115,9 +115,9 @@ export class AuthGate {
       : Math.min(requestsPerTurnMax, STRANGER_REQUESTS_PER_TURN)
   }
 
-  /** The announced mechanisms, space separated; empty without authentication. */
+  /** The mechanisms announced on this connection, space separated; empty without authentication. */
   mechanisms(): string {
-    return this.options.sasl?.announced() ?? ''
+    return this.options.sasl?.announced(this.pipe.channel) ?? ''
   }
 
   start(
@@ -155,7 +155,7 @@ export class AuthGate {
   private openSession(): SaslSession {
     const sasl = this.options.sasl
     assert(sasl !== undefined, 'no SASL on a server without it')
-    this.session ??= new SaslSession(sasl, this.pipe.peer.network)
+    this.session ??= new SaslSession(sasl, this.pipe)
     return this.session
   }
 

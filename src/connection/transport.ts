@@ -2,14 +2,7 @@
  * What a connection needs of the byte pipe under it, and what the pipe tells the connection. `server/`
  * implements it over sockets; nothing here knows which kind of socket, or that there is one.
  */
-import type { Channel } from '../base/channel.ts'
-import type { Peer } from '../base/peer.ts'
-
-/** Whose bytes come, and how; known before the first of them is read. */
-export interface Pipe {
-  readonly peer: Peer
-  readonly channel: Channel
-}
+import type { Pipe } from '../base/pipe.ts'
 
 export interface Transport extends Pipe {
   /** Bytes accepted by `write` that the kernel has not taken yet. */

@@ -3,13 +3,12 @@
  * whatever has vouched for them; mechanisms, sessions and the gate only pass them on.
  */
 
-/** What vouched for a name: so far always the users' files and the environment. */
-export type PrincipalOrigin = 'users'
+import { RIGHTS_ALL } from './rights.ts'
 
-/** Every right, also those that are yet to be named: a bit for each. */
-export const RIGHTS_ALL = -1
+/** What vouched for a name: a password, a certificate, a signed token, or where a connection came in. */
+export type PrincipalOrigin = 'users' | 'certificate' | 'token' | 'listener'
 
-/** The one namespace that there is. */
+/** The namespace of whoever has no other. */
 export const NAMESPACE_DEFAULT = 0
 
 /** `expiresAt` of who may stay for as long as the connection lasts. */
@@ -19,8 +18,9 @@ export interface Principal {
   /** Prepared (SASLprep). */
   readonly name: string
   readonly origin: PrincipalOrigin
-  /** Bits, so that one test tells whether a verb is allowed. */
+  /** Bits of RIGHT. */
   readonly rights: number
+  /** Index of the namespace whose items it sees. */
   readonly namespace: number
   /** Seconds since 1970 by the server's clock, or NEVER. */
   readonly expiresAt: number

@@ -6,6 +6,7 @@
  * the user is known, and clients of the libmemcached family take its strongest and never fall back.
  */
 import { randomBytes } from 'node:crypto'
+import type { Channel } from '../base/channel.ts'
 import { CredentialStore } from '../credential/credential-store.ts'
 import type { CredentialSnapshot, LackingHash } from '../credential/snapshot.ts'
 import { deriveSaltedPassword } from '../credential/verifier.ts'
@@ -60,12 +61,10 @@ export class SaslEnvironment implements MechanismContext {
   readonly counters: SaslCounters
   readonly #mechanisms: readonly MechanismRow[]
   #usable: readonly MechanismRow[]
-  #announced: string
 
   constructor(options: SaslEnvironmentOptions) {
     this.#mechanisms = configuredMechanisms(options.mechanisms)
     this.#usable = this.#findUsable(options.snapshot)
-    this.#announced = namesOf(this.#usable)
     this.credentials = new CredentialStore(options.snapshot)
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
@@ -82,14 +81,19 @@ export class SaslEnvironment implements MechanismContext {
     this.counters = options.counters ?? newCounters()
   }
 
-  /** The value of SASL LIST MECHS: names, space separated. */
-  announced(): string {
-    return this.#announced
+  /** The value of SASL LIST MECHS on such a channel: names, space separated. */
+  announced(channel: Channel): string {
+    return namesOf(this.#usable.filter((row) => isUsableOn(row, channel)))
   }
 
-  /** The row of an announced mechanism by its name; undefined for any other. */
-  findAnnounced(name: string): MechanismRow | undefined {
-    return this.#usable.find((row) => row.name === name)
+  /** All that are announced on some channel. */
+  get mechanisms(): string {
+    return namesOf(this.#usable)
+  }
+
+  /** The row of a mechanism that is announced on such a channel; undefined for any other name. */
+  findAnnounced(name: string, channel: Channel): MechanismRow | undefined {
+    return this.#usable.find((row) => row.name === name && isUsableOn(row, channel))
   }
 
   /** Configured mechanisms that are not announced, and the users on whose account. */
@@ -112,7 +116,6 @@ export class SaslEnvironment implements MechanismContext {
     this.credentials.replace(snapshot)
     this.memory.clear()
     this.#usable = usable
-    this.#announced = namesOf(usable)
   }
 
   #findUsable(snapshot: CredentialSnapshot): MechanismRow[] {
@@ -120,6 +123,10 @@ export class SaslEnvironment implements MechanismContext {
     if (usable.length > 0) return usable
     throw new Error(`no mechanism of "${namesOf(this.#mechanisms)}" can be used by every user`)
   }
+}
+
+function isUsableOn(row: MechanismRow, channel: Channel): boolean {
+  return row.usableOn?.(channel) ?? true
 }
 
 function namesOf(rows: readonly MechanismRow[]): string {

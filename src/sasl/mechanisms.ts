@@ -6,6 +6,8 @@
  *
  * Which of them are announced when nothing is configured is a choice, and stands with the option.
  */
+import type { Channel } from '../base/channel.ts'
+import type { Pipe } from '../base/pipe.ts'
 import type { CredentialSnapshot } from '../credential/snapshot.ts'
 import { type ScramHashName, scramHash } from '../credential/verifier.ts'
 import type { Mechanism, MechanismContext } from './mechanism.ts'
@@ -19,8 +21,10 @@ export interface MechanismRow {
   readonly hash: ScramHashName | undefined
   /** Whether every user of the snapshot can log in by it. */
   usable(snapshot: CredentialSnapshot): boolean
-  /** One login's mechanism. `source` is whose turns it takes in the derivation queue. */
-  create(context: MechanismContext, source: string): Mechanism
+  /** Whether it is announced and taken on such a channel; undefined: on every one. */
+  readonly usableOn?: (channel: Channel) => boolean
+  /** One login's mechanism, for who comes through `pipe`. */
+  create(context: MechanismContext, pipe: Pipe): Mechanism
 }
 
 const MECHANISMS: readonly MechanismRow[] = [
@@ -31,7 +35,7 @@ const MECHANISMS: readonly MechanismRow[] = [
     name: 'PLAIN',
     hash: undefined,
     usable: () => true,
-    create: (context, source) => new PlainMechanism(context, source),
+    create: (context, { peer }) => new PlainMechanism(context, peer.network),
   },
 ]
 

@@ -6,6 +6,7 @@
  * Invariant: at most one mechanism is under way, and it is put aside before it works, so that
  * whatever happens meanwhile finds no login to go on with.
  */
+import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
 import type { Principal } from '../credential/principal.ts'
 import type { ClaimedUser } from './claimed-user.ts'
@@ -31,16 +32,16 @@ const EMPTY = new Uint8Array(0)
 
 export class SaslSession {
   readonly #environment: SaslEnvironment
-  readonly #source: string
+  readonly #pipe: Pipe
   #mechanism: Mechanism | undefined
   #mechanismName = ''
   /** At work, so that an abort can reach it. */
   #working: Mechanism | undefined
 
-  /** `source` is whose turns a login takes in the derivation queue: the peer's network. */
-  constructor(environment: SaslEnvironment, source: string) {
+  /** `pipe` is what the connection comes through. */
+  constructor(environment: SaslEnvironment, pipe: Pipe) {
     this.#environment = environment
-    this.#source = source
+    this.#pipe = pipe
   }
 
   /**
@@ -54,9 +55,9 @@ export class SaslSession {
     this.abort()
     const name = normalizeMechanism(mechanismName)
     this.#mechanismName = reportableMechanism(name)
-    const row = this.#environment.findAnnounced(name)
+    const row = this.#environment.findAnnounced(name, this.#pipe.channel)
     if (row === undefined) return this.#fail('unknown-mechanism', '')
-    const mechanism = row.create(this.#environment, this.#source)
+    const mechanism = row.create(this.#environment, this.#pipe)
     if (initialResponse === undefined || initialResponse.length === 0) {
       // An absent and an empty initial response look alike on this wire, and no mechanism here
       // begins with an empty one: ask for it with an empty challenge (RFC 4422, 3.3).

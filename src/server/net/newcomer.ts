@@ -2,7 +2,8 @@
  * A connection that was accepted and that nobody reads yet: what admission weighs, holds, and has
  * opened, refused or closed in the end. It costs a file descriptor and this record.
  */
-import type { Pipe, Transport } from '../../connection/transport.ts'
+import type { Pipe } from '../../base/pipe.ts'
+import type { Transport } from '../../connection/transport.ts'
 import type { SharedSocket } from './bound-sockets.ts'
 import type { Internal } from './node-internals.ts'
 

@@ -17,7 +17,8 @@
 import net from 'node:net'
 import type { Channel } from '../../base/channel.ts'
 import type { Peer } from '../../base/peer.ts'
-import type { Pipe, Receiver, Transport } from '../../connection/transport.ts'
+import type { Pipe } from '../../base/pipe.ts'
+import type { Receiver, Transport } from '../../connection/transport.ts'
 import type { HandleWriter, LateWrite, WritableHandle } from './handle-writer.ts'
 
 /** An accepted socket's handle, as far as it is used here. */

@@ -175,7 +175,7 @@ export class ItemService {
       connections,
       sizes,
       itemAge: () => secondsSinceOldestUse(store, commands.nowSeconds),
-      mechanisms: () => sasl?.announced(),
+      mechanisms: () => sasl?.mechanisms,
       showsLruMaintainer: settings.showsLruMaintainer,
     })
   }

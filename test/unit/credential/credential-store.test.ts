@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { CredentialStore } from '../../../src/credential/credential-store.ts'
-import { NAMESPACE_DEFAULT, NEVER, RIGHTS_ALL } from '../../../src/credential/principal.ts'
+import { NAMESPACE_DEFAULT, NEVER } from '../../../src/credential/principal.ts'
+import { RIGHTS_ALL } from '../../../src/credential/rights.ts'
 import {
   type CredentialSnapshot,
   makeSnapshot,

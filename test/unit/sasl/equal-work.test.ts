@@ -5,6 +5,7 @@
 import { beforeEach, expect, test, vi } from 'vitest'
 import { SaslSession } from '../../../src/sasl/session.ts'
 import { LoginLog } from '../../../src/server/worker/login-log.ts'
+import { pipeAt } from '../../support/pipe.ts'
 import { ALL_MECHANISMS, fixture, plain, scramLogin, snapshotOf } from './fixture.ts'
 
 /** Every hash operation that was begun, in order: its kind and algorithm. */
@@ -37,12 +38,12 @@ const users = { [ONE]: 'secret', [TWO]: ['one', 'two'], third: 'secret' } as con
 const LONG = 'x'.repeat(1000)
 const snapshot = snapshotOf({ ...users, [`${LONG}1`]: 'secret', [`${LONG}2`]: ['one', 'two'] })
 
-let session = new SaslSession(fixture(snapshot).environment, '')
+let session = new SaslSession(fixture(snapshot).environment, pipeAt(''))
 
 beforeEach(() => {
   // The derivation is another's business (plain.test.ts), and would only make this slow.
   const derive = async (): Promise<Uint8Array> => Buffer.alloc(32)
-  session = new SaslSession(fixture(snapshot, { derive }).environment, '')
+  session = new SaslSession(fixture(snapshot, { derive }).environment, pipeAt(''))
 })
 
 async function costOf(work: () => unknown): Promise<readonly string[]> {
@@ -94,7 +95,7 @@ test('a refused PLAIN login takes the same operations, whoever it names', async 
 
 test('so it does where some have logged in, and where names are long', async () => {
   const { environment } = fixture(snapshot)
-  session = new SaslSession(environment, '')
+  session = new SaslSession(environment, pipeAt(''))
   for (const [user, password] of Object.entries({
     [ONE]: 'secret',
     [TWO]: 'one',
@@ -114,7 +115,7 @@ test('so it does where some have logged in, and where names are long', async () 
 
 test('a remembered PLAIN login takes the same, with one password and with two', async () => {
   const { environment } = fixture(snapshot)
-  session = new SaslSession(environment, '')
+  session = new SaslSession(environment, pipeAt(''))
   const logins = [plain(ONE, 'secret'), plain(TWO, 'one'), plain(TWO, 'two')]
   for (const login of logins) await session.start('PLAIN', login)
   const costs: (readonly string[])[] = []
@@ -154,7 +155,7 @@ test('a right password takes the same operations, with one password and with two
     const options = { mechanism: 'SCRAM-SHA-256', user, password }
     costs.push(
       await costOf(async () => {
-        const step = await scramLogin(new SaslSession(environment, ''), options)
+        const step = await scramLogin(new SaslSession(environment, pipeAt('')), options)
         expect(step).toMatchObject({ kind: 'success' })
       }),
     )

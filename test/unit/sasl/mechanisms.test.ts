@@ -10,6 +10,7 @@ import {
   findMechanism,
   MECHANISM_NAMES,
 } from '../../../src/sasl/mechanisms.ts'
+import { pipeAt } from '../../support/pipe.ts'
 import { fixture, snapshotOf } from './fixture.ts'
 
 const SRC = join(import.meta.dirname, '..', '..', '..', 'src')
@@ -39,7 +40,7 @@ test.each(MECHANISM_NAMES)('%s is found by its name, made, and named in logs', (
   const { environment } = fixture(snapshotOf({ alice: 'secret' }))
   const row = findMechanism(name)
   expect(row?.name).toBe(name)
-  expect(row?.create(environment, '192.0.2.1').next(Buffer.from([0xff]))).toEqual({
+  expect(row?.create(environment, pipeAt('192.0.2.1')).next(Buffer.from([0xff]))).toEqual({
     kind: 'failure',
     reason: 'malformed',
   })

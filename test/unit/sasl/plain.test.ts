@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { userPrincipal } from '../../../src/credential/principal.ts'
 import { decodePlainMessage } from '../../../src/sasl/plain.ts'
 import { SaslSession, type SaslStep } from '../../../src/sasl/session.ts'
+import { pipeAt } from '../../support/pipe.ts'
 import { fuzzParameters } from '../credential/fuzz-parameters.ts'
 import { type Fixture, fixture, plain, plaintextSnapshotOf, snapshotOf } from './fixture.ts'
 
@@ -17,7 +18,7 @@ const snapshot = snapshotOf({
 })
 
 function send({ environment }: Fixture, message: Uint8Array): SaslStep | Promise<SaslStep> {
-  return new SaslSession(environment, '192.0.2.1').start('PLAIN', message)
+  return new SaslSession(environment, pipeAt('192.0.2.1')).start('PLAIN', message)
 }
 
 async function reasonOf(setup: Fixture, message: Uint8Array): Promise<string> {

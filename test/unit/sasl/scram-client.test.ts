@@ -3,6 +3,7 @@ import { DIGESTS, SCRAM } from 'kafkajs/src/broker/saslAuthenticator/scram.js'
 import { describe, expect, test } from 'vitest'
 import { userPrincipal } from '../../../src/credential/principal.ts'
 import { SaslSession, type SaslStep } from '../../../src/sasl/session.ts'
+import { pipeAt } from '../../support/pipe.ts'
 import { fixture, snapshotOf } from './fixture.ts'
 
 const USERS = {
@@ -20,7 +21,7 @@ async function login(
   username: string,
   password: string,
 ): Promise<{ step: SaslStep | undefined; accepted: boolean }> {
-  const session = new SaslSession(environment, '192.0.2.1')
+  const session = new SaslSession(environment, pipeAt('192.0.2.1'))
   let step: SaslStep | undefined
   const client = new SCRAM(
     { username, password },

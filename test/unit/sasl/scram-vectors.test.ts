@@ -6,6 +6,7 @@ import { makeSnapshot } from '../../../src/credential/snapshot.ts'
 import { findScramHash, hashPasswordWith } from '../../../src/credential/verifier.ts'
 import { createSaslEnvironment, type SaslEnvironment } from '../../../src/sasl/environment.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
+import { pipeAt } from '../../support/pipe.ts'
 import { textOf } from './fixture.ts'
 
 interface Vector {
@@ -48,7 +49,7 @@ describe.each(vectors)('$mechanism as in $source', (vector) => {
   const environment = environmentFor(vector)
 
   test('the exchange goes byte for byte as printed and ends in a login', async () => {
-    const session = new SaslSession(environment, '192.0.2.1')
+    const session = new SaslSession(environment, pipeAt('192.0.2.1'))
     const first = await session.start(vector.mechanism, Buffer.from(vector.clientFirst))
     expect(textOf(first)).toBe(vector.serverFirst)
     expect(textOf(await session.step(Buffer.from(vector.clientFinal)))).toBe(vector.serverFinal)
@@ -65,7 +66,7 @@ describe.each(vectors)('$mechanism as in $source', (vector) => {
     for (let bit = 0; bit < bytes.length * 8; bit += 1) {
       const changed = Buffer.from(bytes)
       changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-      const session = new SaslSession(environment, '192.0.2.1')
+      const session = new SaslSession(environment, pipeAt('192.0.2.1'))
       await session.start(vector.mechanism, Buffer.from(vector.clientFirst))
       const final = `${withoutProof},p=${changed.toString('base64')}`
       const step = await session.step(Buffer.from(final))

@@ -9,6 +9,7 @@ import {
 } from '../../../src/credential/verifier.ts'
 import { ScramMechanism } from '../../../src/sasl/scram.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
+import { pipeAt } from '../../support/pipe.ts'
 import { fuzzParameters } from '../credential/fuzz-parameters.ts'
 import {
   fixture,
@@ -29,11 +30,11 @@ const snapshot = snapshotOf({
 const HASHES = ['SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-512']
 
 let { environment, derived } = fixture(snapshot)
-let session = new SaslSession(environment, '192.0.2.1')
+let session = new SaslSession(environment, pipeAt('192.0.2.1'))
 
 beforeEach(() => {
   ;({ environment, derived } = fixture(snapshot))
-  session = new SaslSession(environment, '192.0.2.1')
+  session = new SaslSession(environment, pipeAt('192.0.2.1'))
 })
 
 function login(options: Partial<ScramClientOptions> = {}): ReturnType<typeof scramLogin> {
@@ -99,7 +100,7 @@ test('an unknown user sees a challenge like any other, and the same again', () =
 
 test('a user whose password is in the clear has the salt it would have as an unknown one', async () => {
   const before = fixture(await plaintextSnapshotOf({ alice: 'secret' }))
-  const step = await scramLogin(new SaslSession(before.environment, ''), {
+  const step = await scramLogin(new SaslSession(before.environment, pipeAt('')), {
     mechanism: 'SCRAM-SHA-256',
     user: 'alice',
     password: 'secret',
@@ -361,7 +362,7 @@ test('random and mutated messages never throw and never log in', async () => {
     fc.constantFrom(...HASHES),
     fc.array(message, { minLength: 1, maxLength: 4 }),
     (mechanism, messages) => {
-      const victim = new SaslSession(environment, '')
+      const victim = new SaslSession(environment, pipeAt(''))
       let step = victim.start(mechanism, messages[0])
       for (const next of messages.slice(1)) {
         if (step instanceof Promise) throw new Error('SCRAM does not wait')

@@ -3,16 +3,17 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { userPrincipal } from '../../../src/credential/principal.ts'
 import { createSaslEnvironment } from '../../../src/sasl/environment.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
+import { pipeAt } from '../../support/pipe.ts'
 import { ALL_MECHANISMS, fixture, plain, scramLogin, snapshotOf } from './fixture.ts'
 
 const snapshot = snapshotOf({ alice: 'secret', bob: 'secret' })
 
 let { environment } = fixture(snapshot)
-let session = new SaslSession(environment, '192.0.2.1')
+let session = new SaslSession(environment, pipeAt('192.0.2.1'))
 
 beforeEach(() => {
   ;({ environment } = fixture(snapshot))
-  session = new SaslSession(environment, '192.0.2.1')
+  session = new SaslSession(environment, pipeAt('192.0.2.1'))
 })
 
 describe('a session', () => {
@@ -66,7 +67,7 @@ describe('a session', () => {
 
   test('names a user that there is, whatever the reason, as it is known', async () => {
     const odd = fixture(snapshotOf({ IX: 'x', 'li\nne': 'x', [`${'e'.repeat(200)}`]: 'x' }))
-    const at = new SaslSession(odd.environment, '')
+    const at = new SaslSession(odd.environment, pipeAt(''))
     const users: string[] = []
     for (const name of ['\u2168', 'li\nne', 'e'.repeat(200)]) {
       const step = await at.start('PLAIN', plain(name, 'wrong'))
@@ -83,7 +84,7 @@ describe('a session', () => {
   test('makes other tags in another process', async () => {
     const { environment: other } = fixture({ ...snapshot, reportKey: Buffer.alloc(32, 1) })
     const one = await session.start('PLAIN', plain('hunter2', 'x'))
-    const two = await new SaslSession(other, '').start('PLAIN', plain('hunter2', 'x'))
+    const two = await new SaslSession(other, pipeAt('')).start('PLAIN', plain('hunter2', 'x'))
     if (one.kind !== 'failure' || two.kind !== 'failure') throw new Error('a stranger logged in')
     expect(one.unknownUser).not.toBe(two.unknownUser)
   })
@@ -163,7 +164,7 @@ describe('a login that derives a key', () => {
       const quick = fixture(snapshot, { loginMemoryMax: 0, derive: async () => saltedPassword })
       const salt = Buffer.from(quick.environment.credentials.findForPassword('alice').salt)
       const saltedPassword = pbkdf2Sync('secret', salt, 4096, 32, 'sha256')
-      const login = new SaslSession(quick.environment, '')
+      const login = new SaslSession(quick.environment, pipeAt(''))
       const step = login.start('PLAIN', plain('alice', 'secret'))
       for (let moment = 0; moment < moments; moment += 1) await undefined
       const cameFirst = quick.environment.counters.successes === 1
@@ -189,8 +190,8 @@ describe('a login that derives a key', () => {
       derivationsMax: 1,
       derive: () => new Promise((resolve) => pending.push(() => resolve(Buffer.alloc(32)))),
     })
-    const running = new SaslSession(slow, 'a').start('PLAIN', plain('alice', '1'))
-    const waiting = new SaslSession(slow, 'a')
+    const running = new SaslSession(slow, pipeAt('a')).start('PLAIN', plain('alice', '1'))
+    const waiting = new SaslSession(slow, pipeAt('a'))
     const step = waiting.start('PLAIN', plain('alice', '2'))
     waiting.abort()
     expect(await step).toMatchObject({ reason: 'aborted' })
@@ -204,16 +205,16 @@ describe('a login that derives a key', () => {
     const { environment: broken } = fixture(snapshot, {
       derive: () => Promise.reject(new Error('no threads')),
     })
-    const step = new SaslSession(broken, '').start('PLAIN', plain('alice', 'secret'))
+    const step = new SaslSession(broken, pipeAt('')).start('PLAIN', plain('alice', 'secret'))
     await expect(step).rejects.toThrow('no threads')
   })
 })
 
 describe('what is announced', () => {
   test('is the configured list in its order', () => {
-    expect(environment.announced()).toBe('SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 PLAIN')
+    expect(environment.mechanisms).toBe('SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 PLAIN')
     const mechanisms = ['PLAIN', 'SCRAM-SHA-1']
-    expect(fixture(snapshot, { mechanisms }).environment.announced()).toBe('PLAIN SCRAM-SHA-1')
+    expect(fixture(snapshot, { mechanisms }).environment.mechanisms).toBe('PLAIN SCRAM-SHA-1')
   })
 
   test('is only what every user can use, and the rest is refused', () => {
@@ -222,7 +223,7 @@ describe('what is announced', () => {
     const lacking = [{ hash: 'SCRAM-SHA-512' as const, userCount: 1, userNames: ['bob'] }]
     const users = [alice, { name: 'bob', verifiers }].flatMap((user) => user ?? [])
     environment.replaceCredentials({ ...snapshot, users, lacking })
-    expect(environment.announced()).toBe('SCRAM-SHA-256 SCRAM-SHA-1 PLAIN')
+    expect(environment.mechanisms).toBe('SCRAM-SHA-256 SCRAM-SHA-1 PLAIN')
     expect(environment.withheld()).toEqual(lacking)
     const message = Buffer.from('n,,n=alice,r=abc')
     expect(session.start('SCRAM-SHA-512', message)).toMatchObject({ reason: 'unknown-mechanism' })
