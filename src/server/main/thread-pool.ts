@@ -9,12 +9,13 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 
 const TASKS = '/proc/self/task'
 const POOL_THREAD = /^libuv-worker/
-/** Steps of nice: about a tenth of the time of an event loop on the same processor. */
-const NICE = 10
+/** Steps of nice below an event loop: about a tenth of its time on the same processor. */
+const NICE_STEPS = 10
+const NICE_MAX = 19
 /** libuv's own; UV_THREADPOOL_SIZE is another. Of a larger one not all would be found at a reasonable cost. */
 const POOL_SIZE = 4
 const POOL_SIZE_MAX = 16
@@ -40,12 +41,18 @@ export async function yieldToEventLoops(
     )
     const found = named.length > 0 ? named : await findByWork(work, poolSize(environment))
     // On Linux a thread is set by its own number.
-    for (const thread of found) setPriority(Number(thread), NICE)
+    const nice = nicerThan(getPriority(process.pid))
+    for (const thread of found) setPriority(Number(thread), nice)
     return found.length
   } catch {
     // Without /proc, or where a sandbox forbids it, logins compete with requests.
     return 0
   }
+}
+
+/** The server may have been started with a priority of its own (nice, systemd's Nice=). */
+export function nicerThan(nice: number): number {
+  return Math.min(nice + NICE_STEPS, NICE_MAX)
 }
 
 function poolSize(environment: Readonly<Record<string, string | undefined>>): number {

@@ -3,7 +3,7 @@ import { pbkdf2 } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { expect, test } from 'vitest'
-import { standOut, yieldToEventLoops } from '../../../../src/server/main/thread-pool.ts'
+import { nicerThan, standOut, yieldToEventLoops } from '../../../../src/server/main/thread-pool.ts'
 
 const TASKS = '/proc/self/task'
 const POOL_SIZE = 4
@@ -14,8 +14,8 @@ const work = () =>
   })
 
 function niceThreads(): string[] {
-  const own = getPriority(process.pid)
-  return readdirSync(TASKS).filter((thread) => getPriority(Number(thread)) === own + 10)
+  const nice = nicerThan(getPriority(process.pid))
+  return readdirSync(TASKS).filter((thread) => getPriority(Number(thread)) === nice)
 }
 
 test('the threads of the pool, and no others, are made to give way', async () => {
@@ -31,6 +31,15 @@ test('the threads of the pool, and no others, are made to give way', async () =>
   for (const thread of nice) {
     expect(readFileSync(`${TASKS}/${thread}/comm`, 'latin1')).toMatch(/^libuv-worker/)
   }
+})
+
+test.each([
+  [0, 10],
+  [5, 15],
+  [-5, 5],
+  [15, 19],
+])('threads of a process at nice %i give way at %i', (own, expected) => {
+  expect(nicerThan(own)).toBe(expected)
 })
 
 const MS = 1_000_000
