@@ -8,7 +8,12 @@
  */
 
 import type { Commands } from '../command/commands.ts'
-import { carryOut, type OperationParts } from '../command/operations/operations.ts'
+import {
+  carryOut,
+  type OperationParts,
+  rightsOfOperation,
+} from '../command/operations/operations.ts'
+import { refusalOf } from '../command/permission.ts'
 import { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
@@ -20,6 +25,7 @@ import {
   writeBinaryBody,
   writeBinaryResponse,
 } from '../protocol/binary/encode.ts'
+import { operationOfStatKey } from '../protocol/binary/stat-keys.ts'
 import {
   HEADER_BYTES,
   MECHANISM_NAME_BYTES_MAX,
@@ -31,9 +37,11 @@ import {
 import {
   DECODED,
   INCOMPLETE,
+  INVALID_CLOSE,
   OUTCOME_HIT,
   OUTCOME_INVALID,
   OUTCOME_NO_MEMORY,
+  OUTCOME_NO_RIGHT,
   OUTCOME_OK,
   OUTCOME_PENDING,
   OUTCOME_REFUSED,
@@ -41,22 +49,24 @@ import {
   OVERSIZE,
   Request,
   VERB_NOOP,
+  VERB_PREPEND,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
   VERB_SASL_STEP,
+  VERB_SET,
   VERB_STAT,
   VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
   WRONG_MAGIC,
 } from '../protocol/request.ts'
-import type { GateAnswer } from './auth-gate.ts'
+import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
-import { StatAnswer, statRows } from './stat-answer.ts'
+import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
 import { suspendOutcome } from './suspended-outcome.ts'
 
@@ -144,6 +154,10 @@ export class BinaryDialect implements Dialect, LargeDialect {
       }
       if (!gate.admits(request.verb)) return this.refuseStranger(connection, end)
       const body = decodeBinaryBody(bytes, offset, end, valueBytesMax, saslBytesMax, request)
+      if (gate.restriction !== undefined && this.isRefused(connection, bytes, end, body)) {
+        offset = this.skip(connection, offset, end)
+        continue
+      }
       if (body === DECODED) {
         if (request.verb > VERB_NOOP || request.verb === VERB_UNKNOWN) {
           this.control(connection, bytes)
@@ -157,7 +171,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
         if (!connection.isServing) return offset
       } else if (body === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
-        connection.intake.wantedBytes = request.frameBytes
+        connection.intake.wantedBytes = this.bytesToAwait(gate, offset, end)
         return offset
       } else if (body === OVERSIZE) {
         this.lane[COUNTER.request_too_large]!++
@@ -170,6 +184,30 @@ export class BinaryDialect implements Dialect, LargeDialect {
       }
     }
     return offset
+  }
+
+  /** True: the client may not have that carried out, and was told so. Nothing of it is waited for. */
+  private isRefused(connection: Connection, bytes: Uint8Array, end: number, body: number): boolean {
+    const { request } = this
+    const { restriction } = connection.gate
+    if (restriction === undefined || body === INVALID_CLOSE) return false
+    // What is not here in full is judged when it is, except a value, which is not waited for.
+    const isHead = isStoring(request.verb) && end >= request.valueOffset
+    if (body === INCOMPLETE && !isHead) return false
+    const refusal = refusalOf(request, bytes, restriction)
+    if (refusal === OUTCOME_OK) return false
+    this.answer(connection, bytes, refusal, undefined)
+    return true
+  }
+
+  /**
+   * Length of what must arrive of a request before it is looked at again. Who may not store everything is
+   * judged by the key first: nothing is kept of a value that may not be stored.
+   */
+  private bytesToAwait({ restriction }: AuthGate, offset: number, end: number): number {
+    const { verb, valueOffset, frameBytes } = this.request
+    const isHead = restriction !== undefined && isStoring(verb) && end < valueOffset
+    return isHead ? valueOffset - offset : frameBytes
   }
 
   /** Serves a request about an item; false: it is suspended. */
@@ -231,7 +269,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
   ): boolean {
     const { commands, request } = this
     if (end < request.valueOffset) return false
-    const large = commands.beginLarge(request, connection.gate)
+    const large = commands.beginLarge(request, bytes, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
     connection.intake.startBody(
@@ -363,8 +401,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
         connection.drain()
         return
       case VERB_VERBOSITY:
-        carryOut('verbosity', this.options.operations, { words: '', number: request.level })
-        this.writeOutcome(OUTCOME_OK)
+        this.setVerbosity(connection)
         return
       case VERB_STAT:
         this.stat(connection, latin1(bytes, request.keyOffset, request.keyLength))
@@ -382,12 +419,24 @@ export class BinaryDialect implements Dialect, LargeDialect {
   }
 
   private stat(connection: Connection, key: string): void {
-    const rows = statRows(this.options.operations, key)
-    if (rows === undefined) {
+    const operation = operationOfStatKey(key)
+    const argument = { words: key, number: 0 }
+    const answer = carryOut(operation, this.options.operations, argument, connection.gate)
+    const rows = rowsOfAnswer(answer)
+    if (answer.kind === 'denied') this.writeOutcome(OUTCOME_NO_RIGHT)
+    else if (rows === undefined) {
       this.writeBody(connection, STATUS_KEY_NOT_FOUND, BODY_NOT_FOUND)
-      return
+    } else {
+      const { request, commands, sendBuffer } = this
+      const rights = rightsOfOperation(operation)
+      connection.suspend(new StatAnswer(rows, request, commands, sendBuffer, rights))
     }
-    connection.suspend(new StatAnswer(rows, this.request, this.commands, this.sendBuffer))
+  }
+
+  private setVerbosity(connection: Connection): void {
+    const argument = { words: '', number: this.request.level }
+    const { kind } = carryOut('verbosity', this.options.operations, argument, connection.gate)
+    this.writeOutcome(kind === 'done' ? OUTCOME_OK : OUTCOME_NO_RIGHT)
   }
 
   private sasl(connection: Connection, bytes: Uint8Array): void {
@@ -438,6 +487,10 @@ export class BinaryDialect implements Dialect, LargeDialect {
         if (answer.isLast) connection.drain()
     }
   }
+}
+
+function isStoring(verb: number): boolean {
+  return verb >= VERB_SET && verb <= VERB_PREPEND
 }
 
 function latin1(bytes: Uint8Array, offset: number, length: number): string {

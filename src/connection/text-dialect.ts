@@ -8,6 +8,7 @@
  * (key-list.ts).
  */
 import type { Commands } from '../command/commands.ts'
+import { refusalOf, refusalOfKeys } from '../command/permission.ts'
 import { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
@@ -114,14 +115,11 @@ export class TextDialect implements Dialect, LargeDialect {
   }
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
-    const { commands, request } = this
+    const { commands, request, sendBuffer, replies } = this
     const { copies } = commands
     const { gate } = connection
-    const sendBuffer = this.sendBuffer
-    const valueBytesMax = this.options.valueBytesMax
-    const saslBytesMax = this.options.saslBytesMax
-    const replies = this.replies
-    replies.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
+    const { valueBytesMax, saslBytesMax, requestsPerTurnMax } = this.options
+    replies.turnsLeft = gate.requestsPerTurn(requestsPerTurnMax)
     connection.intake.wantedBytes = 0
     commands.beginTurn(connection.id)
     let offset = start
@@ -155,6 +153,10 @@ export class TextDialect implements Dialect, LargeDialect {
         if (!connection.isServing) return offset
         continue
       }
+      if (gate.restriction !== undefined && this.isRefused(connection, bytes, offset, decoded)) {
+        offset = this.refusals.skip(connection, offset, end)
+        continue
+      }
       if (decoded === DECODED) {
         const verb = request.verb
         if (verb === VERB_GET || verb === VERB_GET_AND_TOUCH) {
@@ -176,12 +178,33 @@ export class TextDialect implements Dialect, LargeDialect {
         connection.intake.wantedBytes = request.frameBytes
         return offset
       }
+      if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
       if (decoded === WRONG_LINE) this.refusals.answerProblem(request.problem)
-      else if (decoded === OVERSIZE) this.answerOversize(connection, bytes)
-      else return this.refusals.leaveSilently(connection, end)
+      else this.answerOversize(connection, bytes)
       offset = this.refusals.skip(connection, offset, end)
     }
     return offset
+  }
+
+  /** True: the client may not have that carried out, and was told so. Nothing of it is waited for. */
+  private isRefused(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    decoded: number,
+  ): boolean {
+    const { request } = this
+    const { restriction } = connection.gate
+    if (restriction === undefined) return false
+    if (decoded !== DECODED && decoded !== INCOMPLETE && decoded !== OVERSIZE) return false
+    const { verb, keyOffset, lineEnd } = request
+    const refusal =
+      verb === VERB_GET || verb === VERB_GET_AND_TOUCH
+        ? refusalOfKeys(request, bytes, keyOffset, contentEnd(bytes, offset, lineEnd), restriction)
+        : refusalOf(request, bytes, restriction)
+    if (refusal === OUTCOME_OK) return false
+    this.answer(connection, bytes, refusal, undefined)
+    return true
   }
 
   /** True: the value goes into the store as it arrives, and what is here of it did so. */
@@ -192,7 +215,7 @@ export class TextDialect implements Dialect, LargeDialect {
     end: number,
   ): boolean {
     const { commands, request } = this
-    const large = commands.beginLarge(request, connection.gate)
+    const large = commands.beginLarge(request, bytes, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
     const body = new LargeBody(commands, large, head, LINE_END_BYTES)
@@ -397,7 +420,7 @@ export class TextDialect implements Dialect, LargeDialect {
 
   /** Verbs about the connection or the server rather than about items. */
   private control(connection: Connection, bytes: Uint8Array): void {
-    const { request, replies, sendBuffer } = this
+    const { request, replies } = this
     if (!connection.gate.admits(request.verb) && request.verb !== VERB_QUIT) {
       this.refusals.refuseStranger(connection)
       connection.drain()
@@ -412,14 +435,7 @@ export class TextDialect implements Dialect, LargeDialect {
         connection.drain()
         return
       case VERB_VERBOSITY:
-        this.operations.setVerbosity(request.level)
-        sendBuffer.used = writeTextResponse(
-          sendBuffer.bytes,
-          sendBuffer.used,
-          request,
-          OUTCOME_OK,
-          this.commands.result,
-        )
+        this.operations.setVerbosity(connection, request)
         return
       case VERB_SASL_LIST:
         this.login.list(connection)
