@@ -15,6 +15,7 @@ import {
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_OPERATE,
+  VERB_STAT,
   VERB_VERBOSITY,
 } from '../../protocol/request.ts'
 import { decodeLine } from '../../protocol/text/decode.ts'
@@ -62,12 +63,12 @@ export function checkPermission(
   if (bytes.length > LINE_BYTES_MAX || !scanLine(bytes, 0, bytes.length, request)) return undefined
   const decoded = decodeLine(bytes, 0, bytes.length, VALUE_BYTES_MAX, VALUE_BYTES_MAX, request)
   if (decoded !== DECODED) return undefined
-  if (request.verb === VERB_OPERATE || request.verb === VERB_VERBOSITY) {
-    const operation =
-      request.verb === VERB_VERBOSITY ? 'verbosity' : findOperation(words)?.operation
+  const { verb } = request
+  if (verb === VERB_OPERATE || verb === VERB_STAT || verb === VERB_VERBOSITY) {
+    const operation = verb === VERB_VERBOSITY ? 'verbosity' : findOperation(words)?.operation
     return operation === undefined ? undefined : checkOperation(access, operation, offers)
   }
-  if (request.verb === VERB_FLUSH && !offers.flushEnabled) return notOffered('flush_all')
+  if (verb === VERB_FLUSH && !offers.flushEnabled) return notOffered('flush_all')
   return checkRequest(access, request, bytes, words)
 }
 
