@@ -1,8 +1,8 @@
 /**
  * Hot path. Whether a caller may have a request carried out: the right that each verb takes, and the keys
- * that it may use. This is the one place that knows; dialects ask when a request is decoded, before anything
- * is kept or begun for it, and the command face (commands.ts) asks again, because what a user may do can
- * change while a request waits.
+ * that it may use. This is the one place that knows; the command face (commands.ts) asks for each request,
+ * and dialects ask before something is kept or begun for one: a value that arrives, a copy, the hits of a
+ * list. What a user may do can change while such a request waits.
  *
  *   verb                                  takes
  *   get, gets, mg, me                     read

@@ -191,6 +191,8 @@ export class BinaryDialect implements Dialect, LargeDialect {
     const { request } = this
     const { restriction } = connection.gate
     if (restriction === undefined || body === INVALID_CLOSE) return false
+    // The command face looks at it in a moment, and nothing is begun for it before.
+    if (body === DECODED && !this.large.mayTake(request)) return false
     // What is not here in full is judged when it is, except a value, which is not waited for.
     const isHead = isStoring(request.verb) && end >= request.valueOffset
     if (body === INCOMPLETE && !isHead) return false

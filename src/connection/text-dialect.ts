@@ -197,10 +197,12 @@ export class TextDialect implements Dialect, LargeDialect {
     if (restriction === undefined) return false
     if (decoded !== DECODED && decoded !== INCOMPLETE && decoded !== OVERSIZE) return false
     const { verb, keyOffset, lineEnd } = request
-    const refusal =
-      verb === VERB_GET || verb === VERB_GET_AND_TOUCH
-        ? refusalOfKeys(request, bytes, keyOffset, contentEnd(bytes, offset, lineEnd), restriction)
-        : refusalOf(request, bytes, restriction)
+    const isList = verb === VERB_GET || verb === VERB_GET_AND_TOUCH
+    // The command face looks at it in a moment, and nothing is begun for it before.
+    if (decoded === DECODED && !isList && !this.large.mayTake(request)) return false
+    const refusal = isList
+      ? refusalOfKeys(request, bytes, keyOffset, contentEnd(bytes, offset, lineEnd), restriction)
+      : refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
     this.answer(connection, bytes, refusal, undefined)
     return true
