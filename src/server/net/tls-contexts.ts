@@ -30,6 +30,24 @@ export function withCertificates(material: CertificateMaterial, options: TlsOpti
   return { ...own, SNICallback: (host, done) => done(null, findByHost(byName, host)) }
 }
 
+/**
+ * The first certificate that OpenSSL does not take under these options, and its reason, a code: ciphers
+ * that there are not, a digest that is too weak. Undefined: all are good.
+ */
+export function problemWithCertificates(
+  material: CertificateMaterial,
+  options: Pick<TlsOptions, 'minVersion' | 'ciphers'>,
+): { readonly index: number; readonly code: string } | undefined {
+  for (const [index, identity] of material.identities.entries()) {
+    try {
+      createSecureContext({ ...options, ...certificateOptions(material, [identity]) })
+    } catch (error) {
+      return { index, code: error instanceof Error && 'code' in error ? String(error.code) : '' }
+    }
+  }
+  return undefined
+}
+
 /** What is found for a host, or for all hosts of its domain; undefined: the server's own. */
 export function findByHost<Found>(
   byName: ReadonlyMap<string, Found>,
