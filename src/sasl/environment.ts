@@ -96,6 +96,11 @@ export class SaslEnvironment implements MechanismContext {
     return this.#usable.find((row) => row.name === name && isUsableOn(row, channel))
   }
 
+  /** Whether a mechanism that is not announced on such a channel is one that waits for TLS. */
+  needsTls(name: string, { refusesPasswords }: Channel): boolean {
+    return refusesPasswords === true && this.#usable.some((row) => row.name === name)
+  }
+
   /** Configured mechanisms that are not announced, and the users on whose account. */
   withheld(): readonly LackingHash[] {
     const { lacking } = this.credentials.snapshot

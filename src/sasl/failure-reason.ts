@@ -13,6 +13,8 @@ export const FAILURE_REASONS = [
   'bad-authzid',
   /** Not announced here, whether it exists or not. */
   'unknown-mechanism',
+  /** Announced here, but not where others can read what is sent. */
+  'needs-tls',
   /** The client insists on channel binding, or bound something else. */
   'channel-binding',
   /** A response without a login under way. */

@@ -35,6 +35,7 @@ const MECHANISMS: readonly MechanismRow[] = [
     name: 'PLAIN',
     hash: undefined,
     usable: () => true,
+    usableOn: ({ refusesPasswords }) => refusesPasswords !== true,
     create: (context, { peer }) => new PlainMechanism(context, peer.network),
   },
 ]

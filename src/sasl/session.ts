@@ -56,7 +56,10 @@ export class SaslSession {
     const name = normalizeMechanism(mechanismName)
     this.#mechanismName = reportableMechanism(name)
     const row = this.#environment.findAnnounced(name, this.#pipe.channel)
-    if (row === undefined) return this.#fail('unknown-mechanism', '')
+    if (row === undefined) {
+      const needsTls = this.#environment.needsTls(name, this.#pipe.channel)
+      return this.#fail(needsTls ? 'needs-tls' : 'unknown-mechanism', '')
+    }
     const mechanism = row.create(this.#environment, this.#pipe)
     if (initialResponse === undefined || initialResponse.length === 0) {
       // An absent and an empty initial response look alike on this wire, and no mechanism here

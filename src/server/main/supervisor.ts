@@ -25,6 +25,7 @@ import type { WorkerAuth } from '../worker/worker-messages.ts'
 import { CertificateReload } from './certificate-reload.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
+import { sayListening, warnAboutClear } from './listener-notices.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
@@ -160,16 +161,8 @@ export class Supervisor {
 
   private announceStart(): void {
     const { config, say } = this
-    for (const { address } of this.sockets.shared) {
-      const isAsGiven = address.given === address.text
-      const shown = isAsGiven ? address.text : `${address.given} (${address.text})`
-      say('info', 'listening', `listening on ${shown}`, {
-        address: address.text,
-        given: isAsGiven ? undefined : address.given,
-        family: address.family,
-        port: address.port === 0 ? undefined : address.port,
-      })
-    }
+    for (const socket of this.sockets.shared) sayListening(socket, say)
+    warnAboutClear(this.sockets.shared, config, say)
     say('info', 'started', `saslcached ${VERSION} is ready`, {
       version: VERSION,
       node: process.versions.node,
