@@ -50,10 +50,17 @@ async function writeNew(path: string, text: string, mode: number, force: boolean
       await file.close()
     }
   } catch (error) {
-    const isThere = codeOf(error) === 'EEXIST'
-    const why = isThere
-      ? 'the file is there already: --force replaces it'
-      : describeFileError(error)
-    throw new PairFileError(`${path}: ${why}`, { cause: error })
+    throw new PairFileError(`${path}: ${whyNot(error)}`, { cause: error })
+  }
+}
+
+function whyNot(error: unknown): string {
+  switch (codeOf(error)) {
+    case 'EEXIST':
+      return 'the file is there already: --force replaces it'
+    case 'ENOENT':
+      return 'there is no such directory'
+    default:
+      return describeFileError(error)
   }
 }
