@@ -143,12 +143,43 @@ class CommandLineProgram {
       })
     }
 
+    this.#addTlsCommands()
+
     const hash = this.#command(this.#program, 'hash-password', 'print verifiers for a password')
       .argument('[name]', 'name of the user; prints an entry for users.toml')
       .option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
     hash.action(async () => {
       this.#refuseLeftovers(hash, 1)
       await this.#runUserCommand('hash-password', hash)
+    })
+  }
+
+  #addTlsCommands(): void {
+    const tls = this.#command(this.#program, 'tls', 'make a certificate to try TLS with')
+    const selfSigned = this.#command(tls, 'self-signed', 'make a key and a certificate for it')
+      .option('--out <dir>', 'directory to write tls.crt and tls.key to', '.')
+      .option('--name <host>', 'name or address of the server; may be given several times', collect)
+      .option('--days <num>', 'how long it is good', '90')
+      .option('--force', 'replace files that are there')
+    selfSigned.action(async () => {
+      this.#refuseLeftovers(selfSigned, 0)
+      // Options of the server are none of this command's.
+      for (const { flag } of this.#line.flags.uses.splice(0)) {
+        const message = 'is not an option of "saslcached tls self-signed"'
+        this.#line.flags.problems.push({ where: flag, message })
+      }
+      const { problems } = this.#line.flags
+      if (problems.length > 0) throw new ConfigError(problems)
+      const { out, name, days, force } = selfSigned.opts<{
+        out: string
+        name?: readonly string[]
+        days: string
+        force?: boolean
+      }>()
+      signals.release()
+      const { runSelfSigned } = await import('./tls.ts')
+      const request = { directory: out, hosts: name ?? [], days, force: force === true }
+      this.#exitCode = await runSelfSigned(this.#io, request)
     })
   }
 
@@ -229,6 +260,10 @@ class CommandLineProgram {
     this.#io.err(`saslcached: ${count}\n${indent(new ConfigError(problems).message)}`)
     return EXIT_CONFIG
   }
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value]
 }
 
 function refuseOnArgv(problem: ConfigProblem): ConfigProblem {

@@ -17,12 +17,16 @@ const README_LINES_MAX = 199
 const OTHER_FLAGS: readonly string[] = [
   '--check-config',
   '--config',
+  '--days',
   '--extended',
   '--file',
+  '--force',
   '--help',
   '--iterations',
   '--keep-old',
   '--license',
+  '--name',
+  '--out',
   '--print-config',
   '--version',
 ]

@@ -130,19 +130,7 @@ export class CertificateReload {
 
   private async read(): Promise<void> {
     const { config, nowSeconds } = this.options
-    const loaded = await this.watch.reading(() =>
-      loadCertificates(config, (path) => this.watch.read(path), this.wallMs()),
-    )
-    const problem = problemWithCertificates(loaded, {
-      minVersion: `TLSv${config.minVersion}`,
-      ...(config.ciphers === undefined ? {} : { ciphers: config.ciphers }),
-    })
-    if (problem !== undefined) {
-      const file = config.pairs[problem.index]?.certificateFile ?? ''
-      const message = `OpenSSL does not take it: ${problem.code}`
-      throw new TlsFileError([{ role: 'chain', file, line: 0, message }])
-    }
-    this.loaded = loaded
+    this.loaded = await readWith(this.watch, config, this.wallMs())
     this.loadedAtSeconds = nowSeconds()
   }
 
@@ -235,6 +223,31 @@ export class CertificateReload {
       valid_to: end,
     })
   }
+}
+
+/** What a start would read. Throws TlsFileError. */
+export async function readCertificates(config: TlsConfig): Promise<LoadedCertificates> {
+  const watch = new FileWatch({ paths: tlsFilePaths(config), onChange: () => Promise.resolve() })
+  return await readWith(watch, config, Date.now())
+}
+
+/** Reads and checks the files, the last by OpenSSL itself. */
+async function readWith(
+  watch: FileWatch,
+  config: TlsConfig,
+  nowMs: number,
+): Promise<LoadedCertificates> {
+  const { pairs, minVersion, ciphers } = config
+  const read = (path: string): ReturnType<FileWatch['read']> => watch.read(path)
+  const loaded = await watch.reading(() => loadCertificates(config, read, nowMs))
+  const problem = problemWithCertificates(loaded, {
+    minVersion: `TLSv${minVersion}`,
+    ...(ciphers === undefined ? {} : { ciphers }),
+  })
+  if (problem === undefined) return loaded
+  const file = pairs[problem.index]?.certificateFile ?? ''
+  const message = `OpenSSL does not take it: ${problem.code}`
+  throw new TlsFileError([{ role: 'chain', file, line: 0, message }])
 }
 
 const VERIFY_MODES = { none: 0, request: 1, require: 2, once: 3 } as const
