@@ -106,6 +106,8 @@ export interface ManualConnectionOptions {
   readonly loginAttemptsMax?: number
   readonly onLogin?: (event: LoginEvent) => void
   readonly hasRoomFor?: ConnectionContext['hasRoomFor']
+  /** What it comes through; by default a TCP connection. */
+  readonly channel?: Channel
 }
 
 export function openManualConnection(
@@ -117,6 +119,7 @@ export function openManualConnection(
     loginAttemptsMax = 5,
     onLogin = () => undefined,
     hasRoomFor = () => true,
+    channel,
   }: ManualConnectionOptions = {},
 ): ManualConnection {
   const deferred: Connection[] = []
@@ -142,7 +145,7 @@ export function openManualConnection(
     onGateChanged: () => undefined,
     onClosed: () => undefined,
   }
-  const transport = new ManualTransport()
+  const transport = new ManualTransport(undefined, channel)
   const gate = new AuthGate({ sasl, loginAttemptsMax, lane, onLogin }, transport)
   return { connection: new Connection(context, transport, gate, 1), transport, deferred, context }
 }

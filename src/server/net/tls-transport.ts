@@ -194,7 +194,10 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       return
     }
     this.secure = secure
-    secure.on('error', ignore)
+    secure.on('error', (error: NodeJS.ErrnoException) => {
+      // A record that does not decrypt, say; a reset is the peer's way to leave.
+      if (error.code?.startsWith('ERR_SSL_')) parts.lane[COUNTER.ssl_proto_errors]!++
+    })
     const refused = isRefused(secure, verify)
     if (refused !== undefined) {
       this.failed(refused)
