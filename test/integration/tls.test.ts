@@ -78,7 +78,7 @@ async function answerTo(bytes: Uint8Array, port: number): Promise<Buffer> {
 
 /** One request over TLS, and the first bytes of its answer. */
 async function ask(socket: TLSSocket, text: string): Promise<string> {
-  socket.write(text)
+  socket.write(text, 'latin1')
   const [answer] = (await once(socket, 'data')) as [Buffer]
   return answer.toString('latin1')
 }
