@@ -5,7 +5,7 @@
  * cost tells a stranger who exists. Callers compare against what they get and look at `known` last.
  */
 import { assert } from '../base/assert.ts'
-import { type Principal, userPrincipal } from './principal.ts'
+import { type Principal, type PrincipalOrigin, userPrincipal } from './principal.ts'
 import type { CredentialSnapshot, DecoyPart, DecoyShape } from './snapshot.ts'
 import { decoySeed, decoyVerifier, drawShape, readShapes } from './snapshot.ts'
 import type {
@@ -74,10 +74,10 @@ export class CredentialStore {
     return this.#users.has(name)
   }
 
-  /** Who a user is that has logged in; `name` is that of one. */
-  principalOf(name: string): Principal {
+  /** Who a user is that has logged in, or is vouched for otherwise; `name` is that of one. */
+  principalOf(name: string, origin: PrincipalOrigin = 'users'): Principal {
     assert(this.#users.has(name), 'a principal is a user that there is')
-    return userPrincipal(name)
+    return { ...userPrincipal(name), origin }
   }
 
   replace(snapshot: CredentialSnapshot): void {

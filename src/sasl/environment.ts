@@ -10,17 +10,20 @@ import type { Channel } from '../base/channel.ts'
 import { CredentialStore } from '../credential/credential-store.ts'
 import type { CredentialSnapshot, LackingHash } from '../credential/snapshot.ts'
 import { deriveSaltedPassword } from '../credential/verifier.ts'
+import type { CertificateField } from './certificate-user.ts'
 import { type ClaimedUser, describeClaim } from './claimed-user.ts'
 import { DerivationQueue } from './derivation-queue.ts'
 import { FAILURE_REASONS, type FailureReason } from './failure-reason.ts'
 import { LoginMemory } from './login-memory.ts'
 import type { DeriveKey, MechanismContext, MechanismStep, SaslCounters } from './mechanism.ts'
-import { configuredMechanisms, type MechanismRow } from './mechanisms.ts'
+import { announcedOn, configuredMechanisms, forEveryUser, type MechanismRow } from './mechanisms.ts'
 
 export interface SaslEnvironmentOptions {
   readonly snapshot: CredentialSnapshot
   /** Configured ones, in the order of the announcement. */
   readonly mechanisms: readonly string[]
+  /** What names the user in a client's certificate; undefined: nobody logs in by one. */
+  readonly certificateField?: CertificateField | undefined
   /** Key derivations at once; the number of cores is right, and never less than two. */
   readonly derivationsMax?: number
   /** Logins waiting for a derivation, over all sources. */
@@ -54,6 +57,7 @@ const SERVER_NONCE_BYTES = 18
 
 export class SaslEnvironment implements MechanismContext {
   readonly credentials: CredentialStore
+  readonly certificateField: CertificateField | undefined
   readonly memory: LoginMemory
   readonly derivations: DerivationQueue<MechanismStep>
   readonly derive: DeriveKey
@@ -66,6 +70,7 @@ export class SaslEnvironment implements MechanismContext {
     this.#mechanisms = configuredMechanisms(options.mechanisms)
     this.#usable = this.#findUsable(options.snapshot)
     this.credentials = new CredentialStore(options.snapshot)
+    this.certificateField = options.certificateField
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
       (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),
@@ -83,17 +88,23 @@ export class SaslEnvironment implements MechanismContext {
 
   /** The value of SASL LIST MECHS on such a channel: names, space separated. */
   announced(channel: Channel): string {
-    return namesOf(this.#usable.filter((row) => isUsableOn(row, channel)))
+    return namesOf(announcedOn(this.#usable, channel, this))
   }
 
-  /** All that are announced on some channel. */
+  /** All configured ones that are announced on some channel. */
   get mechanisms(): string {
     return namesOf(this.#usable)
   }
 
   /** The row of a mechanism that is announced on such a channel; undefined for any other name. */
   findAnnounced(name: string, channel: Channel): MechanismRow | undefined {
-    return this.#usable.find((row) => row.name === name && isUsableOn(row, channel))
+    return announcedOn(this.#usable, channel, this).find((row) => row.name === name)
+  }
+
+  /** Why there is no login by a mechanism that is not announced on such a channel. */
+  refusal(name: string, channel: Channel): FailureReason {
+    const row = this.#usable.find((each) => each.name === name)
+    return row?.refusalOn?.(channel, this) ?? 'unknown-mechanism'
   }
 
   /** Configured mechanisms that are not announced, and the users on whose account. */
@@ -120,13 +131,9 @@ export class SaslEnvironment implements MechanismContext {
 
   #findUsable(snapshot: CredentialSnapshot): MechanismRow[] {
     const usable = this.#mechanisms.filter((row) => row.usable(snapshot))
-    if (usable.length > 0) return usable
+    if (forEveryUser(this.#mechanisms).some((row) => usable.includes(row))) return usable
     throw new Error(`no mechanism of "${namesOf(this.#mechanisms)}" can be used by every user`)
   }
-}
-
-function isUsableOn(row: MechanismRow, channel: Channel): boolean {
-  return row.usableOn?.(channel) ?? true
 }
 
 function namesOf(rows: readonly MechanismRow[]): string {

@@ -7,14 +7,24 @@ export const FAILURE_REASONS = [
   /** No such user. */
   'unknown-user',
   'wrong-password',
+  /** A password, or a proof of one, for a user who has none. */
+  'no-password',
   /** The message does not follow the mechanism's grammar. */
   'malformed',
   /** The client asked to act for somebody else. */
   'bad-authzid',
   /** Not announced here, whether it exists or not. */
   'unknown-mechanism',
-  /** The client insists on channel binding, or bound something else. */
+  /** Not bound as the mechanism has it, by a type that is not had here, or to another channel. */
   'channel-binding',
+  /** The client could have bound the login, and was told that we cannot: not by us. */
+  'downgrade',
+  /** EXTERNAL without a verified client certificate. */
+  'no-certificate',
+  /** None of the certificate's names is a user's. */
+  'certificate-of-nobody',
+  /** The certificate's names are those of several users, or too many to look at. */
+  'certificate-of-several',
   /** A response without a login under way. */
   'out-of-sequence',
   /** Too many key derivations wait; the password was not looked at. */

@@ -6,6 +6,7 @@
 import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Principal } from '../credential/principal.ts'
 import type { DerivationParameters } from '../credential/verifier.ts'
+import type { CertificateField } from './certificate-user.ts'
 import type { DerivationQueue } from './derivation-queue.ts'
 import type { FailureReason } from './failure-reason.ts'
 import type { LoginMemory } from './login-memory.ts'
@@ -37,6 +38,8 @@ export interface SaslCounters {
 /** What all logins of a worker share, as far as a mechanism needs it: see environment.ts. */
 export interface MechanismContext {
   readonly credentials: CredentialStore
+  /** What names the user in a client's certificate; undefined: nobody logs in by one. */
+  readonly certificateField: CertificateField | undefined
   readonly memory: LoginMemory
   readonly derivations: DerivationQueue<MechanismStep>
   readonly derive: DeriveKey

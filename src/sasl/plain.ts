@@ -5,10 +5,11 @@
  * a wrong password.
  */
 import { timingSafeEqual } from 'node:crypto'
-import type { Credential } from '../credential/credential-store.ts'
+import type { Credential, CredentialStore } from '../credential/credential-store.ts'
 import { NAME_BYTES_MAX, PASSWORD_BYTES_MAX, prepare } from '../credential/prepare.ts'
 import { keysOf } from '../credential/verifier.ts'
 import type { PendingCheck } from './derivation-queue.ts'
+import type { FailureReason } from './failure-reason.ts'
 import {
   decodeText,
   failure,
@@ -117,7 +118,7 @@ async function checkPassword(
     const isEqual = timingSafeEqual(keys.storedKey, storedKey)
     if (isEqual && index < current.keyCount) matches = true
   }
-  if (!current.known) return failure('unknown-user')
+  if (!current.known) return failure(unknownUserReason(credentials, name))
   if (!matches) return failure('wrong-password')
   memory.remember(name, digest)
   return { kind: 'success', principal: current.principal }
@@ -136,4 +137,12 @@ export function haveSameDerivation(a: Credential, b: Credential): boolean {
     a.iterations === b.iterations &&
     Buffer.compare(a.salt, b.salt) === 0
   )
+}
+
+/** Why a password fails for who has none here. Nobody but the log is told the difference. */
+export function unknownUserReason(
+  credentials: Pick<CredentialStore, 'has'>,
+  name: string,
+): FailureReason {
+  return credentials.has(name) ? 'no-password' : 'unknown-user'
 }

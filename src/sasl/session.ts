@@ -55,12 +55,16 @@ export class SaslSession {
     this.abort()
     const name = normalizeMechanism(mechanismName)
     this.#mechanismName = reportableMechanism(name)
-    const row = this.#environment.findAnnounced(name, this.#pipe.channel)
-    if (row === undefined) return this.#fail('unknown-mechanism', '')
+    const { channel } = this.#pipe
+    const row = this.#environment.findAnnounced(name, channel)
+    if (row === undefined) return this.#fail(this.#environment.refusal(name, channel), '')
     const mechanism = row.create(this.#environment, this.#pipe)
     if (initialResponse === undefined || initialResponse.length === 0) {
-      // An absent and an empty initial response look alike on this wire, and no mechanism here
-      // begins with an empty one: ask for it with an empty challenge (RFC 4422, 3.3).
+      // An absent and an empty initial response look alike on this wire. Where an empty one means
+      // something it is taken for that: who sent one does not expect a challenge (RFC 4422, A).
+      if (row.beginsEmpty === true) return this.#advance(mechanism, EMPTY)
+      // No other mechanism begins with an empty one: it is asked for with an empty challenge
+      // (RFC 4422, 3.3).
       this.#mechanism = mechanism
       return { kind: 'challenge', bytes: EMPTY }
     }
