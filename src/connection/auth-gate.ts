@@ -11,7 +11,8 @@
 import { assert } from '../base/assert.ts'
 import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
-import type { Principal } from '../credential/principal.ts'
+import { NAMESPACE_DEFAULT, type Principal } from '../credential/principal.ts'
+import { RIGHTS_ALL, RIGHTS_NONE } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
   VERB_SASL_LIST,
@@ -73,6 +74,13 @@ const STRANGER_REQUESTS_MAX = 500
 export class AuthGate {
   isOpen: boolean
   principal: Principal | undefined = undefined
+  // What the principal has, for whoever asks on the way of a request.
+  /** Bits of RIGHT: none while it is closed, all where nobody need log in. */
+  rights: number
+  /** The number of the namespace whose items are seen. */
+  namespace: number = NAMESPACE_DEFAULT
+  /** Keys have to begin with one of them; undefined: any key will do. */
+  keyPrefixes: readonly Uint8Array[] | undefined = undefined
 
   private readonly options: AuthGateOptions
   private readonly pipe: Pipe
@@ -87,6 +95,7 @@ export class AuthGate {
     this.options = options
     this.pipe = pipe
     this.isOpen = options.sasl === undefined
+    this.rights = this.isOpen ? RIGHTS_ALL : RIGHTS_NONE
   }
 
   get isRequired(): boolean {
@@ -174,8 +183,7 @@ export class AuthGate {
         return { kind: 'challenge', bytes: step.bytes }
       case 'success':
         lane[COUNTER.auth_cmds]!++
-        this.isOpen = true
-        this.principal = step.principal
+        this.become(step.principal)
         this.failureCount = 0
         this.strangerRequestCount = 0
         onLogin({
@@ -210,8 +218,20 @@ export class AuthGate {
     return { kind: 'failure', isLast }
   }
 
+  /** Opens the gate for a principal, or goes on with what that may do now. */
+  become(principal: Principal): void {
+    this.isOpen = true
+    this.principal = principal
+    this.rights = principal.rights
+    this.namespace = principal.namespace
+    this.keyPrefixes = principal.keyPrefixes
+  }
+
   private close(): void {
     this.isOpen = false
     this.principal = undefined
+    this.rights = RIGHTS_NONE
+    this.namespace = NAMESPACE_DEFAULT
+    this.keyPrefixes = undefined
   }
 }

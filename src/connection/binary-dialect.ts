@@ -10,12 +10,7 @@
 import type { Commands } from '../command/commands.ts'
 import { carryOut, type OperationParts } from '../command/operations/operations.ts'
 import { LargeBody } from '../command/transfers/large-body.ts'
-import { type LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
-import {
-  EXTENSION_UNDER_WAY,
-  type LargeAppend,
-  type LargeExtensions,
-} from '../command/transfers/large-extensions.ts'
+import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
@@ -45,11 +40,7 @@ import {
   OUTCOME_UNKNOWN_COMMAND,
   OVERSIZE,
   Request,
-  VERB_APPEND,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
   VERB_NOOP,
-  VERB_PREPEND,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
@@ -62,12 +53,12 @@ import {
 } from '../protocol/request.ts'
 import type { GateAnswer } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
+import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { StatAnswer, statRows } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
-import { type OutcomeDialect, suspendOutcome } from './suspended-outcome.ts'
-import { suspendTransfer, type TransferDialect } from './suspended-transfer.ts'
+import { suspendOutcome } from './suspended-outcome.ts'
 
 export interface DialectOptions {
   /** The largest value that can be stored, in bytes. */
@@ -85,11 +76,10 @@ const BODY_AUTH_FAILURE = encoder.encode('Auth failure.')
 const BODY_NOT_FOUND = encoder.encode('Not found')
 const EMPTY = new Uint8Array(0)
 
-export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
+export class BinaryDialect implements Dialect, LargeDialect {
   private readonly request: Request = new Request()
   private readonly commands: Commands
-  private readonly copies: LargeCopies
-  private readonly extensions: LargeExtensions
+  private readonly large: LargeRequests
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: DialectOptions
@@ -105,8 +95,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     options: DialectOptions,
   ) {
     this.commands = commands
-    this.copies = transfers.copies
-    this.extensions = transfers.extensions
+    this.large = new LargeRequests(commands, transfers, this.request, this)
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
@@ -186,69 +175,19 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
   /** Serves a request about an item; false: it is suspended. */
   private serveItem(connection: Connection, bytes: Uint8Array): boolean {
     const { commands, request } = this
-    if (this.copies.areNeeded && isReading(request.verb)) {
-      return this.serveRead(connection, bytes, undefined)
-    }
-    if (this.extensions.areNeeded && isExtending(request.verb)) {
-      return this.serveAppend(connection, bytes, undefined)
-    }
+    if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
     if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
     this.answer(connection, bytes, outcome, undefined)
     return true
   }
 
-  proceedTransfer(
-    connection: Connection,
-    transfer: LargeRead | LargeAppend,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): boolean {
-    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
-    this.decodeAgain(bytes, start, end)
-    return transfer instanceof LargeRead
-      ? this.serveRead(connection, bytes, transfer)
-      : this.serveAppend(connection, bytes, transfer)
-  }
-
-  /** A read where values may be large; false: its copy goes on in another turn. */
-  private serveRead(
-    connection: Connection,
-    bytes: Uint8Array,
-    last: LargeRead | undefined,
-  ): boolean {
-    const { commands, request } = this
-    const { gate } = connection
-    const read = this.copies.prepare(last, bytes, request.keyOffset, request.keyLength, gate)
-    if (read?.isUnderWay) {
-      return suspendTransfer(connection, request.frameBytes, read, this)
-    }
-    const outcome = read?.isRefused ? OUTCOME_NO_MEMORY : commands.execute(request, bytes, gate)
-    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
-    this.answer(connection, bytes, outcome, read)
-    read?.cancel()
-    return true
-  }
-
-  /** An append or prepend where values may be large; false: it goes on in another turn. */
-  private serveAppend(
-    connection: Connection,
-    bytes: Uint8Array,
-    last: LargeAppend | undefined,
-  ): boolean {
-    const { commands, extensions, request } = this
-    const outcome = extensions.carryOut(last, request, bytes, connection.gate)
-    if (outcome === EXTENSION_UNDER_WAY) {
-      return suspendTransfer(connection, request.frameBytes, extensions.takeUnderWay(), this)
-    }
-    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
-    this.answer(connection, bytes, outcome, undefined)
-    return true
+  refuseRead(connection: Connection, bytes: Uint8Array): void {
+    this.answer(connection, bytes, OUTCOME_NO_MEMORY, undefined)
   }
 
   /** Writes the answer to a request about an item, with the value if there is one. */
-  private answer(
+  answer(
     connection: Connection,
     bytes: Uint8Array,
     outcome: number,
@@ -275,21 +214,10 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     sendBuffer.used += valueBytes
   }
 
-  answerLate(
-    connection: Connection,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    outcome: number,
-  ): void {
-    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
-    this.decodeAgain(bytes, start, end)
-    this.answer(connection, bytes, outcome, undefined)
-  }
-
-  /** A request that was decoded before, and whose record was used for others since. */
-  private decodeAgain(bytes: Uint8Array, start: number, end: number): void {
+  /** For a request that was decoded before, and whose record was used for others since. */
+  takeUp(connection: Connection, bytes: Uint8Array, start: number, end: number): void {
     const { request, options } = this
+    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
     decodeBinaryHeader(bytes, start, end, request)
     decodeBinaryBody(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
   }
@@ -319,8 +247,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     const { commands, request } = this
     const { head } = body
     const { gate } = connection
-    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
-    this.decodeAgain(head, 0, head.length)
+    this.takeUp(connection, head, 0, head.length)
     this.writeOutcome(
       hasRoom
         ? commands.executeLarge(body.value, request, head, gate)
@@ -511,14 +438,6 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
         if (answer.isLast) connection.drain()
     }
   }
-}
-
-function isReading(verb: number): boolean {
-  return verb === VERB_GET || verb === VERB_GET_AND_TOUCH
-}
-
-function isExtending(verb: number): boolean {
-  return verb === VERB_APPEND || verb === VERB_PREPEND
 }
 
 function latin1(bytes: Uint8Array, offset: number, length: number): string {
