@@ -63,6 +63,8 @@ export interface Config {
     readonly usersFile: string
     /** Upper case, in the order to announce them. */
     readonly mechanisms: readonly string[]
+    /** What of a client's certificate names its user; undefined: nobody logs in by one. */
+    readonly certificateField: 'cn' | 'dns' | 'email' | 'uri' | undefined
     readonly iterations: number
     readonly flushEnabled: boolean
     /** False: nobody may list all keys. */

@@ -20,6 +20,7 @@ import {
 import type { FlagCollection, FlagUse } from './extended.ts'
 import { formatSize, Refusal, withoutLineEnd } from './kind.ts'
 import { formatListenAddress, parseListenAddress } from './listen.ts'
+import { refusalOfMechanisms, resolveMechanisms } from './login-mechanisms.ts'
 import {
   type LogLevel,
   OPTION_NAMES,
@@ -182,7 +183,8 @@ class Loader {
         required: !values.no_auth,
         sources,
         usersFile: this.#usersFile(),
-        mechanisms: this.#resolveMechanisms(),
+        mechanisms: resolveMechanisms(values, (option, message) => this.#problem(option, message)),
+        certificateField: values.tls_user_from === 'off' ? undefined : values.tls_user_from,
         iterations: values.scram_iterations,
         flushEnabled: !values.disable_flush_all,
         dumpEnabled: !values.disable_dumping,
@@ -319,14 +321,6 @@ class Loader {
     return bytes
   }
 
-  #resolveMechanisms(): readonly string[] {
-    const { mechanisms } = this.#values
-    if (mechanisms.length === 0) {
-      this.#problem('mechanisms', 'is empty; nobody could log in')
-    }
-    return [...new Set(mechanisms)]
-  }
-
   #resolveUnauthenticated(): number {
     const { conn_limit: limit, prelogin_conn_limit: own } = this.#values
     if (own === 'auto') return Math.max(1, Math.floor(limit / 4))
@@ -410,13 +404,10 @@ class Loader {
   /** False, and a problem, if the list `value` has a mechanism that there is not. */
   #knowMechanisms(value: unknown, origin: Origin): boolean {
     const known = this.#inputs.mechanisms
-    const names = value as OptionValues['mechanisms']
-    if (known === undefined || names.every((name) => known.includes(name))) return true
-    this.problems.push({
-      where: origin.source,
-      message: `${JSON.stringify(names.join(','))} has a mechanism that is not one of ${known.join(', ')}`,
-    })
-    return false
+    if (known === undefined) return true
+    const message = refusalOfMechanisms(value as OptionValues['mechanisms'], known)
+    if (message !== undefined) this.problems.push({ where: origin.source, message })
+    return message === undefined
   }
 
   #source(option: OptionName): string {

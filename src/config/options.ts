@@ -57,6 +57,7 @@ export interface OptionValues {
   users_file: string
   auth_file: string
   mechanisms: readonly string[]
+  tls_user_from: 'off' | 'cn' | 'dns' | 'email' | 'uri'
   scram_iterations: number
   disable_flush_all: boolean
   disable_dumping: boolean
@@ -281,6 +282,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     defaultInWords: ANNOUNCED_MECHANISMS.join(', '),
     description: 'SASL mechanisms to announce, in this order',
     repeatable: true,
+  },
+  tls_user_from: {
+    group: 'authentication',
+    long: 'tls-user-from',
+    kind: choice(['off', 'cn', 'dns', 'email', 'uri']),
+    default: 'off',
+    description: "what of a client's certificate is its user, for EXTERNAL",
   },
   scram_iterations: {
     group: 'authentication',

@@ -9,7 +9,7 @@ import { configuredUsers } from '../../config/credentials.ts'
 import { CredentialSource } from '../../credential/credential-source.ts'
 import { loadTables } from '../../credential/prepare.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
-import { configuredMechanisms } from '../../sasl/mechanisms.ts'
+import { configuredMechanisms, forEveryUser } from '../../sasl/mechanisms.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
 import { type GeneratedUser, generateUser } from './generated-user.ts'
 import type { Say } from './say.ts'
@@ -49,7 +49,7 @@ export class CredentialReload {
           generated === undefined
             ? inlineUsers
             : [{ ...generated, origin: 'generated for this run' }],
-        mechanisms: configuredMechanisms(auth.mechanisms),
+        mechanisms: forEveryUser(configuredMechanisms(auth.mechanisms)),
         iterations: auth.iterations,
         memoryBytes: config.memory.limitBytes,
       },
@@ -74,6 +74,7 @@ export class CredentialReload {
     return {
       credentials,
       mechanisms: auth.mechanisms,
+      certificateField: auth.certificateField,
       // Each worker rations for itself: together they keep the limits, or have one each. However
       // many there are, the threads on which keys are derived are four, and belong to the process.
       keyDerivationsMax: Math.max(1, Math.floor(limits.keyDerivationsMax / processConfig.threads)),

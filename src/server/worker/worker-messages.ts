@@ -8,6 +8,7 @@ import type { CounterMemory } from '../../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'
+import type { CertificateField } from '../../sasl/certificate-user.ts'
 import type { StoreMemory } from '../../storage/geometry.ts'
 import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
@@ -18,6 +19,8 @@ export interface WorkerAuth {
   readonly credentials: CredentialSnapshot
   /** To announce, in order. */
   readonly mechanisms: readonly string[]
+  /** What of a client's certificate names its user; undefined: nobody logs in by one. */
+  readonly certificateField?: CertificateField | undefined
   readonly keyDerivationsMax: number
   readonly derivationQueueMax: number
 }

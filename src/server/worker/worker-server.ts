@@ -349,6 +349,7 @@ function createSasl(
   return createSaslEnvironment({
     snapshot: auth.credentials,
     mechanisms: auth.mechanisms,
+    certificateField: auth.certificateField,
     derivationsMax: auth.keyDerivationsMax,
     derivationQueueMax: auth.derivationQueueMax,
     monotonicMs: () => clock.nowMs(),
