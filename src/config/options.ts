@@ -9,6 +9,7 @@
  */
 import {
   choice,
+  choiceOrNumber,
   count,
   flag,
   integer,
@@ -27,12 +28,17 @@ import {
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 export type LogFormat = 'auto' | 'json' | 'pretty'
 export type Protocol = 'auto' | 'binary' | 'ascii'
+/** What a client's certificate is to a listener: not asked for, verified if there is one, required. */
+export type TlsVerify = 'none' | 'request' | 'require' | 'once'
+/** The lowest version that is spoken. */
+export type TlsMinVersion = '1.2' | '1.3'
 
-export type Group = 'network' | 'memory' | 'authentication' | 'limits' | 'process' | 'log'
+export type Group = 'network' | 'tls' | 'memory' | 'authentication' | 'limits' | 'process' | 'log'
 
 /** Tables of the TOML file and their headings in --help, in this order. */
 export const GROUPS: Readonly<Record<Group, string>> = {
   network: 'Listening',
+  tls: 'TLS',
   memory: 'Memory',
   authentication: 'Logins and rights',
   limits: 'Limits',
@@ -48,6 +54,15 @@ export interface OptionValues {
   udp_port: number
   listen_backlog: number
   protocol: Protocol
+  tls: boolean
+  tls_cert: readonly string[]
+  tls_key: readonly string[]
+  tls_ca: string
+  tls_verify: TlsVerify
+  tls_min_version: TlsMinVersion
+  tls_ciphers: string
+  require_tls: boolean
+  plain_in_the_clear: boolean
   memory_limit_mib: number
   memory_limit_max_mib: number | 'auto'
   max_item_size: number
@@ -131,6 +146,25 @@ function nonEmpty(word: string): string | Refusal {
   return word === '' ? new Refusal('has an empty address in it') : word
 }
 
+function nonEmptyPath(word: string): string | Refusal {
+  if (word === '') return new Refusal('has an empty path in it')
+  return /\p{Cc}/u.test(word) ? new Refusal('has a control character in it') : word
+}
+
+/** As people and OpenSSL write it, and as memcached counts; what is older is not spoken, see load.ts. */
+function tlsVersion(): Kind<TlsMinVersion> {
+  const words = choice<TlsMinVersion>(['1.2', '1.3'], {
+    '1.0': 'is broken, and not spoken here; use 1.2 or 1.3',
+    '1.1': 'is broken, and not spoken here; use 1.2 or 1.3',
+  })
+  return {
+    ...words,
+    placeholder: '<version>',
+    // In a file it is easily written as a number.
+    accept: (value) => words.accept(typeof value === 'number' ? String(value) : value),
+  }
+}
+
 /** As memcached does, takes the first character of a longer word. */
 function delimiter(): Kind<string> {
   const parse = (given: string): string | Refusal => {
@@ -209,6 +243,71 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     }),
     default: 'auto',
     description: 'dialect to speak: auto, binary or ascii, which is text and meta',
+  },
+  tls: {
+    group: 'tls',
+    long: 'tls',
+    kind: flag(),
+    default: false,
+    description: 'speak TLS on every TCP address that is not marked notls:',
+  },
+  tls_cert: {
+    group: 'tls',
+    long: 'tls-cert',
+    kind: list('<file>', 'a list of paths', nonEmptyPath),
+    default: [],
+    description: 'certificate with those that signed it, in PEM; with more, one a name',
+    repeatable: true,
+  },
+  tls_key: {
+    group: 'tls',
+    long: 'tls-key',
+    kind: list('<file>', 'a list of paths', nonEmptyPath),
+    default: [],
+    description: 'private key of each certificate, in PEM',
+    repeatable: true,
+  },
+  tls_ca: {
+    group: 'tls',
+    long: 'tls-ca',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'certificates of who signs those of clients, in PEM',
+  },
+  tls_verify: {
+    group: 'tls',
+    long: 'tls-verify',
+    kind: choiceOrNumber<TlsVerify>(['none', 'request', 'require', 'once']),
+    default: 'none',
+    description: 'client certificates: none, request, require or once; a wrong one is refused',
+  },
+  tls_min_version: {
+    group: 'tls',
+    long: 'tls-min-version',
+    kind: tlsVersion(),
+    default: '1.2',
+    description: 'lowest version of TLS: 1.2 or 1.3',
+  },
+  tls_ciphers: {
+    group: 'tls',
+    long: 'tls-ciphers',
+    kind: text('<list>', 'a list of ciphers'),
+    default: '',
+    description: 'ciphers as OpenSSL writes them; by default those with forward secrecy',
+  },
+  require_tls: {
+    group: 'tls',
+    long: 'require-tls',
+    kind: flag(),
+    default: false,
+    description: 'take no password over plain TCP but from this machine; so with any TLS',
+  },
+  plain_in_the_clear: {
+    group: 'tls',
+    long: 'plain-in-the-clear',
+    kind: flag(),
+    default: false,
+    description: 'take passwords over plain TCP although there is TLS',
   },
   memory_limit_mib: {
     group: 'memory',

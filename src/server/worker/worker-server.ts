@@ -16,10 +16,17 @@ import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environm
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
-import type { Newcomer, NewcomerSource, NewcomerSourceOptions } from '../net/newcomer.ts'
+import type {
+  Newcomer,
+  NewcomerSource,
+  NewcomerSourceOptions,
+  TlsOptions,
+} from '../net/newcomer.ts'
+import { TlsHandshakes } from '../net/tls-handshakes.ts'
 import { Acceptor } from './acceptor.ts'
 import { ConnectionRows } from './connection-rows.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
+import { HandshakeLog } from './handshake-log.ts'
 import { ItemService } from './item-service.ts'
 import { loginCounters } from './login-counters.ts'
 import { LoginLog } from './login-log.ts'
@@ -66,6 +73,9 @@ export class WorkerServer {
   private readonly turns: Turns
   private readonly log: WorkerLog
   private readonly loginLog: LoginLog
+  private readonly handshakeLog: HandshakeLog
+  /** Undefined where no listener speaks TLS. */
+  private handshakes: TlsHandshakes | undefined = undefined
   private readonly gateOptions: AuthGateOptions
   private readonly items: ItemService
   private readonly rows: ConnectionRows
@@ -106,6 +116,7 @@ export class WorkerServer {
       this.context,
     )
     this.loginLog = new LoginLog((event) => this.log.write(event), settings.threadCount)
+    this.handshakeLog = new HandshakeLog((event) => this.log.write(event))
     this.gateOptions = {
       sasl: this.sasl,
       loginAttemptsMax: settings.loginAttemptsMax,
@@ -126,6 +137,7 @@ export class WorkerServer {
       clock,
       time: this.context,
       createSource,
+      tls: this.createTls(),
       onWithout: (internal) => this.post({ kind: 'without', internal }),
       serve: (newcomer) => this.serve(newcomer),
     })
@@ -187,6 +199,21 @@ export class WorkerServer {
     })
   }
 
+  private createTls(): TlsOptions | undefined {
+    const { settings, lane, threadClock } = this
+    if (settings.tls === undefined) return undefined
+    this.handshakes = new TlsHandshakes({
+      material: settings.tls,
+      nowMs: () => threadClock.nowMs(),
+      soon: (run) => threadClock.soon(run),
+    })
+    return {
+      handshakes: this.handshakes,
+      lane,
+      onHandshakeFailed: (peer, code) => this.handshakeLog.record(peer, code, this.context.nowMs),
+    }
+  }
+
   private createContext(): ConnectionContext {
     const { settings, lane, items, turns } = this
     const { counters, loginTimeoutMs } = settings
@@ -213,7 +240,7 @@ export class WorkerServer {
         const allBytes = sumCounter(counters, 'read_buf_bytes')
         return allBytes - strangerBytes + bytes <= unfinishedBytesMax
       },
-      detect: (firstByte) => items.detect(firstByte),
+      detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
       defer: (connection) => turns.defer(connection),
       onGateChanged: (connection) => this.acceptor.gateChanged(connection),
       onClosed: (connection) => this.closed(connection),
@@ -272,6 +299,7 @@ export class WorkerServer {
     acceptor.checkDeadlines()
     if (workerTable.hasOthers) this.rows.publish()
     this.loginLog.rollOver(context.nowMs)
+    this.handshakeLog.rollOver(context.nowMs)
     this.reportUnreadReplies()
     this.items.maintain()
     workerTable.beat()

@@ -129,6 +129,7 @@ test('whatever an option takes as text, its TOML form is taken as the same value
     '0770',
     'debug',
     'dns',
+    '1.3',
     'a,b',
     '',
   ]
