@@ -55,6 +55,7 @@ const TLS_OPTIONS = [
   'tls_verify',
   'tls_min_version',
   'tls_ciphers',
+  'tls_user_from',
 ] as const
 const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trace']
 
@@ -348,7 +349,11 @@ class Loader {
       const counts = `${certificates.length} and ${keys.length}`
       this.#problem(blamed, `takes a key for each certificate, --tls-key FILE; there are ${counts}`)
     }
-    if (caFile === undefined && listen.some(({ tls }) => tls !== undefined && tls !== 'none')) {
+    const asks = listen.some(({ tls }) => tls !== undefined && tls !== 'none')
+    if (!asks && values.tls_user_from !== 'off') {
+      this.#problem('tls_user_from', 'takes client certificates: --tls-verify request')
+    }
+    if (caFile === undefined && asks) {
       const blamed = values.tls_verify === 'none' ? 'listen' : 'tls_verify'
       this.#problem(blamed, 'asks for client certificates, which takes --tls-ca FILE')
     }

@@ -61,6 +61,7 @@ export interface OptionValues {
   tls_verify: TlsVerify
   tls_min_version: TlsMinVersion
   tls_ciphers: string
+  tls_user_from: 'off' | 'cn' | 'dns' | 'email' | 'uri'
   require_tls: boolean
   plain_in_the_clear: boolean
   memory_limit_mib: number
@@ -72,7 +73,6 @@ export interface OptionValues {
   users_file: string
   auth_file: string
   mechanisms: readonly string[]
-  tls_user_from: 'off' | 'cn' | 'dns' | 'email' | 'uri'
   scram_iterations: number
   disable_flush_all: boolean
   disable_dumping: boolean
@@ -295,6 +295,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: '',
     description: 'ciphers as OpenSSL writes them; by default those with forward secrecy',
   },
+  tls_user_from: {
+    group: 'tls',
+    long: 'tls-user-from',
+    kind: choice(['off', 'cn', 'dns', 'email', 'uri']),
+    default: 'off',
+    description: "what of a client's certificate is its user, for EXTERNAL",
+  },
   require_tls: {
     group: 'tls',
     long: 'require-tls',
@@ -381,13 +388,6 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     defaultInWords: ANNOUNCED_MECHANISMS.join(', '),
     description: 'SASL mechanisms to announce, in this order',
     repeatable: true,
-  },
-  tls_user_from: {
-    group: 'authentication',
-    long: 'tls-user-from',
-    kind: choice(['off', 'cn', 'dns', 'email', 'uri']),
-    default: 'off',
-    description: "what of a client's certificate is its user, for EXTERNAL",
   },
   scram_iterations: {
     group: 'authentication',

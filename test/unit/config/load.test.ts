@@ -316,48 +316,6 @@ test('a mechanism is taken in any case, once, in the given order; an unknown one
   ])
 })
 
-test('EXTERNAL comes with what names the user in a certificate, before all others if it is not listed', async () => {
-  const mechanismsOf = async (...flags: string[]): Promise<readonly string[]> => {
-    const { auth } = await load({ flags })
-    expect(auth.certificateField).toBe(flags[1])
-    return auth.mechanisms
-  }
-  expect(await mechanismsOf('--tls-user-from', 'cn')).toEqual([
-    'EXTERNAL',
-    'SCRAM-SHA-256',
-    'SCRAM-SHA-1',
-    'PLAIN',
-  ])
-  const listed = ['--mechanisms', 'SCRAM-SHA-1,external,PLAIN']
-  expect(await mechanismsOf('--tls-user-from', 'uri', ...listed)).toEqual([
-    'SCRAM-SHA-1',
-    'EXTERNAL',
-    'PLAIN',
-  ])
-  const alone = ['--mechanisms', 'EXTERNAL']
-  expect(await mechanismsOf('--tls-user-from', 'dns', ...alone)).toEqual(['EXTERNAL'])
-})
-
-test('EXTERNAL without that, or beside PLAIN alone, is refused, and -PLUS is not to be chosen', async () => {
-  expect(await problemsOf({ flags: ['--mechanisms', 'EXTERNAL,SCRAM-SHA-1'] })).toEqual([
-    '--mechanisms: has EXTERNAL; say with --tls-user-from what of a certificate is the user',
-  ])
-  const besidePlain =
-    '--tls-user-from: takes a SCRAM in --mechanisms, or no PLAIN: libsasl2 prefers EXTERNAL to PLAIN even where it has no certificate'
-  for (const list of ['PLAIN', 'EXTERNAL,PLAIN']) {
-    const flags = ['--tls-user-from', 'cn', '--mechanisms', list]
-    expect(await problemsOf({ flags })).toEqual([besidePlain])
-  }
-  expect(await problemsOf({ flags: ['--mechanisms', 'PLAIN,scram-sha-1-plus'] })).toEqual([
-    '--mechanisms: SCRAM-SHA-1-PLUS cannot be chosen: it stands beside SCRAM-SHA-1 wherever there is TLS',
-  ])
-  const [problem] = await problemsOf({ flags: ['--mechanisms', 'PLAIN-PLUS-PLUS'] })
-  expect(problem).toContain('"PLAIN-PLUS-PLUS" has a mechanism that is not one of')
-  expect(await problemsOf({ flags: ['--tls-user-from', 'ou'] })).toEqual([
-    '--tls-user-from: "ou" is not one of off, cn, dns, email, uri',
-  ])
-})
-
 test('connections before login are a quarter of all, at least one, and never more than all', async () => {
   const { limits } = await load({ flags: ['-c', '3'] })
   expect(limits.unauthenticatedConnectionsMax).toBe(1)

@@ -6,6 +6,7 @@ import { load, makeDirectory, problemsOf } from './support.ts'
 const PAIR = ['--tls-cert', '/c.pem', '--tls-key', '/k.pem']
 const ON = ['--tls', 'true', ...PAIR]
 const CA = ['--tls-ca', '/ca.pem']
+const ASKING = [...ON, ...CA, '--tls-verify', 'request']
 
 test('without -Z there is no TLS, and a password may come in the clear', async () => {
   const { tls, auth, network } = await load({})
@@ -135,4 +136,57 @@ test('a contradiction in a file is told with its line', async () => {
     'saslcached.toml:2: "btls:127.0.0.1" asks for TLS, which takes -Z',
     'saslcached.toml:5: takes TLS: add -Z',
   ])
+})
+
+test('EXTERNAL comes with what names the user in a certificate, before all others if it is not listed', async () => {
+  const mechanismsOf = async (...flags: string[]): Promise<readonly string[]> => {
+    const { auth } = await load({ flags: [...ASKING, ...flags] })
+    expect(auth.certificateField).toBe(flags[1])
+    return auth.mechanisms
+  }
+  expect(await mechanismsOf('--tls-user-from', 'cn')).toEqual([
+    'EXTERNAL',
+    'SCRAM-SHA-256',
+    'SCRAM-SHA-1',
+    'PLAIN',
+  ])
+  const listed = ['--mechanisms', 'SCRAM-SHA-1,external,PLAIN']
+  expect(await mechanismsOf('--tls-user-from', 'uri', ...listed)).toEqual([
+    'SCRAM-SHA-1',
+    'EXTERNAL',
+    'PLAIN',
+  ])
+  const alone = ['--mechanisms', 'EXTERNAL']
+  expect(await mechanismsOf('--tls-user-from', 'dns', ...alone)).toEqual(['EXTERNAL'])
+})
+
+test('EXTERNAL without that, or beside PLAIN alone, is refused, and -PLUS is not to be chosen', async () => {
+  expect(await problemsOf({ flags: ['--mechanisms', 'EXTERNAL,SCRAM-SHA-1'] })).toEqual([
+    '--mechanisms: has EXTERNAL; say with --tls-user-from what of a certificate is the user',
+  ])
+  const besidePlain =
+    '--tls-user-from: takes a SCRAM in --mechanisms, or no PLAIN: libsasl2 prefers EXTERNAL to PLAIN even where it has no certificate'
+  for (const list of ['PLAIN', 'EXTERNAL,PLAIN']) {
+    const flags = [...ASKING, '--tls-user-from', 'cn', '--mechanisms', list]
+    expect(await problemsOf({ flags })).toEqual([besidePlain])
+  }
+  expect(await problemsOf({ flags: ['--mechanisms', 'PLAIN,scram-sha-1-plus'] })).toEqual([
+    '--mechanisms: SCRAM-SHA-1-PLUS cannot be chosen: it stands beside SCRAM-SHA-1 wherever there is TLS',
+  ])
+  const [problem] = await problemsOf({ flags: ['--mechanisms', 'PLAIN-PLUS-PLUS'] })
+  expect(problem).toContain('"PLAIN-PLUS-PLUS" has a mechanism that is not one of')
+  expect(await problemsOf({ flags: ['--tls-user-from', 'ou'] })).toEqual([
+    '--tls-user-from: "ou" is not one of off, cn, dns, email, uri',
+  ])
+})
+
+test('a user out of a certificate takes a listener that asks for one', async () => {
+  const flags = ['--tls-user-from', 'cn']
+  expect(await problemsOf({ flags })).toEqual(['--tls-user-from: takes TLS: add -Z'])
+  const unasked = ['--tls-user-from: takes client certificates: --tls-verify request']
+  expect(await problemsOf({ flags: [...ON, ...CA, ...flags] })).toEqual(unasked)
+  const listen = ['-l', 'btls:127.0.0.1:1']
+  expect(await problemsOf({ flags: [...ASKING, ...flags, ...listen] })).toEqual(unasked)
+  const { auth } = await load({ flags: [...ON, ...CA, ...flags, '-l', 'mtls:127.0.0.1:1'] })
+  expect(auth.certificateField).toBe('cn')
 })
