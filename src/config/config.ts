@@ -41,6 +41,8 @@ export interface ListenAddress {
 export interface TlsPair {
   readonly certificateFile: string
   readonly keyFile: string
+  /** Holds the password of the key, if that is encrypted. */
+  readonly keyPasswordFile: string | undefined
 }
 
 export interface TlsConfig {
@@ -48,6 +50,8 @@ export interface TlsConfig {
   readonly pairs: readonly TlsPair[]
   /** Who signs the certificates of clients. */
   readonly caFile: string | undefined
+  /** Which of these were revoked. */
+  readonly crlFile: string | undefined
   readonly minVersion: TlsMinVersion
   /** As OpenSSL writes a list; undefined: the server's own choice. */
   readonly ciphers: string | undefined

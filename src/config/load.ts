@@ -6,7 +6,14 @@
  * the working directory when they come from a flag or a variable.
  */
 import { dirname, join, resolve } from 'node:path'
-import type { Config, CredentialOrigin, ListenAddress, Setting, TlsConfig } from './config.ts'
+import type {
+  Config,
+  CredentialOrigin,
+  ListenAddress,
+  Setting,
+  TlsConfig,
+  TlsPair,
+} from './config.ts'
 import { availableCores } from './cores.ts'
 import {
   CONFIG_VARIABLE,
@@ -51,7 +58,9 @@ const BACKLOG_MAX = 65_535
 const TLS_OPTIONS = [
   'tls_cert',
   'tls_key',
+  'tls_key_password_file',
   'tls_ca',
+  'tls_crl',
   'tls_verify',
   'tls_min_version',
   'tls_ciphers',
@@ -325,7 +334,7 @@ class Loader {
   }
 
   #resolveTls({ listen, unixSocket }: Config['network']): TlsConfig | undefined {
-    const { tls: isOn, tls_cert: certificates, tls_key: keys, ...values } = this.#values
+    const { tls: isOn, ...values } = this.#values
     const caFile = this.#path('tls_ca')
     if (!isOn) {
       // In the clear instead would be a surprise.
@@ -342,13 +351,6 @@ class Loader {
     if (listen.length > 0 && !speaksTls) {
       this.#problem('tls', 'is on, and every address of -l is marked notls:')
     }
-    if (certificates.length === 0) {
-      this.#problem('tls', 'needs a certificate: --tls-cert FILE and --tls-key FILE')
-    } else if (keys.length !== certificates.length) {
-      const blamed = keys.length > certificates.length ? 'tls_key' : 'tls_cert'
-      const counts = `${certificates.length} and ${keys.length}`
-      this.#problem(blamed, `takes a key for each certificate, --tls-key FILE; there are ${counts}`)
-    }
     const asks = listen.some(({ tls }) => tls !== undefined && tls !== 'none')
     if (!asks && values.tls_user_from !== 'off') {
       this.#problem('tls_user_from', 'takes client certificates: --tls-verify request')
@@ -357,16 +359,45 @@ class Loader {
       const blamed = values.tls_verify === 'none' ? 'listen' : 'tls_verify'
       this.#problem(blamed, 'asks for client certificates, which takes --tls-ca FILE')
     }
+    const crlFile = this.#path('tls_crl')
+    if (crlFile !== undefined && caFile === undefined) {
+      this.#problem('tls_crl', 'is about certificates of clients, which takes --tls-ca FILE')
+    }
     return {
-      pairs: certificates.map((file, index) => ({
-        certificateFile: this.#resolvePath('tls_cert', file),
-        keyFile: this.#resolvePath('tls_key', keys[index] ?? ''),
-      })),
+      pairs: this.#resolvePairs(),
       caFile,
+      crlFile,
       minVersion: values.tls_min_version,
       ciphers: values.tls_ciphers === '' ? undefined : values.tls_ciphers,
       verify: values.tls_verify,
     }
+  }
+
+  /** Certificates with their keys; what belongs together has the same place in its list. */
+  #resolvePairs(): readonly TlsPair[] {
+    const { tls_cert: certificates, tls_key: keys, tls_key_password_file: passwords } = this.#values
+    const counts = `${certificates.length} and ${keys.length}`
+    if (certificates.length === 0) {
+      this.#problem('tls', 'needs a certificate: --tls-cert FILE and --tls-key FILE')
+    } else if (keys.length > 0 && keys.length !== certificates.length) {
+      const blamed = keys.length > certificates.length ? 'tls_key' : 'tls_cert'
+      this.#problem(blamed, `takes a key for each certificate, --tls-key FILE; there are ${counts}`)
+    }
+    if (passwords.length > 1 && passwords.length !== certificates.length) {
+      const message = `takes one file for all keys, or one for each; there are ${passwords.length} for ${certificates.length}`
+      this.#problem('tls_key_password_file', message)
+    }
+    return certificates.map((file, index) => {
+      const certificateFile = this.#resolvePath('tls_cert', file)
+      const key = keys[index]
+      const password = passwords.length === 1 ? passwords[0] : passwords[index]
+      return {
+        certificateFile,
+        keyFile: key === undefined ? certificateFile : this.#resolvePath('tls_key', key),
+        keyPasswordFile:
+          password === undefined ? undefined : this.#resolvePath('tls_key_password_file', password),
+      }
+    })
   }
 
   /** Where there is TLS, whoever has a password to say can use it. */
@@ -464,7 +495,7 @@ class Loader {
   }
 
   #path(
-    option: 'unix_socket' | 'users_file' | 'auth_file' | 'pidfile' | 'tls_ca',
+    option: 'unix_socket' | 'users_file' | 'auth_file' | 'pidfile' | 'tls_ca' | 'tls_crl',
   ): string | undefined {
     const value = this.#values[option]
     return value === '' ? undefined : this.#resolvePath(option, value)

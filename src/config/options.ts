@@ -57,7 +57,9 @@ export interface OptionValues {
   tls: boolean
   tls_cert: readonly string[]
   tls_key: readonly string[]
+  tls_key_password_file: readonly string[]
   tls_ca: string
+  tls_crl: string
   tls_verify: TlsVerify
   tls_min_version: TlsMinVersion
   tls_ciphers: string
@@ -264,7 +266,15 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'tls-key',
     kind: list('<file>', 'a list of paths', nonEmptyPath),
     default: [],
-    description: 'private key of each certificate, in PEM',
+    description: 'private key of each certificate, in PEM; without it, in the file of that',
+    repeatable: true,
+  },
+  tls_key_password_file: {
+    group: 'tls',
+    long: 'tls-key-password-file',
+    kind: list('<file>', 'a list of paths', nonEmptyPath),
+    default: [],
+    description: 'file with the password of an encrypted key; one for all, or one a key',
     repeatable: true,
   },
   tls_ca: {
@@ -273,6 +283,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: text('<file>', 'a path'),
     default: '',
     description: 'certificates of who signs those of clients, in PEM',
+  },
+  tls_crl: {
+    group: 'tls',
+    long: 'tls-crl',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'lists of revoked client certificates, in PEM, one of each authority',
   },
   tls_verify: {
     group: 'tls',

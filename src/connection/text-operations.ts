@@ -15,13 +15,38 @@ import type { LineSource, RowSource } from '../command/operations/rows.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
 import type { Request } from '../protocol/request.ts'
 import { findOperation, type OperationWords, readArgument } from '../protocol/text/operations.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, SuspendedRequest } from './connection.ts'
 import { StatLines, TextAnswer } from './text-answer.ts'
 import type { TextReplies } from './text-replies.ts'
 import type { Watchers } from './watchers.ts'
 
 const OK = 'OK'
 const ERROR = 'ERROR'
+
+/** The command stays in the receive buffer until its one line is known. */
+class LateLine implements SuspendedRequest {
+  readonly frameBytes: number
+  private readonly say: (line: string) => void
+  private line: string | undefined = undefined
+
+  constructor(frameBytes: number, say: (line: string) => void) {
+    this.frameBytes = frameBytes
+    this.say = say
+  }
+
+  settle(line: string): void {
+    this.line = line
+  }
+
+  proceed(): boolean {
+    if (this.line === undefined) return false
+    this.say(this.line)
+    return true
+  }
+
+  /** What was begun goes on: others may have asked for it as well. */
+  cancel(): void {}
+}
 
 export class TextOperations {
   private readonly replies: TextReplies
@@ -85,6 +110,9 @@ export class TextOperations {
         if (this.watchers.add(connection, answer.kinds)) return
         this.answer(connection, row.refused?.failed ?? ERROR, row, request)
         return
+      case 'later':
+        this.tellLater(connection, answer.problem, row.done ?? OK, request.frameBytes)
+        return
       case 'close':
         // memcached has no answer to it but the end of the connection.
         connection.closeReason = CLOSE_SHUTDOWN
@@ -93,6 +121,19 @@ export class TextOperations {
       case 'refused':
         this.answer(connection, row.refused?.[answer.reason] ?? ERROR, row, request)
     }
+  }
+
+  private tellLater(
+    connection: Connection,
+    problem: Promise<string | undefined>,
+    done: string,
+    frameBytes: number,
+  ): void {
+    const late = new LateLine(frameBytes, (line) => this.say(connection, line))
+    connection.suspendUntil(
+      late,
+      problem.then((line) => late.settle(line ?? done)),
+    )
   }
 
   /** Answers with one line, unless it is not wanted. */

@@ -89,6 +89,7 @@ export const METRICS = {
     login_failed_malformed: ['counter', 'logins', 'cleared', 'Failed: not as the mechanism has it.'],
     login_failed_bad_authzid: ['counter', 'logins', 'cleared', 'Failed: for somebody else.'],
     login_failed_unknown_mechanism: ['counter', 'logins', 'cleared', 'Failed: mechanism not here.'],
+    login_failed_needs_tls: ['counter', 'logins', 'cleared', 'Failed: a password in the clear.'],
     login_failed_channel_binding: ['counter', 'logins', 'cleared', 'Failed: channel binding.'],
     login_failed_downgrade: ['counter', 'logins', 'cleared', 'Failed: told that we cannot bind.'],
     login_failed_no_certificate: ['counter', 'logins', 'cleared', 'Failed: no client certificate.'],
@@ -147,6 +148,12 @@ export const METRICS = {
     max_connections: ['gauge', 'connections', 'kept', 'There may be.'],
     accepting_conns: ['gauge', 'boolean', 'kept', '1 while newcomers are served.'],
     threads: ['gauge', 'threads', 'kept', 'That serve connections.'],
+    time_since_server_cert_refresh: [
+      'gauge',
+      'seconds',
+      'kept',
+      'Since the certificates were read; 0 without TLS.',
+    ],
   },
 } as const
 

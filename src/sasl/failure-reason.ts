@@ -15,6 +15,8 @@ export const FAILURE_REASONS = [
   'bad-authzid',
   /** Not announced here, whether it exists or not. */
   'unknown-mechanism',
+  /** Announced here, but not where others can read what is sent. */
+  'needs-tls',
   /** Not bound as the mechanism has it, by a type that is not had here, or to another channel. */
   'channel-binding',
   /** The client could have bound the login, and was told that we cannot: not by us. */

@@ -75,6 +75,8 @@ const MECHANISMS: readonly MechanismRow[] = [
     name: PLAIN,
     hash: undefined,
     usable: () => true,
+    usableOn: ({ refusesPasswords }) => refusesPasswords !== true,
+    refusalOn: () => 'needs-tls',
     create: (context, { peer }) => new PlainMechanism(context, peer.network),
   },
 ]

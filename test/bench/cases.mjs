@@ -308,8 +308,47 @@ const ENGINE_LOGIN = [1, PIPELINE].map((pipeline) =>
   }),
 )
 
+const IDLE_TLS_CONNECTIONS = 2000
+
+/** The same over TLS 1.3, beside memcached -Z (--memcached: one that was built with TLS). */
+const OVER_TLS = [
+  ...[
+    { pipeline: 1, valueBytes: 100, most: 1.15 },
+    { pipeline: PIPELINE, valueBytes: 100, most: 0.6 },
+    { pipeline: 1, valueBytes: 65536, most: 1.4 },
+  ].map((cell) => {
+    const plain = requests({ sets: ['tls'], dialect: 'binary', ratio: '10:1', ...cell })
+    return {
+      ...plain,
+      name: `${plain.name}-tls`,
+      what: `${plain.what}, over TLS 1.3`,
+      load: { ...plain.load, tls: true },
+    }
+  }),
+  ...[false, true].map((resume) => ({
+    ...USUAL,
+    name: resume ? 'handshakes-resumed' : 'handshakes-full',
+    sets: ['tls'],
+    what:
+      `connect, handshake (${resume ? 'resumed' : 'full, P-256'}), version, close; ` +
+      `${CONNECTIONS} at once`,
+    load: { mode: 'handshake', connections: CONNECTIONS, tls: true, ...(resume ? { resume } : {}) },
+    judges: [{ figure: 'requestsPerSecond', of: 'ratio', least: resume ? 1 : 0.85 }],
+  })),
+  {
+    ...USUAL,
+    name: 'idle-tls',
+    sets: ['tls'],
+    what: `${IDLE_TLS_CONNECTIONS} connections over TLS that wait; memory for each`,
+    load: { mode: 'idle', dialect: 'binary', connections: IDLE_TLS_CONNECTIONS, tls: true },
+    isFresh: true,
+    connectionLimit: LOGIN_LIMIT_SHARE * IDLE_TLS_CONNECTIONS,
+    judges: [{ figure: 'connectionKib', of: 'value', most: 60 }],
+  },
+]
+
 /** @type {readonly Case[]} */
-export const CASES = [...SPINE, ...ENGINE, ...ENGINE_LOGIN, ...OTHER, ...THREADS]
+export const CASES = [...SPINE, ...ENGINE, ...ENGINE_LOGIN, ...OTHER, ...THREADS, ...OVER_TLS]
 
 export const SETS = [...new Set(CASES.flatMap((each) => each.sets))]
 

@@ -11,6 +11,7 @@ const SRC = join(import.meta.dirname, '..', '..', 'src')
 const READERS = {
   'base/clock.ts': 'once, when the server starts',
   'credential/users-file-editor.ts': "against the file system's times, which are of that clock",
+  'server/main/certificate-reload.ts': 'certificates are good until a date of that clock',
   'observe/log.ts': 'a line of the log stands beside those of other programs',
 }
 

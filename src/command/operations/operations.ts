@@ -34,6 +34,11 @@ export interface OperationParts {
   readonly setVerbosity: (level: number) => void
   /** Stops the server: what is under way is finished, also without `graceful`. */
   readonly shutdown: () => void
+  /**
+   * Loads the certificates again; resolves when they are shown to newcomers, or to one line about what
+   * is wrong with them. Undefined without TLS.
+   */
+  readonly refreshCertificates: (() => Promise<string | undefined>) | undefined
 }
 
 /** What came of an operation. */
@@ -43,6 +48,8 @@ export type Answer =
   | { readonly kind: 'lines'; readonly lines: LineSource }
   /** The connection is to be sent events of these WATCH_ kinds from now on. */
   | { readonly kind: 'watch'; readonly kinds: number }
+  /** What came of it is not known yet: `problem` resolves to one line, or to undefined if it is done. */
+  | { readonly kind: 'later'; readonly problem: Promise<string | undefined> }
   /** The end of the connection is the answer. */
   | { readonly kind: 'close' }
   | { readonly kind: 'refused'; readonly reason: Refusal }
@@ -159,8 +166,12 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   tune: { right: 'admin', carryOut: () => DONE },
   'refresh-certificates': {
     right: 'admin',
-    isOffered: () => false,
-    carryOut: () => refused('failed'),
+    isCostly: true,
+    isOffered: ({ refreshCertificates }) => refreshCertificates !== undefined,
+    carryOut: ({ refreshCertificates }) =>
+      refreshCertificates === undefined
+        ? refused('unknown')
+        : { kind: 'later', problem: refreshCertificates() },
   },
   flush: { right: 'flush' },
   shutdown: {

@@ -9,7 +9,7 @@
  */
 import { MetricReader, type MetricSources, type MetricValues } from '../../observe/metric-reader.ts'
 import { type MetricGroup, metricsOf } from '../../observe/metrics.ts'
-import { generalRows, isOfLruMaintainer, type ProcessFacts } from './general-rows.ts'
+import { generalRows, isOfLruMaintainer, isOfTls, type ProcessFacts } from './general-rows.ts'
 import type { ItemSizes } from './item-sizes.ts'
 import { FixedRows, type RowSource, type StatRows } from './rows.ts'
 
@@ -20,6 +20,8 @@ export interface ConnectionFacts {
   readonly listenAddress: string
   readonly state: string
   readonly idleSeconds: number
+  /** Whether it is encrypted; undefined on a server without TLS. */
+  readonly isTls?: boolean | undefined
 }
 
 /** All connections, in steps as in a RowSource. */
@@ -62,11 +64,12 @@ class ConnectionRows implements RowSource {
   next(): StatRows | undefined {
     return this.connections
       .next()
-      ?.flatMap(({ id, peer, listenAddress, state, idleSeconds }) => [
+      ?.flatMap(({ id, peer, listenAddress, state, idleSeconds, isTls }) => [
         [`${id}:addr`, peer] as const,
         [`${id}:listen_addr`, listenAddress] as const,
         [`${id}:state`, state] as const,
         [`${id}:secs_since_last_cmd`, String(idleSeconds)] as const,
+        ...(isTls === undefined ? [] : [[`${id}:tls`, isTls ? 'yes' : 'no'] as const]),
       ])
   }
 }
@@ -98,11 +101,14 @@ export class Stats {
   }
 
   general(): StatRows {
-    const hasIdleTimeout = this.facts
-      .settings()
-      .some(([name, value]) => name === 'idle_timeout' && value !== '0')
+    const settings = new Map(this.facts.settings())
+    const hasIdleTimeout = settings.get('idle_timeout') !== '0'
+    const hasTls = settings.get('ssl_enabled') === 'yes'
     return generalRows(this.metrics.read(), this.facts).filter(
-      ([name]) => (name !== 'idle_kicks' || hasIdleTimeout) && !this.isLeftOut(name),
+      ([name]) =>
+        (name !== 'idle_kicks' || hasIdleTimeout) &&
+        (hasTls || !isOfTls(name)) &&
+        !this.isLeftOut(name),
     )
   }
 

@@ -24,6 +24,7 @@ export const PROBLEM_ARITHMETIC_FLAG = 18
 export const PROBLEM_SASL_OFF = 19
 export const PROBLEM_INVALID_DELTA_VALUE = 20
 export const PROBLEM_INVALID_INITIAL_VALUE = 21
+export const PROBLEM_LOGIN_NEEDS_TLS = 22
 
 const TEXTS: readonly string[] = [
   'ERROR',
@@ -48,6 +49,7 @@ const TEXTS: readonly string[] = [
   'NOT_SUPPORTED',
   'CLIENT_ERROR invalid numeric delta value',
   'CLIENT_ERROR invalid numeric initial value',
+  'CLIENT_ERROR passwords are not taken in the clear here: use TLS',
 ]
 
 const encoder = new TextEncoder()

@@ -3,9 +3,8 @@
  * users, the sockets and the workers to an end in order, or to a crash that is told of.
  */
 
-import { readFileSync } from 'node:fs'
 import { assert } from '../../base/assert.ts'
-import { type ClockBase, clockBase } from '../../base/clock.ts'
+import { Clock, type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import { deriveSaltedPassword, SCRAM_HASHES } from '../../credential/verifier.ts'
@@ -23,8 +22,10 @@ import { type Internal, WITHOUT } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import { threadClock } from '../worker/thread-clock.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
+import { CertificateReload } from './certificate-reload.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
+import { sayListening, warnAboutClear } from './listener-notices.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
@@ -53,6 +54,8 @@ export class Supervisor {
   private readonly without: Set<Internal> = new Set()
   /** Undefined without authentication. */
   private credentials: CredentialReload | undefined = undefined
+  /** Undefined without TLS. */
+  private readonly certificates: CertificateReload | undefined
   private isStopping = false
   private isDying = false
   private stopSignal = ''
@@ -70,6 +73,8 @@ export class Supervisor {
       clock: threadClock,
       onLog: (event) => log.write(event),
       onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
+      onCertificates: (generation) => this.certificates?.confirmed(generation),
+      onRefreshCertificates: (workerIndex) => void this.refreshCertificates(workerIndex),
       onWithout: (internal) => this.warnWithout(internal),
       onVerbosity: (level) => this.setVerbosity(level),
       onShutdown: () => this.stop('shutdown'),
@@ -77,6 +82,19 @@ export class Supervisor {
       onStopped: (cutCount) => void this.finish(cutCount),
       onDeath: (error) => this.die(error),
     })
+    const { workers } = this
+    const clock = Clock.ofThread(this.clock)
+    const nowSeconds = (): number => clock.epochSeconds(threadClock.nowMs())
+    this.certificates =
+      config.tls === undefined
+        ? undefined
+        : new CertificateReload({
+            config: config.tls,
+            say,
+            workers,
+            clock: threadClock,
+            nowSeconds,
+          })
   }
 
   /** Serves until told to stop; resolves to the exit code. */
@@ -85,6 +103,7 @@ export class Supervisor {
     process.once('exit', () => this.removeFiles())
     for (const notice of this.config.notices) this.say('info', 'notice', notice)
     const auth = await this.loadUsers()
+    const tls = await this.certificates?.load()
     this.warnAboutHost()
     const finished = new Promise<number>((resolve) => {
       this.settle = resolve
@@ -93,10 +112,11 @@ export class Supervisor {
     await this.bind()
     this.endIfAsked()
     if (auth !== undefined) await yieldToEventLoops(deriveAnyKey)
-    await this.startWorkers(auth)
+    await this.startWorkers(auth, tls)
     this.endIfAsked()
     this.settleIntoSystem()
     await this.credentials?.watch()
+    await this.certificates?.watchFiles()
     this.endIfAsked()
     this.credentials?.announceGenerated()
     this.announceStart()
@@ -109,6 +129,7 @@ export class Supervisor {
   async abandon(): Promise<void> {
     this.isStopping = true
     this.credentials?.close()
+    this.certificates?.close()
     await this.workers.end()
     this.sockets.close()
     this.removeFiles()
@@ -140,16 +161,8 @@ export class Supervisor {
 
   private announceStart(): void {
     const { config, say } = this
-    for (const { address } of this.sockets.shared) {
-      const isAsGiven = address.given === address.text
-      const shown = isAsGiven ? address.text : `${address.given} (${address.text})`
-      say('info', 'listening', `listening on ${shown}`, {
-        address: address.text,
-        given: isAsGiven ? undefined : address.given,
-        family: address.family,
-        port: address.port === 0 ? undefined : address.port,
-      })
-    }
+    for (const socket of this.sockets.shared) sayListening(socket, say)
+    warnAboutClear(this.sockets.shared, config, say)
     say('info', 'started', `saslcached ${VERSION} is ready`, {
       version: VERSION,
       node: process.versions.node,
@@ -212,11 +225,13 @@ export class Supervisor {
   }
 
   /** Starts the workers; resolves when all of them listen. */
-  private async startWorkers(auth: WorkerAuth | undefined): Promise<void> {
+  private async startWorkers(
+    auth: WorkerAuth | undefined,
+    tls: TlsMaterial | undefined,
+  ): Promise<void> {
     const { config } = this
     const sockets = this.sockets.shared
     const shared = createSharedMemory(config, sockets.length, this.say)
-    const tls = loadTlsMaterial(config)
     const supplies = { shared, clock: this.clock, sockets, auth, tls }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),
@@ -277,8 +292,16 @@ export class Supervisor {
   }
 
   private reload(): void {
-    this.say('info', 'reload_requested', 'SIGHUP: reading the users again')
+    const what = this.certificates === undefined ? 'the users' : 'the users and the certificates'
+    this.say('info', 'reload_requested', `SIGHUP: reading ${what} again`)
     this.credentials?.reload()
+    void this.certificates?.refresh()
+  }
+
+  /** As a client of this worker asked for. */
+  private async refreshCertificates(workerIndex: number): Promise<void> {
+    const problem = await this.certificates?.refresh()
+    this.workers.broadcast({ kind: 'certificates-refreshed', workerIndex, problem })
   }
 
   private stop(signal: string): void {
@@ -286,6 +309,7 @@ export class Supervisor {
     this.isStopping = true
     this.stopSignal = signal
     this.credentials?.close()
+    this.certificates?.close()
     this.workers.stop(this.config.limits.drainTimeoutMs)
   }
 
@@ -326,23 +350,4 @@ function deriveAnyKey(): Promise<unknown> {
     salt: new Uint8Array(16),
   }
   return deriveSaltedPassword('any', parameters)
-}
-
-function loadTlsMaterial({ tls }: Config): TlsMaterial | undefined {
-  if (tls === undefined) return undefined
-  return {
-    identities: tls.pairs.map(({ certificateFile, keyFile }) => ({
-      names: [],
-      certificate: readFileSync(certificateFile, 'utf8'),
-      key: readFileSync(keyFile, 'utf8'),
-    })),
-    ca: tls.caFile === undefined ? undefined : readFileSync(tls.caFile, 'utf8'),
-    crl: undefined,
-    ticketKeys: crypto.getRandomValues(new Uint8Array(48)),
-    minVersion: `TLSv${tls.minVersion}`,
-    ciphers: tls.ciphers,
-    verifyMode: 0,
-    generation: 1,
-    loadedAtSeconds: Math.floor(Date.now() / 1000),
-  }
 }

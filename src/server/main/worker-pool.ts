@@ -41,6 +41,10 @@ export interface WorkerPoolOptions {
   readonly onLog: (event: LogEvent) => void
   /** A worker has the users of this reload. */
   readonly onReloaded: (reloadId: number) => void
+  /** A worker shows the certificates of this generation. */
+  readonly onCertificates: (generation: number) => void
+  /** A client that may do so wants them loaded again. */
+  readonly onRefreshCertificates: (workerIndex: number) => void
   readonly onWithout: (internal: Internal) => void
   /** A client wants another verbosity. */
   readonly onVerbosity: (level: number) => void
@@ -143,6 +147,12 @@ export class WorkerPool {
         break
       case 'credentials-in-force':
         options.onReloaded(message.reloadId)
+        break
+      case 'certificates-in-force':
+        options.onCertificates(message.generation)
+        break
+      case 'refresh-certificates':
+        options.onRefreshCertificates(message.workerIndex)
         break
       case 'without':
         options.onWithout(message.internal)

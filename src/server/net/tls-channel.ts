@@ -4,21 +4,13 @@
  */
 import type tls from 'node:tls'
 import type { PeerCertificate, TlsChannel } from '../../base/channel.ts'
+import { peerCertificate } from '../../credential/peer-certificate.ts'
 import type { TlsVerify } from './tls-handshakes.ts'
 
 /** RFC 9266, 4.2. */
 const EXPORTER_LABEL = 'EXPORTER-Channel-Binding'
 const EXPORTER_BYTES = 32
 const NO_CONTEXT = Buffer.alloc(0)
-
-/** A name in a certificate is somebody's own choice of bytes. */
-const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}]/gu
-
-/** Attributes that occur more than once have a list. */
-interface Subject {
-  readonly CN?: string | string[] | undefined
-  readonly [attribute: string]: string | string[] | undefined
-}
 
 class SocketTlsChannel implements TlsChannel {
   readonly version: string
@@ -55,56 +47,12 @@ export function channelOf(socket: tls.TLSSocket): TlsChannel {
 export function isRefused(socket: tls.TLSSocket, verify: TlsVerify): string | undefined {
   if (verify === 'none' || socket.authorized) return undefined
   const isShown = Object.keys(socket.getPeerCertificate()).length > 0
-  if (!isShown && verify !== 'require') return undefined
+  if (!isShown && verify === 'request') return undefined
   return String(socket.authorizationError ?? 'unverified')
 }
 
 function certificateOf(socket: tls.TLSSocket): PeerCertificate | undefined {
-  const certificate = socket.getPeerCertificate()
+  const certificate = socket.getPeerX509Certificate()
   // Nobody was asked, or a session was resumed that has none.
-  if (Object.keys(certificate).length === 0) return undefined
-  const names = alternativeNames(certificate.subjectaltname ?? '')
-  const subject: Subject = certificate.subject
-  return {
-    subject: subjectLine(subject),
-    fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
-    commonNames: [subject.CN ?? []].flat(),
-    dnsNames: names.get('DNS') ?? [],
-    emailAddresses: names.get('email') ?? [],
-    uris: names.get('URI') ?? [],
-  }
-}
-
-function subjectLine(subject: Subject): string {
-  const parts = Object.entries(subject).flatMap(([type, values]) =>
-    [values ?? []].flat().map((value) => `${type}=${value}`),
-  )
-  return parts.join(', ').replace(CONTROL, '?')
-}
-
-/**
- * The names of `DNS:a, URI:"b\"c", ...` by their kind. Node writes one with a comma, a quotation mark or
- * a control character in it as a string of JSON (CVE-2021-44532); a text that is not so has no names.
- */
-export function alternativeNames(text: string): ReadonlyMap<string, readonly string[]> {
-  const names = new Map<string, string[]>()
-  const part = /([^:,"]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?:, |$)/y
-  while (part.lastIndex < text.length) {
-    const [, kind, written] = part.exec(text) ?? []
-    if (kind === undefined || written === undefined) return new Map()
-    const name = written.startsWith('"') ? parseQuoted(written) : written
-    if (name === undefined) return new Map()
-    const known = names.get(kind)
-    if (known === undefined) names.set(kind, [name])
-    else known.push(name)
-  }
-  return names
-}
-
-function parseQuoted(written: string): string | undefined {
-  try {
-    return JSON.parse(written) as string
-  } catch {
-    return undefined
-  }
+  return certificate === undefined ? undefined : peerCertificate(certificate)
 }

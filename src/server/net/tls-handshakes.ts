@@ -18,6 +18,7 @@
  */
 import type net from 'node:net'
 import tls from 'node:tls'
+import { withCertificates } from './tls-contexts.ts'
 import type { TlsMaterial } from './tls-material.ts'
 
 /** What a listener asks of its clients. */
@@ -191,18 +192,16 @@ export class TlsHandshakes {
 const ROUND_MS_MAX = 2
 
 function serverOptions(material: TlsMaterial, verify: TlsVerify): tls.TlsOptions {
-  const { identities, ca, crl, ticketKeys, minVersion, ciphers, generation } = material
-  const [first] = identities
-  return {
-    ...(first === undefined ? {} : { key: first.key, cert: first.certificate }),
-    ...(ca === undefined || verify === 'none' ? {} : { ca }),
-    ...(crl === undefined || verify === 'none' ? {} : { crl }),
+  const { ticketKeys, minVersion, ciphers, generation } = material
+  const isRequired = verify === 'require' || verify === 'once'
+  const asked = verify === 'none' ? { ...material, ca: undefined, crl: undefined } : material
+  return withCertificates(asked, {
     minVersion,
     ciphers: ciphers ?? CIPHERS,
     honorCipherOrder: true,
     requestCert: verify !== 'none',
     // Who shows none is let in by `request`; who shows a wrong one by neither, see tls-transport.ts.
-    rejectUnauthorized: verify === 'require',
+    rejectUnauthorized: isRequired,
     ALPNProtocols: ALPN_PROTOCOLS,
     secureOptions: NO_RENEGOTIATION,
     ticketKeys: Buffer.from(ticketKeys),
@@ -211,5 +210,5 @@ function serverOptions(material: TlsMaterial, verify: TlsVerify): tls.TlsOptions
     sessionIdContext: `${verify}:${generation}`,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     pauseOnConnect: false,
-  }
+  })
 }

@@ -54,8 +54,8 @@ const SHAKING = 2
 const OPEN = 3
 const CLOSED = 4
 
-/** Above this a write may be on its way in parts, of which the handle shows only the next. */
-const SHOWN_WRITE_BYTES_MAX = 128 * 1024
+/** A write of up to this size goes to the socket as one. */
+const WHOLE_WRITE_BYTES_MAX = 128 * 1024
 
 /** Codes of handshakes that were left, against the protocol by nobody. */
 const PEER_LEFT: readonly string[] = ['ECONNRESET', 'EPIPE', 'not-finished']
@@ -73,6 +73,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private hello: Buffer = NOTHING
   private receiver: Receiver | undefined = undefined
   private secure: tls.TLSSocket | undefined = undefined
+  /** The handle under the encryption: it tells what the kernel has not taken. */
+  private under: WritableHandle | undefined
   /** Undefined where writes are ordinary ones, and once the socket has closed it. */
   private handle: WritableHandle | undefined = undefined
   /** Of the write under way; 0: none is. */
@@ -101,7 +103,13 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.channel = channel
     this.verify = verify
     this.parts = parts
-    this.socket = handle instanceof AcceptedSocket ? handle.socket : this.wrap(handle)
+    if (handle instanceof AcceptedSocket) {
+      this.under = undefined
+      this.socket = handle.socket
+    } else {
+      this.under = handle
+      this.socket = this.wrap(handle)
+    }
   }
 
   get network(): string {
@@ -126,9 +134,9 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     const { handle, writingBytes, gatheredBytes } = this
     if (handle === undefined) return this.secure?.writableLength ?? 0
     if (writingBytes === 0) return 0
-    const queued = handle.writeQueueSize ?? 0
-    const isShown = queued > 0 || writingBytes <= SHOWN_WRITE_BYTES_MAX
-    return (isShown ? queued : writingBytes) + gatheredBytes
+    // What is encrypted counts as unsent until the write's end is told, which is always later.
+    const isTaken = this.under?.writeQueueSize === 0 && writingBytes <= WHOLE_WRITE_BYTES_MAX
+    return (isTaken ? 0 : (handle.writeQueueSize ?? 0)) + gatheredBytes
   }
 
   /** The bytes are encrypted, or copied, before this returns. */
@@ -286,6 +294,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.phase = CLOSED
     this.hello = NOTHING
     this.handle = undefined
+    this.under = undefined
     this.gathered = []
     this.kept = []
     this.receiver?.finish()

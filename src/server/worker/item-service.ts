@@ -9,6 +9,7 @@ import { secondsSinceOldestUse } from '../../command/local/oldest-use.ts'
 import { RequestObserver } from '../../command/local/request-observer.ts'
 import { ItemDump } from '../../command/operations/dump.ts'
 import { ItemSizes } from '../../command/operations/item-sizes.ts'
+import type { OperationParts } from '../../command/operations/operations.ts'
 import { type ConnectionSource, Stats } from '../../command/operations/stats.ts'
 import { Transfers } from '../../command/transfers/transfers.ts'
 import { BinaryDialect, type DialectOptions } from '../../connection/binary-dialect.ts'
@@ -49,6 +50,8 @@ export interface ItemServiceOptions {
   readonly onVerbosity: (level: number) => void
   /** A client that may do so asks for the end. */
   readonly onShutdown: () => void
+  /** Undefined without TLS. */
+  readonly refreshCertificates: OperationParts['refreshCertificates']
 }
 
 export class ItemService {
@@ -147,6 +150,7 @@ export class ItemService {
         setMemoryLimit: (mib) => store.setMemoryLimit(mib * MEBIBYTE),
         setVerbosity: onVerbosity,
         shutdown: onShutdown,
+        refreshCertificates: this.options.refreshCertificates,
       },
     }
     const transfers = new Transfers(commands, {

@@ -28,11 +28,14 @@ export interface OperatorFactsOptions {
 export class OperatorFacts {
   /** What a client has made of the verbosity, if any has. */
   verbosity: string | undefined = undefined
+  /** When the certificates in force were read, in seconds since 1970; undefined without TLS. */
+  certificatesReadAtSeconds: number | undefined
 
   private readonly options: OperatorFactsOptions
 
   constructor(options: OperatorFactsOptions) {
     this.options = options
+    this.certificatesReadAtSeconds = options.settings.tls?.loadedAtSeconds
   }
 
   /** The settings of the start, with what has been changed since, and the port that was found. */
@@ -53,14 +56,17 @@ export class OperatorFacts {
     const { settings, clock, threadClock, isAccepting } = this.options
     const nowMs = threadClock.nowMs()
     const { userCPUTime, systemCPUTime } = process.resourceUsage()
+    const epochSeconds = clock.epochSeconds(nowMs)
+    const readAtSeconds = this.certificatesReadAtSeconds ?? epochSeconds
     return {
       uptime: clock.uptimeSeconds(nowMs),
-      time: clock.epochSeconds(nowMs),
+      time: epochSeconds,
       rusage_user: userCPUTime / 1e6,
       rusage_system: systemCPUTime / 1e6,
       max_connections: settings.connectionsMax,
       accepting_conns: isAccepting() ? 1 : 0,
       threads: settings.threadCount,
+      time_since_server_cert_refresh: Math.max(0, epochSeconds - readAtSeconds),
     }
   }
 }

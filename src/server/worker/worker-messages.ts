@@ -84,6 +84,14 @@ export type ToWorker =
       /** To confirm, so that nobody is told of users that are not in force yet. */
       readonly reloadId: number
     }
+  /** For whoever connects from now on. */
+  | { readonly kind: 'certificates'; readonly material: TlsMaterial }
+  /** What became of this worker's `refresh-certificates`; `problem` is one line for the client. */
+  | {
+      readonly kind: 'certificates-refreshed'
+      readonly workerIndex: number
+      readonly problem: string | undefined
+    }
   /** `verbosity` is what `stats settings` shows for that level. */
   /** Whether newcomers may be accepted at all. */
   | { readonly kind: 'accept'; readonly accepts: boolean }
@@ -96,6 +104,9 @@ export type FromWorker =
   /** Listening failed; `message` is fit for an operator. */
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
+  | { readonly kind: 'certificates-in-force'; readonly generation: number }
+  /** A client that may do so asked for it; one at a time from each worker. */
+  | { readonly kind: 'refresh-certificates'; readonly workerIndex: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
   /** Something of Node is not there, or not as expected. */
   | { readonly kind: 'without'; readonly internal: Internal }

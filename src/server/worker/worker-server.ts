@@ -6,6 +6,7 @@
  * Invariant: after `stop` it posts `accepts-no-more`, and `stopped` once its last connection is closed.
  */
 import { Clock } from '../../base/clock.ts'
+import { Coalesced } from '../../base/coalesced.ts'
 import { AuthGate, type AuthGateOptions } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
@@ -84,6 +85,10 @@ export class WorkerServer {
   private endTicks: () => void = () => undefined
   /** Posted by the next tick: a client that asks all the time must not flood the main thread. */
   private wantedVerbosity: number | undefined = undefined
+  private readonly refreshes: Coalesced<string | undefined> = new Coalesced(() =>
+    this.refreshCertificates(),
+  )
+  private refreshed: (problem: string | undefined) => void = () => undefined
   private replyRefusalsSeen = 0
   private replyReportMs = Number.NEGATIVE_INFINITY
   private isStopping = false
@@ -169,6 +174,13 @@ export class WorkerServer {
         this.replaceCredentials(message.credentials)
         this.post({ kind: 'credentials-in-force', reloadId: message.reloadId })
         break
+      case 'certificates':
+        this.handshakes?.replace(message.material)
+        this.post({ kind: 'certificates-in-force', generation: message.material.generation })
+        break
+      case 'certificates-refreshed':
+        if (message.workerIndex === this.settings.workerIndex) this.refreshed(message.problem)
+        break
       case 'accept':
         this.acceptor.hold(!message.accepts)
         break
@@ -196,6 +208,15 @@ export class WorkerServer {
         this.wantedVerbosity = level
       },
       onShutdown: () => this.post({ kind: 'shutdown' }),
+      refreshCertificates: settings.tls === undefined ? undefined : () => this.refreshes.run(),
+    })
+  }
+
+  /** Asks the main thread; resolves to what it answers. */
+  private refreshCertificates(): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      this.refreshed = resolve
+      this.post({ kind: 'refresh-certificates', workerIndex: this.settings.workerIndex })
     })
   }
 

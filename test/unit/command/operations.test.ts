@@ -101,6 +101,7 @@ function server(options: Partial<OperationParts> = {}): Server {
     setMemoryLimit: (mib) => done.push(`limit ${mib}`) > 0 && mib !== 63,
     setVerbosity: (level) => done.push(`verbosity ${level}`),
     shutdown: () => done.push('shutdown'),
+    refreshCertificates: undefined,
     ...options,
   }
   return { parts, done, observed }
@@ -154,7 +155,7 @@ test.each([
 
 test('what costs more than a request says so', () => {
   const costly = NAMES.filter((name) => OPERATIONS[name].isCostly)
-  expect(costly).toEqual(['stats-reset', 'memory-limit'])
+  expect(costly).toEqual(['stats-reset', 'memory-limit', 'refresh-certificates'])
 })
 
 describe('carried out', () => {
@@ -225,6 +226,15 @@ describe('carried out', () => {
     expect(limit(8)).toEqual({ kind: 'done' })
     expect(limit(1_000_000_000)).toEqual({ kind: 'done' })
     expect(done).toEqual(['limit 63', 'limit 8', 'limit 1000000000'])
+  })
+
+  test('certificates are loaded again where there is TLS, and what came of it is told later', async () => {
+    const { parts } = server({ refreshCertificates: () => Promise.resolve('wrong') })
+    const answer = carryOut('refresh-certificates', parts, NOTHING)
+    if (answer.kind !== 'later') throw new Error(answer.kind)
+    expect(await answer.problem).toBe('wrong')
+    const without = carryOut('refresh-certificates', server().parts, NOTHING)
+    expect(without).toEqual({ kind: 'refused', reason: 'unknown' })
   })
 
   test('verbosity and shutdown reach the server', () => {

@@ -83,6 +83,15 @@ test('variables say the same', async () => {
   expect(auth.passwordsInTheClear).toBe(true)
 })
 
+test('a key may be in the file of its certificate, and one password be that of all keys', async () => {
+  const certificates = ['--tls', 'true', '--tls-cert', '/c.pem', '--tls-cert', '/d.pem']
+  const { tls } = await load({ flags: [...certificates, '--tls-key-password-file', '/p'] })
+  expect(tls?.pairs).toEqual([
+    { certificateFile: '/c.pem', keyFile: '/c.pem', keyPasswordFile: '/p' },
+    { certificateFile: '/d.pem', keyFile: '/d.pem', keyPasswordFile: '/p' },
+  ])
+})
+
 test('--require-tls holds without TLS of our own: a tunnel on this machine may have it', async () => {
   const { tls, auth } = await load({ flags: ['--require-tls', 'true'] })
   expect(tls).toBeUndefined()
@@ -98,8 +107,16 @@ test('a Unix socket is not encrypted, and says so', async () => {
 test.each([
   [['--tls', 'true'], ['--tls: needs a certificate: --tls-cert FILE and --tls-key FILE']],
   [
-    ['--tls', 'true', '--tls-cert', '/c.pem'],
-    ['--tls-cert: takes a key for each certificate, --tls-key FILE; there are 1 and 0'],
+    [...ON, '--tls-cert', '/d.pem'],
+    ['--tls-cert: takes a key for each certificate, --tls-key FILE; there are 2 and 1'],
+  ],
+  [
+    [...ON, '--tls-key-password-file', '/p', '--tls-key-password-file', '/q'],
+    ['--tls-key-password-file: takes one file for all keys, or one for each; there are 2 for 1'],
+  ],
+  [
+    [...ON, '--tls-crl', '/crl.pem'],
+    ['--tls-crl: is about certificates of clients, which takes --tls-ca FILE'],
   ],
   [
     [...ON, '--tls-key', '/l.pem'],

@@ -258,6 +258,7 @@ test('every failure is counted under its reason', async () => {
     malformed: 0,
     'bad-authzid': 1,
     'unknown-mechanism': 1,
+    'needs-tls': 0,
     'channel-binding': 0,
     downgrade: 0,
     'no-certificate': 0,

@@ -55,6 +55,8 @@ function makePool(workerCount = 2) {
     },
     onLog: ({ event }) => report('log')(event),
     onReloaded: report('reloaded'),
+    onCertificates: report('certificates'),
+    onRefreshCertificates: report('refresh'),
     onWithout: report('without'),
     onVerbosity: report('verbosity'),
     onShutdown: report('shutdown'),
