@@ -39,6 +39,8 @@ export interface MechanismRow {
    * says nothing of those who come without.
    */
   readonly isOfConnection?: true
+  /** Whoever can read the message has the password. */
+  readonly sendsPassword?: true
   /** It may begin with an empty response; of any other that is asked for by a challenge. */
   readonly beginsEmpty?: true
   /** Whether it is announced and taken on such a channel; undefined: on every one. */
@@ -75,6 +77,7 @@ const MECHANISMS: readonly MechanismRow[] = [
     name: PLAIN,
     hash: undefined,
     usable: () => true,
+    sendsPassword: true,
     usableOn: ({ refusesPasswords }) => refusesPasswords !== true,
     refusalOn: () => 'needs-tls',
     create: (context, { peer }) => new PlainMechanism(context, peer.network),
@@ -118,8 +121,8 @@ export function announcedOn(
   const isUsableOn = (row: MechanismRow): boolean => row.usableOn?.(channel, context) ?? true
   const rows = withBound(usable.filter(isUsableOn)).filter(isUsableOn)
   const hasScram = rows.some(({ hash }) => hash !== undefined)
-  const isClear = rows.some(({ name }) => name === PLAIN)
-  return hasScram || !isClear ? rows : rows.filter(({ name }) => name !== EXTERNAL)
+  const hasPlain = rows.some(({ name }) => name === PLAIN)
+  return hasScram || !hasPlain ? rows : rows.filter(({ name }) => name !== EXTERNAL)
 }
 
 function withBound(rows: readonly MechanismRow[]): MechanismRow[] {

@@ -1,7 +1,6 @@
 /**
  * What a listener is, said at the start: whom it serves, and what it means where it is not encrypted.
  */
-import type { Channel } from '../../base/channel.ts'
 import type { Config } from '../../config/config.ts'
 import { findMechanism } from '../../sasl/mechanisms.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
@@ -42,7 +41,7 @@ export function warnAboutClear(sockets: readonly SharedSocket[], config: Config,
     say('warn', 'listening_in_the_clear', message, fields)
     return
   }
-  if (mechanisms.every(sendsPassword)) {
+  if (!mechanisms.some(isScram)) {
     const message = `${where}: nobody can log in there from another machine, because passwords are only taken over TLS; add SCRAM to --mechanisms`
     say('warn', 'listening_in_the_clear', message, fields)
     return
@@ -51,10 +50,13 @@ export function warnAboutClear(sockets: readonly SharedSocket[], config: Config,
   say('warn', 'listening_in_the_clear', message, fields)
 }
 
-/** Whether a mechanism is not offered where others can listen. */
 function sendsPassword(name: string): boolean {
-  const clear: Channel = { kind: 'tcp', listenerIndex: 0, refusesPasswords: true }
-  return findMechanism(name)?.usableOn?.(clear) === false
+  return findMechanism(name)?.sendsPassword === true
+}
+
+/** All others are taken nowhere but over TLS: they send what is as good as a password, or take a certificate. */
+function isScram(name: string): boolean {
+  return findMechanism(name)?.hash !== undefined
 }
 
 function isExposed({ address }: SharedSocket): boolean {

@@ -24,6 +24,7 @@ const clear = pipeAt('192.0.2.1')
 const newest = tlsPipeAt('192.0.2.1')
 const known = tlsPipeAt('192.0.2.1', { certificate })
 
+const EMPTY_CHALLENGE = { kind: 'challenge', bytes: new Uint8Array(0) } as const
 const libsasl2 = new Libsasl2()
 afterAll(() => libsasl2.remove())
 
@@ -108,6 +109,13 @@ if (hasPrerequisites('libsasl2', [LIBSASL2])) {
       expect(await login(known, asBob, ['EXTERNAL'])).toMatchObject({ reason: 'bad-authzid' })
       const forced = { ...external, mechanisms: 'EXTERNAL' }
       expect(await login(newest, forced, ['EXTERNAL'])).toMatchObject({ reason: 'no-certificate' })
+    })
+
+    test('is done after its empty message, and takes no challenge for it', async () => {
+      // So an empty initial response is taken for one, not for none (sasl/session.ts).
+      const challenging = { start: () => EMPTY_CHALLENGE, step: () => EMPTY_CHALLENGE }
+      const result = await libsasl2.login({ mechanisms: 'EXTERNAL', ...external }, challenging)
+      expect(result).toMatchObject({ outcome: 'broken', initialResponse: '' })
     })
 
     test('takes a SCRAM before EXTERNAL', async () => {
