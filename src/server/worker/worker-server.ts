@@ -176,6 +176,7 @@ export class WorkerServer {
         break
       case 'certificates':
         this.handshakes?.replace(message.material)
+        this.items.facts.certificatesReadAtSeconds = message.material.loadedAtSeconds
         this.post({ kind: 'certificates-in-force', generation: message.material.generation })
         break
       case 'certificates-refreshed':
