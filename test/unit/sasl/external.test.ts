@@ -1,4 +1,5 @@
 /** EXTERNAL: whom a client certificate names, where that is announced, what is refused and why. */
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { PeerCertificate } from '../../../src/base/channel.ts'
 import type { Pipe } from '../../../src/base/pipe.ts'
@@ -6,6 +7,7 @@ import type { CertificateField } from '../../../src/sasl/certificate-user.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
 import { certificateNaming, pipeAt, tlsPipeAt } from '../../support/pipe.ts'
+import { fuzzParameters } from '../credential/fuzz-parameters.ts'
 import { fixture, plain, snapshotOf } from './fixture.ts'
 
 const URI = 'spiffe://prod/ns/shop/sa/web'
@@ -202,4 +204,34 @@ test('who has a certificate of one user may log in as another by a password', as
   const session = new SaslSession(environmentOf('cn'), web)
   const step = await session.start('PLAIN', plain('b', 'secret'))
   expect(step).toMatchObject({ kind: 'success', principal: { name: 'b', origin: 'users' } })
+})
+
+test('whatever is sent with whatever certificate, only the one user it names is let in', () => {
+  const users = snapshot.users.map(({ name }) => name)
+  const name = fc.oneof(
+    fc.constantFrom(...users, '', '\u2168', 'WEB', 'web\0', '*'),
+    fc.string({ unit: 'binary', maxLength: 20 }),
+  )
+  const authzid = fc.oneof(
+    name.map((text) => Buffer.from(text)),
+    fc.uint8Array({ maxLength: 40 }),
+  )
+  const environment = environmentOf('cn')
+  const property = fc.property(fc.array(name, { maxLength: 4 }), authzid, (commonNames, bytes) => {
+    const session = new SaslSession(environment, showing({ commonNames }))
+    const step = session.start('EXTERNAL', bytes)
+    if (step instanceof Promise) throw new Error('EXTERNAL does not wait')
+    // By the normalization of JavaScript, as far as the names above need it.
+    const named = new Set(commonNames.map((each) => each.normalize('NFKC')))
+    const [user, other] = users.filter((each) => named.has(each))
+    const text = Buffer.from(bytes).toString()
+    const isOwn = text === '' || text.normalize('NFKC') === user
+    if (step.kind !== 'success') {
+      expect(user !== undefined && other === undefined && isOwn).toBe(false)
+      return
+    }
+    expect(step.principal.name).toBe(user)
+    expect([other, isOwn]).toEqual([undefined, true])
+  })
+  fc.assert(property, fuzzParameters(2000))
 })
