@@ -6,15 +6,22 @@
  *   Certificate  ::=  SEQUENCE { tbsCertificate SEQUENCE, signatureAlgorithm, signature }
  *   signatureAlgorithm  ::=  SEQUENCE { algorithm OBJECT IDENTIFIER, parameters ANY }
  *
- * Undefined for whatever has no hash of its own (Ed25519, Ed448: the RFC leaves them open, and OpenSSL's
- * users and PostgreSQL offer nothing there) or more than one, and for bytes that are no certificate.
+ * Undefined for whatever has no hash of its own (Ed25519, Ed448) or more than one, which the RFC leaves
+ * open, and for bytes that are no certificate.
  */
+import {
+  DER_CONTEXT,
+  DER_OID,
+  DER_SEQUENCE,
+  type DerElement,
+  derParts,
+  readDer,
+} from '../credential/der.ts'
 
-const TAG_SEQUENCE = 0x30
-const TAG_OBJECT_IDENTIFIER = 0x06
-/** Explicit tags of RSASSA-PSS-params (RFC 8017, A.2.3): the hash, and the mask generation's. */
-const TAG_PSS_HASH = 0xa0
-const TAG_PSS_MASK = 0xa1
+/** Of RSASSA-PSS-params (RFC 8017, A.2.3): the hash, the mask generation, and what both are without. */
+const PSS_HASH = DER_CONTEXT
+const PSS_MASK = DER_CONTEXT | 1
+const PSS_DEFAULT = 'sha1'
 
 /** Longer ones are none: an RSA key of 16384 bits makes a certificate of some 5 KiB. */
 const CERTIFICATE_BYTES_MAX = 65536
@@ -53,60 +60,36 @@ const HASH_OF_DIGEST: Readonly<Record<string, string>> = {
   '608648016503040203': 'sha512',
 }
 
-interface Element {
-  readonly content: Uint8Array
-  /** Whatever stands behind it. */
-  readonly rest: Uint8Array
-}
-
 /** The hash's name as node:crypto has it. `certificate` is in DER. */
 export function certificateHash(certificate: Uint8Array): string | undefined {
   if (certificate.length > CERTIFICATE_BYTES_MAX) return undefined
-  const body = readElement(certificate, TAG_SEQUENCE)
-  const signed = body && readElement(body.content, TAG_SEQUENCE)
-  const algorithm = signed && readElement(signed.rest, TAG_SEQUENCE)
-  const identifier = algorithm && readElement(algorithm.content, TAG_OBJECT_IDENTIFIER)
-  if (identifier === undefined) return undefined
-  const name = hexOf(identifier.content)
-  return name === RSASSA_PSS ? hashOfPss(identifier.rest) : HASH_OF_SIGNATURE[name]
+  const [whole] = readDer(certificate) ?? []
+  const [, algorithm] = derParts(whole, DER_SEQUENCE) ?? []
+  const [identifier, parameters] = derParts(algorithm, DER_SEQUENCE) ?? []
+  const name = nameIn(identifier)
+  return name === RSASSA_PSS ? hashOfPss(parameters) : HASH_OF_SIGNATURE[name]
 }
 
-function hashOfPss(parameters: Uint8Array): string | undefined {
-  const fields = readElement(parameters, TAG_SEQUENCE)
+function hashOfPss(parameters: DerElement | undefined): string | undefined {
+  const fields = derParts(parameters, DER_SEQUENCE)
   if (fields === undefined) return undefined
-  const hash = readElement(fields.content, TAG_PSS_HASH)
-  const mask = readElement(hash?.rest ?? fields.content, TAG_PSS_MASK)
-  const signed = hash === undefined ? 'sha1' : digestIn(hash.content)
+  const signed = fields.find(({ tag }) => tag === PSS_HASH)
+  const mask = fields.find(({ tag }) => tag === PSS_MASK)
+  const hash = digestIn(derParts(signed, PSS_HASH)?.[0], signed === undefined)
   // The mask generation's own hash is the parameter of its algorithm, MGF1.
-  const generator = mask && readElement(mask.content, TAG_SEQUENCE)
-  const generatorName = generator && readElement(generator.content, TAG_OBJECT_IDENTIFIER)
-  const masked = mask === undefined ? 'sha1' : generatorName && digestIn(generatorName.rest)
-  if (signed === undefined || signed !== masked) return undefined
-  return signed === 'sha1' ? 'sha256' : signed
+  const [, ofMask] = derParts(derParts(mask, PSS_MASK)?.[0], DER_SEQUENCE) ?? []
+  if (hash === undefined || hash !== digestIn(ofMask, mask === undefined)) return undefined
+  return hash === PSS_DEFAULT ? 'sha256' : hash
 }
 
-/** The hash that an AlgorithmIdentifier names. */
-function digestIn(bytes: Uint8Array): string | undefined {
-  const algorithm = readElement(bytes, TAG_SEQUENCE)
-  const identifier = algorithm && readElement(algorithm.content, TAG_OBJECT_IDENTIFIER)
-  return identifier && HASH_OF_DIGEST[hexOf(identifier.content)]
+/** The hash that an AlgorithmIdentifier names; the default where the field is left out. */
+function digestIn(algorithm: DerElement | undefined, isLeftOut: boolean): string | undefined {
+  if (isLeftOut) return PSS_DEFAULT
+  const [identifier] = derParts(algorithm, DER_SEQUENCE) ?? []
+  return HASH_OF_DIGEST[nameIn(identifier)]
 }
 
-/** The first element, if it has this tag and all of it is there. */
-function readElement(bytes: Uint8Array, tag: number): Element | undefined {
-  const [found, short] = bytes
-  if (found !== tag || short === undefined) return undefined
-  // Above 0x80 the length follows in as many bytes; four are more than CERTIFICATE_BYTES_MAX.
-  const lengthBytes = short < 0x80 ? 0 : short - 0x80
-  if (short === 0x80 || lengthBytes > 4 || bytes.length < 2 + lengthBytes) return undefined
-  let length = short < 0x80 ? short : 0
-  for (const byte of bytes.subarray(2, 2 + lengthBytes)) length = length * 256 + byte
-  const start = 2 + lengthBytes
-  if (bytes.length - start < length) return undefined
-  const end = start + length
-  return { content: bytes.subarray(start, end), rest: bytes.subarray(end) }
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
+/** The object identifier, in hexadecimal digits; empty if it is none. */
+function nameIn(identifier: DerElement | undefined): string {
+  return identifier?.tag === DER_OID ? Buffer.from(identifier.content).toString('hex') : ''
 }
