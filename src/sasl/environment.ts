@@ -16,6 +16,7 @@ import { FAILURE_REASONS, type FailureReason } from './failure-reason.ts'
 import { LoginMemory } from './login-memory.ts'
 import type { DeriveKey, MechanismContext, MechanismStep, SaslCounters } from './mechanism.ts'
 import { configuredMechanisms, type MechanismRow } from './mechanisms.ts'
+import type { TokenLogins } from './token-logins.ts'
 
 export interface SaslEnvironmentOptions {
   readonly snapshot: CredentialSnapshot
@@ -36,6 +37,8 @@ export interface SaslEnvironmentOptions {
   /** The server's half of a SCRAM nonce: unguessable, printable, without a comma. */
   readonly serverNonce?: () => string
   readonly derive?: DeriveKey
+  /** Undefined where no tokens are taken; OAUTHBEARER is none of the mechanisms then. */
+  readonly tokens?: TokenLogins | undefined
   /** Where to count; by default in a record of its own. */
   readonly counters?: SaslCounters
 }
@@ -59,6 +62,7 @@ export class SaslEnvironment implements MechanismContext {
   readonly derive: DeriveKey
   readonly serverNonce: () => string
   readonly counters: SaslCounters
+  readonly tokens: TokenLogins | undefined
   readonly #mechanisms: readonly MechanismRow[]
   #usable: readonly MechanismRow[]
 
@@ -79,6 +83,7 @@ export class SaslEnvironment implements MechanismContext {
       waitMsMax: options.derivationWaitMsMax ?? DEFAULT_DERIVATION_WAIT_MS_MAX,
     })
     this.counters = options.counters ?? newCounters()
+    this.tokens = options.tokens
   }
 
   /** The value of SASL LIST MECHS on such a channel: names, space separated. */

@@ -23,6 +23,20 @@ export const FAILURE_REASONS = [
   'credentials-changed',
   /** The connection went away or began anew. */
   'aborted',
+  /** A token is signed by an algorithm that is not allowed here, or by none. */
+  'token-algorithm',
+  /** The key that a token names is not known, or none is named where there are several. */
+  'token-key',
+  /** The signature is not that of the token and the key. */
+  'token-signature',
+  'token-expired',
+  'token-not-yet-valid',
+  /** Somebody else issued the token. */
+  'token-issuer',
+  /** The token is for somebody else than this server. */
+  'token-audience',
+  /** What the token says of its user or its end is missing or of the wrong kind, or binds it to a key. */
+  'token-claims',
 ] as const
 
 export type FailureReason = (typeof FAILURE_REASONS)[number]

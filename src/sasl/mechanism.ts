@@ -9,6 +9,7 @@ import type { DerivationParameters } from '../credential/verifier.ts'
 import type { DerivationQueue } from './derivation-queue.ts'
 import type { FailureReason } from './failure-reason.ts'
 import type { LoginMemory } from './login-memory.ts'
+import type { TokenLogins } from './token-logins.ts'
 
 export type MechanismStep =
   | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
@@ -18,6 +19,8 @@ export type MechanismStep =
 export interface Mechanism {
   /** Prepared, whether there is such a user or not; empty while nobody was named. */
   readonly claimedUser: string
+  /** Why the login has failed, where the client has to answer before it is told so. */
+  readonly refusal?: FailureReason | undefined
   /** `response` is the caller's memory and read before this returns. */
   next(response: Uint8Array): MechanismStep | Promise<MechanismStep>
   /** Ends waiting work; a pending step then fails as aborted. */
@@ -42,6 +45,8 @@ export interface MechanismContext {
   readonly derive: DeriveKey
   readonly serverNonce: () => string
   readonly counters: SaslCounters
+  /** Undefined where no tokens are taken. */
+  readonly tokens: TokenLogins | undefined
 }
 
 export function failure(reason: FailureReason): MechanismStep {

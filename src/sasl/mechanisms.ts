@@ -6,11 +6,13 @@
  *
  * Which of them are announced when nothing is configured is a choice, and stands with the option.
  */
+import { assert } from '../base/assert.ts'
 import type { Channel } from '../base/channel.ts'
 import type { Pipe } from '../base/pipe.ts'
 import type { CredentialSnapshot } from '../credential/snapshot.ts'
 import { type ScramHashName, scramHash } from '../credential/verifier.ts'
 import type { Mechanism, MechanismContext } from './mechanism.ts'
+import { OAuthBearerMechanism } from './oauth-bearer.ts'
 import { PlainMechanism } from './plain.ts'
 import { ScramMechanism } from './scram.ts'
 
@@ -36,6 +38,17 @@ const MECHANISMS: readonly MechanismRow[] = [
     hash: undefined,
     usable: () => true,
     create: (context, { peer }) => new PlainMechanism(context, peer.network),
+  },
+  {
+    name: 'OAUTHBEARER',
+    hash: undefined,
+    // Users need not have a token: those who have one choose this, and nobody else can.
+    usable: () => true,
+    usableOn: ({ kind }) => kind === 'tls',
+    create: (context, pipe) => {
+      assert(context.tokens !== undefined, 'whoever configures it says which tokens are taken')
+      return new OAuthBearerMechanism(context, context.tokens, pipe)
+    },
   },
 ]
 

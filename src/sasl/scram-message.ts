@@ -90,7 +90,7 @@ export function formatServerFinal(serverSignature: Uint8Array): string {
 }
 
 /** saslname: `=2C` and `=3D` stand for comma and equals sign; any other `=` is an error. */
-function unescapeName(escaped: string): string | undefined {
+export function unescapeName(escaped: string): string | undefined {
   if (escaped === '' || escaped.includes('\0')) return undefined
   if (/=(?!2C|3D)/.test(escaped)) return undefined
   const name = escaped.replaceAll('=2C', ',').replaceAll('=3D', '=')

@@ -90,9 +90,9 @@ export class SaslSession {
 
   /** Ends a login under way that the client does not go on with: a failure like any other. */
   abandon(): SaslFailure {
-    const claimedUser = this.#mechanism?.claimedUser ?? ''
+    const { claimedUser = '', refusal = 'aborted' } = this.#mechanism ?? {}
     this.abort()
-    return this.#fail('aborted', claimedUser)
+    return this.#fail(refusal, claimedUser)
   }
 
   /** Ends a login under way; a step that is still pending settles as a failure. */

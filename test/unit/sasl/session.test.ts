@@ -262,5 +262,13 @@ test('every failure is counted under its reason', async () => {
     busy: 0,
     'credentials-changed': 0,
     aborted: 0,
+    'token-algorithm': 0,
+    'token-key': 0,
+    'token-signature': 0,
+    'token-expired': 0,
+    'token-not-yet-valid': 0,
+    'token-issuer': 0,
+    'token-audience': 0,
+    'token-claims': 0,
   })
 })
