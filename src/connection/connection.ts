@@ -66,6 +66,8 @@ export interface ConnectionContext extends WorkerContext {
   defer(connection: Connection): void
   /** The connection logged in or lost its login. */
   onGateChanged(connection: Connection): void
+  /** The connection ends because the login that it was let in by has expired. */
+  onExpired(connection: Connection): void
   onClosed(connection: Connection): void
 }
 
@@ -395,7 +397,15 @@ export class Connection implements IntakeOwner, Receiver {
   checkDeadlines(): void {
     if (this.state === STATE_CLOSED) return
     if (this.replies.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
-    const { isOpen } = this.gate
+    const { isOpen, principal } = this.gate
+    if (principal !== undefined && this.state < STATE_DRAINING) {
+      if (this.deadlines.hasExpired(principal.expiresAt, this.suspended !== undefined)) {
+        this.context.lane[COUNTER.login_expired_kicks]!++
+        this.context.onExpired(this)
+        this.drain()
+        return
+      }
+    }
     const { state, isBlocked, isDeferred, lastActivityMs } = this
     switch (this.deadlines.check(state, isOpen, isBlocked, isDeferred, lastActivityMs)) {
       case DEADLINE_DROP:

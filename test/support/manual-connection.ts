@@ -133,6 +133,7 @@ export function openManualConnection(
     sendBuffer,
     replyMemory: replyMemory ?? new ReplyMemory({ lane, bytesMax: MEBIBYTE, heldByAll: () => 0 }),
     nowMs: 0,
+    epochSeconds: 0,
     isCrowded: false,
     isStopping: false,
     lingerMs: 1000,
@@ -140,6 +141,7 @@ export function openManualConnection(
     detect: () => dialect,
     defer: (connection) => deferred.push(connection),
     onGateChanged: () => undefined,
+    onExpired: () => undefined,
     onClosed: () => undefined,
   }
   const transport = new ManualTransport()

@@ -74,6 +74,8 @@ export class WorkerServer {
   private endTicks: () => void = () => undefined
   /** Posted by the next tick: a client that asks all the time must not flood the main thread. */
   private wantedVerbosity: number | undefined = undefined
+  /** Connections that ended so since the last tick. */
+  private expiredCount = 0
   private replyRefusalsSeen = 0
   private replyReportMs = Number.NEGATIVE_INFINITY
   private isStopping = false
@@ -203,6 +205,7 @@ export class WorkerServer {
       lane,
       sendBuffer: items.sendBuffer,
       nowMs: this.threadClock.nowMs(),
+      epochSeconds: this.clock.epochSeconds(this.threadClock.nowMs()),
       isCrowded: false,
       isStopping: false,
       lingerMs: LINGER_MS,
@@ -216,6 +219,7 @@ export class WorkerServer {
       detect: (firstByte) => items.detect(firstByte),
       defer: (connection) => turns.defer(connection),
       onGateChanged: (connection) => this.acceptor.gateChanged(connection),
+      onExpired: (connection) => this.expired(connection),
       onClosed: (connection) => this.closed(connection),
     }
   }
@@ -241,6 +245,11 @@ export class WorkerServer {
     if (this.isStopping) this.finishWhenEmpty()
   }
 
+  private expired(connection: Connection): void {
+    this.expiredCount++
+    this.logDetail(connection, 'login_expired', 'the login of a client has expired')
+  }
+
   private logDetail(connection: Connection, event: string, message: string): void {
     const peer = connection.transport.peer.text
     this.log.write({ level: 'debug', event, message, fields: { peer } })
@@ -261,7 +270,8 @@ export class WorkerServer {
   private readClock(): void {
     const { context, clock, items } = this
     context.nowMs = this.threadClock.nowMs()
-    items.setTime(clock.epochSeconds(context.nowMs))
+    context.epochSeconds = clock.epochSeconds(context.nowMs)
+    items.setTime(context.epochSeconds)
   }
 
   private tick(): void {
@@ -269,6 +279,7 @@ export class WorkerServer {
     this.readClock()
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
+    this.reportExpired()
     acceptor.checkDeadlines()
     if (workerTable.hasOthers) this.rows.publish()
     this.loginLog.rollOver(context.nowMs)
@@ -279,6 +290,18 @@ export class WorkerServer {
     if (this.wantedVerbosity === undefined) return
     this.post({ kind: 'verbosity', level: this.wantedVerbosity })
     this.wantedVerbosity = undefined
+  }
+
+  /** One line for all that expired together: tokens are often of one age. */
+  private reportExpired(): void {
+    if (this.expiredCount === 0) return
+    this.log.write({
+      level: 'info',
+      event: 'logins_expired',
+      message: 'connections whose login has expired are closed',
+      fields: { connections: this.expiredCount },
+    })
+    this.expiredCount = 0
   }
 
   private reportUnreadReplies(): void {
