@@ -11,8 +11,9 @@
 import { assert } from '../base/assert.ts'
 import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
+import type { Lack, Restriction } from '../command/permission.ts'
 import { NAMESPACE_DEFAULT, type Principal } from '../credential/principal.ts'
-import { RIGHTS_ALL, RIGHTS_NONE } from '../credential/rights.ts'
+import { RIGHTS_ALL } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
   VERB_SASL_LIST,
@@ -42,6 +43,15 @@ interface LoginFailure extends ClaimedUser {
   readonly reason: FailureReason
 }
 
+/** A command that was refused to somebody who is logged in, as the audit sees it. */
+export interface RefusalEvent {
+  readonly principal: Principal
+  readonly peer: string
+  /** As text clients call it, or the name of the operation. */
+  readonly command: string
+  readonly lack: Lack
+}
+
 export interface AuthGateOptions {
   /** Undefined: the server runs without authentication and every gate is open. */
   readonly sasl: SaslEnvironment | undefined
@@ -49,6 +59,7 @@ export interface AuthGateOptions {
   readonly loginAttemptsMax: number
   readonly lane: Float64Array
   readonly onLogin: (event: LoginEvent) => void
+  readonly onRefusal?: (event: RefusalEvent) => void
 }
 
 export type GateAnswer =
@@ -74,13 +85,10 @@ const STRANGER_REQUESTS_MAX = 500
 export class AuthGate {
   isOpen: boolean
   principal: Principal | undefined = undefined
-  // What the principal has, for whoever asks on the way of a request.
-  /** Bits of RIGHT: none while it is closed, all where nobody need log in. */
-  rights: number
+  /** What the principal is held to; undefined: it may do everything, once the gate is open. */
+  restriction: Restriction | undefined = undefined
   /** The number of the namespace whose items are seen. */
   namespace: number = NAMESPACE_DEFAULT
-  /** Keys have to begin with one of them; undefined: any key will do. */
-  keyPrefixes: readonly Uint8Array[] | undefined = undefined
 
   private readonly options: AuthGateOptions
   private readonly pipe: Pipe
@@ -95,7 +103,6 @@ export class AuthGate {
     this.options = options
     this.pipe = pipe
     this.isOpen = options.sasl === undefined
-    this.rights = this.isOpen ? RIGHTS_ALL : RIGHTS_NONE
   }
 
   get isRequired(): boolean {
@@ -222,16 +229,29 @@ export class AuthGate {
   become(principal: Principal): void {
     this.isOpen = true
     this.principal = principal
-    this.rights = principal.rights
+    this.restriction = this.restrictionOf(principal)
     this.namespace = principal.namespace
-    this.keyPrefixes = principal.keyPrefixes
+  }
+
+  private restrictionOf(principal: Principal): Restriction | undefined {
+    const { rights, keyPrefixes } = principal
+    if (rights === RIGHTS_ALL && keyPrefixes === undefined) return undefined
+    const { lane, onRefusal } = this.options
+    const peer = this.pipe.peer.text
+    return {
+      rights,
+      keyPrefixes,
+      refused(command, lack) {
+        lane[COUNTER.auth_denied_commands]!++
+        onRefusal?.({ principal, peer, command, lack })
+      },
+    }
   }
 
   private close(): void {
     this.isOpen = false
     this.principal = undefined
-    this.rights = RIGHTS_NONE
+    this.restriction = undefined
     this.namespace = NAMESPACE_DEFAULT
-    this.keyPrefixes = undefined
   }
 }

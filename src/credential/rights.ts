@@ -24,8 +24,6 @@ export const RIGHT_NAMES: readonly Right[] = Object.keys(RIGHT) as Right[]
 /** Every right, also those that are yet to be named. */
 export const RIGHTS_ALL = -1
 
-export const RIGHTS_NONE = 0
-
 /**
  * What these allow is about the items of everybody, or about the server: whoever is bound to some
  * prefixes of keys cannot have them.
