@@ -35,6 +35,29 @@ export type CredentialOrigin =
       readonly from: string
     }
 
+/** Where the public keys of an issuer are. */
+export type KeyOrigin =
+  | { readonly kind: 'file'; readonly path: string }
+  | {
+      readonly kind: 'url'
+      readonly url: string
+      readonly caFile: string | undefined
+      /** What is shown to the server that has the keys. */
+      readonly tokenFile: string | undefined
+    }
+
+export interface TokenConfig {
+  readonly issuer: string
+  /** Never empty. */
+  readonly audiences: readonly string[]
+  readonly keys: KeyOrigin
+  /** Never empty, and all of them asymmetric. */
+  readonly algorithms: readonly string[]
+  readonly clockSkewSeconds: number
+  readonly userClaim: string
+  readonly rolesClaim: string | undefined
+}
+
 export interface Config {
   readonly network: {
     /** Empty when only the Unix socket is served. */
@@ -71,6 +94,8 @@ export interface Config {
     readonly watchEnabled: boolean
     /** True: a client may shut the server down. */
     readonly shutdownEnabled: boolean
+    /** Which tokens are taken; undefined: none. */
+    readonly tokens: TokenConfig | undefined
   }
   readonly limits: {
     readonly connectionsMax: number

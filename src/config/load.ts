@@ -20,6 +20,7 @@ import {
 import type { FlagCollection, FlagUse } from './extended.ts'
 import { formatSize, Refusal, withoutLineEnd } from './kind.ts'
 import { formatListenAddress, parseListenAddress } from './listen.ts'
+import { announcedMechanisms, resolveOAuth } from './oauth.ts'
 import {
   type LogLevel,
   OPTION_NAMES,
@@ -188,6 +189,7 @@ class Loader {
         dumpEnabled: !values.disable_dumping,
         watchEnabled: !values.disable_watch,
         shutdownEnabled: values.enable_shutdown,
+        tokens: this.#resolveTokens(),
       },
       limits: {
         connectionsMax: values.conn_limit,
@@ -324,7 +326,15 @@ class Loader {
     if (mechanisms.length === 0) {
       this.#problem('mechanisms', 'is empty; nobody could log in')
     }
-    return [...new Set(mechanisms)]
+    return [...new Set(announcedMechanisms(this.#values))]
+  }
+
+  #resolveTokens(): Config['auth']['tokens'] {
+    return resolveOAuth({
+      values: this.#values,
+      path: (option) => this.#path(option),
+      problem: (option, message) => this.#problem(option, message),
+    })
   }
 
   #resolveUnauthenticated(): number {
@@ -386,7 +396,16 @@ class Loader {
     return join(directory, USERS_FILE_NAME)
   }
 
-  #path(option: 'unix_socket' | 'users_file' | 'auth_file' | 'pidfile'): string | undefined {
+  #path(
+    option:
+      | 'unix_socket'
+      | 'users_file'
+      | 'auth_file'
+      | 'pidfile'
+      | 'oauth_jwks_file'
+      | 'oauth_jwks_ca_file'
+      | 'oauth_jwks_token_file',
+  ): string | undefined {
     const value = this.#values[option]
     return value === '' ? undefined : resolve(this.#origins.get(option)?.base ?? '', value)
   }

@@ -28,13 +28,14 @@ export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 export type LogFormat = 'auto' | 'json' | 'pretty'
 export type Protocol = 'auto' | 'binary' | 'ascii'
 
-export type Group = 'network' | 'memory' | 'authentication' | 'limits' | 'process' | 'log'
+export type Group = 'network' | 'memory' | 'authentication' | 'oauth' | 'limits' | 'process' | 'log'
 
 /** Tables of the TOML file and their headings in --help, in this order. */
 export const GROUPS: Readonly<Record<Group, string>> = {
   network: 'Listening',
   memory: 'Memory',
   authentication: 'Logins and rights',
+  oauth: 'Logins by token (OAUTHBEARER)',
   limits: 'Limits',
   process: 'Process',
   log: 'Logging',
@@ -62,6 +63,16 @@ export interface OptionValues {
   disable_dumping: boolean
   disable_watch: boolean
   enable_shutdown: boolean
+  oauth_issuer: string
+  oauth_audience: readonly string[]
+  oauth_jwks_file: string
+  oauth_jwks_url: string
+  oauth_jwks_ca_file: string
+  oauth_jwks_token_file: string
+  oauth_algorithms: readonly string[]
+  oauth_clock_skew_seconds: number
+  oauth_user_claim: string
+  oauth_roles_claim: string
   conn_limit: number
   wait_for_place: boolean
   prelogin_conn_limit: number | 'auto'
@@ -128,6 +139,51 @@ function mechanismName(word: string): string {
 
 function nonEmpty(word: string): string | Refusal {
   return word === '' ? new Refusal('has an empty address in it') : word
+}
+
+/**
+ * Those of issuers in use today. None has a secret that both sides know, and with `none` anybody signs:
+ * credential/token-keys.ts knows no others either.
+ */
+const SIGNED_BY: readonly string[] = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']
+const SIGNED_BY_AS_WELL: readonly string[] = [
+  'RS384',
+  'RS512',
+  'PS384',
+  'PS512',
+  'ES512',
+  'Ed25519',
+]
+
+/** What tokens may be signed by, if that is wanted. */
+export const OFFERED_ALGORITHMS: readonly string[] = [...SIGNED_BY, ...SIGNED_BY_AS_WELL]
+
+function tokenAlgorithm(word: string): string | Refusal {
+  if (OFFERED_ALGORITHMS.includes(word)) return word
+  if (word.toLowerCase() === 'none') return new Refusal('lets tokens in that nobody has signed')
+  return /^HS\d+$/i.test(word)
+    ? new Refusal('has an algorithm with a secret that the issuer and this server would share')
+    : new Refusal(`has an algorithm that is not one of ${OFFERED_ALGORITHMS.join(', ')}`)
+}
+
+function nonEmptyName(word: string): string | Refusal {
+  return word === '' ? new Refusal('has an empty name in it') : word
+}
+
+const CLAIM_PATH_CHARS_MAX = 256
+
+/** Each dot of it may be looked at for each login. */
+function claimPath(): Kind<string> {
+  const kind = text('<claim>', 'the name of a claim')
+  const check = (path: string | Refusal): string | Refusal =>
+    typeof path === 'string' && path.length > CLAIM_PATH_CHARS_MAX
+      ? new Refusal(`is longer than ${CLAIM_PATH_CHARS_MAX} characters`)
+      : path
+  return {
+    ...kind,
+    parse: (value) => check(kind.parse(value)),
+    accept: (value) => check(kind.accept(value)),
+  }
 }
 
 /** As memcached does, takes the first character of a longer word. */
@@ -320,6 +376,78 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: flag(),
     default: false,
     description: 'let clients that are logged in shut the server down',
+  },
+  oauth_issuer: {
+    group: 'oauth',
+    long: 'oauth-issuer',
+    kind: text('<issuer>', 'the issuer of tokens'),
+    default: '',
+    description: 'issuer (iss) whose tokens are taken, on TLS; none: no tokens are',
+  },
+  oauth_audience: {
+    group: 'oauth',
+    long: 'oauth-audience',
+    kind: list('<list>', 'a list of audiences', nonEmptyName),
+    default: [],
+    description: 'audience (aud) that tokens for this server name; one of a list will do',
+    repeatable: true,
+  },
+  oauth_jwks_file: {
+    group: 'oauth',
+    long: 'oauth-jwks-file',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'public keys of the issuer, a JWK Set; read again when it changes',
+  },
+  oauth_jwks_url: {
+    group: 'oauth',
+    long: 'oauth-jwks-url',
+    kind: text('<url>', 'a URL'),
+    default: '',
+    description: 'the same by https, fetched every ten minutes and for keys not known',
+  },
+  oauth_jwks_ca_file: {
+    group: 'oauth',
+    long: 'oauth-jwks-ca-file',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'CA of that server, PEM; none: those that Node trusts',
+  },
+  oauth_jwks_token_file: {
+    group: 'oauth',
+    long: 'oauth-jwks-token-file',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'token to show to that server; read for each fetch',
+  },
+  oauth_algorithms: {
+    group: 'oauth',
+    long: 'oauth-algorithms',
+    kind: list('<list>', 'a list of algorithms', tokenAlgorithm),
+    default: SIGNED_BY,
+    description: 'algorithms that tokens may be signed by',
+    repeatable: true,
+  },
+  oauth_clock_skew_seconds: {
+    group: 'oauth',
+    long: 'oauth-clock-skew',
+    kind: integer(0, 600),
+    default: 60,
+    description: "seconds by which the issuer's clock may differ",
+  },
+  oauth_user_claim: {
+    group: 'oauth',
+    long: 'oauth-user-claim',
+    kind: claimPath(),
+    default: 'sub',
+    description: 'claim that names the user; dots lead into objects',
+  },
+  oauth_roles_claim: {
+    group: 'oauth',
+    long: 'oauth-roles-claim',
+    kind: claimPath(),
+    default: '',
+    description: 'claim with the roles of who is no user here: realm_access.roles',
   },
   conn_limit: {
     group: 'limits',

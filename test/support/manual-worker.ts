@@ -97,7 +97,15 @@ export function manualSettings(shared: SharedMemory): WorkerSettings {
 /** Settings of a server with these users. */
 export function withUsers(credentials: CredentialSnapshot): Partial<WorkerSettings> {
   const mechanisms = ['PLAIN']
-  return { auth: { credentials, mechanisms, keyDerivationsMax: 1, derivationQueueMax: 10 } }
+  return {
+    auth: {
+      credentials,
+      mechanisms,
+      keyDerivationsMax: 1,
+      derivationQueueMax: 10,
+      tokens: undefined,
+    },
+  }
 }
 
 export class ManualSource implements NewcomerSource {

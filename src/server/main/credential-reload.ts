@@ -39,7 +39,9 @@ export class CredentialReload {
     this.options = options
     const { config, say } = options
     const { auth } = config
-    this.generated = auth.sources.length === 0 ? generateUser() : undefined
+    // Who has tokens need no password.
+    const isOpenToNobody = auth.sources.length === 0 && auth.tokens === undefined
+    this.generated = isOpenToNobody ? generateUser() : undefined
     const { files, inlineUsers } = configuredUsers(config)
     const { generated } = this
     this.source = new CredentialSource(
@@ -66,7 +68,7 @@ export class CredentialReload {
   }
 
   /** The users of the start. Throws CredentialFileError. */
-  async load(): Promise<WorkerAuth> {
+  async load(): Promise<Omit<WorkerAuth, 'tokens'>> {
     const { auth, limits, process: processConfig } = this.options.config
     loadTables()
     const credentials = await this.source.load()

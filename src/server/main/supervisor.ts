@@ -28,6 +28,7 @@ import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
 import { asStartError, StartError, StopAsked } from './start-error.ts'
 import { yieldToEventLoops } from './thread-pool.ts'
+import { TokenKeySource } from './token-key-source.ts'
 import { VERSION } from './version.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { heldConnectionsMax, workerSettings } from './worker-settings.ts'
@@ -51,6 +52,8 @@ export class Supervisor {
   private readonly without: Set<Internal> = new Set()
   /** Undefined without authentication. */
   private credentials: CredentialReload | undefined = undefined
+  /** Undefined where no tokens are taken. */
+  private tokenKeys: TokenKeySource | undefined = undefined
   private isStopping = false
   private isDying = false
   private stopSignal = ''
@@ -68,6 +71,7 @@ export class Supervisor {
       clock: threadClock,
       onLog: (event) => log.write(event),
       onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
+      onTokenKeysWanted: () => this.tokenKeys?.wanted(),
       onWithout: (internal) => this.warnWithout(internal),
       onVerbosity: (level) => this.setVerbosity(level),
       onShutdown: () => this.stop('shutdown'),
@@ -95,6 +99,7 @@ export class Supervisor {
     this.endIfAsked()
     this.settleIntoSystem()
     await this.credentials?.watch()
+    await this.tokenKeys?.watch()
     this.endIfAsked()
     this.credentials?.announceGenerated()
     this.announceStart()
@@ -107,6 +112,7 @@ export class Supervisor {
   async abandon(): Promise<void> {
     this.isStopping = true
     this.credentials?.close()
+    this.tokenKeys?.close()
     await this.workers.end()
     this.sockets.close()
     this.removeFiles()
@@ -125,8 +131,13 @@ export class Supervisor {
   private async loadUsers(): Promise<WorkerAuth | undefined> {
     const { config, say, workers } = this
     if (config.auth.required) {
+      const { tokens } = config.auth
       this.credentials = new CredentialReload({ config, say, workers })
-      return await this.credentials.load()
+      if (tokens !== undefined) {
+        this.tokenKeys = new TokenKeySource({ config: tokens, say, workers, clock: threadClock })
+      }
+      const auth = await this.credentials.load()
+      return { ...auth, tokens: await this.tokenKeys?.load() }
     }
     say(
       'warn',
@@ -276,6 +287,7 @@ export class Supervisor {
   private reload(): void {
     this.say('info', 'reload_requested', 'SIGHUP: reading the users again')
     this.credentials?.reload()
+    this.tokenKeys?.reload()
   }
 
   private stop(signal: string): void {
@@ -283,6 +295,7 @@ export class Supervisor {
     this.isStopping = true
     this.stopSignal = signal
     this.credentials?.close()
+    this.tokenKeys?.close()
     this.workers.stop(this.config.limits.drainTimeoutMs)
   }
 

@@ -4,10 +4,12 @@
  */
 import type { ClockBase } from '../../base/clock.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { TokenKeySet } from '../../credential/token-keys.ts'
 import type { CounterMemory } from '../../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'
+import type { TokenSettings } from '../../sasl/token-logins.ts'
 import type { StoreMemory } from '../../storage/geometry.ts'
 import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
@@ -20,6 +22,8 @@ export interface WorkerAuth {
   readonly mechanisms: readonly string[]
   readonly keyDerivationsMax: number
   readonly derivationQueueMax: number
+  /** Undefined: no tokens are taken. */
+  readonly tokens: TokenSettings | undefined
 }
 
 /** What all workers see. */
@@ -77,6 +81,8 @@ export type ToWorker =
       /** To confirm, so that nobody is told of users that are not in force yet. */
       readonly reloadId: number
     }
+  /** Those that tokens are checked with; also the answer to who wanted newer ones and there are none. */
+  | { readonly kind: 'token-keys'; readonly keys: TokenKeySet }
   /** `verbosity` is what `stats settings` shows for that level. */
   /** Whether newcomers may be accepted at all. */
   | { readonly kind: 'accept'; readonly accepts: boolean }
@@ -90,6 +96,8 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
+  /** A token names a key that is not known. */
+  | { readonly kind: 'token-keys-wanted' }
   /** Something of Node is not there, or not as expected. */
   | { readonly kind: 'without'; readonly internal: Internal }
   | { readonly kind: 'verbosity'; readonly level: number }

@@ -13,6 +13,7 @@ import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
 import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
+import { TokenLogins, type TokenLoginsOptions } from '../../sasl/token-logins.ts'
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
@@ -97,7 +98,10 @@ export class WorkerServer {
     const lane = counterLane(settings.counters, settings.workerIndex)
     this.lane = lane
     this.workerTable = new WorkerTable(settings.workerTable, settings.workerIndex)
-    this.sasl = createSasl(settings, lane, clock)
+    this.sasl = createSasl(settings, lane, clock, {
+      ask: () => this.post({ kind: 'token-keys-wanted' }),
+      epochSeconds: () => this.clock.epochMs(clock.nowMs()) / 1000,
+    })
     this.turns = new Turns(clock)
     this.items = this.createItems()
     this.context = this.createContext()
@@ -159,6 +163,9 @@ export class WorkerServer {
       case 'credentials':
         this.replaceCredentials(message.credentials)
         this.post({ kind: 'credentials-in-force', reloadId: message.reloadId })
+        break
+      case 'token-keys':
+        this.sasl?.tokens?.keys.replace(message.keys)
         break
       case 'accept':
         this.acceptor.hold(!message.accepts)
@@ -397,15 +404,22 @@ function createSasl(
   settings: WorkerSettings,
   lane: Float64Array,
   clock: ThreadClock,
+  forTokens: Pick<TokenLoginsOptions, 'ask' | 'epochSeconds'>,
 ): SaslEnvironment | undefined {
   const { auth } = settings
   if (auth === undefined) return undefined
+  const monotonicMs = (): number => clock.nowMs()
+  const after = (delayMs: number, run: () => void): void => clock.after(delayMs, run)
   return createSaslEnvironment({
     snapshot: auth.credentials,
     mechanisms: auth.mechanisms,
     derivationsMax: auth.keyDerivationsMax,
     derivationQueueMax: auth.derivationQueueMax,
-    monotonicMs: () => clock.nowMs(),
+    monotonicMs,
+    tokens:
+      auth.tokens === undefined
+        ? undefined
+        : new TokenLogins({ ...auth.tokens, ...forTokens, monotonicMs, after }),
     counters: loginCounters(lane),
   })
 }

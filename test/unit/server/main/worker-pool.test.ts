@@ -55,6 +55,7 @@ function makePool(workerCount = 2) {
     },
     onLog: ({ event }) => report('log')(event),
     onReloaded: report('reloaded'),
+    onTokenKeysWanted: () => undefined,
     onWithout: report('without'),
     onVerbosity: report('verbosity'),
     onShutdown: report('shutdown'),
