@@ -6,7 +6,15 @@
  * an address can be bound and whether a users file makes sense is found by those who use them.
  * load.ts makes it.
  */
-import type { Group, LogFormat, LogLevel, OptionName, Protocol } from './options.ts'
+import type {
+  Group,
+  LogFormat,
+  LogLevel,
+  OptionName,
+  Protocol,
+  TlsMinVersion,
+  TlsVerify,
+} from './options.ts'
 import type { Secret } from './secret.ts'
 
 export interface ListenAddress {
@@ -19,6 +27,32 @@ export interface ListenAddress {
    * this machine has no such address.
    */
   readonly isSecond?: true
+  /** How it was marked: in the clear, TLS that asks for no client certificate, or that requires one. */
+  readonly security?: 'notls' | 'btls' | 'mtls'
+  /** It speaks TLS, and what it asks of a client's certificate; undefined: in the clear. */
+  readonly tls?: TlsVerify
+  /** Undefined: as all others, see `network.protocol`. */
+  readonly protocol?: Protocol
+  /** A name for it. */
+  readonly tag?: string
+}
+
+/** A certificate and its key: files in PEM. */
+export interface TlsPair {
+  readonly certificateFile: string
+  readonly keyFile: string
+}
+
+export interface TlsConfig {
+  /** At least one. */
+  readonly pairs: readonly TlsPair[]
+  /** Who signs the certificates of clients. */
+  readonly caFile: string | undefined
+  readonly minVersion: TlsMinVersion
+  /** As OpenSSL writes a list; undefined: the server's own choice. */
+  readonly ciphers: string | undefined
+  /** Of listeners that do not say it themselves. */
+  readonly verify: TlsVerify
 }
 
 /** Where users come from. An empty list means: none, and the server makes one for this run. */
@@ -70,6 +104,8 @@ export interface Config {
     /** MEMCACHED_PORT_FILENAME: the file that gets one line for each bound port. */
     readonly portFile: string | undefined
   }
+  /** Undefined: nobody is offered TLS. */
+  readonly tls: TlsConfig | undefined
   readonly memory: {
     readonly limitBytes: number
     /** The highest limit that it may be given at run time. */
@@ -84,6 +120,8 @@ export interface Config {
     readonly sources: readonly CredentialOrigin[]
     /** The users.toml that `saslcached user` edits by default; it need not exist. */
     readonly usersFile: string
+    /** False: a password that others on the network could read is not asked for, and not taken. */
+    readonly passwordsInTheClear: boolean
     /** Upper case, in the order to announce them. */
     readonly mechanisms: readonly string[]
     readonly iterations: number

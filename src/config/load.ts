@@ -6,7 +6,7 @@
  * the working directory when they come from a flag or a variable.
  */
 import { dirname, join, resolve } from 'node:path'
-import type { Config, CredentialOrigin, ListenAddress, Setting } from './config.ts'
+import type { Config, CredentialOrigin, ListenAddress, Setting, TlsConfig } from './config.ts'
 import { availableCores } from './cores.ts'
 import {
   CONFIG_VARIABLE,
@@ -47,6 +47,15 @@ const MIB = 1024 * 1024
 /** sockaddr_un.sun_path on Linux, without its final zero. */
 const SOCKET_PATH_BYTES_MAX = 107
 const BACKLOG_MAX = 65_535
+/** Options that are about nothing but TLS. */
+const TLS_OPTIONS = [
+  'tls_cert',
+  'tls_key',
+  'tls_ca',
+  'tls_verify',
+  'tls_min_version',
+  'tls_ciphers',
+] as const
 const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trace']
 
 export interface ConfigInputs {
@@ -170,8 +179,10 @@ class Loader {
   resolve(): Config {
     const values = this.#values
     const sources = this.#resolveSources()
+    const network = this.resolveNetwork()
     return {
-      network: this.resolveNetwork(),
+      network,
+      tls: this.#resolveTls(network),
       memory: {
         limitBytes: values.memory_limit_mib * MIB,
         limitBytesMax: this.#resolveLimitMax() * MIB,
@@ -183,6 +194,7 @@ class Loader {
         required: !values.no_auth,
         sources,
         usersFile: this.#usersFile(),
+        passwordsInTheClear: this.#resolvePasswordsInTheClear(network),
         mechanisms: this.#resolveMechanisms(),
         iterations: values.scram_iterations,
         flushEnabled: !values.disable_flush_all,
@@ -264,14 +276,15 @@ class Loader {
 
   #resolveListen(): readonly ListenAddress[] {
     const { port, listen, no_auth: noAuth } = this.#values
+    const tls = this.#values.tls ? { tls: this.#values.tls_verify } : {}
     if (listen.length === 0) {
       // Whoever turns login off and says nothing else gets nobody but this machine.
       if (port === 0) return []
       const anyOrGiven = Math.max(0, port)
-      if (!noAuth) return [{ host: '*', port: anyOrGiven }]
+      if (!noAuth) return [{ host: '*', port: anyOrGiven, ...tls }]
       return [
-        { host: '127.0.0.1', port: anyOrGiven },
-        { host: '::1', port: anyOrGiven, isSecond: true },
+        { host: '127.0.0.1', port: anyOrGiven, ...tls },
+        { host: '::1', port: anyOrGiven, isSecond: true, ...tls },
       ]
     }
     const addresses: ListenAddress[] = []
@@ -290,9 +303,74 @@ class Loader {
       }
       seen.add(key)
       // With -p 0, an address without a port of its own asks for nothing.
-      if (port !== 0 || address.port !== 0) addresses.push(address)
+      if (port !== 0 || address.port !== 0) addresses.push(this.#secured(address, text))
     }
     return addresses
+  }
+
+  /** The address with what it speaks. */
+  #secured(address: ListenAddress, text: string): ListenAddress {
+    const { tls: isOn, tls_verify: verify } = this.#values
+    const { security } = address
+    if (!isOn) {
+      if (security === 'btls' || security === 'mtls') {
+        this.#problem('listen', `${JSON.stringify(text)} asks for TLS, which takes -Z`)
+      }
+      return address
+    }
+    if (security === 'notls') return address
+    if (security === 'btls') return { ...address, tls: 'none' }
+    return { ...address, tls: security === 'mtls' ? 'require' : verify }
+  }
+
+  #resolveTls({ listen, unixSocket }: Config['network']): TlsConfig | undefined {
+    const { tls: isOn, tls_cert: certificates, tls_key: keys, ...values } = this.#values
+    const caFile = this.#path('tls_ca')
+    if (!isOn) {
+      // In the clear instead would be a surprise.
+      for (const option of TLS_OPTIONS.filter((name) => this.#origins.has(name))) {
+        if (!isDefault(option, this.#values)) this.#problem(option, 'takes TLS: add -Z')
+      }
+      return undefined
+    }
+    if (unixSocket !== undefined) {
+      this.#notices.push(`${this.#source('tls')} has no effect: a Unix socket is not encrypted`)
+      return undefined
+    }
+    const speaksTls = listen.some(({ tls }) => tls !== undefined)
+    if (listen.length > 0 && !speaksTls) {
+      this.#problem('tls', 'is on, and every address of -l is marked notls:')
+    }
+    if (certificates.length === 0) {
+      this.#problem('tls', 'needs a certificate: --tls-cert FILE and --tls-key FILE')
+    } else if (keys.length !== certificates.length) {
+      const blamed = keys.length > certificates.length ? 'tls_key' : 'tls_cert'
+      const counts = `${certificates.length} and ${keys.length}`
+      this.#problem(blamed, `takes a key for each certificate, --tls-key FILE; there are ${counts}`)
+    }
+    if (caFile === undefined && listen.some(({ tls }) => tls !== undefined && tls !== 'none')) {
+      const blamed = values.tls_verify === 'none' ? 'listen' : 'tls_verify'
+      this.#problem(blamed, 'asks for client certificates, which takes --tls-ca FILE')
+    }
+    return {
+      pairs: certificates.map((file, index) => ({
+        certificateFile: this.#resolvePath('tls_cert', file),
+        keyFile: this.#resolvePath('tls_key', keys[index] ?? ''),
+      })),
+      caFile,
+      minVersion: values.tls_min_version,
+      ciphers: values.tls_ciphers === '' ? undefined : values.tls_ciphers,
+      verify: values.tls_verify,
+    }
+  }
+
+  /** Where there is TLS, whoever has a password to say can use it. */
+  #resolvePasswordsInTheClear({ listen }: Config['network']): boolean {
+    const { require_tls: isRequired, plain_in_the_clear: isAllowed } = this.#values
+    if (isRequired && isAllowed) {
+      this.#problem('plain_in_the_clear', `contradicts ${this.#source('require_tls')}`)
+    }
+    return isAllowed || !(isRequired || listen.some(({ tls }) => tls !== undefined))
   }
 
   #resolveLimitMax(): number {
@@ -402,12 +480,18 @@ class Loader {
       | 'users_file'
       | 'auth_file'
       | 'pidfile'
+      | 'tls_ca'
       | 'oauth_jwks_file'
       | 'oauth_jwks_ca_file'
       | 'oauth_jwks_token_file',
   ): string | undefined {
     const value = this.#values[option]
-    return value === '' ? undefined : resolve(this.#origins.get(option)?.base ?? '', value)
+    return value === '' ? undefined : this.#resolvePath(option, value)
+  }
+
+  /** `path`, which an option had as its value or a part of it. */
+  #resolvePath(option: OptionName, path: string): string {
+    return resolve(this.#origins.get(option)?.base ?? '', path)
   }
 
   #settings(): readonly Setting[] {
@@ -475,6 +559,10 @@ function refusalOfFlag(use: FlagUse, refusal: Refusal): string {
   return /^-[^-]$/.test(use.flag) && use.value.startsWith('=')
     ? `${message}; write ${use.flag} ${use.value.slice(1)}, without the equals sign`
     : message
+}
+
+function isDefault(option: OptionName, values: OptionValues): boolean {
+  return String(values[option]) === String(OPTIONS[option].default)
 }
 
 function milliseconds(seconds: number): number {

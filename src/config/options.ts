@@ -9,6 +9,7 @@
  */
 import {
   choice,
+  choiceOrNumber,
   count,
   flag,
   integer,
@@ -23,16 +24,30 @@ import {
   text,
   withoutLineEnd,
 } from './kind.ts'
+import { audience, claimPath, SIGNED_BY, tokenAlgorithm } from './oauth-kinds.ts'
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 export type LogFormat = 'auto' | 'json' | 'pretty'
 export type Protocol = 'auto' | 'binary' | 'ascii'
+/** What a client's certificate is to a listener: not asked for, verified if there is one, required. */
+export type TlsVerify = 'none' | 'request' | 'require' | 'once'
+/** The lowest version that is spoken. */
+export type TlsMinVersion = '1.2' | '1.3'
 
-export type Group = 'network' | 'memory' | 'authentication' | 'oauth' | 'limits' | 'process' | 'log'
+export type Group =
+  | 'network'
+  | 'tls'
+  | 'memory'
+  | 'authentication'
+  | 'oauth'
+  | 'limits'
+  | 'process'
+  | 'log'
 
 /** Tables of the TOML file and their headings in --help, in this order. */
 export const GROUPS: Readonly<Record<Group, string>> = {
   network: 'Listening',
+  tls: 'TLS',
   memory: 'Memory',
   authentication: 'Logins and rights',
   oauth: 'Logins by token (OAUTHBEARER)',
@@ -49,6 +64,15 @@ export interface OptionValues {
   udp_port: number
   listen_backlog: number
   protocol: Protocol
+  tls: boolean
+  tls_cert: readonly string[]
+  tls_key: readonly string[]
+  tls_ca: string
+  tls_verify: TlsVerify
+  tls_min_version: TlsMinVersion
+  tls_ciphers: string
+  require_tls: boolean
+  plain_in_the_clear: boolean
   memory_limit_mib: number
   memory_limit_max_mib: number | 'auto'
   max_item_size: number
@@ -141,48 +165,22 @@ function nonEmpty(word: string): string | Refusal {
   return word === '' ? new Refusal('has an empty address in it') : word
 }
 
-/**
- * Those of issuers in use today. None has a secret that both sides know, and with `none` anybody signs:
- * credential/token-keys.ts knows no others either.
- */
-const SIGNED_BY: readonly string[] = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']
-const SIGNED_BY_AS_WELL: readonly string[] = [
-  'RS384',
-  'RS512',
-  'PS384',
-  'PS512',
-  'ES512',
-  'Ed25519',
-]
-
-/** What tokens may be signed by, if that is wanted. */
-export const OFFERED_ALGORITHMS: readonly string[] = [...SIGNED_BY, ...SIGNED_BY_AS_WELL]
-
-function tokenAlgorithm(word: string): string | Refusal {
-  if (OFFERED_ALGORITHMS.includes(word)) return word
-  if (word.toLowerCase() === 'none') return new Refusal('lets tokens in that nobody has signed')
-  return /^HS\d+$/i.test(word)
-    ? new Refusal('has an algorithm with a secret that the issuer and this server would share')
-    : new Refusal(`has an algorithm that is not one of ${OFFERED_ALGORITHMS.join(', ')}`)
+function nonEmptyPath(word: string): string | Refusal {
+  if (word === '') return new Refusal('has an empty path in it')
+  return /\p{Cc}/u.test(word) ? new Refusal('has a control character in it') : word
 }
 
-function nonEmptyName(word: string): string | Refusal {
-  return word === '' ? new Refusal('has an empty name in it') : word
-}
-
-const CLAIM_PATH_CHARS_MAX = 256
-
-/** Each dot of it may be looked at for each login. */
-function claimPath(): Kind<string> {
-  const kind = text('<claim>', 'the name of a claim')
-  const check = (path: string | Refusal): string | Refusal =>
-    typeof path === 'string' && path.length > CLAIM_PATH_CHARS_MAX
-      ? new Refusal(`is longer than ${CLAIM_PATH_CHARS_MAX} characters`)
-      : path
+/** As people and OpenSSL write it, and as memcached counts; what is older is not spoken, see load.ts. */
+function tlsVersion(): Kind<TlsMinVersion> {
+  const words = choice<TlsMinVersion>(['1.2', '1.3'], {
+    '1.0': 'is broken, and not spoken here; use 1.2 or 1.3',
+    '1.1': 'is broken, and not spoken here; use 1.2 or 1.3',
+  })
   return {
-    ...kind,
-    parse: (value) => check(kind.parse(value)),
-    accept: (value) => check(kind.accept(value)),
+    ...words,
+    placeholder: '<version>',
+    // In a file it is easily written as a number.
+    accept: (value) => words.accept(typeof value === 'number' ? String(value) : value),
   }
 }
 
@@ -264,6 +262,71 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     }),
     default: 'auto',
     description: 'dialect to speak: auto, binary or ascii, which is text and meta',
+  },
+  tls: {
+    group: 'tls',
+    long: 'tls',
+    kind: flag(),
+    default: false,
+    description: 'speak TLS on every TCP address that is not marked notls:',
+  },
+  tls_cert: {
+    group: 'tls',
+    long: 'tls-cert',
+    kind: list('<file>', 'a list of paths', nonEmptyPath),
+    default: [],
+    description: 'certificate with those that signed it, in PEM; with more, one a name',
+    repeatable: true,
+  },
+  tls_key: {
+    group: 'tls',
+    long: 'tls-key',
+    kind: list('<file>', 'a list of paths', nonEmptyPath),
+    default: [],
+    description: 'private key of each certificate, in PEM',
+    repeatable: true,
+  },
+  tls_ca: {
+    group: 'tls',
+    long: 'tls-ca',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'certificates of who signs those of clients, in PEM',
+  },
+  tls_verify: {
+    group: 'tls',
+    long: 'tls-verify',
+    kind: choiceOrNumber<TlsVerify>(['none', 'request', 'require', 'once']),
+    default: 'none',
+    description: 'client certificates: none, request, require or once; a wrong one is refused',
+  },
+  tls_min_version: {
+    group: 'tls',
+    long: 'tls-min-version',
+    kind: tlsVersion(),
+    default: '1.2',
+    description: 'lowest version of TLS: 1.2 or 1.3',
+  },
+  tls_ciphers: {
+    group: 'tls',
+    long: 'tls-ciphers',
+    kind: text('<list>', 'a list of ciphers'),
+    default: '',
+    description: 'ciphers as OpenSSL writes them; by default those with forward secrecy',
+  },
+  require_tls: {
+    group: 'tls',
+    long: 'require-tls',
+    kind: flag(),
+    default: false,
+    description: 'take no password over plain TCP but from this machine; so with any TLS',
+  },
+  plain_in_the_clear: {
+    group: 'tls',
+    long: 'plain-in-the-clear',
+    kind: flag(),
+    default: false,
+    description: 'take passwords over plain TCP although there is TLS',
   },
   memory_limit_mib: {
     group: 'memory',
@@ -387,7 +450,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
   oauth_audience: {
     group: 'oauth',
     long: 'oauth-audience',
-    kind: list('<list>', 'a list of audiences', nonEmptyName),
+    kind: list('<list>', 'a list of audiences', audience),
     default: [],
     description: 'audience (aud) that tokens for this server name; one of a list will do',
     repeatable: true,

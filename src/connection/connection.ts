@@ -61,8 +61,8 @@ export type SuspendedRequest = SuspendedRequestOf<Connection>
 
 /** What all connections of a worker share. */
 export interface ConnectionContext extends WorkerContext {
-  /** The dialect that a first byte asks for. */
-  detect(firstByte: number): Dialect
+  /** The dialect that a first byte asks for on one of the listeners. */
+  detect(firstByte: number, listenerIndex: number): Dialect
   /** Runs the connection's `continueServing` after others had their turn. */
   defer(connection: Connection): void
   /** The connection logged in or lost its login. */
@@ -93,6 +93,8 @@ export class Connection implements IntakeOwner, Receiver {
   private isBlocked = false
   private isPaused = false
   private peerEnded = false
+  /** Something has come from the peer, for us or for the pipe. */
+  private isHeard = false
   /** At the last login outcome. */
   private wasLoggedIn = false
 
@@ -138,7 +140,7 @@ export class Connection implements IntakeOwner, Receiver {
     if (this.state === STATE_DRAINING || this.state === STATE_WATCHING) return true
     if (this.state === STATE_CLOSED) return false
     if (this.dialect === undefined) {
-      this.dialect = context.detect(bytes[0]!)
+      this.dialect = context.detect(bytes[0]!, this.transport.channel.listenerIndex)
       this.state = STATE_SERVING
     }
     const { intake } = this
@@ -157,6 +159,11 @@ export class Connection implements IntakeOwner, Receiver {
 
   answerUnfinished(bytes: Uint8Array, start: number, end: number): number {
     return this.dialect?.refuseUnfinished(this, bytes, start, end) ?? 0
+  }
+
+  heard(): void {
+    this.isHeard = true
+    this.lastActivityMs = this.context.nowMs
   }
 
   /** The peer sent the end of its stream. What it asked before is still answered. */
@@ -417,7 +424,9 @@ export class Connection implements IntakeOwner, Receiver {
         return
       }
     }
-    const { state, isBlocked, isDeferred, lastActivityMs } = this
+    const { isBlocked, isDeferred, lastActivityMs } = this
+    // Whoever shakes hands does not sit there in silence.
+    const state = this.state === STATE_DETECTING && this.isHeard ? STATE_SERVING : this.state
     switch (this.deadlines.check(state, isOpen, isBlocked, isDeferred, lastActivityMs)) {
       case DEADLINE_DROP:
         this.close()

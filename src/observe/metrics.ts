@@ -77,6 +77,11 @@ export const METRICS = {
     unread_reply_bytes: ['gauge', 'bytes', 'kept', 'Of replies that clients have not taken.'],
     unread_reply_oom: ['counter', 'times', 'cleared', 'No memory for replies to be taken.'],
   },
+  tls: {
+    ssl_new_sessions: ['counter', 'handshakes', 'cleared', 'In full, of sessions to be resumed.'],
+    ssl_handshake_errors: ['counter', 'handshakes', 'cleared', 'That failed, or were left.'],
+    ssl_proto_errors: ['counter', 'connections', 'cleared', 'That spoke no TLS, or wrong TLS.'],
+  },
   logins: {
     login_successes: ['counter', 'logins', 'cleared', 'That succeeded.'],
     login_remembered: ['counter', 'logins', 'cleared', 'Of those, known without a derivation.'],
@@ -169,6 +174,7 @@ export const LANE_GROUPS = [
   'connections',
   'commands',
   'auth',
+  'tls',
   'logins',
   'buffers',
   'watch',

@@ -62,6 +62,8 @@ export function manualSettings(shared: SharedMemory): WorkerSettings {
     version: '0',
     clock: SERVER_BEGAN,
     sockets: [SOCKET],
+    tls: undefined,
+    passwordsInTheClear: true,
     backlog: 1024,
     auth: undefined,
     logLevel: 'info',

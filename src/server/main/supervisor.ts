@@ -3,6 +3,7 @@
  * users, the sockets and the workers to an end in order, or to a crash that is told of.
  */
 
+import { readFileSync } from 'node:fs'
 import { assert } from '../../base/assert.ts'
 import { type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
@@ -19,6 +20,7 @@ import {
 } from '../files/process-files.ts'
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
+import type { TlsMaterial } from '../net/tls-material.ts'
 import { threadClock } from '../worker/thread-clock.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
 import { CredentialReload } from './credential-reload.ts'
@@ -225,7 +227,8 @@ export class Supervisor {
     const { config } = this
     const sockets = this.sockets.shared
     const shared = createSharedMemory(config, sockets.length, this.say)
-    const supplies = { shared, clock: this.clock, sockets, auth }
+    const tls = loadTlsMaterial(config)
+    const supplies = { shared, clock: this.clock, sockets, auth, tls }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),
     )
@@ -336,4 +339,23 @@ function deriveAnyKey(): Promise<unknown> {
     salt: new Uint8Array(16),
   }
   return deriveSaltedPassword('any', parameters)
+}
+
+function loadTlsMaterial({ tls }: Config): TlsMaterial | undefined {
+  if (tls === undefined) return undefined
+  return {
+    identities: tls.pairs.map(({ certificateFile, keyFile }) => ({
+      names: [],
+      certificate: readFileSync(certificateFile, 'utf8'),
+      key: readFileSync(keyFile, 'utf8'),
+    })),
+    ca: tls.caFile === undefined ? undefined : readFileSync(tls.caFile, 'utf8'),
+    crl: undefined,
+    ticketKeys: crypto.getRandomValues(new Uint8Array(48)),
+    minVersion: `TLSv${tls.minVersion}`,
+    ciphers: tls.ciphers,
+    verifyMode: 0,
+    generation: 1,
+    loadedAtSeconds: Math.floor(Date.now() / 1000),
+  }
 }

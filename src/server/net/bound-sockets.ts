@@ -20,6 +20,7 @@ import { getSystemErrorName } from 'node:util'
 import type { ListenAddress } from '../../config/config.ts'
 import { type FileIdentity, fileAt, isStill, type SystemUser } from '../files/process-files.ts'
 import { explain, ListenError } from './listen-error.ts'
+import type { TlsVerify } from './tls-handshakes.ts'
 
 export interface BoundAddress {
   readonly family: 'IPv4' | 'IPv6' | 'unix'
@@ -36,6 +37,12 @@ export interface BoundAddress {
 export interface SharedSocket {
   readonly fd: number
   readonly address: BoundAddress
+  /** It speaks TLS, and what it asks of a client's certificate; undefined: in the clear. */
+  readonly tls?: TlsVerify | undefined
+  /** Which dialects it speaks, where not the same as all others. */
+  readonly protocol?: 'auto' | 'binary' | 'ascii' | undefined
+  /** A name that it was given. */
+  readonly tag?: string | undefined
 }
 
 interface BoundHandle {
@@ -102,10 +109,11 @@ export class BoundSockets {
    * left out if there is another. One that is in use is an error: somebody else would get a part of
    * our clients (memcached goes on with the others).
    */
-  async bindTcp({ host, port, isSecond }: ListenAddress): Promise<void> {
+  async bindTcp(listenAddress: ListenAddress): Promise<void> {
+    const { host, port, isSecond } = listenAddress
     const shown = shownAddress(host, port)
     if (host === '*') {
-      this.keepTcp(host, bindEveryInterface(port, shown), true)
+      this.keepTcp(listenAddress, bindEveryInterface(port, shown), true)
       return
     }
     const found = await this.resolve(host).catch((cause: NodeJS.ErrnoException) => {
@@ -123,7 +131,7 @@ export class BoundSockets {
       const isLast = attempt === SAME_PORT_ATTEMPTS
       const outcome = bindAll(addresses, attempt === 1 ? before : port, !isLast)
       if (typeof outcome !== 'string') {
-        for (const bound of outcome) this.keepTcp(host, bound, false)
+        for (const bound of outcome) this.keepTcp(listenAddress, bound, false)
         return
       }
       if (isSecond === true && NOT_HERE.includes(outcome)) return
@@ -196,20 +204,26 @@ export class BoundSockets {
     return this.shared.some((socket) => socket.address.text === text)
   }
 
-  private keepTcp(host: string, bound: BoundTcp, isDualStack: boolean): void {
+  private keepTcp(listenAddress: ListenAddress, bound: BoundTcp, isDualStack: boolean): void {
     const { handle, isIpv6, address, port } = bound
-    this.keep(handle, {
+    const { host, tls, protocol, tag } = listenAddress
+    const boundAddress: BoundAddress = {
       family: isIpv6 ? 'IPv6' : 'IPv4',
       text: shownAddress(address, port),
       given: shownAddress(host, port),
       port,
       isDualStack: isDualStack && isIpv6,
-    })
+    }
+    this.keep(handle, boundAddress, { tls, protocol, tag })
   }
 
-  private keep(handle: BoundHandle, address: BoundAddress): void {
+  private keep(
+    handle: BoundHandle,
+    address: BoundAddress,
+    traits: Pick<SharedSocket, 'tls' | 'protocol' | 'tag'> = {},
+  ): void {
     this.handles.push(handle)
-    this.shared.push({ fd: handle.fd, address })
+    this.shared.push({ fd: handle.fd, address, ...traits })
   }
 }
 

@@ -20,6 +20,7 @@ export interface AcceptorOptions {
   readonly clock: Pick<ThreadClock, 'nowMs'>
   readonly time: CoarseTime
   readonly createSource: (options: NewcomerSourceOptions) => NewcomerSource
+  readonly tls: NewcomerSourceOptions['tls']
   readonly onWithout: NewcomerSourceOptions['onWithout']
   /** Makes a served connection of a newcomer. */
   readonly serve: (newcomer: Newcomer) => Connection
@@ -67,6 +68,8 @@ export class Acceptor {
       sendBufferBytesMax: settings.sendBufferBytesMax,
       onAccept: (newcomer) => this.accept(newcomer),
       onAcceptError: (code) => this.sayAcceptFailed(code),
+      tls: options.tls,
+      passwordsInTheClear: settings.passwordsInTheClear,
       onWithout: options.onWithout,
     })
   }

@@ -107,8 +107,9 @@ export class ItemService {
   }
 
   /** The dialect that a first byte asks for. */
-  detect(firstByte: number): Dialect {
-    const { protocol } = this.options.settings
+  detect(firstByte: number, listenerIndex: number): Dialect {
+    const { settings } = this.options
+    const protocol = settings.sockets[listenerIndex]?.protocol ?? settings.protocol
     if (protocol !== 'auto') return protocol === 'binary' ? this.binary : this.text
     return firstByte === MAGIC_REQUEST ? this.binary : this.text
   }

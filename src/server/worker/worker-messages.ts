@@ -14,6 +14,7 @@ import type { StoreMemory } from '../../storage/geometry.ts'
 import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { Internal } from '../net/node-internals.ts'
+import type { TlsMaterial } from '../net/tls-material.ts'
 import type { ConnectionTableMemory } from './connection-table.ts'
 
 export interface WorkerAuth {
@@ -44,6 +45,9 @@ export interface WorkerSettings extends SharedMemory {
   /** When the server started, the same for all workers. */
   readonly clock: ClockBase
   readonly sockets: readonly SharedSocket[]
+  /** Undefined where no listener speaks TLS. */
+  readonly tls: TlsMaterial | undefined
+  readonly passwordsInTheClear: boolean
   readonly backlog: number
   /** Undefined: no authentication. */
   readonly auth: WorkerAuth | undefined

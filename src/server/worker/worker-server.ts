@@ -17,10 +17,17 @@ import { TokenLogins, type TokenLoginsOptions } from '../../sasl/token-logins.ts
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
-import type { Newcomer, NewcomerSource, NewcomerSourceOptions } from '../net/newcomer.ts'
+import type {
+  Newcomer,
+  NewcomerSource,
+  NewcomerSourceOptions,
+  TlsOptions,
+} from '../net/newcomer.ts'
+import { TlsHandshakes } from '../net/tls-handshakes.ts'
 import { Acceptor } from './acceptor.ts'
 import { ConnectionRows } from './connection-rows.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
+import { HandshakeLog } from './handshake-log.ts'
 import { ItemService } from './item-service.ts'
 import { loginCounters } from './login-counters.ts'
 import { LoginLog } from './login-log.ts'
@@ -67,6 +74,9 @@ export class WorkerServer {
   private readonly turns: Turns
   private readonly log: WorkerLog
   private readonly loginLog: LoginLog
+  private readonly handshakeLog: HandshakeLog
+  /** Undefined where no listener speaks TLS. */
+  private handshakes: TlsHandshakes | undefined = undefined
   private readonly gateOptions: AuthGateOptions
   private readonly items: ItemService
   private readonly rows: ConnectionRows
@@ -112,6 +122,7 @@ export class WorkerServer {
       this.context,
     )
     this.loginLog = new LoginLog((event) => this.log.write(event), settings.threadCount)
+    this.handshakeLog = new HandshakeLog((event) => this.log.write(event))
     this.gateOptions = {
       sasl: this.sasl,
       loginAttemptsMax: settings.loginAttemptsMax,
@@ -133,6 +144,7 @@ export class WorkerServer {
       clock,
       time: this.context,
       createSource,
+      tls: this.createTls(),
       onWithout: (internal) => this.post({ kind: 'without', internal }),
       serve: (newcomer) => this.serve(newcomer),
     })
@@ -197,6 +209,21 @@ export class WorkerServer {
     })
   }
 
+  private createTls(): TlsOptions | undefined {
+    const { settings, lane, threadClock } = this
+    if (settings.tls === undefined) return undefined
+    this.handshakes = new TlsHandshakes({
+      material: settings.tls,
+      nowMs: () => threadClock.nowMs(),
+      soon: (run) => threadClock.soon(run),
+    })
+    return {
+      handshakes: this.handshakes,
+      lane,
+      onHandshakeFailed: (peer, code) => this.handshakeLog.record(peer, code, this.context.nowMs),
+    }
+  }
+
   private createContext(): ConnectionContext {
     const { settings, lane, items, turns } = this
     const { counters, loginTimeoutMs } = settings
@@ -224,7 +251,7 @@ export class WorkerServer {
         const allBytes = sumCounter(counters, 'read_buf_bytes')
         return allBytes - strangerBytes + bytes <= unfinishedBytesMax
       },
-      detect: (firstByte) => items.detect(firstByte),
+      detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
       defer: (connection) => turns.defer(connection),
       onGateChanged: (connection) => this.acceptor.gateChanged(connection),
       onExpired: (connection) => this.expired(connection),
@@ -297,6 +324,7 @@ export class WorkerServer {
     acceptor.checkDeadlines()
     if (workerTable.hasOthers) this.rows.publish()
     this.loginLog.rollOver(context.nowMs)
+    this.handshakeLog.rollOver(context.nowMs)
     this.reportUnreadReplies()
     this.items.maintain()
     workerTable.beat()

@@ -352,7 +352,7 @@ test('an unknown, an empty, an unavailable and a valueless suboption of -o are r
     '-o idle_timeot: is not a known suboption; did you mean idle_timeout?',
     '-o: has an empty suboption',
     '-o ext_path: is not available: items are kept in memory only; give it more with -m',
-    '-o idle_timeout: needs a value: idle_timeout=<num>',
+    '-o idle_timeout: needs a value: idle_timeout=<sec>',
     '-o zzzzzzzz: is not a known suboption',
     '-o idle_timeout: "x" is not a number of seconds from 1 to 2147483647, or 0 for none',
   ])

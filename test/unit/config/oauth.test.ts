@@ -1,6 +1,7 @@
 /** The options of tokens: what makes a whole, and that half of one lets nobody in. */
 import { describe, expect, test } from 'vitest'
-import { OFFERED_ALGORITHMS, OPTIONS } from '../../../src/config/options.ts'
+import { OFFERED_ALGORITHMS } from '../../../src/config/oauth-kinds.ts'
+import { OPTIONS } from '../../../src/config/options.ts'
 import { TOKEN_ALGORITHMS } from '../../../src/credential/token-keys.ts'
 import { load, makeDirectory, problemsOf } from './support.ts'
 
