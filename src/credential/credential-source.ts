@@ -79,6 +79,8 @@ export interface CredentialSourceOptions {
   readonly iterations?: number
   /** What the namespaces can have together; default: no limit. */
   readonly memoryBytes?: number
+  /** Who is no user can log in as well, by a token. */
+  readonly hasOtherLogins?: boolean
   readonly randomBytes?: (count: number) => Uint8Array
   /** Quiet time after a change before the files are read. */
   readonly debounceMs?: number
@@ -250,7 +252,7 @@ export class CredentialSource {
     })
     this.#checkMechanisms(snapshot)
     this.#namespaceIds = ids
-    this.#warnings = findWarnings(readings, entries)
+    this.#warnings = findWarnings(readings, entries, this.#options.hasOtherLogins === true)
     if (this.#watching && !this.#closed) await this.#watchDirectories()
     return snapshot
   }
@@ -520,6 +522,7 @@ function noNumbersLeft(namespaces: readonly NamespaceEntry[]): CredentialFilePro
 function findWarnings(
   readings: readonly Reading[],
   entries: readonly UserEntry[],
+  hasOtherLogins: boolean,
 ): CredentialFileProblem[] {
   const warnings: CredentialFileProblem[] = []
   for (const { file, result, mode } of readings) {
@@ -544,7 +547,7 @@ function findWarnings(
       warnings.push({ file: path, line: 0, message })
     }
   }
-  if (entries.length === 0) {
+  if (entries.length === 0 && !hasOtherLogins) {
     const file = readings[0]?.file.path ?? 'users'
     warnings.push({ file, line: 0, message: 'there is no user, so nobody can log in' })
   }

@@ -54,6 +54,7 @@ export class CredentialReload {
         mechanisms: configuredMechanisms(auth.mechanisms),
         iterations: auth.iterations,
         memoryBytes: config.memory.limitBytes,
+        hasOtherLogins: auth.tokens !== undefined,
       },
       {
         onChange: (credentials) => this.distribute(credentials),

@@ -137,6 +137,9 @@ export class Supervisor {
       this.credentials = new CredentialReload({ config, say, workers })
       if (tokens !== undefined) {
         this.tokenKeys = new TokenKeySource({ config: tokens, say, workers, clock: threadClock })
+        if (config.tls === undefined) {
+          say('warn', 'tokens_without_tls', 'no token will be taken: no listener speaks TLS')
+        }
       }
       const auth = await this.credentials.load()
       return { ...auth, tokens: await this.tokenKeys?.load() }
