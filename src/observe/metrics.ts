@@ -92,7 +92,7 @@ export const METRICS = {
     login_failed_unknown_mechanism: ['counter', 'logins', 'cleared', 'Failed: mechanism not here.'],
     login_failed_channel_binding: ['counter', 'logins', 'cleared', 'Failed: channel binding.'],
     login_failed_out_of_sequence: ['counter', 'logins', 'cleared', 'Failed: none was under way.'],
-    login_failed_busy: ['counter', 'logins', 'cleared', 'Failed: too many derivations waited.'],
+    login_failed_busy: ['counter', 'logins', 'cleared', 'Failed: too many checks waited.'],
     login_failed_credentials_changed: ['counter', 'logins', 'cleared', 'Failed: the user changed.'],
     login_failed_aborted: ['counter', 'logins', 'cleared', 'Failed: left before the end.'],
     login_failed_token_algorithm: ['counter', 'logins', 'cleared', 'Failed: algorithm of a token.'],

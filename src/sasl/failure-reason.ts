@@ -17,7 +17,7 @@ export const FAILURE_REASONS = [
   'channel-binding',
   /** A response without a login under way. */
   'out-of-sequence',
-  /** Too many key derivations wait; the password was not looked at. */
+  /** Too many checks wait; the password was not looked at, or not the signature of the token. */
   'busy',
   /** The user's credential changed while the login was under way. */
   'credentials-changed',

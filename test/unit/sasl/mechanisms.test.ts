@@ -62,6 +62,7 @@ test('no name is in the table twice, and an unknown one is refused with those th
 
 /** Files that name a mechanism, and why they have to. */
 const NAMED_IN: Readonly<Record<string, string>> = {
+  'config/oauth.ts': 'what is announced where tokens are taken, and what is not where none are',
   'config/options.ts': 'which are announced when nothing is configured is a choice',
   'connection/text-login.ts': 'a text login is one by PLAIN',
   'credential/credential-source.ts': 'the advice of an error',
