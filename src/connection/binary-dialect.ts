@@ -119,7 +119,6 @@ export class BinaryDialect implements Dialect, LargeDialect {
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const request = this.request
     const { commands } = this
-    const { copies } = commands
     const { gate } = connection
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
@@ -127,7 +126,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     this.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.intake.wantedBytes = 0
-    commands.beginTurn(connection.id)
+    commands.beginTurn(connection.id, connection.gate)
     const { suspended } = connection
     if (suspended !== undefined) {
       if (!connection.proceed(bytes, start)) return start
@@ -144,7 +143,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
         }
         return this.leaveFraming(connection, header, end)
       }
-      if (this.turnsLeft-- === 0 || copies.copiedBytes >= COPIED_BYTES_MAX) {
+      if (this.turnsLeft-- === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }

@@ -116,12 +116,11 @@ export class TextDialect implements Dialect, LargeDialect {
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const { commands, request, sendBuffer, replies } = this
-    const { copies } = commands
     const { gate } = connection
     const { valueBytesMax, saslBytesMax, requestsPerTurnMax } = this.options
     replies.turnsLeft = gate.requestsPerTurn(requestsPerTurnMax)
     connection.intake.wantedBytes = 0
-    commands.beginTurn(connection.id)
+    commands.beginTurn(connection.id, connection.gate)
     let offset = start
     const { suspended } = connection
     if (suspended !== undefined) {
@@ -137,7 +136,7 @@ export class TextDialect implements Dialect, LargeDialect {
       if (!this.findLine(connection, bytes, offset, end)) {
         return this.refusals.leaveUnfinished(connection, bytes, offset, end)
       }
-      if (replies.turnsLeft-- === 0 || copies.copiedBytes >= COPIED_BYTES_MAX) {
+      if (replies.turnsLeft-- === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }

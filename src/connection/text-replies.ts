@@ -100,7 +100,6 @@ export class TextReplies {
     firstRead: LargeRead | undefined,
   ): number {
     const { sendBuffer, commands } = this
-    const { copies, result } = commands
     let known = firstOutcome
     let read = firstRead
     const { gate } = connection
@@ -111,7 +110,7 @@ export class TextReplies {
     for (;;) {
       at = skipSpaces(bytes, at, listEnd)
       if (at >= listEnd) break
-      const isOver = turnsLeft === 0 || copies.copiedBytes >= COPIED_BYTES_MAX
+      const isOver = turnsLeft === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX
       if (isOver || !connection.isServing) return this.stopAt(at, read)
       turnsLeft--
       if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) {
@@ -136,9 +135,9 @@ export class TextReplies {
           at,
           keyEnd - at,
           request.wantsCas,
-          result,
+          commands.result,
         )
-        this.sendValue(connection, result, read)
+        this.sendValue(connection, commands.result, read)
       } else if (outcome === OUTCOME_PENDING) {
         this.pending = commands.takePending()
         return this.stopAt(at, undefined)

@@ -50,6 +50,7 @@ export function manualShared(workerCount = 1): SharedMemory {
     counters: createCounterMemory(workerCount),
     watch: createWatchMemory(workerCount, 64 * 1024),
     prefixes: createPrefixMemory(DEFAULT_DELIMITER, [1, 2]),
+    namespaces: [],
     connectionTable: createConnectionTableMemory(CONNECTIONS_MAX),
     workerTable: createWorkerTableMemory(workerCount, 1, CONNECTIONS_MAX),
   }

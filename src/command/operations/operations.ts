@@ -7,6 +7,7 @@
  * Invariant: `carryOut` is the one way to what an operation does, and does nothing for a caller that lacks
  * its right.
  */
+import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import { RIGHT, type Right } from '../../credential/rights.ts'
 import type { PrefixTable } from '../../observe/prefix-table.ts'
 import type { OperationArgument, OperationName, Refusal } from '../../protocol/text/operations.ts'
@@ -24,8 +25,13 @@ export interface OperationParts {
   readonly watchEnabled: boolean
   /** False with -X: no `metadump`, `mgdump`, `stats cachedump`, `stats detail`. */
   readonly dumpEnabled: boolean
-  /** The rows of a `stats` group; undefined for a group that does not exist. */
-  readonly stats: (group: string) => RowSource | undefined
+  /** Those of another namespace than the default one; undefined: it is no more. */
+  readonly of?: (namespace: number) => OperationParts | undefined
+  /**
+   * The rows of a `stats` group, of all namespaces for who may see those; undefined for a group that
+   * does not exist.
+   */
+  readonly stats: (group: string, seesAll: boolean) => RowSource | undefined
   readonly resetStats: () => void
   readonly prefixes: PrefixTable
   readonly sizes: ItemSizes
@@ -55,9 +61,11 @@ export interface Operation {
   readonly right: Right
   /** It costs more than a request: whoever asked has no further turn before others had one. */
   readonly isCostly?: boolean
+  /** It concerns all of the process: nobody may have it carried out from within a namespace. */
+  readonly isGlobal?: boolean
   readonly isOffered?: (parts: OperationParts) => boolean
   /** Undefined: it is a request to the store, and goes the way of those (commands.ts). */
-  readonly carryOut?: (parts: OperationParts, argument: OperationArgument) => Answer
+  readonly carryOut?: (parts: OperationParts, argument: OperationArgument, caller: Caller) => Answer
 }
 
 const DONE: Answer = { kind: 'done' }
@@ -71,8 +79,8 @@ const dumpIsOffered = ({ dumpEnabled }: OperationParts): boolean => dumpEnabled
 export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   stats: {
     right: 'stats',
-    carryOut: (parts, { words }) => {
-      const rows = parts.stats(words)
+    carryOut: (parts, { words }, caller) => {
+      const rows = parts.stats(words, seesAll(caller))
       return rows === undefined ? refused('unknown') : { kind: 'rows', rows }
     },
   },
@@ -88,14 +96,17 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   'sizes-enable': {
     right: 'admin',
+    isGlobal: true,
     carryOut: ({ sizes }) => ({ kind: 'rows', rows: new FixedRows(sizes.enable()) }),
   },
   'sizes-disable': {
     right: 'admin',
+    isGlobal: true,
     carryOut: ({ sizes }) => ({ kind: 'rows', rows: new FixedRows(sizes.disable()) }),
   },
   'prefixes-enable': {
     right: 'admin',
+    isGlobal: true,
     isOffered: dumpIsOffered,
     carryOut: ({ prefixes }) => {
       prefixes.enable(true)
@@ -104,6 +115,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   'prefixes-disable': {
     right: 'admin',
+    isGlobal: true,
     isOffered: dumpIsOffered,
     carryOut: ({ prefixes }) => {
       prefixes.enable(false)
@@ -144,6 +156,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   verbosity: {
     right: 'admin',
+    isGlobal: true,
     carryOut: ({ setVerbosity }, { number }) => {
       setVerbosity(number)
       return DONE
@@ -151,6 +164,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   'memory-limit': {
     right: 'admin',
+    isGlobal: true,
     // It is work for all threads.
     isCostly: true,
     carryOut: ({ setMemoryLimit }, { number: mib }) => {
@@ -160,15 +174,17 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     },
   },
   // The parts that can be tuned are memcached's alone.
-  tune: { right: 'admin', carryOut: () => DONE },
+  tune: { right: 'admin', isGlobal: true, carryOut: () => DONE },
   'refresh-certificates': {
     right: 'admin',
+    isGlobal: true,
     isOffered: () => false,
     carryOut: () => refused('failed'),
   },
   flush: { right: 'flush' },
   shutdown: {
     right: 'admin',
+    isGlobal: true,
     isOffered: ({ shutdownEnabled }) => shutdownEnabled,
     carryOut: ({ shutdown }) => {
       shutdown()
@@ -185,6 +201,12 @@ export function isOffered(name: OperationName, parts: OperationParts): boolean {
   return OPERATIONS[name].isOffered?.(parts) ?? true
 }
 
+/** Whether a caller is told of all namespaces: the administrators of the default one are. */
+function seesAll({ restriction, namespace }: Caller): boolean {
+  if (namespace !== NAMESPACE_DEFAULT) return false
+  return restriction === undefined || (restriction.rights & RIGHT.admin) !== 0
+}
+
 /** Bits of RIGHT. */
 export function rightsOfOperation(name: OperationName): number {
   return RIGHT[OPERATIONS[name].right]
@@ -196,6 +218,11 @@ const DENIED: Answer = { kind: 'denied' }
 export function denialOf(name: OperationName, caller: Caller): Answer | undefined {
   const { isOpen, restriction } = caller
   if (!isOpen) return DENIED
+  const isDenied = OPERATIONS[name].isGlobal === true && caller.namespace !== NAMESPACE_DEFAULT
+  if (isDenied) {
+    restriction?.refused(name, 'right')
+    return DENIED
+  }
   if (restriction === undefined) return undefined
   if ((restriction.rights & rightsOfOperation(name)) !== 0) return undefined
   restriction.refused(name, 'right')
@@ -211,6 +238,9 @@ export function carryOut(
 ): Answer {
   const denial = denialOf(name, caller)
   if (denial !== undefined) return denial
-  if (!isOffered(name, parts)) return refused('unknown')
-  return OPERATIONS[name].carryOut?.(parts, argument) ?? refused('unknown')
+  const { namespace } = caller
+  const own = namespace === NAMESPACE_DEFAULT ? parts : parts.of?.(namespace)
+  if (own === undefined) return DENIED
+  if (!isOffered(name, own)) return refused('unknown')
+  return OPERATIONS[name].carryOut?.(own, argument, caller) ?? refused('unknown')
 }

@@ -12,6 +12,7 @@ import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { configuredMechanisms } from '../../sasl/mechanisms.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
 import { type GeneratedUser, generateUser } from './generated-user.ts'
+import type { NamespaceMemories } from './namespace-memory.ts'
 import type { Say } from './say.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
@@ -34,10 +35,13 @@ export class CredentialReload {
   /** Reloads that not every worker has confirmed. */
   private readonly reloads: Map<number, Reload> = new Map()
   private reloadCount = 0
+  /** Set when there is memory; it is not loaded again before. */
+  private namespaces: NamespaceMemories | undefined = undefined
+  private lastChange: Promise<void> = Promise.resolve()
 
   constructor(options: CredentialReloadOptions) {
     this.options = options
-    const { config, say } = options
+    const { config } = options
     const { auth } = config
     this.generated = auth.sources.length === 0 ? generateUser() : undefined
     const { files, inlineUsers } = configuredUsers(config)
@@ -55,12 +59,7 @@ export class CredentialReload {
       },
       {
         onChange: (credentials) => this.distribute(credentials),
-        onProblem: (error) =>
-          say(
-            'error',
-            'credentials_refused',
-            `the users were not reloaded, those from before stay in force: ${error.message}`,
-          ),
+        onProblem: (error) => this.refuse(error.message),
       },
     )
   }
@@ -79,6 +78,16 @@ export class CredentialReload {
       keyDerivationsMax: Math.max(1, Math.floor(limits.keyDerivationsMax / processConfig.threads)),
       derivationQueueMax: Math.ceil(limits.derivationQueueMax / processConfig.threads),
     }
+  }
+
+  /** Where the namespaces of those users have their memory. */
+  useNamespaces(namespaces: NamespaceMemories): void {
+    this.namespaces = namespaces
+  }
+
+  /** A worker has left the namespaces of this change. */
+  namespacesLeft(changeId: number): void {
+    this.namespaces?.left(changeId)
   }
 
   /** Loads them again from now on whenever their files change. */
@@ -118,11 +127,32 @@ export class CredentialReload {
     this.generated = undefined
   }
 
+  /** One after the other: a namespace that is gone is left by all before its memory is another's. */
   private distribute(credentials: CredentialSnapshot): void {
+    this.lastChange = this.lastChange.then(() => this.putInForce(credentials))
+  }
+
+  private async putInForce(credentials: CredentialSnapshot): Promise<void> {
     const { workers } = this.options
+    const { namespaces: wanted } = credentials
+    const problems = this.namespaces?.problemsOf(wanted) ?? []
+    if (problems.length > 0) {
+      this.refuse(problems.join('; '))
+      return
+    }
+    const namespaces = (await this.namespaces?.change(wanted, workers)) ?? []
     this.reloadCount++
-    this.reloads.set(this.reloadCount, { credentials, awaitedCount: workers.size })
-    workers.broadcast({ kind: 'credentials', credentials, reloadId: this.reloadCount })
+    const reloadId = this.reloadCount
+    this.reloads.set(reloadId, { credentials, awaitedCount: workers.size })
+    workers.broadcast({ kind: 'credentials', credentials, namespaces, reloadId })
+  }
+
+  private refuse(reason: string): void {
+    this.options.say(
+      'error',
+      'credentials_refused',
+      `the users were not reloaded, those from before stay in force: ${reason}`,
+    )
   }
 
   private announce(credentials: CredentialSnapshot, event: string, message: string): void {

@@ -68,6 +68,7 @@ export class Supervisor {
       clock: threadClock,
       onLog: (event) => log.write(event),
       onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
+      onNamespacesLeft: (changeId) => this.credentials?.namespacesLeft(changeId),
       onWithout: (internal) => this.warnWithout(internal),
       onVerbosity: (level) => this.setVerbosity(level),
       onShutdown: () => this.stop('shutdown'),
@@ -213,7 +214,10 @@ export class Supervisor {
   private async startWorkers(auth: WorkerAuth | undefined): Promise<void> {
     const { config } = this
     const sockets = this.sockets.shared
-    const shared = createSharedMemory(config, sockets.length, this.say)
+    const wanted = auth?.credentials.namespaces
+    const memory = createSharedMemory(config, sockets.length, this.say, undefined, wanted)
+    const { shared, namespaces } = memory
+    this.credentials?.useNamespaces(namespaces)
     const supplies = { shared, clock: this.clock, sockets, auth }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),

@@ -41,6 +41,8 @@ export interface WorkerPoolOptions {
   readonly onLog: (event: LogEvent) => void
   /** A worker has the users of this reload. */
   readonly onReloaded: (reloadId: number) => void
+  /** A worker has left the namespaces of this change. */
+  readonly onNamespacesLeft: (changeId: number) => void
   readonly onWithout: (internal: Internal) => void
   /** A client wants another verbosity. */
   readonly onVerbosity: (level: number) => void
@@ -143,6 +145,9 @@ export class WorkerPool {
         break
       case 'credentials-in-force':
         options.onReloaded(message.reloadId)
+        break
+      case 'namespaces-left':
+        options.onNamespacesLeft(message.changeId)
         break
       case 'without':
         options.onWithout(message.internal)

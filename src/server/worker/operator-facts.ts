@@ -5,7 +5,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { StatRows } from '../../command/operations/rows.ts'
 import type { ProcessMetricName } from '../../observe/metrics.ts'
-import { memoryLimitOf } from '../../storage/counters.ts'
+import { wholeMemoryLimitOf } from '../../storage/namespaces.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
@@ -40,7 +40,7 @@ export class OperatorFacts {
     const { settings, prefixes, sizes } = this.options
     const tcpPort = settings.sockets.find(({ address }) => address.family !== 'unix')?.address.port
     return settings.settingsRows.map(([name, value]) => {
-      if (name === 'maxbytes') return [name, String(memoryLimitOf(settings.store))]
+      if (name === 'maxbytes') return [name, String(wholeMemoryLimitOf(settings.store))]
       if (name === 'verbosity') return [name, this.verbosity ?? value]
       if (name === 'tcpport') return [name, String(tcpPort ?? 0)]
       if (name === 'detail_enabled') return [name, prefixes.isEnabled ? 'yes' : 'no']

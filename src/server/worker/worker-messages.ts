@@ -22,6 +22,15 @@ export interface WorkerAuth {
   readonly derivationQueueMax: number
 }
 
+/** One namespace: its items, what is counted of its requests, and its prefixes. */
+export interface NamespaceMemory {
+  readonly name: string
+  readonly id: number
+  readonly store: StoreMemory
+  readonly counters: CounterMemory
+  readonly prefixes: PrefixMemory
+}
+
 /** What all workers see. */
 export interface SharedMemory {
   readonly store: StoreMemory
@@ -29,6 +38,8 @@ export interface SharedMemory {
   /** Through which a watcher sees the events of all workers. */
   readonly watch: WatchMemory
   readonly prefixes: PrefixMemory
+  /** The namespaces beside the default one, whose memory is that above. */
+  readonly namespaces: readonly NamespaceMemory[]
   readonly connectionTable: ConnectionTableMemory
   readonly workerTable: WorkerTableMemory
 }
@@ -74,8 +85,16 @@ export type ToWorker =
   | {
       readonly kind: 'credentials'
       readonly credentials: CredentialSnapshot
+      /** Those that are new, before their users are. */
+      readonly namespaces?: readonly NamespaceMemory[]
       /** To confirm, so that nobody is told of users that are not in force yet. */
       readonly reloadId: number
+    }
+  /** These namespaces are no more: nothing may touch their memory after that is confirmed. */
+  | {
+      readonly kind: 'leave-namespaces'
+      readonly ids: readonly number[]
+      readonly changeId: number
     }
   /** `verbosity` is what `stats settings` shows for that level. */
   /** Whether newcomers may be accepted at all. */
@@ -89,6 +108,7 @@ export type FromWorker =
   /** Listening failed; `message` is fit for an operator. */
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
+  | { readonly kind: 'namespaces-left'; readonly changeId: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
   /** Something of Node is not there, or not as expected. */
   | { readonly kind: 'without'; readonly internal: Internal }

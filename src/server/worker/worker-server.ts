@@ -155,8 +155,13 @@ export class WorkerServer {
   private receive(message: ToWorker): void {
     switch (message.kind) {
       case 'credentials':
+        this.items.addNamespaces(message.namespaces ?? [])
         this.replaceCredentials(message.credentials)
         this.post({ kind: 'credentials-in-force', reloadId: message.reloadId })
+        break
+      case 'leave-namespaces':
+        this.leaveNamespaces(message.ids)
+        this.post({ kind: 'namespaces-left', changeId: message.changeId })
         break
       case 'accept':
         this.acceptor.hold(!message.accepts)
@@ -343,6 +348,20 @@ export class WorkerServer {
         fields: { connections: movedCount },
       })
     }
+  }
+
+  /** Closes the connections of namespaces that are no more, at once: what they have under way ends with them. */
+  private leaveNamespaces(ids: readonly number[]): void {
+    const cut = [...this.acceptor.connections].filter(({ gate }) => ids.includes(gate.namespace))
+    for (const connection of cut) connection.close()
+    this.items.leaveNamespaces(ids)
+    if (cut.length === 0) return
+    this.log.write({
+      level: 'warn',
+      event: 'removed_namespace_cut',
+      message: 'connections to namespaces that were removed are closed',
+      fields: { connections: cut.length },
+    })
   }
 
   private stop(deadlineMs: number): void {

@@ -27,7 +27,7 @@ import { createStoreMemory } from '../../../src/storage/geometry.ts'
 import { Store } from '../../../src/storage/store.ts'
 
 /** Who may do everything. */
-const ANYBODY = { isOpen: true, restriction: undefined }
+const ANYBODY = { isOpen: true, restriction: undefined, namespace: 0 }
 
 /** What each takes; whoever changes a right changes who may do something, so it stands here again. */
 const RIGHTS: Readonly<Record<OperationName, Right>> = {

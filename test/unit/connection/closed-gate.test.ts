@@ -303,7 +303,7 @@ test('the entries of a dialect that only a served request should reach refuse a 
 test('no command does anything for a caller that is not logged in', () => {
   const server = filledServer([])
   const before = fingerprint(server)
-  const closed = { isOpen: false, restriction: undefined }
+  const closed = { isOpen: false, restriction: undefined, namespace: 0 }
   const request = new Request()
   const key = Buffer.from('victim')
   request.verb = VERB_SET
@@ -330,8 +330,10 @@ test('no command does anything for a caller that is not logged in', () => {
   const goOn = ['appendLarge', 'takePending', 'letGo', 'copyHeldRange', 'beginTurn', 'clearCas']
   const held = ['heldBytes', 'heldLocation', 'heldSequence']
   const registers = ['nowSeconds', 'extendedBytesMin', ...held]
+  // How the others find the store of a namespace, and whom they refuse.
+  const inner = ['enter', 'forget', 'isIn', 'isAllowed', 'refusalFor']
   const methods = Object.getOwnPropertyNames(Commands.prototype)
-  expect([...Object.keys(calls), ...goOn, ...registers, 'constructor'].sort()).toEqual(
+  expect([...Object.keys(calls), ...goOn, ...registers, ...inner, 'constructor'].sort()).toEqual(
     methods.sort(),
   )
   for (const [name, call] of Object.entries(calls)) {

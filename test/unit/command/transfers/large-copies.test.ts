@@ -13,7 +13,7 @@ import {
 const MEBIBYTE = 1024 * 1024
 const VALUE_BYTES = 3 * MEBIBYTE
 const KEY = Buffer.from('large')
-const CALLER = { isOpen: true, restriction: undefined }
+const CALLER = { isOpen: true, restriction: undefined, namespace: 0 }
 /** The value, and room for a line end. */
 const COPY_BYTES = VALUE_BYTES + 2
 
