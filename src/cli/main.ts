@@ -120,12 +120,26 @@ class CommandLineProgram {
         '\nTakes the options that say where the server listens, and --config.\nWithout any it asks the server that runs here, however that was started.',
       )
 
+    this.#addUserCommands()
+    const hash = this.#command(this.#program, 'hash-password', 'print verifiers for a password')
+      .argument('[name]', 'name of the user; prints an entry for users.toml')
+      .option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
+    hash.action(async () => {
+      this.#refuseLeftovers(hash, 1)
+      await this.#runUserCommand('hash-password', hash)
+    })
+  }
+
+  #addUserCommands(): void {
     const user = this.#command(this.#program, 'user', 'add, change, remove and list users')
     const userCommands: readonly [UserCommand, string, string][] = [
       ['add', '<name>', 'make a user'],
+      ['set', '<name>', 'change what a user may do'],
       ['passwd', '<name>', "set a user's password"],
       ['remove', '<name>', 'remove a user'],
       ['list', '', 'list users'],
+      ['show', '<name>', 'show what a user may do'],
+      ['check', '<name>', 'tell whether a user may do something: exit code 0 or 1'],
     ]
     for (const [name, operand, description] of userCommands) {
       const command = this.#command(user, name, description)
@@ -137,19 +151,24 @@ class CommandLineProgram {
       if (name === 'add' || name === 'passwd') {
         command.option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
       }
+      if (name === 'add' || name === 'set') addAccessOptions(command)
+      if (name === 'add') {
+        command.option(
+          '--no-password',
+          'the user has none: known by certificate, token or listener',
+        )
+      }
+      if (name === 'set') {
+        command.option('--reset', 'what is not given goes: without any, the user may do everything')
+      }
+      if (name === 'check') {
+        command.argument('<command...>', 'as a text client says it: set KEY, mg KEY N30, stats')
+      }
       command.action(async () => {
-        this.#refuseLeftovers(command, operand === '' ? 0 : 1)
+        if (name !== 'check') this.#refuseLeftovers(command, operand === '' ? 0 : 1)
         await this.#runUserCommand(name, command)
       })
     }
-
-    const hash = this.#command(this.#program, 'hash-password', 'print verifiers for a password')
-      .argument('[name]', 'name of the user; prints an entry for users.toml')
-      .option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
-    hash.action(async () => {
-      this.#refuseLeftovers(hash, 1)
-      await this.#runUserCommand('hash-password', hash)
-    })
   }
 
   #command(parent: Command, name: string, description: string): Command {
@@ -157,11 +176,8 @@ class CommandLineProgram {
   }
 
   async #runUserCommand(name: UserCommand, command: Command): Promise<void> {
-    const { file, iterations, keepOld } = command.opts<{
-      file?: string
-      iterations?: string
-      keepOld?: boolean
-    }>()
+    const options = command.opts<UserOptions>()
+    const { file, iterations, keepOld } = options
     const { uses } = this.#line.flags
     // Taken out unread: the value of a stray -p may well be a password.
     for (const use of uses.splice(0)) {
@@ -182,6 +198,15 @@ class CommandLineProgram {
       command: name,
       user: command.args[0],
       keepOld: keepOld === true,
+      hasPassword: options.password !== false,
+      access: {
+        roles: options.role,
+        rights: options.rights,
+        keyPrefixes: options.prefix,
+        namespace: options.namespace,
+      },
+      isReset: options.reset === true,
+      words: command.args.slice(1),
     })
   }
 
@@ -229,6 +254,30 @@ class CommandLineProgram {
     this.#io.err(`saslcached: ${count}\n${indent(new ConfigError(problems).message)}`)
     return EXIT_CONFIG
   }
+}
+
+/** What the commands about users take. */
+interface UserOptions {
+  readonly file?: string
+  readonly iterations?: string
+  readonly keepOld?: boolean
+  /** False with --no-password. */
+  readonly password?: boolean
+  readonly role?: string[]
+  readonly rights?: string[]
+  readonly prefix?: string[]
+  readonly namespace?: string
+  readonly reset?: boolean
+}
+
+function addAccessOptions(command: Command): void {
+  const collect = (value: string, before: string[] = []): string[] => [...before, value]
+  const split = (value: string, before: string[] = []): string[] => [...before, ...value.split(',')]
+  command
+    .option('--role <name>', 'a role, as often as wanted', collect)
+    .option('--rights <list>', 'rights beside those of the roles: read,write', split)
+    .option('--prefix <text>', 'what keys have to begin with, as often as wanted', collect)
+    .option('--namespace <name>', 'where its keys are')
 }
 
 function refuseOnArgv(problem: ConfigProblem): ConfigProblem {

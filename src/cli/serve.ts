@@ -40,11 +40,16 @@ async function checkUsers(io: Io, config: Config): Promise<number> {
     const { CredentialFileError, formatProblem } = await import(
       '../credential/credential-file-error.ts'
     )
-    const { configuredUsers } = await import('../config/credentials.ts')
+    const { askedOfUsers, configuredUsers } = await import('../config/credentials.ts')
     const { configuredMechanisms } = await import('../server/main/mechanisms.ts')
     const { iterations } = config.auth
     const mechanisms = configuredMechanisms(config.auth.mechanisms)
-    const source = new CredentialSource({ ...configuredUsers(config), mechanisms, iterations })
+    const source = new CredentialSource({
+      ...configuredUsers(config),
+      ...askedOfUsers(config),
+      mechanisms,
+      iterations,
+    })
     try {
       await source.load()
       for (const warning of source.warnings) io.err(`warning: ${formatProblem(warning)}\n`)

@@ -19,6 +19,8 @@ export interface ListenAddress {
    * this machine has no such address.
    */
   readonly isSecond?: true
+  /** Whoever connects there is this user, without a login; only of loopback addresses. */
+  readonly identity?: string
 }
 
 /** Where users come from. An empty list means: none, and the server makes one for this run. */
@@ -37,10 +39,12 @@ export type CredentialOrigin =
 
 export interface Config {
   readonly network: {
-    /** Empty when only the Unix socket is served. */
+    /** Empty when only Unix sockets are served. */
     readonly listen: readonly ListenAddress[]
     readonly unixSocket: string | undefined
-    /** Permission bits of the Unix socket. */
+    /** Unix sockets on which everybody is a certain user, beside all others. */
+    readonly identitySockets: readonly { readonly path: string; readonly identity: string }[]
+    /** Permission bits of the Unix sockets. */
     readonly unixMask: number
     readonly backlog: number
     readonly protocol: Protocol

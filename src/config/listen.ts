@@ -9,6 +9,9 @@ import { Refusal } from './kind.ts'
 const HOST_NAME = /^(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$/
 const HOST_NAME_CHARACTERS_MAX = 253
 
+/** sockaddr_un.sun_path on Linux, without its final zero. */
+export const SOCKET_PATH_BYTES_MAX = 107
+
 export function parseListenAddress(given: string, defaultPort: number): ListenAddress | Refusal {
   // memcached marks listeners without TLS this way; there is no other kind here yet.
   const text = given.startsWith('notls:') ? given.slice('notls:'.length) : given

@@ -19,7 +19,8 @@ import {
 } from './environment.ts'
 import type { FlagCollection, FlagUse } from './extended.ts'
 import { formatSize, Refusal, withoutLineEnd } from './kind.ts'
-import { formatListenAddress, parseListenAddress } from './listen.ts'
+import { formatListenAddress, parseListenAddress, SOCKET_PATH_BYTES_MAX } from './listen.ts'
+import { type IdentityListener, readIdentityListeners } from './listen-as.ts'
 import {
   type LogLevel,
   OPTION_NAMES,
@@ -43,8 +44,6 @@ const ALIGNED_MIB: readonly number[] = [16 * 1024, 32 * 1024, 64 * 1024]
 /** As memcached: more are worth it for few, and each costs memory. */
 const AUTO_THREADS_MAX = 4
 const MIB = 1024 * 1024
-/** sockaddr_un.sun_path on Linux, without its final zero. */
-const SOCKET_PATH_BYTES_MAX = 107
 const BACKLOG_MAX = 65_535
 const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trace']
 
@@ -242,16 +241,19 @@ class Loader {
       )
     }
     const listen = this.#resolveListen()
+    const known = this.#resolveListenAs(listen)
+    const identityAddresses = known.flatMap((each) => ('address' in each ? [each.address] : []))
     if (unixSocket !== undefined && values.listen.length > 0) {
       const where = this.#source('unix_socket')
       this.#notices.push(`${this.#source('listen')} has no effect: ${where} turns TCP off`)
     }
-    if (unixSocket === undefined && listen.length === 0 && values.port === 0) {
+    if (unixSocket === undefined && listen.length + known.length === 0 && values.port === 0) {
       this.#problem('port', '0 turns TCP off, and there is no Unix socket to listen on instead')
     }
     return {
-      listen: unixSocket === undefined ? listen : [],
+      listen: [...(unixSocket === undefined ? listen : []), ...identityAddresses],
       unixSocket,
+      identitySockets: known.flatMap((each) => ('path' in each ? [each] : [])),
       unixMask: values.unix_mask,
       // The system cuts it to its own limit (somaxconn), 0 is one for it.
       backlog: Math.min(Math.max(1, values.listen_backlog), BACKLOG_MAX),
@@ -291,6 +293,20 @@ class Loader {
       if (port !== 0 || address.port !== 0) addresses.push(address)
     }
     return addresses
+  }
+
+  /** Listeners that stand for a user; `others` are those that do not. */
+  #resolveListenAs(others: readonly ListenAddress[]): readonly IdentityListener[] {
+    const { listen_as: given, no_auth: noAuth } = this.#values
+    if (noAuth && given.length > 0) {
+      const where = this.#source('no_auth')
+      this.#problem('listen_as', `names users, and with ${where} everybody may do everything`)
+    }
+    const base = this.#origins.get('listen_as')?.base ?? ''
+    const taken = [...others.map(formatListenAddress), this.#path('unix_socket') ?? '']
+    const { listeners, problems } = readIdentityListeners(given, base, taken)
+    for (const problem of problems) this.#problem('listen_as', problem)
+    return listeners
   }
 
   #resolveLimitMax(): number {

@@ -45,6 +45,7 @@ export interface OptionValues {
   listen: readonly string[]
   unix_socket: string
   unix_mask: number
+  listen_as: readonly string[]
   udp_port: number
   listen_backlog: number
   protocol: Protocol
@@ -182,6 +183,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: octalMode(),
     default: 0o700,
     description: 'permissions of the Unix socket, in octal',
+  },
+  listen_as: {
+    group: 'network',
+    long: 'listen-as',
+    kind: list('<user=addr>', 'a list of user=address', nonEmpty),
+    default: [],
+    description: 'loopback addresses or Unix sockets where everybody is that user, without login',
+    repeatable: true,
   },
   udp_port: {
     group: 'network',

@@ -92,12 +92,13 @@ export class Connection implements IntakeOwner, Receiver {
   private isPaused = false
   private peerEnded = false
   /** At the last login outcome. */
-  private wasLoggedIn = false
+  private wasLoggedIn: boolean
 
   constructor(context: ConnectionContext, transport: Transport, gate: AuthGate, id: number) {
     this.context = context
     this.transport = transport
     this.gate = gate
+    this.wasLoggedIn = gate.isOpen
     this.id = id
     this.lastActivityMs = context.nowMs
     this.intake = new Intake(context, this)

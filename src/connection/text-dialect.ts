@@ -116,13 +116,12 @@ export class TextDialect implements Dialect, LargeDialect {
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const { commands, request, sendBuffer, replies } = this
-    const { gate } = connection
+    const { gate, suspended } = connection
     const { valueBytesMax, saslBytesMax, requestsPerTurnMax } = this.options
     replies.turnsLeft = gate.requestsPerTurn(requestsPerTurnMax)
     connection.intake.wantedBytes = 0
-    commands.beginTurn(connection.id, connection.gate)
+    commands.beginTurn(connection.id, gate)
     let offset = start
-    const { suspended } = connection
     if (suspended !== undefined) {
       if (!connection.proceed(bytes, start)) return start
       offset += suspended.frameBytes

@@ -77,6 +77,8 @@ export interface CredentialSourceOptions {
   readonly mechanisms: readonly ConfiguredMechanism[]
   /** For passwords in the clear; default DEFAULT_ITERATIONS. */
   readonly iterations?: number
+  /** Users that must be there at the start, and what names them. */
+  readonly identities?: readonly { readonly user: string; readonly place: string }[]
   /** What the namespaces can have together; default: no limit. */
   readonly memoryBytes?: number
   readonly randomBytes?: (count: number) => Uint8Array
@@ -136,6 +138,7 @@ export class CredentialSource {
    */
   #hashed = new Map<string, string>()
   #namespaceIds: NamespaceIds = new NamespaceIds()
+  #isLoaded = false
   #signatures: readonly string[] = []
   #warnings: readonly CredentialFileProblem[] = []
   #watchers = new Map<string, FSWatcher>()
@@ -230,6 +233,7 @@ export class CredentialSource {
     const namespaces = readings.flatMap((reading) => reading.result.namespaces)
     problems.push(...findClashes(entries), ...checkCounts(entries))
     problems.push(...checkQuotas(namespaces, this.#options.memoryBytes))
+    if (!this.#isLoaded) problems.push(...findMissing(this.#options.identities, entries))
     const ids = this.#namespaceIds.with(namespaces.map(({ name }) => name))
     if (ids === undefined) problems.push(noNumbersLeft(namespaces))
     if (ids === undefined || problems.length > 0) throw new CredentialFileError(problems)
@@ -250,6 +254,7 @@ export class CredentialSource {
     })
     this.#checkMechanisms(snapshot)
     this.#namespaceIds = ids
+    this.#isLoaded = true
     this.#warnings = findWarnings(readings, entries)
     if (this.#watching && !this.#closed) await this.#watchDirectories()
     return snapshot
@@ -487,6 +492,22 @@ function checkCounts(entries: readonly UserEntry[]): CredentialFileProblem[] {
 function rolesOf(readings: readonly Reading[]): readonly Role[] {
   const toml = readings.find(({ file }) => file.format === 'toml')
   return toml === undefined ? BUILT_IN_ROLES : toml.result.roles
+}
+
+function findMissing(
+  identities: CredentialSourceOptions['identities'] = [],
+  entries: readonly UserEntry[],
+): CredentialFileProblem[] {
+  return identities.flatMap(({ user, place }) => {
+    if (problemWith('name', user) === undefined) {
+      const name = prepare(user)
+      if (entries.some((entry) => entry.name === name)) return []
+    }
+    const message =
+      `there is no user ${quoteName(user)}; ` +
+      'one that has no password says password_login = false in users.toml'
+    return [{ file: place, line: 0, message }]
+  })
 }
 
 function checkQuotas(

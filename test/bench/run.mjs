@@ -281,6 +281,7 @@ async function measureCase(bench, each) {
         connectionLimit: each.connectionLimit,
         memoryMib: each.memoryMib,
         hasLogin: each.hasLogin,
+        hasNamespaces: each.hasNamespaces,
         dialect: each.load.dialect,
       },
       place.server,

@@ -52,6 +52,7 @@ export function writeUsers(folder) {
     passwords: join(folder, 'passwords'),
     withHost: join(folder, 'passwords-with-host'),
     textLogin: join(folder, 'text-login'),
+    namespaces: join(folder, 'users.toml'),
     cyrus: join(folder, 'cyrus'),
     cyrusWithPasswords: join(folder, 'cyrus-with-passwords'),
     sasldb: join(folder, 'sasldb2'),
@@ -59,6 +60,9 @@ export function writeUsers(folder) {
   writeFileSync(files.passwords, lines(USERS))
   writeFileSync(files.withHost, lines(USERS.map((name) => `${name}@${hostname()}`)))
   writeFileSync(files.textLogin, lines([USER]))
+  const users = USERS.map((name) => `[users.${name}]\npassword = "${PASSWORD}"\nnamespace = "bench"\n`)
+  const namespaces = '[namespaces.bench]\nmemory = "128m"\n[namespaces.other]\nmemory = "64m"\n'
+  writeFileSync(files.namespaces, [namespaces, ...users].join(''), { mode: 0o600 })
   mkdirSync(files.cyrus, { recursive: true })
   mkdirSync(files.cyrusWithPasswords, { recursive: true })
   writeFileSync(
@@ -172,6 +176,9 @@ export function saslcachedServer(words, moreFlags, files, label = '') {
     loginNote: 'password file',
     command(settings) {
       const flags = [...commonFlags(settings), ...moreFlags]
+      if (settings.hasNamespaces) {
+        return { words: [...words, ...flags, '--users-file', files.namespaces], environment: {} }
+      }
       return settings.hasLogin
         ? { words: [...words, ...flags], environment: { MEMCACHED_SASL_PWDB: files.passwords } }
         : { words: [...words, ...flags, '--no-auth'], environment: {} }

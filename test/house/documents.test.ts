@@ -23,7 +23,9 @@ const OTHER_FLAGS: readonly string[] = [
   '--iterations',
   '--keep-old',
   '--license',
+  '--no-password',
   '--print-config',
+  '--reset',
   '--version',
 ]
 

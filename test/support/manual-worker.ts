@@ -178,9 +178,9 @@ export class ManualWorker {
     return posted
   }
 
-  /** Somebody connects; from a Unix socket without an address. */
-  connect(address = '192.0.2.1'): ManualNewcomer {
-    const newcomer = new ManualNewcomer(address)
+  /** Somebody connects, to the listening socket of that index. */
+  connect(address = '192.0.2.1', listenerIndex = 0): ManualNewcomer {
+    const newcomer = new ManualNewcomer(address, listenerIndex)
     this.source.options.onAccept(newcomer)
     return newcomer
   }

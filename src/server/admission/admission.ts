@@ -42,6 +42,8 @@ export interface AdmissionOptions {
   readonly waitMs: number
   readonly workerTable: WorkerTable
   readonly lane: Float64Array
+  /** Whether it is logged in by where it comes in; it never waits among strangers. */
+  readonly isIdentified?: (newcomer: Newcomer) => boolean
   /** Makes a served connection of a newcomer. */
   readonly serve: (newcomer: Newcomer) => Connection
   /**
@@ -109,7 +111,8 @@ export class Admission {
     }
     lane[COUNTER.total_connections]!++
     workerTable.addStranger(source.id)
-    if (!workerTable.claimStranger(strangersMax)) {
+    if (this.options.isIdentified?.(newcomer)) workerTable.countStranger(1)
+    else if (!workerTable.claimStranger(strangersMax)) {
       this.startWaiting({
         newcomer,
         sinceMs: nowMs,

@@ -5,7 +5,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { Config } from '../../config/config.ts'
-import { configuredUsers } from '../../config/credentials.ts'
+import { askedOfUsers, configuredUsers } from '../../config/credentials.ts'
 import { CredentialSource } from '../../credential/credential-source.ts'
 import { loadTables } from '../../credential/prepare.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
@@ -44,18 +44,18 @@ export class CredentialReload {
     const { config } = options
     const { auth } = config
     this.generated = auth.sources.length === 0 ? generateUser() : undefined
-    const { files, inlineUsers } = configuredUsers(config)
+    const configured = configuredUsers(config)
     const { generated } = this
     this.source = new CredentialSource(
       {
-        files,
+        ...configured,
+        ...askedOfUsers(config),
         inlineUsers:
           generated === undefined
-            ? inlineUsers
+            ? configured.inlineUsers
             : [{ ...generated, origin: 'generated for this run' }],
         mechanisms: configuredMechanisms(auth.mechanisms),
         iterations: auth.iterations,
-        memoryBytes: config.memory.limitBytes,
       },
       {
         onChange: (credentials) => this.distribute(credentials),

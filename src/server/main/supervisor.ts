@@ -139,7 +139,7 @@ export class Supervisor {
 
   private announceStart(): void {
     const { config, say } = this
-    for (const { address } of this.sockets.shared) {
+    for (const { address, identity } of this.sockets.shared) {
       const isAsGiven = address.given === address.text
       const shown = isAsGiven ? address.text : `${address.given} (${address.text})`
       say('info', 'listening', `listening on ${shown}`, {
@@ -147,6 +147,7 @@ export class Supervisor {
         given: isAsGiven ? undefined : address.given,
         family: address.family,
         port: address.port === 0 ? undefined : address.port,
+        as_user: identity,
       })
     }
     say('info', 'started', `saslcached ${VERSION} is ready`, {
@@ -161,7 +162,7 @@ export class Supervisor {
 
   /** What we have put into the system, as far as it is still ours. */
   private removeFiles(): void {
-    this.sockets.removeSocketFile()
+    this.sockets.removeSocketFiles()
     this.pidFile?.remove()
   }
 
@@ -195,7 +196,7 @@ export class Supervisor {
   }
 
   private async bind(): Promise<void> {
-    const { listen, unixSocket, unixMask } = this.config.network
+    const { listen, unixSocket, identitySockets, unixMask } = this.config.network
     const { runAsUser } = this.config.process
     try {
       if (runAsUser !== undefined) this.user = userToBecome(runAsUser)
@@ -205,6 +206,9 @@ export class Supervisor {
     try {
       if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, unixMask, this.user)
       for (const address of listen) await this.sockets.bindTcp(address)
+      for (const { path, identity } of identitySockets) {
+        await this.sockets.bindUnix(path, unixMask, this.user, identity)
+      }
     } catch (error) {
       throw asStartError(error)
     }

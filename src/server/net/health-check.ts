@@ -33,6 +33,8 @@ const VERSION_BYTES_MAX = 256
 export function healthTarget(network: Config['network']): HealthTarget {
   if (network.unixSocket !== undefined) return { path: network.unixSocket }
   const address = network.listen[0]
+  const [identitySocket] = network.identitySockets
+  if (address === undefined && identitySocket !== undefined) return { path: identitySocket.path }
   if (address === undefined) throw new HealthError('the configuration has no address to listen on')
   const port = address.port === 0 ? pickedPort(network.portFile) : address.port
   if (address.host === '*' || address.host === '0.0.0.0') return { host: '127.0.0.1', port }

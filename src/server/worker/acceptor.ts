@@ -50,6 +50,8 @@ export class Acceptor {
       waitMs: settings.loginTimeoutMs,
       workerTable,
       lane,
+      isIdentified: ({ channel }) =>
+        settings.sockets[channel.listenerIndex]?.identity !== undefined,
       serve,
       turnAway: (_, reason) => this.queue.turnedAway(reason),
       onCrowd: (network, count, total) => this.sayCrowded(network, count, total),

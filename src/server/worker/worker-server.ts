@@ -5,9 +5,11 @@
  *
  * Invariant: after `stop` it posts `accepts-no-more`, and `stopped` once its last connection is closed.
  */
+import type { Channel } from '../../base/channel.ts'
 import { Clock } from '../../base/clock.ts'
 import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
+import { prepare } from '../../credential/prepare.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
@@ -229,6 +231,7 @@ export class WorkerServer {
   private serve(newcomer: Newcomer): Connection {
     const transport = newcomer.open()
     const gate = new AuthGate(this.gateOptions, transport)
+    this.identify(gate, transport.channel)
     const id = this.workerTable.nextConnectionId()
     const connection = new Connection(this.context, transport, gate, id)
     this.rows.add(connection)
@@ -236,6 +239,18 @@ export class WorkerServer {
     this.logDetail(connection, 'connected', 'client connected')
     transport.attach(connection)
     return connection
+  }
+
+  /**
+   * Who comes in where a listener stands for a user is that user. If a reload has removed it, nobody is,
+   * and a login is asked for as elsewhere.
+   */
+  private identify(gate: AuthGate, { listenerIndex }: Channel): void {
+    const identity = this.settings.sockets[listenerIndex]?.identity
+    if (identity === undefined || this.sasl === undefined) return
+    const { credentials } = this.sasl
+    const name = prepare(identity)
+    if (credentials.has(name)) gate.become(credentials.principalOf(name, 'listener'))
   }
 
   private closed(connection: Connection): void {
