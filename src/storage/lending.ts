@@ -8,7 +8,14 @@
  * called, and of two stores at most one is at work: that of the lender waits.
  */
 import type { SegmentPool } from './pool.ts'
-import type { Upkeep } from './upkeep.ts'
+
+/** What a store does when its namespace holds more than is guaranteed to it, and the owner wants it. */
+export interface Borrower {
+  /** Gives up what is asked for, for so many bytes of victims' work. */
+  giveBack(budgetBytes: number, nowSeconds: number): void
+  /** The same, until all of it is given up; false if that cannot be. */
+  giveBackAll(nowSeconds: number): boolean
+}
 
 /** The stores of one worker. */
 export class LendingRing {
@@ -18,12 +25,12 @@ export class LendingRing {
 export class Lending {
   private readonly ring: LendingRing
   private readonly pool: SegmentPool
-  private readonly upkeep: Upkeep
+  private readonly store: Borrower
 
-  constructor(ring: LendingRing, pool: SegmentPool, upkeep: Upkeep) {
+  constructor(ring: LendingRing, pool: SegmentPool, store: Borrower) {
     this.ring = ring
     this.pool = pool
-    this.upkeep = upkeep
+    this.store = store
     ring.members.push(this)
   }
 
@@ -41,7 +48,7 @@ export class Lending {
     this.pool.demand(missing)
     const borrower = this.findBorrower()
     if (borrower === undefined) return false
-    borrower.upkeep.giveBack(budgetBytes, nowSeconds)
+    borrower.store.giveBack(budgetBytes, nowSeconds)
     this.pool.claim(missing)
     return true
   }
@@ -56,7 +63,7 @@ export class Lending {
     if (pool.borrowedCount >= 0) return false
     pool.demand(missing)
     const borrower = this.findBorrower()
-    borrower?.upkeep.giveBackAll(nowSeconds)
+    borrower?.store.giveBackAll(nowSeconds)
     return pool.claim(missing) > 0
   }
 

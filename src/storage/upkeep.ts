@@ -17,7 +17,7 @@ import {
 import type { GhostTable } from './ghost.ts'
 import type { Groups } from './group.ts'
 import type { HashIndex } from './hash-index.ts'
-import type { Lending } from './lending.ts'
+import type { Borrower, Lending } from './lending.ts'
 import type { Log } from './log.ts'
 import { setMemoryLimit } from './namespaces.ts'
 import type { StoreParts } from './parts.ts'
@@ -40,7 +40,7 @@ const WITHDRAWN_BYTES = 512
 /** Items over this part of the memory would leave the small queue before anyone could read them. */
 const SMALL_RECORD_SHARE = 64
 
-export class Upkeep {
+export class Upkeep implements Borrower {
   /** These follow from the limit in force: the longest record, and the longest one of the small queue. */
   recordBytesMax = 0
   smallRecordBytesMax = 0

@@ -60,7 +60,9 @@ export function writeUsers(folder) {
   writeFileSync(files.passwords, lines(USERS))
   writeFileSync(files.withHost, lines(USERS.map((name) => `${name}@${hostname()}`)))
   writeFileSync(files.textLogin, lines([USER]))
-  const users = USERS.map((name) => `[users.${name}]\npassword = "${PASSWORD}"\nnamespace = "bench"\n`)
+  const users = USERS.map(
+    (name) => `[users.${name}]\npassword = "${PASSWORD}"\nnamespace = "bench"\n`,
+  )
   const namespaces = '[namespaces.bench]\nmemory = "128m"\n[namespaces.other]\nmemory = "64m"\n'
   writeFileSync(files.namespaces, [namespaces, ...users].join(''), { mode: 0o600 })
   mkdirSync(files.cyrus, { recursive: true })
