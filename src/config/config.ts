@@ -82,6 +82,17 @@ export interface Config {
     readonly preLoginRequestBytesMax: number
     readonly keyDerivationsMax: number
     readonly derivationQueueMax: number
+    /** Undefined: failed logins are not held against anybody. */
+    readonly throttle:
+      | {
+          readonly failuresMax: number
+          /** The first refusal, and the longest. */
+          readonly refusalMsMin: number
+          readonly refusalMsMax: number
+          /** Networks in CIDR notation, each valid. */
+          readonly allowed: readonly string[]
+        }
+      | undefined
     readonly requestsPerTurnMax: number
     /** 0: never. */
     readonly idleTimeoutMs: number

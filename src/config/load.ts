@@ -199,6 +199,7 @@ class Loader {
         keyDerivationsMax:
           values.key_derivations === 'auto' ? Math.max(2, this.#coreCount) : values.key_derivations,
         derivationQueueMax: values.key_derivation_queue,
+        throttle: throttleOf(values),
         requestsPerTurnMax: values.max_reqs_per_event,
         idleTimeoutMs: milliseconds(values.idle_timeout_seconds),
         stalledWriteTimeoutMs: milliseconds(values.stalled_write_timeout_seconds),
@@ -456,6 +457,16 @@ function refusalOfFlag(use: FlagUse, refusal: Refusal): string {
   return /^-[^-]$/.test(use.flag) && use.value.startsWith('=')
     ? `${message}; write ${use.flag} ${use.value.slice(1)}, without the equals sign`
     : message
+}
+
+function throttleOf(values: OptionValues): Config['limits']['throttle'] {
+  if (values.throttle === 'off') return undefined
+  return {
+    failuresMax: values.throttle_failures,
+    refusalMsMin: milliseconds(Math.min(values.throttle_min_seconds, values.throttle_max_seconds)),
+    refusalMsMax: milliseconds(values.throttle_max_seconds),
+    allowed: values.throttle_allow,
+  }
 }
 
 function milliseconds(seconds: number): number {

@@ -7,6 +7,7 @@
  * that needs a unit carries it at the end of its name. Relations between options (-I and -m, say)
  * are config.ts's business.
  */
+import { parseAddressBlock } from '../base/address-block.ts'
 import {
   choice,
   count,
@@ -70,6 +71,11 @@ export interface OptionValues {
   prelogin_request_size: number
   key_derivations: number | 'auto'
   key_derivation_queue: number
+  throttle: 'on' | 'off'
+  throttle_failures: number
+  throttle_min_seconds: number
+  throttle_max_seconds: number
+  throttle_allow: readonly string[]
   max_reqs_per_event: number
   idle_timeout_seconds: number
   stalled_write_timeout_seconds: number
@@ -124,6 +130,11 @@ const ANNOUNCED_MECHANISMS: readonly string[] = ['SCRAM-SHA-256', 'SCRAM-SHA-1',
 /** Whether there is such a mechanism is seen by whoever knows which there are (load.ts). */
 function mechanismName(word: string): string {
   return word.toUpperCase()
+}
+
+function network(word: string): string | Refusal {
+  const block = parseAddressBlock(word)
+  return typeof block === 'string' ? new Refusal(block) : word
 }
 
 function nonEmpty(word: string): string | Refusal {
@@ -378,6 +389,42 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: integer(1, CONNECTIONS_MAX),
     default: 4096,
     description: 'password checks that may wait; more fail at once',
+  },
+  throttle: {
+    group: 'limits',
+    long: 'throttle',
+    kind: choice(['on', 'off']),
+    default: 'on',
+    description: 'slow down, then refuse, sources and users whose logins fail: on or off',
+  },
+  throttle_failures: {
+    group: 'limits',
+    long: 'throttle-failures',
+    kind: integer(2, 10_000),
+    default: 10,
+    description: 'failed logins of an address or a user until it is refused for a while',
+  },
+  throttle_min_seconds: {
+    group: 'limits',
+    long: 'throttle-min',
+    kind: seconds(0.1, DAY_SECONDS, false),
+    default: 1,
+    description: 'time for which an address or a user is refused first; each time it doubles',
+  },
+  throttle_max_seconds: {
+    group: 'limits',
+    long: 'throttle-max',
+    kind: seconds(1, DAY_SECONDS, false),
+    default: 60,
+    description: 'longest time for which an address or a user is refused',
+  },
+  throttle_allow: {
+    group: 'limits',
+    long: 'throttle-allow',
+    kind: list('<nets>', 'a list of networks', network),
+    default: [],
+    description: 'networks whose failed logins are not counted: 192.0.2.0/24, 2001:db8::/32',
+    repeatable: true,
   },
   max_reqs_per_event: {
     group: 'limits',

@@ -23,6 +23,7 @@ import type { ClaimedUser } from '../sasl/claimed-user.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
 import type { FailureReason } from '../sasl/failure-reason.ts'
 import { type SaslFailure, SaslSession, type SaslStep } from '../sasl/session.ts'
+import type { AnswerDelays, DelayedAnswer } from './answer-delays.ts'
 
 /** One finished login, as the audit sees it. The reason never goes to the client. */
 export type LoginEvent = LoginSuccess | LoginFailure
@@ -48,6 +49,8 @@ export interface AuthGateOptions {
   readonly loginAttemptsMax: number
   readonly lane: Float64Array
   readonly onLogin: (event: LoginEvent) => void
+  /** Undefined: every answer leaves at once. */
+  readonly delays?: AnswerDelays | undefined
 }
 
 export type GateAnswer =
@@ -81,6 +84,7 @@ export class AuthGate {
   /** Grows with every message: what is settled after another came closes nothing that it opened. */
   private messageCount = 0
   private strangerRequestCount = 0
+  private delayed: DelayedAnswer | undefined = undefined
 
   /** `pipe` is what the connection comes through. */
   constructor(options: AuthGateOptions, pipe: Pipe) {
@@ -143,6 +147,7 @@ export class AuthGate {
    * what it still has under way is dropped.
    */
   abort(): void {
+    this.delayed?.release()
     const session = this.session
     this.session = undefined
     if (session === undefined) return
@@ -161,12 +166,17 @@ export class AuthGate {
 
   private whenSettled(step: SaslStep | Promise<SaslStep>): GateAnswer | Promise<GateAnswer> {
     const messageCount = ++this.messageCount
+    const sinceMs = this.options.delays?.nowMs() ?? 0
     return step instanceof Promise
-      ? step.then((value) => this.settle(value, messageCount))
-      : this.settle(step, messageCount)
+      ? step.then((value) => this.settle(value, messageCount, sinceMs))
+      : this.settle(step, messageCount, sinceMs)
   }
 
-  private settle(step: SaslStep, messageCount: number): GateAnswer {
+  private settle(
+    step: SaslStep,
+    messageCount: number,
+    sinceMs: number,
+  ): GateAnswer | Promise<GateAnswer> {
     const { lane, onLogin } = this.options
     switch (step.kind) {
       case 'challenge':
@@ -186,10 +196,20 @@ export class AuthGate {
         })
         return { kind: 'success' }
       case 'failure':
-        return this.fail(step, messageCount)
+        return this.delay(this.fail(step, messageCount), sinceMs + (step.delayMs ?? 0))
       default:
         return unreachable(step)
     }
+  }
+
+  /** The failure is told of and counted already; only the client hears of it later. */
+  private delay(answer: GateAnswer, dueMs: number): GateAnswer | Promise<GateAnswer> {
+    const { delays, lane } = this.options
+    // One answer at a time: what stands behind it waits for its turn.
+    if (delays === undefined || dueMs <= delays.nowMs()) return answer
+    lane[COUNTER.login_answers_delayed]!++
+    this.delayed = delays.until(dueMs)
+    return this.delayed.released.then(() => answer)
   }
 
   private fail(

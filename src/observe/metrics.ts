@@ -85,9 +85,13 @@ export const METRICS = {
     login_failed_unknown_mechanism: ['counter', 'logins', 'cleared', 'Failed: mechanism not here.'],
     login_failed_channel_binding: ['counter', 'logins', 'cleared', 'Failed: channel binding.'],
     login_failed_out_of_sequence: ['counter', 'logins', 'cleared', 'Failed: none was under way.'],
+    login_failed_throttled: ['counter', 'logins', 'cleared', 'Failed: too many failed before.'],
     login_failed_busy: ['counter', 'logins', 'cleared', 'Failed: too many derivations waited.'],
     login_failed_credentials_changed: ['counter', 'logins', 'cleared', 'Failed: the user changed.'],
     login_failed_aborted: ['counter', 'logins', 'cleared', 'Failed: left before the end.'],
+    login_answers_delayed: ['counter', 'logins', 'cleared', 'Failed, and were told so later.'],
+    throttled_sources: ['counter', 'times', 'cleared', 'A source or network was refused from then.'],
+    throttled_users: ['counter', 'times', 'cleared', 'A user was refused from then.'],
   },
   buffers: {
     read_buf_count: ['gauge', 'connections', 'kept', 'Have input kept for them.'],

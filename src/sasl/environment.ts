@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Channel } from '../base/channel.ts'
+import type { Pipe } from '../base/pipe.ts'
 import { CredentialStore } from '../credential/credential-store.ts'
 import type { CredentialSnapshot, LackingHash } from '../credential/snapshot.ts'
 import { deriveSaltedPassword } from '../credential/verifier.ts'
@@ -16,6 +17,7 @@ import { FAILURE_REASONS, type FailureReason } from './failure-reason.ts'
 import { LoginMemory } from './login-memory.ts'
 import type { DeriveKey, MechanismContext, MechanismStep, SaslCounters } from './mechanism.ts'
 import { configuredMechanisms, type MechanismRow } from './mechanisms.ts'
+import type { LoginThrottle } from './throttle/login-throttle.ts'
 
 export interface SaslEnvironmentOptions {
   readonly snapshot: CredentialSnapshot
@@ -36,6 +38,8 @@ export interface SaslEnvironmentOptions {
   /** The server's half of a SCRAM nonce: unguessable, printable, without a comma. */
   readonly serverNonce?: () => string
   readonly derive?: DeriveKey
+  /** Undefined: failed logins are not held against anybody. */
+  readonly throttle?: LoginThrottle | undefined
   /** Where to count; by default in a record of its own. */
   readonly counters?: SaslCounters
 }
@@ -59,6 +63,7 @@ export class SaslEnvironment implements MechanismContext {
   readonly derive: DeriveKey
   readonly serverNonce: () => string
   readonly counters: SaslCounters
+  readonly throttle: LoginThrottle | undefined
   readonly #mechanisms: readonly MechanismRow[]
   #usable: readonly MechanismRow[]
 
@@ -66,6 +71,7 @@ export class SaslEnvironment implements MechanismContext {
     this.#mechanisms = configuredMechanisms(options.mechanisms)
     this.#usable = this.#findUsable(options.snapshot)
     this.credentials = new CredentialStore(options.snapshot)
+    this.throttle = options.throttle
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
       (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),
@@ -102,6 +108,10 @@ export class SaslEnvironment implements MechanismContext {
     return lacking.filter(({ hash }) => this.#mechanisms.some((row) => row.hash === hash))
   }
 
+  isRefused(name: string, pipe: Pipe): boolean {
+    return this.throttle?.isRefused(name, pipe) ?? false
+  }
+
   /** What the log may say of whom a failed login claimed to be: a prepared name, or nothing. */
   describeClaim(name: string): ClaimedUser {
     const { snapshot } = this.credentials
@@ -113,7 +123,10 @@ export class SaslEnvironment implements MechanismContext {
    */
   replaceCredentials(snapshot: CredentialSnapshot): void {
     const usable = this.#findUsable(snapshot)
+    const before = this.credentials.snapshot.users
     this.credentials.replace(snapshot)
+    const gone = before.filter(({ name }) => !this.credentials.has(name))
+    this.throttle?.forget(gone.map(({ name }) => name))
     this.memory.clear()
     this.#usable = usable
   }

@@ -17,6 +17,8 @@ export const FAILURE_REASONS = [
   'channel-binding',
   /** A response without a login under way. */
   'out-of-sequence',
+  /** Too many failed before, from there or for that user; the password was not looked at. */
+  'throttled',
   /** Too many key derivations wait; the password was not looked at. */
   'busy',
   /** The user's credential changed while the login was under way. */

@@ -3,6 +3,7 @@
  * once; its state moves before it works, so that an exception or a second call in between cannot
  * repeat a step. Client-first: the first response is the initial one.
  */
+import type { Pipe } from '../base/pipe.ts'
 import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Principal } from '../credential/principal.ts'
 import type { DerivationParameters } from '../credential/verifier.ts'
@@ -42,6 +43,11 @@ export interface MechanismContext {
   readonly derive: DeriveKey
   readonly serverNonce: () => string
   readonly counters: SaslCounters
+  /**
+   * Whether a login for this name, prepared, is refused unseen: asked before a password or a proof
+   * decides anything.
+   */
+  isRefused(name: string, pipe: Pipe): boolean
 }
 
 export function failure(reason: FailureReason): MechanismStep {

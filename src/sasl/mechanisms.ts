@@ -35,7 +35,7 @@ const MECHANISMS: readonly MechanismRow[] = [
     name: 'PLAIN',
     hash: undefined,
     usable: () => true,
-    create: (context, { peer }) => new PlainMechanism(context, peer.network),
+    create: (context, pipe) => new PlainMechanism(context, pipe),
   },
 ]
 
@@ -60,6 +60,6 @@ function scramRow(name: ScramHashName): MechanismRow {
     name,
     hash: name,
     usable: ({ lacking }) => !lacking.some(({ hash }) => hash === name),
-    create: (context) => new ScramMechanism(context, scramHash(name)),
+    create: (context, pipe) => new ScramMechanism(context, scramHash(name), pipe),
   }
 }

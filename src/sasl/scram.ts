@@ -8,6 +8,7 @@
  * HMACs. An unknown user is led through the same steps with a stable decoy and fails at the proof.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
 import type { Credential } from '../credential/credential-store.ts'
 import { prepare } from '../credential/prepare.ts'
@@ -52,12 +53,14 @@ interface Proven {
 export class ScramMechanism implements Mechanism {
   readonly #context: MechanismContext
   readonly #hash: ScramHash
+  readonly #pipe: Pipe
   #claimedUser = ''
   #state: State = { kind: 'expects-first' }
 
-  constructor(context: MechanismContext, hash: ScramHash) {
+  constructor(context: MechanismContext, hash: ScramHash, pipe: Pipe) {
     this.#context = context
     this.#hash = hash
+    this.#pipe = pipe
   }
 
   get claimedUser(): string {
@@ -125,6 +128,7 @@ export class ScramMechanism implements Mechanism {
     if (current.known !== credential.known) return failure('credentials-changed')
     const authMessage = `${first.bare},${serverFirst},${final.withoutProof}`
     const keys = this.#findProven(current, proof, authMessage)
+    if (this.#context.isRefused(name, this.#pipe)) return failure('throttled')
     if (!current.known) return failure('unknown-user')
     if (keys === undefined) return failure('wrong-password')
     const serverSignature = this.#hmac(keys.serverKey, authMessage)

@@ -26,6 +26,8 @@ export interface SaslFailure extends ClaimedUser {
   readonly reason: FailureReason
   /** The mechanism's own spelling, or in parentheses why there is none. */
   readonly mechanism: string
+  /** How long after the client's message the answer is to leave; undefined: at once. */
+  readonly delayMs: number | undefined
 }
 
 const EMPTY = new Uint8Array(0)
@@ -128,6 +130,7 @@ export class SaslSession {
         return step
       case 'success':
         this.#environment.counters.successes += 1
+        this.#environment.throttle?.succeeded(step.principal.name, this.#pipe)
         return { kind: 'success', principal: step.principal, mechanism: mechanismName }
       case 'failure':
         return this.#fail(step.reason, mechanism.claimedUser, mechanismName)
@@ -141,7 +144,10 @@ export class SaslSession {
     claimedUser: string,
     mechanism: string = this.#mechanismName,
   ): SaslFailure {
-    this.#environment.counters.failures[reason] += 1
-    return { kind: 'failure', reason, ...this.#environment.describeClaim(claimedUser), mechanism }
+    const { counters, throttle } = this.#environment
+    counters.failures[reason] += 1
+    const claim = this.#environment.describeClaim(claimedUser)
+    const delayMs = throttle?.failed(claimedUser, this.#pipe, reason, claim)
+    return { kind: 'failure', reason, ...claim, mechanism, delayMs }
   }
 }

@@ -7,6 +7,7 @@ import { createCounterMemory } from '../../src/observe/counters.ts'
 import type { LogEvent } from '../../src/observe/log.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../src/observe/prefix-table.ts'
 import { createWatchMemory } from '../../src/observe/watch-memory.ts'
+import { createThrottleMemory } from '../../src/sasl/throttle/login-throttle.ts'
 import { createWorkerTableMemory } from '../../src/server/admission/worker-table.ts'
 import type { SharedSocket } from '../../src/server/net/bound-sockets.ts'
 import type { NewcomerSource, NewcomerSourceOptions } from '../../src/server/net/newcomer.ts'
@@ -52,6 +53,7 @@ export function manualShared(workerCount = 1): SharedMemory {
     prefixes: createPrefixMemory(DEFAULT_DELIMITER, [1, 2]),
     connectionTable: createConnectionTableMemory(CONNECTIONS_MAX),
     workerTable: createWorkerTableMemory(workerCount, 1, CONNECTIONS_MAX),
+    throttle: createThrottleMemory((bytes) => bytes.fill(7), 64),
   }
 }
 
@@ -97,7 +99,10 @@ export function manualSettings(shared: SharedMemory): WorkerSettings {
 /** Settings of a server with these users. */
 export function withUsers(credentials: CredentialSnapshot): Partial<WorkerSettings> {
   const mechanisms = ['PLAIN']
-  return { auth: { credentials, mechanisms, keyDerivationsMax: 1, derivationQueueMax: 10 } }
+  const throttle = undefined
+  return {
+    auth: { credentials, mechanisms, keyDerivationsMax: 1, derivationQueueMax: 10, throttle },
+  }
 }
 
 export class ManualSource implements NewcomerSource {

@@ -38,6 +38,8 @@ export interface ServerFacts extends ProcessFacts {
   readonly itemAge: () => number
   /** The announced mechanisms; undefined where nobody logs in. */
   readonly mechanisms: () => string | undefined
+  /** Who is refused because logins failed, a few rows at most. */
+  readonly throttled: () => StatRows
   /** False: without the rows that a memcached without its LRU maintainer does not have. */
   readonly showsLruMaintainer: boolean
 }
@@ -182,7 +184,8 @@ export class Stats {
     const values = this.metrics.read()
     const mechanisms = this.facts.mechanisms()
     if (mechanisms === undefined) return groupRows(values, 'auth')
-    return [...groupRows(values, 'auth', 'logins'), ['mechanisms', mechanisms]]
+    const { throttled } = this.facts
+    return [...groupRows(values, 'auth', 'logins'), ['mechanisms', mechanisms], ...throttled()]
   }
 
   store(): StatRows {

@@ -76,6 +76,7 @@ export class CredentialReload {
       // Each worker rations for itself: together they keep the limits, or have one each. However
       // many there are, the threads on which keys are derived are four, and belong to the process.
       keyDerivationsMax: Math.max(1, Math.floor(limits.keyDerivationsMax / processConfig.threads)),
+      throttle: limits.throttle,
       derivationQueueMax: Math.ceil(limits.derivationQueueMax / processConfig.threads),
     }
   }

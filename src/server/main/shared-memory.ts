@@ -4,6 +4,7 @@ import type { Config } from '../../config/config.ts'
 import { createCounterMemory } from '../../observe/counters.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-table.ts'
 import { createWatchMemory, startObserving } from '../../observe/watch-memory.ts'
+import { createThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
 import { createWorkerTableMemory } from '../admission/worker-table.ts'
 import { createConnectionTableMemory } from '../worker/connection-table.ts'
@@ -42,6 +43,7 @@ export function createSharedMemory(
       limits.connectionsMax,
       randomSeed(),
     ),
+    throttle: createThrottleMemory((bytes) => crypto.getRandomValues(bytes)),
   }
 }
 

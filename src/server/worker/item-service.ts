@@ -26,6 +26,7 @@ import { readStoreMetrics } from '../../storage/counters.ts'
 import { Store } from '../../storage/store.ts'
 import { OperatorFacts } from './operator-facts.ts'
 import type { ThreadClock } from './thread-clock.ts'
+import { throttledRows } from './throttle-log.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -176,6 +177,7 @@ export class ItemService {
       sizes,
       itemAge: () => secondsSinceOldestUse(store, commands.nowSeconds),
       mechanisms: () => sasl?.mechanisms,
+      throttled: () => throttledRows(sasl?.throttle),
       showsLruMaintainer: settings.showsLruMaintainer,
     })
   }

@@ -8,6 +8,7 @@ import type { CounterMemory } from '../../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'
+import type { ThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import type { StoreMemory } from '../../storage/geometry.ts'
 import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
@@ -20,6 +21,17 @@ export interface WorkerAuth {
   readonly mechanisms: readonly string[]
   readonly keyDerivationsMax: number
   readonly derivationQueueMax: number
+  /** Undefined: failed logins are not held against anybody. */
+  readonly throttle: ThrottleSettings | undefined
+}
+
+export interface ThrottleSettings {
+  readonly failuresMax: number
+  /** The first refusal, and the longest. */
+  readonly refusalMsMin: number
+  readonly refusalMsMax: number
+  /** Networks in CIDR notation, each valid. */
+  readonly allowed: readonly string[]
 }
 
 /** What all workers see. */
@@ -31,6 +43,7 @@ export interface SharedMemory {
   readonly prefixes: PrefixMemory
   readonly connectionTable: ConnectionTableMemory
   readonly workerTable: WorkerTableMemory
+  readonly throttle: ThrottleMemory
 }
 
 /** Everything that a worker is started with. */

@@ -6,6 +6,7 @@
  * Invariant: after `stop` it posts `accepts-no-more`, and `stopped` once its last connection is closed.
  */
 import { Clock } from '../../base/clock.ts'
+import { AnswerDelays } from '../../connection/answer-delays.ts'
 import { AuthGate, type AuthGateOptions } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
@@ -13,6 +14,7 @@ import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
 import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
+import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
@@ -24,6 +26,7 @@ import { ItemService } from './item-service.ts'
 import { loginCounters } from './login-counters.ts'
 import { LoginLog } from './login-log.ts'
 import type { ThreadClock } from './thread-clock.ts'
+import { createThrottle } from './throttle-log.ts'
 import { Turns } from './turns.ts'
 import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
@@ -39,6 +42,8 @@ const TICK_MS = 100
 const UNFINISHED_BYTES_MAX = 64 * MEBIBYTE
 /** What all others hold of theirs, or four times the largest request before login if that is more. */
 const STRANGER_BYTES_MAX = 32 * MEBIBYTE
+/** How often a look is taken at whose refusal is over. */
+const THROTTLE_LOOK_MS = 1000
 /** The log says so often at most that replies were refused for want of memory. */
 const REPLY_REPORT_MS = 10_000
 /** The login deadline while others wait for their turn. */
@@ -67,6 +72,8 @@ export class WorkerServer {
   private readonly log: WorkerLog
   private readonly loginLog: LoginLog
   private readonly gateOptions: AuthGateOptions
+  private readonly delays: AnswerDelays
+  private throttleLookMs = 0
   private readonly items: ItemService
   private readonly rows: ConnectionRows
   private readonly acceptor: Acceptor
@@ -95,7 +102,9 @@ export class WorkerServer {
     const lane = counterLane(settings.counters, settings.workerIndex)
     this.lane = lane
     this.workerTable = new WorkerTable(settings.workerTable, settings.workerIndex)
-    this.sasl = createSasl(settings, lane, clock)
+    const throttle = createThrottle(settings, lane, clock, (event) => this.log.write(event))
+    this.sasl = createSasl(settings, lane, clock, throttle)
+    this.delays = new AnswerDelays(() => clock.nowMs())
     this.turns = new Turns(clock)
     this.items = this.createItems()
     this.context = this.createContext()
@@ -110,6 +119,7 @@ export class WorkerServer {
       sasl: this.sasl,
       loginAttemptsMax: settings.loginAttemptsMax,
       lane,
+      delays: this.delays,
       onLogin: (event) => this.loginLog.record(event, this.context.nowMs),
     }
     this.rows = new ConnectionRows({
@@ -269,6 +279,8 @@ export class WorkerServer {
     this.readClock()
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
+    this.delays.release(context.nowMs)
+    this.tellThrottleEnds()
     acceptor.checkDeadlines()
     if (workerTable.hasOthers) this.rows.publish()
     this.loginLog.rollOver(context.nowMs)
@@ -279,6 +291,13 @@ export class WorkerServer {
     if (this.wantedVerbosity === undefined) return
     this.post({ kind: 'verbosity', level: this.wantedVerbosity })
     this.wantedVerbosity = undefined
+  }
+
+  private tellThrottleEnds(): void {
+    const { nowMs } = this.context
+    if (nowMs - this.throttleLookMs < THROTTLE_LOOK_MS) return
+    this.throttleLookMs = nowMs
+    this.sasl?.throttle?.tellEnded()
   }
 
   private reportUnreadReplies(): void {
@@ -343,6 +362,7 @@ function createSasl(
   settings: WorkerSettings,
   lane: Float64Array,
   clock: ThreadClock,
+  throttle: LoginThrottle | undefined,
 ): SaslEnvironment | undefined {
   const { auth } = settings
   if (auth === undefined) return undefined
@@ -353,5 +373,6 @@ function createSasl(
     derivationQueueMax: auth.derivationQueueMax,
     monotonicMs: () => clock.nowMs(),
     counters: loginCounters(lane),
+    throttle,
   })
 }

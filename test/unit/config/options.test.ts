@@ -128,6 +128,7 @@ test('whatever an option takes as text, its TOML form is taken as the same value
     'PLAIN,scram-sha-1',
     '0770',
     'debug',
+    'off',
     'a,b',
     '',
   ]

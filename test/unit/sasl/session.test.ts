@@ -260,6 +260,7 @@ test('every failure is counted under its reason', async () => {
     'channel-binding': 0,
     'out-of-sequence': 1,
     busy: 0,
+    throttled: 0,
     'credentials-changed': 0,
     aborted: 0,
   })
