@@ -1,21 +1,29 @@
 /**
  * Hot path. The one way from a connection to the store, whichever it is. Whatever a request reads,
  * changes or gives back there, its refusals included, goes through here and names its caller; of a
- * caller that is not logged in nothing is carried out, whatever the reason for the call.
+ * caller that is not logged in, or lacks the right, nothing is carried out, whatever the reason for the
+ * call.
  *
- * Invariant: no method touches the store, a counter of it or the watch log for a closed caller. The
- * dialects answer such a client long before; this is what holds when one of them does not
- * (test/unit/connection/closed-gate.test.ts tries them all).
+ * Invariant: no method touches the store, a counter of it or the watch log for a closed caller, or for
+ * one that may not have that request carried out. The dialects answer such a client long before; this is
+ * what holds when one of them does not (test/unit/connection/closed-gate.test.ts and
+ * missing-rights.test.ts try them all).
  *
  * What an outcome carries is in `result` until the next call. After OUTCOME_HIT the item is held: the
  * caller copies the value out and calls `release`. After OUTCOME_PENDING, which only a store elsewhere
  * answers, the outcome is to come: `takePending` tells when.
  */
 import type { MetaResult } from '../protocol/meta/encode.ts'
-import { OUTCOME_NO_MEMORY, OUTCOME_REFUSED, type Request } from '../protocol/request.ts'
+import {
+  OUTCOME_NO_MEMORY,
+  OUTCOME_OK,
+  OUTCOME_REFUSED,
+  type Request,
+} from '../protocol/request.ts'
 import type { LargeExtension } from '../storage/large-extension.ts'
 import type { LargeValue } from '../storage/large-value.ts'
 import type { CopyCount } from '../storage/memory-view.ts'
+import { judge, mayRead, type Restriction, refusalOf } from './permission.ts'
 
 /** What is between a request's first and last byte, to those who feed it. */
 export type { LargeExtension, LargeValue }
@@ -24,6 +32,8 @@ export type { LargeExtension, LargeValue }
 export interface Caller {
   /** True while it is logged in, or where nobody need be. */
   readonly isOpen: boolean
+  /** Undefined: once open, it may do everything. */
+  readonly restriction: Restriction | undefined
 }
 
 /** A value that is held. */
@@ -123,6 +133,10 @@ export class Commands {
   /** Carries out a request, whose offsets point into `bytes`. Returns an OUTCOME_ number. */
   execute(request: Request, bytes: Uint8Array, caller: Caller): number {
     if (!caller.isOpen) return OUTCOME_REFUSED
+    if (caller.restriction !== undefined) {
+      const refusal = refusalOf(request, bytes, caller.restriction)
+      if (refusal !== OUTCOME_OK) return refusal
+    }
     return this.store.execute(request, bytes)
   }
 
@@ -133,7 +147,8 @@ export class Commands {
 
   /** A value too large to be stored was announced: a SET removes the old item, as in memcached. */
   refuseOversize(request: Request, bytes: Uint8Array, caller: Caller): number {
-    return caller.isOpen ? this.store.refuseOversize(request, bytes) : OUTCOME_REFUSED
+    const refusal = refusalFor(caller, request, bytes)
+    return refusal === OUTCOME_OK ? this.store.refuseOversize(request, bytes) : refusal
   }
 
   /**
@@ -148,8 +163,8 @@ export class Commands {
   }
 
   /** Begins the value of a request that goes into the store as it arrives; undefined: it does not. */
-  beginLarge(request: Request, caller: Caller): LargeValue | undefined {
-    return caller.isOpen ? this.large.begin(request) : undefined
+  beginLarge(request: Request, bytes: Uint8Array, caller: Caller): LargeValue | undefined {
+    return isAllowed(caller, request, bytes) ? this.large.begin(request) : undefined
   }
 
   /** False: there is no room for it. */
@@ -159,7 +174,8 @@ export class Commands {
 
   /** Carries out the request whose value has arrived as `large`; `head` is all of it but the value. */
   executeLarge(large: LargeValue, request: Request, head: Uint8Array, caller: Caller): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
+    const refusal = refusalFor(caller, request, head)
+    if (refusal !== OUTCOME_OK) return refusal
     this.large.useValue(large)
     const outcome = this.store.execute(request, head)
     this.large.useValue(undefined)
@@ -168,7 +184,8 @@ export class Commands {
 
   /** The store has no room for a value that was arriving: a SET deletes the old item, as elsewhere. */
   refuseLarge(request: Request, head: Uint8Array, caller: Caller): number {
-    return caller.isOpen ? this.large.refuse(request, head) : OUTCOME_REFUSED
+    const refusal = refusalFor(caller, request, head)
+    return refusal === OUTCOME_OK ? this.large.refuse(request, head) : refusal
   }
 
   /** From this length on the result of appending is made in pieces. */
@@ -181,7 +198,7 @@ export class Commands {
    * at once.
    */
   beginExtension(request: Request, bytes: Uint8Array, caller: Caller): LargeExtension | undefined {
-    return caller.isOpen ? this.large.beginExtension(request, bytes) : undefined
+    return isAllowed(caller, request, bytes) ? this.large.beginExtension(request, bytes) : undefined
   }
 
   /**
@@ -195,7 +212,8 @@ export class Commands {
     lengthMax: number,
     caller: Caller,
   ): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
+    const refusal = refusalFor(caller, request, bytes)
+    if (refusal !== OUTCOME_OK) return refusal
     return this.large.proceedExtension(extension, request, bytes, lengthMax)
   }
 
@@ -206,7 +224,8 @@ export class Commands {
     bytes: Uint8Array,
     caller: Caller,
   ): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
+    const refusal = refusalFor(caller, request, bytes)
+    if (refusal !== OUTCOME_OK) return refusal
     this.large.useExtension(extension)
     const outcome = this.store.execute(request, bytes)
     this.large.useExtension(undefined)
@@ -223,7 +242,9 @@ export class Commands {
 
   /** Holds an item without it counting as anything, until letGo(). False: there is none. */
   hold(key: Uint8Array, keyOffset: number, keyLength: number, caller: Caller): boolean {
-    return caller.isOpen && this.large.hold(key, keyOffset, keyLength)
+    const { isOpen, restriction } = caller
+    if (restriction !== undefined && !mayRead(restriction, key, keyOffset, keyLength)) return false
+    return isOpen && this.large.hold(key, keyOffset, keyLength)
   }
 
   letGo(): void {
@@ -251,4 +272,16 @@ export class Commands {
   copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void {
     this.large.copyHeldRange(from, length, target, targetOffset)
   }
+}
+
+/** OUTCOME_OK, or why the request is not carried out, which is told. */
+function refusalFor({ isOpen, restriction }: Caller, request: Request, bytes: Uint8Array): number {
+  if (!isOpen) return OUTCOME_REFUSED
+  return restriction === undefined ? OUTCOME_OK : refusalOf(request, bytes, restriction)
+}
+
+/** Before the request is carried out: who is refused then need not be told of now. */
+function isAllowed({ isOpen, restriction }: Caller, request: Request, bytes: Uint8Array): boolean {
+  if (restriction === undefined) return isOpen
+  return isOpen && judge(request, bytes, restriction) === OUTCOME_OK
 }

@@ -11,7 +11,9 @@
 import { assert } from '../base/assert.ts'
 import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
-import type { Principal } from '../credential/principal.ts'
+import type { Lack, Restriction } from '../command/permission.ts'
+import { NAMESPACE_DEFAULT, type Principal } from '../credential/principal.ts'
+import { RIGHTS_ALL } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
   VERB_SASL_LIST,
@@ -42,6 +44,15 @@ interface LoginFailure extends ClaimedUser {
   readonly reason: FailureReason
 }
 
+/** A command that was refused to somebody who is logged in, as the audit sees it. */
+export interface RefusalEvent {
+  readonly principal: Principal
+  readonly peer: string
+  /** As text clients call it, or the name of the operation. */
+  readonly command: string
+  readonly lack: Lack
+}
+
 export interface AuthGateOptions {
   /** Undefined: the server runs without authentication and every gate is open. */
   readonly sasl: SaslEnvironment | undefined
@@ -51,6 +62,7 @@ export interface AuthGateOptions {
   readonly onLogin: (event: LoginEvent) => void
   /** Undefined: every answer leaves at once. */
   readonly delays?: AnswerDelays | undefined
+  readonly onRefusal?: (event: RefusalEvent) => void
 }
 
 export type GateAnswer =
@@ -76,6 +88,10 @@ const STRANGER_REQUESTS_MAX = 500
 export class AuthGate {
   isOpen: boolean
   principal: Principal | undefined = undefined
+  /** What the principal is held to; undefined: it may do everything, once the gate is open. */
+  restriction: Restriction | undefined = undefined
+  /** The number of the namespace whose items are seen. */
+  namespace: number = NAMESPACE_DEFAULT
 
   private readonly options: AuthGateOptions
   private readonly pipe: Pipe
@@ -85,6 +101,8 @@ export class AuthGate {
   private messageCount = 0
   private strangerRequestCount = 0
   private delayed: DelayedAnswer | undefined = undefined
+  /** Nobody waits for answers any more. */
+  private isGone = false
 
   /** `pipe` is what the connection comes through. */
   constructor(options: AuthGateOptions, pipe: Pipe) {
@@ -147,6 +165,7 @@ export class AuthGate {
    * what it still has under way is dropped.
    */
   abort(): void {
+    this.isGone = true
     this.delayed?.release()
     const session = this.session
     this.session = undefined
@@ -184,8 +203,7 @@ export class AuthGate {
         return { kind: 'challenge', bytes: step.bytes }
       case 'success':
         lane[COUNTER.auth_cmds]!++
-        this.isOpen = true
-        this.principal = step.principal
+        this.become(step.principal)
         this.failureCount = 0
         this.strangerRequestCount = 0
         onLogin({
@@ -206,7 +224,7 @@ export class AuthGate {
   private delay(answer: GateAnswer, dueMs: number): GateAnswer | Promise<GateAnswer> {
     const { delays, lane } = this.options
     // One answer at a time: what stands behind it waits for its turn.
-    if (delays === undefined || dueMs <= delays.nowMs()) return answer
+    if (delays === undefined || this.isGone || dueMs <= delays.nowMs()) return answer
     lane[COUNTER.login_answers_delayed]!++
     this.delayed = delays.until(dueMs)
     return this.delayed.released.then(() => answer)
@@ -230,8 +248,33 @@ export class AuthGate {
     return { kind: 'failure', isLast }
   }
 
+  /** Opens the gate for a principal, or goes on with what that may do now. */
+  become(principal: Principal): void {
+    this.isOpen = true
+    this.principal = principal
+    this.restriction = this.restrictionOf(principal)
+    this.namespace = principal.namespace
+  }
+
+  private restrictionOf(principal: Principal): Restriction | undefined {
+    const { rights, keyPrefixes } = principal
+    if (rights === RIGHTS_ALL && keyPrefixes === undefined) return undefined
+    const { lane, onRefusal } = this.options
+    const peer = this.pipe.peer.text
+    return {
+      rights,
+      keyPrefixes,
+      refused(command, lack) {
+        lane[COUNTER.auth_denied_commands]!++
+        onRefusal?.({ principal, peer, command, lack })
+      },
+    }
+  }
+
   private close(): void {
     this.isOpen = false
     this.principal = undefined
+    this.restriction = undefined
+    this.namespace = NAMESPACE_DEFAULT
   }
 }

@@ -27,6 +27,7 @@
  */
 import type { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
+import { RIGHT } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
   CLOSE_ERROR,
@@ -291,6 +292,16 @@ export class Connection implements IntakeOwner, Receiver {
   /** To be called where a login was begun and not ended: one that was left for it has failed. */
   loginContinues(): void {
     if (this.wasLoggedIn && !this.gate.isOpen) this.loginChanged()
+  }
+
+  /**
+   * To be called when what the client may do has changed. What goes on by itself, and needs a right that
+   * is gone, ends with the connection: half an answer would look like a whole one.
+   */
+  accessChanged(): void {
+    const needed = this.state === STATE_WATCHING ? RIGHT.watch : (this.suspended?.rights ?? 0)
+    const { restriction } = this.gate
+    if (restriction !== undefined && (restriction.rights & needed) !== needed) this.drain()
   }
 
   /** Hands the gathered replies to the transport. Afterwards the connection may be blocked. */

@@ -7,14 +7,17 @@ import type { Commands } from '../command/commands.ts'
 import {
   type Answer,
   carryOut,
+  denialOf,
   isOffered,
   OPERATIONS,
   type OperationParts,
+  rightsOfOperation,
 } from '../command/operations/operations.ts'
 import type { LineSource, RowSource } from '../command/operations/rows.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
 import type { Request } from '../protocol/request.ts'
 import { findOperation, type OperationWords, readArgument } from '../protocol/text/operations.ts'
+import { PROBLEM_NO_RIGHT, PROBLEM_TEXTS } from '../protocol/text/problems.ts'
 import type { Connection } from './connection.ts'
 import { StatLines, TextAnswer } from './text-answer.ts'
 import type { TextReplies } from './text-replies.ts'
@@ -22,6 +25,7 @@ import type { Watchers } from './watchers.ts'
 
 const OK = 'OK'
 const ERROR = 'ERROR'
+const NO_RIGHT = PROBLEM_TEXTS[PROBLEM_NO_RIGHT] ?? ERROR
 
 export class TextOperations {
   private readonly replies: TextReplies
@@ -44,6 +48,11 @@ export class TextOperations {
       return
     }
     if (OPERATIONS[row.operation].isCostly === true) this.replies.turnsLeft = 0
+    const { gate } = connection
+    if (denialOf(row.operation, gate) !== undefined) {
+      this.answer(connection, NO_RIGHT, row, request)
+      return
+    }
     if (!isOffered(row.operation, this.parts)) {
       this.answer(connection, row.notOffered ?? ERROR, row, request)
       return
@@ -55,12 +64,14 @@ export class TextOperations {
     }
     const argument = readArgument(row, line)
     if (typeof argument === 'string') this.answer(connection, argument, row, request)
-    else this.tell(connection, carryOut(row.operation, this.parts, argument), row, request)
+    else this.tell(connection, carryOut(row.operation, this.parts, argument, gate), row, request)
   }
 
   /** The one operation whose line is decoded with those of the requests. */
-  setVerbosity(level: number): void {
-    carryOut('verbosity', this.parts, { words: '', number: level })
+  setVerbosity(connection: Connection, request: Request): void {
+    const argument = { words: '', number: request.level }
+    const { kind } = carryOut('verbosity', this.parts, argument, connection.gate)
+    this.answer(connection, kind === 'done' ? OK : NO_RIGHT, undefined, request)
   }
 
   /** Writes what came of the operation. */
@@ -79,7 +90,7 @@ export class TextOperations {
         return
       case 'lines':
         if (row.firstLine !== undefined) this.say(connection, row.firstLine)
-        this.tellLines(connection, answer.lines, row.lastLine ?? '', request)
+        this.tellLines(connection, answer.lines, row, request)
         return
       case 'watch':
         if (this.watchers.add(connection, answer.kinds)) return
@@ -89,6 +100,9 @@ export class TextOperations {
         // memcached has no answer to it but the end of the connection.
         connection.closeReason = CLOSE_SHUTDOWN
         connection.drain()
+        return
+      case 'denied':
+        this.answer(connection, NO_RIGHT, row, request)
         return
       case 'refused':
         this.answer(connection, row.refused?.[answer.reason] ?? ERROR, row, request)
@@ -118,7 +132,7 @@ export class TextOperations {
   ): void {
     const lines = new StatLines(rows)
     if (row.lastLine !== undefined) {
-      this.tellLines(connection, lines, row.lastLine, request)
+      this.tellLines(connection, lines, row, request)
       return
     }
     for (;;) {
@@ -132,10 +146,11 @@ export class TextOperations {
   private tellLines(
     connection: Connection,
     lines: LineSource,
-    lastLine: string,
-    request: Request,
+    { operation, lastLine = '' }: OperationWords,
+    { frameBytes }: Request,
   ): void {
     const { replies, commands } = this
-    connection.suspend(new TextAnswer(replies, commands, lines, lastLine, request.frameBytes))
+    const rights = rightsOfOperation(operation)
+    connection.suspend(new TextAnswer(replies, commands, lines, lastLine, frameBytes, rights))
   }
 }

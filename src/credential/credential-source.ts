@@ -16,6 +16,7 @@ import type { FSWatcher } from 'node:fs'
 import { watch } from 'node:fs'
 import { realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { BUILT_IN_ROLES, type Role } from './access.ts'
 import type { CredentialFileProblem } from './credential-file-error.ts'
 import { CredentialFileError } from './credential-file-error.ts'
 import {
@@ -25,14 +26,16 @@ import {
   type FileContent,
   readRegularFile,
 } from './file-access.ts'
+import { quoteName } from './file-problems.ts'
 import type { MemcachedFileKind } from './memcached-file.ts'
 import { parseMemcachedFile } from './memcached-file.ts'
+import { NAMESPACE_ID_MAX, type NamespaceEntry, NamespaceIds } from './namespaces.ts'
 import { prepare, problemWith } from './prepare.ts'
 import type { CredentialSnapshot, UserRecord } from './snapshot.ts'
 import { decoySalt, decoySeed, formatShape, makeSnapshot } from './snapshot.ts'
 import type { ReadResult, UserEntry } from './user-entry.ts'
 import { PLAINTEXT_USERS_MAX, USERS_MAX } from './user-entry.ts'
-import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
+import { DECOY_KEY_BYTES, parseUsersFile, readingOfNothing } from './users-file.ts'
 import type { ScramHash, ScramHashName } from './verifier.ts'
 import {
   checkIterations,
@@ -74,6 +77,8 @@ export interface CredentialSourceOptions {
   readonly mechanisms: readonly ConfiguredMechanism[]
   /** For passwords in the clear; default DEFAULT_ITERATIONS. */
   readonly iterations?: number
+  /** What the namespaces can have together; default: no limit. */
+  readonly memoryBytes?: number
   readonly randomBytes?: (count: number) => Uint8Array
   /** Quiet time after a change before the files are read. */
   readonly debounceMs?: number
@@ -130,6 +135,7 @@ export class CredentialSource {
    * Verifiers of plaintext passwords of the last snapshot, by a keyed hash of what they depend on.
    */
   #hashed = new Map<string, string>()
+  #namespaceIds: NamespaceIds = new NamespaceIds()
   #signatures: readonly string[] = []
   #warnings: readonly CredentialFileProblem[] = []
   #watchers = new Map<string, FSWatcher>()
@@ -221,8 +227,12 @@ export class CredentialSource {
       ...readings.flatMap((reading) => reading.result.users),
       ...inlineUsers.flatMap((user) => readInlineUser(user, problems)),
     ]
+    const namespaces = readings.flatMap((reading) => reading.result.namespaces)
     problems.push(...findClashes(entries), ...checkCounts(entries))
-    if (problems.length > 0) throw new CredentialFileError(problems)
+    problems.push(...checkQuotas(namespaces, this.#options.memoryBytes))
+    const ids = this.#namespaceIds.with(namespaces.map(({ name }) => name))
+    if (ids === undefined) problems.push(noNumbersLeft(namespaces))
+    if (ids === undefined || problems.length > 0) throw new CredentialFileError(problems)
 
     const stated = readings.find((reading) => reading.result.decoyKey !== undefined)
     const decoyKey = stated?.result.decoyKey ?? this.#ownDecoyKey
@@ -235,8 +245,11 @@ export class CredentialSource {
         .sort()
         .join(' '),
       hashes: SCRAM_HASH_NAMES,
+      roles: rolesOf(readings),
+      namespaces: ids.number(namespaces),
     })
     this.#checkMechanisms(snapshot)
+    this.#namespaceIds = ids
     this.#warnings = findWarnings(readings, entries)
     if (this.#watching && !this.#closed) await this.#watchDirectories()
     return snapshot
@@ -290,7 +303,8 @@ export class CredentialSource {
     return entries.map((entry) => {
       const keys = keysOfUser.get(entry) ?? []
       const made = keys.flatMap((key) => fresh.get(key) ?? [])
-      return { name: entry.name, verifiers: [...entry.verifiers, ...new Set(made)] }
+      const verifiers = [...entry.verifiers, ...new Set(made)]
+      return { name: entry.name, verifiers, access: entry.access }
     })
   }
 
@@ -426,8 +440,7 @@ function parseCredentialFile(file: CredentialFile, content: FileContent): Readin
 }
 
 function failed(file: CredentialFile, message: string, line = 0): Reading {
-  const problems = [{ file: file.path, line, message }]
-  return { file, result: { users: [], decoyKey: undefined, problems }, mode: 0 }
+  return { file, result: readingOfNothing([{ file: file.path, line, message }]), mode: 0 }
 }
 
 function readInlineUser(user: InlineUser, problems: CredentialFileProblem[]): UserEntry[] {
@@ -468,6 +481,40 @@ function checkCounts(entries: readonly UserEntry[]): CredentialFileProblem[] {
     `${plaintext.length} users have passwords in the clear; at most ${PLAINTEXT_USERS_MAX} are allowed, ` +
     'since each is hashed at every start: replace them by verifiers (`saslcached hash-password`)'
   return [{ file: plaintext[0]?.file ?? last.file, line: 0, message }]
+}
+
+/** Only a users.toml states roles, and there is one. */
+function rolesOf(readings: readonly Reading[]): readonly Role[] {
+  const toml = readings.find(({ file }) => file.format === 'toml')
+  return toml === undefined ? BUILT_IN_ROLES : toml.result.roles
+}
+
+function checkQuotas(
+  namespaces: readonly NamespaceEntry[],
+  memoryBytes: number = Number.POSITIVE_INFINITY,
+): CredentialFileProblem[] {
+  let sum = 0
+  for (const { name, file, line, memoryBytes: own } of namespaces) {
+    sum += own
+    if (sum <= memoryBytes) continue
+    const message =
+      `the namespaces up to ${quoteName(name)} have ${inMebibytes(sum)} together, more than the ` +
+      `${inMebibytes(memoryBytes)} of the server (-m)`
+    return [{ file, line, message }]
+  }
+  return []
+}
+
+function inMebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 ** 2)} MiB`
+}
+
+function noNumbersLeft(namespaces: readonly NamespaceEntry[]): CredentialFileProblem {
+  const { file = 'users', line = 0 } = namespaces.at(-1) ?? {}
+  const message =
+    `more than ${NAMESPACE_ID_MAX} namespaces have come and gone since the server started; ` +
+    'start it again'
+  return { file, line, message }
 }
 
 function findWarnings(

@@ -13,10 +13,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { assert } from '../base/assert.ts'
 import { CredentialFileError } from './credential-file-error.ts'
 import { codeOf, decodeUtf8, describeFileError, readRegularFile } from './file-access.ts'
+import { quoteName } from './file-problems.ts'
 import { prepare, problemWith } from './prepare.ts'
 import { readTomlLayout, type TomlStatement } from './toml-layout.ts'
 import type { UserEntry } from './user-entry.ts'
-import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
+import { DECOY_KEY_BYTES, parseUsersFile } from './users-file.ts'
 import {
   encodeBase64,
   hashPassword,

@@ -66,6 +66,7 @@ export const METRICS = {
     auth_challenges: ['counter', 'messages', 'cleared', 'Challenges sent.'],
     auth_attempts_exceeded: ['counter', 'connections', 'cleared', 'Closed after too many failures.'],
     auth_refused_commands: ['counter', 'requests', 'cleared', 'Refused because they need a login.'],
+    auth_denied_commands: ['counter', 'requests', 'cleared', 'Refused for want of a right, or a key.'],
     login_timeouts: ['counter', 'connections', 'cleared', 'Closed because no login came in time.'],
     request_too_large: ['counter', 'requests', 'cleared', 'Announced more bytes than are taken.'],
     protocol_errors: ['counter', 'connections', 'cleared', 'Closed because they made no sense.'],

@@ -4,11 +4,13 @@
  * requests into operations (protocol/text/operations.ts, protocol/binary/stat-keys.ts), have them carried
  * out, and write what comes of it in their own words.
  *
- * Nothing looks at the rights yet: whoever is logged in may do what the server offers.
+ * Invariant: `carryOut` is the one way to what an operation does, and does nothing for a caller that lacks
+ * its right.
  */
-import type { Right } from '../../credential/rights.ts'
+import { RIGHT, type Right } from '../../credential/rights.ts'
 import type { PrefixTable } from '../../observe/prefix-table.ts'
 import type { OperationArgument, OperationName, Refusal } from '../../protocol/text/operations.ts'
+import type { Caller } from '../commands.ts'
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, FirstLines, type ItemDump } from './dump.ts'
 import type { ItemSizes } from './item-sizes.ts'
 import { FixedRows, type LineSource, type RowSource } from './rows.ts'
@@ -46,6 +48,8 @@ export type Answer =
   /** The end of the connection is the answer. */
   | { readonly kind: 'close' }
   | { readonly kind: 'refused'; readonly reason: Refusal }
+  /** The caller lacks the right. */
+  | { readonly kind: 'denied' }
 
 export interface Operation {
   readonly right: Right
@@ -181,12 +185,32 @@ export function isOffered(name: OperationName, parts: OperationParts): boolean {
   return OPERATIONS[name].isOffered?.(parts) ?? true
 }
 
-/** Carries out an operation, which does nothing where it is not offered. */
+/** Bits of RIGHT. */
+export function rightsOfOperation(name: OperationName): number {
+  return RIGHT[OPERATIONS[name].right]
+}
+
+const DENIED: Answer = { kind: 'denied' }
+
+/** DENIED, of which is told, or undefined: the caller may have it carried out. */
+export function denialOf(name: OperationName, caller: Caller): Answer | undefined {
+  const { isOpen, restriction } = caller
+  if (!isOpen) return DENIED
+  if (restriction === undefined) return undefined
+  if ((restriction.rights & rightsOfOperation(name)) !== 0) return undefined
+  restriction.refused(name, 'right')
+  return DENIED
+}
+
+/** Carries out an operation, which does nothing where it is not offered, or to whom it is denied. */
 export function carryOut(
   name: OperationName,
   parts: OperationParts,
   argument: OperationArgument,
+  caller: Caller,
 ): Answer {
+  const denial = denialOf(name, caller)
+  if (denial !== undefined) return denial
   if (!isOffered(name, parts)) return refused('unknown')
   return OPERATIONS[name].carryOut?.(parts, argument) ?? refused('unknown')
 }

@@ -51,6 +51,7 @@ export class CredentialReload {
             : [{ ...generated, origin: 'generated for this run' }],
         mechanisms: configuredMechanisms(auth.mechanisms),
         iterations: auth.iterations,
+        memoryBytes: config.memory.limitBytes,
       },
       {
         onChange: (credentials) => this.distribute(credentials),

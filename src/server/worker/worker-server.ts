@@ -7,7 +7,7 @@
  */
 import { Clock } from '../../base/clock.ts'
 import { AnswerDelays } from '../../connection/answer-delays.ts'
-import { AuthGate, type AuthGateOptions } from '../../connection/auth-gate.ts'
+import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
@@ -121,6 +121,7 @@ export class WorkerServer {
       lane,
       delays: this.delays,
       onLogin: (event) => this.loginLog.record(event, this.context.nowMs),
+      onRefusal: (event) => this.logRefusal(event),
     }
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
@@ -256,6 +257,12 @@ export class WorkerServer {
     this.log.write({ level: 'debug', event, message, fields: { peer } })
   }
 
+  private logRefusal({ principal, peer, command, lack }: RefusalEvent): void {
+    const fields = { user: principal.name, peer, command, lacks: lack }
+    const message = 'a command was refused: the user may not do that'
+    this.log.write({ level: 'debug', event: 'command_denied', message, fields })
+  }
+
   private tellWatchers(connection: Connection, command: number): void {
     const { watchLog } = this.items
     if (!watchLog.isWatched(WATCH_CONNEVENTS)) return
@@ -315,22 +322,46 @@ export class WorkerServer {
     this.replyReportMs = nowMs
   }
 
-  /** Takes other users. Who is logged in as one that is there no more is cut off. */
+  /**
+   * Takes other users. What those who are logged in may do is what these say from now on; who is there no
+   * more is cut off, and so is who is in another namespace: what it has under way belongs to the old one.
+   */
   private replaceCredentials(credentials: CredentialSnapshot): void {
     const { sasl } = this
     if (sasl === undefined) return
     sasl.replaceCredentials(credentials)
-    const removed = [...this.acceptor.connections].filter(
-      ({ gate }) => gate.principal !== undefined && !sasl.credentials.has(gate.principal.name),
-    )
-    for (const connection of removed) connection.drain()
-    if (removed.length === 0) return
-    this.log.write({
-      level: 'warn',
-      event: 'removed_users_cut',
-      message: 'connections of users that were removed are closed',
-      fields: { connections: removed.length },
-    })
+    let removedCount = 0
+    let movedCount = 0
+    for (const connection of [...this.acceptor.connections]) {
+      const { principal } = connection.gate
+      if (principal === undefined) continue
+      const renewed = sasl.credentials.renew(principal)
+      if (renewed?.namespace === principal.namespace) {
+        connection.gate.become(renewed)
+        connection.accessChanged()
+        continue
+      }
+      if (renewed === undefined) removedCount++
+      else movedCount++
+      connection.drain()
+    }
+    const { log } = this
+    if (removedCount > 0) {
+      log.write({
+        level: 'warn',
+        event: 'removed_users_cut',
+        message: 'connections of users that were removed are closed',
+        fields: { connections: removedCount },
+      })
+    }
+    if (movedCount > 0) {
+      log.write({
+        level: 'warn',
+        event: 'moved_users_cut',
+        message: 'connections of users that are in another namespace now are closed',
+        fields: { connections: movedCount },
+      })
+    }
   }
 
   private stop(deadlineMs: number): void {
