@@ -19,6 +19,7 @@ import {
   OUTCOME_OK,
   OUTCOME_REFUSED,
   type Request,
+  VERB_FLUSH,
 } from '../protocol/request.ts'
 import type { LargeExtension } from '../storage/large-extension.ts'
 import type { LargeValue } from '../storage/large-value.ts'
@@ -34,6 +35,8 @@ export interface Caller {
   readonly isOpen: boolean
   /** Undefined: once open, it may do everything. */
   readonly restriction: Restriction | undefined
+  /** To be told of what it had carried out that others notice, by the name in operations.ts. */
+  operated?(operation: string, number: number): void
 }
 
 /** A value that is held. */
@@ -137,6 +140,7 @@ export class Commands {
       const refusal = refusalOf(request, bytes, caller.restriction)
       if (refusal !== OUTCOME_OK) return refusal
     }
+    if (request.verb === VERB_FLUSH) caller.operated?.('flush', 0)
     return this.store.execute(request, bytes)
   }
 

@@ -61,8 +61,11 @@ export interface Restriction {
   readonly rights: number
   /** Keys have to begin with one of them; undefined: any key will do. */
   readonly keyPrefixes: readonly Uint8Array[] | undefined
-  /** To be told of each request that is refused: what was asked, and what it lacks. */
-  refused(command: string, lack: Lack): void
+  /**
+   * To be told of each request that is refused: what was asked, what it lacks, and the key, if it has one,
+   * whose bytes are the caller's.
+   */
+  refused(command: string, lack: Lack, key?: Uint8Array): void
 }
 
 export type Lack = 'right' | 'key'
@@ -138,7 +141,12 @@ export function judge(request: Request, bytes: Uint8Array, restriction: Restrict
 
 /** The same, and a refusal is told. */
 export function refusalOf(request: Request, bytes: Uint8Array, restriction: Restriction): number {
-  return tell(request, judge(request, bytes, restriction), restriction)
+  const outcome = judge(request, bytes, restriction)
+  if (outcome !== OUTCOME_OK) {
+    const hasKey = (TAKES[request.verb]! & HAS_KEY) !== 0
+    tell(request, outcome, restriction, hasKey ? keyOf(request, bytes) : undefined)
+  }
+  return outcome
 }
 
 /**
@@ -152,7 +160,11 @@ export function refusalOfKeys(
   end: number,
   restriction: Restriction,
 ): number {
-  return tell(request, judgeKeys(request, bytes, from, end, restriction), restriction)
+  const outcome = judgeKeys(request, bytes, from, end, restriction)
+  if (outcome !== OUTCOME_OK) {
+    tell(request, outcome, restriction, firstRefused(bytes, from, end, restriction))
+  }
+  return outcome
 }
 
 function judgeKeys(
@@ -173,12 +185,35 @@ function judgeKeys(
   return OUTCOME_OK
 }
 
-function tell(request: Request, outcome: number, restriction: Restriction): number {
-  if (outcome !== OUTCOME_OK) {
-    const lack = outcome === OUTCOME_NO_RIGHT ? 'right' : 'key'
-    restriction.refused(nameOfVerb(request.verb), lack)
+function tell(
+  request: Request,
+  outcome: number,
+  restriction: Restriction,
+  key: Uint8Array | undefined,
+): void {
+  const lack = outcome === OUTCOME_NO_RIGHT ? 'right' : 'key'
+  restriction.refused(nameOfVerb(request.verb), lack, key)
+}
+
+function keyOf(request: Request, bytes: Uint8Array): Uint8Array {
+  const offset = keyOffsetOf(request)
+  return keyBytesOf(request, bytes).subarray(offset, offset + request.keyLength)
+}
+
+/** Of a list of keys the one that may not be used, or the first where all of them may be. */
+function firstRefused(
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  { keyPrefixes }: Restriction,
+): Uint8Array {
+  const first = skipSpaces(bytes, from, end)
+  for (let at = first; at < end && keyPrefixes !== undefined; ) {
+    const keyEnd = findTokenEnd(bytes, at, end)
+    if (!isAmong(keyPrefixes, bytes, at, keyEnd - at)) return bytes.subarray(at, keyEnd)
+    at = skipSpaces(bytes, keyEnd, end)
   }
-  return outcome
+  return bytes.subarray(first, findTokenEnd(bytes, first, end))
 }
 
 /** As text clients call it; not for the hot path. */

@@ -110,6 +110,16 @@ export interface Config {
     readonly pidFile: string | undefined
     readonly runAsUser: string | undefined
   }
+  /** Undefined: there is none. */
+  readonly audit:
+    | {
+        /** `-` is standard output. */
+        readonly path: string
+        /** While it cannot be written, nobody logs in. */
+        readonly refusesLogins: boolean
+        readonly showsKeys: boolean
+      }
+    | undefined
   readonly log: {
     readonly level: LogLevel
     /** How many -v. */

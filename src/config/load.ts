@@ -215,6 +215,7 @@ class Loader {
         pidFile: this.#path('pidfile'),
         runAsUser: values.run_as_user === '' ? undefined : values.run_as_user,
       },
+      audit: this.#resolveAudit(),
       log: {
         level:
           values.log_level === 'auto'
@@ -231,6 +232,13 @@ class Loader {
       notices: this.#notices,
       settings: this.#settings(),
     }
+  }
+
+  #resolveAudit(): Config['audit'] {
+    const { audit_log: given, audit_on_failure: onFailure, audit_keys: keys } = this.#values
+    const path = given === '-' ? given : this.#path('audit_log')
+    if (path === undefined) return undefined
+    return { path, refusesLogins: onFailure === 'refuse-logins', showsKeys: keys === 'clear' }
   }
 
   resolveNetwork(): Config['network'] {
@@ -387,7 +395,9 @@ class Loader {
     return join(directory, USERS_FILE_NAME)
   }
 
-  #path(option: 'unix_socket' | 'users_file' | 'auth_file' | 'pidfile'): string | undefined {
+  #path(
+    option: 'unix_socket' | 'users_file' | 'auth_file' | 'pidfile' | 'audit_log',
+  ): string | undefined {
     const value = this.#values[option]
     return value === '' ? undefined : resolve(this.#origins.get(option)?.base ?? '', value)
   }

@@ -87,6 +87,9 @@ export interface OptionValues {
   run_as_user: string
   pidfile: string
   daemon: boolean
+  audit_log: string
+  audit_on_failure: 'continue' | 'refuse-logins'
+  audit_keys: 'hashed' | 'clear'
   verbose: number
   log_level: LogLevel | 'auto'
   log_format: LogFormat
@@ -509,6 +512,27 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: flag(),
     default: false,
     description: 'run in the background',
+  },
+  audit_log: {
+    group: 'log',
+    long: 'audit-log',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'file for the audit, a line an event; - is standard output, none is off',
+  },
+  audit_on_failure: {
+    group: 'log',
+    long: 'audit-on-failure',
+    kind: choice(['continue', 'refuse-logins']),
+    default: 'continue',
+    description: 'when the audit cannot be written: continue or refuse-logins',
+  },
+  audit_keys: {
+    group: 'log',
+    long: 'audit-keys',
+    kind: choice(['hashed', 'clear']),
+    default: 'hashed',
+    description: 'keys of refused commands in the audit: hashed or clear',
   },
   verbose: {
     group: 'log',

@@ -9,6 +9,7 @@
  * lead to the same answer (see sasl/session.ts).
  */
 import { assert } from '../base/assert.ts'
+import type { TlsChannel } from '../base/channel.ts'
 import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
 import type { Lack, Restriction } from '../command/permission.ts'
@@ -35,6 +36,8 @@ interface LoginSuccess {
   readonly principal: Principal
   readonly peer: string
   readonly mechanism: string
+  /** Undefined in the clear, and on a Unix socket. */
+  readonly tls?: TlsChannel | undefined
 }
 
 interface LoginFailure extends ClaimedUser {
@@ -42,6 +45,7 @@ interface LoginFailure extends ClaimedUser {
   readonly peer: string
   readonly mechanism: string
   readonly reason: FailureReason
+  readonly tls?: TlsChannel | undefined
 }
 
 /** A command that was refused to somebody who is logged in, as the audit sees it. */
@@ -51,6 +55,18 @@ export interface RefusalEvent {
   /** As text clients call it, or the name of the operation. */
   readonly command: string
   readonly lack: Lack
+  /** Whose bytes are somebody else's after this. */
+  readonly key: Uint8Array | undefined
+}
+
+/** What somebody had carried out that others notice. */
+export interface OperationEvent {
+  /** Undefined where nobody logs in. */
+  readonly principal: Principal | undefined
+  readonly peer: string
+  /** A name of operations.ts. */
+  readonly operation: string
+  readonly number: number
 }
 
 export interface AuthGateOptions {
@@ -63,6 +79,7 @@ export interface AuthGateOptions {
   /** Undefined: every answer leaves at once. */
   readonly delays?: AnswerDelays | undefined
   readonly onRefusal?: (event: RefusalEvent) => void
+  readonly onOperation?: (event: OperationEvent) => void
 }
 
 export type GateAnswer =
@@ -211,6 +228,7 @@ export class AuthGate {
           principal: step.principal,
           peer: this.pipe.peer.text,
           mechanism: step.mechanism,
+          tls: this.pipe.channel.tls,
         })
         return { kind: 'success' }
       case 'failure':
@@ -244,8 +262,15 @@ export class AuthGate {
     if (isLast) lane[COUNTER.auth_attempts_exceeded]!++
     const { user, unknownUser, mechanism, reason } = failure
     const peer = this.pipe.peer.text
-    onLogin({ succeeded: false, user, unknownUser, peer, mechanism, reason })
+    const { tls } = this.pipe.channel
+    onLogin({ succeeded: false, user, unknownUser, peer, mechanism, reason, tls })
     return { kind: 'failure', isLast }
+  }
+
+  /** Something that others notice is being carried out. */
+  operated(operation: string, number: number): void {
+    const { principal, pipe } = this
+    this.options.onOperation?.({ principal, peer: pipe.peer.text, operation, number })
   }
 
   /** Opens the gate for a principal, or goes on with what that may do now. */
@@ -264,9 +289,9 @@ export class AuthGate {
     return {
       rights,
       keyPrefixes,
-      refused(command, lack) {
+      refused(command, lack, key) {
         lane[COUNTER.auth_denied_commands]!++
-        onRefusal?.({ principal, peer, command, lack })
+        onRefusal?.({ principal, peer, command, lack, key })
       },
     }
   }

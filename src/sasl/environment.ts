@@ -40,6 +40,8 @@ export interface SaslEnvironmentOptions {
   readonly derive?: DeriveKey
   /** Undefined: failed logins are not held against anybody. */
   readonly throttle?: LoginThrottle | undefined
+  /** False while nobody is let in, because it could not be recorded. */
+  readonly mayLogIn?: () => boolean
   /** Where to count; by default in a record of its own. */
   readonly counters?: SaslCounters
 }
@@ -64,6 +66,7 @@ export class SaslEnvironment implements MechanismContext {
   readonly serverNonce: () => string
   readonly counters: SaslCounters
   readonly throttle: LoginThrottle | undefined
+  readonly mayLogIn: () => boolean
   readonly #mechanisms: readonly MechanismRow[]
   #usable: readonly MechanismRow[]
 
@@ -72,6 +75,7 @@ export class SaslEnvironment implements MechanismContext {
     this.#usable = this.#findUsable(options.snapshot)
     this.credentials = new CredentialStore(options.snapshot)
     this.throttle = options.throttle
+    this.mayLogIn = options.mayLogIn ?? (() => true)
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
       (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),

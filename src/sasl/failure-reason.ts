@@ -19,6 +19,8 @@ export const FAILURE_REASONS = [
   'out-of-sequence',
   /** Too many failed before, from there or for that user; the password was not looked at. */
   'throttled',
+  /** The password was right, but the login could not be recorded, and must be. */
+  'audit',
   /** Too many key derivations wait; the password was not looked at. */
   'busy',
   /** The user's credential changed while the login was under way. */

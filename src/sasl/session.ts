@@ -129,6 +129,9 @@ export class SaslSession {
         this.#mechanism = mechanism
         return step
       case 'success':
+        if (!this.#environment.mayLogIn()) {
+          return this.#fail('audit', mechanism.claimedUser, mechanismName)
+        }
         this.#environment.counters.successes += 1
         this.#environment.throttle?.succeeded(step.principal.name, this.#pipe)
         return { kind: 'success', principal: step.principal, mechanism: mechanismName }

@@ -11,6 +11,7 @@ const SRC = join(import.meta.dirname, '..', '..', 'src')
 const READERS = {
   'base/clock.ts': 'once, when the server starts',
   'credential/users-file-editor.ts': "against the file system's times, which are of that clock",
+  'observe/audit-line.ts': 'a line of the audit stands beside those of other programs',
   'observe/log.ts': 'a line of the log stands beside those of other programs',
 }
 

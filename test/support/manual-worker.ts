@@ -53,6 +53,7 @@ export function manualShared(workerCount = 1): SharedMemory {
     prefixes: createPrefixMemory(DEFAULT_DELIMITER, [1, 2]),
     connectionTable: createConnectionTableMemory(CONNECTIONS_MAX),
     workerTable: createWorkerTableMemory(workerCount, 1, CONNECTIONS_MAX),
+    audit: undefined,
     throttle: createThrottleMemory((bytes) => bytes.fill(7), 64),
   }
 }

@@ -212,5 +212,7 @@ export function carryOut(
   const denial = denialOf(name, caller)
   if (denial !== undefined) return denial
   if (!isOffered(name, parts)) return refused('unknown')
+  // Monitors ask for statistics all the time, and change nothing.
+  if (OPERATIONS[name].right !== 'stats') caller.operated?.(name, argument.number)
   return OPERATIONS[name].carryOut?.(parts, argument) ?? refused('unknown')
 }

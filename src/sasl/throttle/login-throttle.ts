@@ -50,6 +50,7 @@ const UNCOUNTED: ReadonlySet<FailureReason> = new Set<FailureReason>([
   'unknown-mechanism',
   'channel-binding',
   'out-of-sequence',
+  'audit',
   'busy',
   'credentials-changed',
 ])

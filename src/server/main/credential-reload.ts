@@ -9,8 +9,10 @@ import { configuredUsers } from '../../config/credentials.ts'
 import { CredentialSource } from '../../credential/credential-source.ts'
 import { loadTables } from '../../credential/prepare.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import { configuredMechanisms } from '../../sasl/mechanisms.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
+import { reloadEvent } from './audit-reload.ts'
 import { type GeneratedUser, generateUser } from './generated-user.ts'
 import type { Say } from './say.ts'
 import type { WorkerPool } from './worker-pool.ts'
@@ -19,6 +21,7 @@ export interface CredentialReloadOptions {
   readonly config: Config
   readonly say: Say
   readonly workers: Pick<WorkerPool, 'size' | 'broadcast'>
+  readonly onAudit?: (event: AuditEvent) => void
 }
 
 interface Reload {
@@ -34,6 +37,8 @@ export class CredentialReload {
   /** Reloads that not every worker has confirmed. */
   private readonly reloads: Map<number, Reload> = new Map()
   private reloadCount = 0
+  /** What all workers have. */
+  private inForce: CredentialSnapshot | undefined = undefined
 
   constructor(options: CredentialReloadOptions) {
     this.options = options
@@ -55,12 +60,14 @@ export class CredentialReload {
       },
       {
         onChange: (credentials) => this.distribute(credentials),
-        onProblem: (error) =>
+        onProblem: (error) => {
+          options.onAudit?.({ event: 'reload', what: 'users', outcome: 'failure' })
           say(
             'error',
             'credentials_refused',
             `the users were not reloaded, those from before stay in force: ${error.message}`,
-          ),
+          )
+        },
       },
     )
   }
@@ -71,6 +78,7 @@ export class CredentialReload {
     loadTables()
     const credentials = await this.source.load()
     this.announce(credentials, 'credentials_loaded', 'the users were loaded')
+    this.inForce = credentials
     return {
       credentials,
       mechanisms: auth.mechanisms,
@@ -103,6 +111,9 @@ export class CredentialReload {
     if (reload.awaitedCount > 0) return
     this.reloads.delete(reloadId)
     this.announce(reload.credentials, 'credentials_reloaded', 'the users were reloaded')
+    const { inForce } = this
+    this.inForce = reload.credentials
+    if (inForce !== undefined) this.options.onAudit?.(reloadEvent(inForce, reload.credentials))
   }
 
   /** Once the port is open: a password for a server that did not start would only mislead. */

@@ -8,6 +8,7 @@ import { createThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
 import { createWorkerTableMemory } from '../admission/worker-table.ts'
 import { createConnectionTableMemory } from '../worker/connection-table.ts'
+import { createAuditMemory } from '../worker/worker-audit.ts'
 import type { SharedMemory } from '../worker/worker-messages.ts'
 import type { Say } from './say.ts'
 import { StartError } from './start-error.ts'
@@ -43,6 +44,10 @@ export function createSharedMemory(
       limits.connectionsMax,
       randomSeed(),
     ),
+    audit:
+      config.audit === undefined
+        ? undefined
+        : createAuditMemory(config.audit.refusesLogins, config.audit.showsKeys),
     throttle: createThrottleMemory((bytes) => crypto.getRandomValues(bytes)),
   }
 }

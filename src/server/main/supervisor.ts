@@ -8,7 +8,9 @@ import { type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import { deriveSaltedPassword, SCRAM_HASHES } from '../../credential/verifier.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { Log, LogEvent } from '../../observe/log.ts'
+import { AppendFile } from '../files/append-file.ts'
 import {
   dropPrivileges,
   openFilesMax,
@@ -20,7 +22,9 @@ import {
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
 import { threadClock } from '../worker/thread-clock.ts'
+import { type AuditMemory, AuditQueue } from '../worker/worker-audit.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
+import { AUDIT_LOOK_MS, Audit } from './audit.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
 import { type Say, sayInto } from './say.ts'
@@ -51,6 +55,9 @@ export class Supervisor {
   private readonly without: Set<Internal> = new Set()
   /** Undefined without authentication. */
   private credentials: CredentialReload | undefined = undefined
+  /** Undefined where there is none, or not yet. */
+  private audit: Audit | undefined = undefined
+  private endAuditLooks: () => void = () => undefined
   private isStopping = false
   private isDying = false
   private stopSignal = ''
@@ -67,6 +74,7 @@ export class Supervisor {
       say,
       clock: threadClock,
       onLog: (event) => log.write(event),
+      onAudit: (event) => this.audit?.recordOfWorker(event),
       onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
       onWithout: (internal) => this.warnWithout(internal),
       onVerbosity: (level) => this.setVerbosity(level),
@@ -108,6 +116,7 @@ export class Supervisor {
     this.isStopping = true
     this.credentials?.close()
     await this.workers.end()
+    this.closeAudit('failure', 0)
     this.sockets.close()
     this.removeFiles()
   }
@@ -125,7 +134,8 @@ export class Supervisor {
   private async loadUsers(): Promise<WorkerAuth | undefined> {
     const { config, say, workers } = this
     if (config.auth.required) {
-      this.credentials = new CredentialReload({ config, say, workers })
+      const onAudit = (event: AuditEvent): void => this.audit?.record(event)
+      this.credentials = new CredentialReload({ config, say, workers, onAudit })
       return await this.credentials.load()
     }
     say(
@@ -146,6 +156,12 @@ export class Supervisor {
         given: isAsGiven ? undefined : address.given,
         family: address.family,
         port: address.port === 0 ? undefined : address.port,
+      })
+      this.audit?.record({
+        event: 'listener',
+        address: address.text,
+        family: address.family,
+        port: address.port,
       })
     }
     say('info', 'started', `saslcached ${VERSION} is ready`, {
@@ -214,6 +230,7 @@ export class Supervisor {
     const { config } = this
     const sockets = this.sockets.shared
     const shared = createSharedMemory(config, sockets.length, this.say)
+    this.openAudit(shared.audit)
     const supplies = { shared, clock: this.clock, sockets, auth }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),
@@ -223,6 +240,40 @@ export class Supervisor {
       throw asStartError(error)
     })
     this.workers.watchOver(shared.workerTable)
+  }
+
+  /** As root where it is, so that the file may be anywhere; it belongs to who we become. */
+  private openAudit(memory: AuditMemory | undefined): void {
+    const { config, say, user } = this
+    if (memory === undefined || config.audit === undefined) return
+    const { path } = config.audit
+    try {
+      this.audit = new Audit({
+        file: new AppendFile(path, user),
+        queue: new AuditQueue(memory),
+        say,
+        run: crypto.randomUUID(),
+      })
+    } catch (cause) {
+      const { message } = cause as Error
+      throw new StartError(`cannot open the audit log ${path}: ${message}`, EXIT_OS, cause)
+    }
+    this.endAuditLooks = threadClock.every(AUDIT_LOOK_MS, () => this.audit?.look())
+    this.audit.record({
+      event: 'start',
+      version: VERSION,
+      node: process.versions.node,
+      pid: process.pid,
+      threads: config.process.threads,
+      authentication: config.auth.required,
+    })
+  }
+
+  private closeAudit(by: string, cutCount: number): void {
+    this.endAuditLooks()
+    this.audit?.record({ event: 'stop', by, connections_cut: cutCount })
+    this.audit?.close()
+    this.audit = undefined
   }
 
   /**
@@ -239,6 +290,7 @@ export class Supervisor {
       fields: { stack },
     }
     this.log.write(event)
+    this.closeAudit('crash', 0)
     void this.log.close().then(() => process.exit(EXIT_SOFTWARE))
   }
 
@@ -275,6 +327,7 @@ export class Supervisor {
 
   private reload(): void {
     this.say('info', 'reload_requested', 'SIGHUP: reading the users again')
+    this.audit?.reopen()
     this.credentials?.reload()
   }
 
@@ -301,6 +354,7 @@ export class Supervisor {
     }
     await this.workers.end()
     this.removeFiles()
+    this.closeAudit(this.stopSignal, cutCount)
     this.say('info', 'stopped', 'stopped')
     this.settle(0)
   }

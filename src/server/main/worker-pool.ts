@@ -9,6 +9,7 @@
 import { Worker } from 'node:worker_threads'
 import { EXIT_OS } from '../../base/exit-code.ts'
 import { describeShortage } from '../../base/shortage.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { Internal } from '../net/node-internals.ts'
@@ -39,6 +40,7 @@ export interface WorkerPoolOptions {
   readonly clock: Pick<ThreadClock, 'every'>
   readonly spawn?: (settings: WorkerSettings) => WorkerThread
   readonly onLog: (event: LogEvent) => void
+  readonly onAudit: (event: AuditEvent) => void
   /** A worker has the users of this reload. */
   readonly onReloaded: (reloadId: number) => void
   readonly onWithout: (internal: Internal) => void
@@ -140,6 +142,9 @@ export class WorkerPool {
     switch (message.kind) {
       case 'log':
         options.onLog(message.event)
+        break
+      case 'audit':
+        options.onAudit(message.event)
         break
       case 'credentials-in-force':
         options.onReloaded(message.reloadId)

@@ -12,6 +12,7 @@ import type { LogEvent } from '../../observe/log.ts'
 import { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import type { Throttled } from '../../sasl/throttle/throttled-list.ts'
 import type { ThreadClock } from './thread-clock.ts'
+import type { WorkerAudit } from './worker-audit.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
 /** Undefined where failed logins are not held against anybody. */
@@ -20,6 +21,7 @@ export function createThrottle(
   lane: Float64Array,
   clock: Pick<ThreadClock, 'sharedMs'>,
   write: (event: LogEvent) => void,
+  audit: WorkerAudit | undefined,
 ): LoginThrottle | undefined {
   const wanted = settings.auth?.throttle
   if (wanted === undefined) return undefined
@@ -33,8 +35,14 @@ export function createThrottle(
     onCount: (what) => {
       lane[what === 'user' ? COUNTER.throttled_users : COUNTER.throttled_sources]!++
     },
-    onBegin: (who) => write(beginLine(who)),
-    onEnd: (who) => write(endLine(who)),
+    onBegin: (who) => {
+      write(beginLine(who))
+      audit?.throttle('began', who)
+    },
+    onEnd: (who) => {
+      write(endLine(who))
+      audit?.throttle('ended', who)
+    },
     onMore: (count) =>
       write({
         level: 'warn',

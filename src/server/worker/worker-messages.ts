@@ -4,6 +4,7 @@
  */
 import type { ClockBase } from '../../base/clock.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { CounterMemory } from '../../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
@@ -14,6 +15,7 @@ import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { Internal } from '../net/node-internals.ts'
 import type { ConnectionTableMemory } from './connection-table.ts'
+import type { AuditMemory } from './worker-audit.ts'
 
 export interface WorkerAuth {
   readonly credentials: CredentialSnapshot
@@ -44,6 +46,8 @@ export interface SharedMemory {
   readonly connectionTable: ConnectionTableMemory
   readonly workerTable: WorkerTableMemory
   readonly throttle: ThrottleMemory
+  /** Undefined: there is no audit. */
+  readonly audit: AuditMemory | undefined
 }
 
 /** Everything that a worker is started with. */
@@ -103,6 +107,7 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
+  | { readonly kind: 'audit'; readonly event: AuditEvent }
   /** Something of Node is not there, or not as expected. */
   | { readonly kind: 'without'; readonly internal: Internal }
   | { readonly kind: 'verbosity'; readonly level: number }

@@ -11,6 +11,7 @@ import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connect
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
+import type { LogEvent } from '../../observe/log.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
 import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
@@ -28,6 +29,7 @@ import { LoginLog } from './login-log.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import { createThrottle } from './throttle-log.ts'
 import { Turns } from './turns.ts'
+import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
 
@@ -102,8 +104,10 @@ export class WorkerServer {
     const lane = counterLane(settings.counters, settings.workerIndex)
     this.lane = lane
     this.workerTable = new WorkerTable(settings.workerTable, settings.workerIndex)
-    const throttle = createThrottle(settings, lane, clock, (event) => this.log.write(event))
-    this.sasl = createSasl(settings, lane, clock, throttle)
+    const audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
+    const write = (event: LogEvent): void => this.log.write(event)
+    const throttle = createThrottle(settings, lane, clock, write, audit)
+    this.sasl = createSasl(settings, lane, clock, throttle, audit)
     this.delays = new AnswerDelays(() => clock.nowMs())
     this.turns = new Turns(clock)
     this.items = this.createItems()
@@ -120,8 +124,15 @@ export class WorkerServer {
       loginAttemptsMax: settings.loginAttemptsMax,
       lane,
       delays: this.delays,
-      onLogin: (event) => this.loginLog.record(event, this.context.nowMs),
-      onRefusal: (event) => this.logRefusal(event),
+      onLogin: (event) => {
+        this.loginLog.record(event, this.context.nowMs)
+        audit?.login(event)
+      },
+      onRefusal: (event) => {
+        this.logRefusal(event)
+        audit?.refusal(event)
+      },
+      onOperation: (event) => audit?.operation(event),
     }
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
@@ -394,6 +405,7 @@ function createSasl(
   lane: Float64Array,
   clock: ThreadClock,
   throttle: LoginThrottle | undefined,
+  audit: WorkerAudit | undefined,
 ): SaslEnvironment | undefined {
   const { auth } = settings
   if (auth === undefined) return undefined
@@ -405,5 +417,6 @@ function createSasl(
     monotonicMs: () => clock.nowMs(),
     counters: loginCounters(lane),
     throttle,
+    mayLogIn: () => audit?.mayLogIn ?? true,
   })
 }

@@ -261,6 +261,7 @@ test('every failure is counted under its reason', async () => {
     'out-of-sequence': 1,
     busy: 0,
     throttled: 0,
+    audit: 0,
     'credentials-changed': 0,
     aborted: 0,
   })

@@ -54,6 +54,7 @@ function makePool(workerCount = 2) {
       return thread
     },
     onLog: ({ event }) => report('log')(event),
+    onAudit: () => undefined,
     onReloaded: report('reloaded'),
     onWithout: report('without'),
     onVerbosity: report('verbosity'),
