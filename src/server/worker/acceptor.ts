@@ -3,6 +3,7 @@
  * and whether this worker accepts at all. Newcomers are left to workers that have fewer connections, to
  * all others while the main thread says so, and to nobody once the server stops.
  */
+import type { SourceKey } from '../../base/source-network.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { AcceptQueue } from '../admission/accept-queue.ts'
 import { Admission } from '../admission/admission.ts'
@@ -15,6 +16,8 @@ import type { WorkerSettings } from './worker-messages.ts'
 export interface AcceptorOptions {
   readonly settings: WorkerSettings
   readonly workerTable: WorkerTable
+  /** Whether somebody logged in rightly from there lately; undefined: nobody is known. */
+  readonly isProven: ((source: SourceKey) => boolean) | undefined
   readonly lane: Float64Array
   readonly log: WorkerLog
   readonly clock: Pick<ThreadClock, 'nowMs'>
@@ -49,6 +52,7 @@ export class Acceptor {
           : settings.unauthenticatedConnectionsMax,
       waitMs: settings.loginTimeoutMs,
       workerTable,
+      isProven: options.isProven,
       lane,
       serve,
       turnAway: (_, reason) => this.queue.turnedAway(reason),

@@ -143,6 +143,7 @@ export class WorkerServer {
     this.acceptor = new Acceptor({
       settings,
       workerTable: this.workerTable,
+      isProven: throttle === undefined ? undefined : (source) => throttle.isProven(source),
       lane,
       log: this.log,
       clock,

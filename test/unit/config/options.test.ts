@@ -129,6 +129,8 @@ test('whatever an option takes as text, its TOML form is taken as the same value
     '0770',
     'debug',
     'off',
+    'continue',
+    'hashed',
     'a,b',
     '',
   ]
