@@ -4,10 +4,15 @@
 export interface Channel {
   /** In the clear both of the first; a Unix socket does not leave the machine. */
   readonly kind: 'tcp' | 'unix' | 'tls'
+  /**
+   * Others on the network can read it, and the server takes no password through such: mechanisms that
+   * send one are not offered (sasl/mechanisms.ts).
+   */
+  readonly refusesPasswords?: true
   /** Which of the server's listening sockets it came in on. */
   readonly listenerIndex: number
   /** Of the kind `tls`, once its handshake is done. */
-  readonly tls?: TlsChannel
+  readonly tls?: TlsChannel | undefined
 }
 
 /** A TLS connection, as far as a login is about it. */

@@ -21,6 +21,11 @@ export class Peer {
     this.networkKey = sourceKey(this.network)
   }
 
+  /** Nothing between it and us leaves the machine: a loopback address. */
+  get isThisMachine(): boolean {
+    return this.address.startsWith('127.') || this.address === '::1'
+  }
+
   static at(address: string, port: number): Peer {
     const host = address.includes(':') ? `[${address}]` : address
     return new Peer(address, `${host}:${port}`)

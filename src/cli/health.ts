@@ -96,5 +96,7 @@ function parseTarget(text: string): HealthTarget {
       { where: 'health', message: `${JSON.stringify(text)} ${address.reason}` },
     ])
   }
-  return address
+  const { host, port, security } = address
+  if (security === undefined || security === 'notls') return { host, port }
+  return { host, port, tls: security === 'btls' ? 'none' : 'require' }
 }

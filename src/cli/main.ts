@@ -120,12 +120,27 @@ class CommandLineProgram {
         '\nTakes the options that say where the server listens, and --config.\nWithout any it asks the server that runs here, however that was started.',
       )
 
+    this.#addUserCommands()
+    this.#addTlsCommands()
+    const hash = this.#command(this.#program, 'hash-password', 'print verifiers for a password')
+      .argument('[name]', 'name of the user; prints an entry for users.toml')
+      .option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
+    hash.action(async () => {
+      this.#refuseLeftovers(hash, 1)
+      await this.#runUserCommand('hash-password', hash)
+    })
+  }
+
+  #addUserCommands(): void {
     const user = this.#command(this.#program, 'user', 'add, change, remove and list users')
     const userCommands: readonly [UserCommand, string, string][] = [
       ['add', '<name>', 'make a user'],
+      ['set', '<name>', 'change what a user may do'],
       ['passwd', '<name>', "set a user's password"],
       ['remove', '<name>', 'remove a user'],
       ['list', '', 'list users'],
+      ['show', '<name>', 'show what a user may do'],
+      ['check', '<name>', 'tell whether a user may do something: exit code 0 or 1'],
     ]
     for (const [name, operand, description] of userCommands) {
       const command = this.#command(user, name, description)
@@ -137,18 +152,52 @@ class CommandLineProgram {
       if (name === 'add' || name === 'passwd') {
         command.option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
       }
+      if (name === 'add' || name === 'set') addAccessOptions(command)
+      if (name === 'add') {
+        command.option(
+          '--no-password',
+          'the user has none: known by certificate, token or listener',
+        )
+      }
+      if (name === 'set') {
+        command.option('--reset', 'what is not given goes: without any, the user may do everything')
+      }
+      if (name === 'check') {
+        command.argument('<command...>', 'as a text client says it: set KEY, mg KEY N30, stats')
+      }
       command.action(async () => {
-        this.#refuseLeftovers(command, operand === '' ? 0 : 1)
+        if (name !== 'check') this.#refuseLeftovers(command, operand === '' ? 0 : 1)
         await this.#runUserCommand(name, command)
       })
     }
+  }
 
-    const hash = this.#command(this.#program, 'hash-password', 'print verifiers for a password')
-      .argument('[name]', 'name of the user; prints an entry for users.toml')
-      .option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
-    hash.action(async () => {
-      this.#refuseLeftovers(hash, 1)
-      await this.#runUserCommand('hash-password', hash)
+  #addTlsCommands(): void {
+    const tls = this.#command(this.#program, 'tls', 'make a certificate to try TLS with')
+    const selfSigned = this.#command(tls, 'self-signed', 'make a key and a certificate for it')
+      .option('--out <dir>', 'directory to write tls.crt and tls.key to', '.')
+      .option('--name <host>', 'name or address of the server; may be given several times', collect)
+      .option('--days <num>', 'how long it is good', '90')
+      .option('--force', 'replace files that are there')
+    selfSigned.action(async () => {
+      this.#refuseLeftovers(selfSigned, 0)
+      // Options of the server are none of this command's.
+      for (const { flag } of this.#line.flags.uses.splice(0)) {
+        const message = 'is not an option of "saslcached tls self-signed"'
+        this.#line.flags.problems.push({ where: flag, message })
+      }
+      const { problems } = this.#line.flags
+      if (problems.length > 0) throw new ConfigError(problems)
+      const { out, name, days, force } = selfSigned.opts<{
+        out: string
+        name?: readonly string[]
+        days: string
+        force?: boolean
+      }>()
+      signals.release()
+      const { runSelfSigned } = await import('./tls.ts')
+      const request = { directory: out, hosts: name ?? [], days, force: force === true }
+      this.#exitCode = await runSelfSigned(this.#io, request)
     })
   }
 
@@ -157,11 +206,8 @@ class CommandLineProgram {
   }
 
   async #runUserCommand(name: UserCommand, command: Command): Promise<void> {
-    const { file, iterations, keepOld } = command.opts<{
-      file?: string
-      iterations?: string
-      keepOld?: boolean
-    }>()
+    const options = command.opts<UserOptions>()
+    const { file, iterations, keepOld } = options
     const { uses } = this.#line.flags
     // Taken out unread: the value of a stray -p may well be a password.
     for (const use of uses.splice(0)) {
@@ -182,6 +228,15 @@ class CommandLineProgram {
       command: name,
       user: command.args[0],
       keepOld: keepOld === true,
+      hasPassword: options.password !== false,
+      access: {
+        roles: options.role,
+        rights: options.rights,
+        keyPrefixes: options.prefix,
+        namespace: options.namespace,
+      },
+      isReset: options.reset === true,
+      words: command.args.slice(1),
     })
   }
 
@@ -229,6 +284,33 @@ class CommandLineProgram {
     this.#io.err(`saslcached: ${count}\n${indent(new ConfigError(problems).message)}`)
     return EXIT_CONFIG
   }
+}
+
+/** What the commands about users take. */
+interface UserOptions {
+  readonly file?: string
+  readonly iterations?: string
+  readonly keepOld?: boolean
+  /** False with --no-password. */
+  readonly password?: boolean
+  readonly role?: string[]
+  readonly rights?: string[]
+  readonly prefix?: string[]
+  readonly namespace?: string
+  readonly reset?: boolean
+}
+
+function addAccessOptions(command: Command): void {
+  const split = (value: string, before: string[] = []): string[] => [...before, ...value.split(',')]
+  command
+    .option('--role <name>', 'a role, as often as wanted', collect)
+    .option('--rights <list>', 'rights beside those of the roles: read,write', split)
+    .option('--prefix <text>', 'what keys have to begin with, as often as wanted', collect)
+    .option('--namespace <name>', 'where its keys are')
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value]
 }
 
 function refuseOnArgv(problem: ConfigProblem): ConfigProblem {

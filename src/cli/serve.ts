@@ -27,24 +27,53 @@ export async function runServe(
     const { printConfig } = await import('../config/print.ts')
     io.out(printConfig(config))
   }
-  if (choices.checkConfig === true) return checkUsers(io, config)
+  if (choices.checkConfig === true) return check(io, config)
   if (choices.printConfig === true) return EXIT_OK
   const { serve } = await import('../server/main/serve.ts')
   return serve(config)
 }
 
-/** Reads the users as a start would. */
+/** Reads what a start would read. */
+async function check(io: Io, config: Config): Promise<number> {
+  const outcomes = [await checkUsers(io, config), await checkCertificates(io, config)]
+  const worst = Math.max(...outcomes)
+  if (worst !== EXIT_OK) return worst
+  for (const notice of config.notices) io.err(`note: ${notice}\n`)
+  io.err('saslcached: the configuration is good\n')
+  return EXIT_OK
+}
+
+async function checkCertificates(io: Io, { tls }: Config): Promise<number> {
+  if (tls === undefined) return EXIT_OK
+  const { TlsFileError, formatTlsProblem } = await import('../credential/tls-certificates.ts')
+  const { readCertificates } = await import('../server/main/certificate-reload.ts')
+  try {
+    const { warnings } = await readCertificates(tls)
+    for (const warning of warnings) io.err(`warning: ${formatTlsProblem(warning)}\n`)
+    return EXIT_OK
+  } catch (error) {
+    if (!(error instanceof TlsFileError)) throw error
+    io.err(`saslcached: the certificates cannot be used\n${indent(error.message)}`)
+    return EXIT_CONFIG
+  }
+}
+
 async function checkUsers(io: Io, config: Config): Promise<number> {
   if (config.auth.required && config.auth.sources.length > 0) {
     const { CredentialSource } = await import('../credential/credential-source.ts')
     const { CredentialFileError, formatProblem } = await import(
       '../credential/credential-file-error.ts'
     )
-    const { configuredUsers } = await import('../config/credentials.ts')
+    const { askedOfUsers, configuredUsers } = await import('../config/credentials.ts')
     const { configuredMechanisms } = await import('../server/main/mechanisms.ts')
     const { iterations } = config.auth
     const mechanisms = configuredMechanisms(config.auth.mechanisms)
-    const source = new CredentialSource({ ...configuredUsers(config), mechanisms, iterations })
+    const source = new CredentialSource({
+      ...configuredUsers(config),
+      ...askedOfUsers(config),
+      mechanisms,
+      iterations,
+    })
     try {
       await source.load()
       for (const warning of source.warnings) io.err(`warning: ${formatProblem(warning)}\n`)
@@ -56,7 +85,5 @@ async function checkUsers(io: Io, config: Config): Promise<number> {
       source.close()
     }
   }
-  for (const notice of config.notices) io.err(`note: ${notice}\n`)
-  io.err('saslcached: the configuration is good\n')
   return EXIT_OK
 }

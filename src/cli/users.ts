@@ -1,27 +1,41 @@
 /**
- * `saslcached user add|passwd|remove|list` and `saslcached hash-password`. credential/ edits the
+ * `saslcached user add|set|passwd|remove|list|show|check` and `saslcached hash-password`. credential/ edits the
  * file; a running server notices by itself.
  */
-import { EXIT_CONFIG, EXIT_OK } from '../base/exit-code.ts'
+import { EXIT_CONFIG, EXIT_FAILURE, EXIT_OK } from '../base/exit-code.ts'
 import { unreachable } from '../base/unreachable.ts'
+import type { Config } from '../config/config.ts'
 import { type ConfigInputs, loadConfig } from '../config/load.ts'
+import { ACCESS_ALL, NAMESPACE_DEFAULT_NAME } from '../credential/access.ts'
 import { CredentialFileError } from '../credential/credential-file-error.ts'
 import { problemWith } from '../credential/prepare.ts'
+import { namesOf, RIGHTS_ALL } from '../credential/rights.ts'
+import type { UserEntry } from '../credential/user-entry.ts'
 import {
   addUser,
-  formatKey,
+  findEntry,
   type ListedUser,
   listUsers,
   removeUser,
+  setAccess,
   setPassword,
   UserEditError,
 } from '../credential/users-file-editor.ts'
+import { type AccessSettings, formatKey } from '../credential/users-file-text.ts'
 import { hashPassword } from '../credential/verifier.ts'
 import { MECHANISM_NAMES } from '../server/main/mechanisms.ts'
 import { CommandFailure, type Io, indent } from './io.ts'
 import { readPassword } from './password.ts'
 
-export type UserCommand = 'add' | 'passwd' | 'remove' | 'list' | 'hash-password'
+export type UserCommand =
+  | 'add'
+  | 'set'
+  | 'passwd'
+  | 'remove'
+  | 'list'
+  | 'show'
+  | 'check'
+  | 'hash-password'
 
 export interface UserRequest {
   readonly command: UserCommand
@@ -29,6 +43,14 @@ export interface UserRequest {
   readonly user: string | undefined
   /** For passwd: the old password stays valid beside the new one. */
   readonly keepOld: boolean
+  /** For add: the user logs in by other means, or stands behind a listener. */
+  readonly hasPassword: boolean
+  /** For add and set. */
+  readonly access: AccessSettings
+  /** For set: what is not given goes. */
+  readonly isReset: boolean
+  /** For check: a command as a text client says it. */
+  readonly words: readonly string[]
 }
 
 /** Throws ConfigError, or CommandFailure with what the person can do about it. */
@@ -44,6 +66,7 @@ export async function runUserCommand(
   })
   const { iterations, usersFile } = config.auth
   try {
+    if (request.command === 'check') return await check(io, request, config)
     await run(io, request, usersFile, iterations)
     return EXIT_OK
   } catch (error) {
@@ -63,6 +86,23 @@ export async function runUserCommand(
   }
 }
 
+/** Exit code 0: the user may do it. */
+async function check(io: Io, request: UserRequest, { auth }: Config): Promise<number> {
+  const { checkPermission } = await import('../server/main/permission-check.ts')
+  const { user = '', words } = request
+  refuse(problemWith('name', user))
+  const { access } = await findEntry(auth.usersFile, user)
+  const verdict = checkPermission(access, words, auth)
+  if (verdict === undefined) {
+    throw new CommandFailure(
+      `${JSON.stringify(words.join(' '))} is no command of a text client: set KEY, get KEY, mg KEY N30, stats, flush_all`,
+      EXIT_CONFIG,
+    )
+  }
+  io.out(`${verdict.isAllowed ? 'yes' : 'no'}: ${verdict.reason}\n`)
+  return verdict.isAllowed ? EXIT_OK : EXIT_FAILURE
+}
+
 async function run(io: Io, request: UserRequest, file: string, iterations: number): Promise<void> {
   const { command, keepOld } = request
   const user = request.user ?? ''
@@ -75,7 +115,12 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
   switch (command) {
     case 'add':
       refuse(problemWithNewName(user))
-      await addUser(file, user, await newPassword(io, `Password for ${shown}`), { iterations })
+      await addUser(
+        file,
+        user,
+        request.hasPassword ? await newPassword(io, `Password for ${shown}`) : undefined,
+        { iterations, access: request.access },
+      )
       io.err(`user ${shown} was added to ${file}\n`)
       // The login line of the text protocol is user, blank, password.
       if (user.includes(' ')) {
@@ -92,6 +137,18 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
       io.err(`the password of user ${shown} in ${file} was set${old}\n`)
       return
     }
+    case 'set':
+      if (!request.isReset && Object.values(request.access).every((value) => value === undefined)) {
+        throw new CommandFailure(
+          'nothing to set: give --role, --rights, --prefix, --namespace or --reset',
+        )
+      }
+      await setAccess(file, user, request.access, request.isReset)
+      io.err(`user ${shown} in ${file} was changed\n`)
+      return
+    case 'show':
+      io.out(formatEntryOf(await findEntry(file, user)))
+      return
     case 'remove':
       await removeUser(file, user)
       io.err(`user ${shown} was removed from ${file}\n`)
@@ -101,6 +158,8 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
       io.out(request.user === undefined ? lines(verifiers) : formatEntry(user, verifiers))
       return
     }
+    case 'check':
+      return
     default:
       return unreachable(command)
   }
@@ -127,26 +186,70 @@ function formatEntry(user: string, verifiers: readonly string[]): string {
   return `[users.${formatKey(user)}]\nverifiers = [\n${list}]\n`
 }
 
+/** For people: what a user may do, in words. */
+function formatEntryOf({ name, verifiers, passwords, access, roles }: UserEntry): string {
+  const { rights, keyPrefixes, namespace } = access ?? ACCESS_ALL
+  const hasPassword = verifiers.length + passwords.length > 0
+  return lines([
+    `user        ${printable(name)}`,
+    `password    ${hasPassword ? 'yes' : 'no: by certificate, token or listener alone'}`,
+    `roles       ${(roles ?? []).join(', ') || 'none'}`,
+    `rights      ${formatRights(rights)}`,
+    `keys        ${keyPrefixes === undefined ? 'all' : `that begin with ${formatTexts(keyPrefixes)}`}`,
+    `namespace   ${namespace}`,
+  ])
+}
+
+function formatRights(rights: number): string {
+  return rights === RIGHTS_ALL ? 'all' : namesOf(rights).join(', ')
+}
+
+function formatTexts(texts: readonly string[]): string {
+  return texts.map((text) => JSON.stringify(text)).join(' or ')
+}
+
+/** In a line of a list: nothing of who may do everything. */
+function formatAccess({ access, roles = [] }: ListedUser): string {
+  if (access === undefined) return ''
+  const { rights, keyPrefixes, namespace } = access
+  return [
+    roles.length > 0 ? `roles ${roles.join(',')}` : `rights ${formatRights(rights)}`,
+    ...(keyPrefixes === undefined ? [] : [`keys ${formatTexts(keyPrefixes)}`]),
+    ...(namespace === NAMESPACE_DEFAULT_NAME ? [] : [`namespace ${namespace}`]),
+  ].join('; ')
+}
+
+function printable(name: string): string {
+  // A name in the file may hold anything; a terminal must not be driven by it.
+  return /^[\w@./+-]+$/.test(name) ? name : JSON.stringify(name)
+}
+
 function lines(texts: readonly string[]): string {
   return texts.map((text) => `${text}\n`).join('')
 }
 
 function formatList(users: readonly ListedUser[]): string {
-  const rows = users.map(({ name, hashes, iterations, passwordCount, isPlaintext }) => [
-    // A name in the file may hold anything; a terminal must not be driven by it.
-    /^[\w@./+-]+$/.test(name) ? name : JSON.stringify(name),
-    isPlaintext ? 'password in the clear' : `${hashes.join(' ')} (${iterations})`,
-    passwordCount > 1 ? `${passwordCount} passwords` : '',
+  const rows = users.map((user) => [
+    printable(user.name),
+    formatPassword(user),
+    user.passwordCount > 1 ? `${user.passwordCount} passwords` : '',
+    formatAccess(user),
   ])
-  const widths = [0, 1].map((column) =>
+  const widths = [0, 1, 2].map((column) =>
     Math.max(0, ...rows.map((row) => (row[column] ?? '').length)),
   )
   return lines(
     rows.map((row) =>
       row
         .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .filter((cell) => cell !== '')
         .join('  ')
         .trimEnd(),
     ),
   )
+}
+
+function formatPassword({ hashes, iterations, isPlaintext }: ListedUser): string {
+  if (isPlaintext) return 'password in the clear'
+  return hashes.length === 0 ? 'no password' : `${hashes.join(' ')} (${iterations})`
 }

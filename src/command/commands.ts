@@ -1,21 +1,32 @@
 /**
  * Hot path. The one way from a connection to the store, whichever it is. Whatever a request reads,
  * changes or gives back there, its refusals included, goes through here and names its caller; of a
- * caller that is not logged in nothing is carried out, whatever the reason for the call.
+ * caller that is not logged in, or lacks the right, nothing is carried out, whatever the reason for the
+ * call.
  *
- * Invariant: no method touches the store, a counter of it or the watch log for a closed caller. The
- * dialects answer such a client long before; this is what holds when one of them does not
- * (test/unit/connection/closed-gate.test.ts tries them all).
+ * Invariant: no method touches the store, a counter of it or the watch log for a closed caller, or for
+ * one that may not have that request carried out. The dialects answer such a client long before; this is
+ * what holds when one of them does not (test/unit/connection/closed-gate.test.ts and
+ * missing-rights.test.ts try them all). What is carried out is so in the store of the caller's namespace;
+ * what has been begun, in the one in which it began.
  *
  * What an outcome carries is in `result` until the next call. After OUTCOME_HIT the item is held: the
  * caller copies the value out and calls `release`. After OUTCOME_PENDING, which only a store elsewhere
  * answers, the outcome is to come: `takePending` tells when.
  */
+import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import type { MetaResult } from '../protocol/meta/encode.ts'
-import { OUTCOME_NO_MEMORY, OUTCOME_REFUSED, type Request } from '../protocol/request.ts'
+import {
+  OUTCOME_NO_MEMORY,
+  OUTCOME_OK,
+  OUTCOME_REFUSED,
+  type Request,
+  VERB_FLUSH,
+} from '../protocol/request.ts'
 import type { LargeExtension } from '../storage/large-extension.ts'
 import type { LargeValue } from '../storage/large-value.ts'
 import type { CopyCount } from '../storage/memory-view.ts'
+import { judge, mayRead, type Restriction, refusalOf } from './permission.ts'
 
 /** What is between a request's first and last byte, to those who feed it. */
 export type { LargeExtension, LargeValue }
@@ -24,6 +35,12 @@ export type { LargeExtension, LargeValue }
 export interface Caller {
   /** True while it is logged in, or where nobody need be. */
   readonly isOpen: boolean
+  /** Undefined: once open, it may do everything. */
+  readonly restriction: Restriction | undefined
+  /** To be told of what it had carried out that others notice, by the name in operations.ts. */
+  operated?(operation: string, number: number): void
+  /** The number of the namespace whose items it sees. */
+  readonly namespace: number
 }
 
 /** A value that is held. */
@@ -97,18 +114,50 @@ export interface LargeStore {
   copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void
 }
 
-export class Commands {
-  readonly result: CommandResult
-  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
-  readonly copies: CopyCount
-  private readonly store: CommandStore
-  private readonly large: LargeStore
+/** Finds what carries out the requests of a namespace; undefined: there is no such namespace now. */
+export type StoreFinder = (namespace: number) => CommandStore | undefined
 
-  constructor(store: CommandStore) {
+export class Commands {
+  /** These are of the namespace whose request came last. */
+  result: CommandResult
+  /** Bytes that were copied in or out of the store in this turn, for whatever reason. */
+  copies: CopyCount
+  /** The namespace whose request came last. */
+  namespace: number = NAMESPACE_DEFAULT
+  private store: CommandStore
+  private large: LargeStore
+  private readonly first: CommandStore
+  private readonly find: StoreFinder
+  private connectionId = 0
+
+  /** `first` is of the default namespace, `find` of all others. */
+  constructor(first: CommandStore, find: StoreFinder = () => undefined) {
+    this.first = first
+    this.find = find
+    this.store = first
+    this.large = first.large
+    this.result = first.result
+    this.copies = first.copies
+  }
+
+  /** A namespace is no more. */
+  forget(namespace: number): void {
+    if (this.namespace === namespace) this.enter(NAMESPACE_DEFAULT)
+  }
+
+  /** The store of that namespace carries out what comes now; false: there is none. */
+  private enter(namespace: number): boolean {
+    const store = namespace === NAMESPACE_DEFAULT ? this.first : this.find(namespace)
+    if (store === undefined) return false
+    const { copiedBytes } = this.copies
+    store.beginTurn(this.connectionId)
+    this.namespace = namespace
     this.store = store
     this.large = store.large
     this.result = store.result
     this.copies = store.copies
+    this.copies.copiedBytes = copiedBytes
+    return true
   }
 
   get nowSeconds(): number {
@@ -116,13 +165,21 @@ export class Commands {
   }
 
   /** The requests of this connection come now. */
-  beginTurn(connectionId: number): void {
+  beginTurn(connectionId: number, caller: Caller): void {
+    this.connectionId = connectionId
+    if (caller.namespace !== this.namespace) this.enter(caller.namespace)
     this.store.beginTurn(connectionId)
   }
 
   /** Carries out a request, whose offsets point into `bytes`. Returns an OUTCOME_ number. */
   execute(request: Request, bytes: Uint8Array, caller: Caller): number {
     if (!caller.isOpen) return OUTCOME_REFUSED
+    if (caller.restriction !== undefined) {
+      const refusal = refusalOf(request, bytes, caller.restriction)
+      if (refusal !== OUTCOME_OK) return refusal
+    }
+    if (caller.namespace !== this.namespace && !this.enter(caller.namespace)) return OUTCOME_REFUSED
+    if (request.verb === VERB_FLUSH) caller.operated?.('flush', 0)
     return this.store.execute(request, bytes)
   }
 
@@ -133,7 +190,8 @@ export class Commands {
 
   /** A value too large to be stored was announced: a SET removes the old item, as in memcached. */
   refuseOversize(request: Request, bytes: Uint8Array, caller: Caller): number {
-    return caller.isOpen ? this.store.refuseOversize(request, bytes) : OUTCOME_REFUSED
+    const refusal = this.refusalFor(caller, request, bytes)
+    return refusal === OUTCOME_OK ? this.store.refuseOversize(request, bytes) : refusal
   }
 
   /**
@@ -142,24 +200,26 @@ export class Commands {
    * room for the new one.
    */
   refuseUnfinished(caller: Caller): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
+    if (!caller.isOpen || !this.isIn(caller.namespace)) return OUTCOME_REFUSED
     this.store.countUnfinished()
     return OUTCOME_NO_MEMORY
   }
 
   /** Begins the value of a request that goes into the store as it arrives; undefined: it does not. */
-  beginLarge(request: Request, caller: Caller): LargeValue | undefined {
-    return caller.isOpen ? this.large.begin(request) : undefined
+  beginLarge(request: Request, bytes: Uint8Array, caller: Caller): LargeValue | undefined {
+    return this.isAllowed(caller, request, bytes) ? this.large.begin(request) : undefined
   }
 
   /** False: there is no room for it. */
   appendLarge(large: LargeValue, bytes: Uint8Array, offset: number, length: number): boolean {
-    return this.large.append(large, bytes, offset, length)
+    return this.isIn(large.namespace) && this.large.append(large, bytes, offset, length)
   }
 
   /** Carries out the request whose value has arrived as `large`; `head` is all of it but the value. */
   executeLarge(large: LargeValue, request: Request, head: Uint8Array, caller: Caller): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
+    const refusal = this.refusalFor(caller, request, head)
+    if (refusal !== OUTCOME_OK) return refusal
+    if (!this.isIn(large.namespace)) return OUTCOME_REFUSED
     this.large.useValue(large)
     const outcome = this.store.execute(request, head)
     this.large.useValue(undefined)
@@ -168,7 +228,8 @@ export class Commands {
 
   /** The store has no room for a value that was arriving: a SET deletes the old item, as elsewhere. */
   refuseLarge(request: Request, head: Uint8Array, caller: Caller): number {
-    return caller.isOpen ? this.large.refuse(request, head) : OUTCOME_REFUSED
+    const refusal = this.refusalFor(caller, request, head)
+    return refusal === OUTCOME_OK ? this.large.refuse(request, head) : refusal
   }
 
   /** From this length on the result of appending is made in pieces. */
@@ -181,7 +242,9 @@ export class Commands {
    * at once.
    */
   beginExtension(request: Request, bytes: Uint8Array, caller: Caller): LargeExtension | undefined {
-    return caller.isOpen ? this.large.beginExtension(request, bytes) : undefined
+    return this.isAllowed(caller, request, bytes)
+      ? this.large.beginExtension(request, bytes)
+      : undefined
   }
 
   /**
@@ -195,7 +258,9 @@ export class Commands {
     lengthMax: number,
     caller: Caller,
   ): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
+    const refusal = this.refusalFor(caller, request, bytes)
+    if (refusal !== OUTCOME_OK) return refusal
+    if (!this.isIn(extension.value.namespace)) return OUTCOME_REFUSED
     return this.large.proceedExtension(extension, request, bytes, lengthMax)
   }
 
@@ -206,7 +271,9 @@ export class Commands {
     bytes: Uint8Array,
     caller: Caller,
   ): number {
-    if (!caller.isOpen) return OUTCOME_REFUSED
+    const refusal = this.refusalFor(caller, request, bytes)
+    if (refusal !== OUTCOME_OK) return refusal
+    if (!this.isIn(extension.value.namespace)) return OUTCOME_REFUSED
     this.large.useExtension(extension)
     const outcome = this.store.execute(request, bytes)
     this.large.useExtension(undefined)
@@ -218,12 +285,15 @@ export class Commands {
    * because others changed the item each time. The item stays, as in memcached.
    */
   refuseExtension(outcome: number, caller: Caller): number {
-    return caller.isOpen ? this.large.refuseExtension(outcome) : OUTCOME_REFUSED
+    const isServed = caller.isOpen && this.isIn(caller.namespace)
+    return isServed ? this.large.refuseExtension(outcome) : OUTCOME_REFUSED
   }
 
   /** Holds an item without it counting as anything, until letGo(). False: there is none. */
   hold(key: Uint8Array, keyOffset: number, keyLength: number, caller: Caller): boolean {
-    return caller.isOpen && this.large.hold(key, keyOffset, keyLength)
+    const { isOpen, restriction, namespace } = caller
+    if (restriction !== undefined && !mayRead(restriction, key, keyOffset, keyLength)) return false
+    return isOpen && this.isIn(namespace) && this.large.hold(key, keyOffset, keyLength)
   }
 
   letGo(): void {
@@ -250,5 +320,26 @@ export class Commands {
 
   copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void {
     this.large.copyHeldRange(from, length, target, targetOffset)
+  }
+
+  /** Whether requests of that namespace are carried out now; if it exists, they are. */
+  private isIn(namespace: number): boolean {
+    return namespace === this.namespace || this.enter(namespace)
+  }
+
+  /** OUTCOME_OK, or why the request is not carried out, which is told. */
+  private refusalFor(caller: Caller, request: Request, bytes: Uint8Array): number {
+    const { isOpen, restriction, namespace } = caller
+    if (!isOpen) return OUTCOME_REFUSED
+    const refusal = restriction === undefined ? OUTCOME_OK : refusalOf(request, bytes, restriction)
+    if (refusal !== OUTCOME_OK) return refusal
+    return this.isIn(namespace) ? OUTCOME_OK : OUTCOME_REFUSED
+  }
+
+  /** Before the request is carried out: who is refused then need not be told of now. */
+  private isAllowed(caller: Caller, request: Request, bytes: Uint8Array): boolean {
+    const { isOpen, restriction, namespace } = caller
+    if (!isOpen || !this.isIn(namespace)) return false
+    return restriction === undefined || judge(request, bytes, restriction) === OUTCOME_OK
   }
 }

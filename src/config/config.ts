@@ -6,7 +6,15 @@
  * an address can be bound and whether a users file makes sense is found by those who use them.
  * load.ts makes it.
  */
-import type { Group, LogFormat, LogLevel, OptionName, Protocol } from './options.ts'
+import type {
+  Group,
+  LogFormat,
+  LogLevel,
+  OptionName,
+  Protocol,
+  TlsMinVersion,
+  TlsVerify,
+} from './options.ts'
 import type { Secret } from './secret.ts'
 
 export interface ListenAddress {
@@ -19,6 +27,38 @@ export interface ListenAddress {
    * this machine has no such address.
    */
   readonly isSecond?: true
+  /** Whoever connects there is this user, without a login; only of loopback addresses. */
+  readonly identity?: string
+  /** How it was marked: in the clear, TLS that asks for no client certificate, or that requires one. */
+  readonly security?: 'notls' | 'btls' | 'mtls'
+  /** It speaks TLS, and what it asks of a client's certificate; undefined: in the clear. */
+  readonly tls?: TlsVerify
+  /** Undefined: as all others, see `network.protocol`. */
+  readonly protocol?: Protocol
+  /** A name for it. */
+  readonly tag?: string
+}
+
+/** A certificate and its key: files in PEM. */
+export interface TlsPair {
+  readonly certificateFile: string
+  readonly keyFile: string
+  /** Holds the password of the key, if that is encrypted. */
+  readonly keyPasswordFile: string | undefined
+}
+
+export interface TlsConfig {
+  /** At least one. */
+  readonly pairs: readonly TlsPair[]
+  /** Who signs the certificates of clients. */
+  readonly caFile: string | undefined
+  /** Which of these were revoked. */
+  readonly crlFile: string | undefined
+  readonly minVersion: TlsMinVersion
+  /** As OpenSSL writes a list; undefined: the server's own choice. */
+  readonly ciphers: string | undefined
+  /** Of listeners that do not say it themselves. */
+  readonly verify: TlsVerify
 }
 
 /** Where users come from. An empty list means: none, and the server makes one for this run. */
@@ -35,18 +75,45 @@ export type CredentialOrigin =
       readonly from: string
     }
 
+/** Where the public keys of an issuer are. */
+export type KeyOrigin =
+  | { readonly kind: 'file'; readonly path: string }
+  | {
+      readonly kind: 'url'
+      readonly url: string
+      readonly caFile: string | undefined
+      /** What is shown to the server that has the keys. */
+      readonly tokenFile: string | undefined
+    }
+
+export interface TokenConfig {
+  readonly issuer: string
+  /** Never empty. */
+  readonly audiences: readonly string[]
+  readonly keys: KeyOrigin
+  /** Never empty, and all of them asymmetric. */
+  readonly algorithms: readonly string[]
+  readonly clockSkewSeconds: number
+  readonly userClaim: string
+  readonly rolesClaim: string | undefined
+}
+
 export interface Config {
   readonly network: {
-    /** Empty when only the Unix socket is served. */
+    /** Empty when only Unix sockets are served. */
     readonly listen: readonly ListenAddress[]
     readonly unixSocket: string | undefined
-    /** Permission bits of the Unix socket. */
+    /** Unix sockets on which everybody is a certain user, beside all others. */
+    readonly identitySockets: readonly { readonly path: string; readonly identity: string }[]
+    /** Permission bits of the Unix sockets. */
     readonly unixMask: number
     readonly backlog: number
     readonly protocol: Protocol
     /** MEMCACHED_PORT_FILENAME: the file that gets one line for each bound port. */
     readonly portFile: string | undefined
   }
+  /** Undefined: nobody is offered TLS. */
+  readonly tls: TlsConfig | undefined
   readonly memory: {
     readonly limitBytes: number
     /** The highest limit that it may be given at run time. */
@@ -61,8 +128,12 @@ export interface Config {
     readonly sources: readonly CredentialOrigin[]
     /** The users.toml that `saslcached user` edits by default; it need not exist. */
     readonly usersFile: string
+    /** False: a password that others on the network could read is not asked for, and not taken. */
+    readonly passwordsInTheClear: boolean
     /** Upper case, in the order to announce them. */
     readonly mechanisms: readonly string[]
+    /** What of a client's certificate names its user; undefined: nobody logs in by one. */
+    readonly certificateField: 'cn' | 'dns' | 'email' | 'uri' | undefined
     readonly iterations: number
     readonly flushEnabled: boolean
     /** False: nobody may list all keys. */
@@ -71,6 +142,8 @@ export interface Config {
     readonly watchEnabled: boolean
     /** True: a client may shut the server down. */
     readonly shutdownEnabled: boolean
+    /** Which tokens are taken; undefined: none. */
+    readonly tokens: TokenConfig | undefined
   }
   readonly limits: {
     readonly connectionsMax: number
@@ -82,6 +155,17 @@ export interface Config {
     readonly preLoginRequestBytesMax: number
     readonly keyDerivationsMax: number
     readonly derivationQueueMax: number
+    /** Undefined: failed logins are not held against anybody. */
+    readonly throttle:
+      | {
+          readonly failuresMax: number
+          /** The first refusal, and the longest. */
+          readonly refusalMsMin: number
+          readonly refusalMsMax: number
+          /** Networks in CIDR notation, each valid. */
+          readonly allowed: readonly string[]
+        }
+      | undefined
     readonly requestsPerTurnMax: number
     /** 0: never. */
     readonly idleTimeoutMs: number
@@ -99,6 +183,16 @@ export interface Config {
     readonly pidFile: string | undefined
     readonly runAsUser: string | undefined
   }
+  /** Undefined: there is none. */
+  readonly audit:
+    | {
+        /** `-` is standard output. */
+        readonly path: string
+        /** While it cannot be written, nobody logs in. */
+        readonly refusesLogins: boolean
+        readonly showsKeys: boolean
+      }
+    | undefined
   readonly log: {
     readonly level: LogLevel
     /** How many -v. */

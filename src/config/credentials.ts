@@ -17,6 +17,23 @@ export interface ConfiguredUsers {
   }[]
 }
 
+/** What the rest of the configuration asks of them. */
+export interface AskedOfUsers {
+  /** Users that listeners stand for. */
+  readonly identities: readonly { readonly user: string; readonly place: string }[]
+  /** What namespaces can have together. */
+  readonly memoryBytes: number
+}
+
+export function askedOfUsers({ network, memory }: Config): AskedOfUsers {
+  const listeners = [...network.listen, ...network.identitySockets]
+  const names = listeners.flatMap(({ identity }) => identity ?? [])
+  return {
+    identities: names.map((user) => ({ user, place: 'listen_as' })),
+    memoryBytes: memory.limitBytes,
+  }
+}
+
 export function configuredUsers(config: Config): ConfiguredUsers {
   return {
     files: config.auth.sources.flatMap((source) =>

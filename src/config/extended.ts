@@ -9,7 +9,7 @@
 
 import { unreachable } from '../base/unreachable.ts'
 import { choice, integer, type Kind, Refusal, ratio, text } from './kind.ts'
-import type { OptionName } from './options.ts'
+import { OPTIONS, type OptionName } from './options.ts'
 import type { ConfigProblem } from './problem.ts'
 import { nearestName } from './problem.ts'
 
@@ -29,9 +29,17 @@ export interface FlagCollection {
 }
 
 export type Verdict =
-  /** `value` is what the bare name means; without it a value must be given. */
-  | { readonly kind: 'option'; readonly option: OptionName; readonly value?: string }
-  | { readonly kind: 'accepted' }
+  /**
+   * `value` is what the bare name means; without it a value must be given. `meanings` are values of
+   * memcached's that are other words here.
+   */
+  | {
+      readonly kind: 'option'
+      readonly option: OptionName
+      readonly value?: string
+      readonly meanings?: Readonly<Record<string, string>>
+    }
+  | { readonly kind: 'accepted'; readonly takes?: Kind<unknown> }
   /** `takes` is the value that memcached insists on; a wrong one is refused here as well. */
   | { readonly kind: 'ignored'; readonly why: string; readonly takes?: Kind<unknown> }
   | { readonly kind: 'refused'; readonly why: string }
@@ -42,9 +50,6 @@ const NO_LRU = 'there are no LRU lists here'
 const NO_HASH_TUNING = 'the index sizes itself'
 const NO_NETWORK_POOL = 'buffers are bounded for each connection instead'
 const NO_EXTSTORE = 'items are kept in memory only; give it more with -m'
-const NO_TLS =
-  'this version has no TLS, and serving in the clear instead would be a surprise; ' +
-  'put a TLS tunnel in front'
 const NO_PROXY = 'this server keeps items and routes nothing; run a proxy as a server of its own'
 const NO_FILTER =
   'there is no system call filter here; let the container or the service manager set one'
@@ -128,16 +133,24 @@ export const EXTENDED: Readonly<Record<string, Verdict>> = {
   proxy_arg: refused(NO_PROXY),
   proxy_uring: refused(NO_PROXY),
   proxy_memprofile: refused(NO_PROXY),
-  ssl_chain_cert: refused(NO_TLS),
-  ssl_key: refused(NO_TLS),
-  ssl_keyformat: refused(NO_TLS),
-  ssl_verify_mode: refused(NO_TLS),
-  ssl_ciphers: refused(NO_TLS),
-  ssl_ca_cert: refused(NO_TLS),
-  ssl_wbuf_size: refused(NO_TLS),
-  ssl_session_cache: refused(NO_TLS),
-  ssl_kernel_tls: refused(NO_TLS),
-  ssl_min_version: refused(NO_TLS),
+  ssl_chain_cert: { kind: 'option', option: 'tls_cert' },
+  ssl_key: { kind: 'option', option: 'tls_key' },
+  ssl_keyformat: {
+    kind: 'accepted',
+    takes: choice(['1'], { '2': 'is DER; make it PEM: openssl pkey -inform DER -in key.der' }),
+  },
+  ssl_verify_mode: { kind: 'option', option: 'tls_verify' },
+  ssl_ciphers: { kind: 'option', option: 'tls_ciphers' },
+  ssl_ca_cert: { kind: 'option', option: 'tls_ca' },
+  ssl_wbuf_size: ignored('replies are gathered for each turn', NUMBER),
+  // Sessions are resumed by tickets, always.
+  ssl_session_cache: ACCEPTED,
+  ssl_kernel_tls: ignored('the cryptography stays in the process'),
+  ssl_min_version: {
+    kind: 'option',
+    option: 'tls_min_version',
+    meanings: { '0': '1.2', '1': '1.2', '2': '1.2', '3': '1.3' },
+  },
 }
 
 /** A flag of memcached that is known here and sets no option. */
@@ -194,14 +207,19 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
     placeholder: '<file>',
     verdict: refused('items do not survive a restart here; start with an empty cache'),
   },
-  { short: 'Z', long: 'enable-ssl', placeholder: '', verdict: refused(NO_TLS) },
+  {
+    short: 'Z',
+    long: 'enable-ssl',
+    placeholder: '',
+    verdict: { kind: 'option', option: 'tls', value: 'true' },
+  },
 ]
 
 /** What becomes of a flag, for help and docs/memcached.md. */
 export function describeVerdict(verdict: Verdict): string {
   switch (verdict.kind) {
     case 'option':
-      return 'works'
+      return `works: the same as --${OPTIONS[verdict.option].long}`
     case 'accepted':
       return 'accepted: what it asks for is so already'
     case 'ignored':
@@ -222,8 +240,12 @@ export function collectForeignFlag(
 ): void {
   if (verdict.kind === 'refused') {
     into.problems.push({ where: flag, message: `is not available: ${verdict.why}` })
+    return
   }
-  if (verdict.kind !== 'ignored') return
+  if (verdict.kind === 'option') {
+    into.uses.push({ option: verdict.option, flag, value: verdict.value ?? value ?? '' })
+    return
+  }
   if (verdict.takes !== undefined) {
     if (value === undefined || value === '') {
       into.problems.push({ where: flag, message: 'needs a value' })
@@ -235,7 +257,7 @@ export function collectForeignFlag(
       return
     }
   }
-  into.notices.push(`${flag} has no effect: ${verdict.why}`)
+  if (verdict.kind === 'ignored') into.notices.push(`${flag} has no effect: ${verdict.why}`)
 }
 
 /** Reads the argument of one -o: suboptions separated by commas, `name` or `name=value`. */
@@ -261,9 +283,12 @@ export function collectExtended(flag: string, argument: string, into: FlagCollec
     } else if (verdict.value !== undefined) {
       into.uses.push({ option: verdict.option, flag: where, value: verdict.value })
     } else if (value === undefined || value === '') {
-      into.problems.push({ where, message: `needs a value: ${name}=<num>` })
+      const { placeholder } = OPTIONS[verdict.option].kind
+      into.problems.push({ where, message: `needs a value: ${name}=${placeholder}` })
     } else {
-      into.uses.push({ option: verdict.option, flag: where, value })
+      const { meanings = {} } = verdict
+      const meant = Object.hasOwn(meanings, value) ? meanings[value] : undefined
+      into.uses.push({ option: verdict.option, flag: where, value: meant ?? value })
     }
   }
 }

@@ -214,6 +214,12 @@ export function choice<T extends string>(
   }
 }
 
+/** The same, and as memcached's suboptions have it, the number of a word. */
+export function choiceOrNumber<T extends string>(words: readonly T[]): Kind<T> {
+  const kind = choice(words)
+  return { ...kind, parse: (given) => words[wholeNumber(given) ?? -1] ?? kind.parse(given) }
+}
+
 /** A path, a user name; the empty string means that the option is not set. */
 export function text(placeholder: string, what: string): Kind<string> {
   const check = (value: unknown): string | Refusal => {

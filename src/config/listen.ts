@@ -1,25 +1,80 @@
 /**
  * The addresses of -l: `host`, `host:port`, an IPv6 literal with or without brackets, `[IPv6]:port`.
- * Only the form is checked here; whether a name resolves is found when it is bound.
+ * In front of it, in this order, each if wanted, as with memcached:
+ *
+ *   notls: | btls: | mtls:                   in the clear | TLS, no client certificate | TLS, with one
+ *   proto[ascii|binary|negotiating]:         the dialects that it speaks
+ *   tag_NAME_: | tag[NAME]:                  a name of at most 8 characters, for whoever reads the log
+ *
+ * Only the form is checked here; whether a name resolves is found when it is bound, and whether there is
+ * TLS at all is load.ts's business.
  */
 import type { ListenAddress } from './config.ts'
 import { Refusal } from './kind.ts'
+import type { Protocol } from './options.ts'
 
 /** A host name or IPv4 address; the underscore is for names that containers are given. */
 const HOST_NAME = /^(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$/
 const HOST_NAME_CHARACTERS_MAX = 253
 
+/** sockaddr_un.sun_path on Linux, without its final zero. */
+export const SOCKET_PATH_BYTES_MAX = 107
+const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map([
+  ['ascii', 'ascii'],
+  ['binary', 'binary'],
+  ['negotiating', 'auto'],
+])
+const TAG = /^(?:tag_([^_\]]*)_|tag\[([^\]]*)\]):/
+/** As memcached has it. */
+const TAG_FORM = /^[!-~]{1,8}$/
+
+/** The part of a text that is read, and what it says. */
+interface Prefixes {
+  readonly rest: string
+  readonly traits: Pick<ListenAddress, 'security' | 'protocol' | 'tag'>
+}
+
 export function parseListenAddress(given: string, defaultPort: number): ListenAddress | Refusal {
-  // memcached marks listeners without TLS this way; there is no other kind here yet.
-  const text = given.startsWith('notls:') ? given.slice('notls:'.length) : given
-  if (/^proto\[[^\]]*\]:/.test(text)) {
+  const prefixes = takePrefixes(given)
+  if (prefixes instanceof Refusal) return prefixes
+  const address = parseHostAndPort(prefixes.rest, defaultPort)
+  return address instanceof Refusal ? address : { ...address, ...prefixes.traits }
+}
+
+function takePrefixes(given: string): Prefixes | Refusal {
+  const traits: { -readonly [Key in keyof Prefixes['traits']]: Prefixes['traits'][Key] } = {}
+  let rest = given
+  const security = /^(notls|btls|mtls):/.exec(rest)?.[1]
+  if (security !== undefined) {
+    traits.security = security as 'notls' | 'btls' | 'mtls'
+    rest = rest.slice(security.length + 1)
+  }
+  const protocolName = /^proto\[([^\]]*)\]:/.exec(rest)?.[1]
+  if (protocolName !== undefined) {
+    const protocol = PROTOCOLS.get(protocolName)
+    if (protocol === undefined) {
+      return new Refusal('has a protocol that is not one of ascii, binary, negotiating')
+    }
+    traits.protocol = protocol
+    rest = rest.slice('proto[]:'.length + protocolName.length)
+  }
+  const tag = TAG.exec(rest)
+  if (tag !== null) {
+    const name = tag[1] ?? tag[2] ?? ''
+    if (!TAG_FORM.test(name)) return new Refusal('has a tag that is not 1 to 8 characters long')
+    traits.tag = name
+    rest = rest.slice(tag[0].length)
+  }
+  if (/^(notls|btls|mtls|proto\[|tag_|tag\[)/.test(rest) && rest.includes(':')) {
     return new Refusal(
-      'has a protocol of its own; all addresses speak the same here, set it with -B',
+      'has a prefix twice, or in the wrong place: the order is notls: or btls: or mtls:, ' +
+        'then proto[NAME]:, then tag_NAME_:',
     )
   }
-  if (/^tag\[[^\]]*\]:/.test(text)) {
-    return new Refusal("has a tag, which only memcached's proxy can use; leave it out")
-  }
+  return { rest, traits }
+}
+
+function parseHostAndPort(text: string, defaultPort: number): ListenAddress | Refusal {
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text)
   if (bracketed !== null) {
     const host = bracketed[1] ?? ''
@@ -43,7 +98,7 @@ export function parseListenAddress(given: string, defaultPort: number): ListenAd
   return withPort(host, port, defaultPort)
 }
 
-/** The address as -l takes it. */
+/** The address as -l takes it, without what stands in front of it. */
 export function formatListenAddress({ host, port }: ListenAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -6,7 +6,14 @@
  * the working directory when they come from a flag or a variable.
  */
 import { dirname, join, resolve } from 'node:path'
-import type { Config, CredentialOrigin, ListenAddress, Setting } from './config.ts'
+import type {
+  Config,
+  CredentialOrigin,
+  ListenAddress,
+  Setting,
+  TlsConfig,
+  TlsPair,
+} from './config.ts'
 import { availableCores } from './cores.ts'
 import {
   CONFIG_VARIABLE,
@@ -19,7 +26,10 @@ import {
 } from './environment.ts'
 import type { FlagCollection, FlagUse } from './extended.ts'
 import { formatSize, Refusal, withoutLineEnd } from './kind.ts'
-import { formatListenAddress, parseListenAddress } from './listen.ts'
+import { formatListenAddress, parseListenAddress, SOCKET_PATH_BYTES_MAX } from './listen.ts'
+import { type IdentityListener, readIdentityListeners } from './listen-as.ts'
+import { refusalOfMechanisms, resolveMechanisms } from './login-mechanisms.ts'
+import { announcedMechanisms, resolveOAuth } from './oauth.ts'
 import {
   type LogLevel,
   OPTION_NAMES,
@@ -43,9 +53,19 @@ const ALIGNED_MIB: readonly number[] = [16 * 1024, 32 * 1024, 64 * 1024]
 /** As memcached: more are worth it for few, and each costs memory. */
 const AUTO_THREADS_MAX = 4
 const MIB = 1024 * 1024
-/** sockaddr_un.sun_path on Linux, without its final zero. */
-const SOCKET_PATH_BYTES_MAX = 107
 const BACKLOG_MAX = 65_535
+/** Options that are about nothing but TLS. */
+const TLS_OPTIONS = [
+  'tls_cert',
+  'tls_key',
+  'tls_key_password_file',
+  'tls_ca',
+  'tls_crl',
+  'tls_verify',
+  'tls_min_version',
+  'tls_ciphers',
+  'tls_user_from',
+] as const
 const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trace']
 
 export interface ConfigInputs {
@@ -168,9 +188,10 @@ class Loader {
   /** The Config, which is worth nothing when there are problems. */
   resolve(): Config {
     const values = this.#values
-    const sources = this.#resolveSources()
+    const network = this.resolveNetwork()
     return {
-      network: this.resolveNetwork(),
+      network,
+      tls: this.#resolveTls(network),
       memory: {
         limitBytes: values.memory_limit_mib * MIB,
         limitBytesMax: this.#resolveLimitMax() * MIB,
@@ -178,17 +199,7 @@ class Loader {
         evicts: !values.disable_evictions,
         casEnabled: !values.disable_cas,
       },
-      auth: {
-        required: !values.no_auth,
-        sources,
-        usersFile: this.#usersFile(),
-        mechanisms: this.#resolveMechanisms(),
-        iterations: values.scram_iterations,
-        flushEnabled: !values.disable_flush_all,
-        dumpEnabled: !values.disable_dumping,
-        watchEnabled: !values.disable_watch,
-        shutdownEnabled: values.enable_shutdown,
-      },
+      auth: this.#resolveAuth(network),
       limits: {
         connectionsMax: values.conn_limit,
         waitsForPlace: values.wait_for_place,
@@ -199,6 +210,7 @@ class Loader {
         keyDerivationsMax:
           values.key_derivations === 'auto' ? Math.max(2, this.#coreCount) : values.key_derivations,
         derivationQueueMax: values.key_derivation_queue,
+        throttle: throttleOf(values),
         requestsPerTurnMax: values.max_reqs_per_event,
         idleTimeoutMs: milliseconds(values.idle_timeout_seconds),
         stalledWriteTimeoutMs: milliseconds(values.stalled_write_timeout_seconds),
@@ -214,6 +226,7 @@ class Loader {
         pidFile: this.#path('pidfile'),
         runAsUser: values.run_as_user === '' ? undefined : values.run_as_user,
       },
+      audit: this.#resolveAudit(),
       log: {
         level:
           values.log_level === 'auto'
@@ -232,6 +245,31 @@ class Loader {
     }
   }
 
+  #resolveAuth(network: Config['network']): Config['auth'] {
+    const values = this.#values
+    return {
+      required: !values.no_auth,
+      sources: this.#resolveSources(),
+      usersFile: this.#usersFile(),
+      passwordsInTheClear: this.#resolvePasswordsInTheClear(network),
+      mechanisms: this.#resolveMechanisms(),
+      certificateField: values.tls_user_from === 'off' ? undefined : values.tls_user_from,
+      iterations: values.scram_iterations,
+      flushEnabled: !values.disable_flush_all,
+      dumpEnabled: !values.disable_dumping,
+      watchEnabled: !values.disable_watch,
+      shutdownEnabled: values.enable_shutdown,
+      tokens: this.#resolveTokens(),
+    }
+  }
+
+  #resolveAudit(): Config['audit'] {
+    const { audit_log: given, audit_on_failure: onFailure, audit_keys: keys } = this.#values
+    const path = given === '-' ? given : this.#path('audit_log')
+    if (path === undefined) return undefined
+    return { path, refusesLogins: onFailure === 'refuse-logins', showsKeys: keys === 'clear' }
+  }
+
   resolveNetwork(): Config['network'] {
     const values = this.#values
     const unixSocket = this.#path('unix_socket')
@@ -242,16 +280,19 @@ class Loader {
       )
     }
     const listen = this.#resolveListen()
+    const known = this.#resolveListenAs(listen)
+    const identityAddresses = known.flatMap((each) => ('address' in each ? [each.address] : []))
     if (unixSocket !== undefined && values.listen.length > 0) {
       const where = this.#source('unix_socket')
       this.#notices.push(`${this.#source('listen')} has no effect: ${where} turns TCP off`)
     }
-    if (unixSocket === undefined && listen.length === 0 && values.port === 0) {
+    if (unixSocket === undefined && listen.length + known.length === 0 && values.port === 0) {
       this.#problem('port', '0 turns TCP off, and there is no Unix socket to listen on instead')
     }
     return {
-      listen: unixSocket === undefined ? listen : [],
+      listen: [...(unixSocket === undefined ? listen : []), ...identityAddresses],
       unixSocket,
+      identitySockets: known.flatMap((each) => ('path' in each ? [each] : [])),
       unixMask: values.unix_mask,
       // The system cuts it to its own limit (somaxconn), 0 is one for it.
       backlog: Math.min(Math.max(1, values.listen_backlog), BACKLOG_MAX),
@@ -262,14 +303,15 @@ class Loader {
 
   #resolveListen(): readonly ListenAddress[] {
     const { port, listen, no_auth: noAuth } = this.#values
+    const tls = this.#values.tls ? { tls: this.#values.tls_verify } : {}
     if (listen.length === 0) {
       // Whoever turns login off and says nothing else gets nobody but this machine.
       if (port === 0) return []
       const anyOrGiven = Math.max(0, port)
-      if (!noAuth) return [{ host: '*', port: anyOrGiven }]
+      if (!noAuth) return [{ host: '*', port: anyOrGiven, ...tls }]
       return [
-        { host: '127.0.0.1', port: anyOrGiven },
-        { host: '::1', port: anyOrGiven, isSecond: true },
+        { host: '127.0.0.1', port: anyOrGiven, ...tls },
+        { host: '::1', port: anyOrGiven, isSecond: true, ...tls },
       ]
     }
     const addresses: ListenAddress[] = []
@@ -288,9 +330,114 @@ class Loader {
       }
       seen.add(key)
       // With -p 0, an address without a port of its own asks for nothing.
-      if (port !== 0 || address.port !== 0) addresses.push(address)
+      if (port !== 0 || address.port !== 0) addresses.push(this.#secured(address, text))
     }
     return addresses
+  }
+
+  /** Listeners that stand for a user; `others` are those that do not. */
+  #resolveListenAs(others: readonly ListenAddress[]): readonly IdentityListener[] {
+    const { listen_as: given, no_auth: noAuth } = this.#values
+    if (noAuth && given.length > 0) {
+      const where = this.#source('no_auth')
+      this.#problem('listen_as', `names users, and with ${where} everybody may do everything`)
+    }
+    const base = this.#origins.get('listen_as')?.base ?? ''
+    const taken = [...others.map(formatListenAddress), this.#path('unix_socket') ?? '']
+    const { listeners, problems } = readIdentityListeners(given, base, taken)
+    for (const problem of problems) this.#problem('listen_as', problem)
+    return listeners
+  }
+
+  /** The address with what it speaks. */
+  #secured(address: ListenAddress, text: string): ListenAddress {
+    const { tls: isOn, tls_verify: verify } = this.#values
+    const { security } = address
+    if (!isOn) {
+      if (security === 'btls' || security === 'mtls') {
+        this.#problem('listen', `${JSON.stringify(text)} asks for TLS, which takes -Z`)
+      }
+      return address
+    }
+    if (security === 'notls') return address
+    if (security === 'btls') return { ...address, tls: 'none' }
+    return { ...address, tls: security === 'mtls' ? 'require' : verify }
+  }
+
+  #resolveTls({ listen, unixSocket }: Config['network']): TlsConfig | undefined {
+    const { tls: isOn, ...values } = this.#values
+    const caFile = this.#path('tls_ca')
+    if (!isOn) {
+      // In the clear instead would be a surprise.
+      for (const option of TLS_OPTIONS.filter((name) => this.#origins.has(name))) {
+        if (!isDefault(option, this.#values)) this.#problem(option, 'takes TLS: add -Z')
+      }
+      return undefined
+    }
+    if (unixSocket !== undefined) {
+      this.#notices.push(`${this.#source('tls')} has no effect: a Unix socket is not encrypted`)
+      return undefined
+    }
+    const speaksTls = listen.some(({ tls }) => tls !== undefined)
+    if (listen.length > 0 && !speaksTls) {
+      this.#problem('tls', 'is on, and every address of -l is marked notls:')
+    }
+    const asks = listen.some(({ tls }) => tls !== undefined && tls !== 'none')
+    if (!asks && values.tls_user_from !== 'off') {
+      this.#problem('tls_user_from', 'takes client certificates: --tls-verify request')
+    }
+    if (caFile === undefined && asks) {
+      const blamed = values.tls_verify === 'none' ? 'listen' : 'tls_verify'
+      this.#problem(blamed, 'asks for client certificates, which takes --tls-ca FILE')
+    }
+    const crlFile = this.#path('tls_crl')
+    if (crlFile !== undefined && caFile === undefined) {
+      this.#problem('tls_crl', 'is about certificates of clients, which takes --tls-ca FILE')
+    }
+    return {
+      pairs: this.#resolvePairs(),
+      caFile,
+      crlFile,
+      minVersion: values.tls_min_version,
+      ciphers: values.tls_ciphers === '' ? undefined : values.tls_ciphers,
+      verify: values.tls_verify,
+    }
+  }
+
+  /** Certificates with their keys; what belongs together has the same place in its list. */
+  #resolvePairs(): readonly TlsPair[] {
+    const { tls_cert: certificates, tls_key: keys, tls_key_password_file: passwords } = this.#values
+    const counts = `${certificates.length} and ${keys.length}`
+    if (certificates.length === 0) {
+      this.#problem('tls', 'needs a certificate: --tls-cert FILE and --tls-key FILE')
+    } else if (keys.length > 0 && keys.length !== certificates.length) {
+      const blamed = keys.length > certificates.length ? 'tls_key' : 'tls_cert'
+      this.#problem(blamed, `takes a key for each certificate, --tls-key FILE; there are ${counts}`)
+    }
+    if (passwords.length > 1 && passwords.length !== certificates.length) {
+      const message = `takes one file for all keys, or one for each; there are ${passwords.length} for ${certificates.length}`
+      this.#problem('tls_key_password_file', message)
+    }
+    return certificates.map((file, index) => {
+      const certificateFile = this.#resolvePath('tls_cert', file)
+      const key = keys[index]
+      const password = passwords.length === 1 ? passwords[0] : passwords[index]
+      return {
+        certificateFile,
+        keyFile: key === undefined ? certificateFile : this.#resolvePath('tls_key', key),
+        keyPasswordFile:
+          password === undefined ? undefined : this.#resolvePath('tls_key_password_file', password),
+      }
+    })
+  }
+
+  /** Where there is TLS, whoever has a password to say can use it. */
+  #resolvePasswordsInTheClear({ listen }: Config['network']): boolean {
+    const { require_tls: isRequired, plain_in_the_clear: isAllowed } = this.#values
+    if (isRequired && isAllowed) {
+      this.#problem('plain_in_the_clear', `contradicts ${this.#source('require_tls')}`)
+    }
+    return isAllowed || !(isRequired || listen.some(({ tls }) => tls !== undefined))
   }
 
   #resolveLimitMax(): number {
@@ -320,11 +467,19 @@ class Loader {
   }
 
   #resolveMechanisms(): readonly string[] {
-    const { mechanisms } = this.#values
-    if (mechanisms.length === 0) {
-      this.#problem('mechanisms', 'is empty; nobody could log in')
-    }
-    return [...new Set(mechanisms)]
+    const values = this.#values
+    return resolveMechanisms(
+      { ...values, mechanisms: announcedMechanisms(values) },
+      (option, message) => this.#problem(option, message),
+    )
+  }
+
+  #resolveTokens(): Config['auth']['tokens'] {
+    return resolveOAuth({
+      values: this.#values,
+      path: (option) => this.#path(option),
+      problem: (option, message) => this.#problem(option, message),
+    })
   }
 
   #resolveUnauthenticated(): number {
@@ -386,9 +541,26 @@ class Loader {
     return join(directory, USERS_FILE_NAME)
   }
 
-  #path(option: 'unix_socket' | 'users_file' | 'auth_file' | 'pidfile'): string | undefined {
+  #path(
+    option:
+      | 'unix_socket'
+      | 'users_file'
+      | 'auth_file'
+      | 'pidfile'
+      | 'audit_log'
+      | 'tls_ca'
+      | 'tls_crl'
+      | 'oauth_jwks_file'
+      | 'oauth_jwks_ca_file'
+      | 'oauth_jwks_token_file',
+  ): string | undefined {
     const value = this.#values[option]
-    return value === '' ? undefined : resolve(this.#origins.get(option)?.base ?? '', value)
+    return value === '' ? undefined : this.#resolvePath(option, value)
+  }
+
+  /** `path`, which an option had as its value or a part of it. */
+  #resolvePath(option: OptionName, path: string): string {
+    return resolve(this.#origins.get(option)?.base ?? '', path)
   }
 
   #settings(): readonly Setting[] {
@@ -410,13 +582,10 @@ class Loader {
   /** False, and a problem, if the list `value` has a mechanism that there is not. */
   #knowMechanisms(value: unknown, origin: Origin): boolean {
     const known = this.#inputs.mechanisms
-    const names = value as OptionValues['mechanisms']
-    if (known === undefined || names.every((name) => known.includes(name))) return true
-    this.problems.push({
-      where: origin.source,
-      message: `${JSON.stringify(names.join(','))} has a mechanism that is not one of ${known.join(', ')}`,
-    })
-    return false
+    if (known === undefined) return true
+    const message = refusalOfMechanisms(value as OptionValues['mechanisms'], known)
+    if (message !== undefined) this.problems.push({ where: origin.source, message })
+    return message === undefined
   }
 
   #source(option: OptionName): string {
@@ -456,6 +625,20 @@ function refusalOfFlag(use: FlagUse, refusal: Refusal): string {
   return /^-[^-]$/.test(use.flag) && use.value.startsWith('=')
     ? `${message}; write ${use.flag} ${use.value.slice(1)}, without the equals sign`
     : message
+}
+
+function throttleOf(values: OptionValues): Config['limits']['throttle'] {
+  if (values.throttle === 'off') return undefined
+  return {
+    failuresMax: values.throttle_failures,
+    refusalMsMin: milliseconds(Math.min(values.throttle_min_seconds, values.throttle_max_seconds)),
+    refusalMsMax: milliseconds(values.throttle_max_seconds),
+    allowed: values.throttle_allow,
+  }
+}
+
+function isDefault(option: OptionName, values: OptionValues): boolean {
+  return String(values[option]) === String(OPTIONS[option].default)
 }
 
 function milliseconds(seconds: number): number {

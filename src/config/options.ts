@@ -7,8 +7,10 @@
  * that needs a unit carries it at the end of its name. Relations between options (-I and -m, say)
  * are config.ts's business.
  */
+import { parseAddressBlock } from '../base/address-block.ts'
 import {
   choice,
+  choiceOrNumber,
   count,
   flag,
   integer,
@@ -23,18 +25,33 @@ import {
   text,
   withoutLineEnd,
 } from './kind.ts'
+import { audience, claimPath, SIGNED_BY, tokenAlgorithm } from './oauth-kinds.ts'
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 export type LogFormat = 'auto' | 'json' | 'pretty'
 export type Protocol = 'auto' | 'binary' | 'ascii'
+/** What a client's certificate is to a listener: not asked for, verified if there is one, required. */
+export type TlsVerify = 'none' | 'request' | 'require' | 'once'
+/** The lowest version that is spoken. */
+export type TlsMinVersion = '1.2' | '1.3'
 
-export type Group = 'network' | 'memory' | 'authentication' | 'limits' | 'process' | 'log'
+export type Group =
+  | 'network'
+  | 'tls'
+  | 'memory'
+  | 'authentication'
+  | 'oauth'
+  | 'limits'
+  | 'process'
+  | 'log'
 
 /** Tables of the TOML file and their headings in --help, in this order. */
 export const GROUPS: Readonly<Record<Group, string>> = {
   network: 'Listening',
+  tls: 'TLS',
   memory: 'Memory',
   authentication: 'Logins and rights',
+  oauth: 'Logins by token (OAUTHBEARER)',
   limits: 'Limits',
   process: 'Process',
   log: 'Logging',
@@ -45,9 +62,22 @@ export interface OptionValues {
   listen: readonly string[]
   unix_socket: string
   unix_mask: number
+  listen_as: readonly string[]
   udp_port: number
   listen_backlog: number
   protocol: Protocol
+  tls: boolean
+  tls_cert: readonly string[]
+  tls_key: readonly string[]
+  tls_key_password_file: readonly string[]
+  tls_ca: string
+  tls_crl: string
+  tls_verify: TlsVerify
+  tls_min_version: TlsMinVersion
+  tls_ciphers: string
+  tls_user_from: 'off' | 'cn' | 'dns' | 'email' | 'uri'
+  require_tls: boolean
+  plain_in_the_clear: boolean
   memory_limit_mib: number
   memory_limit_max_mib: number | 'auto'
   max_item_size: number
@@ -62,6 +92,16 @@ export interface OptionValues {
   disable_dumping: boolean
   disable_watch: boolean
   enable_shutdown: boolean
+  oauth_issuer: string
+  oauth_audience: readonly string[]
+  oauth_jwks_file: string
+  oauth_jwks_url: string
+  oauth_jwks_ca_file: string
+  oauth_jwks_token_file: string
+  oauth_algorithms: readonly string[]
+  oauth_clock_skew_seconds: number
+  oauth_user_claim: string
+  oauth_roles_claim: string
   conn_limit: number
   wait_for_place: boolean
   prelogin_conn_limit: number | 'auto'
@@ -70,6 +110,11 @@ export interface OptionValues {
   prelogin_request_size: number
   key_derivations: number | 'auto'
   key_derivation_queue: number
+  throttle: 'on' | 'off'
+  throttle_failures: number
+  throttle_min_seconds: number
+  throttle_max_seconds: number
+  throttle_allow: readonly string[]
   max_reqs_per_event: number
   idle_timeout_seconds: number
   stalled_write_timeout_seconds: number
@@ -81,6 +126,9 @@ export interface OptionValues {
   run_as_user: string
   pidfile: string
   daemon: boolean
+  audit_log: string
+  audit_on_failure: 'continue' | 'refuse-logins'
+  audit_keys: 'hashed' | 'clear'
   verbose: number
   log_level: LogLevel | 'auto'
   log_format: LogFormat
@@ -126,8 +174,32 @@ function mechanismName(word: string): string {
   return word.toUpperCase()
 }
 
+function network(word: string): string | Refusal {
+  const block = parseAddressBlock(word)
+  return typeof block === 'string' ? new Refusal(block) : word
+}
+
 function nonEmpty(word: string): string | Refusal {
   return word === '' ? new Refusal('has an empty address in it') : word
+}
+
+function nonEmptyPath(word: string): string | Refusal {
+  if (word === '') return new Refusal('has an empty path in it')
+  return /\p{Cc}/u.test(word) ? new Refusal('has a control character in it') : word
+}
+
+/** As people and OpenSSL write it, and as memcached counts; what is older is not spoken, see load.ts. */
+function tlsVersion(): Kind<TlsMinVersion> {
+  const words = choice<TlsMinVersion>(['1.2', '1.3'], {
+    '1.0': 'is broken, and not spoken here; use 1.2 or 1.3',
+    '1.1': 'is broken, and not spoken here; use 1.2 or 1.3',
+  })
+  return {
+    ...words,
+    placeholder: '<version>',
+    // In a file it is easily written as a number.
+    accept: (value) => words.accept(typeof value === 'number' ? String(value) : value),
+  }
 }
 
 /** As memcached does, takes the first character of a longer word. */
@@ -183,6 +255,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: 0o700,
     description: 'permissions of the Unix socket, in octal',
   },
+  listen_as: {
+    group: 'network',
+    long: 'listen-as',
+    kind: list('<user=addr>', 'a list of user=address', nonEmpty),
+    default: [],
+    description: 'loopback addresses or Unix sockets where everybody is that user, without login',
+    repeatable: true,
+  },
   udp_port: {
     group: 'network',
     short: 'U',
@@ -208,6 +288,93 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     }),
     default: 'auto',
     description: 'dialect to speak: auto, binary or ascii, which is text and meta',
+  },
+  tls: {
+    group: 'tls',
+    long: 'tls',
+    kind: flag(),
+    default: false,
+    description: 'speak TLS on every TCP address that is not marked notls:',
+  },
+  tls_cert: {
+    group: 'tls',
+    long: 'tls-cert',
+    kind: list('<file>', 'a list of paths', nonEmptyPath),
+    default: [],
+    description: 'certificate with those that signed it, in PEM; with more, one a name',
+    repeatable: true,
+  },
+  tls_key: {
+    group: 'tls',
+    long: 'tls-key',
+    kind: list('<file>', 'a list of paths', nonEmptyPath),
+    default: [],
+    description: 'private key of each certificate, in PEM; without it, in the file of that',
+    repeatable: true,
+  },
+  tls_key_password_file: {
+    group: 'tls',
+    long: 'tls-key-password-file',
+    kind: list('<file>', 'a list of paths', nonEmptyPath),
+    default: [],
+    description: 'file with the password of an encrypted key; one for all, or one a key',
+    repeatable: true,
+  },
+  tls_ca: {
+    group: 'tls',
+    long: 'tls-ca',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'certificates of who signs those of clients, in PEM',
+  },
+  tls_crl: {
+    group: 'tls',
+    long: 'tls-crl',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'lists of revoked client certificates, in PEM, one of each authority',
+  },
+  tls_verify: {
+    group: 'tls',
+    long: 'tls-verify',
+    kind: choiceOrNumber<TlsVerify>(['none', 'request', 'require', 'once']),
+    default: 'none',
+    description: 'client certificates: none, request, require or once; a wrong one is refused',
+  },
+  tls_min_version: {
+    group: 'tls',
+    long: 'tls-min-version',
+    kind: tlsVersion(),
+    default: '1.2',
+    description: 'lowest version of TLS: 1.2 or 1.3',
+  },
+  tls_ciphers: {
+    group: 'tls',
+    long: 'tls-ciphers',
+    kind: text('<list>', 'a list of ciphers'),
+    default: '',
+    description: 'ciphers as OpenSSL writes them; by default those with forward secrecy',
+  },
+  tls_user_from: {
+    group: 'tls',
+    long: 'tls-user-from',
+    kind: choice(['off', 'cn', 'dns', 'email', 'uri']),
+    default: 'off',
+    description: "what of a client's certificate is its user, for EXTERNAL",
+  },
+  require_tls: {
+    group: 'tls',
+    long: 'require-tls',
+    kind: flag(),
+    default: false,
+    description: 'take no password over plain TCP but from this machine; so with any TLS',
+  },
+  plain_in_the_clear: {
+    group: 'tls',
+    long: 'plain-in-the-clear',
+    kind: flag(),
+    default: false,
+    description: 'take passwords over plain TCP although there is TLS',
   },
   memory_limit_mib: {
     group: 'memory',
@@ -321,6 +488,78 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: false,
     description: 'let clients that are logged in shut the server down',
   },
+  oauth_issuer: {
+    group: 'oauth',
+    long: 'oauth-issuer',
+    kind: text('<issuer>', 'the issuer of tokens'),
+    default: '',
+    description: 'issuer (iss) whose tokens are taken, on TLS; none: no tokens are',
+  },
+  oauth_audience: {
+    group: 'oauth',
+    long: 'oauth-audience',
+    kind: list('<list>', 'a list of audiences', audience),
+    default: [],
+    description: 'audience (aud) that tokens for this server name; one of a list will do',
+    repeatable: true,
+  },
+  oauth_jwks_file: {
+    group: 'oauth',
+    long: 'oauth-jwks-file',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'public keys of the issuer, a JWK Set; read again when it changes',
+  },
+  oauth_jwks_url: {
+    group: 'oauth',
+    long: 'oauth-jwks-url',
+    kind: text('<url>', 'a URL'),
+    default: '',
+    description: 'the same by https, fetched every ten minutes and for keys not known',
+  },
+  oauth_jwks_ca_file: {
+    group: 'oauth',
+    long: 'oauth-jwks-ca-file',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'CA of that server, PEM; none: those that Node trusts',
+  },
+  oauth_jwks_token_file: {
+    group: 'oauth',
+    long: 'oauth-jwks-token-file',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'token to show to that server; read for each fetch',
+  },
+  oauth_algorithms: {
+    group: 'oauth',
+    long: 'oauth-algorithms',
+    kind: list('<list>', 'a list of algorithms', tokenAlgorithm),
+    default: SIGNED_BY,
+    description: 'algorithms that tokens may be signed by',
+    repeatable: true,
+  },
+  oauth_clock_skew_seconds: {
+    group: 'oauth',
+    long: 'oauth-clock-skew',
+    kind: integer(0, 600),
+    default: 60,
+    description: "seconds by which the issuer's clock may differ",
+  },
+  oauth_user_claim: {
+    group: 'oauth',
+    long: 'oauth-user-claim',
+    kind: claimPath(),
+    default: 'sub',
+    description: 'claim that names the user; dots lead into objects',
+  },
+  oauth_roles_claim: {
+    group: 'oauth',
+    long: 'oauth-roles-claim',
+    kind: claimPath(),
+    default: '',
+    description: 'claim with the roles of who is no user here: realm_access.roles',
+  },
   conn_limit: {
     group: 'limits',
     short: 'c',
@@ -378,6 +617,42 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: integer(1, CONNECTIONS_MAX),
     default: 4096,
     description: 'password checks that may wait; more fail at once',
+  },
+  throttle: {
+    group: 'limits',
+    long: 'throttle',
+    kind: choice(['on', 'off']),
+    default: 'on',
+    description: 'slow down, then refuse, sources and users whose logins fail: on or off',
+  },
+  throttle_failures: {
+    group: 'limits',
+    long: 'throttle-failures',
+    kind: integer(2, 10_000),
+    default: 10,
+    description: 'failed logins of an address or a user until it is refused for a while',
+  },
+  throttle_min_seconds: {
+    group: 'limits',
+    long: 'throttle-min',
+    kind: seconds(0.1, DAY_SECONDS, false),
+    default: 1,
+    description: 'time for which an address or a user is refused first; each time it doubles',
+  },
+  throttle_max_seconds: {
+    group: 'limits',
+    long: 'throttle-max',
+    kind: seconds(1, DAY_SECONDS, false),
+    default: 60,
+    description: 'longest time for which an address or a user is refused',
+  },
+  throttle_allow: {
+    group: 'limits',
+    long: 'throttle-allow',
+    kind: list('<nets>', 'a list of networks', network),
+    default: [],
+    description: 'networks whose failed logins are not counted: 192.0.2.0/24, 2001:db8::/32',
+    repeatable: true,
   },
   max_reqs_per_event: {
     group: 'limits',
@@ -462,6 +737,27 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: flag(),
     default: false,
     description: 'run in the background',
+  },
+  audit_log: {
+    group: 'log',
+    long: 'audit-log',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'file for the audit, a line an event; - is standard output, none is off',
+  },
+  audit_on_failure: {
+    group: 'log',
+    long: 'audit-on-failure',
+    kind: choice(['continue', 'refuse-logins']),
+    default: 'continue',
+    description: 'when the audit cannot be written: continue or refuse-logins',
+  },
+  audit_keys: {
+    group: 'log',
+    long: 'audit-keys',
+    kind: choice(['hashed', 'clear']),
+    default: 'hashed',
+    description: 'keys of refused commands in the audit: hashed or clear',
   },
   verbose: {
     group: 'log',

@@ -9,9 +9,12 @@
  * lead to the same answer (see sasl/session.ts).
  */
 import { assert } from '../base/assert.ts'
+import type { TlsChannel } from '../base/channel.ts'
 import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
-import type { Principal } from '../credential/principal.ts'
+import type { Lack, Restriction } from '../command/permission.ts'
+import { NAMESPACE_DEFAULT, type Principal } from '../credential/principal.ts'
+import { RIGHTS_ALL } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
   VERB_SASL_LIST,
@@ -23,6 +26,7 @@ import type { ClaimedUser } from '../sasl/claimed-user.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
 import type { FailureReason } from '../sasl/failure-reason.ts'
 import { type SaslFailure, SaslSession, type SaslStep } from '../sasl/session.ts'
+import type { AnswerDelays, DelayedAnswer } from './answer-delays.ts'
 
 /** One finished login, as the audit sees it. The reason never goes to the client. */
 export type LoginEvent = LoginSuccess | LoginFailure
@@ -32,6 +36,8 @@ interface LoginSuccess {
   readonly principal: Principal
   readonly peer: string
   readonly mechanism: string
+  /** Undefined in the clear, and on a Unix socket. */
+  readonly tls?: TlsChannel | undefined
 }
 
 interface LoginFailure extends ClaimedUser {
@@ -39,6 +45,28 @@ interface LoginFailure extends ClaimedUser {
   readonly peer: string
   readonly mechanism: string
   readonly reason: FailureReason
+  readonly tls?: TlsChannel | undefined
+}
+
+/** A command that was refused to somebody who is logged in, as the audit sees it. */
+export interface RefusalEvent {
+  readonly principal: Principal
+  readonly peer: string
+  /** As text clients call it, or the name of the operation. */
+  readonly command: string
+  readonly lack: Lack
+  /** Whose bytes are somebody else's after this. */
+  readonly key: Uint8Array | undefined
+}
+
+/** What somebody had carried out that others notice. */
+export interface OperationEvent {
+  /** Undefined where nobody logs in. */
+  readonly principal: Principal | undefined
+  readonly peer: string
+  /** A name of operations.ts. */
+  readonly operation: string
+  readonly number: number
 }
 
 export interface AuthGateOptions {
@@ -48,6 +76,10 @@ export interface AuthGateOptions {
   readonly loginAttemptsMax: number
   readonly lane: Float64Array
   readonly onLogin: (event: LoginEvent) => void
+  /** Undefined: every answer leaves at once. */
+  readonly delays?: AnswerDelays | undefined
+  readonly onRefusal?: (event: RefusalEvent) => void
+  readonly onOperation?: (event: OperationEvent) => void
 }
 
 export type GateAnswer =
@@ -73,6 +105,10 @@ const STRANGER_REQUESTS_MAX = 500
 export class AuthGate {
   isOpen: boolean
   principal: Principal | undefined = undefined
+  /** What the principal is held to; undefined: it may do everything, once the gate is open. */
+  restriction: Restriction | undefined = undefined
+  /** The number of the namespace whose items are seen. */
+  namespace: number = NAMESPACE_DEFAULT
 
   private readonly options: AuthGateOptions
   private readonly pipe: Pipe
@@ -81,6 +117,9 @@ export class AuthGate {
   /** Grows with every message: what is settled after another came closes nothing that it opened. */
   private messageCount = 0
   private strangerRequestCount = 0
+  private delayed: DelayedAnswer | undefined = undefined
+  /** Nobody waits for answers any more. */
+  private isGone = false
 
   /** `pipe` is what the connection comes through. */
   constructor(options: AuthGateOptions, pipe: Pipe) {
@@ -143,6 +182,8 @@ export class AuthGate {
    * what it still has under way is dropped.
    */
   abort(): void {
+    this.isGone = true
+    this.delayed?.release()
     const session = this.session
     this.session = undefined
     if (session === undefined) return
@@ -161,12 +202,17 @@ export class AuthGate {
 
   private whenSettled(step: SaslStep | Promise<SaslStep>): GateAnswer | Promise<GateAnswer> {
     const messageCount = ++this.messageCount
+    const sinceMs = this.options.delays?.nowMs() ?? 0
     return step instanceof Promise
-      ? step.then((value) => this.settle(value, messageCount))
-      : this.settle(step, messageCount)
+      ? step.then((value) => this.settle(value, messageCount, sinceMs))
+      : this.settle(step, messageCount, sinceMs)
   }
 
-  private settle(step: SaslStep, messageCount: number): GateAnswer {
+  private settle(
+    step: SaslStep,
+    messageCount: number,
+    sinceMs: number,
+  ): GateAnswer | Promise<GateAnswer> {
     const { lane, onLogin } = this.options
     switch (step.kind) {
       case 'challenge':
@@ -174,8 +220,7 @@ export class AuthGate {
         return { kind: 'challenge', bytes: step.bytes }
       case 'success':
         lane[COUNTER.auth_cmds]!++
-        this.isOpen = true
-        this.principal = step.principal
+        this.become(step.principal)
         this.failureCount = 0
         this.strangerRequestCount = 0
         onLogin({
@@ -183,13 +228,24 @@ export class AuthGate {
           principal: step.principal,
           peer: this.pipe.peer.text,
           mechanism: step.mechanism,
+          tls: this.pipe.channel.tls,
         })
         return { kind: 'success' }
       case 'failure':
-        return this.fail(step, messageCount)
+        return this.delay(this.fail(step, messageCount), sinceMs + (step.delayMs ?? 0))
       default:
         return unreachable(step)
     }
+  }
+
+  /** The failure is told of and counted already; only the client hears of it later. */
+  private delay(answer: GateAnswer, dueMs: number): GateAnswer | Promise<GateAnswer> {
+    const { delays, lane } = this.options
+    // One answer at a time: what stands behind it waits for its turn.
+    if (delays === undefined || this.isGone || dueMs <= delays.nowMs()) return answer
+    lane[COUNTER.login_answers_delayed]!++
+    this.delayed = delays.until(dueMs)
+    return this.delayed.released.then(() => answer)
   }
 
   private fail(
@@ -206,12 +262,44 @@ export class AuthGate {
     if (isLast) lane[COUNTER.auth_attempts_exceeded]!++
     const { user, unknownUser, mechanism, reason } = failure
     const peer = this.pipe.peer.text
-    onLogin({ succeeded: false, user, unknownUser, peer, mechanism, reason })
+    const { tls } = this.pipe.channel
+    onLogin({ succeeded: false, user, unknownUser, peer, mechanism, reason, tls })
     return { kind: 'failure', isLast }
+  }
+
+  /** Something that others notice is being carried out. */
+  operated(operation: string, number: number): void {
+    const { principal, pipe } = this
+    this.options.onOperation?.({ principal, peer: pipe.peer.text, operation, number })
+  }
+
+  /** Opens the gate for a principal, or goes on with what that may do now. */
+  become(principal: Principal): void {
+    this.isOpen = true
+    this.principal = principal
+    this.restriction = this.restrictionOf(principal)
+    this.namespace = principal.namespace
+  }
+
+  private restrictionOf(principal: Principal): Restriction | undefined {
+    const { rights, keyPrefixes } = principal
+    if (rights === RIGHTS_ALL && keyPrefixes === undefined) return undefined
+    const { lane, onRefusal } = this.options
+    const peer = this.pipe.peer.text
+    return {
+      rights,
+      keyPrefixes,
+      refused(command, lack, key) {
+        lane[COUNTER.auth_denied_commands]!++
+        onRefusal?.({ principal, peer, command, lack, key })
+      },
+    }
   }
 
   private close(): void {
     this.isOpen = false
     this.principal = undefined
+    this.restriction = undefined
+    this.namespace = NAMESPACE_DEFAULT
   }
 }

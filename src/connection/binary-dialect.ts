@@ -8,14 +8,14 @@
  */
 
 import type { Commands } from '../command/commands.ts'
-import { carryOut, type OperationParts } from '../command/operations/operations.ts'
-import { LargeBody } from '../command/transfers/large-body.ts'
-import { type LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
 import {
-  EXTENSION_UNDER_WAY,
-  type LargeAppend,
-  type LargeExtensions,
-} from '../command/transfers/large-extensions.ts'
+  carryOut,
+  type OperationParts,
+  rightsOfOperation,
+} from '../command/operations/operations.ts'
+import { refusalOf } from '../command/permission.ts'
+import { LargeBody } from '../command/transfers/large-body.ts'
+import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
@@ -25,6 +25,7 @@ import {
   writeBinaryBody,
   writeBinaryResponse,
 } from '../protocol/binary/encode.ts'
+import { operationOfStatKey } from '../protocol/binary/stat-keys.ts'
 import {
   HEADER_BYTES,
   MECHANISM_NAME_BYTES_MAX,
@@ -36,38 +37,38 @@ import {
 import {
   DECODED,
   INCOMPLETE,
+  INVALID_CLOSE,
   OUTCOME_HIT,
   OUTCOME_INVALID,
   OUTCOME_NO_MEMORY,
+  OUTCOME_NO_RIGHT,
   OUTCOME_OK,
   OUTCOME_PENDING,
   OUTCOME_REFUSED,
   OUTCOME_UNKNOWN_COMMAND,
   OVERSIZE,
   Request,
-  VERB_APPEND,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
   VERB_NOOP,
   VERB_PREPEND,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
   VERB_SASL_STEP,
+  VERB_SET,
   VERB_STAT,
   VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
   WRONG_MAGIC,
 } from '../protocol/request.ts'
-import type { GateAnswer } from './auth-gate.ts'
+import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
+import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
-import { StatAnswer, statRows } from './stat-answer.ts'
+import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
-import { type OutcomeDialect, suspendOutcome } from './suspended-outcome.ts'
-import { suspendTransfer, type TransferDialect } from './suspended-transfer.ts'
+import { suspendOutcome } from './suspended-outcome.ts'
 
 export interface DialectOptions {
   /** The largest value that can be stored, in bytes. */
@@ -85,11 +86,10 @@ const BODY_AUTH_FAILURE = encoder.encode('Auth failure.')
 const BODY_NOT_FOUND = encoder.encode('Not found')
 const EMPTY = new Uint8Array(0)
 
-export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
+export class BinaryDialect implements Dialect, LargeDialect {
   private readonly request: Request = new Request()
   private readonly commands: Commands
-  private readonly copies: LargeCopies
-  private readonly extensions: LargeExtensions
+  private readonly large: LargeRequests
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: DialectOptions
@@ -105,8 +105,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     options: DialectOptions,
   ) {
     this.commands = commands
-    this.copies = transfers.copies
-    this.extensions = transfers.extensions
+    this.large = new LargeRequests(commands, transfers, this.request, this)
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
@@ -120,7 +119,6 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const request = this.request
     const { commands } = this
-    const { copies } = commands
     const { gate } = connection
     const sendBuffer = this.sendBuffer
     const valueBytesMax = this.options.valueBytesMax
@@ -128,7 +126,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     this.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.intake.wantedBytes = 0
-    commands.beginTurn(connection.id)
+    commands.beginTurn(connection.id, connection.gate)
     const { suspended } = connection
     if (suspended !== undefined) {
       if (!connection.proceed(bytes, start)) return start
@@ -145,7 +143,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
         }
         return this.leaveFraming(connection, header, end)
       }
-      if (this.turnsLeft-- === 0 || copies.copiedBytes >= COPIED_BYTES_MAX) {
+      if (this.turnsLeft-- === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }
@@ -155,6 +153,10 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
       }
       if (!gate.admits(request.verb)) return this.refuseStranger(connection, end)
       const body = decodeBinaryBody(bytes, offset, end, valueBytesMax, saslBytesMax, request)
+      if (gate.restriction !== undefined && this.isRefused(connection, bytes, end, body)) {
+        offset = this.skip(connection, offset, end)
+        continue
+      }
       if (body === DECODED) {
         if (request.verb > VERB_NOOP || request.verb === VERB_UNKNOWN) {
           this.control(connection, bytes)
@@ -168,7 +170,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
         if (!connection.isServing) return offset
       } else if (body === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
-        connection.intake.wantedBytes = request.frameBytes
+        connection.intake.wantedBytes = this.bytesToAwait(gate, offset, end)
         return offset
       } else if (body === OVERSIZE) {
         this.lane[COUNTER.request_too_large]!++
@@ -183,72 +185,48 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     return offset
   }
 
+  /** True: the client may not have that carried out, and was told so. Nothing of it is waited for. */
+  private isRefused(connection: Connection, bytes: Uint8Array, end: number, body: number): boolean {
+    const { request } = this
+    const { restriction } = connection.gate
+    if (restriction === undefined || body === INVALID_CLOSE) return false
+    // The command face looks at it in a moment, and nothing is begun for it before.
+    if (body === DECODED && !this.large.mayTake(request)) return false
+    // What is not here in full is judged when it is, except a value, which is not waited for.
+    const isHead = isStoring(request.verb) && end >= request.valueOffset
+    if (body === INCOMPLETE && !isHead) return false
+    const refusal = refusalOf(request, bytes, restriction)
+    if (refusal === OUTCOME_OK) return false
+    this.answer(connection, bytes, refusal, undefined)
+    return true
+  }
+
+  /**
+   * Length of what must arrive of a request before it is looked at again. Who may not store everything is
+   * judged by the key first: nothing is kept of a value that may not be stored.
+   */
+  private bytesToAwait({ restriction }: AuthGate, offset: number, end: number): number {
+    const { verb, valueOffset, frameBytes } = this.request
+    const isHead = restriction !== undefined && isStoring(verb) && end < valueOffset
+    return isHead ? valueOffset - offset : frameBytes
+  }
+
   /** Serves a request about an item; false: it is suspended. */
   private serveItem(connection: Connection, bytes: Uint8Array): boolean {
     const { commands, request } = this
-    if (this.copies.areNeeded && isReading(request.verb)) {
-      return this.serveRead(connection, bytes, undefined)
-    }
-    if (this.extensions.areNeeded && isExtending(request.verb)) {
-      return this.serveAppend(connection, bytes, undefined)
-    }
+    if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
     if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
     this.answer(connection, bytes, outcome, undefined)
     return true
   }
 
-  proceedTransfer(
-    connection: Connection,
-    transfer: LargeRead | LargeAppend,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): boolean {
-    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
-    this.decodeAgain(bytes, start, end)
-    return transfer instanceof LargeRead
-      ? this.serveRead(connection, bytes, transfer)
-      : this.serveAppend(connection, bytes, transfer)
-  }
-
-  /** A read where values may be large; false: its copy goes on in another turn. */
-  private serveRead(
-    connection: Connection,
-    bytes: Uint8Array,
-    last: LargeRead | undefined,
-  ): boolean {
-    const { commands, request } = this
-    const { gate } = connection
-    const read = this.copies.prepare(last, bytes, request.keyOffset, request.keyLength, gate)
-    if (read?.isUnderWay) {
-      return suspendTransfer(connection, request.frameBytes, read, this)
-    }
-    const outcome = read?.isRefused ? OUTCOME_NO_MEMORY : commands.execute(request, bytes, gate)
-    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
-    this.answer(connection, bytes, outcome, read)
-    read?.cancel()
-    return true
-  }
-
-  /** An append or prepend where values may be large; false: it goes on in another turn. */
-  private serveAppend(
-    connection: Connection,
-    bytes: Uint8Array,
-    last: LargeAppend | undefined,
-  ): boolean {
-    const { commands, extensions, request } = this
-    const outcome = extensions.carryOut(last, request, bytes, connection.gate)
-    if (outcome === EXTENSION_UNDER_WAY) {
-      return suspendTransfer(connection, request.frameBytes, extensions.takeUnderWay(), this)
-    }
-    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
-    this.answer(connection, bytes, outcome, undefined)
-    return true
+  refuseRead(connection: Connection, bytes: Uint8Array): void {
+    this.answer(connection, bytes, OUTCOME_NO_MEMORY, undefined)
   }
 
   /** Writes the answer to a request about an item, with the value if there is one. */
-  private answer(
+  answer(
     connection: Connection,
     bytes: Uint8Array,
     outcome: number,
@@ -275,21 +253,10 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     sendBuffer.used += valueBytes
   }
 
-  answerLate(
-    connection: Connection,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    outcome: number,
-  ): void {
-    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
-    this.decodeAgain(bytes, start, end)
-    this.answer(connection, bytes, outcome, undefined)
-  }
-
-  /** A request that was decoded before, and whose record was used for others since. */
-  private decodeAgain(bytes: Uint8Array, start: number, end: number): void {
+  /** For a request that was decoded before, and whose record was used for others since. */
+  takeUp(connection: Connection, bytes: Uint8Array, start: number, end: number): void {
     const { request, options } = this
+    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
     decodeBinaryHeader(bytes, start, end, request)
     decodeBinaryBody(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
   }
@@ -303,7 +270,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
   ): boolean {
     const { commands, request } = this
     if (end < request.valueOffset) return false
-    const large = commands.beginLarge(request, connection.gate)
+    const large = commands.beginLarge(request, bytes, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
     connection.intake.startBody(
@@ -319,8 +286,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
     const { commands, request } = this
     const { head } = body
     const { gate } = connection
-    this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
-    this.decodeAgain(head, 0, head.length)
+    this.takeUp(connection, head, 0, head.length)
     this.writeOutcome(
       hasRoom
         ? commands.executeLarge(body.value, request, head, gate)
@@ -436,8 +402,7 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
         connection.drain()
         return
       case VERB_VERBOSITY:
-        carryOut('verbosity', this.options.operations, { words: '', number: request.level })
-        this.writeOutcome(OUTCOME_OK)
+        this.setVerbosity(connection)
         return
       case VERB_STAT:
         this.stat(connection, latin1(bytes, request.keyOffset, request.keyLength))
@@ -455,12 +420,24 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
   }
 
   private stat(connection: Connection, key: string): void {
-    const rows = statRows(this.options.operations, key)
-    if (rows === undefined) {
+    const operation = operationOfStatKey(key)
+    const argument = { words: key, number: 0 }
+    const answer = carryOut(operation, this.options.operations, argument, connection.gate)
+    const rows = rowsOfAnswer(answer)
+    if (answer.kind === 'denied') this.writeOutcome(OUTCOME_NO_RIGHT)
+    else if (rows === undefined) {
       this.writeBody(connection, STATUS_KEY_NOT_FOUND, BODY_NOT_FOUND)
-      return
+    } else {
+      const { request, commands, sendBuffer } = this
+      const rights = rightsOfOperation(operation)
+      connection.suspend(new StatAnswer(rows, request, commands, sendBuffer, rights))
     }
-    connection.suspend(new StatAnswer(rows, this.request, this.commands, this.sendBuffer))
+  }
+
+  private setVerbosity(connection: Connection): void {
+    const argument = { words: '', number: this.request.level }
+    const { kind } = carryOut('verbosity', this.options.operations, argument, connection.gate)
+    this.writeOutcome(kind === 'done' ? OUTCOME_OK : OUTCOME_NO_RIGHT)
   }
 
   private sasl(connection: Connection, bytes: Uint8Array): void {
@@ -513,12 +490,8 @@ export class BinaryDialect implements Dialect, OutcomeDialect, TransferDialect {
   }
 }
 
-function isReading(verb: number): boolean {
-  return verb === VERB_GET || verb === VERB_GET_AND_TOUCH
-}
-
-function isExtending(verb: number): boolean {
-  return verb === VERB_APPEND || verb === VERB_PREPEND
+function isStoring(verb: number): boolean {
+  return verb >= VERB_SET && verb <= VERB_PREPEND
 }
 
 function latin1(bytes: Uint8Array, offset: number, length: number): string {

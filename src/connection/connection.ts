@@ -27,6 +27,7 @@
  */
 import type { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
+import { RIGHT } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
   CLOSE_ERROR,
@@ -60,12 +61,14 @@ export type SuspendedRequest = SuspendedRequestOf<Connection>
 
 /** What all connections of a worker share. */
 export interface ConnectionContext extends WorkerContext {
-  /** The dialect that a first byte asks for. */
-  detect(firstByte: number): Dialect
+  /** The dialect that a first byte asks for on one of the listeners. */
+  detect(firstByte: number, listenerIndex: number): Dialect
   /** Runs the connection's `continueServing` after others had their turn. */
   defer(connection: Connection): void
   /** The connection logged in or lost its login. */
   onGateChanged(connection: Connection): void
+  /** The connection ends because the login that it was let in by has expired. */
+  onExpired(connection: Connection): void
   onClosed(connection: Connection): void
 }
 
@@ -90,13 +93,16 @@ export class Connection implements IntakeOwner, Receiver {
   private isBlocked = false
   private isPaused = false
   private peerEnded = false
+  /** Something has come from the peer, for us or for the pipe. */
+  private isHeard = false
   /** At the last login outcome. */
-  private wasLoggedIn = false
+  private wasLoggedIn: boolean
 
   constructor(context: ConnectionContext, transport: Transport, gate: AuthGate, id: number) {
     this.context = context
     this.transport = transport
     this.gate = gate
+    this.wasLoggedIn = gate.isOpen
     this.id = id
     this.lastActivityMs = context.nowMs
     this.intake = new Intake(context, this)
@@ -135,7 +141,7 @@ export class Connection implements IntakeOwner, Receiver {
     if (this.state === STATE_DRAINING || this.state === STATE_WATCHING) return true
     if (this.state === STATE_CLOSED) return false
     if (this.dialect === undefined) {
-      this.dialect = context.detect(bytes[0]!)
+      this.dialect = context.detect(bytes[0]!, this.transport.channel.listenerIndex)
       this.state = STATE_SERVING
     }
     const { intake } = this
@@ -154,6 +160,11 @@ export class Connection implements IntakeOwner, Receiver {
 
   answerUnfinished(bytes: Uint8Array, start: number, end: number): number {
     return this.dialect?.refuseUnfinished(this, bytes, start, end) ?? 0
+  }
+
+  heard(): void {
+    this.isHeard = true
+    this.lastActivityMs = this.context.nowMs
   }
 
   /** The peer sent the end of its stream. What it asked before is still answered. */
@@ -293,6 +304,16 @@ export class Connection implements IntakeOwner, Receiver {
     if (this.wasLoggedIn && !this.gate.isOpen) this.loginChanged()
   }
 
+  /**
+   * To be called when what the client may do has changed. What goes on by itself, and needs a right that
+   * is gone, ends with the connection: half an answer would look like a whole one.
+   */
+  accessChanged(): void {
+    const needed = this.state === STATE_WATCHING ? RIGHT.watch : (this.suspended?.rights ?? 0)
+    const { restriction } = this.gate
+    if (restriction !== undefined && (restriction.rights & needed) !== needed) this.drain()
+  }
+
   /** Hands the gathered replies to the transport. Afterwards the connection may be blocked. */
   flush(): void {
     if (this.context.sendBuffer.used > 0) this.heed(this.replies.flush())
@@ -395,8 +416,18 @@ export class Connection implements IntakeOwner, Receiver {
   checkDeadlines(): void {
     if (this.state === STATE_CLOSED) return
     if (this.replies.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
-    const { isOpen } = this.gate
-    const { state, isBlocked, isDeferred, lastActivityMs } = this
+    const { isOpen, principal } = this.gate
+    if (principal !== undefined && this.state < STATE_DRAINING) {
+      if (this.deadlines.hasExpired(principal.expiresAt, this.suspended !== undefined)) {
+        this.context.lane[COUNTER.login_expired_kicks]!++
+        this.context.onExpired(this)
+        this.drain()
+        return
+      }
+    }
+    const { isBlocked, isDeferred, lastActivityMs } = this
+    // Whoever shakes hands does not sit there in silence.
+    const state = this.state === STATE_DETECTING && this.isHeard ? STATE_SERVING : this.state
     switch (this.deadlines.check(state, isOpen, isBlocked, isDeferred, lastActivityMs)) {
       case DEADLINE_DROP:
         this.close()

@@ -1,6 +1,6 @@
 /**
- * Every deadline of a connection: login, idle, a reply that is not taken, the end of the stream. All are
- * looked at by the worker's one coarse timer.
+ * Every deadline of a connection: login, the end of what it was let in by, idle, a reply that is not
+ * taken, the end of the stream. All are looked at by the worker's one coarse timer.
  *
  * Invariant: whoever is not logged in gains no time by what it does: not by leaving replies unread, nor
  * by failing to log in.
@@ -15,6 +15,9 @@ import type { WorkerContext } from './worker-context.ts'
  * of the handshake: whoever has not by then only sits there.
  */
 const CROWDED_SILENCE_MS = 250
+
+/** How long a request that is under way may go on after its client's login has expired. */
+const EXPIRED_GRACE_MS = 5000
 
 /** What has passed. */
 export const DEADLINE_NONE = 0
@@ -31,6 +34,8 @@ export class Deadlines {
   private drainingSinceMs = 0
   /** The last tick found the login deadline passed. */
   private isOverdue = false
+  /** When the login was first found to have expired; NaN: it has not. */
+  private expiredSinceMs = Number.NaN
 
   constructor(context: WorkerContext, replies: ReplyWriter) {
     this.context = context
@@ -43,6 +48,20 @@ export class Deadlines {
     if (!wasLoggedIn && !isLoggedIn) return
     if (!isLoggedIn) this.loginSinceMs = this.context.nowMs
     this.isOverdue = false
+  }
+
+  /**
+   * Whether the connection is to end because its principal has expired, `expiresAt` in seconds since
+   * 1970. `isAnswering`: a request is under way, which is finished first.
+   */
+  hasExpired(expiresAt: number, isAnswering: boolean): boolean {
+    const { epochSeconds, nowMs } = this.context
+    if (epochSeconds < expiresAt) {
+      this.expiredSinceMs = Number.NaN
+      return false
+    }
+    if (Number.isNaN(this.expiredSinceMs)) this.expiredSinceMs = nowMs
+    return !isAnswering || nowMs - this.expiredSinceMs >= EXPIRED_GRACE_MS
   }
 
   drains(): void {

@@ -30,6 +30,8 @@ export interface DialectOf<Connection> {
 export interface SuspendedRequestOf<Connection> {
   /** Length of the request on the wire; 0 if it was taken off the buffer already. */
   readonly frameBytes: number
+  /** Bits of RIGHT without which it does not go on, if nobody else looks at them on its way. */
+  readonly rights?: number
   /**
    * Goes on with the request at `start` of `bytes`; true when it is answered. When it is not, it has
    * given its turn away, or the connection does not serve.

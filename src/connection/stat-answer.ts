@@ -3,7 +3,7 @@
  * The request stays in the receive buffer; what its packets echo is kept here.
  */
 import type { Commands } from '../command/commands.ts'
-import { carryOut, type OperationParts } from '../command/operations/operations.ts'
+import type { Answer } from '../command/operations/operations.ts'
 import {
   FixedRows,
   type LineSource,
@@ -11,16 +11,14 @@ import {
   type StatRows,
 } from '../command/operations/rows.ts'
 import { writeBinaryStat } from '../protocol/binary/encode.ts'
-import { operationOfStatKey } from '../protocol/binary/stat-keys.ts'
 import { HEADER_BYTES } from '../protocol/binary/wire.ts'
 import { Request } from '../protocol/request.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 import { makePortion } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
-/** Carries out the operation that a key asks for; undefined: there is nothing of that name. */
-export function statRows(parts: OperationParts, key: string): RowSource | undefined {
-  const answer = carryOut(operationOfStatKey(key), parts, { words: key, number: 0 })
+/** The rows of what came of a STAT; undefined: there is nothing of that name. */
+export function rowsOfAnswer(answer: Answer): RowSource | undefined {
   switch (answer.kind) {
     case 'rows':
       return answer.rows
@@ -57,13 +55,21 @@ class DetailRows implements RowSource {
 
 export class StatAnswer implements SuspendedRequest {
   readonly frameBytes: number
+  readonly rights: number
   private readonly request: Request = new Request()
   private readonly rows: RowSource
   private readonly commands: Commands
   private readonly sendBuffer: SendBuffer
 
-  constructor(rows: RowSource, request: Request, commands: Commands, sendBuffer: SendBuffer) {
+  constructor(
+    rows: RowSource,
+    request: Request,
+    commands: Commands,
+    sendBuffer: SendBuffer,
+    rights: number,
+  ) {
     this.rows = rows
+    this.rights = rights
     this.frameBytes = request.frameBytes
     this.request.opcode = request.opcode
     this.request.opaque = request.opaque

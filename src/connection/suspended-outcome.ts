@@ -4,34 +4,38 @@
  * was used for others meanwhile.
  */
 import type { Commands, PendingOutcome } from '../command/commands.ts'
+import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Request } from '../protocol/request.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 
-export interface OutcomeDialect {
-  /** Answers the request in `bytes[start, end)`, whose outcome is in the result. */
-  answerLate(
+/** A dialect whose requests may be answered in a later turn than the one that decoded them. */
+export interface LateDialect {
+  /** Decodes the request in `bytes[start, end)` once more, and makes room for its answer. */
+  takeUp(connection: Connection, bytes: Uint8Array, start: number, end: number): void
+  /** Answers the request that was decoded last. `read` has the copy of its value, if there is one. */
+  answer(
     connection: Connection,
     bytes: Uint8Array,
-    start: number,
-    end: number,
     outcome: number,
+    read: LargeRead | undefined,
   ): void
 }
 
 class SuspendedOutcome implements SuspendedRequest {
   readonly frameBytes: number
   private readonly pending: PendingOutcome
-  private readonly dialect: OutcomeDialect
+  private readonly dialect: LateDialect
 
-  constructor(frameBytes: number, pending: PendingOutcome, dialect: OutcomeDialect) {
+  constructor(frameBytes: number, pending: PendingOutcome, dialect: LateDialect) {
     this.frameBytes = frameBytes
     this.pending = pending
     this.dialect = dialect
   }
 
   proceed(connection: Connection, bytes: Uint8Array, start: number): boolean {
-    const end = start + this.frameBytes
-    this.dialect.answerLate(connection, bytes, start, end, this.pending.load())
+    const outcome = this.pending.load()
+    this.dialect.takeUp(connection, bytes, start, start + this.frameBytes)
+    this.dialect.answer(connection, bytes, outcome, undefined)
     return true
   }
 
@@ -45,7 +49,7 @@ export function suspendOutcome(
   connection: Connection,
   commands: Commands,
   request: Request,
-  dialect: OutcomeDialect,
+  dialect: LateDialect,
 ): false {
   const pending = commands.takePending()
   const suspended = new SuspendedOutcome(request.frameBytes, pending, dialect)

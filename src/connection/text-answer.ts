@@ -10,6 +10,7 @@ import type { TextReplies } from './text-replies.ts'
 
 export class TextAnswer implements SuspendedRequest {
   readonly frameBytes: number
+  readonly rights: number
   private readonly replies: TextReplies
   private readonly commands: Commands
   private readonly lines: LineSource
@@ -21,12 +22,14 @@ export class TextAnswer implements SuspendedRequest {
     lines: LineSource,
     lastLine: string,
     frameBytes: number,
+    rights: number,
   ) {
     this.replies = replies
     this.commands = commands
     this.lines = lines
     this.lastLine = lastLine
     this.frameBytes = frameBytes
+    this.rights = rights
   }
 
   proceed(connection: Connection): boolean {

@@ -8,17 +8,12 @@
  * (key-list.ts).
  */
 import type { Commands } from '../command/commands.ts'
+import { refusalOf, refusalOfKeys } from '../command/permission.ts'
 import { LargeBody } from '../command/transfers/large-body.ts'
-import { type LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
-import {
-  EXTENSION_UNDER_WAY,
-  type LargeAppend,
-  type LargeExtensions,
-} from '../command/transfers/large-extensions.ts'
+import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { CLOSE_NORMAL } from '../observe/watch-line.ts'
-import { FLAG_V, MODE_APPEND, MODE_PREPEND } from '../protocol/meta/decode.ts'
 import { writeMetaNoop, writeMetaResponse } from '../protocol/meta/encode.ts'
 import {
   DECODED,
@@ -28,48 +23,35 @@ import {
   OUTCOME_PENDING,
   OVERSIZE,
   Request,
-  VERB_APPEND,
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_META_DEBUG,
   VERB_META_GET,
   VERB_META_NOOP,
-  VERB_META_SET,
   VERB_OPERATE,
-  VERB_PREPEND,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
   VERB_SASL_STEP,
-  VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
   WRONG_LINE,
   WRONG_MAGIC,
 } from '../protocol/request.ts'
-import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
-import { decodeLine, judgeUnfinishedLine, LINE_BYTES_MAX } from '../protocol/text/decode.ts'
-import {
-  TEXT_RESPONSE_BYTES_MAX,
-  writeEnd,
-  writeProblem,
-  writeTextResponse,
-} from '../protocol/text/encode.ts'
-import {
-  PROBLEM_BAD_DATA_CHUNK,
-  PROBLEM_LOGIN_TOO_LONG,
-  PROBLEM_UNAUTHENTICATED,
-} from '../protocol/text/problems.ts'
+import { decodeLine } from '../protocol/text/decode.ts'
+import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
+import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
 import { contentEnd, scanLine } from '../protocol/text/scan.ts'
 import type { DialectOptions } from './binary-dialect.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { KeyList } from './key-list.ts'
+import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
-import { type OutcomeDialect, suspendOutcome } from './suspended-outcome.ts'
-import { suspendTransfer, type TransferDialect } from './suspended-transfer.ts'
+import { suspendOutcome } from './suspended-outcome.ts'
 import { TextLogin } from './text-login.ts'
 import { TextOperations } from './text-operations.ts'
+import { TextRefusals } from './text-refusals.ts'
 import {
   LIST_REFUSED,
   NO_MEMORY_LINE,
@@ -78,12 +60,6 @@ import {
 } from './text-replies.ts'
 import type { Watchers } from './watchers.ts'
 
-/**
- * The longest line of keys, in bytes: 100,000 keys of 80 bytes. The line is buffered whole, because
- * one wrong key in it is answered before any hit.
- */
-const KEY_LIST_BYTES_MAX: number = 8 * 1024 * 1024
-
 const CARRIAGE_RETURN = 0x0d
 const LINE_FEED = 0x0a
 /** Bytes that end a data block. */
@@ -91,23 +67,20 @@ const LINE_END_BYTES = 2
 /** The first byte of every TLS connection, and of no command: whoever sends it cannot read text. */
 const TLS_HANDSHAKE = 0x16
 
-/** What is read and dropped of a request that was refused before login; more ends the connection. */
-const STRANGER_SKIPPED_BYTES_MAX = 1024 * 1024
-
 const LEFT_INCOMPLETE = -1
 
 export interface TextDialectOptions extends DialectOptions {
   readonly watchers: Watchers
 }
 
-export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
+export class TextDialect implements Dialect, LargeDialect {
   private readonly request: Request = new Request()
   private readonly commands: Commands
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: TextDialectOptions
-  private readonly copies: LargeCopies
-  private readonly extensions: LargeExtensions
+  private readonly large: LargeRequests
+  private readonly refusals: TextRefusals
   private readonly replies: TextReplies
   private readonly login: TextLogin
   private readonly operations: TextOperations
@@ -124,9 +97,9 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
-    this.copies = transfers.copies
-    this.extensions = transfers.extensions
-    this.replies = new TextReplies(sendBuffer, commands, this.copies)
+    this.large = new LargeRequests(commands, transfers, this.request, this)
+    this.refusals = new TextRefusals(this.request, sendBuffer, lane)
+    this.replies = new TextReplies(sendBuffer, commands, transfers.copies)
     this.login = new TextLogin(this.replies, options.saslBytesMax)
     this.operations = new TextOperations(
       this.replies,
@@ -142,18 +115,13 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
   }
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
-    const { commands, request } = this
-    const { copies } = commands
-    const { gate } = connection
-    const sendBuffer = this.sendBuffer
-    const valueBytesMax = this.options.valueBytesMax
-    const saslBytesMax = this.options.saslBytesMax
-    const replies = this.replies
-    replies.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
+    const { commands, request, sendBuffer, replies } = this
+    const { gate, suspended } = connection
+    const { valueBytesMax, saslBytesMax, requestsPerTurnMax } = this.options
+    replies.turnsLeft = gate.requestsPerTurn(requestsPerTurnMax)
     connection.intake.wantedBytes = 0
-    commands.beginTurn(connection.id)
+    commands.beginTurn(connection.id, gate)
     let offset = start
-    const { suspended } = connection
     if (suspended !== undefined) {
       if (!connection.proceed(bytes, start)) return start
       offset += suspended.frameBytes
@@ -163,11 +131,11 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     }
 
     while (offset < end) {
-      if (bytes[offset] === TLS_HANDSHAKE) return this.leaveSilently(connection, end)
+      if (bytes[offset] === TLS_HANDSHAKE) return this.refusals.leaveSilently(connection, end)
       if (!this.findLine(connection, bytes, offset, end)) {
-        return this.leaveUnfinished(connection, bytes, offset, end)
+        return this.refusals.leaveUnfinished(connection, bytes, offset, end)
       }
-      if (replies.turnsLeft-- === 0 || copies.copiedBytes >= COPIED_BYTES_MAX) {
+      if (replies.turnsLeft-- === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }
@@ -181,6 +149,10 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
         if (next === LEFT_INCOMPLETE) return offset
         offset = next
         if (!connection.isServing) return offset
+        continue
+      }
+      if (gate.restriction !== undefined && this.isRefused(connection, bytes, offset, decoded)) {
+        offset = this.refusals.skip(connection, offset, end)
         continue
       }
       if (decoded === DECODED) {
@@ -204,12 +176,35 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
         connection.intake.wantedBytes = request.frameBytes
         return offset
       }
-      if (decoded === WRONG_LINE) this.answerProblem(request.problem)
-      else if (decoded === OVERSIZE) this.answerOversize(connection, bytes)
-      else return this.leaveSilently(connection, end)
-      offset = this.skip(connection, offset, end)
+      if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
+      if (decoded === WRONG_LINE) this.refusals.answerProblem(request.problem)
+      else this.answerOversize(connection, bytes)
+      offset = this.refusals.skip(connection, offset, end)
     }
     return offset
+  }
+
+  /** True: the client may not have that carried out, and was told so. Nothing of it is waited for. */
+  private isRefused(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    decoded: number,
+  ): boolean {
+    const { request } = this
+    const { restriction } = connection.gate
+    if (restriction === undefined) return false
+    if (decoded !== DECODED && decoded !== INCOMPLETE && decoded !== OVERSIZE) return false
+    const { verb, keyOffset, lineEnd } = request
+    const isList = verb === VERB_GET || verb === VERB_GET_AND_TOUCH
+    // The command face looks at it in a moment, and nothing is begun for it before.
+    if (decoded === DECODED && !isList && !this.large.mayTake(request)) return false
+    const refusal = isList
+      ? refusalOfKeys(request, bytes, keyOffset, contentEnd(bytes, offset, lineEnd), restriction)
+      : refusalOf(request, bytes, restriction)
+    if (refusal === OUTCOME_OK) return false
+    this.answer(connection, bytes, refusal, undefined)
+    return true
   }
 
   /** True: the value goes into the store as it arrives, and what is here of it did so. */
@@ -220,7 +215,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     end: number,
   ): boolean {
     const { commands, request } = this
-    const large = commands.beginLarge(request, connection.gate)
+    const large = commands.beginLarge(request, bytes, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
     const body = new LargeBody(commands, large, head, LINE_END_BYTES)
@@ -232,10 +227,9 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     const { commands, request } = this
     const { head } = body
     const { gate } = connection
-    this.makeRoom(connection)
-    this.decodeAgain(head, 0, head.length)
+    this.takeUp(connection, head, 0, head.length)
     if (hasRoom && (body.end[0] !== CARRIAGE_RETURN || body.end[1] !== LINE_FEED)) {
-      this.answerProblem(PROBLEM_BAD_DATA_CHUNK)
+      this.refusals.answerProblem(PROBLEM_BAD_DATA_CHUNK)
       return
     }
     const outcome = hasRoom
@@ -244,21 +238,10 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     this.answer(connection, head, outcome, undefined)
   }
 
-  answerLate(
-    connection: Connection,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    outcome: number,
-  ): void {
-    this.makeRoom(connection)
-    this.decodeAgain(bytes, start, end)
-    this.answer(connection, bytes, outcome, undefined)
-  }
-
-  /** A request that was decoded before, and whose record was used for others since. */
-  private decodeAgain(bytes: Uint8Array, start: number, end: number): void {
+  /** For a request that was decoded before, and whose record was used for others since. */
+  takeUp(connection: Connection, bytes: Uint8Array, start: number, end: number): void {
     const { request, options } = this
+    this.makeRoom(connection)
     scanLine(bytes, start, end, request)
     decodeLine(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
   }
@@ -272,7 +255,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     const { commands, request, options } = this
     const { gate } = connection
     if (!gate.isOpen) {
-      this.refuseStranger(connection)
+      this.refusals.refuseStranger(connection)
       connection.drain()
       return 0
     }
@@ -292,90 +275,22 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     return request.frameBytes
   }
 
-  /**
-   * Whoever has not logged in is told so, whatever it asked; and in the end, that is all it is told: an
-   * answer is thirty times as long as the shortest line.
-   */
-  private refuseStranger(connection: Connection): void {
-    this.lane[COUNTER.auth_refused_commands]!++
-    // Nobody who does not know this server yet can know that it keeps quiet.
-    this.request.quiet = false
-    this.answerProblem(PROBLEM_UNAUTHENTICATED)
-    connection.gate.admits(VERB_UNKNOWN)
-    if (!connection.gate.mayGoOn) connection.drain()
-  }
-
   /** Serves a request about one item; false if it is not answered yet. */
   private serveItem(connection: Connection, bytes: Uint8Array): boolean {
     const { commands, request } = this
-    if (this.extensions.areNeeded && isExtending(request)) {
-      return this.serveAppend(connection, bytes, undefined)
-    }
-    if (this.copies.areNeeded && isReading(request)) {
-      return this.serveRead(connection, bytes, undefined)
-    }
+    if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
     if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
     this.answer(connection, bytes, outcome, undefined)
     return true
   }
 
-  proceedTransfer(
-    connection: Connection,
-    transfer: LargeRead | LargeAppend,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): boolean {
-    this.makeRoom(connection)
-    this.decodeAgain(bytes, start, end)
-    return transfer instanceof LargeRead
-      ? this.serveRead(connection, bytes, transfer)
-      : this.serveAppend(connection, bytes, transfer)
-  }
-
-  /** mg where values may be large; false: the copy of its value goes on in another turn. */
-  private serveRead(
-    connection: Connection,
-    bytes: Uint8Array,
-    last: LargeRead | undefined,
-  ): boolean {
-    const { commands, copies, request } = this
-    const { gate } = connection
-    const key = keyBytesOf(request, bytes)
-    const read = copies.prepare(last, key, keyOffsetOf(request), request.keyLength, gate)
-    if (read?.isUnderWay) {
-      return suspendTransfer(connection, request.frameBytes, read, this)
-    }
-    if (read?.isRefused) {
-      this.replies.send(connection, NO_MEMORY_LINE)
-      return true
-    }
-    const outcome = commands.execute(request, bytes, gate)
-    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
-    this.answer(connection, bytes, outcome, read)
-    read?.cancel()
-    return true
-  }
-
-  /** An append or prepend where values may be large; false: it goes on in another turn. */
-  private serveAppend(
-    connection: Connection,
-    bytes: Uint8Array,
-    last: LargeAppend | undefined,
-  ): boolean {
-    const { commands, extensions, request } = this
-    const outcome = extensions.carryOut(last, request, bytes, connection.gate)
-    if (outcome === EXTENSION_UNDER_WAY) {
-      return suspendTransfer(connection, request.frameBytes, extensions.takeUnderWay(), this)
-    }
-    if (outcome === OUTCOME_PENDING) return suspendOutcome(connection, commands, request, this)
-    this.answer(connection, bytes, outcome, undefined)
-    return true
+  refuseRead(connection: Connection): void {
+    this.replies.send(connection, NO_MEMORY_LINE)
   }
 
   /** Writes the answer to a request about an item, with the value if there is one. */
-  private answer(
+  answer(
     connection: Connection,
     bytes: Uint8Array,
     outcome: number,
@@ -411,42 +326,6 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     return scanLine(bytes, offset, end, this.request)
   }
 
-  private leaveUnfinished(
-    connection: Connection,
-    bytes: Uint8Array,
-    offset: number,
-    end: number,
-  ): number {
-    const isOpen = connection.gate.isOpen
-    const keysBytesMax = isOpen ? KEY_LIST_BYTES_MAX : LINE_BYTES_MAX
-    const judged = judgeUnfinishedLine(bytes, offset, end, keysBytesMax)
-    if (judged === INCOMPLETE) {
-      connection.intake.scannedBytes = end - offset
-      return offset
-    }
-    if (!isOpen) this.refuseStranger(connection)
-    return this.leaveSilently(connection, end)
-  }
-
-  /** Not the text dialect: ends the connection behind what was answered so far. */
-  private leaveSilently(connection: Connection, end: number): number {
-    this.lane[COUNTER.protocol_errors]!++
-    connection.drain()
-    return end
-  }
-
-  /** Steps over the request at `offset`; what of it has not arrived is skipped as it comes. */
-  private skip(connection: Connection, offset: number, end: number): number {
-    const next = offset + this.request.frameBytes
-    if (next <= end) return next
-    if (next - end > STRANGER_SKIPPED_BYTES_MAX && !connection.gate.isOpen) {
-      connection.drain()
-      return end
-    }
-    connection.intake.swallowBytes = next - end
-    return end
-  }
-
   /**
    * A request of a client that is not logged in. Returns the offset behind it, LEFT_INCOMPLETE if
    * more of it must arrive.
@@ -467,19 +346,19 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
       case VERB_SASL_STEP:
         if (decoded === INCOMPLETE) break
         if (decoded === DECODED) this.control(connection, bytes)
-        else if (decoded === OVERSIZE) this.answerProblem(PROBLEM_LOGIN_TOO_LONG)
-        else this.answerProblem(request.problem)
-        return this.skip(connection, offset, end)
+        else if (decoded === OVERSIZE) this.refusals.answerProblem(PROBLEM_LOGIN_TOO_LONG)
+        else this.refusals.answerProblem(request.problem)
+        return this.refusals.skip(connection, offset, end)
       default:
         if (this.login.isLogin(bytes, offset, request)) {
           if (!this.login.isComplete(offset, end, request)) break
           this.login.start(connection, bytes, request)
           this.replies.turnsLeft = 0
-          return this.skip(connection, offset, end)
+          return this.refusals.skip(connection, offset, end)
         }
-        this.refuseStranger(connection)
-        if (decoded === WRONG_MAGIC) return this.leaveSilently(connection, end)
-        return this.skip(connection, offset, end)
+        this.refusals.refuseStranger(connection)
+        if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
+        return this.refusals.skip(connection, offset, end)
     }
     connection.intake.wantedBytes = request.frameBytes
     return LEFT_INCOMPLETE
@@ -528,17 +407,11 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
     if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.result, read)
   }
 
-  private answerProblem(problem: number): void {
-    if (this.request.quiet) return
-    const sendBuffer = this.sendBuffer
-    sendBuffer.used = writeProblem(sendBuffer.bytes, sendBuffer.used, problem)
-  }
-
   private answerOversize(connection: Connection, bytes: Uint8Array): void {
     const { commands, request } = this
     this.lane[COUNTER.request_too_large]!++
     if (request.verb === VERB_SASL_START || request.verb === VERB_SASL_STEP) {
-      this.answerProblem(PROBLEM_LOGIN_TOO_LONG)
+      this.refusals.answerProblem(PROBLEM_LOGIN_TOO_LONG)
     } else {
       const outcome = commands.refuseOversize(request, bytes, connection.gate)
       this.answer(connection, bytes, outcome, undefined)
@@ -547,9 +420,9 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
 
   /** Verbs about the connection or the server rather than about items. */
   private control(connection: Connection, bytes: Uint8Array): void {
-    const { request, replies, sendBuffer } = this
+    const { request, replies } = this
     if (!connection.gate.admits(request.verb) && request.verb !== VERB_QUIT) {
-      this.refuseStranger(connection)
+      this.refusals.refuseStranger(connection)
       connection.drain()
       return
     }
@@ -562,14 +435,7 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
         connection.drain()
         return
       case VERB_VERBOSITY:
-        this.operations.setVerbosity(request.level)
-        sendBuffer.used = writeTextResponse(
-          sendBuffer.bytes,
-          sendBuffer.used,
-          request,
-          OUTCOME_OK,
-          this.commands.result,
-        )
+        this.operations.setVerbosity(connection, request)
         return
       case VERB_SASL_LIST:
         this.login.list(connection)
@@ -583,17 +449,4 @@ export class TextDialect implements Dialect, OutcomeDialect, TransferDialect {
         this.operations.operate(connection, replies.words(bytes, request), request)
     }
   }
-}
-
-function isReading(request: Request): boolean {
-  return request.verb === VERB_META_GET && (request.lowerFlags & FLAG_V) !== 0
-}
-
-function isExtending(request: Request): boolean {
-  const { verb, mode } = request
-  return (
-    verb === VERB_APPEND ||
-    verb === VERB_PREPEND ||
-    (verb === VERB_META_SET && (mode === MODE_APPEND || mode === MODE_PREPEND))
-  )
 }

@@ -14,6 +14,7 @@ import {
   PROBLEM_LINES,
   PROBLEM_LOGIN_FAILED,
   PROBLEM_LOGIN_FORMAT,
+  PROBLEM_LOGIN_NEEDS_TLS,
   PROBLEM_LOGIN_TERMINATION,
   PROBLEM_LOGIN_TOO_LONG,
   PROBLEM_SASL_OFF,
@@ -82,8 +83,10 @@ export class TextLogin {
     const message = Buffer.alloc(valueLength + 1)
     message.set(bytes.subarray(valueOffset, space), 1)
     message.set(bytes.subarray(space + 1, valueEnd), space - valueOffset + 2)
+    const refusesPasswords = connection.transport.channel.refusesPasswords === true
     this.settle(connection, connection.gate.start('PLAIN', message), (answer) => {
       if (answer.kind === 'success') this.replies.send(connection, STORED)
+      else if (refusesPasswords) this.answer(connection, PROBLEM_LOGIN_NEEDS_TLS)
       else this.answer(connection, PROBLEM_LOGIN_FAILED)
     })
     message.fill(0)

@@ -7,21 +7,50 @@ import type { Commands } from '../command/commands.ts'
 import {
   type Answer,
   carryOut,
+  denialOf,
   isOffered,
   OPERATIONS,
   type OperationParts,
+  rightsOfOperation,
 } from '../command/operations/operations.ts'
 import type { LineSource, RowSource } from '../command/operations/rows.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
 import type { Request } from '../protocol/request.ts'
 import { findOperation, type OperationWords, readArgument } from '../protocol/text/operations.ts'
-import type { Connection } from './connection.ts'
+import { PROBLEM_NO_RIGHT, PROBLEM_TEXTS } from '../protocol/text/problems.ts'
+import type { Connection, SuspendedRequest } from './connection.ts'
 import { StatLines, TextAnswer } from './text-answer.ts'
 import type { TextReplies } from './text-replies.ts'
 import type { Watchers } from './watchers.ts'
 
 const OK = 'OK'
 const ERROR = 'ERROR'
+const NO_RIGHT = PROBLEM_TEXTS[PROBLEM_NO_RIGHT] ?? ERROR
+
+/** The command stays in the receive buffer until its one line is known. */
+class LateLine implements SuspendedRequest {
+  readonly frameBytes: number
+  private readonly say: (line: string) => void
+  private line: string | undefined = undefined
+
+  constructor(frameBytes: number, say: (line: string) => void) {
+    this.frameBytes = frameBytes
+    this.say = say
+  }
+
+  settle(line: string): void {
+    this.line = line
+  }
+
+  proceed(): boolean {
+    if (this.line === undefined) return false
+    this.say(this.line)
+    return true
+  }
+
+  /** What was begun goes on: others may have asked for it as well. */
+  cancel(): void {}
+}
 
 export class TextOperations {
   private readonly replies: TextReplies
@@ -44,6 +73,11 @@ export class TextOperations {
       return
     }
     if (OPERATIONS[row.operation].isCostly === true) this.replies.turnsLeft = 0
+    const { gate } = connection
+    if (denialOf(row.operation, gate) !== undefined) {
+      this.answer(connection, NO_RIGHT, row, request)
+      return
+    }
     if (!isOffered(row.operation, this.parts)) {
       this.answer(connection, row.notOffered ?? ERROR, row, request)
       return
@@ -55,12 +89,14 @@ export class TextOperations {
     }
     const argument = readArgument(row, line)
     if (typeof argument === 'string') this.answer(connection, argument, row, request)
-    else this.tell(connection, carryOut(row.operation, this.parts, argument), row, request)
+    else this.tell(connection, carryOut(row.operation, this.parts, argument, gate), row, request)
   }
 
   /** The one operation whose line is decoded with those of the requests. */
-  setVerbosity(level: number): void {
-    carryOut('verbosity', this.parts, { words: '', number: level })
+  setVerbosity(connection: Connection, request: Request): void {
+    const argument = { words: '', number: request.level }
+    const { kind } = carryOut('verbosity', this.parts, argument, connection.gate)
+    this.answer(connection, kind === 'done' ? OK : NO_RIGHT, undefined, request)
   }
 
   /** Writes what came of the operation. */
@@ -79,20 +115,39 @@ export class TextOperations {
         return
       case 'lines':
         if (row.firstLine !== undefined) this.say(connection, row.firstLine)
-        this.tellLines(connection, answer.lines, row.lastLine ?? '', request)
+        this.tellLines(connection, answer.lines, row, request)
         return
       case 'watch':
         if (this.watchers.add(connection, answer.kinds)) return
         this.answer(connection, row.refused?.failed ?? ERROR, row, request)
+        return
+      case 'later':
+        this.tellLater(connection, answer.problem, row.done ?? OK, request.frameBytes)
         return
       case 'close':
         // memcached has no answer to it but the end of the connection.
         connection.closeReason = CLOSE_SHUTDOWN
         connection.drain()
         return
+      case 'denied':
+        this.answer(connection, NO_RIGHT, row, request)
+        return
       case 'refused':
         this.answer(connection, row.refused?.[answer.reason] ?? ERROR, row, request)
     }
+  }
+
+  private tellLater(
+    connection: Connection,
+    problem: Promise<string | undefined>,
+    done: string,
+    frameBytes: number,
+  ): void {
+    const late = new LateLine(frameBytes, (line) => this.say(connection, line))
+    connection.suspendUntil(
+      late,
+      problem.then((line) => late.settle(line ?? done)),
+    )
   }
 
   /** Answers with one line, unless it is not wanted. */
@@ -118,7 +173,7 @@ export class TextOperations {
   ): void {
     const lines = new StatLines(rows)
     if (row.lastLine !== undefined) {
-      this.tellLines(connection, lines, row.lastLine, request)
+      this.tellLines(connection, lines, row, request)
       return
     }
     for (;;) {
@@ -132,10 +187,11 @@ export class TextOperations {
   private tellLines(
     connection: Connection,
     lines: LineSource,
-    lastLine: string,
-    request: Request,
+    { operation, lastLine = '' }: OperationWords,
+    { frameBytes }: Request,
   ): void {
     const { replies, commands } = this
-    connection.suspend(new TextAnswer(replies, commands, lines, lastLine, request.frameBytes))
+    const rights = rightsOfOperation(operation)
+    connection.suspend(new TextAnswer(replies, commands, lines, lastLine, frameBytes, rights))
   }
 }

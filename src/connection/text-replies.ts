@@ -8,12 +8,15 @@ import type { Commands, HeldValue, PendingOutcome } from '../command/commands.ts
 import type { LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
 import {
   OUTCOME_HIT,
+  OUTCOME_NO_KEY,
+  OUTCOME_NO_RIGHT,
   OUTCOME_NOT_FOUND,
   OUTCOME_PENDING,
   type Request,
   TOKENS_MAX,
 } from '../protocol/request.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protocol/text/encode.ts'
+import { PROBLEM_LINES, PROBLEM_NO_KEY, PROBLEM_NO_RIGHT } from '../protocol/text/problems.ts'
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
@@ -97,7 +100,6 @@ export class TextReplies {
     firstRead: LargeRead | undefined,
   ): number {
     const { sendBuffer, commands } = this
-    const { copies, result } = commands
     let known = firstOutcome
     let read = firstRead
     const { gate } = connection
@@ -108,7 +110,7 @@ export class TextReplies {
     for (;;) {
       at = skipSpaces(bytes, at, listEnd)
       if (at >= listEnd) break
-      const isOver = turnsLeft === 0 || copies.copiedBytes >= COPIED_BYTES_MAX
+      const isOver = turnsLeft === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX
       if (isOver || !connection.isServing) return this.stopAt(at, read)
       turnsLeft--
       if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) {
@@ -121,7 +123,7 @@ export class TextReplies {
       if (mayNeedCopy) {
         read = this.copies.prepare(read, bytes, at, keyEnd - at, gate)
         if (read?.isUnderWay) return this.stopAt(at, read)
-        if (read?.isRefused) return this.refuseList(connection, turnsLeft)
+        if (read?.isRefused) return this.refuseList(connection, NO_MEMORY_LINE, turnsLeft)
       }
       const outcome = known === OUTCOME_PENDING ? commands.execute(request, bytes, gate) : known
       known = OUTCOME_PENDING
@@ -133,15 +135,15 @@ export class TextReplies {
           at,
           keyEnd - at,
           request.wantsCas,
-          result,
+          commands.result,
         )
-        this.sendValue(connection, result, read)
+        this.sendValue(connection, commands.result, read)
       } else if (outcome === OUTCOME_PENDING) {
         this.pending = commands.takePending()
         return this.stopAt(at, undefined)
       } else if (outcome !== OUTCOME_NOT_FOUND) {
         read?.cancel()
-        return this.refuseList(connection, turnsLeft)
+        return this.refuseList(connection, lineOf(outcome), turnsLeft)
       }
       if (read !== undefined) {
         read.cancel()
@@ -153,9 +155,12 @@ export class TextReplies {
     return listEnd
   }
 
-  /** A miss would say that there is no item, where there was no memory to read it, or to touch it. */
-  private refuseList(connection: Connection, turnsLeft: number): number {
-    this.send(connection, NO_MEMORY_LINE)
+  /**
+   * A miss would say that there is no item, where there was no memory to read it, or to touch it, or where
+   * the user lost the right to while the list was answered.
+   */
+  private refuseList(connection: Connection, line: Uint8Array, turnsLeft: number): number {
+    this.send(connection, line)
     this.turnsLeft = turnsLeft
     return LIST_REFUSED
   }
@@ -210,4 +215,11 @@ export class TextReplies {
     }
     return words
   }
+}
+
+/** What a list ends with that met this outcome. */
+function lineOf(outcome: number): Uint8Array {
+  if (outcome === OUTCOME_NO_RIGHT) return PROBLEM_LINES[PROBLEM_NO_RIGHT] ?? NO_MEMORY_LINE
+  if (outcome === OUTCOME_NO_KEY) return PROBLEM_LINES[PROBLEM_NO_KEY] ?? NO_MEMORY_LINE
+  return NO_MEMORY_LINE
 }

@@ -29,6 +29,8 @@ export interface Receiver {
    * alone until `resume`.
    */
   receive(bytes: Uint8Array, length: number): boolean
+  /** The peer is there, and says what is not for the receiver: a handshake. */
+  heard(): void
   /** The peer sends no more. */
   receiveEnd(): void
   /** All that was written is sent. */

@@ -6,6 +6,7 @@
  * fit any more is dropped and counted; the next that does is preceded by `skipped=<count>`. So a
  * watcher that does not read costs that much and no more, for as long as it stays, as in memcached.
  */
+import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { watchLine } from '../observe/watch-line.ts'
 import type { WatchLog, WatchRecord } from '../observe/watch-log.ts'
@@ -22,6 +23,10 @@ export interface WatchersOptions {
 
 interface Watcher {
   readonly kinds: number
+  /** Whose events it sees. */
+  readonly namespace: number
+  /** How many of these there were. Numbers over all would tell one namespace of the others. */
+  seenCount: number
   /** Events up to this one were before its time. */
   readonly lastEventId: number
   lines: string
@@ -51,7 +56,9 @@ export class Watchers {
     connection.watch()
     connection.push(OK)
     const lastEventId = log.lastEventId()
-    this.watchers.set(connection, { kinds, lastEventId, lines: '', skippedCount: 0 })
+    const { namespace } = connection.gate
+    const watcher = { kinds, namespace, lastEventId, seenCount: 0, lines: '', skippedCount: 0 }
+    this.watchers.set(connection, watcher)
     this.changed()
     return true
   }
@@ -75,11 +82,13 @@ export class Watchers {
   }
 
   private offer(record: WatchRecord): void {
-    let line = ''
+    const { eventId } = record
     for (const [connection, watcher] of this.watchers) {
-      if ((watcher.kinds & record.kind) === 0 || record.eventId <= watcher.lastEventId) continue
-      if (line === '') line = watchLine(record)
-      this.append(connection, watcher, line)
+      if (watcher.namespace !== record.namespace) continue
+      if ((watcher.kinds & record.kind) === 0 || eventId <= watcher.lastEventId) continue
+      watcher.seenCount++
+      record.eventId = watcher.namespace === NAMESPACE_DEFAULT ? eventId : watcher.seenCount
+      this.append(connection, watcher, watchLine(record))
     }
   }
 

@@ -21,6 +21,8 @@ export interface WorkerContext {
   readonly sendBuffer: SendBuffer
   /** Coarse monotonic time; moves with the worker's deadline timer. */
   nowMs: number
+  /** The server's clock as of then: seconds since 1970, whole. */
+  epochSeconds: number
   /** True while connections wait to be served before login: the short login deadline holds. */
   isCrowded: boolean
   /** True once the server stops: a connection ends as soon as it owes its client nothing. */

@@ -4,35 +4,24 @@
  *
  * Invariant: all or nothing. A snapshot comes from sources that were all without a problem;
  * otherwise what was in force stays, and the problems are reported. Passwords that stand in a file
- * are hashed here and go no further.
- *
- * Changes are seen by watching directories, not files: editors and `user add` rename a new file
- * over the old one, and Kubernetes swaps a symbolic link beside it. A slow look at the files
- * themselves is the safety net for mounts that send no events. Who gets the snapshot is the
- * caller's business.
+ * are hashed here and go no further. Who gets the snapshot is the caller's business.
  */
 import { createHmac, randomBytes } from 'node:crypto'
-import type { FSWatcher } from 'node:fs'
-import { watch } from 'node:fs'
-import { realpath, stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { BUILT_IN_ROLES, type Role } from './access.ts'
 import type { CredentialFileProblem } from './credential-file-error.ts'
 import { CredentialFileError } from './credential-file-error.ts'
-import {
-  codeOf,
-  decodeUtf8,
-  describeFileError,
-  type FileContent,
-  readRegularFile,
-} from './file-access.ts'
+import { decodeUtf8, type FileContent } from './file-access.ts'
+import { quoteName } from './file-problems.ts'
+import { type FileAccess, FileWatch } from './file-watch.ts'
 import type { MemcachedFileKind } from './memcached-file.ts'
 import { parseMemcachedFile } from './memcached-file.ts'
+import { NAMESPACE_ID_MAX, type NamespaceEntry, NamespaceIds } from './namespaces.ts'
 import { prepare, problemWith } from './prepare.ts'
 import type { CredentialSnapshot, UserRecord } from './snapshot.ts'
 import { decoySalt, decoySeed, formatShape, makeSnapshot } from './snapshot.ts'
 import type { ReadResult, UserEntry } from './user-entry.ts'
 import { PLAINTEXT_USERS_MAX, USERS_MAX } from './user-entry.ts'
-import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
+import { DECOY_KEY_BYTES, parseUsersFile, readingOfNothing } from './users-file.ts'
 import type { ScramHash, ScramHashName } from './verifier.ts'
 import {
   checkIterations,
@@ -74,6 +63,12 @@ export interface CredentialSourceOptions {
   readonly mechanisms: readonly ConfiguredMechanism[]
   /** For passwords in the clear; default DEFAULT_ITERATIONS. */
   readonly iterations?: number
+  /** Users that must be there at the start, and what names them. */
+  readonly identities?: readonly { readonly user: string; readonly place: string }[]
+  /** What the namespaces can have together; default: no limit. */
+  readonly memoryBytes?: number
+  /** Who is no user can log in as well, by a token. */
+  readonly hasOtherLogins?: boolean
   readonly randomBytes?: (count: number) => Uint8Array
   /** Quiet time after a change before the files are read. */
   readonly debounceMs?: number
@@ -83,11 +78,6 @@ export interface CredentialSourceOptions {
   readonly answerMsMax?: number
   /** How files are looked at; for tests. */
   readonly access?: FileAccess
-}
-
-export interface FileAccess {
-  readonly read: (path: string) => Promise<FileContent | string>
-  readonly signature: (path: string) => Promise<string>
 }
 
 export interface CredentialSourceEvents {
@@ -100,13 +90,6 @@ export interface CredentialSourceEvents {
   readonly onProblem?: (error: CredentialFileError) => void
 }
 
-const DEFAULT_DEBOUNCE_MS = 100
-const DEFAULT_POLL_MS = 5000
-/** A network file system that is alive answers in far less. */
-const DEFAULT_ANSWER_MS_MAX = 5000
-const NO_ANSWER = Symbol('the file system does not answer')
-/** Events that may extend the quiet time. */
-const POSTPONED_MAX = 100
 /** Derivations at once while reading plaintext; the thread pool has four threads. */
 const PLAINTEXT_DERIVATIONS_MAX = 4
 
@@ -130,20 +113,10 @@ export class CredentialSource {
    * Verifiers of plaintext passwords of the last snapshot, by a keyed hash of what they depend on.
    */
   #hashed = new Map<string, string>()
-  #signatures: readonly string[] = []
+  #namespaceIds: NamespaceIds = new NamespaceIds()
+  #isLoaded = false
   #warnings: readonly CredentialFileProblem[] = []
-  #watchers = new Map<string, FSWatcher>()
-  #watching = false
-  #closed = false
-  #debounce: NodeJS.Timeout | undefined
-  #postponedCount = 0
-  #poll: NodeJS.Timeout | undefined
-  #running: Promise<unknown> = Promise.resolve()
-  readonly #access: FileAccess
-  readonly #answerMsMax: number
-  /** A look at the file system is out. */
-  #isHeldUp = false
-  #isLooking = false
+  readonly #watch: FileWatch
 
   constructor(options: CredentialSourceOptions, events: CredentialSourceEvents = {}) {
     this.#options = options
@@ -151,8 +124,15 @@ export class CredentialSource {
     this.#randomBytes = options.randomBytes ?? randomBytes
     this.#iterations = options.iterations ?? DEFAULT_ITERATIONS
     checkIterations(this.#iterations)
-    this.#access = options.access ?? { read: readRegularFile, signature: readSignature }
-    this.#answerMsMax = options.answerMsMax ?? DEFAULT_ANSWER_MS_MAX
+    const { debounceMs, pollMs, answerMsMax, access } = options
+    this.#watch = new FileWatch({
+      paths: options.files.map(({ path }) => path),
+      debounceMs,
+      pollMs,
+      answerMsMax,
+      access,
+      onChange: () => this.reload(),
+    })
     const hashes = options.mechanisms.map(({ hash }) => hash)
     const named = SCRAM_HASHES.filter((hash) => hashes.includes(hash.name))
     this.#plaintextHashes = named.length > 0 ? named : SCRAM_HASHES.slice(0, 1)
@@ -168,9 +148,7 @@ export class CredentialSource {
 
   /** Reads everything. Throws a CredentialFileError with all problems; nothing changes then. */
   load(): Promise<CredentialSnapshot> {
-    const loading = this.#running.then(() => this.#load())
-    this.#running = loading.catch(() => undefined)
-    return loading
+    return this.#watch.reading(() => this.#load())
   }
 
   /** Reads everything again and reports by event; true when new users are in force. */
@@ -180,39 +158,26 @@ export class CredentialSource {
       snapshot = await this.load()
     } catch (error) {
       if (!(error instanceof CredentialFileError)) throw error
-      if (!this.#closed) this.#events.onProblem?.(error)
+      if (!this.#watch.isClosed) this.#events.onProblem?.(error)
       return false
     }
-    if (this.#closed) return false
+    if (this.#watch.isClosed) return false
     this.#events.onChange?.(snapshot, this.#warnings)
     return true
   }
 
   /** Starts to reload on change. The watchers keep no process alive. */
   async watch(): Promise<void> {
-    if (this.#watching || this.#closed || this.#options.files.length === 0) return
-    this.#watching = true
-    await this.#watchDirectories()
-    const pollMs = this.#options.pollMs ?? DEFAULT_POLL_MS
-    if (pollMs > 0) {
-      this.#poll = setInterval(() => void this.#reloadIfChanged(), pollMs)
-      this.#poll.unref()
-    }
+    await this.#watch.watch()
   }
 
   /** Stops watching; no event comes after this. */
   close(): void {
-    this.#closed = true
-    clearTimeout(this.#debounce)
-    clearInterval(this.#poll)
-    for (const watcher of this.#watchers.values()) watcher.close()
-    this.#watchers.clear()
+    this.#watch.close()
   }
 
   async #load(): Promise<CredentialSnapshot> {
     const { files, inlineUsers = [] } = this.#options
-    // Taken before reading, so that a change while we read is seen as a change afterwards.
-    this.#signatures = await this.#readSignatures()
     const readings: Reading[] = []
     // One after the other: of what a dead file system holds up there is never more than one.
     for (const file of files) readings.push(await this.#readFile(file))
@@ -221,8 +186,13 @@ export class CredentialSource {
       ...readings.flatMap((reading) => reading.result.users),
       ...inlineUsers.flatMap((user) => readInlineUser(user, problems)),
     ]
+    const namespaces = readings.flatMap((reading) => reading.result.namespaces)
     problems.push(...findClashes(entries), ...checkCounts(entries))
-    if (problems.length > 0) throw new CredentialFileError(problems)
+    problems.push(...checkQuotas(namespaces, this.#options.memoryBytes))
+    if (!this.#isLoaded) problems.push(...findMissing(this.#options.identities, entries))
+    const ids = this.#namespaceIds.with(namespaces.map(({ name }) => name))
+    if (ids === undefined) problems.push(noNumbersLeft(namespaces))
+    if (ids === undefined || problems.length > 0) throw new CredentialFileError(problems)
 
     const stated = readings.find((reading) => reading.result.decoyKey !== undefined)
     const decoyKey = stated?.result.decoyKey ?? this.#ownDecoyKey
@@ -235,10 +205,13 @@ export class CredentialSource {
         .sort()
         .join(' '),
       hashes: SCRAM_HASH_NAMES,
+      roles: rolesOf(readings),
+      namespaces: ids.number(namespaces),
     })
     this.#checkMechanisms(snapshot)
-    this.#warnings = findWarnings(readings, entries)
-    if (this.#watching && !this.#closed) await this.#watchDirectories()
+    this.#namespaceIds = ids
+    this.#isLoaded = true
+    this.#warnings = findWarnings(readings, entries, this.#options.hasOtherLogins === true)
     return snapshot
   }
 
@@ -290,123 +263,14 @@ export class CredentialSource {
     return entries.map((entry) => {
       const keys = keysOfUser.get(entry) ?? []
       const made = keys.flatMap((key) => fresh.get(key) ?? [])
-      return { name: entry.name, verifiers: [...entry.verifiers, ...new Set(made)] }
+      const verifiers = [...entry.verifiers, ...new Set(made)]
+      return { name: entry.name, verifiers, access: entry.access }
     })
-  }
-
-  async #watchDirectories(): Promise<void> {
-    const wanted = new Set<string>()
-    for (const { path } of this.#options.files) {
-      wanted.add(dirname(resolve(path)))
-      const target = await this.#inTime(() => realpath(path)).catch(() => undefined)
-      if (typeof target === 'string') wanted.add(dirname(target))
-    }
-    if (this.#closed) return
-    for (const [directory, watcher] of this.#watchers) {
-      if (wanted.has(directory)) continue
-      watcher.close()
-      this.#watchers.delete(directory)
-    }
-    for (const directory of wanted) {
-      if (this.#watchers.has(directory)) continue
-      try {
-        const watcher = watch(directory, { persistent: false }, () => this.#scheduleCheck())
-        watcher.on('error', () => {
-          watcher.close()
-          this.#watchers.delete(directory)
-          this.#scheduleCheck()
-        })
-        this.#watchers.set(directory, watcher)
-      } catch {
-        // No such directory yet, or no watches left in the kernel: the slow look remains.
-      }
-    }
-  }
-
-  #scheduleCheck(): void {
-    // A directory in which something else changes all the time must not put us off for ever.
-    if (this.#closed || this.#postponedCount > POSTPONED_MAX) return
-    this.#postponedCount += 1
-    clearTimeout(this.#debounce)
-    this.#debounce = setTimeout(() => {
-      this.#postponedCount = 0
-      void this.#reloadIfChanged()
-    }, this.#options.debounceMs ?? DEFAULT_DEBOUNCE_MS)
-    this.#debounce.unref()
-  }
-
-  async #reloadIfChanged(): Promise<void> {
-    // One at a time; while the file system does not answer, more would only wait with it.
-    if (this.#isLooking) return
-    this.#isLooking = true
-    try {
-      const looking = this.#running.then(() => this.#haveFilesChanged())
-      this.#running = looking.catch(() => undefined)
-      if ((await looking) && !this.#closed) await this.reload()
-    } finally {
-      this.#isLooking = false
-    }
-  }
-
-  async #haveFilesChanged(): Promise<boolean> {
-    if (this.#closed) return false
-    const now = await this.#readSignatures()
-    return now.some((signature, index) => signature !== this.#signatures[index])
   }
 
   async #readFile(file: CredentialFile): Promise<Reading> {
-    try {
-      const content = await this.#inTime(() => this.#access.read(file.path))
-      if (content === NO_ANSWER) return failed(file, 'the file system does not answer')
-      return typeof content === 'string'
-        ? failed(file, content)
-        : parseCredentialFile(file, content)
-    } catch (error) {
-      return failed(file, describeFileError(error))
-    }
-  }
-
-  async #readSignatures(): Promise<string[]> {
-    const signatures: string[] = []
-    for (const { path } of this.#options.files) {
-      const signature = await this.#inTime(() => this.#access.signature(path))
-      signatures.push(signature === NO_ANSWER ? 'no answer' : signature)
-    }
-    return signatures
-  }
-
-  /**
-   * The result of one look at the file system, or NO_ANSWER if it takes too long. A look cannot be
-   * called off, and holds one of the few threads that passwords are checked on as well: while one
-   * is out, no other is begun.
-   */
-  async #inTime<Result>(look: () => Promise<Result>): Promise<Result | typeof NO_ANSWER> {
-    if (this.#isHeldUp) return NO_ANSWER
-    this.#isHeldUp = true
-    const looking = look().finally(() => {
-      this.#isHeldUp = false
-    })
-    let timer: NodeJS.Timeout | undefined
-    const tooLate = new Promise<typeof NO_ANSWER>((resolve) => {
-      timer = setTimeout(() => resolve(NO_ANSWER), this.#answerMsMax)
-      timer.unref()
-    })
-    try {
-      return await Promise.race([looking, tooLate])
-    } finally {
-      clearTimeout(timer)
-      looking.catch(() => undefined)
-    }
-  }
-}
-
-/** Changes whenever the content may have: another file, size or time of change. */
-async function readSignature(path: string): Promise<string> {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
-    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
-  } catch (error) {
-    return codeOf(error)
+    const content = await this.#watch.read(file.path)
+    return typeof content === 'string' ? failed(file, content) : parseCredentialFile(file, content)
   }
 }
 
@@ -426,8 +290,7 @@ function parseCredentialFile(file: CredentialFile, content: FileContent): Readin
 }
 
 function failed(file: CredentialFile, message: string, line = 0): Reading {
-  const problems = [{ file: file.path, line, message }]
-  return { file, result: { users: [], decoyKey: undefined, problems }, mode: 0 }
+  return { file, result: readingOfNothing([{ file: file.path, line, message }]), mode: 0 }
 }
 
 function readInlineUser(user: InlineUser, problems: CredentialFileProblem[]): UserEntry[] {
@@ -470,9 +333,60 @@ function checkCounts(entries: readonly UserEntry[]): CredentialFileProblem[] {
   return [{ file: plaintext[0]?.file ?? last.file, line: 0, message }]
 }
 
+/** Only a users.toml states roles, and there is one. */
+function rolesOf(readings: readonly Reading[]): readonly Role[] {
+  const toml = readings.find(({ file }) => file.format === 'toml')
+  return toml === undefined ? BUILT_IN_ROLES : toml.result.roles
+}
+
+function findMissing(
+  identities: CredentialSourceOptions['identities'] = [],
+  entries: readonly UserEntry[],
+): CredentialFileProblem[] {
+  return identities.flatMap(({ user, place }) => {
+    if (problemWith('name', user) === undefined) {
+      const name = prepare(user)
+      if (entries.some((entry) => entry.name === name)) return []
+    }
+    const message =
+      `there is no user ${quoteName(user)}; ` +
+      'one that has no password says password_login = false in users.toml'
+    return [{ file: place, line: 0, message }]
+  })
+}
+
+function checkQuotas(
+  namespaces: readonly NamespaceEntry[],
+  memoryBytes: number = Number.POSITIVE_INFINITY,
+): CredentialFileProblem[] {
+  let sum = 0
+  for (const { name, file, line, memoryBytes: own } of namespaces) {
+    sum += own
+    if (sum <= memoryBytes) continue
+    const message =
+      `the namespaces up to ${quoteName(name)} have ${inMebibytes(sum)} together, more than the ` +
+      `${inMebibytes(memoryBytes)} of the server (-m)`
+    return [{ file, line, message }]
+  }
+  return []
+}
+
+function inMebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 ** 2)} MiB`
+}
+
+function noNumbersLeft(namespaces: readonly NamespaceEntry[]): CredentialFileProblem {
+  const { file = 'users', line = 0 } = namespaces.at(-1) ?? {}
+  const message =
+    `more than ${NAMESPACE_ID_MAX} namespaces have come and gone since the server started; ` +
+    'start it again'
+  return { file, line, message }
+}
+
 function findWarnings(
   readings: readonly Reading[],
   entries: readonly UserEntry[],
+  hasOtherLogins: boolean,
 ): CredentialFileProblem[] {
   const warnings: CredentialFileProblem[] = []
   for (const { file, result, mode } of readings) {
@@ -497,7 +411,7 @@ function findWarnings(
       warnings.push({ file: path, line: 0, message })
     }
   }
-  if (entries.length === 0) {
+  if (entries.length === 0 && !hasOtherLogins) {
     const file = readings[0]?.file.path ?? 'users'
     warnings.push({ file, line: 0, message: 'there is no user, so nobody can log in' })
   }

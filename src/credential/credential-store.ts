@@ -5,7 +5,16 @@
  * cost tells a stranger who exists. Callers compare against what they get and look at `known` last.
  */
 import { assert } from '../base/assert.ts'
-import { type Principal, userPrincipal } from './principal.ts'
+import { ACCESS_ALL, type Access, isConflict, joinAccess, partOfRole } from './access.ts'
+import {
+  GRANT_ALL,
+  type Grant,
+  NEVER,
+  type Principal,
+  type PrincipalOrigin,
+  rolePrincipal,
+  userPrincipal,
+} from './principal.ts'
 import type { CredentialSnapshot, DecoyPart, DecoyShape } from './snapshot.ts'
 import { decoySeed, decoyVerifier, drawShape, readShapes } from './snapshot.ts'
 import type {
@@ -40,10 +49,11 @@ export interface Credential extends DerivationParameters {
 
 /** The texts of one user, looked at when the snapshot is taken. */
 interface KnownUser {
-  /** The first of SCRAM_HASHES that the user has. */
-  readonly passwordHash: ScramHash
+  /** The first of SCRAM_HASHES that the user has; undefined of who has no password. */
+  readonly passwordHash: ScramHash | undefined
   /** One or two texts for a hash. */
   readonly texts: ReadonlyMap<ScramHashName, readonly string[]>
+  readonly grant: Grant
 }
 
 export class CredentialStore {
@@ -74,10 +84,42 @@ export class CredentialStore {
     return this.#users.has(name)
   }
 
-  /** Who a user is that has logged in; `name` is that of one. */
-  principalOf(name: string): Principal {
-    assert(this.#users.has(name), 'a principal is a user that there is')
-    return userPrincipal(name)
+  /** Who a user is that has logged in, or is vouched for otherwise; `name` is that of one. */
+  principalOf(
+    name: string,
+    origin: PrincipalOrigin = 'users',
+    expiresAt: number = NEVER,
+  ): Principal {
+    const user = this.#users.get(name)
+    assert(user !== undefined, 'a principal is a user that there is')
+    return userPrincipal(name, user.grant, origin, expiresAt)
+  }
+
+  /**
+   * Who a name is that need not be a user, with the roles that came with it. Those that are not known
+   * here give nothing: others may have put them there, for others. Undefined: none is known, or they
+   * contradict each other.
+   */
+  principalWithRoles(
+    name: string,
+    origin: PrincipalOrigin,
+    roles: readonly string[],
+    expiresAt: number = NEVER,
+  ): Principal | undefined {
+    const known = this.#snapshot.roles.filter((role) => roles.includes(role.name))
+    if (known.length === 0) return undefined
+    const joined = joinAccess(known.map(partOfRole))
+    if (isConflict(joined)) return undefined
+    const grant = grantOf(joined, this.#snapshot)
+    const names = known.map((role) => role.name)
+    return rolePrincipal(name, grant, origin, names, expiresAt)
+  }
+
+  /** Who a principal is by the users in force; undefined: nobody any more. */
+  renew(principal: Principal): Principal | undefined {
+    const { name, origin, roles, expiresAt } = principal
+    if (roles !== undefined) return this.principalWithRoles(name, origin, roles, expiresAt)
+    return this.has(name) ? this.principalOf(name, origin, expiresAt) : undefined
   }
 
   replace(snapshot: CredentialSnapshot): void {
@@ -141,7 +183,7 @@ export class CredentialStore {
     if (own === undefined && part === undefined) return undefined
     const { iterations, salt } = own === undefined ? decoy : first
     return {
-      principal: userPrincipal(name),
+      principal: userPrincipal(name, this.#users.get(name)?.grant ?? GRANT_ALL),
       known: own !== undefined,
       hash,
       iterations,
@@ -154,7 +196,7 @@ export class CredentialStore {
 
 function index(snapshot: CredentialSnapshot): Map<string, KnownUser> {
   return new Map(
-    snapshot.users.map(({ name, verifiers }) => {
+    snapshot.users.map(({ name, verifiers, access = ACCESS_ALL }) => {
       const texts = new Map<ScramHashName, string[]>()
       for (const text of verifiers) {
         const hash = findScramHash(text.slice(0, text.indexOf('$')))
@@ -163,9 +205,22 @@ function index(snapshot: CredentialSnapshot): Map<string, KnownUser> {
         if (ofHash === undefined) texts.set(hash.name, [text])
         else ofHash.push(text)
       }
-      return [name, { passwordHash: firstHash([...texts.keys()]), texts }]
+      const passwordHash = texts.size === 0 ? undefined : firstHash([...texts.keys()])
+      return [name, { passwordHash, texts, grant: grantOf(access, snapshot) }]
     }),
   )
+}
+
+const encoder = new TextEncoder()
+
+function grantOf(access: Access, snapshot: CredentialSnapshot): Grant {
+  const namespace = snapshot.namespaces.find(({ name }) => name === access.namespace)
+  assert(namespace !== undefined, 'a snapshot has the namespaces that it names')
+  return {
+    rights: access.rights,
+    keyPrefixes: access.keyPrefixes?.map((prefix) => encoder.encode(prefix)),
+    namespace: namespace.id,
+  }
 }
 
 /** All verifiers of each hash, or one of nobody where there are none. */

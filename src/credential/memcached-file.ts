@@ -17,10 +17,10 @@
  * - no line is cut at 255 bytes, and there may be more than eight users.
  */
 import type { CredentialFileProblem } from './credential-file-error.ts'
+import { quoteName } from './file-problems.ts'
 import { prepare, problemWith } from './prepare.ts'
 import type { ReadResult, UserEntry } from './user-entry.ts'
 import { PASSWORDS_PER_USER_MAX, USERS_MAX } from './user-entry.ts'
-import { quoteName } from './users-file.ts'
 
 /** `authfile` is the file of -Y, `pwdb` that of MEMCACHED_SASL_PWDB. */
 export type MemcachedFileKind = 'authfile' | 'pwdb'
@@ -81,7 +81,8 @@ export function parseMemcachedFile(
   const users = [...accounts].map(
     ([name, { line, passwords }]): UserEntry => ({ name, file, line, verifiers: [], passwords }),
   )
-  return { users, decoyKey: undefined, problems: problems.sort((a, b) => a.line - b.line) }
+  const sorted = problems.sort((a, b) => a.line - b.line)
+  return { users, decoyKey: undefined, roles: [], namespaces: [], problems: sorted }
 }
 
 function addPassword(

@@ -2,7 +2,6 @@
  * Who a connection is after a successful login, and what that allows. Principals are made here alone,
  * whatever has vouched for them; mechanisms, sessions and the gate only pass them on.
  */
-
 import { RIGHTS_ALL } from './rights.ts'
 
 /** What vouched for a name: a password, a certificate, a signed token, or where a connection came in. */
@@ -20,19 +19,47 @@ export interface Principal {
   readonly origin: PrincipalOrigin
   /** Bits of RIGHT. */
   readonly rights: number
-  /** Index of the namespace whose items it sees. */
+  /** Keys have to begin with one of them; undefined: any key will do. */
+  readonly keyPrefixes: readonly Uint8Array[] | undefined
+  /** The number of the namespace whose items it sees. */
   readonly namespace: number
+  /** Roles that came with the login, in the place of what the users file says of the name. */
+  readonly roles: readonly string[] | undefined
   /** Seconds since 1970 by the server's clock, or NEVER. */
   readonly expiresAt: number
 }
 
+/** An Access, in the form in which requests are held against it. */
+export interface Grant {
+  readonly rights: number
+  readonly keyPrefixes: readonly Uint8Array[] | undefined
+  readonly namespace: number
+}
+
+export const GRANT_ALL: Grant = {
+  rights: RIGHTS_ALL,
+  keyPrefixes: undefined,
+  namespace: NAMESPACE_DEFAULT,
+}
+
 /** The principal of a user of the credential store. */
-export function userPrincipal(name: string): Principal {
-  return {
-    name,
-    origin: 'users',
-    rights: RIGHTS_ALL,
-    namespace: NAMESPACE_DEFAULT,
-    expiresAt: NEVER,
-  }
+export function userPrincipal(
+  name: string,
+  grant: Grant = GRANT_ALL,
+  origin: PrincipalOrigin = 'users',
+  expiresAt: number = NEVER,
+): Principal {
+  const { rights, keyPrefixes, namespace } = grant
+  return { name, origin, rights, keyPrefixes, namespace, roles: undefined, expiresAt }
+}
+
+/** The principal of a name that is no user, with what its roles grant. */
+export function rolePrincipal(
+  name: string,
+  grant: Grant,
+  origin: PrincipalOrigin,
+  roles: readonly string[],
+  expiresAt: number,
+): Principal {
+  return { ...userPrincipal(name, grant, origin, expiresAt), roles }
 }

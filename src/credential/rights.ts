@@ -18,5 +18,27 @@ export const RIGHT = {
 
 export type Right = keyof typeof RIGHT
 
+/** In the order in which they are shown. */
+export const RIGHT_NAMES: readonly Right[] = Object.keys(RIGHT) as Right[]
+
 /** Every right, also those that are yet to be named. */
 export const RIGHTS_ALL = -1
+
+/**
+ * What these allow is about the items of everybody, or about the server: whoever is bound to some
+ * prefixes of keys cannot have them.
+ */
+export const RIGHTS_BEYOND_KEYS: number = RIGHT.flush | RIGHT.dump | RIGHT.watch | RIGHT.admin
+
+export function isRight(name: string): name is Right {
+  return Object.hasOwn(RIGHT, name)
+}
+
+export function rightsOf(names: readonly Right[]): number {
+  return names.reduce((rights, name) => rights | RIGHT[name], 0)
+}
+
+/** The names of the bits that are set. */
+export function namesOf(rights: number): Right[] {
+  return RIGHT_NAMES.filter((name) => (rights & RIGHT[name]) !== 0)
+}

@@ -5,14 +5,21 @@
  */
 import { createHash, createHmac } from 'node:crypto'
 import { assert } from '../base/assert.ts'
+import { type Access, BUILT_IN_ROLES, type Role } from './access.ts'
+import { DEFAULT_NAMESPACE, type Namespace } from './namespaces.ts'
 import type { ScramHash, ScramHashName, Verifier } from './verifier.ts'
 import { findScramHash, parseVerifier } from './verifier.ts'
 
 export interface UserRecord {
   /** Prepared (SASLprep), unique in the snapshot. */
   readonly name: string
-  /** Text forms; one or two for a hash, and those two share salt and iterations. */
+  /**
+   * Text forms; one or two for a hash, and those two share salt and iterations. None of who does not
+   * log in by a password.
+   */
   readonly verifiers: readonly string[]
+  /** Undefined: it may do everything that the server offers. */
+  readonly access?: Access | undefined
 }
 
 /** How one user's verifiers look from outside, e.g. `SCRAM-SHA-256$4096:16 SCRAM-SHA-1$4096:16`. */
@@ -34,6 +41,10 @@ export interface CredentialSnapshot {
   /** The most frequent shapes, of which unknown users get one each. Never empty. */
   readonly shapes: readonly CredentialShape[]
   readonly lacking: readonly LackingHash[]
+  /** Also those that are built in. */
+  readonly roles: readonly Role[]
+  /** The default one first. */
+  readonly namespaces: readonly Namespace[]
   /** Secret from which the salts of unknown and of plaintext users come. */
   readonly decoyKey: Uint8Array
   /** Secret of this process, from which the tags come that the log has in place of foreign names. */
@@ -50,6 +61,8 @@ export interface SnapshotOptions {
   /** The shape that unknown users show when there is no user to imitate. */
   readonly defaultShape: string
   readonly hashes: readonly ScramHashName[]
+  readonly roles?: readonly Role[]
+  readonly namespaces?: readonly Namespace[]
 }
 
 export function makeSnapshot(
@@ -57,7 +70,9 @@ export function makeSnapshot(
   options: SnapshotOptions,
 ): CredentialSnapshot {
   const counts = new Map<string, number>()
-  for (const user of users) {
+  // Who has no password is to passwords as if there were no such user.
+  const loggingIn = users.filter(({ verifiers }) => verifiers.length > 0)
+  for (const user of loggingIn) {
     const shape = shapeOf(user.verifiers)
     counts.set(shape, (counts.get(shape) ?? 0) + 1)
   }
@@ -67,7 +82,7 @@ export function makeSnapshot(
     .sort((a, b) => b.userCount - a.userCount || (a.text < b.text ? -1 : 1))
     .slice(0, SHAPES_MAX)
   const lacking = options.hashes.flatMap((hash): LackingHash[] => {
-    const without = users.filter(
+    const without = loggingIn.filter(
       (user) => !user.verifiers.some((verifier) => verifier.startsWith(`${hash}$`)),
     )
     if (without.length === 0) return []
@@ -76,7 +91,8 @@ export function makeSnapshot(
   })
   const decoyKey = Uint8Array.from(options.decoyKey)
   const reportKey = Uint8Array.from(options.reportKey)
-  return { users, shapes, lacking, decoyKey, reportKey }
+  const { roles = BUILT_IN_ROLES, namespaces = [DEFAULT_NAMESPACE] } = options
+  return { users, shapes, lacking, roles, namespaces, decoyKey, reportKey }
 }
 
 /** The shape of a user: for each hash its iterations and the length of its salt, in one order. */

@@ -1,7 +1,9 @@
 /**
  * One user as a file states it, before passwords are hashed: what every file format is read into.
  */
+import type { Access, Role } from './access.ts'
 import type { CredentialFileProblem } from './credential-file-error.ts'
+import type { NamespaceEntry } from './namespaces.ts'
 
 export interface UserEntry {
   /** Prepared (SASLprep). */
@@ -11,13 +13,20 @@ export interface UserEntry {
   readonly line: number
   /** Text forms, checked; empty when the entry has passwords. */
   readonly verifiers: readonly string[]
-  /** Plaintext, one or two; empty when the entry has verifiers. */
+  /** Plaintext, one or two; empty when the entry has verifiers. Nobody logs in where both are empty. */
   readonly passwords: readonly string[]
+  /** Undefined: the entry says nothing of it. */
+  readonly access?: Access | undefined
+  /** Roles that the entry names; what they give is in `access`. */
+  readonly roles?: readonly string[] | undefined
 }
 
 export interface ReadResult {
   readonly users: readonly UserEntry[]
   readonly decoyKey: Uint8Array | undefined
+  /** Also those that are built in. */
+  readonly roles: readonly Role[]
+  readonly namespaces: readonly NamespaceEntry[]
   /** Any problem means that `users` must not be used. */
   readonly problems: readonly CredentialFileProblem[]
 }

@@ -1,5 +1,5 @@
 /**
- * Edits users.toml for `saslcached user add|passwd|remove|list`. A person's comments, order and
+ * Edits users.toml for `saslcached user add|set|passwd|remove|list|show|check`. A person's comments, order and
  * layout survive: only the lines of the user in question change.
  *
  * Invariant: the file is replaced as a whole (a new file renamed over it) by a text that has been
@@ -11,12 +11,22 @@ import { type FileHandle, lstat, open, realpath, rename, rm } from 'node:fs/prom
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { assert } from '../base/assert.ts'
+import type { Access } from './access.ts'
 import { CredentialFileError } from './credential-file-error.ts'
 import { codeOf, decodeUtf8, describeFileError, readRegularFile } from './file-access.ts'
+import { quoteName } from './file-problems.ts'
 import { prepare, problemWith } from './prepare.ts'
 import { readTomlLayout, type TomlStatement } from './toml-layout.ts'
 import type { UserEntry } from './user-entry.ts'
-import { DECOY_KEY_BYTES, parseUsersFile, quoteName } from './users-file.ts'
+import { DECOY_KEY_BYTES, parseUsersFile } from './users-file.ts'
+import {
+  type AccessSettings,
+  formatAccess,
+  formatKey,
+  formatVerifiers,
+  newlineOf,
+  replaceAccess,
+} from './users-file-text.ts'
 import {
   encodeBase64,
   hashPassword,
@@ -57,6 +67,10 @@ export interface EditOptions {
   readonly lockWaitMs?: number
 }
 
+export interface AddUserOptions extends EditOptions {
+  readonly access?: AccessSettings
+}
+
 export interface SetPasswordOptions extends EditOptions {
   /** The present password stays good beside the new one, until the next change without this. */
   readonly keepOld?: boolean
@@ -72,6 +86,9 @@ export interface ListedUser {
   readonly isPlaintext: boolean
   /** The least of the user's verifiers; 0 with a password in the clear. */
   readonly iterations: number
+  /** Undefined: it may do everything. */
+  readonly access: Access | undefined
+  readonly roles: readonly string[] | undefined
 }
 
 const DEFAULT_LOCK_WAIT_MS = 5000
@@ -79,30 +96,70 @@ const LOCK_POLL_MS = 50
 /** An edit takes well under a second; a lock this old was left behind by a crash. */
 const LOCK_STALE_MS = 30_000
 const NEW_FILE_MODE = 0o600
+/** What a user is known by. */
+const CREDENTIAL_SETTINGS: readonly string[] = ['verifiers', 'password', 'password_login']
 
-/** Adds a user; makes the file if there is none. */
+/** Adds a user, who logs in without a password if there is none; makes the file if there is none. */
 export async function addUser(
   path: string,
   name: string,
-  password: string,
-  options: EditOptions = {},
+  password: string | undefined,
+  options: AddUserOptions = {},
 ): Promise<void> {
   checkInput(name, password)
-  await edit(path, options, (text) => {
-    const before = text ?? newFileText(options)
-    const users = readUsers(before, path)
-    if (findUser(users, name) !== undefined) {
-      throw new UserEditError(
-        'user-exists',
-        `user ${quoteName(name)} exists already in ${path}; change the password with \`saslcached user passwd\``,
-      )
-    }
-    const newline = newlineOf(before)
-    const gap = before === '' || before.endsWith(newline + newline) ? '' : newline
-    const end = before === '' || before.endsWith('\n') ? '' : newline
-    const verifiers = formatVerifiers(hashPassword(password, options), newline)
-    return `${before}${end}${gap}[users.${formatKey(name)}]${newline}${verifiers}${newline}`
-  })
+  await edit(
+    path,
+    options,
+    (text) => {
+      const before = text ?? newFileText(options)
+      const users = readUsers(before, path)
+      if (findUser(users, name) !== undefined) {
+        throw new UserEditError(
+          'user-exists',
+          `user ${quoteName(name)} exists already in ${path}; change the password with \`saslcached user passwd\``,
+        )
+      }
+      const newline = newlineOf(before)
+      const gap = before === '' || before.endsWith(newline + newline) ? '' : newline
+      const end = before === '' || before.endsWith('\n') ? '' : newline
+      const credential =
+        password === undefined
+          ? 'password_login = false'
+          : formatVerifiers(hashPassword(password, options), newline)
+      const lines = [`[users.${formatKey(name)}]`, credential, ...formatAccess(options.access)]
+      return `${before}${end}${gap}${lines.map((line) => line + newline).join('')}`
+    },
+    options.access !== undefined,
+  )
+}
+
+/** Changes what a user may do: what is given replaces what stands there. With `isReset` nothing else stays. */
+export async function setAccess(
+  path: string,
+  name: string,
+  access: AccessSettings,
+  isReset: boolean,
+  options: EditOptions = {},
+): Promise<void> {
+  await edit(
+    path,
+    options,
+    (text) => {
+      const before = text ?? ''
+      if (findUser(readUsers(before, path), name) === undefined) throw noSuchUser(path, name)
+      return replaceAccess(before, statementsOf(before, path, name), access, isReset)
+    },
+    true,
+  )
+}
+
+/** A user of the file. Throws a CredentialFileError if the file is not good. */
+export async function findEntry(path: string, name: string): Promise<UserEntry> {
+  const { text } = await readText(path)
+  if (text === undefined) throw new UserEditError('file', `${path}: there is no such file`)
+  const user = findUser(readUsers(text, path), name)
+  if (user === undefined) throw noSuchUser(path, name)
+  return user
 }
 
 /** Replaces a user's password; with keepOld the present one stays good beside it. */
@@ -141,7 +198,7 @@ export async function removeUser(
 export async function listUsers(path: string): Promise<ListedUser[]> {
   const { text } = await readText(path)
   if (text === undefined) throw new UserEditError('file', `${path}: there is no such file`)
-  return readUsers(text, path).map(({ name, line, verifiers, passwords }) => {
+  return readUsers(text, path).map(({ name, line, verifiers, passwords, access, roles }) => {
     const parsed = verifiers.map(parseVerifier).filter((found) => typeof found !== 'string')
     const hashes = SCRAM_HASHES.map((hash) => hash.name).filter((hash) =>
       parsed.some((verifier) => verifier.hash.name === hash),
@@ -154,12 +211,16 @@ export async function listUsers(path: string): Promise<ListedUser[]> {
       passwordCount: Math.max(passwords.length, ...counts),
       isPlaintext: passwords.length > 0,
       iterations: parsed.length === 0 ? 0 : Math.min(...parsed.map((v) => v.iterations)),
+      access,
+      roles,
     }
   })
 }
 
-function checkInput(name: string, password: string): void {
-  const problem = problemWith('name', name) ?? problemWith('password', password)
+function checkInput(name: string, password: string | undefined): void {
+  const problem =
+    problemWith('name', name) ??
+    (password === undefined ? undefined : problemWith('password', password))
   if (problem !== undefined) throw new UserEditError('invalid', problem)
 }
 
@@ -201,11 +262,6 @@ function addSecondPassword(
   })
 }
 
-function formatVerifiers(verifiers: readonly string[], newline: string): string {
-  const lines = verifiers.map((verifier) => `  "${verifier}",${newline}`)
-  return `verifiers = [${newline}${lines.join('')}]`
-}
-
 function newFileText(options: EditOptions): string {
   const decoyKey = (options.randomBytes ?? randomBytes)(DECOY_KEY_BYTES)
   return (
@@ -215,21 +271,6 @@ function newFileText(options: EditOptions): string {
     '# Secret from which the salts of users that do not exist are made, so that they look real.\n' +
     `decoy_key = "${encodeBase64(decoyKey)}"\n`
   )
-}
-
-function newlineOf(text: string): string {
-  return text.includes('\r\n') ? '\r\n' : '\n'
-}
-
-/** A TOML key: bare where it may be, quoted otherwise. */
-export function formatKey(key: string): string {
-  if (/^[A-Za-z0-9_-]+$/.test(key)) return key
-  const escaped = key.replace(/["\\\p{Cc}]/gu, (char) =>
-    char === '"' || char === '\\'
-      ? `\\${char}`
-      : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-  return `"${escaped}"`
 }
 
 /** The statements of one user; the first is its table header. */
@@ -257,12 +298,14 @@ function replaceVerifiers(
   const [header, ...rest] = statementsOf(text, path, name)
   assert(header !== undefined, 'a user has a header')
   const stale = rest.filter(
-    ({ path: keys }) => keys.length === 3 && (keys[2] === 'verifiers' || keys[2] === 'password'),
+    ({ path: keys }) => keys.length === 3 && CREDENTIAL_SETTINGS.includes(keys[2] ?? ''),
   )
   const [first] = stale
-  assert(first !== undefined && stale.length === 1, 'a user has a password or verifiers')
+  assert(first !== undefined, 'a user has a password or verifiers')
+  // `password_login = true` may stand beside the one that matters.
+  const replaced = stale.find(({ path: keys }) => keys[2] !== 'password_login') ?? first
   const fresh = formatVerifiers(verifiers, newlineOf(text))
-  return text.slice(0, first.start) + fresh + text.slice(first.end)
+  return text.slice(0, replaced.start) + fresh + text.slice(replaced.end)
 }
 
 function cutUser(text: string, path: string, name: string): string {
@@ -304,11 +347,15 @@ async function readText(path: string): Promise<ReadText> {
   return { text, mode: mode & 0o777, owner: { uid, gid } }
 }
 
-/** Reads, changes, checks and replaces the file, alone. */
+/**
+ * Reads, changes, checks and replaces the file, alone. With `isAskedFor` a text that is not good is what
+ * was asked for (a role that there is not, say), and not a layout that is beyond us.
+ */
 async function edit(
   path: string,
   options: EditOptions,
   change: (text: string | undefined) => string,
+  isAskedFor = false,
 ): Promise<void> {
   // Behind a symbolic link it is the file that is replaced, not the link.
   const target = await realpath(path).catch(() => path)
@@ -318,10 +365,12 @@ async function edit(
     const changed = change(text)
     // What we write must be what we read; a layout that is beyond us ends here, before any harm.
     const { problems } = parseUsersFile(changed, path)
-    if (problems.length > 0) {
+    const [problem] = problems
+    if (problem !== undefined && isAskedFor) throw new UserEditError('invalid', problem.message)
+    if (problem !== undefined) {
       throw new UserEditError(
         'layout',
-        `${path} is laid out in a way that only a person can change: ${problems[0]?.message ?? ''}`,
+        `${path} is laid out in a way that only a person can change: ${problem.message}`,
       )
     }
     await replaceFile(target, changed, mode, owner)

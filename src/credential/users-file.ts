@@ -6,28 +6,31 @@
  *   verifiers = ["SCRAM-SHA-256$4096:...", "SCRAM-SHA-1$4096:..."]
  *   [users."bob@example.com"]
  *   password = "in the clear"       # or two of them, in an array
+ *   [users.monitor]
+ *   password_login = false          # known by a certificate, a token or a listener
+ *
+ * Who may do what, where, is read by users-file-access.ts.
  *
  * Invariant: the verifiers of one hash share salt and iterations, so that one derivation checks two
  * passwords and one SCRAM challenge serves both.
  */
 import { parse, TomlError } from 'smol-toml'
 import type { CredentialFileProblem } from './credential-file-error.ts'
+import { FileProblems, isTable, type TomlPath } from './file-problems.ts'
 import { prepare, problemWith } from './prepare.ts'
 import { TomlLines } from './toml-layout.ts'
 import type { ReadResult, UserEntry } from './user-entry.ts'
 import { PASSWORDS_PER_USER_MAX, USERS_MAX } from './user-entry.ts'
+import { ACCESS_SETTINGS, AccessReader } from './users-file-access.ts'
 import { decodeBase64, encodeBase64, parseVerifier, type Verifier } from './verifier.ts'
 
 export const DECOY_KEY_BYTES = 32
 const DECOY_KEY_BYTES_MIN = 16
-/** A file that is broken all over need not be listed line by line. */
-const PROBLEMS_MAX = 50
-
 const PASSWORD_EXPECTED = 'password must be a string, or an array of one or two strings'
 
 /** What may stand at the top of the file, and in a user. */
-const FILE_SETTINGS = ['decoy_key', 'users']
-const USER_SETTINGS = ['password', 'verifiers']
+const FILE_SETTINGS = ['decoy_key', 'namespaces', 'roles', 'users']
+const USER_SETTINGS = ['password', 'verifiers', 'password_login', ...ACCESS_SETTINGS]
 
 export function parseUsersFile(text: string, file: string): ReadResult {
   let document: unknown
@@ -38,7 +41,7 @@ export function parseUsersFile(text: string, file: string): ReadResult {
     // Only the first line of the message: the rest quotes the file.
     const [reason = ''] = error.message.split('\n')
     const message = reason.replace('Invalid TOML document:', 'this is not valid TOML:')
-    return { users: [], decoyKey: undefined, problems: [{ file, line: error.line, message }] }
+    return readingOfNothing([{ file, line: error.line, message }])
   }
   return new UsersFileReader(text, file).read(document)
 }
@@ -46,30 +49,38 @@ export function parseUsersFile(text: string, file: string): ReadResult {
 class UsersFileReader {
   readonly #file: string
   readonly #lines: TomlLines
-  readonly #problems: CredentialFileProblem[] = []
+  readonly #problems: FileProblems
+  readonly #access: AccessReader
   readonly #users = new Map<string, UserEntry>()
 
   constructor(text: string, file: string) {
     this.#file = file
     this.#lines = new TomlLines(text)
+    this.#problems = new FileProblems(file, this.#lines)
+    this.#access = new AccessReader(file, this.#lines, this.#problems)
   }
 
   read(document: unknown): ReadResult {
     const top = isTable(document) ? document : {}
-    this.#refuseUnknown(top, FILE_SETTINGS, [])
+    this.#problems.refuseUnknown(top, FILE_SETTINGS, [])
     const decoyKey = this.#readDecoyKey(top.decoy_key)
+    this.#access.readNamespaces(top.namespaces)
+    this.#access.readRoles(top.roles)
     const table = top.users ?? {}
     if (!isTable(table)) this.#add(['users'], 'users must be a table: [users.alice]')
     const users = isTable(table) ? Object.entries(table) : []
     if (users.length > USERS_MAX) {
-      this.#add(['users'], `the file has ${users.length} users; at most ${USERS_MAX} are allowed`)
+      const message = `the file has ${users.length} users; at most ${USERS_MAX} are allowed`
+      this.#add(['users'], message)
     } else {
       for (const [rawName, user] of users) {
         const entry = this.#readUser(rawName, user)
         if (entry !== undefined) this.#users.set(entry.name, entry)
       }
     }
-    return { users: [...this.#users.values()], decoyKey, problems: this.#listProblems() }
+    const { roles, namespaces } = this.#access
+    const problems = this.#problems.list()
+    return { users: [...this.#users.values()], decoyKey, roles, namespaces, problems }
   }
 
   #readDecoyKey(text: unknown): Uint8Array | undefined {
@@ -98,24 +109,38 @@ class UsersFileReader {
     if (!isTable(user)) {
       return this.#add(path, 'a user must be a table with password or verifiers')
     }
-    const problemsBefore = this.#problems.length
-    this.#refuseUnknown(user, USER_SETTINGS, path)
+    const problemsBefore = this.#problems.count
+    this.#problems.refuseUnknown(user, USER_SETTINGS, path)
     const passwords = this.#readPasswords(user.password, path)
     const verifiers = this.#readVerifiers(user.verifiers, path)
-    if (this.#problems.length > problemsBefore) return undefined
-    if (user.password !== undefined && user.verifiers !== undefined) {
-      return this.#add(
+    this.#checkPasswordLogin(user, path, problemsBefore)
+    const { access, roles } = this.#access.readAccess(user, path)
+    if (this.#problems.count > problemsBefore) return undefined
+    const line = this.#lines.find(path)
+    return { name, file: this.#file, line, verifiers, passwords, access, roles }
+  }
+
+  /** A user has a password in one form, or says that it has none. */
+  #checkPasswordLogin(user: Record<string, unknown>, path: TomlPath, problemsBefore: number): void {
+    const { password, verifiers, password_login: passwordLogin } = user
+    if (passwordLogin !== undefined && typeof passwordLogin !== 'boolean') {
+      this.#add([...path, 'password_login'], 'password_login must be true or false')
+    }
+    if (this.#problems.count > problemsBefore) return
+    const hasPassword = password !== undefined || verifiers !== undefined
+    if (password !== undefined && verifiers !== undefined) {
+      this.#add(
         [...path, 'password'],
         'this user has a password and verifiers; keep one of them, preferably the verifiers',
       )
-    }
-    if (user.password === undefined && user.verifiers === undefined) {
-      return this.#add(
+    } else if (hasPassword && passwordLogin === false) {
+      this.#add([...path, 'password_login'], 'this user has a password; keep one of the two')
+    } else if (!hasPassword && passwordLogin !== false) {
+      this.#add(
         path,
         'this user has neither password nor verifiers: set one with `saslcached user passwd`',
       )
     }
-    return { name, file: this.#file, line: this.#lines.find(path), verifiers, passwords }
   }
 
   #readPasswords(setting: unknown, path: readonly string[]): string[] {
@@ -183,33 +208,8 @@ class UsersFileReader {
     }
   }
 
-  #refuseUnknown(
-    table: Record<string, unknown>,
-    known: readonly string[],
-    path: readonly string[],
-  ): void {
-    for (const key of Object.keys(table)) {
-      if (known.includes(key)) continue
-      this.#add(
-        [...path, key],
-        `unknown setting ${quoteName(key)}; known are ${known.join(' and ')}`,
-      )
-    }
-  }
-
-  #add(path: readonly (string | number)[], message: string): undefined {
-    const line = this.#lines.find(path)
-    const [, userName] = path
-    const about = typeof userName === 'string' ? `user ${quoteName(userName)}: ` : ''
-    this.#problems.push({ file: this.#file, line, message: about + message })
-  }
-
-  #listProblems(): CredentialFileProblem[] {
-    const sorted = this.#problems.sort((a, b) => a.line - b.line)
-    const left = sorted.length - PROBLEMS_MAX
-    if (left <= 0) return sorted
-    const more = { file: this.#file, line: 0, message: `and ${left} more problems` }
-    return [...sorted.slice(0, PROBLEMS_MAX), more]
+  #add(path: TomlPath, message: string): undefined {
+    return this.#problems.add(path, message)
   }
 }
 
@@ -221,11 +221,7 @@ function haveSameParameters(a: Verifier, b: Verifier): boolean {
   )
 }
 
-/** A name for a message: quoted, control characters escaped, cut when it is long. */
-export function quoteName(name: string): string {
-  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}...` : name)
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** What is read of a file that is no good at all. */
+export function readingOfNothing(problems: readonly CredentialFileProblem[]): ReadResult {
+  return { users: [], decoyKey: undefined, roles: [], namespaces: [], problems }
 }

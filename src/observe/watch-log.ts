@@ -7,7 +7,7 @@
  *
  *     word   31                                              0
  *           +-------------------------------------------------+
- *       0   |            length in units of 8 bytes           |
+ *       0   |  namespace  |     length in units of 8 bytes    |
  *       1   |    connection; all ones: filler up to the end   |
  *       2,3 |          time, a double, in microseconds        |
  *       4,5 |            number of the event, a double        |
@@ -36,6 +36,9 @@ import {
 
 export const RECORD_HEADER_BYTES = 40
 const KEY_BYTES_MAX = 255
+/** Rings have fewer units than these bits count. */
+const UNITS_MASK = 0xff_ffff
+const NAMESPACE_SHIFT = 24
 const FILLER = 0xffffffff
 /** As in memcached. */
 export const WATCHERS_MAX = 20
@@ -43,6 +46,8 @@ export const WATCHERS_MAX = 20
 /** An event as it is written and read; one record is reused for all. */
 export class WatchRecord {
   kind = 0
+  /** Whose event it is: 0 to 255. */
+  namespace = 0
   connectionId = 0
   timeMicros = 0
   eventId = 0
@@ -116,7 +121,7 @@ export class WatchLog {
       offset = 0
     }
     const { record } = this
-    ring.setUint32(offset, units)
+    ring.setUint32(offset, (units | (record.namespace << NAMESPACE_SHIFT)) >>> 0)
     ring.setUint32(offset + 4, record.connectionId)
     ring.setFloat64(offset + 8, this.nowMicros())
     ring.setFloat64(offset + 16, this.nextEventId())
@@ -188,7 +193,7 @@ export class WatchLog {
           this.load(ring, this.bytes[writer]!, offset)
           take(read)
         }
-        at = (at + ring.getUint32(offset)) | 0
+        at = (at + (ring.getUint32(offset) & UNITS_MASK)) | 0
       }
       Atomics.store(control, cursor, end)
     }
@@ -196,6 +201,7 @@ export class WatchLog {
 
   private load(ring: DataView, bytes: Uint8Array, offset: number): void {
     const { read } = this
+    read.namespace = ring.getUint32(offset) >>> NAMESPACE_SHIFT
     read.connectionId = ring.getUint32(offset + 4)
     read.timeMicros = ring.getFloat64(offset + 8)
     read.eventId = ring.getFloat64(offset + 16)

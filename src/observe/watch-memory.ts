@@ -41,6 +41,8 @@ export const WORKER_CURSORS = 2
 const LINE_WORDS = 16
 export const UNIT_BYTES = 8
 const RING_BYTES_MIN = 4096
+/** The length of a record, or of the filler at the end, is told in 24 bits. */
+const RING_BYTES_MAX: number = 2 ** 23 * UNIT_BYTES
 
 export interface WatchMemory {
   readonly control: SharedArrayBuffer
@@ -49,7 +51,8 @@ export interface WatchMemory {
 
 /** Rings of at least `ringBytes` each: the next power of two. Untouched they cost no memory. */
 export function createWatchMemory(workerCount: number, ringBytes: number): WatchMemory {
-  const bytes = 2 ** Math.ceil(Math.log2(Math.max(ringBytes, RING_BYTES_MIN)))
+  const wanted = Math.min(Math.max(ringBytes, RING_BYTES_MIN), RING_BYTES_MAX)
+  const bytes = 2 ** Math.ceil(Math.log2(wanted))
   return {
     control: new SharedArrayBuffer(4 * workerWord(workerCount, workerCount)),
     rings: Array.from({ length: workerCount }, () => new SharedArrayBuffer(bytes)),

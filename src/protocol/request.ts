@@ -53,7 +53,7 @@ export const OUTCOME_NO_MEMORY = 6
 export const OUTCOME_NON_NUMERIC = 7
 export const OUTCOME_INVALID = 8
 export const OUTCOME_UNKNOWN_COMMAND = 9
-/** Not logged in, a login that failed, or something that this server or principal must not do. */
+/** Not logged in, a login that failed, or something that this server does not do. */
 export const OUTCOME_REFUSED = 10
 /** INCREMENT or DECREMENT: the new number is in the result. */
 export const OUTCOME_NUMBER = 11
@@ -65,6 +65,10 @@ export const OUTCOME_FOUND = 13
 export const OUTCOME_CHANGED = 14
 /** The outcome is to come, from a store elsewhere: no answer yet. */
 export const OUTCOME_PENDING = 15
+/** The user lacks a right that the request takes. */
+export const OUTCOME_NO_RIGHT = 16
+/** The user may not use that key. */
+export const OUTCOME_NO_KEY = 17
 
 // What a decoder says of the bytes it was given.
 /** A whole request is in the record; it takes `frameBytes`. */

@@ -17,6 +17,8 @@
  *   request that joins another still keeps its own place in its own source's line: nobody waits
  *   longer for having joined. Only who knows the password can join, so a flood of wrong ones cannot
  *   profit. Joining costs next to nothing: a thousand clients of ten users cost ten checks.
+ * - Who is refused by the throttle when its turn has come gives the turn away: of a hundred guesses that
+ *   wait, no more are looked at than one after the other would be.
  * - Checks that have begun are not stopped. Logins that are remembered never come here.
  *
  * What remains: an attacker behind the same address as real clients shares their line. The limit on
@@ -26,7 +28,7 @@
 import { assert } from '../base/assert.ts'
 
 /** What the check found, or why there was none. */
-type Outcome<Result> = Result | 'busy' | 'aborted'
+type Outcome<Result> = Result | 'busy' | 'aborted' | 'throttled'
 
 export interface PendingCheck<Result> {
   readonly outcome: Promise<Outcome<Result>>
@@ -53,6 +55,7 @@ interface Job<Result> {
 interface Ticket<Result> {
   readonly job: Job<Result>
   readonly source: string
+  readonly isRefused: () => boolean
   readonly sinceMs: number
   readonly settle: (outcome: Outcome<Result>) => void
   readonly fail: (error: unknown) => void
@@ -91,8 +94,16 @@ export class DerivationQueue<Result extends object> {
     return this.#sharedCount
   }
 
-  /** `key` tells equal requests; `source` is whose turn it takes; `check` runs when it has come. */
-  request(source: string, key: string, check: () => Promise<Result>): PendingCheck<Result> {
+  /**
+   * `key` tells equal requests; `source` is whose turn it takes; `check` runs when it has come, unless
+   * `isRefused` says by then that this request is `throttled`.
+   */
+  request(
+    source: string,
+    key: string,
+    check: () => Promise<Result>,
+    isRefused: () => boolean = () => false,
+  ): PendingCheck<Result> {
     let job = this.#jobs.get(key)
     if (job === undefined) {
       job = { key, check, tickets: new Set(), isRunning: false }
@@ -104,7 +115,7 @@ export class DerivationQueue<Result extends object> {
     let admitted: Ticket<Result> | undefined
     const outcome = new Promise<Outcome<Result>>((settle, fail) => {
       const sinceMs = this.#options.monotonicMs()
-      admitted = { job: wanted, source, sinceMs, settle, fail }
+      admitted = { job: wanted, source, isRefused, sinceMs, settle, fail }
       wanted.tickets.add(admitted)
       if (!wanted.isRunning) this.#line(admitted)
     })
@@ -156,7 +167,10 @@ export class DerivationQueue<Result extends object> {
       this.#lines.set(source, line)
       const [oldest] = line
       assert(oldest !== undefined, 'no line is empty')
-      this.#start(oldest.job)
+      for (const ticket of oldest.job.tickets) {
+        if (ticket.isRefused()) this.#leave(ticket, 'throttled')
+      }
+      if (oldest.job.tickets.size > 0) this.#start(oldest.job)
     }
   }
 
@@ -180,7 +194,7 @@ export class DerivationQueue<Result extends object> {
   }
 
   /** Tells a ticket that nothing was checked. A job that nobody wants any more goes with it. */
-  #leave(ticket: Ticket<Result>, outcome: 'busy' | 'aborted'): void {
+  #leave(ticket: Ticket<Result>, outcome: 'busy' | 'aborted' | 'throttled'): void {
     const { job } = ticket
     if (!job.tickets.delete(ticket)) return
     this.#stopWaiting(ticket)

@@ -7,20 +7,26 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Channel } from '../base/channel.ts'
+import type { Pipe } from '../base/pipe.ts'
 import { CredentialStore } from '../credential/credential-store.ts'
 import type { CredentialSnapshot, LackingHash } from '../credential/snapshot.ts'
 import { deriveSaltedPassword } from '../credential/verifier.ts'
+import type { CertificateField } from './certificate-user.ts'
 import { type ClaimedUser, describeClaim } from './claimed-user.ts'
 import { DerivationQueue } from './derivation-queue.ts'
 import { FAILURE_REASONS, type FailureReason } from './failure-reason.ts'
 import { LoginMemory } from './login-memory.ts'
 import type { DeriveKey, MechanismContext, MechanismStep, SaslCounters } from './mechanism.ts'
-import { configuredMechanisms, type MechanismRow } from './mechanisms.ts'
+import { announcedOn, configuredMechanisms, forEveryUser, type MechanismRow } from './mechanisms.ts'
+import type { LoginThrottle } from './throttle/login-throttle.ts'
+import type { TokenLogins } from './token-logins.ts'
 
 export interface SaslEnvironmentOptions {
   readonly snapshot: CredentialSnapshot
   /** Configured ones, in the order of the announcement. */
   readonly mechanisms: readonly string[]
+  /** What names the user in a client's certificate; undefined: nobody logs in by one. */
+  readonly certificateField?: CertificateField | undefined
   /** Key derivations at once; the number of cores is right, and never less than two. */
   readonly derivationsMax?: number
   /** Logins waiting for a derivation, over all sources. */
@@ -36,6 +42,12 @@ export interface SaslEnvironmentOptions {
   /** The server's half of a SCRAM nonce: unguessable, printable, without a comma. */
   readonly serverNonce?: () => string
   readonly derive?: DeriveKey
+  /** Undefined: failed logins are not held against anybody. */
+  readonly throttle?: LoginThrottle | undefined
+  /** False while nobody is let in, because it could not be recorded. */
+  readonly mayLogIn?: () => boolean
+  /** Undefined where no tokens are taken; OAUTHBEARER is none of the mechanisms then. */
+  readonly tokens?: TokenLogins | undefined
   /** Where to count; by default in a record of its own. */
   readonly counters?: SaslCounters
 }
@@ -54,11 +66,15 @@ const SERVER_NONCE_BYTES = 18
 
 export class SaslEnvironment implements MechanismContext {
   readonly credentials: CredentialStore
+  readonly certificateField: CertificateField | undefined
   readonly memory: LoginMemory
   readonly derivations: DerivationQueue<MechanismStep>
   readonly derive: DeriveKey
   readonly serverNonce: () => string
   readonly counters: SaslCounters
+  readonly throttle: LoginThrottle | undefined
+  readonly mayLogIn: () => boolean
+  readonly tokens: TokenLogins | undefined
   readonly #mechanisms: readonly MechanismRow[]
   #usable: readonly MechanismRow[]
 
@@ -66,6 +82,9 @@ export class SaslEnvironment implements MechanismContext {
     this.#mechanisms = configuredMechanisms(options.mechanisms)
     this.#usable = this.#findUsable(options.snapshot)
     this.credentials = new CredentialStore(options.snapshot)
+    this.throttle = options.throttle
+    this.mayLogIn = options.mayLogIn ?? (() => true)
+    this.certificateField = options.certificateField
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
       (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),
@@ -79,27 +98,38 @@ export class SaslEnvironment implements MechanismContext {
       waitMsMax: options.derivationWaitMsMax ?? DEFAULT_DERIVATION_WAIT_MS_MAX,
     })
     this.counters = options.counters ?? newCounters()
+    this.tokens = options.tokens
   }
 
   /** The value of SASL LIST MECHS on such a channel: names, space separated. */
   announced(channel: Channel): string {
-    return namesOf(this.#usable.filter((row) => isUsableOn(row, channel)))
+    return namesOf(announcedOn(this.#usable, channel, this))
   }
 
-  /** All that are announced on some channel. */
+  /** All configured ones that are announced on some channel. */
   get mechanisms(): string {
     return namesOf(this.#usable)
   }
 
   /** The row of a mechanism that is announced on such a channel; undefined for any other name. */
   findAnnounced(name: string, channel: Channel): MechanismRow | undefined {
-    return this.#usable.find((row) => row.name === name && isUsableOn(row, channel))
+    return announcedOn(this.#usable, channel, this).find((row) => row.name === name)
+  }
+
+  /** Why there is no login by a mechanism that is not announced on such a channel. */
+  refusal(name: string, channel: Channel): FailureReason {
+    const row = this.#usable.find((each) => each.name === name)
+    return row?.refusalOn?.(channel, this) ?? 'unknown-mechanism'
   }
 
   /** Configured mechanisms that are not announced, and the users on whose account. */
   withheld(): readonly LackingHash[] {
     const { lacking } = this.credentials.snapshot
     return lacking.filter(({ hash }) => this.#mechanisms.some((row) => row.hash === hash))
+  }
+
+  isRefused(name: string, pipe: Pipe): boolean {
+    return this.throttle?.isRefused(name, pipe) ?? false
   }
 
   /** What the log may say of whom a failed login claimed to be: a prepared name, or nothing. */
@@ -113,20 +143,19 @@ export class SaslEnvironment implements MechanismContext {
    */
   replaceCredentials(snapshot: CredentialSnapshot): void {
     const usable = this.#findUsable(snapshot)
+    const before = this.credentials.snapshot.users
     this.credentials.replace(snapshot)
+    const gone = before.filter(({ name }) => !this.credentials.has(name))
+    this.throttle?.forget(gone.map(({ name }) => name))
     this.memory.clear()
     this.#usable = usable
   }
 
   #findUsable(snapshot: CredentialSnapshot): MechanismRow[] {
     const usable = this.#mechanisms.filter((row) => row.usable(snapshot))
-    if (usable.length > 0) return usable
+    if (forEveryUser(this.#mechanisms).some((row) => usable.includes(row))) return usable
     throw new Error(`no mechanism of "${namesOf(this.#mechanisms)}" can be used by every user`)
   }
-}
-
-function isUsableOn(row: MechanismRow, channel: Channel): boolean {
-  return row.usableOn?.(channel) ?? true
 }
 
 function namesOf(rows: readonly MechanismRow[]): string {

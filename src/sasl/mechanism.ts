@@ -3,12 +3,15 @@
  * once; its state moves before it works, so that an exception or a second call in between cannot
  * repeat a step. Client-first: the first response is the initial one.
  */
+import type { Pipe } from '../base/pipe.ts'
 import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Principal } from '../credential/principal.ts'
 import type { DerivationParameters } from '../credential/verifier.ts'
+import type { CertificateField } from './certificate-user.ts'
 import type { DerivationQueue } from './derivation-queue.ts'
 import type { FailureReason } from './failure-reason.ts'
 import type { LoginMemory } from './login-memory.ts'
+import type { TokenLogins } from './token-logins.ts'
 
 export type MechanismStep =
   | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
@@ -18,6 +21,8 @@ export type MechanismStep =
 export interface Mechanism {
   /** Prepared, whether there is such a user or not; empty while nobody was named. */
   readonly claimedUser: string
+  /** Why the login has failed, where the client has to answer before it is told so. */
+  readonly refusal?: FailureReason | undefined
   /** `response` is the caller's memory and read before this returns. */
   next(response: Uint8Array): MechanismStep | Promise<MechanismStep>
   /** Ends waiting work; a pending step then fails as aborted. */
@@ -37,11 +42,20 @@ export interface SaslCounters {
 /** What all logins of a worker share, as far as a mechanism needs it: see environment.ts. */
 export interface MechanismContext {
   readonly credentials: CredentialStore
+  /** What names the user in a client's certificate; undefined: nobody logs in by one. */
+  readonly certificateField: CertificateField | undefined
   readonly memory: LoginMemory
   readonly derivations: DerivationQueue<MechanismStep>
   readonly derive: DeriveKey
   readonly serverNonce: () => string
   readonly counters: SaslCounters
+  /**
+   * Whether a login for this name, prepared, is refused unseen: asked before a password or a proof
+   * decides anything.
+   */
+  isRefused(name: string, pipe: Pipe): boolean
+  /** Undefined where no tokens are taken. */
+  readonly tokens: TokenLogins | undefined
 }
 
 export function failure(reason: FailureReason): MechanismStep {

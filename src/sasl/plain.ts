@@ -5,10 +5,12 @@
  * a wrong password.
  */
 import { timingSafeEqual } from 'node:crypto'
-import type { Credential } from '../credential/credential-store.ts'
+import type { Pipe } from '../base/pipe.ts'
+import type { Credential, CredentialStore } from '../credential/credential-store.ts'
 import { NAME_BYTES_MAX, PASSWORD_BYTES_MAX, prepare } from '../credential/prepare.ts'
 import { keysOf } from '../credential/verifier.ts'
 import type { PendingCheck } from './derivation-queue.ts'
+import type { FailureReason } from './failure-reason.ts'
 import {
   decodeText,
   failure,
@@ -45,14 +47,14 @@ export function decodePlainMessage(bytes: Uint8Array): PlainMessage | undefined 
 
 export class PlainMechanism implements Mechanism {
   readonly #context: MechanismContext
-  readonly #source: string
+  readonly #pipe: Pipe
   #claimedUser = ''
   #isUsed = false
   #pending: PendingCheck<MechanismStep> | undefined
 
-  constructor(context: MechanismContext, source: string) {
+  constructor(context: MechanismContext, pipe: Pipe) {
     this.#context = context
-    this.#source = source
+    this.#pipe = pipe
   }
 
   get claimedUser(): string {
@@ -72,6 +74,8 @@ export class PlainMechanism implements Mechanism {
     }
     const password = prepare(message.password)
     const { credentials, memory, counters } = this.#context
+    // Before the memory is asked, too: it would answer as many guesses as anybody sends.
+    if (this.#context.isRefused(name, this.#pipe)) return failure('throttled')
     // As they were sent: SASLprep can make both eighteen times as long.
     const digest = memory.digest(authenticationIdentity, message.password)
     if (memory.has(name, digest)) {
@@ -89,8 +93,11 @@ export class PlainMechanism implements Mechanism {
     const { credentials, derivations } = this.#context
     // The generation keeps apart what was asked under other credentials.
     const key = `${credentials.generation}:${digest.toString('latin1')}`
-    this.#pending = derivations.request(this.#source, key, () =>
-      checkPassword(this.#context, name, password, digest),
+    this.#pending = derivations.request(
+      this.#pipe.peer.network,
+      key,
+      () => checkPassword(this.#context, name, password, digest),
+      () => this.#context.isRefused(name, this.#pipe),
     )
     const outcome = await this.#pending.outcome
     return typeof outcome === 'string' ? failure(outcome) : outcome
@@ -117,7 +124,7 @@ async function checkPassword(
     const isEqual = timingSafeEqual(keys.storedKey, storedKey)
     if (isEqual && index < current.keyCount) matches = true
   }
-  if (!current.known) return failure('unknown-user')
+  if (!current.known) return failure(unknownUserReason(credentials, name))
   if (!matches) return failure('wrong-password')
   memory.remember(name, digest)
   return { kind: 'success', principal: current.principal }
@@ -136,4 +143,12 @@ export function haveSameDerivation(a: Credential, b: Credential): boolean {
     a.iterations === b.iterations &&
     Buffer.compare(a.salt, b.salt) === 0
   )
+}
+
+/** Why a password fails for who has none here. Nobody but the log is told the difference. */
+export function unknownUserReason(
+  credentials: Pick<CredentialStore, 'has'>,
+  name: string,
+): FailureReason {
+  return credentials.has(name) ? 'no-password' : 'unknown-user'
 }

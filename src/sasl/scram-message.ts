@@ -10,9 +10,15 @@ import { encodeBase64 } from '../credential/verifier.ts'
 export const SCRAM_MESSAGE_BYTES_MAX = 8192
 const NONCE_CHARS_MAX = 512
 
+/** gs2-cbind-flag: binds to the channel, cannot, or could but believes that the server cannot. */
+type BindingFlag = 'p' | 'n' | 'y'
+
 export interface ClientFirst {
   /** `n,a=alice,` as it came: what the client must repeat in `c=`. */
   readonly gs2Header: string
+  readonly bindingFlag: BindingFlag
+  /** Of what type the binding is that `p` asks for; else empty. */
+  readonly bindingType: string
   readonly authorizationIdentity: string
   readonly userName: string
   readonly nonce: string
@@ -28,36 +34,35 @@ export interface ClientFinal {
   readonly withoutProof: string
 }
 
-export type MessageProblem = 'malformed' | 'channel-binding'
-
 /** %x21-2B and %x2D-7E: printable ASCII without comma and space. */
 const PRINTABLE = /^[\x21-\x2b\x2d-\x7e]+$/
 /**
  * attr-val of an optional extension: not `m`, which must be refused, nor another defined letter.
  */
 const EXTENSION = /^[A-Zbdf-hj-loqtuw-z]=[^\0,]+$/
-const CHANNEL_BINDING_FLAG = /^p=[A-Za-z0-9.-]+$/
+const BINDING_FLAG = /^(?:([ny])|p=([A-Za-z0-9.-]+))$/
 
-/** client-first-message; a string as result says why it is refused. */
-export function parseClientFirst(text: string): ClientFirst | MessageProblem {
+/** client-first-message; undefined if it is not one. */
+export function parseClientFirst(text: string): ClientFirst | undefined {
   const [flag = '', authorization, ...bareParts] = text.split(',')
-  if (authorization === undefined) return 'malformed'
-  // `p` asks for channel binding, which only the -PLUS mechanisms have.
-  if (CHANNEL_BINDING_FLAG.test(flag)) return 'channel-binding'
-  if (flag !== 'n' && flag !== 'y') return 'malformed'
+  if (authorization === undefined) return undefined
+  const [isFlag, bindingFlag = 'p', bindingType = ''] = BINDING_FLAG.exec(flag) ?? []
+  if (isFlag === undefined) return undefined
   let authorizationIdentity: string | undefined = ''
   if (authorization !== '') {
-    if (!authorization.startsWith('a=')) return 'malformed'
+    if (!authorization.startsWith('a=')) return undefined
     authorizationIdentity = unescapeName(authorization.slice(2))
   }
   const [name = '', nonce = '', ...extensions] = bareParts
-  if (!name.startsWith('n=') || !nonce.startsWith('r=')) return 'malformed'
+  if (!name.startsWith('n=') || !nonce.startsWith('r=')) return undefined
   const userName = unescapeName(name.slice(2))
-  if (authorizationIdentity === undefined || userName === undefined) return 'malformed'
-  if (!isNonce(nonce.slice(2)) || !extensions.every(isExtension)) return 'malformed'
+  if (authorizationIdentity === undefined || userName === undefined) return undefined
+  if (!isNonce(nonce.slice(2)) || !extensions.every(isExtension)) return undefined
   const gs2Header = text.slice(0, flag.length + authorization.length + 2)
   return {
     gs2Header,
+    bindingFlag: bindingFlag as BindingFlag,
+    bindingType,
     authorizationIdentity,
     userName,
     nonce: nonce.slice(2),
@@ -90,7 +95,7 @@ export function formatServerFinal(serverSignature: Uint8Array): string {
 }
 
 /** saslname: `=2C` and `=3D` stand for comma and equals sign; any other `=` is an error. */
-function unescapeName(escaped: string): string | undefined {
+export function unescapeName(escaped: string): string | undefined {
   if (escaped === '' || escaped.includes('\0')) return undefined
   if (/=(?!2C|3D)/.test(escaped)) return undefined
   const name = escaped.replaceAll('=2C', ',').replaceAll('=3D', '=')

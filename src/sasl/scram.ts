@@ -6,14 +6,22 @@
  * The server's signature goes out as a challenge of its own, because libmemcached checks it only in
  * that place. The password never comes here, and no key is derived: a login costs a few
  * HMACs. An unknown user is led through the same steps with a stable decoy and fails at the proof.
+ *
+ * Under the name with -PLUS the login must be bound to the channel, under the bare name it may be: libsasl2
+ * binds under the bare name. A client that could have bound but believes that we cannot (`y`) has been
+ * shown another list than ours, and is refused (RFC 5802, 6). Whoever is in between learns nothing
+ * from that: all that does not fit fails at the same step, after the same work, as a wrong proof does.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
 import type { Credential } from '../credential/credential-store.ts'
 import { prepare } from '../credential/prepare.ts'
 import type { Principal } from '../credential/principal.ts'
 import type { KeyPair, ScramHash } from '../credential/verifier.ts'
 import { decodeBase64, encodeBase64 } from '../credential/verifier.ts'
+import { bindingData, canBind } from './channel-binding.ts'
+import type { FailureReason } from './failure-reason.ts'
 import {
   decodeText,
   failure,
@@ -21,7 +29,7 @@ import {
   type MechanismContext,
   type MechanismStep,
 } from './mechanism.ts'
-import { haveSameDerivation, isSamePerson } from './plain.ts'
+import { haveSameDerivation, isSamePerson, unknownUserReason } from './plain.ts'
 import {
   type ClientFirst,
   formatServerFinal,
@@ -36,6 +44,8 @@ type State =
   | {
       readonly kind: 'expects-final'
       readonly first: ClientFirst
+      /** What must stand behind `c=`: the GS2 header as it came and what is bound, in base64. */
+      readonly channelBinding: Buffer
       readonly nonce: string
       readonly serverFirst: string
       readonly credential: Credential
@@ -49,15 +59,22 @@ interface Proven {
   readonly keys: KeyPair
 }
 
+/** Under which name a login came: the bare one, where it may be bound, or -PLUS, where it must be. */
+export type ScramBinding = 'may-bind' | 'must-bind'
+
 export class ScramMechanism implements Mechanism {
   readonly #context: MechanismContext
   readonly #hash: ScramHash
+  readonly #pipe: Pipe
+  readonly #binding: ScramBinding
   #claimedUser = ''
   #state: State = { kind: 'expects-first' }
 
-  constructor(context: MechanismContext, hash: ScramHash) {
+  constructor(context: MechanismContext, hash: ScramHash, pipe: Pipe, binding: ScramBinding) {
     this.#context = context
     this.#hash = hash
+    this.#pipe = pipe
+    this.#binding = binding
   }
 
   get claimedUser(): string {
@@ -91,28 +108,34 @@ export class ScramMechanism implements Mechanism {
 
   #answerFirst(text: string): MechanismStep {
     const first = parseClientFirst(text)
-    if (typeof first === 'string') return failure(first)
+    if (first === undefined) return failure('malformed')
     const name = prepare(first.userName)
     this.#claimedUser = name
     if (!isSamePerson(first.authorizationIdentity, first.userName, name)) {
       return failure('bad-authzid')
     }
+    const channelBinding = this.#expectBinding(first)
+    if (typeof channelBinding === 'string') return failure(channelBinding)
     const credential = this.#context.credentials.find(name, this.#hash.name)
     // Users were replaced since the list went out, and one of them cannot use this mechanism.
     if (credential === undefined) return failure('unknown-mechanism')
     const nonce = first.nonce + this.#context.serverNonce()
     const serverFirst = formatServerFirst(nonce, credential.salt, credential.iterations)
-    this.#state = { kind: 'expects-final', first, nonce, serverFirst, credential }
+    this.#state = {
+      kind: 'expects-final',
+      first,
+      channelBinding,
+      nonce,
+      serverFirst,
+      credential,
+    }
     return { kind: 'challenge', bytes: Buffer.from(serverFirst) }
   }
 
   #answerFinal(text: string, state: State & { kind: 'expects-final' }): MechanismStep {
-    const { first, nonce, serverFirst, credential } = state
+    const { first, channelBinding, nonce, serverFirst, credential } = state
     const final = parseClientFinal(text)
     if (final === undefined || final.nonce !== nonce) return failure('malformed')
-    if (final.channelBinding !== encodeBase64(Buffer.from(first.gs2Header))) {
-      return failure('channel-binding')
-    }
     const proof = decodeBase64(final.proof)
     if (proof?.length !== this.#hash.digestBytes) return failure('malformed')
     // Users may have been replaced meanwhile: what counts is the credential in force now.
@@ -125,11 +148,27 @@ export class ScramMechanism implements Mechanism {
     if (current.known !== credential.known) return failure('credentials-changed')
     const authMessage = `${first.bare},${serverFirst},${final.withoutProof}`
     const keys = this.#findProven(current, proof, authMessage)
-    if (!current.known) return failure('unknown-user')
+    if (this.#context.isRefused(name, this.#pipe)) return failure('throttled')
+    // Looked at last, so that a wrong binding costs and looks the same as a wrong password.
+    if (!isEqualText(channelBinding, final.channelBinding)) return failure('channel-binding')
+    if (!current.known) return failure(unknownUserReason(this.#context.credentials, name))
     if (keys === undefined) return failure('wrong-password')
     const serverSignature = this.#hmac(keys.serverKey, authMessage)
     this.#state = { kind: 'expects-empty', proven: { principal: current.principal, keys } }
     return { kind: 'challenge', bytes: Buffer.from(formatServerFinal(serverSignature)) }
+  }
+
+  /** What the final message must repeat behind `c=`; a string says why none will do. */
+  #expectBinding(first: ClientFirst): Buffer | FailureReason {
+    const { gs2Header, bindingFlag, bindingType } = first
+    if (bindingFlag === 'p') {
+      const data = bindingData(this.#pipe.channel, bindingType)
+      if (data === undefined) return 'channel-binding'
+      return Buffer.from(encodeBase64(Buffer.concat([Buffer.from(gs2Header), data])))
+    }
+    if (this.#binding === 'must-bind') return 'channel-binding'
+    if (bindingFlag === 'y' && canBind(this.#pipe.channel)) return 'downgrade'
+    return Buffer.from(encodeBase64(Buffer.from(gs2Header)))
   }
 
   /**
@@ -164,4 +203,10 @@ export class ScramMechanism implements Mechanism {
   #hmac(key: Uint8Array, text: string): Buffer {
     return createHmac(this.#hash.digest, key).update(text).digest()
   }
+}
+
+/** In constant time but for the length, which is no secret. */
+function isEqualText(expected: Uint8Array, text: string): boolean {
+  const bytes = Buffer.from(text)
+  return bytes.length === expected.length && timingSafeEqual(bytes, expected)
 }

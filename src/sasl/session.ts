@@ -26,6 +26,8 @@ export interface SaslFailure extends ClaimedUser {
   readonly reason: FailureReason
   /** The mechanism's own spelling, or in parentheses why there is none. */
   readonly mechanism: string
+  /** How long after the client's message the answer is to leave; undefined: at once. */
+  readonly delayMs: number | undefined
 }
 
 const EMPTY = new Uint8Array(0)
@@ -55,12 +57,16 @@ export class SaslSession {
     this.abort()
     const name = normalizeMechanism(mechanismName)
     this.#mechanismName = reportableMechanism(name)
-    const row = this.#environment.findAnnounced(name, this.#pipe.channel)
-    if (row === undefined) return this.#fail('unknown-mechanism', '')
+    const { channel } = this.#pipe
+    const row = this.#environment.findAnnounced(name, channel)
+    if (row === undefined) return this.#fail(this.#environment.refusal(name, channel), '')
     const mechanism = row.create(this.#environment, this.#pipe)
     if (initialResponse === undefined || initialResponse.length === 0) {
-      // An absent and an empty initial response look alike on this wire, and no mechanism here
-      // begins with an empty one: ask for it with an empty challenge (RFC 4422, 3.3).
+      // An absent and an empty initial response look alike on this wire. Where an empty one means
+      // something it is taken for that: who sent one does not expect a challenge (RFC 4422, A).
+      if (row.beginsEmpty === true) return this.#advance(mechanism, EMPTY)
+      // No other mechanism begins with an empty one: it is asked for with an empty challenge
+      // (RFC 4422, 3.3).
       this.#mechanism = mechanism
       return { kind: 'challenge', bytes: EMPTY }
     }
@@ -90,9 +96,9 @@ export class SaslSession {
 
   /** Ends a login under way that the client does not go on with: a failure like any other. */
   abandon(): SaslFailure {
-    const claimedUser = this.#mechanism?.claimedUser ?? ''
+    const { claimedUser = '', refusal = 'aborted' } = this.#mechanism ?? {}
     this.abort()
-    return this.#fail('aborted', claimedUser)
+    return this.#fail(refusal, claimedUser)
   }
 
   /** Ends a login under way; a step that is still pending settles as a failure. */
@@ -127,7 +133,11 @@ export class SaslSession {
         this.#mechanism = mechanism
         return step
       case 'success':
+        if (!this.#environment.mayLogIn()) {
+          return this.#fail('audit', mechanism.claimedUser, mechanismName)
+        }
         this.#environment.counters.successes += 1
+        this.#environment.throttle?.succeeded(step.principal.name, this.#pipe)
         return { kind: 'success', principal: step.principal, mechanism: mechanismName }
       case 'failure':
         return this.#fail(step.reason, mechanism.claimedUser, mechanismName)
@@ -141,7 +151,10 @@ export class SaslSession {
     claimedUser: string,
     mechanism: string = this.#mechanismName,
   ): SaslFailure {
-    this.#environment.counters.failures[reason] += 1
-    return { kind: 'failure', reason, ...this.#environment.describeClaim(claimedUser), mechanism }
+    const { counters, throttle } = this.#environment
+    counters.failures[reason] += 1
+    const claim = this.#environment.describeClaim(claimedUser)
+    const delayMs = throttle?.failed(claimedUser, this.#pipe, reason, claim)
+    return { kind: 'failure', reason, ...claim, mechanism, delayMs }
   }
 }

@@ -69,7 +69,7 @@ export function counterLanes(memory: StoreMemory, workerIndex: number): Float64A
   return new Float64Array(memory.control, word * 4, COUNTER_LANES)
 }
 
-/** The limit in force, in bytes. */
+/** What is guaranteed in bytes: the limit in force, without what is guaranteed to other namespaces. */
 export function memoryLimitOf(memory: StoreMemory): number {
   return new Float64Array(memory.control, LIMIT_BYTES_WORD * 4, 1)[0]!
 }

@@ -7,6 +7,9 @@
  * out, for the highest limit there may be; the rest of the control block (locks, 64 bytes a segment,
  * counters) comes on top and is fixed.
  * Making the memory touches one page of it; the rest costs nothing until it is used.
+ *
+ * A further namespace is a store of its own, control block and all, over the segments of the first
+ * (heap.ts). Segments and arenas have the same numbers in all of them.
  */
 import { assert } from '../base/assert.ts'
 
@@ -23,10 +26,14 @@ export interface StoreOptions {
   readonly workerCount: number
   /** The key of the hash, two 32-bit lanes of randomness. */
   readonly seed: readonly [number, number]
+  /** The least memory that a namespace is to have: segments are small enough for it. */
+  readonly quotaBytesMin?: number
 }
 
 /** Everything about a store that is a number and never changes. */
 export interface Geometry {
+  /** Whose items they are: 0 is the namespace that the memory was made for. */
+  readonly namespace: number
   /** The limit at the start, and the highest one that the segments were laid out for. */
   readonly memoryBytes: number
   readonly memoryBytesMax: number
@@ -52,6 +59,7 @@ export interface Geometry {
   /** Where the tables start in the control block, in words. */
   readonly stripesWord: number
   readonly segmentsWord: number
+  readonly ownedWord: number
   readonly pagesWord: number
   readonly workersWord: number
   readonly ghostWord: number
@@ -73,7 +81,11 @@ export interface MemoryShares {
 export interface StoreMemory {
   readonly geometry: Geometry
   readonly control: SharedArrayBuffer
+  /** Which segments are whose; the same for all namespaces. */
+  readonly heap: SharedArrayBuffer
   readonly arenas: readonly SharedArrayBuffer[]
+  /** The first page of the index where it is not a segment: of every namespace but the first. */
+  readonly home: SharedArrayBuffer | undefined
 }
 
 /** The smallest store: a few segments of the smallest size. Tests use it to keep eviction busy. */
@@ -97,8 +109,8 @@ export const FREE_FIRST_WORD = 33
 export const FREE_COUNT_WORD = 34
 /** Segments that are in use beyond the limit: of those that get free, so many are withdrawn. */
 export const EXCESS_WORD = 45
-/** Segments from this index on were never used. */
-export const FRESH_SEGMENT_WORD = 35
+/** How many segments this namespace has from the heap, used or free. */
+export const OWNED_COUNT_WORD = 35
 /** How many segments are sealed, in all lists and in those of the small queue; how many ever were. */
 export const SEALED_COUNT_WORD = 36
 export const SMALL_COUNT_WORD = 37
@@ -121,10 +133,16 @@ export const ITEM_COUNT_WORD = 80
 export const WORTHY_WORD = 96
 /** Segments held by large values that are still arriving. */
 export const RECEIVING_COUNT_WORD = 97
-/** The limit in bytes, a double; in segments; and how often it was changed. */
+/**
+ * What is guaranteed: in bytes, a double, and in segments; and how often that was changed. How many
+ * segments may be held now, which is more while others lend, and less until they are needed.
+ */
 export const LIMIT_BYTES_WORD = 98
 export const LIMIT_SEGMENTS_WORD = 100
 export const LIMIT_CHANGES_WORD = 101
+export const GUARANTEED_WORD = 102
+/** Guaranteed segments that others are to give back, as they are needed now. */
+export const DEMANDED_WORD = 103
 /** For each group the list of its sealed segments, oldest first: ids of both ends. */
 export const LISTS_WORD = 112
 export const LIST_WORDS = 2
@@ -179,6 +197,8 @@ export const SEGMENT_GROUP = 11
 export const SEGMENT_SEQUENCE = 12
 /** All items in it expire by this second; the last uint32 if one never does. */
 export const SEGMENT_EXPIRES_BY = 13
+/** Its place in the table of the segments that this namespace has. */
+export const SEGMENT_PLACE = 14
 
 /** States of a segment. */
 export const FREE_SEGMENT = 0
@@ -229,6 +249,12 @@ const OPEN_SHARE_NO_EVICTION = 32
  */
 const MOVED_SEGMENTS_MAX = 8
 const MOVED_SEGMENTS_MIN = 2
+/** A namespace's quota has at least so many segments, where the memory is not too large for that. */
+const QUOTA_SEGMENTS = 64
+const QUOTA_SEGMENTS_LAID_OUT_MAX: number = 2 ** 17
+/** Segments that the lowest limit has beside the reserve and twice what the index has already. */
+const LIMIT_SEGMENTS_MIN = 8
+const LIMIT_SEGMENTS_PER_WORKER = 4
 /** With so many segments, two more of them are kept free: writes then need not empty a victim at once. */
 const PACED_SEGMENTS_MIN = 128
 
@@ -236,7 +262,7 @@ const PACED_SEGMENTS_MIN = 128
 export const BUCKET_SHIFT = 6
 
 function geometryOf(options: StoreOptions): Geometry {
-  const { memoryBytes, workerCount, evicts } = options
+  const { memoryBytes, workerCount } = options
   const memoryBytesMax = options.memoryBytesMax ?? memoryBytes
   assert(
     memoryBytes >= MEMORY_BYTES_MIN && memoryBytes <= MEMORY_BYTES_MAX,
@@ -247,19 +273,35 @@ function geometryOf(options: StoreOptions): Geometry {
     `a limit of up to ${memoryBytesMax} bytes is outside ${memoryBytes} to ${MEMORY_BYTES_MAX}`,
   )
   assert(workerCount >= 1 && workerCount <= 1024, `${workerCount} workers`)
-  const shift = Math.floor(Math.log2(memoryBytes / 512))
-  const segmentShift = Math.min(Math.max(shift, SEGMENT_SHIFT_MIN), SEGMENT_SHIFT_MAX)
+  return layoutOf(options, 0, segmentShiftOf(options))
+}
+
+function segmentShiftOf({ memoryBytes, memoryBytesMax, quotaBytesMin }: StoreOptions): number {
+  let bytes = memoryBytes / 512
+  if (quotaBytesMin !== undefined) {
+    const laidOut = (memoryBytesMax ?? memoryBytes) / QUOTA_SEGMENTS_LAID_OUT_MAX
+    bytes = Math.min(bytes, Math.max(quotaBytesMin / QUOTA_SEGMENTS, laidOut))
+  }
+  return Math.min(Math.max(Math.floor(Math.log2(bytes)), SEGMENT_SHIFT_MIN), SEGMENT_SHIFT_MAX)
+}
+
+/** The numbers of a namespace to which `memoryBytes` are guaranteed. */
+function layoutOf(options: StoreOptions, namespace: number, segmentShift: number): Geometry {
+  const { memoryBytes, workerCount, evicts } = options
+  const memoryBytesMax = options.memoryBytesMax ?? memoryBytes
   const segmentBytes = 2 ** segmentShift
   const largest = sharesOf(memoryBytesMax, segmentBytes, workerCount, evicts)
   const atStart = sharesOf(memoryBytes, segmentBytes, workerCount, evicts).segmentCount
-  const movedSegments = Math.min(Math.max(atStart >> 6, MOVED_SEGMENTS_MIN), MOVED_SEGMENTS_MAX)
+  const movedSegments = movedSegmentsOf(atStart)
   const { segmentCount, ghostBuckets } = largest
   const stripesWord = GLOBAL_WORDS
   const segmentsWord = stripesWord + STRIPE_COUNT * STRIPE_WORDS
   const workersWord = segmentsWord + segmentCount * SEGMENT_WORDS
   const pagesWord = workersWord + workerCount * WORKER_WORDS
-  const ghostWord = pagesWord + segmentCount
+  const ownedWord = pagesWord + segmentCount
+  const ghostWord = ownedWord + segmentCount
   return {
+    namespace,
     memoryBytes,
     memoryBytesMax,
     itemBytesMax: options.itemBytesMax,
@@ -273,16 +315,26 @@ function geometryOf(options: StoreOptions): Geometry {
     unitShift: unitShiftOf(memoryBytesMax),
     spanBytesMin: evicts ? segmentBytes >> 5 : 0,
     ownSegmentsBytesMin: evicts ? 0x7fff_ffff : movedSegments * segmentBytes,
-    // With -M each worker empties one victim, and one of them at a time moves a large item.
-    reserveSegments: spareSegmentsOf(atStart, workerCount) + (evicts ? 0 : movedSegments + 1),
+    reserveSegments: reserveSegmentsOf(atStart, workerCount, evicts),
     ghostBuckets,
     stripesWord,
     segmentsWord,
+    ownedWord,
     pagesWord,
     workersWord,
     ghostWord,
     controlWords: ghostWord + (ghostBuckets * GHOST_BUCKET_BYTES) / 4,
   }
+}
+
+function movedSegmentsOf(segmentCount: number): number {
+  return Math.min(Math.max(segmentCount >> 6, MOVED_SEGMENTS_MIN), MOVED_SEGMENTS_MAX)
+}
+
+/** With -M each worker empties one victim, and one of them at a time moves a large item. */
+function reserveSegmentsOf(segmentCount: number, workerCount: number, evicts: boolean): number {
+  const moved = evicts ? 0 : movedSegmentsOf(segmentCount) + 1
+  return spareSegmentsOf(segmentCount, workerCount) + moved
 }
 
 function spareSegmentsOf(segmentCount: number, workerCount: number): number {
@@ -312,9 +364,32 @@ function sharesOf(
 
 /** The numbers that follow from a limit of so many bytes. */
 export function memorySharesOf(geometry: Geometry, limitBytes: number): MemoryShares {
-  const { segmentBytes, workerCount, evicts, reserveSegments } = geometry
+  const { segmentBytes, workerCount, evicts, reserveSegments, namespace } = geometry
   const shares = sharesOf(limitBytes, segmentBytes, workerCount, evicts)
-  return { ...shares, freeSegmentsGoal: reserveSegments + shares.freeSegmentsGoal }
+  return {
+    ...shares,
+    // The first page of the index of any other namespace comes on top of its segments.
+    segmentCount: shares.segmentCount - (namespace === 0 ? 0 : 1),
+    freeSegmentsGoal: reserveSegments + shares.freeSegmentsGoal,
+  }
+}
+
+/** The lowest limit, or quota, with which a store can work whose index has so many segments. */
+export function limitBytesMinOf(geometry: Geometry, indexPages: number): number {
+  const { reserveSegments, segmentBytes, workerCount, itemBytesMax } = geometry
+  const segments = reserveSegments + LIMIT_SEGMENTS_PER_WORKER * workerCount + LIMIT_SEGMENTS_MIN
+  return Math.max(MEMORY_BYTES_MIN, 2 * itemBytesMax, (segments + 2 * indexPages) * segmentBytes)
+}
+
+/** The lowest quota of a namespace over that memory. */
+export function quotaBytesMinOf({ geometry }: StoreMemory): number {
+  const { segmentBytes, itemBytesMax, workerCount, evicts } = geometry
+  const least = Math.max(MEMORY_BYTES_MIN, 2 * itemBytesMax) / segmentBytes
+  for (let segmentCount = Math.ceil(least); ; segmentCount++) {
+    const reserveSegments = reserveSegmentsOf(segmentCount, workerCount, evicts)
+    const bytes = limitBytesMinOf({ ...geometry, reserveSegments }, 2)
+    if (bytes <= segmentCount * segmentBytes) return bytes
+  }
 }
 
 /** A location is 32 bits: the smallest unit of 4, 8 or 16 bytes with which it reaches everything. */
@@ -345,7 +420,8 @@ function layOut(options: StoreOptions): StoreMemory {
     'the store needs a little-endian CPU',
   )
   const geometry = geometryOf(options)
-  const control = new SharedArrayBuffer(geometry.controlWords * 4)
+  const { segmentCount } = memorySharesOf(geometry, geometry.memoryBytes)
+  const control = createControl(geometry, segmentCount)
   const arenas: SharedArrayBuffer[] = []
   let left = geometry.segmentCount * geometry.segmentBytes
   while (left > 0) {
@@ -354,13 +430,20 @@ function layOut(options: StoreOptions): StoreMemory {
     left -= bytes
   }
   const words = new Int32Array(control)
-  const { segmentCount } = memorySharesOf(geometry, geometry.memoryBytes)
-  new Float64Array(control, LIMIT_BYTES_WORD * 4, 1)[0] = geometry.memoryBytes
-  words[LIMIT_SEGMENTS_WORD] = segmentCount
   // The first segment is the first page of the index, so no item ever has location 0.
   words[geometry.segmentsWord + SEGMENT_STATE] = PRIMARY_SEGMENT
-  words[FRESH_SEGMENT_WORD] = 1
+  words[OWNED_COUNT_WORD] = 1
+  words[LIMIT_SEGMENTS_WORD] = segmentCount
   words[FREE_COUNT_WORD] = segmentCount - 1
+  return { geometry, control, arenas, heap: createHeap(geometry.segmentCount), home: undefined }
+}
+
+/** The control block of an empty store, but for what it has of the heap. */
+function createControl(geometry: Geometry, guaranteedSegments: number): SharedArrayBuffer {
+  const control = new SharedArrayBuffer(geometry.controlWords * 4)
+  const words = new Int32Array(control)
+  new Float64Array(control, LIMIT_BYTES_WORD * 4, 1)[0] = geometry.memoryBytes
+  words[GUARANTEED_WORD] = guaranteedSegments
   words[PRIMARY_PAGES_WORD] = 1
   words[BUCKET_COUNT_WORD] = geometry.segmentBytes >> BUCKET_SHIFT
   words[CAS_LOW_WORD] = 1
@@ -368,5 +451,65 @@ function layOut(options: StoreOptions): StoreMemory {
     const record = geometry.workersWord + worker * WORKER_WORDS
     words[record + WORKER_KEEP_CREDIT] = geometry.segmentBytes
   }
-  return { geometry, control, arenas }
+  return control
+}
+
+export interface NamespaceOptions {
+  /** Not 0, and not that of any other namespace over the same memory. */
+  readonly namespace: number
+  /** What is guaranteed to it: quotaBytesMinOf() at least. */
+  readonly quotaBytes: number
+  readonly seed: readonly [number, number]
+}
+
+/**
+ * Makes the store of a further namespace over the memory of the first. It has nothing yet, and whoever
+ * makes it lowers what is guaranteed to the first by as much (namespaces.ts).
+ */
+export function createNamespaceMemory(
+  first: StoreMemory,
+  { namespace, quotaBytes, seed }: NamespaceOptions,
+): StoreMemory {
+  const { memoryBytesMax, itemBytesMax, evicts, workerCount, segmentShift } = first.geometry
+  assert(namespace > 0, 'namespace 0 is the one that the memory was made for')
+  assert(quotaBytes >= quotaBytesMinOf(first), `a quota of ${quotaBytes} bytes is too small`)
+  const memoryBytes = quotaBytes
+  const options = { memoryBytes, memoryBytesMax, itemBytesMax, evicts, workerCount, seed }
+  const geometry = layoutOf(options, namespace, segmentShift)
+  const control = createControl(geometry, memorySharesOf(geometry, quotaBytes).segmentCount)
+  // The page has the number behind those of all segments, in an arena of its own (memory-view.ts).
+  const words = new Int32Array(control)
+  words[geometry.pagesWord] = first.arenas.length << (ARENA_SHIFT - segmentShift)
+  const home = new SharedArrayBuffer(geometry.segmentBytes)
+  return { geometry, control, arenas: first.arenas, heap: first.heap, home }
+}
+
+/** The control words of the heap. */
+export const HEAP_LOCK_WORD = 0
+/** First of the segments that were given back, as an id; and from which index on none was ever taken. */
+export const HEAP_FREE_FIRST_WORD = 1
+export const HEAP_FRESH_WORD = 2
+/** Segments that no namespace may hold now; below 0 while more are held than there shall be. */
+export const HEAP_UNASSIGNED_WORD = 3
+/** What all namespaces want back of what is guaranteed to them, and what all are about to give back. */
+export const HEAP_DEMANDED_WORD = 4
+export const HEAP_EXCESS_WORD = 5
+/** How many namespaces there are. */
+export const HEAP_NAMESPACES_WORD = 6
+/**
+ * Guards the quotas, which are set as a whole; and the sum of those of all namespaces but the first, in
+ * bytes, a double, and in segments.
+ */
+export const HEAP_QUOTA_LOCK_WORD = 7
+export const HEAP_QUOTA_BYTES_WORD = 8
+export const HEAP_QUOTA_SEGMENTS_WORD = 10
+/** For each segment the next one of those that were given back. */
+export const HEAP_NEXT_WORD = 16
+
+function createHeap(segmentCount: number): SharedArrayBuffer {
+  const heap = new SharedArrayBuffer((HEAP_NEXT_WORD + segmentCount) * 4)
+  const words = new Int32Array(heap)
+  words[HEAP_FRESH_WORD] = 1
+  words[HEAP_NAMESPACES_WORD] = 1
+  return heap
 }

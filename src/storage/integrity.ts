@@ -14,11 +14,21 @@ import {
   BUCKET_COUNT_WORD,
   BUCKET_SHIFT,
   CRAWLED_SEGMENT,
+  DEMANDED_WORD,
   EXCESS_WORD,
   FREE_COUNT_WORD,
   FREE_FIRST_WORD,
   FREE_SEGMENT,
-  FRESH_SEGMENT_WORD,
+  GUARANTEED_WORD,
+  HEAP_DEMANDED_WORD,
+  HEAP_EXCESS_WORD,
+  HEAP_FREE_FIRST_WORD,
+  HEAP_FRESH_WORD,
+  HEAP_LOCK_WORD,
+  HEAP_NAMESPACES_WORD,
+  HEAP_NEXT_WORD,
+  HEAP_QUOTA_LOCK_WORD,
+  HEAP_UNASSIGNED_WORD,
   LIMIT_SEGMENTS_WORD,
   LIST_NEWEST,
   LIST_OLDEST,
@@ -37,6 +47,7 @@ import {
   OVERFLOW_PAGE_WORD,
   OVERFLOW_PAGES_WORD,
   OVERFLOW_SEGMENT,
+  OWNED_COUNT_WORD,
   PRIMARY_PAGES_WORD,
   PRIMARY_SEGMENT,
   SEALED_COUNT_WORD,
@@ -49,6 +60,7 @@ import {
   SEGMENT_LIVE,
   SEGMENT_NEWER,
   SEGMENT_OLDER,
+  SEGMENT_PLACE,
   SEGMENT_SEQUENCE,
   SEGMENT_STATE,
   SEGMENT_USED,
@@ -65,6 +77,7 @@ import {
 } from './geometry.ts'
 import { queueOf } from './group.ts'
 import { CHAIN_BUCKETS_MAX, HashIndex } from './hash-index.ts'
+import { Heap } from './heap.ts'
 import {
   expiryAt,
   headerWordsOf,
@@ -90,11 +103,52 @@ export function checkIntegrity(memory: StoreMemory): string[] {
   return check.reports.slice(0, REPORTS_MAX)
 }
 
+/** The same for all namespaces over one memory, and for the heap: every segment has one owner. */
+export function checkHeapIntegrity(memories: readonly StoreMemory[]): string[] {
+  const reports = memories.flatMap((memory) =>
+    checkIntegrity(memory).map((report) => `namespace ${memory.geometry.namespace}: ${report}`),
+  )
+  const [first] = memories
+  if (first === undefined) return reports
+  const heap = new Int32Array(first.heap)
+  const expect = (what: string, found: number, expected: number): void => {
+    if (found !== expected) reports.push(`${what}: ${found}, should be ${expected}`)
+  }
+  for (const word of [HEAP_LOCK_WORD, HEAP_QUOTA_LOCK_WORD])
+    expect('lock of the heap', heap[word]!, 0)
+  expect('number of namespaces', heap[HEAP_NAMESPACES_WORD]!, memories.length)
+  const owners = new Int32Array(first.geometry.segmentCount)
+  for (let id = heap[HEAP_FREE_FIRST_WORD]!; id !== 0; id = heap[HEAP_NEXT_WORD + id - 1]!) {
+    owners[id - 1]!++
+    if (owners[id - 1]! > 1) return [...reports, `segment ${id - 1} is twice in the heap`]
+  }
+  const sum = { guaranteed: 0, held: 0, excess: 0, demanded: 0 }
+  for (const memory of memories) {
+    const control = new Int32Array(memory.control)
+    const { ownedWord } = memory.geometry
+    const owned = control.subarray(ownedWord, ownedWord + control[OWNED_COUNT_WORD]!)
+    for (const segment of owned) owners[segment]!++
+    sum.guaranteed += control[GUARANTEED_WORD]!
+    sum.held += control[LIMIT_SEGMENTS_WORD]! + control[EXCESS_WORD]!
+    sum.excess += control[EXCESS_WORD]!
+    sum.demanded += control[DEMANDED_WORD]!
+  }
+  for (const [segment, owner] of owners.entries()) {
+    expect(`owners of segment ${segment}`, owner, segment < heap[HEAP_FRESH_WORD]! ? 1 : 0)
+  }
+  expect('unassigned segments', heap[HEAP_UNASSIGNED_WORD]!, sum.guaranteed - sum.held)
+  expect('segments in excess', heap[HEAP_EXCESS_WORD]!, sum.excess)
+  expect('segments demanded', heap[HEAP_DEMANDED_WORD]!, sum.demanded)
+  return reports.slice(0, REPORTS_MAX)
+}
+
 class IntegrityCheck {
   readonly reports: string[] = []
   readonly #memory: StoreMemory
   readonly #view: MemoryView
   readonly #control: Int32Array
+  readonly #pool: SegmentPool
+  readonly #owned: ReadonlySet<number>
   readonly #index: HashIndex
   readonly #hash: HalfSipHash
   /** Location to the record's bytes, of every slot. */
@@ -112,7 +166,11 @@ class IntegrityCheck {
     this.#memory = memory
     this.#view = new MemoryView(memory)
     this.#control = this.#view.control
-    this.#index = new HashIndex(this.#view, new SegmentPool(this.#view))
+    this.#pool = new SegmentPool(this.#view, new Heap(memory))
+    this.#owned = new Set(
+      Array.from({ length: this.#pool.ownedCount }, (_, place) => this.#pool.ownedAt(place)),
+    )
+    this.#index = new HashIndex(this.#view, this.#pool)
     this.#hash = new HalfSipHash(geometry.seed0, geometry.seed1)
     this.#live = new Float64Array(geometry.segmentCount)
     for (let worker = 0; worker < geometry.workerCount; worker++) {
@@ -263,8 +321,8 @@ class IntegrityCheck {
     for (let segment = 0; segment < this.#memory.geometry.segmentCount; segment++) {
       const record = this.#record(segment)
       const state = control[record + SEGMENT_STATE]!
-      if (segment >= control[FRESH_SEGMENT_WORD]!) {
-        this.#expect(`state of the unused segment ${segment}`, state, FREE_SEGMENT)
+      if (!this.#owned.has(segment)) {
+        this.#expect(`state of segment ${segment}, which is not ours`, state, FREE_SEGMENT)
         continue
       }
       if (state === FREE_SEGMENT || state === PRIMARY_SEGMENT || state === OVERFLOW_SEGMENT) {
@@ -323,7 +381,12 @@ class IntegrityCheck {
     const control = this.#control
     const { segmentCount, segmentShift } = this.#memory.geometry
     const counts = new Array<number>(8).fill(0)
-    for (let segment = 0; segment < control[FRESH_SEGMENT_WORD]!; segment++) {
+    this.#expect('places of segments', this.#owned.size, control[OWNED_COUNT_WORD]!)
+    for (let place = 0; place < this.#pool.ownedCount; place++) {
+      const at = this.#record(this.#pool.ownedAt(place)) + SEGMENT_PLACE
+      this.#expect(`place of segment ${this.#pool.ownedAt(place)}`, control[at]!, place)
+    }
+    for (const segment of this.#owned) {
       counts[control[this.#record(segment) + SEGMENT_STATE]!]! += 1
     }
     let free = 0
@@ -337,12 +400,16 @@ class IntegrityCheck {
       id = control[record + SEGMENT_NEWER]!
     }
     this.#expect('length of the free list', free, counts[FREE_SEGMENT]!)
-    const used = control[FRESH_SEGMENT_WORD]! - free
+    const used = this.#owned.size - free
     const excess = control[EXCESS_WORD]!
     const limit = control[LIMIT_SEGMENTS_WORD]!
     this.#expect('number of free segments', control[FREE_COUNT_WORD]!, limit + excess - used)
-    if (excess < 0 || control[FREE_COUNT_WORD]! < 0 || limit > segmentCount) {
-      this.#report(`${excess} segments in excess of a limit of ${limit}`)
+    const demanded = control[DEMANDED_WORD]!
+    if (excess < 0 || limit < 0 || demanded < 0 || control[FREE_COUNT_WORD]! < 0) {
+      this.#report(`${excess} segments in excess of a limit of ${limit}, ${demanded} demanded`)
+    }
+    if (this.#owned.size > limit + excess || limit + excess > segmentCount) {
+      this.#report(`${this.#owned.size} segments of ${limit} and ${excess} in excess`)
     }
     let sealed = 0
     let small = 0
@@ -355,7 +422,9 @@ class IntegrityCheck {
     this.#expect('length of the sealed lists', sealed, sealedStates)
     this.#expect('number of sealed segments', control[SEALED_COUNT_WORD]!, sealed)
     this.#expect('number of sealed segments of the small queue', control[SMALL_COUNT_WORD]!, small)
-    this.#expect('primary pages', control[PRIMARY_PAGES_WORD]!, counts[PRIMARY_SEGMENT]!)
+    const homePages = this.#memory.home === undefined ? 0 : 1
+    const primaryPages = counts[PRIMARY_SEGMENT]! + homePages
+    this.#expect('primary pages', control[PRIMARY_PAGES_WORD]!, primaryPages)
     this.#expect('overflow pages', control[OVERFLOW_PAGES_WORD]!, counts[OVERFLOW_SEGMENT]!)
     this.#checkOverflow(1 << (segmentShift - BUCKET_SHIFT))
   }

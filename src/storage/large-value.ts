@@ -32,6 +32,8 @@ import type { SegmentPool } from './pool.ts'
 import type { Reclaimer } from './reclaimer.ts'
 
 export class LargeValue {
+  /** That of the store to which it goes. */
+  readonly namespace: number
   readonly keyLength: number
   readonly valueLength: number
   /** The first segment, -1 before the first byte and after the end. */
@@ -63,6 +65,7 @@ export class LargeValue {
     this.log = log
     this.reclaimer = reclaimer
     this.control = view.control
+    this.namespace = view.geometry.namespace
     this.reserveSegments = view.geometry.reserveSegments
     this.keyLength = keyLength
     this.valueLength = valueLength

@@ -291,7 +291,7 @@ export class Log {
       const open = this.openOf(group)
       if (open < 0) continue
       const openedAt = control[this.view.segmentRecord(open) + SEGMENT_SEQUENCE]!
-      if (((sealedEver - openedAt) | 0) > this.pool.segmentCount) {
+      if (((sealedEver - openedAt) | 0) > this.pool.roundSegments) {
         const entry = this.opens + group * OPEN_WORDS
         this.pool.keepAsIs(open, control[entry + OPEN_LINKED]!)
         this.seal(entry)

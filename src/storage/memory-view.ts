@@ -40,8 +40,10 @@ export class MemoryView implements CopyCount {
     const { geometry } = memory
     this.geometry = geometry
     this.control = new Int32Array(memory.control)
-    this.words = memory.arenas.map((arena) => new Int32Array(arena))
-    this.blocks = memory.arenas.map((arena) => new ByteBlock(new Uint8Array(arena)))
+    const { arenas, home } = memory
+    // Behind the arenas: a page of the index, which is named like a segment but is none.
+    this.words = [...arenas, ...(home === undefined ? [] : [home])].map((it) => new Int32Array(it))
+    this.blocks = arenas.map((arena) => new ByteBlock(new Uint8Array(arena)))
     this.unitShift = geometry.unitShift
     this.segmentShift = geometry.segmentShift
     this.segmentBytes = geometry.segmentBytes

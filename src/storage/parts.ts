@@ -8,6 +8,7 @@ import { type Geometry, memorySharesOf, type StoreMemory } from './geometry.ts'
 import { GhostTable } from './ghost.ts'
 import { Groups } from './group.ts'
 import { HashIndex } from './hash-index.ts'
+import { Heap } from './heap.ts'
 import { Log } from './log.ts'
 import { MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'
@@ -35,7 +36,8 @@ export interface StoreParts {
 export function createParts(memory: StoreMemory, workerIndex: number): StoreParts {
   const { geometry } = memory
   const view = new MemoryView(memory)
-  const pool = new SegmentPool(view)
+  const heap = new Heap(memory)
+  const pool = new SegmentPool(view, heap)
   const index = new HashIndex(view, pool)
   const log = new Log(view, pool, workerIndex)
   const groups = new Groups(memorySharesOf(geometry, geometry.memoryBytes))

@@ -7,23 +7,25 @@
  * under the pool lock, which is the innermost lock: nothing else is acquired while it is held.
  * SEGMENT_LIVE changes without it, by atomic addition. A sealed segment without live bytes is freed
  * by whoever brought it there.
- * FREE_COUNT are the segments that may be taken: where the limit is below what was laid out, fewer
- * than are free. The segments in use and they are as many as the limit, and EXCESS more after it was
- * lowered.
+ * FREE_COUNT are the segments that may be taken. The segments in use and they are as many as the namespace
+ * holds: the limit, and EXCESS more after it was lowered. The namespace has no more than it holds; what
+ * it lacks is in the heap, from which it is taken when it is needed. How many may be held, of what is
+ * guaranteed and of what others do not use, is settled here and with the heap (heap.ts).
  */
 
 import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
 import { acquire, release } from '../base/lock.ts'
 import {
   CRAWLED_SEGMENT,
+  DEMANDED_WORD,
   ENDS_GROUP,
   EPOCH_WORD,
   EXCESS_WORD,
   FREE_COUNT_WORD,
   FREE_FIRST_WORD,
   FREE_SEGMENT,
-  FRESH_SEGMENT_WORD,
   GROUPS_MAX,
+  GUARANTEED_WORD,
   LIMIT_BYTES_WORD,
   LIMIT_CHANGES_WORD,
   LIMIT_SEGMENTS_WORD,
@@ -32,6 +34,7 @@ import {
   LIST_WORDS,
   LISTS_WORD,
   OPEN_SEGMENT,
+  OWNED_COUNT_WORD,
   POOL_LOCK_WORD,
   SEALED_COUNT_WORD,
   SEALED_EVER_WORD,
@@ -46,6 +49,7 @@ import {
   SEGMENT_LIVE,
   SEGMENT_NEWER,
   SEGMENT_OLDER,
+  SEGMENT_PLACE,
   SEGMENT_SEQUENCE,
   SEGMENT_STATE,
   SEGMENT_STUCK_LIVE,
@@ -57,6 +61,7 @@ import {
   WORTHY_WORD,
 } from './geometry.ts'
 import { mainGroupOf, queueOf } from './group.ts'
+import type { Heap } from './heap.ts'
 import { HEADER_BYTES_MAX } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
 
@@ -67,6 +72,8 @@ export const EXPIRES_NEVER: number = -1
 const PREFIX_BYTES_MAX: number = HEADER_BYTES_MAX + KEY_BYTES_MAX
 /** Among so many segments one with room behind the end of an item is searched. */
 const END_LOOKS = 16
+/** Free segments beside what shall be free that a namespace keeps where others may use them. */
+const IDLE_SEGMENTS = 2
 
 /**
  * With -M: what compacting a segment must gain. A 64th of a segment remains after the longest rest in
@@ -78,13 +85,19 @@ function worthyGainOf(view: MemoryView): number {
 
 export class SegmentPool {
   readonly #view: MemoryView
+  readonly #heap: Heap
   readonly #control: Int32Array
+  readonly #ownedWord: number
+  readonly #evicts: boolean
   readonly #limitBytes: Float64Array
   /** With -M: live bytes up to which a segment is worth compacting; else fewer than there ever are. */
   readonly #worthyLiveMax: number
 
-  constructor(view: MemoryView) {
+  constructor(view: MemoryView, heap: Heap) {
     this.#view = view
+    this.#heap = heap
+    this.#ownedWord = view.geometry.ownedWord
+    this.#evicts = view.geometry.evicts
     this.#control = view.control
     this.#limitBytes = new Float64Array(view.control.buffer, LIMIT_BYTES_WORD * 4, 1)
     this.#worthyLiveMax = view.geometry.evicts
@@ -107,8 +120,7 @@ export class SegmentPool {
         segment = first - 1
         control[FREE_FIRST_WORD] = control[this.#view.segmentRecord(segment) + SEGMENT_NEWER]!
       } else {
-        segment = control[FRESH_SEGMENT_WORD]!
-        control[FRESH_SEGMENT_WORD] = segment + 1
+        segment = this.#own(this.#heap.take())
       }
       control[FREE_COUNT_WORD] = control[FREE_COUNT_WORD]! - 1
       control[this.#view.segmentRecord(segment) + SEGMENT_STATE] = state
@@ -290,17 +302,17 @@ export class SegmentPool {
   }
 
   /**
-   * Takes the sealed segment with the fewest live bytes among `count` from index `first` on (wrapping
+   * Takes the sealed segment with the fewest live bytes among `count` from place `first` on (wrapping
    * round), if they are at most `liveMax` and were not found to be stuck; -1 if there is none.
    */
   takeEmptiest(first: number, count: number, liveMax: number): number {
     const control = this.#control
-    const end = control[FRESH_SEGMENT_WORD]!
+    const end = control[OWNED_COUNT_WORD]!
     let best = -1
     let bestLive = liveMax + 1
     // Looked at without the lock: what is found is looked at again under it.
     for (let looked = 0; looked < count; looked++) {
-      const segment = (first + looked) % end
+      const segment = this.ownedAt((first + looked) % end)
       const live = this.#emptiableLive(segment)
       if (live < bestLive) {
         best = segment
@@ -478,9 +490,23 @@ export class SegmentPool {
     }
   }
 
-  /** How many segments the limit in force allows. */
+  /** How many segments this namespace has, in use or not; and the one at a place among them. */
+  get ownedCount(): number {
+    return this.#control[OWNED_COUNT_WORD]!
+  }
+
+  ownedAt(place: number): number {
+    return this.#control[this.#ownedWord + place]!
+  }
+
+  /** How many segments are guaranteed. What follows from the size of the memory, follows from this. */
   get segmentCount(): number {
-    return this.#control[LIMIT_SEGMENTS_WORD]!
+    return this.#control[GUARANTEED_WORD]!
+  }
+
+  /** How many there are to go round in: what is guaranteed, or more while others lend. */
+  get roundSegments(): number {
+    return Math.max(this.#control[GUARANTEED_WORD]!, this.#control[LIMIT_SEGMENTS_WORD]!)
   }
 
   /** With -M: live bytes up to which a segment is worth compacting. */
@@ -493,22 +519,82 @@ export class SegmentPool {
     return this.#control[EXCESS_WORD] !== 0
   }
 
-  /** Sets the limit; where it is lowered below what is in use, payExcess() has to follow. */
-  moveLimit(segmentCount: number, limitBytes: number): void {
+  /** How many segments more are held than are guaranteed; below 0: fewer. */
+  get borrowedCount(): number {
+    const control = this.#control
+    return control[LIMIT_SEGMENTS_WORD]! + control[EXCESS_WORD]! - control[GUARANTEED_WORD]!
+  }
+
+  /** Sets what is guaranteed. Where that is less than is held, settle() and payExcess() have to follow. */
+  guarantee(segmentCount: number, limitBytes: number): void {
     const control = this.#control
     acquire(control, POOL_LOCK_WORD)
-    const before = control[LIMIT_SEGMENTS_WORD]! + control[EXCESS_WORD]!
-    // As if all that is free were taken away, and payExcess() asked for what is to stay so.
-    if (segmentCount >= before) {
-      control[FREE_COUNT_WORD] = control[FREE_COUNT_WORD]! + segmentCount - before
-      control[EXCESS_WORD] = 0
-    } else {
-      control[EXCESS_WORD] = before - segmentCount
-    }
-    control[LIMIT_SEGMENTS_WORD] = segmentCount
+    this.#heap.add(segmentCount - control[GUARANTEED_WORD]!, 0, 0)
+    control[GUARANTEED_WORD] = segmentCount
     this.#limitBytes[0] = limitBytes
     Atomics.add(control, LIMIT_CHANGES_WORD, 1)
     release(control, POOL_LOCK_WORD)
+  }
+
+  /**
+   * Raises the limit by up to `wanted` segments: of what is guaranteed as far as it is to be had, and then
+   * of what nobody has a right to. Returns by how many.
+   */
+  claim(wanted: number): number {
+    if (this.#heap.unassigned <= 0) return 0
+    const control = this.#control
+    acquire(control, POOL_LOCK_WORD)
+    const owned = Math.max(0, Math.min(wanted, -this.borrowedCount))
+    const lent = this.#evicts ? wanted - owned : 0
+    const demanded = control[DEMANDED_WORD]!
+    const claimed = this.#heap.claim(owned, demanded, lent)
+    control[DEMANDED_WORD] = demanded - Math.min(demanded, owned, claimed)
+    control[LIMIT_SEGMENTS_WORD] = control[LIMIT_SEGMENTS_WORD]! + claimed
+    control[FREE_COUNT_WORD] = control[FREE_COUNT_WORD]! + claimed
+    release(control, POOL_LOCK_WORD)
+    return claimed
+  }
+
+  /** Says that up to `wanted` segments of what is guaranteed are needed now: nobody else gets them. */
+  demand(wanted: number): void {
+    const control = this.#control
+    acquire(control, POOL_LOCK_WORD)
+    this.#setDemand(Math.max(0, Math.min(wanted, -this.borrowedCount)))
+    release(control, POOL_LOCK_WORD)
+  }
+
+  /**
+   * Lowers the limit by what others want and this namespace has no right to, or raises it again where that
+   * is needed no more; and gives up what it does not use itself: `freeGoal` segments it does. What is
+   * given up is in excess, until payExcess() has withdrawn it.
+   */
+  settle(freeGoal: number): void {
+    const control = this.#control
+    const heap = this.#heap
+    const isEager = heap.hasOne || !this.#evicts
+    if (isEager) this.#settleFixed()
+    else {
+      if (control[DEMANDED_WORD] !== 0) this.claim(control[DEMANDED_WORD]!)
+      acquire(control, POOL_LOCK_WORD)
+      const missing = freeGoal - control[FREE_COUNT_WORD]!
+      if (control[DEMANDED_WORD]! > Math.max(missing, 0)) this.#setDemand(Math.max(missing, 0))
+      if (missing < -IDLE_SEGMENTS) this.#concede(-missing - control[EXCESS_WORD]!)
+      else this.#concede(Math.min(-heap.surplus, this.borrowedCount - control[EXCESS_WORD]!))
+      release(control, POOL_LOCK_WORD)
+    }
+  }
+
+  /** Where nobody lends: holds what is guaranteed, or as much of it as others do not hold yet. */
+  #settleFixed(): void {
+    const control = this.#control
+    acquire(control, POOL_LOCK_WORD)
+    const regained = Math.min(control[EXCESS_WORD]!, this.#heap.surplus)
+    if (regained > 0) this.#concede(-regained)
+    this.#concede(control[LIMIT_SEGMENTS_WORD]! - control[GUARANTEED_WORD]!)
+    if (control[DEMANDED_WORD] !== 0) this.#setDemand(0)
+    release(control, POOL_LOCK_WORD)
+    const missing = -this.borrowedCount
+    if (missing > 0) this.claim(missing)
   }
 
   /** Withdraws free segments that are in excess of the limit, but for `keep` of them. */
@@ -519,7 +605,71 @@ export class SegmentPool {
     if (paid > 0) {
       control[EXCESS_WORD] = control[EXCESS_WORD]! - paid
       control[FREE_COUNT_WORD] = control[FREE_COUNT_WORD]! - paid
+      const held = control[LIMIT_SEGMENTS_WORD]! + control[EXCESS_WORD]!
+      while (control[OWNED_COUNT_WORD]! > held) this.#disown()
+      this.#heap.add(paid, 0, -paid)
     }
     release(control, POOL_LOCK_WORD)
+  }
+
+  /**
+   * Of a namespace that is no more, and whose store nobody has: gives back all of it at once.
+   */
+  dissolve(): void {
+    const control = this.#control
+    acquire(control, POOL_LOCK_WORD)
+    this.#setDemand(0)
+    for (let place = this.ownedCount - 1; place >= 0; place--) this.#heap.give(this.ownedAt(place))
+    control[OWNED_COUNT_WORD] = 0
+    const excess = control[EXCESS_WORD]!
+    this.#heap.add(control[LIMIT_SEGMENTS_WORD]! + excess, 0, -excess)
+    control[EXCESS_WORD] = 0
+    control[LIMIT_SEGMENTS_WORD] = 0
+    control[FREE_COUNT_WORD] = 0
+    release(control, POOL_LOCK_WORD)
+  }
+
+  /** Lowers the limit by so many segments; raises it where that is below 0. The pool lock is held. */
+  #concede(segments: number): void {
+    const control = this.#control
+    const conceded = Math.min(segments, control[LIMIT_SEGMENTS_WORD]!)
+    const isRaised = conceded < 0 && control[EXCESS_WORD]! > 0
+    if (conceded <= 0 && !isRaised) return
+    const moved = Math.max(conceded, -control[EXCESS_WORD]!)
+    control[LIMIT_SEGMENTS_WORD] = control[LIMIT_SEGMENTS_WORD]! - moved
+    control[EXCESS_WORD] = control[EXCESS_WORD]! + moved
+    this.#heap.add(0, 0, moved)
+  }
+
+  #setDemand(segments: number): void {
+    const control = this.#control
+    this.#heap.add(0, segments - control[DEMANDED_WORD]!, 0)
+    control[DEMANDED_WORD] = segments
+  }
+
+  /** A segment is from now on one of this namespace. */
+  #own(segment: number): number {
+    const control = this.#control
+    const place = control[OWNED_COUNT_WORD]!
+    control[this.#ownedWord + place] = segment
+    control[this.#view.segmentRecord(segment) + SEGMENT_PLACE] = place
+    control[OWNED_COUNT_WORD] = place + 1
+    return segment
+  }
+
+  /** Gives a free segment back to the heap; the last one takes its place. */
+  #disown(): void {
+    const control = this.#control
+    const view = this.#view
+    const segment = control[FREE_FIRST_WORD]! - 1
+    const record = view.segmentRecord(segment)
+    control[FREE_FIRST_WORD] = control[record + SEGMENT_NEWER]!
+    const place = control[record + SEGMENT_PLACE]!
+    const last = control[OWNED_COUNT_WORD]! - 1
+    const moved = this.ownedAt(last)
+    control[this.#ownedWord + place] = moved
+    control[view.segmentRecord(moved) + SEGMENT_PLACE] = place
+    control[OWNED_COUNT_WORD] = last
+    this.#heap.give(segment)
   }
 }

@@ -47,7 +47,6 @@ import {
 import { type EvictionWitness, tellEviction } from './eviction-witness.ts'
 import {
   EPOCH_WORD,
-  FRESH_SEGMENT_WORD,
   MAIN_QUEUE,
   MOVED_GROUP,
   OPENS_MAX,
@@ -91,6 +90,7 @@ import {
   TRAITS_WORD,
   valueLengthAt,
 } from './item.ts'
+import type { Lending } from './lending.ts'
 import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import { EXPIRES_NEVER, type SegmentPool } from './pool.ts'
@@ -166,6 +166,8 @@ const BLOCKED = -1
 export class Reclaimer {
   /** Is told of every item that is evicted. */
   witness: EvictionWitness | undefined = undefined
+  /** Where there are other namespaces: has their memory, before anything here is evicted. */
+  lending: Lending | undefined = undefined
 
   private readonly view: MemoryView
   private readonly pool: SegmentPool
@@ -291,8 +293,12 @@ export class Reclaimer {
     if (!this.evicts) return this.makeFreeByMoving(count, nowSeconds, endBytes)
     this.staysLeft = STAYS_MAX
     // Other workers may take what is freed here: bounded, not just repeated.
-    let victimsLeft = 4 * this.pool.segmentCount
+    let victimsLeft = 4 * this.pool.roundSegments
     while (this.pool.freeCount < count) {
+      if (this.lending?.lend(count - this.pool.freeCount, nowSeconds) === true) {
+        if (victimsLeft-- === 0) return false
+        continue
+      }
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
         if (victimsLeft-- === 0 || !this.begin(nowSeconds)) return false
       }
@@ -301,8 +307,25 @@ export class Reclaimer {
     return true
   }
 
+  /** Empties victims until nothing is in excess of the limit; false if that cannot be reached. */
+  payAll(nowSeconds: number): boolean {
+    const { pool } = this
+    this.payExcess()
+    this.staysLeft = STAYS_MAX
+    let victimsLeft = 4 * pool.roundSegments
+    while (pool.hasExcess) {
+      if (this.control[this.worker + WORKER_VICTIM] === 0) {
+        if (victimsLeft-- === 0 || !this.begin(nowSeconds)) return false
+      }
+      this.advance(nowSeconds)
+      this.payExcess()
+    }
+    return true
+  }
+
   private makeFreeByMoving(count: number, nowSeconds: number, endBytes: number): boolean {
     const { pool } = this
+    if (this.lending !== undefined) pool.claim(count - pool.freeCount)
     // What is above the limit goes first, a share at a time.
     if (pool.hasExcess) {
       this.step(this.view.segmentBytes, nowSeconds)
@@ -405,13 +428,14 @@ export class Reclaimer {
   /** Looks at up to `searchLeft` segments for one to crawl; returns how many are left to look at. */
   private findCrawl(searchLeft: number, nowSeconds: number): number {
     const control = this.control
-    const end = control[FRESH_SEGMENT_WORD]!
+    const end = this.pool.ownedCount
     const epoch = Atomics.load(control, EPOCH_WORD)
     let left = Math.min(searchLeft, end)
     while (left > 0) {
       left--
-      const segment = this.crawlCursor < end ? this.crawlCursor : 0
-      this.crawlCursor = segment + 1
+      const place = this.crawlCursor < end ? this.crawlCursor : 0
+      this.crawlCursor = place + 1
+      const segment = this.pool.ownedAt(place)
       const record = this.view.segmentRecord(segment)
       if (control[record + SEGMENT_STATE] !== SEALED_SEGMENT) continue
       const due =
@@ -523,10 +547,11 @@ export class Reclaimer {
 
   /** Takes the emptiest of the next few segments; -1 if none is worth it. */
   private takeEmptiestOfNext(): number {
-    const fresh = this.control[FRESH_SEGMENT_WORD]!
-    const count = Math.min(fresh, COMPACT_LOOKS)
+    const { ownedCount } = this.pool
+    if (ownedCount === 0) return -1
+    const count = Math.min(ownedCount, COMPACT_LOOKS)
     const victim = this.pool.takeEmptiest(this.compactCursor, count, this.compactedBytesMax)
-    this.compactCursor = (this.compactCursor + count) % fresh
+    this.compactCursor = (this.compactCursor + count) % ownedCount
     return victim
   }
 
@@ -540,16 +565,17 @@ export class Reclaimer {
         this.worthyLooked = worthy
         this.fruitlessLooks = 0
       }
-      const fresh = control[FRESH_SEGMENT_WORD]!
-      const count = Math.min(fresh, COMPACT_LOOKS_NO_EVICTION)
+      const { ownedCount } = pool
+      if (ownedCount === 0) return -1
+      const count = Math.min(ownedCount, COMPACT_LOOKS_NO_EVICTION)
       const victim = pool.takeEmptiest(this.compactCursor, count, pool.worthyLiveMax)
-      this.compactCursor = (this.compactCursor + count) % fresh
+      this.compactCursor = (this.compactCursor + count) % ownedCount
       if (victim >= 0) {
         this.fruitlessLooks = 0
         return victim
       }
       this.fruitlessLooks += count
-      if (this.fruitlessLooks >= fresh) this.worthySeen = worthy
+      if (this.fruitlessLooks >= ownedCount) this.worthySeen = worthy
     }
   }
 

@@ -34,6 +34,7 @@ import {
 import type { LargeExtension } from './large-extension.ts'
 import type { LargeValue } from './large-value.ts'
 import { LastBlock } from './last-block.ts'
+import { Lending, type LendingRing } from './lending.ts'
 import type { CopyCount } from './memory-view.ts'
 import { NewRecord } from './new-record.ts'
 import { Numbers } from './numbers.ts'
@@ -134,6 +135,27 @@ export class Store {
     this.numbers = new Numbers(parts, item, record, cas)
     this.scanner = new Scan(parts, item)
     this.scannedKey = this.scanner.key
+  }
+
+  /** Takes part in what the stores of this worker, one for each namespace, lend each other. */
+  joinLending(ring: LendingRing): void {
+    const { parts, upkeep } = this
+    const lending = new Lending(ring, parts.pool, upkeep)
+    upkeep.lending = lending
+    parts.reclaimer.lending = lending
+  }
+
+  /** Its namespace is no more, or there is no other. */
+  leaveLending(): void {
+    const { parts, upkeep } = this
+    upkeep.lending?.leave()
+    upkeep.lending = undefined
+    parts.reclaimer.lending = undefined
+  }
+
+  /** Whose items these are. */
+  get namespace(): number {
+    return this.parts.geometry.namespace
   }
 
   /** Tells `witness` of every item that this worker evicts. */

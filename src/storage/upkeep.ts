@@ -10,14 +10,16 @@ import { ITEMS, memoryLimitOf } from './counters.ts'
 import {
   ITEM_COUNT_WORD,
   LIMIT_CHANGES_WORD,
-  MEMORY_BYTES_MIN,
+  limitBytesMinOf,
   memorySharesOf,
   type StoreMemory,
 } from './geometry.ts'
 import type { GhostTable } from './ghost.ts'
 import type { Groups } from './group.ts'
 import type { HashIndex } from './hash-index.ts'
+import type { Borrower, Lending } from './lending.ts'
 import type { Log } from './log.ts'
+import { setMemoryLimit } from './namespaces.ts'
 import type { StoreParts } from './parts.ts'
 import type { SegmentPool } from './pool.ts'
 import type { Reclaimer } from './reclaimer.ts'
@@ -35,16 +37,15 @@ const COMPACT_DEFICIT_MAX = 2
 /** What maintain() takes an item for, in bytes of a victim; and while there are segments to withdraw. */
 const RECORD_BYTES = 64
 const WITHDRAWN_BYTES = 512
-/** Segments that the lowest limit has beside the reserve and twice what the index has already. */
-const LIMIT_SEGMENTS_MIN = 8
-const LIMIT_SEGMENTS_PER_WORKER = 4
 /** Items over this part of the memory would leave the small queue before anyone could read them. */
 const SMALL_RECORD_SHARE = 64
 
-export class Upkeep {
+export class Upkeep implements Borrower {
   /** These follow from the limit in force: the longest record, and the longest one of the small queue. */
   recordBytesMax = 0
   smallRecordBytesMax = 0
+  /** Undefined while there is no other namespace. */
+  lending: Lending | undefined = undefined
 
   private readonly memory: StoreMemory
   private readonly control: Int32Array
@@ -87,15 +88,43 @@ export class Upkeep {
     if (this.newItems >= GROWTH_LOT) this.growIndex()
     const deficit = this.freeSegmentsGoal - this.pool.freeCount
     if (deficit > 0) {
+      const bytes = stepBytesOf(deficit, recordBytes)
+      if (this.takesFromOthers(deficit, bytes, nowSeconds)) return
       if (!this.evicts) {
         const gained = Math.min(recordBytes, STEP_RECORD_BYTES_MAX) + COMPACT_RECORD_BYTES
         this.reclaimer.compact(Math.min(deficit, COMPACT_DEFICIT_MAX) * gained, nowSeconds)
         return
       }
-      // Dearer as segments run short, so that a victim that gains little cannot exhaust them.
-      const paced = Math.min(recordBytes, STEP_RECORD_BYTES_MAX)
-      this.reclaimer.step(deficit * (STEP_FACTOR * paced + STEP_BYTES_MIN), nowSeconds)
+      this.reclaimer.step(bytes, nowSeconds)
     }
+  }
+
+  /**
+   * Where there are other namespaces, what nobody needs is taken before anything is evicted; and what is
+   * guaranteed here and lent to another is taken back, for which it evicts as much as would be evicted
+   * here. False: this namespace has to make room itself.
+   */
+  private takesFromOthers(deficit: number, budgetBytes: number, nowSeconds: number): boolean {
+    const { pool, lending } = this
+    if (lending === undefined) return false
+    const missing = deficit - pool.claim(deficit)
+    if (missing <= 0) return true
+    // With -M nothing is lent, and what another has beyond its quota it gives up as its own items go.
+    if (!this.evicts || pool.borrowedCount >= 0) return false
+    return lending.takeBack(missing, budgetBytes, nowSeconds)
+  }
+
+  /** Another namespace wants what it lent: gives up what it asks for, for so many bytes of victims' work. */
+  giveBack(budgetBytes: number, nowSeconds: number): void {
+    this.pool.settle(this.freeSegmentsGoal)
+    if (this.pool.hasExcess) this.reclaimer.payExcess()
+    if (this.pool.hasExcess) this.reclaimer.step(budgetBytes, nowSeconds)
+  }
+
+  /** The same, until all that was asked for is given up; false if that cannot be. */
+  giveBackAll(nowSeconds: number): boolean {
+    this.pool.settle(this.freeSegmentsGoal)
+    return this.reclaimer.payAll(nowSeconds)
   }
 
   private growIndex(): void {
@@ -110,34 +139,34 @@ export class Upkeep {
   /** See Store.maintain(). */
   maintain(nowSeconds: number, budget: number): void {
     if (this.control[LIMIT_CHANGES_WORD] !== this.limitChanges) this.adoptLimit()
+    else if (this.lending !== undefined) this.settle()
     this.log.sealDead(nowSeconds)
     this.reclaimer.crawl(budget, nowSeconds)
     const { hasExcess } = this.pool
-    if (hasExcess || this.pool.freeCount < this.freeSegmentsGoal) {
-      const bytes = hasExcess ? WITHDRAWN_BYTES : RECORD_BYTES
-      this.reclaimer.step(budget * bytes, nowSeconds)
+    const deficit = this.freeSegmentsGoal - this.pool.freeCount
+    if (hasExcess || deficit > 0) {
+      const bytes = budget * (hasExcess ? WITHDRAWN_BYTES : RECORD_BYTES)
+      if (!hasExcess && this.takesFromOthers(deficit, bytes, nowSeconds)) return
+      this.reclaimer.step(bytes, nowSeconds)
     }
   }
 
   /** See Store.setMemoryLimit(). */
   setMemoryLimit(limitBytes: number): boolean {
-    const { geometry } = this.memory
-    if (limitBytes < this.memoryBytesMin || limitBytes > geometry.memoryBytesMax) return false
-    const { segmentCount } = memorySharesOf(geometry, limitBytes)
-    this.pool.moveLimit(segmentCount, limitBytes)
-    this.adoptLimit()
-    return true
+    const isSet = setMemoryLimit(this.memory, this.pool, limitBytes, this.memoryBytesMin)
+    if (isSet) this.adoptLimit()
+    return isSet
   }
 
-  /** The lowest limit that there may be now. */
+  /** The least that may be guaranteed now. */
   get memoryBytesMin(): number {
-    const { reserveSegments, segmentBytes, workerCount, itemBytesMax } = this.memory.geometry
-    const segments = reserveSegments + LIMIT_SEGMENTS_PER_WORKER * workerCount + LIMIT_SEGMENTS_MIN
-    return Math.max(
-      MEMORY_BYTES_MIN,
-      2 * itemBytesMax,
-      (segments + 2 * this.index.pageCount) * segmentBytes,
-    )
+    return limitBytesMinOf(this.memory.geometry, this.index.pageCount)
+  }
+
+  /** Takes its part in what namespaces lend each other. */
+  private settle(): void {
+    this.pool.settle(this.freeSegmentsGoal)
+    if (this.pool.hasExcess) this.reclaimer.payExcess()
   }
 
   /** Works with the limit in force from now on. */
@@ -153,6 +182,12 @@ export class Upkeep {
     this.ghost.resize(shares.ghostBuckets)
     this.reclaimer.adopt(shares.freeSegmentsGoal)
     this.log.sealUnused(this.groups)
-    if (this.pool.hasExcess) this.reclaimer.payExcess()
+    this.settle()
   }
+}
+
+/** Bytes of victims for which a write works. */
+function stepBytesOf(deficit: number, recordBytes: number): number {
+  // Dearer as segments run short, so that a victim that gains little cannot exhaust them.
+  return deficit * (STEP_FACTOR * Math.min(recordBytes, STEP_RECORD_BYTES_MAX) + STEP_BYTES_MIN)
 }

@@ -25,6 +25,7 @@ import { MEMORY_MIB } from './servers.mjs'
  * @property {Readonly<Record<string, string | number | boolean>>} load
  * @property {'memcached' | 'one thread'} versus whom saslcached is compared with
  * @property {boolean} hasLogin the server demands a login and each connection logs in first
+ * @property {boolean} hasNamespaces saslcached has several, and its users are not in the default one
  * @property {boolean} isFresh a new server for every round, for figures about its first seconds
  * @property {number} threads worker threads of the server
  * @property {boolean} isPinned the server has as many cores as threads, and the generator its own
@@ -45,6 +46,7 @@ const CONNECTION_LIMIT = 1024
 const USUAL = {
   versus: 'memcached',
   hasLogin: false,
+  hasNamespaces: false,
   isFresh: false,
   threads: 1,
   isPinned: true,
@@ -80,6 +82,7 @@ function requests({
   valueBytes,
   ratio,
   hasLogin = false,
+  hasNamespaces = false,
   threads = 1,
   isMulti = false,
   most,
@@ -87,6 +90,7 @@ function requests({
   const mix = isMulti ? 'multi' : ratio === '0:1' ? 'sets' : 'gets'
   const parts = [dialect, `x${pipeline}`, sizeName(valueBytes), mix]
   if (hasLogin) parts.push('login')
+  if (hasNamespaces) parts.push('namespaces')
   if (threads > 1) parts.push(`t${threads}`)
   return {
     ...USUAL,
@@ -94,7 +98,7 @@ function requests({
     sets,
     what:
       `${dialect}, ${pipeline === 1 ? 'unpipelined' : `pipelined x${pipeline}`}, ` +
-      `${CONNECTIONS} connections${hasLogin ? ' that logged in' : ''}, ${sizeName(valueBytes)} values, ` +
+      `${CONNECTIONS} connections${hasLogin ? ' that logged in' : ''}${hasNamespaces ? ' to a namespace' : ''}, ${sizeName(valueBytes)} values, ` +
       `${MIXES[mix]}, ${threads} thread${threads > 1 ? 's' : ''}`,
     load: {
       mode: 'load',
@@ -109,6 +113,7 @@ function requests({
       missesFail: true,
     },
     hasLogin,
+    hasNamespaces,
     threads,
     judges: [{ figure: 'cpuUs', of: 'ratio', most }],
   }
@@ -308,8 +313,73 @@ const ENGINE_LOGIN = [1, PIPELINE].map((pipeline) =>
   }),
 )
 
+const IDLE_TLS_CONNECTIONS = 2000
+
+/** The same over TLS 1.3, beside memcached -Z (--memcached: one that was built with TLS). */
+const OVER_TLS = [
+  ...[
+    { pipeline: 1, valueBytes: 100, most: 1.15 },
+    { pipeline: PIPELINE, valueBytes: 100, most: 0.6 },
+    { pipeline: 1, valueBytes: 65536, most: 1.4 },
+  ].map((cell) => {
+    const plain = requests({ sets: ['tls'], dialect: 'binary', ratio: '10:1', ...cell })
+    return {
+      ...plain,
+      name: `${plain.name}-tls`,
+      what: `${plain.what}, over TLS 1.3`,
+      load: { ...plain.load, tls: true },
+    }
+  }),
+  ...[false, true].map((resume) => ({
+    ...USUAL,
+    name: resume ? 'handshakes-resumed' : 'handshakes-full',
+    sets: ['tls'],
+    what:
+      `connect, handshake (${resume ? 'resumed' : 'full, P-256'}), version, close; ` +
+      `${CONNECTIONS} at once`,
+    load: { mode: 'handshake', connections: CONNECTIONS, tls: true, ...(resume ? { resume } : {}) },
+    judges: [{ figure: 'requestsPerSecond', of: 'ratio', least: resume ? 1 : 0.85 }],
+  })),
+  {
+    ...USUAL,
+    name: 'idle-tls',
+    sets: ['tls'],
+    what: `${IDLE_TLS_CONNECTIONS} connections over TLS that wait; memory for each`,
+    load: { mode: 'idle', dialect: 'binary', connections: IDLE_TLS_CONNECTIONS, tls: true },
+    isFresh: true,
+    connectionLimit: LOGIN_LIMIT_SHARE * IDLE_TLS_CONNECTIONS,
+    judges: [{ figure: 'connectionKib', of: 'value', most: 60 }],
+  },
+]
+
+/** The same requests with and without a namespace of one's own, of which memcached has none. */
+const NAMESPACES = [1, PIPELINE].flatMap((pipeline) =>
+  ['10:1', '0:1'].flatMap((ratio) =>
+    [false, true].map((hasNamespaces) =>
+      requests({
+        sets: ['namespaces'],
+        dialect: 'binary',
+        pipeline,
+        valueBytes: 100,
+        ratio,
+        hasLogin: true,
+        hasNamespaces,
+        most: pipeline === 1 ? 1.1 : 0.5,
+      }),
+    ),
+  ),
+)
+
 /** @type {readonly Case[]} */
-export const CASES = [...SPINE, ...ENGINE, ...ENGINE_LOGIN, ...OTHER, ...THREADS]
+export const CASES = [
+  ...SPINE,
+  ...ENGINE,
+  ...ENGINE_LOGIN,
+  ...NAMESPACES,
+  ...OTHER,
+  ...THREADS,
+  ...OVER_TLS,
+]
 
 export const SETS = [...new Set(CASES.flatMap((each) => each.sets))]
 

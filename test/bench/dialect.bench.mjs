@@ -2,7 +2,8 @@
  * Nanoseconds of one request in a dialect, all of it but the socket: decode, execute, encode, on a
  * real store. Run after `npm run build:modules`: `node test/bench/dialect.bench.mjs [name ...]`; a name
  * chooses the cases that contain it. BENCH_DIST= names another build, VALUE= the bytes of a value
- * (100), DEPTH= the requests of one read (50), PASSES= how often all is measured (30). Each figure is the lower quartile of short slices, on
+ * (100), DEPTH= the requests of one read (50), ACCESS=rights or ACCESS=prefixes a user who may not do
+ * everything, PASSES= how often all is measured (30). Each figure is the lower quartile of short slices, on
  * a busy machine the others measure its other work. 10,000 keys of 20 bytes, evenly chosen.
  */
 import { resolve } from 'node:path'
@@ -34,6 +35,17 @@ const BATCHES = 400
 const PASSES = Number(process.env.PASSES ?? 30)
 
 const value = Buffer.alloc(VALUE_BYTES, 'v')
+/** Of a user who may read, write and so on, and one who may do that on some keys. */
+const PRINCIPALS = {
+  rights: { name: 'bench', rights: 31, keyPrefixes: undefined, namespace: 0 },
+  prefixes: {
+    name: 'bench',
+    rights: 31,
+    keyPrefixes: ['shop:', 'session:', 'cart:', 'key-'].map((prefix) => Buffer.from(prefix)),
+    namespace: 0,
+  },
+}
+
 const keyOf = (number) => `key-${String(number).padStart(16, '0')}`
 const lines = (head, tail = '') => Buffer.from(`${head}\r\n${tail}`)
 const withValue = (head) => Buffer.concat([lines(head), value, Buffer.from('\r\n')])
@@ -148,6 +160,8 @@ function serverOf() {
       destroy() {},
     })
     const gate = new AuthGate({ sasl: undefined, loginAttemptsMax: 5, lane }, transport)
+    const principal = PRINCIPALS[process.env.ACCESS]
+    if (principal !== undefined) gate.become(principal)
     const connection = new Connection(context, transport, gate, ++connectionCount)
     return { connection, sent }
   }

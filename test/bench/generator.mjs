@@ -11,14 +11,18 @@ export const COMPILER = process.env.CC || 'cc'
 /**
  * @param {string} folder where the program goes
  * @param {'load' | 'attack'} name which of the two
+ * @param {boolean} hasTls the load generator with OpenSSL in it (Debian: libssl-dev)
  * @returns {string} its path
  */
-export function compileGenerator(folder, name = 'load') {
-  const program = join(folder, name)
+export function compileGenerator(folder, name = 'load', hasTls = false) {
+  const program = join(folder, hasTls ? `${name}-tls` : name)
   const source = join(import.meta.dirname, `${name}.c`)
-  execFileSync(COMPILER, ['-O2', '-Wall', '-Wextra', '-o', program, source], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+  const [defines, libraries] = hasTls ? [['-DWITH_TLS'], ['-lssl', '-lcrypto']] : [[], []]
+  execFileSync(
+    COMPILER,
+    ['-O2', '-Wall', '-Wextra', ...defines, '-o', program, source, ...libraries],
+    { stdio: ['ignore', 'inherit', 'inherit'] },
+  )
   return program
 }
 

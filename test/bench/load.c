@@ -33,14 +33,18 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef WITH_TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 
 enum { EXIT_MISMATCH = 1, EXIT_USAGE = 2 };
 enum { BINARY, TEXT, META };
-enum { MODE_LOAD, MODE_LOGIN, MODE_IDLE };
+enum { MODE_LOAD, MODE_LOGIN, MODE_IDLE, MODE_HANDSHAKE };
 
 /* Binary header fields that a reply is checked for (WIRE: magic, opcode, status). */
 enum { REQUEST_MAGIC = 0x80, RESPONSE_MAGIC = 0x81, HEADER_BYTES = 24 };
-enum { OP_GET = 0x00, OP_SET = 0x01, OP_LIST_MECHS = 0x20, OP_AUTH = 0x21 };
+enum { OP_GET = 0x00, OP_SET = 0x01, OP_LIST_MECHS = 0x20, OP_AUTH = 0x21, OP_VERSION = 0x0b };
 enum { STATUS_OK = 0, STATUS_NOT_FOUND = 1, STATUS_OUT_OF_MEMORY = 0x82 };
 
 enum {
@@ -84,6 +88,8 @@ static struct {
   bool missesFail;
   bool mayRefuse;
   bool multi;
+  bool tls;
+  bool resume;
   int serverPid;
 } options = {
     .host = "127.0.0.1",
@@ -115,6 +121,7 @@ static const char USAGE[] =
     "  --mode MODE          load: gets and sets on lasting connections (the default)\n"
     "                       login: connect, log in, close, again and again\n"
     "                       idle: connect, log in, and hold the connections\n"
+    "                       handshake: connect over TLS, ask for the version, close, again and again\n"
     "  --dialect NAME       binary, text or meta (binary)\n"
     "  --connections N      connections held, or logins under way at once (50)\n"
     "  --pipeline N         requests sent in one write and then waited for (1)\n"
@@ -140,6 +147,8 @@ static const char USAGE[] =
     "  --list               login mode: ask for the mechanisms first\n"
     "  --sources N          login mode: client addresses 127.0.0.1 ... 127.0.0.N, so that\n"
     "                       closed connections do not use up the ports (8)\n"
+    "  --tls                over TLS 1.3 (a generator that was compiled with it)\n"
+    "  --resume             handshake mode: resume the session of the first\n"
     "  --server-pid PID     report that process's CPU time and memory over the window\n"
     "  --stall-limit S      give up when no reply comes for S seconds (10)\n"
     "  --seed N             seed of the random choices (1)\n"
@@ -485,6 +494,9 @@ static void buildTemplates(void) {
 static uint8_t **loginRequests;
 static size_t *loginRequestBytes;
 static uint8_t listRequest[HEADER_BYTES];
+#ifdef WITH_TLS
+static uint8_t versionRequest[HEADER_BYTES] = {REQUEST_MAGIC, OP_VERSION};
+#endif
 enum { LOGIN_OPAQUE = 0x6c6f6769, LIST_OPAQUE = 0x6c697374 };
 
 static void buildLogins(void) {
@@ -561,9 +573,114 @@ static int openSocket(int flags) {
   return fd;
 }
 
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+#ifdef WITH_TLS
+enum { FDS_MAX = 1 << 20, SESSIONS_MAX = 1024 };
+static SSL_CTX *tlsContext;
+static SSL **tlsOf; /* by file descriptor */
+/* Each is taken once: a server need not resume a session twice. */
+static SSL_SESSION *tlsSessions[SESSIONS_MAX];
+static uint32_t tlsSessionCount;
+static uint64_t tlsResumed;
+
+static int keepSession(SSL *ssl, SSL_SESSION *session) {
+  (void)ssl;
+  if (!options.resume || tlsSessionCount == SESSIONS_MAX) return 0;
+  tlsSessions[tlsSessionCount++] = session;
+  return 1;
+}
+
+static void openTls(void) {
+  tlsContext = SSL_CTX_new(TLS_client_method());
+  tlsOf = allocate(FDS_MAX, sizeof *tlsOf);
+  SSL_CTX_set_min_proto_version(tlsContext, TLS1_3_VERSION);
+  SSL_CTX_set_mode(tlsContext, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_session_cache_mode(tlsContext, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(tlsContext, keepSession);
+}
+
+static void beginTls(int fd) {
+  SSL *ssl = SSL_new(tlsContext);
+  SSL_set_fd(ssl, fd);
+  SSL_set_connect_state(ssl);
+  if (tlsSessionCount > 0) {
+    SSL_SESSION *session = tlsSessions[--tlsSessionCount];
+    SSL_set_session(ssl, session);
+    SSL_SESSION_free(session);
+  }
+  tlsOf[fd] = ssl;
+}
+
+/* 1: done, 0: has to wait for the socket. */
+static int shakeHands(int fd) {
+  ERR_clear_error();
+  int done = SSL_connect(tlsOf[fd]);
+  if (done == 1) {
+    if (SSL_session_reused(tlsOf[fd])) tlsResumed++;
+    return 1;
+  }
+  int error = SSL_get_error(tlsOf[fd], done);
+  if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+    fail("a handshake failed: %s", ERR_error_string(ERR_get_error(), NULL));
+  return 0;
+}
+
+static ssize_t tlsResult(SSL *ssl, int result) {
+  int error = SSL_get_error(ssl, result);
+  if (error == SSL_ERROR_ZERO_RETURN) return 0;
+  errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN
+          : errno == 0                                                  ? EPROTO
+                                                                        : errno;
+  return -1;
+}
+
+/* All that has come: what the library holds already does not wake epoll again. */
+static ssize_t tlsReceive(SSL *ssl, uint8_t *bytes, size_t length) {
+  size_t got = 0;
+  while (got < length) {
+    ERR_clear_error();
+    int read = SSL_read(ssl, bytes + got, (int)(length - got));
+    if (read <= 0) return got > 0 ? (ssize_t)got : tlsResult(ssl, read);
+    got += (size_t)read;
+    if (!SSL_has_pending(ssl) && (fcntl(SSL_get_fd(ssl), F_GETFL) & O_NONBLOCK) == 0) break;
+  }
+  return (ssize_t)got;
+}
+#endif
+
+static ssize_t sendBytes(int fd, const uint8_t *bytes, size_t length) {
+#ifdef WITH_TLS
+  if (options.tls) {
+    ERR_clear_error();
+    int sent = SSL_write(tlsOf[fd], bytes, (int)length);
+    return sent > 0 ? sent : tlsResult(tlsOf[fd], sent);
+  }
+#endif
+  return send(fd, bytes, length, MSG_NOSIGNAL);
+}
+
+static ssize_t receiveBytes(int fd, uint8_t *bytes, size_t length) {
+#ifdef WITH_TLS
+  if (options.tls) return tlsReceive(tlsOf[fd], bytes, length);
+#endif
+  return recv(fd, bytes, length, 0);
+}
+
+static void closeSocket(int fd) {
+#ifdef WITH_TLS
+  if (options.tls) {
+    SSL_shutdown(tlsOf[fd]);
+    SSL_free(tlsOf[fd]);
+    tlsOf[fd] = NULL;
+  }
+#endif
+  close(fd);
+}
+
 static void sendAll(int fd, const uint8_t *bytes, size_t length) {
   while (length > 0) {
-    ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
+    ssize_t sent = sendBytes(fd, bytes, length);
     if (sent <= 0) fail("cannot send a login: %s", strerror(errno));
     bytes += sent;
     length -= (size_t)sent;
@@ -577,13 +694,23 @@ static int openLoggedIn(uint32_t number) {
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   if (connect(fd, serverAddress->ai_addr, serverAddress->ai_addrlen) != 0)
     fail("connection %u to %s port %s: %s", number, options.host, options.port, strerror(errno));
+#ifdef WITH_TLS
+  if (options.tls) {
+    beginTls(fd);
+    if (shakeHands(fd) != 1) fail("connection %u: no handshake in time", number);
+    /* Its tickets come with the first reply. */
+    uint8_t reply[LOGIN_REPLY_BYTES];
+    sendAll(fd, versionRequest, sizeof versionRequest);
+    if (receiveBytes(fd, reply, sizeof reply) <= HEADER_BYTES) fail("connection %u: no version", number);
+  }
+#endif
   if (options.user != NULL) {
     uint8_t reply[LOGIN_REPLY_BYTES];
     size_t length = 0;
     uint32_t user = number % options.userCount;
     sendAll(fd, loginRequests[user], loginRequestBytes[user]);
     while (loginReplyBytes(reply, length, OP_AUTH, LOGIN_OPAQUE) == 0) {
-      ssize_t got = recv(fd, reply + length, sizeof reply - length, 0);
+      ssize_t got = receiveBytes(fd, reply + length, sizeof reply - length);
       if (got <= 0) fail("connection %u: no reply to the login", number);
       length += (size_t)got;
     }
@@ -649,7 +776,7 @@ static uint8_t *appendRequest(uint8_t *at, uint32_t request, uint32_t opaque) {
 
 static void flushUnsent(Connection *c) {
   while (c->unsentAt < c->unsentBytes) {
-    ssize_t sent = send(c->fd, c->unsent + c->unsentAt, c->unsentBytes - c->unsentAt, MSG_NOSIGNAL);
+    ssize_t sent = sendBytes(c->fd, c->unsent + c->unsentAt, c->unsentBytes - c->unsentAt);
     if (sent < 0 && errno == EAGAIN) return;
     if (sent < 0) fail("connection %td: %s", c - connections, strerror(errno));
     c->unsentAt += (size_t)sent;
@@ -688,7 +815,7 @@ static bool sendBatch(Connection *c, uint64_t startNs) {
   c->startNs = startNs;
   busyConnections++;
   size_t length = (size_t)(end - writeBuffer);
-  ssize_t sent = send(c->fd, writeBuffer, length, MSG_NOSIGNAL);
+  ssize_t sent = sendBytes(c->fd, writeBuffer, length);
   if (sent < 0 && errno != EAGAIN) fail("connection %td: %s", c - connections, strerror(errno));
   if (sent < 0) sent = 0;
   if ((size_t)sent < length) {
@@ -859,7 +986,7 @@ static size_t parsePiece(Connection *c, const uint8_t *at, size_t length) {
 static void readReplies(Connection *c) {
   uint8_t *start = readBuffer;
   if (c->carryBytes > 0) memcpy(start, c->carry, c->carryBytes);
-  ssize_t got = recv(c->fd, start + c->carryBytes, READ_BYTES, 0);
+  ssize_t got = receiveBytes(c->fd, start + c->carryBytes, READ_BYTES);
   if (got < 0 && errno == EAGAIN) return;
   if (got < 0) fail("connection %td: %s", c - connections, strerror(errno));
   if (got == 0)
@@ -999,6 +1126,7 @@ static void runLoad(void) {
 typedef struct {
   int fd;
   bool isListing;
+  bool isShaking;
   uint32_t length;
   uint32_t user;
   uint64_t startNs;
@@ -1011,6 +1139,7 @@ static void startAttempt(Attempt *a, uint32_t number) {
   a->fd = openSocket(SOCK_NONBLOCK);
   a->length = 0;
   a->isListing = options.listMechanisms;
+  a->isShaking = options.tls;
   a->user = (uint32_t)(loginsStarted % options.userCount);
   if (options.sources > 1) {
     /* The port is chosen at connect, when the server's address is known, so that it may be one
@@ -1034,19 +1163,31 @@ static void startAttempt(Attempt *a, uint32_t number) {
 
 /* The requests are far smaller than an empty socket buffer, so a short send is a fault. */
 static void sendLoginStep(Attempt *a) {
+#ifdef WITH_TLS
+  if (options.mode == MODE_HANDSHAKE) {
+    sendAll(a->fd, versionRequest, sizeof versionRequest);
+    return;
+  }
+#endif
   const uint8_t *bytes = a->isListing ? listRequest : loginRequests[a->user];
   size_t length = a->isListing ? sizeof listRequest : loginRequestBytes[a->user];
-  if (send(a->fd, bytes, length, MSG_NOSIGNAL) != (ssize_t)length)
+  if (sendBytes(a->fd, bytes, length) != (ssize_t)length)
     fail("cannot send a login: %s", strerror(errno));
 }
 
 /* True when the login is complete. */
 static bool readLoginReply(Attempt *a) {
-  ssize_t got = recv(a->fd, a->reply + a->length, sizeof a->reply - a->length, 0);
+  ssize_t got = receiveBytes(a->fd, a->reply + a->length, sizeof a->reply - a->length);
   if (got < 0 && errno == EAGAIN) return false;
   if (got <= 0)
     fail("no reply to a login: %s", got == 0 ? "closed by the server" : strerror(errno));
   a->length += (uint32_t)got;
+  if (options.mode == MODE_HANDSHAKE) {
+    if (a->length < HEADER_BYTES || a->length < HEADER_BYTES + getU32(a->reply + 8)) return false;
+    if (a->reply[0] != RESPONSE_MAGIC || a->reply[1] != OP_VERSION || getU16(a->reply + 6) != STATUS_OK)
+      fail("a wrong reply to a version: %s", printable(a->reply, a->length));
+    return true;
+  }
   size_t used = loginReplyBytes(a->reply, a->length, a->isListing ? OP_LIST_MECHS : OP_AUTH,
                                 a->isListing ? LIST_OPAQUE : LOGIN_OPAQUE);
   if (used == 0) return false;
@@ -1093,6 +1234,18 @@ static void runLogins(void) {
     if (ready < 0 && errno != EINTR) fail("epoll: %s", strerror(errno));
     for (int i = 0; i < ready; i++) {
       Attempt *a = &attempts[events[i].data.u32];
+#ifdef WITH_TLS
+      if (a->isShaking) {
+        if (tlsOf[a->fd] == NULL) {
+          beginTls(a->fd);
+          watch(EPOLL_CTL_MOD, a->fd, EPOLLIN, events[i].data.u32);
+        }
+        if (shakeHands(a->fd) == 0) continue;
+        a->isShaking = false;
+        sendLoginStep(a);
+        continue;
+      }
+#endif
       if ((events[i].events & EPOLLOUT) != 0 && (events[i].events & (EPOLLERR | EPOLLHUP)) == 0) {
         sendLoginStep(a);
         watch(EPOLL_CTL_MOD, a->fd, EPOLLIN, events[i].data.u32);
@@ -1104,7 +1257,7 @@ static void runLogins(void) {
         recordLatency(lastReplyNs - a->startNs, 1);
         window.requests++;
       }
-      close(a->fd);
+      closeSocket(a->fd);
       busyConnections--;
       if (phase == DRAIN) continue;
       if (phase == MEASURE && options.requests > 0 && startedInWindow >= options.requests) continue;
@@ -1152,10 +1305,15 @@ static double parseSeconds(const char *name, const char *text) {
   return value;
 }
 
-static int parseChoice(const char *name, const char *text, const char *const choices[3]) {
-  for (int i = 0; i < 3; i++)
+static int parseChoice(const char *name, const char *text, const char *const *choices) {
+  for (int i = 0; choices[i] != NULL; i++)
     if (strcmp(text, choices[i]) == 0) return i;
-  failUsage("--%s %s: not one of %s, %s, %s", name, text, choices[0], choices[1], choices[2]);
+  char known[128] = "";
+  for (int i = 0; choices[i] != NULL; i++) {
+    size_t used = strlen(known);
+    snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", choices[i]);
+  }
+  failUsage("--%s %s: not one of %s", name, text, known);
 }
 
 static void parseRatio(const char *text) {
@@ -1166,8 +1324,8 @@ static void parseRatio(const char *text) {
 }
 
 static void parseOptions(int argc, char **argv) {
-  static const char *const MODES[3] = {"load", "login", "idle"};
-  static const char *const DIALECTS[3] = {"binary", "text", "meta"};
+  static const char *const MODES[] = {"load", "login", "idle", "handshake", NULL};
+  static const char *const DIALECTS[] = {"binary", "text", "meta", NULL};
   static const struct option LONG[] = {
       {"host", 1, 0, 'h'},        {"port", 1, 0, 'p'},        {"mode", 1, 0, 'm'},
       {"dialect", 1, 0, 'd'},     {"connections", 1, 0, 'c'}, {"pipeline", 1, 0, 'P'},
@@ -1178,6 +1336,7 @@ static void parseOptions(int argc, char **argv) {
       {"user-count", 1, 0, 'U'},  {"list", 0, 0, 'l'},        {"sources", 1, 0, 'S'},
       {"server-pid", 1, 0, 'i'},  {"stall-limit", 1, 0, 't'}, {"seed", 1, 0, 'e'},
       {"multi", 0, 0, 'M'},       {"may-refuse", 0, 0, 'y'},  {"help", 0, 0, 'H'},
+      {"tls", 0, 0, 'T'},         {"resume", 0, 0, 'Z'},
       {0, 0, 0, 0},
   };
   int letter, index = 0;
@@ -1209,6 +1368,8 @@ static void parseOptions(int argc, char **argv) {
       case 'i': options.serverPid = (int)parseCount(name, optarg, 1, INT32_MAX); break;
       case 't': options.stallSeconds = parseSeconds(name, optarg); break;
       case 'M': options.multi = true; break;
+      case 'T': options.tls = true; break;
+      case 'Z': options.resume = true; break;
       case 'e': options.seed = parseCount(name, optarg, 0, UINT64_MAX / 2); break;
       case 'H': fputs(USAGE, stdout); exit(0);
       default: exit(EXIT_USAGE);
@@ -1221,6 +1382,12 @@ static void parseOptions(int argc, char **argv) {
   if (options.listMechanisms && options.dialect != BINARY) failUsage("--list is for binary only");
   if (options.multi && (options.dialect == BINARY || options.sets > 0))
     failUsage("--multi is for gets only (--ratio 1:0) in text or meta");
+#ifndef WITH_TLS
+  if (options.tls) failUsage("--tls takes a generator that was compiled with it (WITH_TLS)");
+#endif
+  if (options.mode == MODE_HANDSHAKE && !options.tls) failUsage("--mode handshake needs --tls");
+  if (options.resume && options.mode != MODE_HANDSHAKE)
+    failUsage("--resume is for --mode handshake only");
   if (options.stallSeconds < 1) failUsage("--stall-limit is at least 1");
 }
 
@@ -1242,15 +1409,22 @@ int main(int argc, char **argv) {
   epollFd = epoll_create1(EPOLL_CLOEXEC);
   if (epollFd < 0) fail("epoll: %s", strerror(errno));
   buildLogins();
+#ifdef WITH_TLS
+  if (options.tls) openTls();
+#endif
   if (options.mode == MODE_LOAD) {
     buildTemplates();
     runLoad();
-  } else if (options.mode == MODE_LOGIN) {
+  } else if (options.mode != MODE_IDLE) {
     runLogins();
   } else {
     runIdle();
   }
   printReport();
+#ifdef WITH_TLS
+  if (options.resume && tlsResumed < window.requests * 9 / 10)
+    fail("%" PRIu64 " of %" PRIu64 " sessions were resumed", tlsResumed, window.requests);
+#endif
   if (window.errors > 0) fail("%" PRIu64 " requests were answered with an error", window.errors);
   if (options.missesFail && window.misses > 0)
     fail("%" PRIu64 " gets missed a key that was set", window.misses);

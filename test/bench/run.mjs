@@ -28,6 +28,7 @@ import {
   saslcachedServer,
   startServer,
   USER,
+  writeCertificate,
   writeUsers,
 } from './servers.mjs'
 import * as strangers from './strangers.mjs'
@@ -164,7 +165,10 @@ function makeBench(options, folder) {
       `No C compiler (${COMPILER}) here to build the load generator (Debian: apt-get install gcc libc6-dev).`,
     )
   }
-  const files = writeUsers(folder)
+  const files = {
+    ...writeUsers(folder),
+    ...(options.cases.some((each) => each.load?.tls) ? writeCertificate(folder) : {}),
+  }
   const ours = () =>
     options.commands.map((words, index) =>
       saslcachedServer(words, options.flags, files, String.fromCharCode(A + index)),
@@ -172,7 +176,9 @@ function makeBench(options, folder) {
   const servers = options.servers.flatMap((name) =>
     name === 'memcached' ? [memcachedServer(options.memcached, files)] : ours(),
   )
-  return { options, folder, servers, program: compileGenerator(folder), children: new Set() }
+  const hasTls = options.cases.some((each) => each.load?.tls)
+  const program = compileGenerator(folder, 'load', hasTls)
+  return { options, folder, servers, program, children: new Set() }
 }
 
 /** What the machine has done so far, to tell later who did it. */
@@ -281,7 +287,9 @@ async function measureCase(bench, each) {
         connectionLimit: each.connectionLimit,
         memoryMib: each.memoryMib,
         hasLogin: each.hasLogin,
+        hasNamespaces: each.hasNamespaces,
         dialect: each.load.dialect,
+        tls: each.load.tls,
       },
       place.server,
       join(bench.folder, `${name.replaceAll(' ', '')}.log`),

@@ -52,6 +52,7 @@ export function writeUsers(folder) {
     passwords: join(folder, 'passwords'),
     withHost: join(folder, 'passwords-with-host'),
     textLogin: join(folder, 'text-login'),
+    namespaces: join(folder, 'users.toml'),
     cyrus: join(folder, 'cyrus'),
     cyrusWithPasswords: join(folder, 'cyrus-with-passwords'),
     sasldb: join(folder, 'sasldb2'),
@@ -59,6 +60,11 @@ export function writeUsers(folder) {
   writeFileSync(files.passwords, lines(USERS))
   writeFileSync(files.withHost, lines(USERS.map((name) => `${name}@${hostname()}`)))
   writeFileSync(files.textLogin, lines([USER]))
+  const users = USERS.map(
+    (name) => `[users.${name}]\npassword = "${PASSWORD}"\nnamespace = "bench"\n`,
+  )
+  const namespaces = '[namespaces.bench]\nmemory = "128m"\n[namespaces.other]\nmemory = "64m"\n'
+  writeFileSync(files.namespaces, [namespaces, ...users].join(''), { mode: 0o600 })
   mkdirSync(files.cyrus, { recursive: true })
   mkdirSync(files.cyrusWithPasswords, { recursive: true })
   writeFileSync(
@@ -97,6 +103,27 @@ const commonFlags = ({ port, threads, connectionLimit, memoryMib = MEMORY_MIB })
   String(connectionLimit),
 ]
 
+/** Both servers take it as memcached does. */
+const tlsFlags = ({ tls }, { certificate, key }) =>
+  tls ? ['-Z', '-o', `ssl_chain_cert=${certificate},ssl_key=${key},ssl_session_cache`] : []
+
+/** A certificate of P-256, which is what most have, for the cases over TLS. */
+export function writeCertificate(folder) {
+  const files = { certificate: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }
+  const words =
+    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench'
+  if (
+    outputOf('openssl', ...words.split(' '), '-keyout', files.key, '-out', files.certificate) ===
+    null
+  ) {
+    throw new MissingError(
+      'No openssl here to make a certificate (Debian: apt-get install openssl).',
+    )
+  }
+  chmodSync(files.key, 0o644)
+  return files
+}
+
 /**
  * @param {string} program path or name of memcached
  * @param {ReturnType<typeof writeUsers>} files
@@ -120,7 +147,7 @@ export function memcachedServer(program, files) {
     /** The command line for a case. */
     command(settings) {
       const { hasLogin, dialect } = settings
-      const flags = [...commonFlags(settings), ...identity]
+      const flags = [...commonFlags(settings), ...tlsFlags(settings, files), ...identity]
       if (!hasLogin) return { words: [program, ...flags], environment: {} }
       if (dialect !== 'binary') {
         return { words: [program, ...flags, '-Y', files.textLogin], environment: {} }
@@ -171,7 +198,10 @@ export function saslcachedServer(words, moreFlags, files, label = '') {
     runtime: /^v\d+\./.test(runtime) ? `node ${runtime.slice(1)}` : '',
     loginNote: 'password file',
     command(settings) {
-      const flags = [...commonFlags(settings), ...moreFlags]
+      const flags = [...commonFlags(settings), ...tlsFlags(settings, files), ...moreFlags]
+      if (settings.hasNamespaces) {
+        return { words: [...words, ...flags, '--users-file', files.namespaces], environment: {} }
+      }
       return settings.hasLogin
         ? { words: [...words, ...flags], environment: { MEMCACHED_SASL_PWDB: files.passwords } }
         : { words: [...words, ...flags, '--no-auth'], environment: {} }

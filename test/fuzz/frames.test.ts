@@ -74,7 +74,12 @@ function soundFrame(random: Random, isLoggedIn: boolean): Buffer {
   if (!isLoggedIn) {
     return requestFrame({
       opcode: random.pick([SASL_LIST, VERSION, SASL_AUTH, SASL_STEP]),
-      ...(random.below(2) === 0 ? {} : { key: 'SCRAM-SHA-256', value: random.bytes(20) }),
+      ...(random.below(2) === 0
+        ? {}
+        : {
+            key: random.pick(['SCRAM-SHA-256', 'SCRAM-SHA-256-PLUS', 'EXTERNAL']),
+            value: random.bytes(random.below(21)),
+          }),
     })
   }
   const key = `fuzz ${random.below(60)}`

@@ -17,13 +17,19 @@ const README_LINES_MAX = 199
 const OTHER_FLAGS: readonly string[] = [
   '--check-config',
   '--config',
+  '--days',
   '--extended',
   '--file',
+  '--force',
   '--help',
   '--iterations',
   '--keep-old',
   '--license',
+  '--no-password',
+  '--name',
+  '--out',
   '--print-config',
+  '--reset',
   '--version',
 ]
 

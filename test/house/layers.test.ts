@@ -34,6 +34,7 @@ const NODE_MODULES: Record<string, readonly string[]> = {
   'node:net': ['server'],
   'node:tls': ['server'],
   'node:http': ['server'],
+  'node:https': ['server'],
   'node:worker_threads': ['server'],
   'node:child_process': ['server'],
   'node:os': ['server', 'config'],

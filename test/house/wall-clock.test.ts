@@ -10,8 +10,11 @@ const SRC = join(import.meta.dirname, '..', '..', 'src')
 
 const READERS = {
   'base/clock.ts': 'once, when the server starts',
+  'cli/tls.ts': 'a certificate says from when on it is good',
   'credential/users-file-editor.ts': "against the file system's times, which are of that clock",
+  'observe/audit-line.ts': 'a line of the audit stands beside those of other programs',
   'observe/log.ts': 'a line of the log stands beside those of other programs',
+  'server/main/certificate-reload.ts': 'certificates are good until a date of that clock',
 }
 
 test('the wall clock is read where it is meant, and nowhere else', () => {

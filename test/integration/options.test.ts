@@ -170,8 +170,9 @@ test('a server of -m 1 and -I 1k keeps items of up to 1k', async () => {
 })
 
 test.each([
-  ['proto[ascii]:127.0.0.1:0', 'set it with -B'],
-  ['tag[a]:127.0.0.1:0', 'leave it out'],
+  ['proto[http]:127.0.0.1:0', 'ascii, binary, negotiating'],
+  ['tag[]:127.0.0.1:0', '1 to 8 characters'],
+  ['btls:127.0.0.1:0', 'takes -Z'],
   ['fooble:x', 'port'],
   ['127.0.0.1:70000', 'port'],
 ])('-l %s is refused and says why', async (address, told) => {

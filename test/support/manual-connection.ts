@@ -106,6 +106,8 @@ export interface ManualConnectionOptions {
   readonly loginAttemptsMax?: number
   readonly onLogin?: (event: LoginEvent) => void
   readonly hasRoomFor?: ConnectionContext['hasRoomFor']
+  /** What it comes through; by default a TCP connection. */
+  readonly channel?: Channel
 }
 
 export function openManualConnection(
@@ -117,6 +119,7 @@ export function openManualConnection(
     loginAttemptsMax = 5,
     onLogin = () => undefined,
     hasRoomFor = () => true,
+    channel,
   }: ManualConnectionOptions = {},
 ): ManualConnection {
   const deferred: Connection[] = []
@@ -133,6 +136,7 @@ export function openManualConnection(
     sendBuffer,
     replyMemory: replyMemory ?? new ReplyMemory({ lane, bytesMax: MEBIBYTE, heldByAll: () => 0 }),
     nowMs: 0,
+    epochSeconds: 0,
     isCrowded: false,
     isStopping: false,
     lingerMs: 1000,
@@ -140,9 +144,10 @@ export function openManualConnection(
     detect: () => dialect,
     defer: (connection) => deferred.push(connection),
     onGateChanged: () => undefined,
+    onExpired: () => undefined,
     onClosed: () => undefined,
   }
-  const transport = new ManualTransport()
+  const transport = new ManualTransport(undefined, channel)
   const gate = new AuthGate({ sasl, loginAttemptsMax, lane, onLogin }, transport)
   return { connection: new Connection(context, transport, gate, 1), transport, deferred, context }
 }

@@ -13,9 +13,9 @@ export class ManualNewcomer implements Newcomer {
   notice = ''
 
   /** Without an address it is on a Unix socket. */
-  constructor(address?: string) {
+  constructor(address?: string, listenerIndex = 0) {
     this.peer = address === undefined ? UNIX_PEER : Peer.at(address, 40_000)
-    this.channel = { kind: address === undefined ? 'unix' : 'tcp', listenerIndex: 0 }
+    this.channel = { kind: address === undefined ? 'unix' : 'tcp', listenerIndex }
     this.transport = new ManualTransport(this.peer, this.channel)
   }
 

@@ -37,6 +37,7 @@ export interface ManualServerOptions {
   readonly behindFace?: CommandStore
   /** Told of what operators' commands do outside of the store. */
   readonly onOperation?: (name: string) => void
+  readonly refreshCertificates?: () => Promise<string | undefined>
 }
 
 export interface ManualServer {
@@ -109,6 +110,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
       },
       setVerbosity: () => onOperation('verbosity'),
       shutdown: () => onOperation('shutdown'),
+      refreshCertificates: options.refreshCertificates,
     },
   }
   const parts = {

@@ -7,6 +7,7 @@ import { createCounterMemory } from '../../src/observe/counters.ts'
 import type { LogEvent } from '../../src/observe/log.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../src/observe/prefix-table.ts'
 import { createWatchMemory } from '../../src/observe/watch-memory.ts'
+import { createThrottleMemory } from '../../src/sasl/throttle/login-throttle.ts'
 import { createWorkerTableMemory } from '../../src/server/admission/worker-table.ts'
 import type { SharedSocket } from '../../src/server/net/bound-sockets.ts'
 import type { NewcomerSource, NewcomerSourceOptions } from '../../src/server/net/newcomer.ts'
@@ -50,8 +51,11 @@ export function manualShared(workerCount = 1): SharedMemory {
     counters: createCounterMemory(workerCount),
     watch: createWatchMemory(workerCount, 64 * 1024),
     prefixes: createPrefixMemory(DEFAULT_DELIMITER, [1, 2]),
+    namespaces: [],
     connectionTable: createConnectionTableMemory(CONNECTIONS_MAX),
     workerTable: createWorkerTableMemory(workerCount, 1, CONNECTIONS_MAX),
+    audit: undefined,
+    throttle: createThrottleMemory((bytes) => bytes.fill(7), 64),
   }
 }
 
@@ -62,6 +66,8 @@ export function manualSettings(shared: SharedMemory): WorkerSettings {
     version: '0',
     clock: SERVER_BEGAN,
     sockets: [SOCKET],
+    tls: undefined,
+    passwordsInTheClear: true,
     backlog: 1024,
     auth: undefined,
     logLevel: 'info',
@@ -97,7 +103,16 @@ export function manualSettings(shared: SharedMemory): WorkerSettings {
 /** Settings of a server with these users. */
 export function withUsers(credentials: CredentialSnapshot): Partial<WorkerSettings> {
   const mechanisms = ['PLAIN']
-  return { auth: { credentials, mechanisms, keyDerivationsMax: 1, derivationQueueMax: 10 } }
+  return {
+    auth: {
+      credentials,
+      mechanisms,
+      keyDerivationsMax: 1,
+      derivationQueueMax: 10,
+      tokens: undefined,
+      throttle: undefined,
+    },
+  }
 }
 
 export class ManualSource implements NewcomerSource {
@@ -177,9 +192,9 @@ export class ManualWorker {
     return posted
   }
 
-  /** Somebody connects; from a Unix socket without an address. */
-  connect(address = '192.0.2.1'): ManualNewcomer {
-    const newcomer = new ManualNewcomer(address)
+  /** Somebody connects, to the listening socket of that index. */
+  connect(address = '192.0.2.1', listenerIndex = 0): ManualNewcomer {
+    const newcomer = new ManualNewcomer(address, listenerIndex)
     this.source.options.onAccept(newcomer)
     return newcomer
   }

@@ -16,6 +16,8 @@ export interface MemcachedFlag {
   /** Undefined for a flag that takes none. */
   readonly value: string | undefined
   readonly fate: Fate
+  /** What it takes to be of use. */
+  readonly beside: readonly string[]
 }
 
 function flag(
@@ -23,9 +25,14 @@ function flag(
   long: string | undefined,
   value: string | undefined,
   fate: Fate,
+  beside: readonly string[] = [],
 ): MemcachedFlag {
-  return { short, long, value, fate }
+  return { short, long, value, fate, beside }
 }
+
+const CERTIFICATE = ['-o', 'ssl_chain_cert=/tmp/cert.pem'] as const
+const KEY = ['-o', 'ssl_key=/tmp/key.pem'] as const
+const TLS: readonly string[] = ['-Z', ...CERTIFICATE, ...KEY]
 
 export const MEMCACHED_FLAGS: readonly MemcachedFlag[] = [
   flag('-p', '--port', '11311', 'works'),
@@ -62,13 +69,17 @@ export const MEMCACHED_FLAGS: readonly MemcachedFlag[] = [
   flag('-W', '--disable-watch', undefined, 'works'),
   flag('-Y', '--auth-file', '/dev/null', 'works'),
   flag('-e', '--memory-file', '/tmp/memcached.memory', 'refused'),
-  flag('-Z', '--enable-ssl', undefined, 'refused'),
+  flag('-Z', '--enable-ssl', undefined, 'works', [...CERTIFICATE, ...KEY]),
   flag('-o', '--extended', 'idle_timeout=60', 'works'),
   flag('-N', '--napi-ids', '2', 'no effect'),
 ]
 
-/** `[use, fate]` of each suboption of -o. */
-export const MEMCACHED_SUBOPTIONS: readonly (readonly [use: string, fate: Fate])[] = [
+/** `[use, fate]` of each suboption of -o, and what it takes to be of use. */
+export const MEMCACHED_SUBOPTIONS: readonly (readonly [
+  use: string,
+  fate: Fate,
+  beside?: readonly string[],
+])[] = [
   ['maxconns_fast', 'works'],
   ['no_maxconns_fast', 'works'],
   ['hashpower=20', 'no effect'],
@@ -131,14 +142,14 @@ export const MEMCACHED_SUBOPTIONS: readonly (readonly [use: string, fate: Fate])
   ['proxy_arg=routes', 'refused'],
   ['proxy_uring', 'refused'],
   ['proxy_memprofile', 'refused'],
-  ['ssl_chain_cert=/tmp/cert.pem', 'refused'],
-  ['ssl_key=/tmp/key.pem', 'refused'],
-  ['ssl_keyformat=1', 'refused'],
-  ['ssl_verify_mode=1', 'refused'],
-  ['ssl_ciphers=HIGH', 'refused'],
-  ['ssl_ca_cert=/tmp/ca.pem', 'refused'],
-  ['ssl_wbuf_size=16', 'refused'],
-  ['ssl_session_cache', 'refused'],
-  ['ssl_kernel_tls', 'refused'],
-  ['ssl_min_version=2', 'refused'],
+  ['ssl_chain_cert=/tmp/cert.pem', 'works', ['-Z', ...KEY]],
+  ['ssl_key=/tmp/key.pem', 'works', ['-Z', ...CERTIFICATE]],
+  ['ssl_keyformat=1', 'accepted', TLS],
+  ['ssl_verify_mode=1', 'works', [...TLS, '-o', 'ssl_ca_cert=/tmp/ca.pem']],
+  ['ssl_ciphers=HIGH', 'works', TLS],
+  ['ssl_ca_cert=/tmp/ca.pem', 'works', TLS],
+  ['ssl_wbuf_size=16', 'no effect', TLS],
+  ['ssl_session_cache', 'accepted', TLS],
+  ['ssl_kernel_tls', 'no effect', TLS],
+  ['ssl_min_version=2', 'works', TLS],
 ]

@@ -30,6 +30,8 @@ export interface User {
 export interface ServerOptions {
   /** None means that the server runs without authentication. */
   readonly users?: readonly User[]
+  /** What else the users file of saslcached has, behind its users. */
+  readonly usersFileEnd?: string
   /** The announced list, in order; the server's own default if absent. */
   readonly mechanisms?: readonly string[]
   /** Users log in over text. memcached serves this or SASL over binary, saslcached always both. */
@@ -182,13 +184,17 @@ export async function startSaslcached(options: ServerOptions = {}): Promise<Test
       ({ name, password }) =>
         `[users.${JSON.stringify(name)}]\npassword = ${JSON.stringify(password)}\n`,
     )
-    writeFileSync(usersFileIn(directory), lines.join('\n'), { mode: 0o600 })
+    const text = [...lines, options.usersFileEnd ?? ''].join('\n')
+    writeFileSync(usersFileIn(directory), text, { mode: 0o600 })
   }
   if (options.mechanisms !== undefined) flags.push('--mechanisms', options.mechanisms.join(','))
   return await start('saslcached', directory, options, [
     SERVER_NODE,
     SERVER_PROGRAM,
     ...['-l', HOST, '-p', '-1', '--log-format', 'json'],
+    // Tests fail logins from one address as attackers do; those of throttling turn it on, for flags that
+    // come later win.
+    ...['--throttle', 'off'],
     ...SERVER_THREADS,
     ...flags,
     ...(options.flags ?? []),

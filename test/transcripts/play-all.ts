@@ -17,12 +17,15 @@ import {
   startSaslcached,
   type TestServer,
 } from '../support/server.ts'
+import { TestTls, TlsTunnel } from '../support/tls.ts'
 import { type Answerer, parseTranscript, play, type Transcript } from './transcript.ts'
 
 const CASES = join(import.meta.dirname, 'cases')
 const USER = { name: 'alice', password: 's3cret' }
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
 const PIECE_BYTES_MAX = 12
+/** What is about a server without TLS. */
+const IN_THE_CLEAR: readonly string[] = ['there are no certificates to read again']
 const files = readdirSync(CASES).filter((name) => name.endsWith('.txt'))
 export const transcripts: readonly { name: string; transcript: Transcript }[] = files.map(
   (name) => ({
@@ -46,8 +49,9 @@ async function start(
   isReference: boolean,
   threads: number,
   transcript: Transcript,
+  more: readonly string[],
 ): Promise<TestServer> {
-  const flags = ['-t', String(threads), ...transcript.flags]
+  const flags = ['-t', String(threads), ...transcript.flags, ...more]
   if (!isReference) return await startSaslcached({ flags, users: transcript.login ? [USER] : [] })
   if (!transcript.login) return await startMemcached({ flags })
   const file = join(mkdtempSync(join(tmpdir(), 'transcripts-')), 'users')
@@ -62,26 +66,39 @@ export function memcachedVersion(): Answerer {
   return patch >= 45 ? '1.6.45' : '1.6.18'
 }
 
-export function playAll(kind: 'saslcached' | 'memcached', threads: number): void {
+/** Over TLS: whole only; in pieces it is the record layer's business. */
+export function playAll(
+  kind: 'saslcached' | 'memcached',
+  threads: number,
+  isOverTls = false,
+): void {
   const isReference = kind === 'memcached'
   const answerer: Answerer = isReference ? memcachedVersion() : 'saslcached'
   if (isReference && !hasPrerequisites('the reference of the transcripts', [MEMCACHED])) return
   for (const { name, transcript } of transcripts) {
-    describe(`${name} on ${kind}${isReference ? ` ${answerer}` : ''} with -t ${threads}`, () => {
+    const how = `${isReference ? ` ${answerer}` : ''} with -t ${threads}${isOverTls ? ' -Z' : ''}`
+    describe(`${name} on ${kind}${how}`, () => {
       let server: TestServer
+      let tls: TestTls | undefined
+      let tunnel: TlsTunnel | undefined
       beforeAll(async () => {
-        server = await start(isReference, threads, transcript)
+        tls = isOverTls ? new TestTls() : undefined
+        server = await start(isReference, threads, transcript, tls?.server.flags ?? [])
+        tunnel = isOverTls ? await TlsTunnel.to(server.port) : undefined
       })
       afterAll(async () => {
+        tunnel?.close()
+        tls?.remove()
         await server.stop()
       })
       for (const [index, transcriptCase] of transcript.cases.entries()) {
+        if (isOverTls && IN_THE_CLEAR.includes(transcriptCase.name)) continue
         test(transcriptCase.name, async () => {
           const prefix = `t${index}.`
-          await play(transcriptCase, server.host, server.port, { answerer, prefix })
+          await play(transcriptCase, server.host, (tunnel ?? server).port, { answerer, prefix })
         })
       }
-      if (isReference || transcript.isWhole) return
+      if (isReference || isOverTls || transcript.isWhole) return
       test(`all of it, cut into pieces (SEED=${SEED})`, { timeout: 120_000 }, async () => {
         const random = randomOf(SEED)
         for (const [index, transcriptCase] of transcript.cases.entries()) {

@@ -166,6 +166,7 @@ export class RequestObserver implements EvictionWitness {
   ): void {
     const { record } = this.log
     record.kind = WATCH_EVICTIONS
+    record.namespace = this.store.namespace
     record.connectionId = 0
     record.command = wasFetched ? EVICTED_FETCHED : EVICTED_UNFETCHED
     record.ttlSeconds = expiry === 0 ? TTL_NEVER : expiry - this.nowSeconds
@@ -250,6 +251,7 @@ export class RequestObserver implements EvictionWitness {
 
   private write(request: Request, bytes: Uint8Array): void {
     this.log.record.connectionId = this.connectionId
+    this.log.record.namespace = this.store.namespace
     this.log.write(keyBytesOf(request, bytes), keyOffsetOf(request), request.keyLength)
   }
 

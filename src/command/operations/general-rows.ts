@@ -99,6 +99,10 @@ const ROWS: readonly Row[] = [
   'log_watcher_skipped',
   'log_watcher_sent',
   'log_watchers',
+  'ssl_new_sessions',
+  'ssl_handshake_errors',
+  'ssl_proto_errors',
+  'time_since_server_cert_refresh',
   ['unexpected_napi_ids', 0],
   ['round_robin_fallback', 0],
   'bytes',
@@ -142,6 +146,18 @@ const LRU_MAINTAINER_ROWS: ReadonlySet<string> = new Set([
 
 export function isOfLruMaintainer(name: string): boolean {
   return LRU_MAINTAINER_ROWS.has(name)
+}
+
+/** What it has with -Z alone. */
+const TLS_ROWS: ReadonlySet<string> = new Set([
+  'ssl_new_sessions',
+  'ssl_handshake_errors',
+  'ssl_proto_errors',
+  'time_since_server_cert_refresh',
+])
+
+export function isOfTls(name: string): boolean {
+  return TLS_ROWS.has(name)
 }
 
 export function generalRows(values: MetricValues, facts: ProcessFacts): StatRows {

@@ -4,11 +4,14 @@
  * requests into operations (protocol/text/operations.ts, protocol/binary/stat-keys.ts), have them carried
  * out, and write what comes of it in their own words.
  *
- * Nothing looks at the rights yet: whoever is logged in may do what the server offers.
+ * Invariant: `carryOut` is the one way to what an operation does, and does nothing for a caller that lacks
+ * its right.
  */
-import type { Right } from '../../credential/rights.ts'
+import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
+import { RIGHT, type Right } from '../../credential/rights.ts'
 import type { PrefixTable } from '../../observe/prefix-table.ts'
 import type { OperationArgument, OperationName, Refusal } from '../../protocol/text/operations.ts'
+import type { Caller } from '../commands.ts'
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, FirstLines, type ItemDump } from './dump.ts'
 import type { ItemSizes } from './item-sizes.ts'
 import { FixedRows, type LineSource, type RowSource } from './rows.ts'
@@ -22,8 +25,13 @@ export interface OperationParts {
   readonly watchEnabled: boolean
   /** False with -X: no `metadump`, `mgdump`, `stats cachedump`, `stats detail`. */
   readonly dumpEnabled: boolean
-  /** The rows of a `stats` group; undefined for a group that does not exist. */
-  readonly stats: (group: string) => RowSource | undefined
+  /** Those of another namespace than the default one; undefined: it is no more. */
+  readonly of?: (namespace: number) => OperationParts | undefined
+  /**
+   * The rows of a `stats` group, of all namespaces for who may see those; undefined for a group that
+   * does not exist.
+   */
+  readonly stats: (group: string, seesAll: boolean) => RowSource | undefined
   readonly resetStats: () => void
   readonly prefixes: PrefixTable
   readonly sizes: ItemSizes
@@ -34,6 +42,11 @@ export interface OperationParts {
   readonly setVerbosity: (level: number) => void
   /** Stops the server: what is under way is finished, also without `graceful`. */
   readonly shutdown: () => void
+  /**
+   * Loads the certificates again; resolves when they are shown to newcomers, or to one line about what
+   * is wrong with them. Undefined without TLS.
+   */
+  readonly refreshCertificates: (() => Promise<string | undefined>) | undefined
 }
 
 /** What came of an operation. */
@@ -43,17 +56,23 @@ export type Answer =
   | { readonly kind: 'lines'; readonly lines: LineSource }
   /** The connection is to be sent events of these WATCH_ kinds from now on. */
   | { readonly kind: 'watch'; readonly kinds: number }
+  /** What came of it is not known yet: `problem` resolves to one line, or to undefined if it is done. */
+  | { readonly kind: 'later'; readonly problem: Promise<string | undefined> }
   /** The end of the connection is the answer. */
   | { readonly kind: 'close' }
   | { readonly kind: 'refused'; readonly reason: Refusal }
+  /** The caller lacks the right. */
+  | { readonly kind: 'denied' }
 
 export interface Operation {
   readonly right: Right
   /** It costs more than a request: whoever asked has no further turn before others had one. */
   readonly isCostly?: boolean
+  /** It concerns all of the process: nobody may have it carried out from within a namespace. */
+  readonly isGlobal?: boolean
   readonly isOffered?: (parts: OperationParts) => boolean
   /** Undefined: it is a request to the store, and goes the way of those (commands.ts). */
-  readonly carryOut?: (parts: OperationParts, argument: OperationArgument) => Answer
+  readonly carryOut?: (parts: OperationParts, argument: OperationArgument, caller: Caller) => Answer
 }
 
 const DONE: Answer = { kind: 'done' }
@@ -67,8 +86,8 @@ const dumpIsOffered = ({ dumpEnabled }: OperationParts): boolean => dumpEnabled
 export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   stats: {
     right: 'stats',
-    carryOut: (parts, { words }) => {
-      const rows = parts.stats(words)
+    carryOut: (parts, { words }, caller) => {
+      const rows = parts.stats(words, seesAll(caller))
       return rows === undefined ? refused('unknown') : { kind: 'rows', rows }
     },
   },
@@ -84,14 +103,17 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   'sizes-enable': {
     right: 'admin',
+    isGlobal: true,
     carryOut: ({ sizes }) => ({ kind: 'rows', rows: new FixedRows(sizes.enable()) }),
   },
   'sizes-disable': {
     right: 'admin',
+    isGlobal: true,
     carryOut: ({ sizes }) => ({ kind: 'rows', rows: new FixedRows(sizes.disable()) }),
   },
   'prefixes-enable': {
     right: 'admin',
+    isGlobal: true,
     isOffered: dumpIsOffered,
     carryOut: ({ prefixes }) => {
       prefixes.enable(true)
@@ -100,6 +122,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   'prefixes-disable': {
     right: 'admin',
+    isGlobal: true,
     isOffered: dumpIsOffered,
     carryOut: ({ prefixes }) => {
       prefixes.enable(false)
@@ -140,6 +163,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   verbosity: {
     right: 'admin',
+    isGlobal: true,
     carryOut: ({ setVerbosity }, { number }) => {
       setVerbosity(number)
       return DONE
@@ -147,6 +171,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
   'memory-limit': {
     right: 'admin',
+    isGlobal: true,
     // It is work for all threads.
     isCostly: true,
     carryOut: ({ setMemoryLimit }, { number: mib }) => {
@@ -156,15 +181,21 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
     },
   },
   // The parts that can be tuned are memcached's alone.
-  tune: { right: 'admin', carryOut: () => DONE },
+  tune: { right: 'admin', isGlobal: true, carryOut: () => DONE },
   'refresh-certificates': {
     right: 'admin',
-    isOffered: () => false,
-    carryOut: () => refused('failed'),
+    isGlobal: true,
+    isCostly: true,
+    isOffered: ({ refreshCertificates }) => refreshCertificates !== undefined,
+    carryOut: ({ refreshCertificates }) =>
+      refreshCertificates === undefined
+        ? refused('unknown')
+        : { kind: 'later', problem: refreshCertificates() },
   },
   flush: { right: 'flush' },
   shutdown: {
     right: 'admin',
+    isGlobal: true,
     isOffered: ({ shutdownEnabled }) => shutdownEnabled,
     carryOut: ({ shutdown }) => {
       shutdown()
@@ -181,12 +212,48 @@ export function isOffered(name: OperationName, parts: OperationParts): boolean {
   return OPERATIONS[name].isOffered?.(parts) ?? true
 }
 
-/** Carries out an operation, which does nothing where it is not offered. */
+/** Whether a caller is told of all namespaces: the administrators of the default one are. */
+function seesAll({ restriction, namespace }: Caller): boolean {
+  if (namespace !== NAMESPACE_DEFAULT) return false
+  return restriction === undefined || (restriction.rights & RIGHT.admin) !== 0
+}
+
+/** Bits of RIGHT. */
+export function rightsOfOperation(name: OperationName): number {
+  return RIGHT[OPERATIONS[name].right]
+}
+
+const DENIED: Answer = { kind: 'denied' }
+
+/** DENIED, of which is told, or undefined: the caller may have it carried out. */
+export function denialOf(name: OperationName, caller: Caller): Answer | undefined {
+  const { isOpen, restriction } = caller
+  if (!isOpen) return DENIED
+  const isDenied = OPERATIONS[name].isGlobal === true && caller.namespace !== NAMESPACE_DEFAULT
+  if (isDenied) {
+    restriction?.refused(name, 'right')
+    return DENIED
+  }
+  if (restriction === undefined) return undefined
+  if ((restriction.rights & rightsOfOperation(name)) !== 0) return undefined
+  restriction.refused(name, 'right')
+  return DENIED
+}
+
+/** Carries out an operation, which does nothing where it is not offered, or to whom it is denied. */
 export function carryOut(
   name: OperationName,
   parts: OperationParts,
   argument: OperationArgument,
+  caller: Caller,
 ): Answer {
-  if (!isOffered(name, parts)) return refused('unknown')
-  return OPERATIONS[name].carryOut?.(parts, argument) ?? refused('unknown')
+  const denial = denialOf(name, caller)
+  if (denial !== undefined) return denial
+  const { namespace } = caller
+  const own = namespace === NAMESPACE_DEFAULT ? parts : parts.of?.(namespace)
+  if (own === undefined) return DENIED
+  if (!isOffered(name, own)) return refused('unknown')
+  // Monitors ask for statistics all the time, and change nothing.
+  if (OPERATIONS[name].right !== 'stats') caller.operated?.(name, argument.number)
+  return OPERATIONS[name].carryOut?.(own, argument, caller) ?? refused('unknown')
 }

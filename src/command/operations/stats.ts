@@ -8,8 +8,8 @@
  * them to a client lets others have their turns in between.
  */
 import { MetricReader, type MetricSources, type MetricValues } from '../../observe/metric-reader.ts'
-import { type MetricGroup, metricsOf } from '../../observe/metrics.ts'
-import { generalRows, isOfLruMaintainer, type ProcessFacts } from './general-rows.ts'
+import { type MetricGroup, type MetricName, metricsOf } from '../../observe/metrics.ts'
+import { generalRows, isOfLruMaintainer, isOfTls, type ProcessFacts } from './general-rows.ts'
 import type { ItemSizes } from './item-sizes.ts'
 import { FixedRows, type RowSource, type StatRows } from './rows.ts'
 
@@ -20,6 +20,16 @@ export interface ConnectionFacts {
   readonly listenAddress: string
   readonly state: string
   readonly idleSeconds: number
+  /** Whether it is encrypted; undefined on a server without TLS. */
+  readonly isTls?: boolean | undefined
+}
+
+/** One namespace, for who is told of all of them. */
+export interface NamespaceFacts {
+  readonly name: string
+  readonly stats: Stats
+  /** What it may hold now: its quota, less what it does not use, and what others lend it. */
+  readonly heldBytes: number
 }
 
 /** All connections, in steps as in a RowSource. */
@@ -38,18 +48,25 @@ export interface ServerFacts extends ProcessFacts {
   readonly itemAge: () => number
   /** The announced mechanisms; undefined where nobody logs in. */
   readonly mechanisms: () => string | undefined
+  /** Who is refused because logins failed, a few rows at most. */
+  readonly throttled: () => StatRows
   /** False: without the rows that a memcached without its LRU maintainer does not have. */
   readonly showsLruMaintainer: boolean
+  /** Every namespace, the own one first; undefined where only the own one is told of. */
+  readonly namespaces?: () => readonly NamespaceFacts[]
 }
 
+/** `stats namespace NAME`: what `stats` is to its users. */
+const NAMED = 'namespace '
+
 /** Groups of a bounded number of rows, which are made in one step. */
-const GROUPS: ReadonlyMap<string, (stats: Stats) => StatRows> = new Map([
-  ['', (stats) => stats.general()],
+const GROUPS: ReadonlyMap<string, (stats: Stats, values: MetricValues) => StatRows> = new Map([
+  ['', (stats, values) => stats.general(values)],
   ['settings', (stats) => stats.facts.settings()],
-  ['items', (stats) => stats.items()],
-  ['slabs', (stats) => stats.slabs()],
-  ['auth', (stats) => stats.auth()],
-  ['store', (stats) => stats.store()],
+  ['items', (stats, values) => stats.items(values)],
+  ['slabs', (stats, values) => stats.slabs(values)],
+  ['auth', (stats, values) => stats.auth(values)],
+  ['store', (_, values) => groupRows(values, 'items', 'memory')],
 ])
 
 class ConnectionRows implements RowSource {
@@ -62,11 +79,12 @@ class ConnectionRows implements RowSource {
   next(): StatRows | undefined {
     return this.connections
       .next()
-      ?.flatMap(({ id, peer, listenAddress, state, idleSeconds }) => [
+      ?.flatMap(({ id, peer, listenAddress, state, idleSeconds, isTls }) => [
         [`${id}:addr`, peer] as const,
         [`${id}:listen_addr`, listenAddress] as const,
         [`${id}:state`, state] as const,
         [`${id}:secs_since_last_cmd`, String(idleSeconds)] as const,
+        ...(isTls === undefined ? [] : [[`${id}:tls`, isTls ? 'yes' : 'no'] as const]),
       ])
   }
 }
@@ -80,8 +98,11 @@ export class Stats {
     this.metrics = new MetricReader(facts.metrics)
   }
 
-  /** The rows of a group, `''` being the general one; undefined when there is no such group. */
-  group(name: string): RowSource | undefined {
+  /**
+   * The rows of a group, `''` being the general one; undefined when there is no such group. With
+   * `seesAll` they are of all namespaces together.
+   */
+  group(name: string, seesAll = false): RowSource | undefined {
     const { connections, sizes } = this.facts
     switch (name) {
       case 'conns':
@@ -89,26 +110,38 @@ export class Stats {
       case 'sizes':
         return sizes.isEnabled ? sizes.count() : new FixedRows(sizes.status())
     }
+    const namespaces = seesAll ? this.facts.namespaces?.() : undefined
+    if (namespaces !== undefined) {
+      if (name === 'namespaces') return new FixedRows(namespaceRows(namespaces))
+      if (name.startsWith(NAMED)) return namedRows(namespaces, name.slice(NAMED.length))
+    }
     const make = GROUPS.get(name)
-    return make === undefined ? undefined : new FixedRows(make(this))
+    if (make === undefined) return undefined
+    return new FixedRows(make(this, namespaces === undefined ? this.read() : sumOf(namespaces)))
+  }
+
+  read(): MetricValues {
+    return this.metrics.read()
   }
 
   reset(): void {
     this.metrics.reset()
   }
 
-  general(): StatRows {
-    const hasIdleTimeout = this.facts
-      .settings()
-      .some(([name, value]) => name === 'idle_timeout' && value !== '0')
-    return generalRows(this.metrics.read(), this.facts).filter(
-      ([name]) => (name !== 'idle_kicks' || hasIdleTimeout) && !this.isLeftOut(name),
+  general(values: MetricValues): StatRows {
+    const settings = new Map(this.facts.settings())
+    const hasIdleTimeout = settings.get('idle_timeout') !== '0'
+    const hasTls = settings.get('ssl_enabled') === 'yes'
+    return generalRows(values, this.facts).filter(
+      ([name]) =>
+        (name !== 'idle_kicks' || hasIdleTimeout) &&
+        (hasTls || !isOfTls(name)) &&
+        !this.isLeftOut(name),
     )
   }
 
   /** One class: this store has no slab classes, and tools that draw them draw one. */
-  items(): StatRows {
-    const values = this.metrics.read()
+  items(values: MetricValues): StatRows {
     if (values.items === 0) return []
     const rows = rowsOf('items:1:', {
       number: values.items,
@@ -149,8 +182,7 @@ export class Stats {
   }
 
   /** The segments in the words of slabs: a page is a segment, a chunk is 8 bytes of it. */
-  slabs(): StatRows {
-    const values = this.metrics.read()
+  slabs(values: MetricValues): StatRows {
     const usedSegments = values.segments_open + values.segments_sealed
     const chunksPerPage = values.segment_bytes / CHUNK_BYTES
     const usedChunks = Math.ceil(values.bytes / CHUNK_BYTES)
@@ -178,16 +210,45 @@ export class Stats {
     ]
   }
 
-  auth(): StatRows {
-    const values = this.metrics.read()
+  auth(values: MetricValues): StatRows {
     const mechanisms = this.facts.mechanisms()
     if (mechanisms === undefined) return groupRows(values, 'auth')
-    return [...groupRows(values, 'auth', 'logins'), ['mechanisms', mechanisms]]
+    const { throttled } = this.facts
+    return [...groupRows(values, 'auth', 'logins'), ['mechanisms', mechanisms], ...throttled()]
   }
+}
 
-  store(): StatRows {
-    return groupRows(this.metrics.read(), 'items', 'memory')
+/** What is counted of requests and items is added up; all else is of the process, and the first's. */
+function sumOf(namespaces: readonly NamespaceFacts[]): MetricValues {
+  const [own, ...others] = namespaces.map(({ stats }) => stats.read())
+  const sum = { ...own } as Record<MetricName, number>
+  for (const name of metricsOf('commands', 'items', 'memory')) {
+    if (name === 'segment_bytes') continue
+    for (const values of others) sum[name] += values[name]
   }
+  return sum
+}
+
+function namespaceRows(namespaces: readonly NamespaceFacts[]): StatRows {
+  return namespaces.flatMap(({ name, stats, heldBytes }) => {
+    const values = stats.read()
+    return rowsOf(`${name}:`, {
+      quota_bytes: values.memory_bytes,
+      limit_bytes: heldBytes,
+      lent_bytes: Math.max(0, values.memory_bytes - heldBytes),
+      borrowed_bytes: Math.max(0, heldBytes - values.memory_bytes),
+      bytes: values.bytes,
+      curr_items: values.items,
+      evictions: values.evictions,
+      cmd_get: values.cmd_get,
+      get_hits: values.get_hits,
+      cmd_set: values.cmd_set,
+    })
+  })
+}
+
+function namedRows(namespaces: readonly NamespaceFacts[], name: string): RowSource | undefined {
+  return namespaces.find((namespace) => namespace.name === name)?.stats.group('')
 }
 
 function groupRows(values: MetricValues, ...groups: MetricGroup[]): StatRows {

@@ -51,14 +51,17 @@ export interface LargeCopiesOptions {
 export class LargeCopy {
   readonly memory: PassingMemory
   readonly valueBytes: number
+  private readonly namespace: number
   private readonly location: number
   private readonly sequence: number
   private readonly owner: LargeCopies
   private done = 0
 
   /** Of the item that is held. */
-  constructor(owner: LargeCopies, { heldBytes, heldLocation, heldSequence }: Commands) {
+  constructor(owner: LargeCopies, commands: Commands) {
+    const { heldBytes, heldLocation, heldSequence, namespace } = commands
     this.owner = owner
+    this.namespace = namespace
     this.valueBytes = heldBytes
     this.location = heldLocation
     this.sequence = heldSequence
@@ -76,6 +79,7 @@ export class LargeCopy {
    */
   isOf(commands: Commands): boolean {
     return (
+      commands.namespace === this.namespace &&
       commands.heldLocation === this.location &&
       commands.heldBytes === this.valueBytes &&
       commands.heldSequence === this.sequence

@@ -3,13 +3,17 @@
  * function returns the offset behind what it wrote.
  *
  * The quiet rules live here: quiet suppresses only the success reply of a mutation, and in the GET
- * family only the miss. Errors are always sent (protocol_binary.txt, "Quiet").
+ * family only the miss. Errors are always sent (protocol_binary.txt, "Quiet"), a right that is missing
+ * among them. That one is 0x24 for INCREMENT and DECREMENT: clients of the libmemcached family take 0x20
+ * there for a number.
  */
 import {
   OUTCOME_EXISTS,
   OUTCOME_HIT,
   OUTCOME_INVALID,
+  OUTCOME_NO_KEY,
   OUTCOME_NO_MEMORY,
+  OUTCOME_NO_RIGHT,
   OUTCOME_NON_NUMERIC,
   OUTCOME_NOT_FOUND,
   OUTCOME_NOT_STORED,
@@ -19,8 +23,10 @@ import {
   OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
   type Request,
+  VERB_DECREMENT,
   VERB_GET,
   VERB_GET_AND_TOUCH,
+  VERB_INCREMENT,
 } from '../request.ts'
 import {
   HEADER_BYTES,
@@ -29,6 +35,7 @@ import {
   STATUS_INVALID_ARGUMENTS,
   STATUS_KEY_EXISTS,
   STATUS_KEY_NOT_FOUND,
+  STATUS_NO_ACCESS,
   STATUS_NON_NUMERIC,
   STATUS_NOT_STORED,
   STATUS_OK,
@@ -54,6 +61,7 @@ const TEXT_INVALID = errorText('Invalid arguments')
 const TEXT_NOT_STORED = errorText('Not stored.')
 const TEXT_NON_NUMERIC = errorText('Non-numeric server-side value for incr or decr')
 const TEXT_REFUSED = errorText('Auth failure.')
+const TEXT_NO_ACCESS = errorText('No access.')
 const TEXT_UNKNOWN_COMMAND = errorText('Unknown command')
 const TEXT_NO_MEMORY = errorText('Out of memory allocating item')
 
@@ -217,8 +225,25 @@ export function writeBinaryResponse(
       return writeBinaryBody(bytes, offset, request, STATUS_NON_NUMERIC, TEXT_NON_NUMERIC)
     case OUTCOME_INVALID:
       return writeBinaryBody(bytes, offset, request, STATUS_INVALID_ARGUMENTS, TEXT_INVALID)
+    default:
+      return writeRefusal(bytes, offset, request, outcome)
+  }
+}
+
+function writeRefusal(
+  bytes: Uint8Array,
+  offset: number,
+  request: Request,
+  outcome: number,
+): number {
+  switch (outcome) {
     case OUTCOME_REFUSED:
       return writeBinaryBody(bytes, offset, request, STATUS_AUTH_ERROR, TEXT_REFUSED)
+    case OUTCOME_NO_RIGHT:
+    case OUTCOME_NO_KEY:
+      return request.verb === VERB_INCREMENT || request.verb === VERB_DECREMENT
+        ? writeBinaryBody(bytes, offset, request, STATUS_NO_ACCESS, TEXT_NO_ACCESS)
+        : writeBinaryBody(bytes, offset, request, STATUS_AUTH_ERROR, TEXT_REFUSED)
     default:
       return writeBinaryBody(bytes, offset, request, STATUS_UNKNOWN_COMMAND, TEXT_UNKNOWN_COMMAND)
   }

@@ -58,6 +58,7 @@ export const STATUS_NOT_STORED = 0x05
 export const STATUS_NON_NUMERIC = 0x06
 export const STATUS_AUTH_ERROR = 0x20
 export const STATUS_AUTH_CONTINUE = 0x21
+export const STATUS_NO_ACCESS = 0x24
 export const STATUS_UNKNOWN_COMMAND = 0x81
 export const STATUS_OUT_OF_MEMORY = 0x82
 

@@ -10,7 +10,9 @@ import {
   OUTCOME_EXISTS,
   OUTCOME_FOUND,
   OUTCOME_HIT,
+  OUTCOME_NO_KEY,
   OUTCOME_NO_MEMORY,
+  OUTCOME_NO_RIGHT,
   OUTCOME_NON_NUMERIC,
   OUTCOME_NOT_FOUND,
   OUTCOME_NUMBER,
@@ -22,8 +24,15 @@ import {
   VERB_META_GET,
   VERB_META_SET,
 } from '../request.ts'
-import { type TextResult, writeBytes, writeDecimal64, writeLineEnd } from '../text/encode.ts'
+import {
+  type TextResult,
+  writeBytes,
+  writeDecimal64,
+  writeLineEnd,
+  writeProblem,
+} from '../text/encode.ts'
 import { writeDecimal } from '../text/number.ts'
+import { PROBLEM_NO_KEY, PROBLEM_NO_RIGHT } from '../text/problems.ts'
 import { FLAG_V } from './decode.ts'
 
 /** What stands behind the flags of a hit: who recaches, who already does, and that it is stale. */
@@ -141,6 +150,10 @@ export function writeMetaResponse(
       return writeBytes(bytes, at, NON_NUMERIC)
     case OUTCOME_NO_MEMORY:
       return writeBytes(bytes, at, request.verb === VERB_META_SET ? NO_MEMORY : NO_MEMORY_NUMBER)
+    case OUTCOME_NO_RIGHT:
+      return writeProblem(bytes, at, PROBLEM_NO_RIGHT)
+    case OUTCOME_NO_KEY:
+      return writeProblem(bytes, at, PROBLEM_NO_KEY)
     default:
       at = writeBytes(bytes, at, NS)
   }

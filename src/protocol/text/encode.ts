@@ -8,7 +8,9 @@
 import { Decimal } from '../../base/decimal.ts'
 import {
   OUTCOME_EXISTS,
+  OUTCOME_NO_KEY,
   OUTCOME_NO_MEMORY,
+  OUTCOME_NO_RIGHT,
   OUTCOME_NON_NUMERIC,
   OUTCOME_NOT_FOUND,
   OUTCOME_NOT_STORED,
@@ -27,7 +29,7 @@ import {
   VERB_VERBOSITY,
 } from '../request.ts'
 import { writeDecimal } from './number.ts'
-import { PROBLEM_ERROR, PROBLEM_LINES } from './problems.ts'
+import { PROBLEM_ERROR, PROBLEM_LINES, PROBLEM_NO_KEY, PROBLEM_NO_RIGHT } from './problems.ts'
 
 /** Room that every answer without a value fits in: a key, five numbers, flags, a text. */
 export const TEXT_RESPONSE_BYTES_MAX = 1024
@@ -165,6 +167,10 @@ export function writeTextResponse(
       return writeBytes(bytes, offset, NON_NUMERIC)
     case OUTCOME_REFUSED:
       return writeBytes(bytes, offset, FLUSH_REFUSED)
+    case OUTCOME_NO_RIGHT:
+      return writeProblem(bytes, offset, PROBLEM_NO_RIGHT)
+    case OUTCOME_NO_KEY:
+      return writeProblem(bytes, offset, PROBLEM_NO_KEY)
     default:
       return writeProblem(bytes, offset, PROBLEM_ERROR)
   }

@@ -96,6 +96,13 @@ const OPERATIONS: readonly OperationWords[] = [
   // As of a memcached that was started without it.
   { words: ['stats', 'extstore'], operation: 'stats', read: () => 'END' },
   {
+    words: ['stats', 'namespace'],
+    operation: 'stats',
+    read: (words) => ({ ...NO_ARGUMENT, words: `namespace ${words[2] ?? ''}` }),
+    lastLine: 'END',
+    refused: { unknown: ERROR },
+  },
+  {
     words: ['stats'],
     operation: 'stats',
     read: (words) => ({ ...NO_ARGUMENT, words: words[1] ?? '' }),

@@ -24,8 +24,12 @@ export const PROBLEM_ARITHMETIC_FLAG = 18
 export const PROBLEM_SASL_OFF = 19
 export const PROBLEM_INVALID_DELTA_VALUE = 20
 export const PROBLEM_INVALID_INITIAL_VALUE = 21
+export const PROBLEM_NO_RIGHT = 22
+export const PROBLEM_NO_KEY = 23
+export const PROBLEM_LOGIN_NEEDS_TLS = 24
 
-const TEXTS: readonly string[] = [
+/** The answers, by problem. */
+export const PROBLEM_TEXTS: readonly string[] = [
   'ERROR',
   'CLIENT_ERROR bad command line format',
   'CLIENT_ERROR bad data chunk',
@@ -48,11 +52,14 @@ const TEXTS: readonly string[] = [
   'NOT_SUPPORTED',
   'CLIENT_ERROR invalid numeric delta value',
   'CLIENT_ERROR invalid numeric initial value',
+  'CLIENT_ERROR permission denied: this user lacks the right',
+  'CLIENT_ERROR permission denied: this user may not use this key',
+  'CLIENT_ERROR passwords are not taken in the clear here: use TLS',
 ]
 
 const encoder = new TextEncoder()
 
-/** The answers as lines, by problem. */
-export const PROBLEM_LINES: readonly Uint8Array[] = TEXTS.map((text) =>
+/** The same as lines. */
+export const PROBLEM_LINES: readonly Uint8Array[] = PROBLEM_TEXTS.map((text) =>
   encoder.encode(`${text}\r\n`),
 )

@@ -15,6 +15,10 @@
  *   one that was heard least recently. One that comes from where most are is turned away, unless all
  *   strangers are from there: who reconnects fastest must not push others out. Where all are logged
  *   in, a newcomer is turned away.
+ * - Strangers that come from where somebody logged in rightly lately go before those that nobody knows, up
+ *   to 32 of a source: as long as there are others these keep their places, take those of others, and do
+ *   not wait while a few more than `strangersMax` are served. So a busy address is not turned away as
+ *   the crowd among attackers that have one connection each.
  * - Every second place that comes free goes to the one that has waited longest, the others to sites
  *   in turn, those that have few strangers first, so that a few do not stand behind a crowd.
  *
@@ -27,6 +31,7 @@
  * Differs from memcached, which takes whoever comes first and keeps out the rest.
  */
 import { assert } from '../../base/assert.ts'
+import type { SourceKey } from '../../base/source-network.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
@@ -41,7 +46,11 @@ export interface AdmissionOptions {
   /** How long a waiting connection may wait in all. */
   readonly waitMs: number
   readonly workerTable: WorkerTable
+  /** Whether somebody logged in rightly from there lately; undefined: nobody is known. */
+  readonly isProven?: ((source: SourceKey) => boolean) | undefined
   readonly lane: Float64Array
+  /** Whether it is logged in by where it comes in; it never waits among strangers. */
+  readonly isIdentified?: (newcomer: Newcomer) => boolean
   /** Makes a served connection of a newcomer. */
   readonly serve: (newcomer: Newcomer) => Connection
   /**
@@ -94,13 +103,14 @@ export class Admission {
   accept(newcomer: Newcomer, nowMs: number): void {
     const { lane, workerTable, connectionsMax, strangersMax, turnAway } = this.options
     const { network, networkKey } = newcomer.peer
+    const isProven = this.options.isProven?.(networkKey) ?? false
     const source = { network, id: workerTable.holdSource(networkKey) }
     if (source.id === NO_SOURCE) {
       turnAway(newcomer, 'full')
       return
     }
     if (!workerTable.claimPlace(connectionsMax)) {
-      const outcome = this.displace(source, nowMs)
+      const outcome = this.displace(source, isProven, nowMs)
       if (outcome !== 'displaced') {
         workerTable.releaseSource(source.id)
         turnAway(newcomer, outcome)
@@ -108,8 +118,9 @@ export class Admission {
       }
     }
     lane[COUNTER.total_connections]!++
-    workerTable.addStranger(source.id)
-    if (!workerTable.claimStranger(strangersMax)) {
+    const goesBefore = workerTable.addStranger(source.id, isProven)
+    if (this.options.isIdentified?.(newcomer)) workerTable.countStranger(1)
+    else if (!workerTable.claimStranger(strangersMax, goesBefore)) {
       this.startWaiting({
         newcomer,
         sinceMs: nowMs,
@@ -223,11 +234,15 @@ export class Admission {
   }
 
   /** Makes room for a newcomer by dropping a stranger, or says why not. */
-  private displace(source: Source, nowMs: number): 'displaced' | 'full' | 'crowd' {
+  private displace(
+    source: Source,
+    isProven: boolean,
+    nowMs: number,
+  ): 'displaced' | 'full' | 'crowd' {
     const { workerTable, connectionsMax } = this.options
     // Whom others want dropped goes first: who is dropped for them is not there for the newcomer.
     this.dropWanted(nowMs)
-    switch (workerTable.takePlaceFor(source.id, connectionsMax)) {
+    switch (workerTable.takePlaceFor(source.id, connectionsMax, isProven)) {
       case 'crowd':
         this.reportCrowd(source, nowMs)
         return 'crowd'

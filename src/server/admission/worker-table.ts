@@ -7,7 +7,8 @@
  *     | wake-ups | connections | strangers | waiting | oldest ticket | silent | wanted ... | beats | held ...
  *     ... and then, see source-counts.ts, the strangers of the process by where they come from, with
  *     a share for each source and worker: | strangers | waiting | wanted | waiting wanted | next |,
- *     and once more those of them that wait
+ *     once more those of them that wait, and once more those that nobody knows: all but the first
+ *     PROVEN_MAX of each source that somebody logged in rightly from lately
  *
  * Invariants: a row's counts are written by its worker, or by another that takes a place over or asks
  * for one, always under the lock, which nobody holds for longer than a walk over the rows, however
@@ -70,6 +71,12 @@ const TAKEN_MIN = 64
 /** How many more strangers a site must have than a newcomer's, for one that just spoke to give way. */
 const FAR = 2
 
+/** So many strangers of a source that is known go before others; more of them are strangers like all. */
+const PROVEN_MAX = 32
+/** Of a known source, so many above the limit of strangers are served: at least, or a quarter of that. */
+const PROVEN_RESERVE_MIN = 8
+const PROVEN_RESERVE_SHARE = 4
+
 /** Ticks of ours without one of its own after which a worker is not waited for. */
 const MISSED_BEATS_MAX = 3
 
@@ -94,7 +101,7 @@ export interface WorkerTableMemory {
 
 /**
  * Connection ids count on from `lastConnectionId`. There is room for as many sources as connections
- * can be, with four workers 740 bytes for each, which are the system's until they are used; a
+ * can be, with four workers one kilobyte for each, which are the system's until they are used; a
  * newcomer for whose source there is none finds the server full. `seed` is secret: who
  * knows it can choose addresses that take long to find.
  */
@@ -107,14 +114,16 @@ export function createWorkerTableMemory(
   const sourcesMax = connectionsMax + TAKEN_MIN + (connectionsMax >>> TAKEN_SHIFT)
   const layouts = layoutsOf({ sourcesMax, workerCount })
   const wordCount =
-    rowOf(workerCount) + sourceCountsWords(layouts.strangers) + sourceCountsWords(layouts.waiting)
+    rowOf(workerCount) +
+    sourceCountsWords(layouts.strangers) +
+    2 * sourceCountsWords(layouts.waiting)
   const words = new Int32Array(new SharedArrayBuffer(wordCount * 4))
   words[CONNECTION_ID_WORD] = lastConnectionId
   const { buffer } = words
   return { buffer, workerCount, sourcesMax, seed }
 }
 
-/** Of those that wait there are no shares of their own: they are among the strangers'. */
+/** Of those that wait, or that nobody knows, there are no shares of their own: they are strangers. */
 function layoutsOf(memory: { readonly sourcesMax: number; readonly workerCount: number }): {
   readonly strangers: SourceCountsLayout
   readonly waiting: SourceCountsLayout
@@ -147,6 +156,7 @@ export class WorkerTable {
   private readonly sourceWords: Int32Array
   private readonly sources: SourceCounts
   private readonly waiting: SourceCounts
+  private readonly unknown: SourceCounts
   private readonly rows: readonly number[]
   /** By row: what `beats` was at our last tick, and our ticks since it last changed. */
   private readonly seenBeats: Int32Array
@@ -169,7 +179,10 @@ export class WorkerTable {
     const waitingStart = start + sourceCountsWords(layouts.strangers)
     this.sourceWords = this.words.subarray(start, waitingStart)
     this.sources = new SourceCounts(this.sourceWords, layouts.strangers, memory.seed)
-    this.waiting = new SourceCounts(this.words.subarray(waitingStart), layouts.waiting, memory.seed)
+    const unknownStart = waitingStart + sourceCountsWords(layouts.waiting)
+    const waitingWords = this.words.subarray(waitingStart, unknownStart)
+    this.waiting = new SourceCounts(waitingWords, layouts.waiting, memory.seed)
+    this.unknown = new SourceCounts(this.words.subarray(unknownStart), layouts.waiting, memory.seed)
     this.rows = Array.from({ length: memory.workerCount }, (_, index) => rowOf(index))
     this.seenBeats = new Int32Array(memory.workerCount)
     this.missedBeats = new Int32Array(memory.workerCount)
@@ -262,12 +275,17 @@ export class WorkerTable {
     release(words, LOCK_WORD)
   }
 
-  /** A connection of ours from `source` is a stranger: new, or it lost its login. */
-  addStranger(source: number): void {
+  /**
+   * A connection of ours from `source` is a stranger: new, or it lost its login. `isProven`: somebody
+   * logged in rightly from there lately. Returns whether it goes before strangers that nobody knows.
+   */
+  addStranger(source: number, isProven = false): boolean {
     const { words } = this
     acquire(words, LOCK_WORD)
-    this.changeStrangers(source, this.workerIndex, 1)
+    const goesBefore = this.goesBefore(source, isProven)
+    this.changeStrangers(source, this.workerIndex, 1, goesBefore)
     release(words, LOCK_WORD)
+    return goesBefore
   }
 
   /** A stranger of ours from `source` has logged in. */
@@ -348,7 +366,9 @@ export class WorkerTable {
   }
 
   /**
-   * Takes over the place of a stranger for a newcomer of `source`, see `SourceCounts.rivalOf`. First
+   * Takes over the place of a stranger for a newcomer of `source`, see `SourceCounts.rivalOf`: one that
+   * nobody knows, as long as there are such; for a newcomer that goes before those, whatever that one
+   * does, and of the source that has most. First
    * one of the rival's that waits, with the worker that has most such. Where none waits, a served one;
    * unless that site has hardly more than the newcomer's: then it must be silent.
    *
@@ -356,15 +376,20 @@ export class WorkerTable {
    * 'ours': the caller drops one of `victim`, a silent one if it `mustBeSilent`; if it has none such,
    * `takePlaceOfSilent` is left. 'crowd': the newcomer's source has most. 'none': nobody is to go.
    */
-  takePlaceFor(source: number, connectionsMax: number): 'ours' | 'taken' | 'crowd' | 'none' {
+  takePlaceFor(
+    source: number,
+    connectionsMax: number,
+    isProven = false,
+  ): 'ours' | 'taken' | 'crowd' | 'none' {
     const { words, rows, workerIndex } = this
     acquire(words, LOCK_WORD)
-    const rival = this.sources.rivalOf(source)
+    const goesBefore = this.unknown.total > 0 && this.goesBefore(source, isProven)
+    const rival = this.rivalOf(source, goesBefore)
     let taken: 'ours' | 'taken' | 'crowd' | 'none' = 'none'
     let index = NOBODY
     if (rival === OWN_CROWD) taken = 'crowd'
     else if (rival !== NO_SOURCE && this.sum(CONNECTIONS) <= connectionsMax) {
-      index = this.chooseWorker(source, rival)
+      index = goesBefore ? this.chooseAnyWorker(rival) : this.chooseWorker(source, rival)
       taken = index === NOBODY || index === workerIndex ? 'ours' : 'taken'
       if (taken === 'taken') this.takePlace(index, this.victim)
     }
@@ -416,12 +441,15 @@ export class WorkerTable {
 
   /**
    * Takes a stranger's place, if fewer than `strangersMax` are taken and nobody waits for one who
-   * came before.
+   * came before. Who goes before strangers that nobody knows may have one of a few more.
    */
-  claimStranger(strangersMax: number): boolean {
+  claimStranger(strangersMax: number, goesBefore = false): boolean {
     const { words, row } = this
     acquire(words, LOCK_WORD)
-    const isFree = this.sum(STRANGERS) < strangersMax && this.findOldest() === NOBODY
+    const reserve = Math.max(PROVEN_RESERVE_MIN, Math.floor(strangersMax / PROVEN_RESERVE_SHARE))
+    const isFree = goesBefore
+      ? this.sum(STRANGERS) < strangersMax + reserve
+      : this.sum(STRANGERS) < strangersMax && this.findOldest() === NOBODY
     if (isFree) words[row + STRANGERS]!++
     release(words, LOCK_WORD)
     return isFree
@@ -586,6 +614,46 @@ export class WorkerTable {
     Atomics.notify(this.words, row + WAKE_UPS)
   }
 
+  /** With the lock held: whether one more of `source` goes before strangers that nobody knows. */
+  private goesBefore(source: number, isProven: boolean): boolean {
+    return isProven && this.sources.count(source) - this.unknownOf(source) < PROVEN_MAX
+  }
+
+  /** With the lock held: how many of a source's strangers are as those that nobody knows. */
+  private unknownOf(source: number): number {
+    const { unknown } = this
+    const counted = unknown.findSource(this.sources.keyOf(source))
+    return counted === NO_SOURCE ? 0 : unknown.count(counted)
+  }
+
+  /** With the lock held: who has to make room, see `takePlaceFor`. */
+  private rivalOf(source: number, goesBefore: boolean): number {
+    const { sources, unknown } = this
+    if (unknown.total === 0) return sources.rivalOf(source)
+    if (goesBefore) return this.sourceOfUnknown(unknown.heaviest)
+    const counted = unknown.hold(sources.keyOf(source))
+    assert(
+      counted !== NO_SOURCE,
+      'whoever is unknown has a source, so there are no more than of those',
+    )
+    const rival = unknown.rivalOf(counted)
+    const found = rival === OWN_CROWD || rival === NO_SOURCE ? rival : this.sourceOfUnknown(rival)
+    unknown.release(counted)
+    return found
+  }
+
+  private sourceOfUnknown(counted: number): number {
+    return this.sources.findSource(this.unknown.keyOf(counted))
+  }
+
+  /** With the lock held: sets `victim`; one of it is dropped, whether it has just spoken or not. */
+  private chooseAnyWorker(rival: number): number {
+    this.victim = rival
+    this.mustBeSilent = false
+    const index = this.workerWithMost(rival, SHARE_WAITING)
+    return index === NOBODY ? this.workerWithMost(rival, SHARE_STRANGERS) : index
+  }
+
   /** With the lock held: sets `victim` and returns the index of the worker that is to drop it. */
   private chooseWorker(source: number, rival: number): number {
     const { sources, waiting } = this
@@ -623,8 +691,21 @@ export class WorkerTable {
   }
 
   /** With the lock held. */
-  private changeStrangers(source: number, workerIndex: number, change: 1 | -1): void {
-    this.sources.change(source, change)
+  private changeStrangers(
+    source: number,
+    workerIndex: number,
+    change: 1 | -1,
+    goesBefore = false,
+  ): void {
+    const { sources, unknown } = this
+    sources.change(source, change)
+    if (change === 1 && !goesBefore) {
+      unknown.change(unknown.hold(sources.keyOf(source)), 1)
+    } else if (change === -1 && this.unknownOf(source) > sources.count(source)) {
+      const counted = unknown.findSource(sources.keyOf(source))
+      unknown.change(counted, -1)
+      unknown.release(counted)
+    }
     this.sourceWords[this.sources.shareOf(source, workerIndex) + SHARE_STRANGERS]! += change
   }
 

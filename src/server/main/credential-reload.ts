@@ -5,13 +5,16 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { Config } from '../../config/config.ts'
-import { configuredUsers } from '../../config/credentials.ts'
+import { askedOfUsers, configuredUsers } from '../../config/credentials.ts'
 import { CredentialSource } from '../../credential/credential-source.ts'
 import { loadTables } from '../../credential/prepare.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
-import { configuredMechanisms } from '../../sasl/mechanisms.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
+import { configuredMechanisms, forEveryUser } from '../../sasl/mechanisms.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
+import { reloadEvent } from './audit-reload.ts'
 import { type GeneratedUser, generateUser } from './generated-user.ts'
+import type { NamespaceMemories } from './namespace-memory.ts'
 import type { Say } from './say.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
@@ -19,6 +22,7 @@ export interface CredentialReloadOptions {
   readonly config: Config
   readonly say: Say
   readonly workers: Pick<WorkerPool, 'size' | 'broadcast'>
+  readonly onAudit?: (event: AuditEvent) => void
 }
 
 interface Reload {
@@ -34,50 +38,67 @@ export class CredentialReload {
   /** Reloads that not every worker has confirmed. */
   private readonly reloads: Map<number, Reload> = new Map()
   private reloadCount = 0
+  /** What all workers have. */
+  private inForce: CredentialSnapshot | undefined = undefined
+  /** Set when there is memory; it is not loaded again before. */
+  private namespaces: NamespaceMemories | undefined = undefined
+  private lastChange: Promise<void> = Promise.resolve()
 
   constructor(options: CredentialReloadOptions) {
     this.options = options
-    const { config, say } = options
+    const { config } = options
     const { auth } = config
-    this.generated = auth.sources.length === 0 ? generateUser() : undefined
-    const { files, inlineUsers } = configuredUsers(config)
+    // Who has tokens need no password.
+    const isOpenToNobody = auth.sources.length === 0 && auth.tokens === undefined
+    this.generated = isOpenToNobody ? generateUser() : undefined
+    const configured = configuredUsers(config)
     const { generated } = this
     this.source = new CredentialSource(
       {
-        files,
+        ...configured,
+        ...askedOfUsers(config),
         inlineUsers:
           generated === undefined
-            ? inlineUsers
+            ? configured.inlineUsers
             : [{ ...generated, origin: 'generated for this run' }],
-        mechanisms: configuredMechanisms(auth.mechanisms),
+        mechanisms: forEveryUser(configuredMechanisms(auth.mechanisms)),
         iterations: auth.iterations,
+        hasOtherLogins: auth.tokens !== undefined,
       },
       {
         onChange: (credentials) => this.distribute(credentials),
-        onProblem: (error) =>
-          say(
-            'error',
-            'credentials_refused',
-            `the users were not reloaded, those from before stay in force: ${error.message}`,
-          ),
+        onProblem: (error) => this.refuse(error.message),
       },
     )
   }
 
   /** The users of the start. Throws CredentialFileError. */
-  async load(): Promise<WorkerAuth> {
+  async load(): Promise<Omit<WorkerAuth, 'tokens'>> {
     const { auth, limits, process: processConfig } = this.options.config
     loadTables()
     const credentials = await this.source.load()
     this.announce(credentials, 'credentials_loaded', 'the users were loaded')
+    this.inForce = credentials
     return {
       credentials,
       mechanisms: auth.mechanisms,
+      certificateField: auth.certificateField,
       // Each worker rations for itself: together they keep the limits, or have one each. However
       // many there are, the threads on which keys are derived are four, and belong to the process.
       keyDerivationsMax: Math.max(1, Math.floor(limits.keyDerivationsMax / processConfig.threads)),
+      throttle: limits.throttle,
       derivationQueueMax: Math.ceil(limits.derivationQueueMax / processConfig.threads),
     }
+  }
+
+  /** Where the namespaces of those users have their memory. */
+  useNamespaces(namespaces: NamespaceMemories): void {
+    this.namespaces = namespaces
+  }
+
+  /** A worker has left the namespaces of this change. */
+  namespacesLeft(changeId: number): void {
+    this.namespaces?.left(changeId)
   }
 
   /** Loads them again from now on whenever their files change. */
@@ -101,6 +122,9 @@ export class CredentialReload {
     if (reload.awaitedCount > 0) return
     this.reloads.delete(reloadId)
     this.announce(reload.credentials, 'credentials_reloaded', 'the users were reloaded')
+    const { inForce } = this
+    this.inForce = reload.credentials
+    if (inForce !== undefined) this.options.onAudit?.(reloadEvent(inForce, reload.credentials))
   }
 
   /** Once the port is open: a password for a server that did not start would only mislead. */
@@ -117,11 +141,33 @@ export class CredentialReload {
     this.generated = undefined
   }
 
+  /** One after the other: a namespace that is gone is left by all before its memory is another's. */
   private distribute(credentials: CredentialSnapshot): void {
+    this.lastChange = this.lastChange.then(() => this.putInForce(credentials))
+  }
+
+  private async putInForce(credentials: CredentialSnapshot): Promise<void> {
     const { workers } = this.options
+    const { namespaces: wanted } = credentials
+    const problems = this.namespaces?.problemsOf(wanted) ?? []
+    if (problems.length > 0) {
+      this.refuse(problems.join('; '))
+      return
+    }
+    const namespaces = (await this.namespaces?.change(wanted, workers)) ?? []
     this.reloadCount++
-    this.reloads.set(this.reloadCount, { credentials, awaitedCount: workers.size })
-    workers.broadcast({ kind: 'credentials', credentials, reloadId: this.reloadCount })
+    const reloadId = this.reloadCount
+    this.reloads.set(reloadId, { credentials, awaitedCount: workers.size })
+    workers.broadcast({ kind: 'credentials', credentials, namespaces, reloadId })
+  }
+
+  private refuse(reason: string): void {
+    this.options.onAudit?.({ event: 'reload', what: 'users', outcome: 'failure' })
+    this.options.say(
+      'error',
+      'credentials_refused',
+      `the users were not reloaded, those from before stay in force: ${reason}`,
+    )
   }
 
   private announce(credentials: CredentialSnapshot, event: string, message: string): void {

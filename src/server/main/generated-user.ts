@@ -18,8 +18,7 @@ export function generateUser(program: string | undefined = process.argv[1]): Gen
   const name = 'saslcached'
   const random = crypto.getRandomValues(new Uint8Array(PASSWORD_BYTES))
   const password = Buffer.from(random).toString('base64url')
-  // Of a package that is installed npm makes a link named as the command; else it is a file for node.
-  const command = program?.endsWith('.js') ? `node ${program}` : 'saslcached'
+  const command = commandOf(program)
   const announcement = [
     '',
     'No user is configured. One was made for this run:',
@@ -34,4 +33,10 @@ export function generateUser(program: string | undefined = process.argv[1]): Gen
     '',
   ].join('\n')
   return { name, password, announcement }
+}
+
+/** How to start `program`, the file that runs. */
+export function commandOf(program: string | undefined): string {
+  // Of a package that is installed npm makes a link named as the command; else it is a file for node.
+  return program?.endsWith('.js') ? `node ${program}` : 'saslcached'
 }

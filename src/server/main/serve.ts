@@ -2,11 +2,13 @@
  * From a valid Config to an exit code: the way into the server for the command line.
  *
  * Exit codes: 0 after a stop that was asked for, 70 after a programmer error, 71 when the system
- * refuses something (a port in use, memory, open files), 78 for bad credentials.
+ * refuses something (a port in use, memory, open files), 78 for bad credentials
+ * or certificates.
  */
 import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import { CredentialFileError } from '../../credential/credential-file-error.ts'
+import { TlsFileError } from '../../credential/tls-certificates.ts'
 import { createLog } from '../../observe/log.ts'
 import { detach, isDetached } from './daemon.ts'
 import { StartError, StopAsked } from './start-error.ts'
@@ -32,7 +34,7 @@ export async function serve(config: Config): Promise<number> {
       supervisor.sayStoppedEarly(error.message)
       return EXIT_OK
     }
-    if (error instanceof CredentialFileError) {
+    if (error instanceof CredentialFileError || error instanceof TlsFileError) {
       process.stderr.write(`${error.message}\n`)
       return EXIT_CONFIG
     }

@@ -2,10 +2,17 @@
  * The rows of `stats settings`: memcached's names in its order (1.6.45, built with everything but
  * its proxy), with what holds here. A setting of a part that only memcached has says no, 0 or NULL.
  */
-import type { Config } from '../../config/config.ts'
+import type { Config, TlsConfig } from '../../config/config.ts'
+import type { TlsVerify } from '../../config/options.ts'
 
 /** Client flags are 32 bits, as protocol.txt has them. */
 const CLIENT_FLAGS_BYTES = 4
+/** By memcached's numbers of them. */
+const VERIFY_MODES: readonly TlsVerify[] = ['none', 'request', 'require', 'once']
+/** SSL_FILETYPE_PEM of OpenSSL. */
+const PEM_FORMAT = 1
+/** memcached's default, which nothing here goes by. */
+const WBUF_BYTES = 16 * 1024
 
 export function settingsRows(
   config: Config,
@@ -76,22 +83,30 @@ export function settingsRows(
     ['ext_max_frag', '0.00'],
     ['slab_automove_freeratio', '0.000'],
     ['ext_drop_unread', false],
-    ['ssl_enabled', false],
-    ['ssl_chain_cert', 'NULL'],
-    ['ssl_key', 'NULL'],
-    ['ssl_verify_mode', 0],
-    ['ssl_keyformat', 0],
-    ['ssl_ciphers', 'NULL'],
-    ['ssl_ca_cert', 'NULL'],
-    ['ssl_wbuf_size', 0],
-    ['ssl_session_cache', false],
-    ['ssl_kernel_tls', false],
-    ['ssl_min_version', 'NULL'],
+    ...tlsRows(config.tls),
     ['num_napi_ids', 0],
     ['memory_file', 'NULL'],
     ['client_flags_size', CLIENT_FLAGS_BYTES],
   ]
   return rows.map(([name, value]) => [name, format(value)] as const)
+}
+
+function tlsRows(tls: TlsConfig | undefined): [string, string | number | boolean][] {
+  const pathsOf = (file: 'certificateFile' | 'keyFile'): string =>
+    tls?.pairs.map((pair) => pair[file]).join(',') ?? 'NULL'
+  return [
+    ['ssl_enabled', tls !== undefined],
+    ['ssl_chain_cert', pathsOf('certificateFile')],
+    ['ssl_key', pathsOf('keyFile')],
+    ['ssl_verify_mode', VERIFY_MODES.indexOf(tls?.verify ?? 'none')],
+    ['ssl_keyformat', PEM_FORMAT],
+    ['ssl_ciphers', tls?.ciphers ?? 'NULL'],
+    ['ssl_ca_cert', tls?.caFile ?? 'NULL'],
+    ['ssl_wbuf_size', WBUF_BYTES],
+    ['ssl_session_cache', tls !== undefined],
+    ['ssl_kernel_tls', false],
+    ['ssl_min_version', `tlsv${tls?.minVersion ?? '1.2'}`],
+  ]
 }
 
 /** -l as it was given; NULL is every interface. */

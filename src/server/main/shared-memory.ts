@@ -1,17 +1,28 @@
 /** The memory that all workers of a server see, made before the first of them starts. */
-import { EXIT_OS } from '../../base/exit-code.ts'
+import { EXIT_CONFIG, EXIT_OS } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
+import type { Namespace } from '../../credential/namespaces.ts'
+import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import { createCounterMemory } from '../../observe/counters.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-table.ts'
 import { createWatchMemory, startObserving } from '../../observe/watch-memory.ts'
+import { createThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
 import { createWorkerTableMemory } from '../admission/worker-table.ts'
 import { createConnectionTableMemory } from '../worker/connection-table.ts'
+import { createAuditMemory } from '../worker/worker-audit.ts'
 import type { SharedMemory } from '../worker/worker-messages.ts'
+import { NamespaceMemories } from './namespace-memory.ts'
 import type { Say } from './say.ts'
 import { StartError } from './start-error.ts'
 
 const MEBIBYTE = 1024 * 1024
+
+/** The namespaces change while the server runs; all else stays as it is. */
+export interface ServerMemory {
+  readonly shared: SharedMemory
+  readonly namespaces: NamespaceMemories
+}
 
 type CreateStore = typeof createStoreMemory
 
@@ -21,16 +32,23 @@ export function createSharedMemory(
   listenerCount: number,
   say: Say,
   createStore: CreateStore = createStoreMemory,
-): SharedMemory {
+  wanted: readonly Namespace[] = [],
+): ServerMemory {
   const { limits, log } = config
   const workerCount = config.process.threads
-  const store = reserveStore(config, say, createStore)
+  const quotas = wanted.filter(({ id }) => id !== NAMESPACE_DEFAULT)
+  const store = reserveStore(config, say, createStore, quotas)
   const { prefixDelimiter, tracksSizes } = log
   const watch = createWatchMemory(workerCount, limits.workerLogBytesMax)
   startObserving(watch, prefixDelimiter !== undefined, tracksSizes)
   const delimiter = prefixDelimiter?.charCodeAt(0) ?? DEFAULT_DELIMITER
-  return {
+  const namespaces = new NamespaceMemories({ store, delimiter, randomSeed })
+  const problems = namespaces.problemsOf(wanted)
+  if (problems.length > 0) throw new StartError(problems.join('; '), EXIT_CONFIG)
+  namespaces.begin(wanted)
+  const shared = {
     store,
+    namespaces: namespaces.all,
     counters: createCounterMemory(workerCount),
     watch,
     prefixes: createPrefixMemory(delimiter, randomSeed()),
@@ -42,15 +60,26 @@ export function createSharedMemory(
       limits.connectionsMax,
       randomSeed(),
     ),
+    audit:
+      config.audit === undefined
+        ? undefined
+        : createAuditMemory(config.audit.refusesLogins, config.audit.showsKeys),
+    throttle: createThrottleMemory((bytes) => crypto.getRandomValues(bytes)),
   }
+  return { shared, namespaces }
 }
 
-function reserveStore(config: Config, say: Say, createStore: CreateStore): StoreMemory {
+function reserveStore(
+  config: Config,
+  say: Say,
+  createStore: CreateStore,
+  quotas: readonly Namespace[],
+): StoreMemory {
   const { limitBytes, limitBytesMax } = config.memory
-  const reserved = tryToReserve(config, limitBytesMax, createStore)
+  const reserved = tryToReserve(config, limitBytesMax, createStore, quotas)
   if (!(reserved instanceof RangeError)) return reserved
   if (limitBytesMax > limitBytes) {
-    const least = tryToReserve(config, limitBytes, createStore)
+    const least = tryToReserve(config, limitBytes, createStore, quotas)
     if (!(least instanceof RangeError)) {
       const message =
         `the system does not reserve ${limitBytesMax / MEBIBYTE} MiB of address space ` +
@@ -69,6 +98,7 @@ function tryToReserve(
   config: Config,
   memoryBytesMax: number,
   createStore: CreateStore,
+  quotas: readonly Namespace[],
 ): StoreMemory | RangeError {
   const { memory, process: processConfig } = config
   try {
@@ -79,6 +109,9 @@ function tryToReserve(
       evicts: memory.evicts,
       workerCount: processConfig.threads,
       seed: randomSeed(),
+      ...(quotas.length > 0 && {
+        quotaBytesMin: Math.min(...quotas.map(({ memoryBytes: bytes }) => bytes)),
+      }),
     })
   } catch (error) {
     if (!(error instanceof RangeError)) throw error

@@ -4,11 +4,13 @@
  */
 
 import { assert } from '../../base/assert.ts'
-import { type ClockBase, clockBase } from '../../base/clock.ts'
+import { Clock, type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import { deriveSaltedPassword, SCRAM_HASHES } from '../../credential/verifier.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { Log, LogEvent } from '../../observe/log.ts'
+import { AppendFile } from '../files/append-file.ts'
 import {
   dropPrivileges,
   openFilesMax,
@@ -19,15 +21,21 @@ import {
 } from '../files/process-files.ts'
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
+import type { TlsMaterial } from '../net/tls-material.ts'
 import { threadClock } from '../worker/thread-clock.ts'
+import { type AuditMemory, AuditQueue } from '../worker/worker-audit.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
+import { AUDIT_LOOK_MS, Audit } from './audit.ts'
+import { CertificateReload } from './certificate-reload.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
+import { sayListening, warnAboutClear } from './listener-notices.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
 import { asStartError, StartError, StopAsked } from './start-error.ts'
 import { yieldToEventLoops } from './thread-pool.ts'
+import { TokenKeySource } from './token-key-source.ts'
 import { VERSION } from './version.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { heldConnectionsMax, workerSettings } from './worker-settings.ts'
@@ -51,6 +59,13 @@ export class Supervisor {
   private readonly without: Set<Internal> = new Set()
   /** Undefined without authentication. */
   private credentials: CredentialReload | undefined = undefined
+  /** Undefined where there is none, or not yet. */
+  private audit: Audit | undefined = undefined
+  private endAuditLooks: () => void = () => undefined
+  /** Undefined without TLS. */
+  private readonly certificates: CertificateReload | undefined
+  /** Undefined where no tokens are taken. */
+  private tokenKeys: TokenKeySource | undefined = undefined
   private isStopping = false
   private isDying = false
   private stopSignal = ''
@@ -67,7 +82,12 @@ export class Supervisor {
       say,
       clock: threadClock,
       onLog: (event) => log.write(event),
+      onAudit: (event) => this.audit?.recordOfWorker(event),
       onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
+      onCertificates: (generation) => this.certificates?.confirmed(generation),
+      onRefreshCertificates: (workerIndex) => void this.refreshCertificates(workerIndex),
+      onTokenKeysWanted: () => this.tokenKeys?.wanted(),
+      onNamespacesLeft: (changeId) => this.credentials?.namespacesLeft(changeId),
       onWithout: (internal) => this.warnWithout(internal),
       onVerbosity: (level) => this.setVerbosity(level),
       onShutdown: () => this.stop('shutdown'),
@@ -75,6 +95,19 @@ export class Supervisor {
       onStopped: (cutCount) => void this.finish(cutCount),
       onDeath: (error) => this.die(error),
     })
+    const { workers } = this
+    const clock = Clock.ofThread(this.clock)
+    const nowSeconds = (): number => clock.epochSeconds(threadClock.nowMs())
+    this.certificates =
+      config.tls === undefined
+        ? undefined
+        : new CertificateReload({
+            config: config.tls,
+            say,
+            workers,
+            clock: threadClock,
+            nowSeconds,
+          })
   }
 
   /** Serves until told to stop; resolves to the exit code. */
@@ -83,6 +116,7 @@ export class Supervisor {
     process.once('exit', () => this.removeFiles())
     for (const notice of this.config.notices) this.say('info', 'notice', notice)
     const auth = await this.loadUsers()
+    const tls = await this.certificates?.load()
     this.warnAboutHost()
     const finished = new Promise<number>((resolve) => {
       this.settle = resolve
@@ -91,10 +125,12 @@ export class Supervisor {
     await this.bind()
     this.endIfAsked()
     if (auth !== undefined) await yieldToEventLoops(deriveAnyKey)
-    await this.startWorkers(auth)
+    await this.startWorkers(auth, tls)
     this.endIfAsked()
     this.settleIntoSystem()
     await this.credentials?.watch()
+    await this.certificates?.watchFiles()
+    await this.tokenKeys?.watch()
     this.endIfAsked()
     this.credentials?.announceGenerated()
     this.announceStart()
@@ -107,7 +143,10 @@ export class Supervisor {
   async abandon(): Promise<void> {
     this.isStopping = true
     this.credentials?.close()
+    this.certificates?.close()
+    this.tokenKeys?.close()
     await this.workers.end()
+    this.closeAudit('failure', 0)
     this.sockets.close()
     this.removeFiles()
   }
@@ -125,8 +164,17 @@ export class Supervisor {
   private async loadUsers(): Promise<WorkerAuth | undefined> {
     const { config, say, workers } = this
     if (config.auth.required) {
-      this.credentials = new CredentialReload({ config, say, workers })
-      return await this.credentials.load()
+      const onAudit = (event: AuditEvent): void => this.audit?.record(event)
+      const { tokens } = config.auth
+      this.credentials = new CredentialReload({ config, say, workers, onAudit })
+      if (tokens !== undefined) {
+        this.tokenKeys = new TokenKeySource({ config: tokens, say, workers, clock: threadClock })
+        if (config.tls === undefined) {
+          say('warn', 'tokens_without_tls', 'no token will be taken: no listener speaks TLS')
+        }
+      }
+      const auth = await this.credentials.load()
+      return { ...auth, tokens: await this.tokenKeys?.load() }
     }
     say(
       'warn',
@@ -138,14 +186,14 @@ export class Supervisor {
 
   private announceStart(): void {
     const { config, say } = this
+    for (const socket of this.sockets.shared) sayListening(socket, say)
+    warnAboutClear(this.sockets.shared, config, say)
     for (const { address } of this.sockets.shared) {
-      const isAsGiven = address.given === address.text
-      const shown = isAsGiven ? address.text : `${address.given} (${address.text})`
-      say('info', 'listening', `listening on ${shown}`, {
+      this.audit?.record({
+        event: 'listener',
         address: address.text,
-        given: isAsGiven ? undefined : address.given,
         family: address.family,
-        port: address.port === 0 ? undefined : address.port,
+        port: address.port,
       })
     }
     say('info', 'started', `saslcached ${VERSION} is ready`, {
@@ -160,7 +208,7 @@ export class Supervisor {
 
   /** What we have put into the system, as far as it is still ours. */
   private removeFiles(): void {
-    this.sockets.removeSocketFile()
+    this.sockets.removeSocketFiles()
     this.pidFile?.remove()
   }
 
@@ -194,7 +242,7 @@ export class Supervisor {
   }
 
   private async bind(): Promise<void> {
-    const { listen, unixSocket, unixMask } = this.config.network
+    const { listen, unixSocket, identitySockets, unixMask } = this.config.network
     const { runAsUser } = this.config.process
     try {
       if (runAsUser !== undefined) this.user = userToBecome(runAsUser)
@@ -204,17 +252,27 @@ export class Supervisor {
     try {
       if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, unixMask, this.user)
       for (const address of listen) await this.sockets.bindTcp(address)
+      for (const { path, identity } of identitySockets) {
+        await this.sockets.bindUnix(path, unixMask, this.user, identity)
+      }
     } catch (error) {
       throw asStartError(error)
     }
   }
 
   /** Starts the workers; resolves when all of them listen. */
-  private async startWorkers(auth: WorkerAuth | undefined): Promise<void> {
+  private async startWorkers(
+    auth: WorkerAuth | undefined,
+    tls: TlsMaterial | undefined,
+  ): Promise<void> {
     const { config } = this
     const sockets = this.sockets.shared
-    const shared = createSharedMemory(config, sockets.length, this.say)
-    const supplies = { shared, clock: this.clock, sockets, auth }
+    const wanted = auth?.credentials.namespaces
+    const memory = createSharedMemory(config, sockets.length, this.say, undefined, wanted)
+    const { shared, namespaces } = memory
+    this.credentials?.useNamespaces(namespaces)
+    this.openAudit(shared.audit)
+    const supplies = { shared, clock: this.clock, sockets, auth, tls }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),
     )
@@ -223,6 +281,40 @@ export class Supervisor {
       throw asStartError(error)
     })
     this.workers.watchOver(shared.workerTable)
+  }
+
+  /** As root where it is, so that the file may be anywhere; it belongs to who we become. */
+  private openAudit(memory: AuditMemory | undefined): void {
+    const { config, say, user } = this
+    if (memory === undefined || config.audit === undefined) return
+    const { path } = config.audit
+    try {
+      this.audit = new Audit({
+        file: new AppendFile(path, user),
+        queue: new AuditQueue(memory),
+        say,
+        run: crypto.randomUUID(),
+      })
+    } catch (cause) {
+      const { message } = cause as Error
+      throw new StartError(`cannot open the audit log ${path}: ${message}`, EXIT_OS, cause)
+    }
+    this.endAuditLooks = threadClock.every(AUDIT_LOOK_MS, () => this.audit?.look())
+    this.audit.record({
+      event: 'start',
+      version: VERSION,
+      node: process.versions.node,
+      pid: process.pid,
+      threads: config.process.threads,
+      authentication: config.auth.required,
+    })
+  }
+
+  private closeAudit(by: string, cutCount: number): void {
+    this.endAuditLooks()
+    this.audit?.record({ event: 'stop', by, connections_cut: cutCount })
+    this.audit?.close()
+    this.audit = undefined
   }
 
   /**
@@ -239,6 +331,7 @@ export class Supervisor {
       fields: { stack },
     }
     this.log.write(event)
+    this.closeAudit('crash', 0)
     void this.log.close().then(() => process.exit(EXIT_SOFTWARE))
   }
 
@@ -274,8 +367,18 @@ export class Supervisor {
   }
 
   private reload(): void {
-    this.say('info', 'reload_requested', 'SIGHUP: reading the users again')
+    const what = this.certificates === undefined ? 'the users' : 'the users and the certificates'
+    this.say('info', 'reload_requested', `SIGHUP: reading ${what} again`)
+    this.audit?.reopen()
     this.credentials?.reload()
+    void this.certificates?.refresh()
+    this.tokenKeys?.reload()
+  }
+
+  /** As a client of this worker asked for. */
+  private async refreshCertificates(workerIndex: number): Promise<void> {
+    const problem = await this.certificates?.refresh()
+    this.workers.broadcast({ kind: 'certificates-refreshed', workerIndex, problem })
   }
 
   private stop(signal: string): void {
@@ -283,6 +386,8 @@ export class Supervisor {
     this.isStopping = true
     this.stopSignal = signal
     this.credentials?.close()
+    this.certificates?.close()
+    this.tokenKeys?.close()
     this.workers.stop(this.config.limits.drainTimeoutMs)
   }
 
@@ -301,6 +406,7 @@ export class Supervisor {
     }
     await this.workers.end()
     this.removeFiles()
+    this.closeAudit(this.stopSignal, cutCount)
     this.say('info', 'stopped', 'stopped')
     this.settle(0)
   }

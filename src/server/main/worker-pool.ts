@@ -9,6 +9,7 @@
 import { Worker } from 'node:worker_threads'
 import { EXIT_OS } from '../../base/exit-code.ts'
 import { describeShortage } from '../../base/shortage.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { Internal } from '../net/node-internals.ts'
@@ -39,8 +40,17 @@ export interface WorkerPoolOptions {
   readonly clock: Pick<ThreadClock, 'every'>
   readonly spawn?: (settings: WorkerSettings) => WorkerThread
   readonly onLog: (event: LogEvent) => void
+  readonly onAudit: (event: AuditEvent) => void
   /** A worker has the users of this reload. */
   readonly onReloaded: (reloadId: number) => void
+  /** A worker shows the certificates of this generation. */
+  readonly onCertificates: (generation: number) => void
+  /** A client that may do so wants them loaded again. */
+  readonly onRefreshCertificates: (workerIndex: number) => void
+  /** A token names a key that a worker does not know. */
+  readonly onTokenKeysWanted: () => void
+  /** A worker has left the namespaces of this change. */
+  readonly onNamespacesLeft: (changeId: number) => void
   readonly onWithout: (internal: Internal) => void
   /** A client wants another verbosity. */
   readonly onVerbosity: (level: number) => void
@@ -141,8 +151,23 @@ export class WorkerPool {
       case 'log':
         options.onLog(message.event)
         break
+      case 'audit':
+        options.onAudit(message.event)
+        break
       case 'credentials-in-force':
         options.onReloaded(message.reloadId)
+        break
+      case 'certificates-in-force':
+        options.onCertificates(message.generation)
+        break
+      case 'refresh-certificates':
+        options.onRefreshCertificates(message.workerIndex)
+        break
+      case 'token-keys-wanted':
+        options.onTokenKeysWanted()
+        break
+      case 'namespaces-left':
+        options.onNamespacesLeft(message.changeId)
         break
       case 'without':
         options.onWithout(message.internal)

@@ -2,6 +2,7 @@
 import type { ClockBase } from '../../base/clock.ts'
 import type { Config } from '../../config/config.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
+import type { TlsMaterial } from '../net/tls-material.ts'
 import type { SharedMemory, WorkerAuth, WorkerSettings } from '../worker/worker-messages.ts'
 import { settingsRows } from './settings-rows.ts'
 import { VERSION } from './version.ts'
@@ -13,6 +14,8 @@ export interface WorkerSupplies {
   readonly sockets: readonly SharedSocket[]
   /** Undefined: no authentication. */
   readonly auth: WorkerAuth | undefined
+  /** Undefined: no TLS. */
+  readonly tls: TlsMaterial | undefined
 }
 
 /** Connections that wait for a place: as many as wait to be accepted elsewhere. */
@@ -23,7 +26,7 @@ export function heldConnectionsMax({ limits, network }: Config): number {
 export function workerSettings(
   config: Config,
   workerIndex: number,
-  { shared, clock, sockets, auth }: WorkerSupplies,
+  { shared, clock, sockets, auth, tls }: WorkerSupplies,
 ): WorkerSettings {
   const { network, memory, limits, log } = config
   const { flushEnabled, dumpEnabled, watchEnabled, shutdownEnabled } = config.auth
@@ -35,6 +38,8 @@ export function workerSettings(
     version: VERSION,
     clock,
     sockets,
+    tls,
+    passwordsInTheClear: config.auth.passwordsInTheClear,
     backlog: network.backlog,
     logLevel: log.level,
     valueBytesMax: memory.itemBytesMax,

@@ -20,6 +20,7 @@ import { getSystemErrorName } from 'node:util'
 import type { ListenAddress } from '../../config/config.ts'
 import { type FileIdentity, fileAt, isStill, type SystemUser } from '../files/process-files.ts'
 import { explain, ListenError } from './listen-error.ts'
+import type { TlsVerify } from './tls-handshakes.ts'
 
 export interface BoundAddress {
   readonly family: 'IPv4' | 'IPv6' | 'unix'
@@ -36,6 +37,14 @@ export interface BoundAddress {
 export interface SharedSocket {
   readonly fd: number
   readonly address: BoundAddress
+  /** Whoever connects there is this user, without a login. */
+  readonly identity?: string | undefined
+  /** It speaks TLS, and what it asks of a client's certificate; undefined: in the clear. */
+  readonly tls?: TlsVerify | undefined
+  /** Which dialects it speaks, where not the same as all others. */
+  readonly protocol?: 'auto' | 'binary' | 'ascii' | undefined
+  /** A name that it was given. */
+  readonly tag?: string | undefined
 }
 
 interface BoundHandle {
@@ -89,8 +98,9 @@ export class BoundSockets {
   readonly shared: SharedSocket[] = []
   private readonly resolve: Resolve
   private readonly handles: BoundHandle[] = []
-  private unixSocket: UnixSocket | undefined = undefined
-  private isPublished = false
+  private unixSockets: UnixSocket[] = []
+  /** So many of them have their names. */
+  private publishedCount = 0
 
   constructor(resolve: Resolve = async (host) => await lookup(host, { all: true })) {
     this.resolve = resolve
@@ -102,10 +112,11 @@ export class BoundSockets {
    * left out if there is another. One that is in use is an error: somebody else would get a part of
    * our clients (memcached goes on with the others).
    */
-  async bindTcp({ host, port, isSecond }: ListenAddress): Promise<void> {
+  async bindTcp(listenAddress: ListenAddress): Promise<void> {
+    const { host, port, isSecond } = listenAddress
     const shown = shownAddress(host, port)
     if (host === '*') {
-      this.keepTcp(host, bindEveryInterface(port, shown), true)
+      this.keepTcp(listenAddress, bindEveryInterface(port, shown), true)
       return
     }
     const found = await this.resolve(host).catch((cause: NodeJS.ErrnoException) => {
@@ -123,7 +134,7 @@ export class BoundSockets {
       const isLast = attempt === SAME_PORT_ATTEMPTS
       const outcome = bindAll(addresses, attempt === 1 ? before : port, !isLast)
       if (typeof outcome !== 'string') {
-        for (const bound of outcome) this.keepTcp(host, bound, false)
+        for (const bound of outcome) this.keepTcp(listenAddress, bound, false)
         return
       }
       if (isSecond === true && NOT_HERE.includes(outcome)) return
@@ -133,11 +144,11 @@ export class BoundSockets {
 
   /**
    * Binds a Unix socket with permission bits `mask`, for `owner` if one is given; `publish` gives it
-   * its name. Until then it has another: nobody finds it before it is served, and libuv, which removes
+   * its name. `identity` is whom those who connect are. Until then it has another: nobody finds it before it is served, and libuv, which removes
    * the name it has bound when the socket is closed, cannot remove the file of a server that took our
    * place.
    */
-  async bindUnix(path: string, mask: number, owner?: SystemUser): Promise<void> {
+  async bindUnix(path: string, mask: number, owner?: SystemUser, identity?: string): Promise<void> {
     try {
       const directory = dirname(path)
       if (statSync(directory, { throwIfNoEntry: false }) === undefined) {
@@ -145,49 +156,56 @@ export class BoundSockets {
       }
       await refuseTaken(path)
       const { handle, temporary } = bindTemporary(path, directory)
-      this.keep(handle, { family: 'unix', text: path, given: path, port: 0, isDualStack: false })
+      const address = {
+        family: 'unix',
+        text: path,
+        given: path,
+        port: 0,
+        isDualStack: false,
+      } as const
+      this.keep(handle, address, { identity })
       chmodSync(temporary, mask)
       if (owner !== undefined) lchownSync(temporary, owner.uid, owner.gid)
       const { dev, ino } = statSync(temporary)
-      this.unixSocket = { path, temporary, identity: { dev, ino } }
+      this.unixSockets.push({ path, temporary, identity: { dev, ino } })
     } catch (cause) {
       throw asRefusal(path, cause)
     }
   }
 
-  /** Gives the Unix socket its name, now that it is served. */
+  /** Gives the Unix sockets their names, now that they are served. */
   async publish(): Promise<void> {
-    const { unixSocket } = this
-    if (unixSocket === undefined) return
-    const { path, temporary } = unixSocket
-    try {
-      await refuseTaken(path)
-      if (fileAt(path) !== undefined) unlinkSync(path)
-      giveName(temporary, path)
-      this.isPublished = true
-    } catch (cause) {
-      throw asRefusal(path, cause)
+    for (const { path, temporary } of this.unixSockets) {
+      try {
+        await refuseTaken(path)
+        if (fileAt(path) !== undefined) unlinkSync(path)
+        giveName(temporary, path)
+        this.publishedCount++
+      } catch (cause) {
+        throw asRefusal(path, cause)
+      }
     }
   }
 
   /** Closes all of them, at once: who connects from now on is refused. */
   close(): void {
-    this.removeSocketFile()
+    this.removeSocketFiles()
     for (const handle of this.handles) handle.close()
     this.handles.length = 0
   }
 
-  /** The file of the Unix socket goes with us, unless another server has put its own there. */
-  removeSocketFile(): void {
-    const { unixSocket, isPublished } = this
-    if (unixSocket === undefined) return
-    this.unixSocket = undefined
-    const name = isPublished ? unixSocket.path : unixSocket.temporary
-    if (!isStill(name, unixSocket.identity)) return
-    try {
-      unlinkSync(name)
-    } catch {
-      // After -u the directory may not be ours; a file that nobody listens on is replaced next time.
+  /** The files of the Unix sockets go with us, unless another server has put its own there. */
+  removeSocketFiles(): void {
+    const { unixSockets, publishedCount } = this
+    this.unixSockets = []
+    for (const [index, { path, temporary, identity }] of unixSockets.entries()) {
+      const name = index < publishedCount ? path : temporary
+      if (!isStill(name, identity)) continue
+      try {
+        unlinkSync(name)
+      } catch {
+        // After -u the directory may not be ours; a file that nobody listens on is replaced next time.
+      }
     }
   }
 
@@ -196,20 +214,26 @@ export class BoundSockets {
     return this.shared.some((socket) => socket.address.text === text)
   }
 
-  private keepTcp(host: string, bound: BoundTcp, isDualStack: boolean): void {
+  private keepTcp(listenAddress: ListenAddress, bound: BoundTcp, isDualStack: boolean): void {
     const { handle, isIpv6, address, port } = bound
-    this.keep(handle, {
+    const { host, identity, tls, protocol, tag } = listenAddress
+    const boundAddress: BoundAddress = {
       family: isIpv6 ? 'IPv6' : 'IPv4',
       text: shownAddress(address, port),
       given: shownAddress(host, port),
       port,
       isDualStack: isDualStack && isIpv6,
-    })
+    }
+    this.keep(handle, boundAddress, { identity, tls, protocol, tag })
   }
 
-  private keep(handle: BoundHandle, address: BoundAddress): void {
+  private keep(
+    handle: BoundHandle,
+    address: BoundAddress,
+    traits: Pick<SharedSocket, 'identity' | 'tls' | 'protocol' | 'tag'> = {},
+  ): void {
     this.handles.push(handle)
-    this.shared.push({ fd: handle.fd, address })
+    this.shared.push({ fd: handle.fd, address, ...traits })
   }
 }
 

@@ -6,8 +6,9 @@
  * It is run every few seconds by container runtimes: it imports next to nothing.
  */
 import { readFileSync } from 'node:fs'
-import { connect, type NetConnectOpts } from 'node:net'
-import type { Config } from '../../config/config.ts'
+import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import type { Config, ListenAddress } from '../../config/config.ts'
+import type { TlsVerify } from '../../config/options.ts'
 import {
   HEADER_BYTES,
   MAGIC_REQUEST,
@@ -17,7 +18,7 @@ import {
 } from '../../protocol/binary/wire.ts'
 
 export type HealthTarget =
-  | { readonly host: string; readonly port: number }
+  | { readonly host: string; readonly port: number; readonly tls?: TlsVerify | undefined }
   | { readonly path: string }
 
 export class HealthError extends Error {
@@ -32,11 +33,17 @@ const VERSION_BYTES_MAX = 256
 /** Where to knock for a server with this configuration. Throws HealthError when that is unknown. */
 export function healthTarget(network: Config['network']): HealthTarget {
   if (network.unixSocket !== undefined) return { path: network.unixSocket }
-  const address = network.listen[0]
+  const address = network.listen.find(({ tls }) => tls === undefined) ?? network.listen[0]
+  const [identitySocket] = network.identitySockets
+  if (address === undefined && identitySocket !== undefined) return { path: identitySocket.path }
   if (address === undefined) throw new HealthError('the configuration has no address to listen on')
   const port = address.port === 0 ? pickedPort(network.portFile) : address.port
-  if (address.host === '*' || address.host === '0.0.0.0') return { host: '127.0.0.1', port }
-  return { host: address.host === '::' ? '::1' : address.host, port }
+  return { host: reachable(address), port, tls: address.tls }
+}
+
+function reachable({ host }: ListenAddress): string {
+  if (host === '*' || host === '0.0.0.0') return '127.0.0.1'
+  return host === '::' ? '::1' : host
 }
 
 /** The port that the system picked, as the server wrote it to MEMCACHED_PORT_FILENAME. */
@@ -57,15 +64,30 @@ function pickedPort(portFile: string | undefined): number {
   return Number(port)
 }
 
+/**
+ * A pipe to the server. Nothing that is sent is secret, and what is asked is whether it answers, not
+ * who: its certificate, which may be for another name, is not looked at.
+ */
+async function open(target: HealthTarget): Promise<Socket> {
+  if ('path' in target || target.tls === undefined) return connect(target as NetConnectOpts)
+  const { connect: connectTls } = await import('node:tls')
+  const { host, port } = target
+  return connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ['memcached'] })
+}
+
+/** What is told of a server that wants to know who we are before it answers. */
+const WANTS_CERTIFICATE = 'unknown, it asks for a client certificate,'
+
 /** Resolves to the version text that the server answered; rejects with HealthError. */
-export function checkHealth(target: HealthTarget, timeoutMs: number): Promise<string> {
+export async function checkHealth(target: HealthTarget, timeoutMs: number): Promise<string> {
+  const isTls = !('path' in target) && target.tls !== undefined
+  const needsCertificate = isTls && target.tls === 'require'
+  const socket = await open(target)
   const request = Buffer.alloc(HEADER_BYTES)
   request[0] = MAGIC_REQUEST
   request[1] = OP_VERSION
   request.writeUInt32BE(OPAQUE, 12)
   return new Promise((resolve, reject) => {
-    const options: NetConnectOpts = { ...target }
-    const socket = connect(options)
     let received = Buffer.alloc(0)
     const fail = (message: string, cause?: Error): void => {
       clearTimeout(timer)
@@ -74,7 +96,14 @@ export function checkHealth(target: HealthTarget, timeoutMs: number): Promise<st
     }
     // Unlike a socket's own timeout this one covers an answer that comes byte by byte.
     const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs)
-    socket.on('connect', () => socket.write(request))
+    socket.on(isTls ? 'secureConnect' : 'connect', () => {
+      socket.write(request)
+      if (!needsCertificate) return
+      // That it speaks TLS is all that it tells a stranger.
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(WANTS_CERTIFICATE)
+    })
     socket.on('data', (chunk) => {
       received = Buffer.concat([received, chunk])
       if (received.length < HEADER_BYTES) return

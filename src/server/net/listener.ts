@@ -18,15 +18,17 @@ import type { Channel } from '../../base/channel.ts'
 import type { SharedSocket } from './bound-sockets.ts'
 import { HandleWriter } from './handle-writer.ts'
 import { explain, ListenError } from './listen-error.ts'
-import type { NewcomerSource, NewcomerSourceOptions } from './newcomer.ts'
+import type { Newcomer, NewcomerSource, NewcomerSourceOptions, TlsOptions } from './newcomer.ts'
 import { socketTakesHandle } from './node-internals.ts'
-import { SocketNewcomer } from './socket-newcomer.ts'
+import { peerOf, SocketNewcomer } from './socket-newcomer.ts'
 import {
   type AcceptedHandle,
   AcceptedSocket,
   READ_BUFFER_BYTES,
   type SocketParts,
 } from './socket-transport.ts'
+import { TlsNewcomer } from './tls-newcomer.ts'
+import type { TlsParts } from './tls-transport.ts'
 
 interface ListeningHandle {
   onconnection: (status: number, handle: AcceptedHandle | undefined) => void
@@ -44,6 +46,8 @@ const TCP_CALLS = ['setNoDelay', 'setKeepAlive', 'getpeername']
 export class Listener implements NewcomerSource {
   private readonly options: NewcomerSourceOptions
   private readonly parts: SocketParts
+  /** Undefined where no listener speaks TLS. */
+  private readonly tlsParts: TlsParts | undefined
   private readonly handles: ListeningHandle[] = []
   private readonly takesHandles: boolean = socketTakesHandle()
   private isPaused = false
@@ -56,9 +60,22 @@ export class Listener implements NewcomerSource {
       sendBufferBytesMax,
       writer: new HandleWriter(() => onWithout('write')),
     }
+    this.tlsParts = options.tls === undefined ? undefined : this.createTlsParts(options.tls)
   }
 
-  async listen({ fd, address }: SharedSocket, listenerIndex: number): Promise<void> {
+  private createTlsParts(tls: TlsOptions): TlsParts {
+    const { onWithout } = this.options
+    return {
+      ...tls,
+      readBuffer: this.parts.readBuffer,
+      sendBufferBytesMax: this.parts.sendBufferBytesMax,
+      writer: new HandleWriter(() => onWithout('write')),
+      onWithout: () => onWithout('decrypt'),
+    }
+  }
+
+  async listen(socket: SharedSocket, listenerIndex: number): Promise<void> {
+    const { fd, address } = socket
     const server = net.createServer({
       pauseOnConnect: true,
       allowHalfOpen: true,
@@ -77,10 +94,31 @@ export class Listener implements NewcomerSource {
       throw new ListenError(`cannot listen on ${address.text}: ${explain(code)}`, { cause })
     }
     const isUnix = address.family === 'unix'
-    const channel: Channel = { kind: isUnix ? 'unix' : 'tcp', listenerIndex }
+    const create = this.newcomersOf(socket, listenerIndex)
     const handle = this.takesHandles ? handleOf(server, isUnix) : undefined
-    if (handle !== undefined) this.takeOver(handle, channel)
-    else this.takeSockets(server, channel)
+    if (handle !== undefined) this.takeOver(handle, create)
+    else this.takeSockets(server, create)
+  }
+
+  /** What makes a newcomer of a connection that was accepted from `socket`. */
+  private newcomersOf(
+    { address, tls }: SharedSocket,
+    listenerIndex: number,
+  ): (handle: AcceptedHandle) => Newcomer {
+    const { parts, tlsParts } = this
+    if (tls !== undefined && tlsParts !== undefined) {
+      return (handle) => new TlsNewcomer(handle, listenerIndex, tls, tlsParts)
+    }
+    const isUnix = address.family === 'unix'
+    const channel: Channel = { kind: isUnix ? 'unix' : 'tcp', listenerIndex }
+    if (isUnix || this.options.passwordsInTheClear) {
+      return (handle) => new SocketNewcomer(handle, channel, parts)
+    }
+    const exposed: Channel = { ...channel, refusesPasswords: true }
+    return (handle) => {
+      const peer = peerOf(handle)
+      return new SocketNewcomer(handle, peer.isThisMachine ? channel : exposed, parts, peer)
+    }
   }
 
   pause(): void {
@@ -95,27 +133,23 @@ export class Listener implements NewcomerSource {
     for (const handle of this.handles) handle.readStart()
   }
 
-  private takeOver(handle: ListeningHandle, channel: Channel): void {
-    const { parts } = this
+  private takeOver(handle: ListeningHandle, create: (handle: AcceptedHandle) => Newcomer): void {
     const { onAccept, onAcceptError } = this.options
     // Accepted sockets inherit these from the listening one on Linux: two system calls saved each.
     handle.setNoDelay?.(true)
     handle.setKeepAlive?.(true, KEEP_ALIVE_SECONDS)
     handle.onconnection = (status, accepted) => {
       if (accepted === undefined || status !== 0) onAcceptError(acceptErrorName(status))
-      else onAccept(new SocketNewcomer(accepted, channel, parts))
+      else onAccept(create(accepted))
     }
     // Only what was started can be stopped: until now the handle listens, but does not "read".
     handle.readStart()
     this.handles.push(handle)
   }
 
-  private takeSockets(server: net.Server, channel: Channel): void {
-    const { parts } = this
+  private takeSockets(server: net.Server, create: (handle: AcceptedHandle) => Newcomer): void {
     const { onAccept, onAcceptError, onWithout } = this.options
-    server.on('connection', (socket) =>
-      onAccept(new SocketNewcomer(new AcceptedSocket(socket), channel, parts)),
-    )
+    server.on('connection', (socket) => onAccept(create(new AcceptedSocket(socket))))
     server.removeAllListeners('error')
     server.on('error', (error: NodeJS.ErrnoException) => onAcceptError(error.code ?? error.message))
     onWithout('accept')

@@ -6,6 +6,7 @@ import type { Pipe } from '../../base/pipe.ts'
 import type { Transport } from '../../connection/transport.ts'
 import type { SharedSocket } from './bound-sockets.ts'
 import type { Internal } from './node-internals.ts'
+import type { TlsParts } from './tls-transport.ts'
 
 /** Exactly one of the three is called, once. */
 export interface Newcomer extends Pipe {
@@ -25,6 +26,9 @@ export interface NewcomerSource {
   resume(): void
 }
 
+/** What the TLS connections of a worker are made with. */
+export type TlsOptions = Pick<TlsParts, 'handshakes' | 'lane' | 'onHandshakeFailed'>
+
 export interface NewcomerSourceOptions {
   readonly backlog: number
   /** Of each connection, see Transport. */
@@ -32,6 +36,10 @@ export interface NewcomerSourceOptions {
   readonly onAccept: (newcomer: Newcomer) => void
   /** Accepting failed (out of file descriptors, say), and goes on. */
   readonly onAcceptError: (code: string) => void
+  /** For listeners that speak TLS; undefined where none does. */
+  readonly tls?: TlsOptions | undefined
+  /** A password is not taken from who comes in the clear over a network. */
+  readonly passwordsInTheClear: boolean
   /** This release of Node has no other way than the documented one. */
   readonly onWithout: (internal: Internal) => void
 }

@@ -10,13 +10,16 @@
  * | new net.Socket: handle, manualStart; onread     | reading into one shared buffer  | 20 and later  | the same, and the socket's 'data' event  |
  * | net._createServerHandle                         | binding (bound-sockets.ts)      | 20, 22, early | net.BoundSocket, which is documented;    |
  * |                                                 |                                 | 24 and 26     | without both the server does not start   |
+ * | tlsSocket._parent                               | whose handshake it is           | 20 and later  | TLS connections are not served           |
+ * | tlsSocket: kBuffer, kBufferCb, useUserBuffer    | decrypting into the same buffer | 20 and later  | the socket's 'data' event                |
  *
  * process.initgroups, setgid and setuid are documented, resizable ArrayBuffers are of the language.
  */
 import net from 'node:net'
+import type tls from 'node:tls'
 
 /** What can be done the documented way instead. */
-export type Internal = 'accept' | 'write'
+export type Internal = 'accept' | 'write' | 'decrypt'
 
 /** For the log: what is different now. */
 export const WITHOUT: Readonly<Record<Internal, string>> = {
@@ -24,6 +27,7 @@ export const WITHOUT: Readonly<Record<Internal, string>> = {
     'connections are accepted, read and written the documented way: a request takes up to a third ' +
     'more CPU, and threads do not balance their connections',
   write: 'replies are written the documented way: a request takes more CPU',
+  decrypt: 'TLS is read the documented way: a request takes more CPU',
 }
 
 /**
@@ -53,4 +57,30 @@ export function socketTakesHandle(): boolean {
     return false
   }
   return isGivenBuffer && typeof handle.onread === 'function'
+}
+
+/**
+ * Has what `socket` decrypts put into `buffer`, which is whoever's that is called with its length until
+ * it returns; false from it stops the reading. net.Socket takes that as an option (`onread`), which a
+ * TLS socket does not pass on. False: it cannot be had.
+ */
+export function readsInto(
+  socket: tls.TLSSocket,
+  buffer: Buffer,
+  receive: (length: number, bytes: Uint8Array) => boolean,
+): boolean {
+  const slots = socket as unknown as Record<symbol, unknown>
+  const { _handle: handle } = socket as unknown as {
+    readonly _handle?: { useUserBuffer?(buffer: Buffer): void }
+  }
+  const symbols = Object.getOwnPropertySymbols(socket)
+  const bufferSlot = symbols.find(({ description }) => description === 'kBuffer')
+  const callbackSlot = symbols.find(({ description }) => description === 'kBufferCb')
+  if (bufferSlot === undefined || callbackSlot === undefined) return false
+  if (typeof handle?.useUserBuffer !== 'function') return false
+  slots[bufferSlot] = buffer
+  slots[callbackSlot] = receive
+  handle.useUserBuffer(buffer)
+  socket.read(0)
+  return true
 }

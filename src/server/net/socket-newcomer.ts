@@ -20,11 +20,12 @@ export class SocketNewcomer implements Newcomer {
   private readonly handle: AcceptedHandle
   private readonly parts: SocketParts
 
-  constructor(handle: AcceptedHandle, channel: Channel, parts: SocketParts) {
+  /** `peer`: who it is, where that was asked already. */
+  constructor(handle: AcceptedHandle, channel: Channel, parts: SocketParts, peer?: Peer) {
     this.handle = handle
     this.channel = channel
     this.parts = parts
-    this.peer = channel.kind === 'unix' ? UNIX_PEER : peerOf(handle)
+    this.peer = peer ?? (channel.kind === 'unix' ? UNIX_PEER : peerOf(handle))
   }
 
   open(): Transport {
@@ -42,7 +43,7 @@ export class SocketNewcomer implements Newcomer {
   }
 }
 
-function peerOf(handle: AcceptedHandle): Peer {
+export function peerOf(handle: AcceptedHandle): Peer {
   const name: PeerName = {}
   if (handle.getpeername?.(name) !== 0) return UNKNOWN_PEER
   const { address = '', port = 0 } = name

@@ -3,6 +3,7 @@
  * and whether this worker accepts at all. Newcomers are left to workers that have fewer connections, to
  * all others while the main thread says so, and to nobody once the server stops.
  */
+import type { SourceKey } from '../../base/source-network.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { AcceptQueue } from '../admission/accept-queue.ts'
 import { Admission } from '../admission/admission.ts'
@@ -15,11 +16,14 @@ import type { WorkerSettings } from './worker-messages.ts'
 export interface AcceptorOptions {
   readonly settings: WorkerSettings
   readonly workerTable: WorkerTable
+  /** Whether somebody logged in rightly from there lately; undefined: nobody is known. */
+  readonly isProven: ((source: SourceKey) => boolean) | undefined
   readonly lane: Float64Array
   readonly log: WorkerLog
   readonly clock: Pick<ThreadClock, 'nowMs'>
   readonly time: CoarseTime
   readonly createSource: (options: NewcomerSourceOptions) => NewcomerSource
+  readonly tls: NewcomerSourceOptions['tls']
   readonly onWithout: NewcomerSourceOptions['onWithout']
   /** Makes a served connection of a newcomer. */
   readonly serve: (newcomer: Newcomer) => Connection
@@ -49,7 +53,10 @@ export class Acceptor {
           : settings.unauthenticatedConnectionsMax,
       waitMs: settings.loginTimeoutMs,
       workerTable,
+      isProven: options.isProven,
       lane,
+      isIdentified: ({ channel }) =>
+        settings.sockets[channel.listenerIndex]?.identity !== undefined,
       serve,
       turnAway: (_, reason) => this.queue.turnedAway(reason),
       onCrowd: (network, count, total) => this.sayCrowded(network, count, total),
@@ -67,6 +74,8 @@ export class Acceptor {
       sendBufferBytesMax: settings.sendBufferBytesMax,
       onAccept: (newcomer) => this.accept(newcomer),
       onAcceptError: (code) => this.sayAcceptFailed(code),
+      tls: options.tls,
+      passwordsInTheClear: settings.passwordsInTheClear,
       onWithout: options.onWithout,
     })
   }

@@ -24,6 +24,8 @@ export interface ConnectionRowsOptions {
 export class ConnectionRows {
   private readonly options: ConnectionRowsOptions
   private readonly table: ConnectionTable
+  /** Some listener speaks TLS. */
+  private readonly hasTls: boolean
   /** Where each of our connections stands in the table. */
   private readonly rowOf: Map<Connection, number> = new Map()
   private readonly connectionIn: Map<number, Connection> = new Map()
@@ -31,6 +33,7 @@ export class ConnectionRows {
   constructor(options: ConnectionRowsOptions) {
     this.options = options
     this.table = new ConnectionTable(options.memory)
+    this.hasTls = options.sockets.some(({ tls }) => tls !== undefined)
   }
 
   add(connection: Connection): void {
@@ -86,13 +89,14 @@ export class ConnectionRows {
 
   private listSockets(): readonly ConnectionFacts[] {
     const { sockets, clock, threadClock } = this.options
-    return sockets.map(({ address }, index) => {
+    return sockets.map(({ address, tls }, index) => {
       const name = this.shownAddress(address.text)
       return {
         id: index + 1,
         peer: name,
         listenAddress: name,
         state: 'conn_listening',
+        isTls: this.hasTls ? tls !== undefined : undefined,
         idleSeconds: clock.uptimeSeconds(threadClock.nowMs()),
       }
     })
@@ -106,6 +110,7 @@ export class ConnectionRows {
       peer: this.shownAddress(row.peer),
       listenAddress: this.shownAddress(sockets[row.socketIndex]?.address.text ?? ''),
       state: STATE_NAMES[row.state] ?? '',
+      isTls: this.hasTls ? sockets[row.socketIndex]?.tls !== undefined : undefined,
       idleSeconds: Math.max(0, nowSeconds - row.activitySeconds),
     }
   }

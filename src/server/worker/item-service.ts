@@ -1,15 +1,14 @@
 /**
- * What one worker answers requests with: its view of the store, those who carry requests out, the
- * dialects in front of them, and those who are told of what was done (watchers, counts by prefix).
+ * What one worker answers requests with: the namespaces that it serves, the dialects in front of them, and
+ * those who watch what is done.
+ *
+ * Invariant: nothing of a namespace that was left is referred to here, nor can a request reach it.
  */
+import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { Commands } from '../../command/commands.ts'
-import { LocalCommands } from '../../command/local/local-commands.ts'
-import { secondsSinceOldestUse } from '../../command/local/oldest-use.ts'
-import { RequestObserver } from '../../command/local/request-observer.ts'
-import { ItemDump } from '../../command/operations/dump.ts'
-import { ItemSizes } from '../../command/operations/item-sizes.ts'
-import { type ConnectionSource, Stats } from '../../command/operations/stats.ts'
+import type { OperationParts } from '../../command/operations/operations.ts'
+import type { ConnectionSource } from '../../command/operations/stats.ts'
 import { Transfers } from '../../command/transfers/transfers.ts'
 import { BinaryDialect, type DialectOptions } from '../../connection/binary-dialect.ts'
 import type { Dialect } from '../../connection/connection.ts'
@@ -17,16 +16,18 @@ import { ReplyMemory } from '../../connection/reply-memory.ts'
 import { SEND_BUFFER_BYTES, SendBuffer } from '../../connection/send-buffer.ts'
 import { TextDialect } from '../../connection/text-dialect.ts'
 import { Watchers } from '../../connection/watchers.ts'
+import { DEFAULT_NAMESPACE } from '../../credential/namespaces.ts'
 import { sumCounter } from '../../observe/counters.ts'
-import { PrefixTable } from '../../observe/prefix-table.ts'
 import { WatchLog } from '../../observe/watch-log.ts'
 import { MAGIC_REQUEST } from '../../protocol/binary/wire.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
-import { readStoreMetrics } from '../../storage/counters.ts'
-import { Store } from '../../storage/store.ts'
+import { memoryLimitOf } from '../../storage/counters.ts'
+import { LendingRing } from '../../storage/lending.ts'
 import { OperatorFacts } from './operator-facts.ts'
+import { Tenant, type TenantOptions } from './tenant.ts'
 import type { ThreadClock } from './thread-clock.ts'
-import type { WorkerSettings } from './worker-messages.ts'
+import { throttledRows } from './throttle-log.ts'
+import type { NamespaceMemory, WorkerSettings } from './worker-messages.ts'
 
 const MEBIBYTE = 1024 * 1024
 
@@ -34,6 +35,8 @@ const MEBIBYTE = 1024 * 1024
 const WATCH_MS = 10
 /** Expired items dropped per tick at most: a millisecond's work, and 20,000 items a second. */
 const MAINTENANCE_BUDGET = 2000
+/** The same of each namespace, however many there are. */
+const MAINTENANCE_BUDGET_MIN = 100
 /** What unread replies hold in the process, or two of the largest items for each worker. */
 const REPLY_BYTES_MAX = 64 * MEBIBYTE
 
@@ -49,6 +52,8 @@ export interface ItemServiceOptions {
   readonly onVerbosity: (level: number) => void
   /** A client that may do so asks for the end. */
   readonly onShutdown: () => void
+  /** Undefined without TLS. */
+  readonly refreshCertificates: OperationParts['refreshCertificates']
 }
 
 export class ItemService {
@@ -59,10 +64,11 @@ export class ItemService {
   readonly facts: OperatorFacts
 
   private readonly options: ItemServiceOptions
-  private readonly store: Store
-  private readonly prefixes: PrefixTable
-  private readonly sizes: ItemSizes
-  private readonly commands: LocalCommands
+  /** By the number of their namespace, the default one first. */
+  private readonly tenants: Map<number, Tenant> = new Map()
+  private readonly first: Tenant
+  private readonly lending: LendingRing = new LendingRing()
+  private readonly commands: Commands
   private readonly binary: BinaryDialect
   private readonly text: TextDialect
   private endWatching: () => void = () => undefined
@@ -70,32 +76,27 @@ export class ItemService {
   constructor(options: ItemServiceOptions) {
     this.options = options
     const { settings, lane, clock, threadClock } = options
-    const { casEnabled, flushEnabled } = settings
-    this.store = new Store(settings.store, settings.workerIndex)
     this.watchLog = new WatchLog(settings.watch, settings.workerIndex, lane, () =>
       Math.round(clock.epochMs(threadClock.nowMs()) * 1000),
     )
-    this.prefixes = new PrefixTable(settings.prefixes, this.watchLog.observed)
-    this.sizes = new ItemSizes(this.store, this.watchLog.observed, casEnabled)
     this.watchers = new Watchers({
       log: this.watchLog,
       lane,
       bufferBytesMax: settings.watcherBufferBytesMax,
       onActiveChanged: (isActive) => this.drainRegularly(isActive),
     })
-    const observer = new RequestObserver(this.store, this.watchLog, this.prefixes, () =>
-      this.watchers.drain(),
-    )
-    this.store.witnessEvictions(observer)
-    this.commands = new LocalCommands(this.store, lane, observer, { flushEnabled, casEnabled })
+    const { store, counters, prefixes } = settings
+    this.first = this.open({ ...DEFAULT_NAMESPACE, store, counters, prefixes })
     this.facts = new OperatorFacts({
       settings,
       clock,
       threadClock,
       isAccepting: options.isAccepting,
-      prefixes: this.prefixes,
-      sizes: this.sizes,
+      prefixes: this.first.prefixes,
+      sizes: this.first.sizes,
     })
+    this.commands = new Commands(this.first.commands, (id) => this.tenants.get(id)?.commands)
+    this.addNamespaces(settings.namespaces)
     this.replyMemory = new ReplyMemory({
       lane,
       bytesMax: Math.max(REPLY_BYTES_MAX, 2 * settings.threadCount * settings.valueBytesMax),
@@ -107,46 +108,82 @@ export class ItemService {
   }
 
   /** The dialect that a first byte asks for. */
-  detect(firstByte: number): Dialect {
-    const { protocol } = this.options.settings
+  detect(firstByte: number, listenerIndex: number): Dialect {
+    const { settings } = this.options
+    const protocol = settings.sockets[listenerIndex]?.protocol ?? settings.protocol
     if (protocol !== 'auto') return protocol === 'binary' ? this.binary : this.text
     return firstByte === MAGIC_REQUEST ? this.binary : this.text
   }
 
   /** Expiries have whole seconds: a clock that moves with the tick is exact enough for them. */
   setTime(nowSeconds: number): void {
-    this.commands.setTime(nowSeconds)
+    for (const { commands } of this.tenants.values()) commands.setTime(nowSeconds)
   }
 
   /** To be called by the worker's coarse timer. */
   maintain(): void {
-    this.store.maintain(this.commands.nowSeconds, MAINTENANCE_BUDGET)
+    const { nowSeconds } = this.first.commands
+    const share = Math.floor(MAINTENANCE_BUDGET / this.tenants.size)
+    const budget = Math.max(share, MAINTENANCE_BUDGET_MIN)
+    for (const { store } of this.tenants.values()) store.maintain(nowSeconds, budget)
+  }
+
+  /** From now on these namespaces are served, too. */
+  addNamespaces(memories: readonly NamespaceMemory[]): void {
+    for (const memory of memories) {
+      if (this.lending.members.length === 0) this.first.store.joinLending(this.lending)
+      const tenant = this.open(memory)
+      tenant.commands.setTime(this.first.commands.nowSeconds)
+      tenant.store.joinLending(this.lending)
+    }
+  }
+
+  /** The same for no more. Its connections must have been closed: nothing of it is under way. */
+  leaveNamespaces(ids: readonly number[]): void {
+    for (const id of ids) {
+      const tenant = this.tenants.get(id)
+      if (tenant === undefined || tenant === this.first) continue
+      assert(tenant.store.quiesce(), `something is under way in namespace ${id}`)
+      this.commands.forget(id)
+      this.tenants.delete(id)
+      tenant.store.leaveLending()
+    }
+    if (this.tenants.size === 1) this.first.store.leaveLending()
+  }
+
+  private open(memory: NamespaceMemory): Tenant {
+    const { settings, onVerbosity, onShutdown } = this.options
+    const { shutdownEnabled, watchEnabled, dumpEnabled } = settings
+    const tenant = new Tenant({
+      settings,
+      memory,
+      watchLog: this.watchLog,
+      passOn: () => this.watchers.drain(),
+      facts: () => this.factsFor(memory),
+      steering: {
+        shutdownEnabled,
+        watchEnabled,
+        dumpEnabled,
+        of: (id) => this.tenants.get(id)?.operations,
+        setMemoryLimit: (mib) => this.first.store.setMemoryLimit(mib * MEBIBYTE),
+        setVerbosity: onVerbosity,
+        shutdown: onShutdown,
+        refreshCertificates: this.options.refreshCertificates,
+      },
+    })
+    this.tenants.set(tenant.id, tenant)
+    return tenant
   }
 
   private createDialects(): { readonly binary: BinaryDialect; readonly text: TextDialect } {
-    const { settings, lane, onVerbosity, onShutdown } = this.options
-    const { store, sendBuffer, replyMemory, prefixes, sizes, watchers } = this
-    const { shutdownEnabled, watchEnabled, dumpEnabled } = settings
-    const commands = new Commands(this.commands)
-    const stats = this.createStats()
+    const { settings, lane } = this.options
+    const { commands, sendBuffer, replyMemory, watchers } = this
     const options: DialectOptions = {
       valueBytesMax: settings.valueBytesMax,
       saslBytesMax: settings.saslBytesMax,
       requestsPerTurnMax: settings.requestsPerTurnMax,
       version: settings.version,
-      operations: {
-        shutdownEnabled,
-        watchEnabled,
-        dumpEnabled,
-        stats: (group) => stats.group(group),
-        resetStats: () => stats.reset(),
-        prefixes,
-        sizes,
-        dump: (form) => new ItemDump(store, form),
-        setMemoryLimit: (mib) => store.setMemoryLimit(mib * MEBIBYTE),
-        setVerbosity: onVerbosity,
-        shutdown: onShutdown,
-      },
+      operations: this.first.operations,
     }
     const transfers = new Transfers(commands, {
       valueBytesMax: settings.valueBytesMax,
@@ -159,25 +196,34 @@ export class ItemService {
     }
   }
 
-  private createStats(): Stats {
+  /**
+   * What the users of a namespace are told beside its metrics. Those of the default one are told of the
+   * process; the others see no connection, and not how much the process works for others.
+   */
+  private factsFor({ id, store }: NamespaceMemory): ReturnType<TenantOptions['facts']> {
     const { settings, connections, sasl } = this.options
-    const { store, commands, facts, sizes } = this
-    return new Stats({
+    const isFirst = id === DEFAULT_NAMESPACE.id
+    return {
       pid: process.pid,
       version: settings.version,
       eventLoop: `libuv-${process.versions.uv}`,
-      metrics: {
-        counters: settings.counters,
-        store: () => readStoreMetrics(settings.store),
-        process: () => facts.processMetrics(),
+      process: () => {
+        const metrics = this.facts.processMetrics()
+        return isFirst ? metrics : { ...metrics, rusage_user: 0, rusage_system: 0 }
       },
-      settings: () => facts.settingsRows(),
-      connections,
-      sizes,
-      itemAge: () => secondsSinceOldestUse(store, commands.nowSeconds),
+      settings: () => {
+        const rows = this.facts.settingsRows()
+        if (isFirst) return rows
+        const quota = String(memoryLimitOf(store))
+        return rows.map(([name, value]) => [name, name === 'maxbytes' ? quota : value] as const)
+      },
+      connections: isFirst ? connections : () => ({ next: () => undefined }),
       mechanisms: () => sasl?.mechanisms,
+      // Sources and users of others are nothing to tell a tenant.
+      throttled: () => (isFirst ? throttledRows(sasl?.throttle) : []),
       showsLruMaintainer: settings.showsLruMaintainer,
-    })
+      ...(isFirst && { namespaces: () => [...this.tenants.values()].map((it) => it.asFacts) }),
+    }
   }
 
   private drainRegularly(isActive: boolean): void {

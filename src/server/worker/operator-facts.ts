@@ -5,7 +5,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { StatRows } from '../../command/operations/rows.ts'
 import type { ProcessMetricName } from '../../observe/metrics.ts'
-import { memoryLimitOf } from '../../storage/counters.ts'
+import { wholeMemoryLimitOf } from '../../storage/namespaces.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
@@ -28,11 +28,14 @@ export interface OperatorFactsOptions {
 export class OperatorFacts {
   /** What a client has made of the verbosity, if any has. */
   verbosity: string | undefined = undefined
+  /** When the certificates in force were read, in seconds since 1970; undefined without TLS. */
+  certificatesReadAtSeconds: number | undefined
 
   private readonly options: OperatorFactsOptions
 
   constructor(options: OperatorFactsOptions) {
     this.options = options
+    this.certificatesReadAtSeconds = options.settings.tls?.loadedAtSeconds
   }
 
   /** The settings of the start, with what has been changed since, and the port that was found. */
@@ -40,7 +43,7 @@ export class OperatorFacts {
     const { settings, prefixes, sizes } = this.options
     const tcpPort = settings.sockets.find(({ address }) => address.family !== 'unix')?.address.port
     return settings.settingsRows.map(([name, value]) => {
-      if (name === 'maxbytes') return [name, String(memoryLimitOf(settings.store))]
+      if (name === 'maxbytes') return [name, String(wholeMemoryLimitOf(settings.store))]
       if (name === 'verbosity') return [name, this.verbosity ?? value]
       if (name === 'tcpport') return [name, String(tcpPort ?? 0)]
       if (name === 'detail_enabled') return [name, prefixes.isEnabled ? 'yes' : 'no']
@@ -53,14 +56,17 @@ export class OperatorFacts {
     const { settings, clock, threadClock, isAccepting } = this.options
     const nowMs = threadClock.nowMs()
     const { userCPUTime, systemCPUTime } = process.resourceUsage()
+    const epochSeconds = clock.epochSeconds(nowMs)
+    const readAtSeconds = this.certificatesReadAtSeconds ?? epochSeconds
     return {
       uptime: clock.uptimeSeconds(nowMs),
-      time: clock.epochSeconds(nowMs),
+      time: epochSeconds,
       rusage_user: userCPUTime / 1e6,
       rusage_system: systemCPUTime / 1e6,
       max_connections: settings.connectionsMax,
       accepting_conns: isAccepting() ? 1 : 0,
       threads: settings.threadCount,
+      time_since_server_cert_refresh: Math.max(0, epochSeconds - readAtSeconds),
     }
   }
 }

@@ -4,22 +4,53 @@
  */
 import type { ClockBase } from '../../base/clock.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { TokenKeySet } from '../../credential/token-keys.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { CounterMemory } from '../../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'
+import type { CertificateField } from '../../sasl/certificate-user.ts'
+import type { ThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
+import type { TokenSettings } from '../../sasl/token-logins.ts'
 import type { StoreMemory } from '../../storage/geometry.ts'
 import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { Internal } from '../net/node-internals.ts'
+import type { TlsMaterial } from '../net/tls-material.ts'
 import type { ConnectionTableMemory } from './connection-table.ts'
+import type { AuditMemory } from './worker-audit.ts'
 
 export interface WorkerAuth {
   readonly credentials: CredentialSnapshot
   /** To announce, in order. */
   readonly mechanisms: readonly string[]
+  /** What of a client's certificate names its user; undefined: nobody logs in by one. */
+  readonly certificateField?: CertificateField | undefined
   readonly keyDerivationsMax: number
   readonly derivationQueueMax: number
+  /** Undefined: failed logins are not held against anybody. */
+  readonly throttle: ThrottleSettings | undefined
+  /** Undefined: no tokens are taken. */
+  readonly tokens: TokenSettings | undefined
+}
+
+export interface ThrottleSettings {
+  readonly failuresMax: number
+  /** The first refusal, and the longest. */
+  readonly refusalMsMin: number
+  readonly refusalMsMax: number
+  /** Networks in CIDR notation, each valid. */
+  readonly allowed: readonly string[]
+}
+
+/** One namespace: its items, what is counted of its requests, and its prefixes. */
+export interface NamespaceMemory {
+  readonly name: string
+  readonly id: number
+  readonly store: StoreMemory
+  readonly counters: CounterMemory
+  readonly prefixes: PrefixMemory
 }
 
 /** What all workers see. */
@@ -29,8 +60,13 @@ export interface SharedMemory {
   /** Through which a watcher sees the events of all workers. */
   readonly watch: WatchMemory
   readonly prefixes: PrefixMemory
+  /** The namespaces beside the default one, whose memory is that above. */
+  readonly namespaces: readonly NamespaceMemory[]
   readonly connectionTable: ConnectionTableMemory
   readonly workerTable: WorkerTableMemory
+  readonly throttle: ThrottleMemory
+  /** Undefined: there is no audit. */
+  readonly audit: AuditMemory | undefined
 }
 
 /** Everything that a worker is started with. */
@@ -40,6 +76,9 @@ export interface WorkerSettings extends SharedMemory {
   /** When the server started, the same for all workers. */
   readonly clock: ClockBase
   readonly sockets: readonly SharedSocket[]
+  /** Undefined where no listener speaks TLS. */
+  readonly tls: TlsMaterial | undefined
+  readonly passwordsInTheClear: boolean
   readonly backlog: number
   /** Undefined: no authentication. */
   readonly auth: WorkerAuth | undefined
@@ -74,8 +113,26 @@ export type ToWorker =
   | {
       readonly kind: 'credentials'
       readonly credentials: CredentialSnapshot
+      /** Those that are new, before their users are. */
+      readonly namespaces?: readonly NamespaceMemory[]
       /** To confirm, so that nobody is told of users that are not in force yet. */
       readonly reloadId: number
+    }
+  /** For whoever connects from now on. */
+  | { readonly kind: 'certificates'; readonly material: TlsMaterial }
+  /** What became of this worker's `refresh-certificates`; `problem` is one line for the client. */
+  | {
+      readonly kind: 'certificates-refreshed'
+      readonly workerIndex: number
+      readonly problem: string | undefined
+    }
+  /** Those that tokens are checked with; also the answer to who wanted newer ones and there are none. */
+  | { readonly kind: 'token-keys'; readonly keys: TokenKeySet }
+  /** These namespaces are no more: nothing may touch their memory after that is confirmed. */
+  | {
+      readonly kind: 'leave-namespaces'
+      readonly ids: readonly number[]
+      readonly changeId: number
     }
   /** `verbosity` is what `stats settings` shows for that level. */
   /** Whether newcomers may be accepted at all. */
@@ -89,7 +146,14 @@ export type FromWorker =
   /** Listening failed; `message` is fit for an operator. */
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
+  | { readonly kind: 'certificates-in-force'; readonly generation: number }
+  /** A client that may do so asked for it; one at a time from each worker. */
+  | { readonly kind: 'refresh-certificates'; readonly workerIndex: number }
+  | { readonly kind: 'namespaces-left'; readonly changeId: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
+  | { readonly kind: 'audit'; readonly event: AuditEvent }
+  /** A token names a key that is not known. */
+  | { readonly kind: 'token-keys-wanted' }
   /** Something of Node is not there, or not as expected. */
   | { readonly kind: 'without'; readonly internal: Internal }
   | { readonly kind: 'verbosity'; readonly level: number }

@@ -5,26 +5,42 @@
  *
  * Invariant: after `stop` it posts `accepts-no-more`, and `stopped` once its last connection is closed.
  */
+import type { Channel } from '../../base/channel.ts'
 import { Clock } from '../../base/clock.ts'
-import { AuthGate, type AuthGateOptions } from '../../connection/auth-gate.ts'
+import { Coalesced } from '../../base/coalesced.ts'
+import { AnswerDelays } from '../../connection/answer-delays.ts'
+import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
+import { prepare } from '../../credential/prepare.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
+import type { LogEvent } from '../../observe/log.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
 import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
+import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
+import { TokenLogins, type TokenLoginsOptions } from '../../sasl/token-logins.ts'
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
-import type { Newcomer, NewcomerSource, NewcomerSourceOptions } from '../net/newcomer.ts'
+import type {
+  Newcomer,
+  NewcomerSource,
+  NewcomerSourceOptions,
+  TlsOptions,
+} from '../net/newcomer.ts'
+import { TlsHandshakes } from '../net/tls-handshakes.ts'
 import { Acceptor } from './acceptor.ts'
 import { ConnectionRows } from './connection-rows.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
+import { HandshakeLog } from './handshake-log.ts'
 import { ItemService } from './item-service.ts'
 import { loginCounters } from './login-counters.ts'
 import { LoginLog } from './login-log.ts'
 import type { ThreadClock } from './thread-clock.ts'
+import { createThrottle } from './throttle-log.ts'
 import { Turns } from './turns.ts'
+import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
 
@@ -39,6 +55,8 @@ const TICK_MS = 100
 const UNFINISHED_BYTES_MAX = 64 * MEBIBYTE
 /** What all others hold of theirs, or four times the largest request before login if that is more. */
 const STRANGER_BYTES_MAX = 32 * MEBIBYTE
+/** How often a look is taken at whose refusal is over. */
+const THROTTLE_LOOK_MS = 1000
 /** The log says so often at most that replies were refused for want of memory. */
 const REPLY_REPORT_MS = 10_000
 /** The login deadline while others wait for their turn. */
@@ -66,7 +84,12 @@ export class WorkerServer {
   private readonly turns: Turns
   private readonly log: WorkerLog
   private readonly loginLog: LoginLog
+  private readonly handshakeLog: HandshakeLog
+  /** Undefined where no listener speaks TLS. */
+  private handshakes: TlsHandshakes | undefined = undefined
   private readonly gateOptions: AuthGateOptions
+  private readonly delays: AnswerDelays
+  private throttleLookMs = 0
   private readonly items: ItemService
   private readonly rows: ConnectionRows
   private readonly acceptor: Acceptor
@@ -74,6 +97,12 @@ export class WorkerServer {
   private endTicks: () => void = () => undefined
   /** Posted by the next tick: a client that asks all the time must not flood the main thread. */
   private wantedVerbosity: number | undefined = undefined
+  private readonly refreshes: Coalesced<string | undefined> = new Coalesced(() =>
+    this.refreshCertificates(),
+  )
+  private refreshed: (problem: string | undefined) => void = () => undefined
+  /** Connections that ended so since the last tick. */
+  private expiredCount = 0
   private replyRefusalsSeen = 0
   private replyReportMs = Number.NEGATIVE_INFINITY
   private isStopping = false
@@ -95,7 +124,15 @@ export class WorkerServer {
     const lane = counterLane(settings.counters, settings.workerIndex)
     this.lane = lane
     this.workerTable = new WorkerTable(settings.workerTable, settings.workerIndex)
-    this.sasl = createSasl(settings, lane, clock)
+    const forTokens = {
+      ask: () => this.post({ kind: 'token-keys-wanted' }),
+      epochSeconds: () => this.clock.epochMs(clock.nowMs()) / 1000,
+    }
+    const audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
+    const write = (event: LogEvent): void => this.log.write(event)
+    const throttle = createThrottle(settings, lane, clock, write, audit)
+    this.sasl = createSasl(settings, lane, clock, throttle, audit, forTokens)
+    this.delays = new AnswerDelays(() => clock.nowMs())
     this.turns = new Turns(clock)
     this.items = this.createItems()
     this.context = this.createContext()
@@ -106,11 +143,21 @@ export class WorkerServer {
       this.context,
     )
     this.loginLog = new LoginLog((event) => this.log.write(event), settings.threadCount)
+    this.handshakeLog = new HandshakeLog((event) => this.log.write(event))
     this.gateOptions = {
       sasl: this.sasl,
       loginAttemptsMax: settings.loginAttemptsMax,
       lane,
-      onLogin: (event) => this.loginLog.record(event, this.context.nowMs),
+      delays: this.delays,
+      onLogin: (event) => {
+        this.loginLog.record(event, this.context.nowMs)
+        audit?.login(event)
+      },
+      onRefusal: (event) => {
+        this.logRefusal(event)
+        audit?.refusal(event)
+      },
+      onOperation: (event) => audit?.operation(event),
     }
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
@@ -121,11 +168,13 @@ export class WorkerServer {
     this.acceptor = new Acceptor({
       settings,
       workerTable: this.workerTable,
+      isProven: throttle === undefined ? undefined : (source) => throttle.isProven(source),
       lane,
       log: this.log,
       clock,
       time: this.context,
       createSource,
+      tls: this.createTls(),
       onWithout: (internal) => this.post({ kind: 'without', internal }),
       serve: (newcomer) => this.serve(newcomer),
     })
@@ -154,8 +203,24 @@ export class WorkerServer {
   private receive(message: ToWorker): void {
     switch (message.kind) {
       case 'credentials':
+        this.items.addNamespaces(message.namespaces ?? [])
         this.replaceCredentials(message.credentials)
         this.post({ kind: 'credentials-in-force', reloadId: message.reloadId })
+        break
+      case 'certificates':
+        this.handshakes?.replace(message.material)
+        this.items.facts.certificatesReadAtSeconds = message.material.loadedAtSeconds
+        this.post({ kind: 'certificates-in-force', generation: message.material.generation })
+        break
+      case 'certificates-refreshed':
+        if (message.workerIndex === this.settings.workerIndex) this.refreshed(message.problem)
+        break
+      case 'token-keys':
+        this.sasl?.tokens?.keys.replace(message.keys)
+        break
+      case 'leave-namespaces':
+        this.leaveNamespaces(message.ids)
+        this.post({ kind: 'namespaces-left', changeId: message.changeId })
         break
       case 'accept':
         this.acceptor.hold(!message.accepts)
@@ -184,7 +249,31 @@ export class WorkerServer {
         this.wantedVerbosity = level
       },
       onShutdown: () => this.post({ kind: 'shutdown' }),
+      refreshCertificates: settings.tls === undefined ? undefined : () => this.refreshes.run(),
     })
+  }
+
+  /** Asks the main thread; resolves to what it answers. */
+  private refreshCertificates(): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      this.refreshed = resolve
+      this.post({ kind: 'refresh-certificates', workerIndex: this.settings.workerIndex })
+    })
+  }
+
+  private createTls(): TlsOptions | undefined {
+    const { settings, lane, threadClock } = this
+    if (settings.tls === undefined) return undefined
+    this.handshakes = new TlsHandshakes({
+      material: settings.tls,
+      nowMs: () => threadClock.nowMs(),
+      soon: (run) => threadClock.soon(run),
+    })
+    return {
+      handshakes: this.handshakes,
+      lane,
+      onHandshakeFailed: (peer, code) => this.handshakeLog.record(peer, code, this.context.nowMs),
+    }
   }
 
   private createContext(): ConnectionContext {
@@ -203,6 +292,7 @@ export class WorkerServer {
       lane,
       sendBuffer: items.sendBuffer,
       nowMs: this.threadClock.nowMs(),
+      epochSeconds: this.clock.epochSeconds(this.threadClock.nowMs()),
       isCrowded: false,
       isStopping: false,
       lingerMs: LINGER_MS,
@@ -213,9 +303,10 @@ export class WorkerServer {
         const allBytes = sumCounter(counters, 'read_buf_bytes')
         return allBytes - strangerBytes + bytes <= unfinishedBytesMax
       },
-      detect: (firstByte) => items.detect(firstByte),
+      detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
       defer: (connection) => turns.defer(connection),
       onGateChanged: (connection) => this.acceptor.gateChanged(connection),
+      onExpired: (connection) => this.expired(connection),
       onClosed: (connection) => this.closed(connection),
     }
   }
@@ -223,6 +314,7 @@ export class WorkerServer {
   private serve(newcomer: Newcomer): Connection {
     const transport = newcomer.open()
     const gate = new AuthGate(this.gateOptions, transport)
+    this.identify(gate, transport.channel)
     const id = this.workerTable.nextConnectionId()
     const connection = new Connection(this.context, transport, gate, id)
     this.rows.add(connection)
@@ -230,6 +322,18 @@ export class WorkerServer {
     this.logDetail(connection, 'connected', 'client connected')
     transport.attach(connection)
     return connection
+  }
+
+  /**
+   * Who comes in where a listener stands for a user is that user. If a reload has removed it, nobody is,
+   * and a login is asked for as elsewhere.
+   */
+  private identify(gate: AuthGate, { listenerIndex }: Channel): void {
+    const identity = this.settings.sockets[listenerIndex]?.identity
+    if (identity === undefined || this.sasl === undefined) return
+    const { credentials } = this.sasl
+    const name = prepare(identity)
+    if (credentials.has(name)) gate.become(credentials.principalOf(name, 'listener'))
   }
 
   private closed(connection: Connection): void {
@@ -241,9 +345,20 @@ export class WorkerServer {
     if (this.isStopping) this.finishWhenEmpty()
   }
 
+  private expired(connection: Connection): void {
+    this.expiredCount++
+    this.logDetail(connection, 'login_expired', 'the login of a client has expired')
+  }
+
   private logDetail(connection: Connection, event: string, message: string): void {
     const peer = connection.transport.peer.text
     this.log.write({ level: 'debug', event, message, fields: { peer } })
+  }
+
+  private logRefusal({ principal, peer, command, lack }: RefusalEvent): void {
+    const fields = { user: principal.name, peer, command, lacks: lack }
+    const message = 'a command was refused: the user may not do that'
+    this.log.write({ level: 'debug', event: 'command_denied', message, fields })
   }
 
   private tellWatchers(connection: Connection, command: number): void {
@@ -261,7 +376,8 @@ export class WorkerServer {
   private readClock(): void {
     const { context, clock, items } = this
     context.nowMs = this.threadClock.nowMs()
-    items.setTime(clock.epochSeconds(context.nowMs))
+    context.epochSeconds = clock.epochSeconds(context.nowMs)
+    items.setTime(context.epochSeconds)
   }
 
   private tick(): void {
@@ -269,9 +385,13 @@ export class WorkerServer {
     this.readClock()
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
+    this.delays.release(context.nowMs)
+    this.tellThrottleEnds()
+    this.reportExpired()
     acceptor.checkDeadlines()
     if (workerTable.hasOthers) this.rows.publish()
     this.loginLog.rollOver(context.nowMs)
+    this.handshakeLog.rollOver(context.nowMs)
     this.reportUnreadReplies()
     this.items.maintain()
     workerTable.beat()
@@ -279,6 +399,25 @@ export class WorkerServer {
     if (this.wantedVerbosity === undefined) return
     this.post({ kind: 'verbosity', level: this.wantedVerbosity })
     this.wantedVerbosity = undefined
+  }
+
+  private tellThrottleEnds(): void {
+    const { nowMs } = this.context
+    if (nowMs - this.throttleLookMs < THROTTLE_LOOK_MS) return
+    this.throttleLookMs = nowMs
+    this.sasl?.throttle?.tellEnded()
+  }
+
+  /** One line for all that expired together: tokens are often of one age. */
+  private reportExpired(): void {
+    if (this.expiredCount === 0) return
+    this.log.write({
+      level: 'info',
+      event: 'logins_expired',
+      message: 'connections whose login has expired are closed',
+      fields: { connections: this.expiredCount },
+    })
+    this.expiredCount = 0
   }
 
   private reportUnreadReplies(): void {
@@ -296,21 +435,59 @@ export class WorkerServer {
     this.replyReportMs = nowMs
   }
 
-  /** Takes other users. Who is logged in as one that is there no more is cut off. */
+  /**
+   * Takes other users. What those who are logged in may do is what these say from now on; who is there no
+   * more is cut off, and so is who is in another namespace: what it has under way belongs to the old one.
+   */
   private replaceCredentials(credentials: CredentialSnapshot): void {
     const { sasl } = this
     if (sasl === undefined) return
     sasl.replaceCredentials(credentials)
-    const removed = [...this.acceptor.connections].filter(
-      ({ gate }) => gate.principal !== undefined && !sasl.credentials.has(gate.principal.name),
-    )
-    for (const connection of removed) connection.drain()
-    if (removed.length === 0) return
+    let removedCount = 0
+    let movedCount = 0
+    for (const connection of [...this.acceptor.connections]) {
+      const { principal } = connection.gate
+      if (principal === undefined) continue
+      const renewed = sasl.credentials.renew(principal)
+      if (renewed?.namespace === principal.namespace) {
+        connection.gate.become(renewed)
+        connection.accessChanged()
+        continue
+      }
+      if (renewed === undefined) removedCount++
+      else movedCount++
+      connection.drain()
+    }
+    const { log } = this
+    if (removedCount > 0) {
+      log.write({
+        level: 'warn',
+        event: 'removed_users_cut',
+        message: 'connections of users that were removed are closed',
+        fields: { connections: removedCount },
+      })
+    }
+    if (movedCount > 0) {
+      log.write({
+        level: 'warn',
+        event: 'moved_users_cut',
+        message: 'connections of users that are in another namespace now are closed',
+        fields: { connections: movedCount },
+      })
+    }
+  }
+
+  /** Closes the connections of namespaces that are no more, at once: what they have under way ends with them. */
+  private leaveNamespaces(ids: readonly number[]): void {
+    const cut = [...this.acceptor.connections].filter(({ gate }) => ids.includes(gate.namespace))
+    for (const connection of cut) connection.close()
+    this.items.leaveNamespaces(ids)
+    if (cut.length === 0) return
     this.log.write({
       level: 'warn',
-      event: 'removed_users_cut',
-      message: 'connections of users that were removed are closed',
-      fields: { connections: removed.length },
+      event: 'removed_namespace_cut',
+      message: 'connections to namespaces that were removed are closed',
+      fields: { connections: cut.length },
     })
   }
 
@@ -343,15 +520,27 @@ function createSasl(
   settings: WorkerSettings,
   lane: Float64Array,
   clock: ThreadClock,
+  throttle: LoginThrottle | undefined,
+  audit: WorkerAudit | undefined,
+  forTokens: Pick<TokenLoginsOptions, 'ask' | 'epochSeconds'>,
 ): SaslEnvironment | undefined {
   const { auth } = settings
   if (auth === undefined) return undefined
+  const monotonicMs = (): number => clock.nowMs()
+  const after = (delayMs: number, run: () => void): void => clock.after(delayMs, run)
   return createSaslEnvironment({
     snapshot: auth.credentials,
     mechanisms: auth.mechanisms,
+    certificateField: auth.certificateField,
     derivationsMax: auth.keyDerivationsMax,
     derivationQueueMax: auth.derivationQueueMax,
-    monotonicMs: () => clock.nowMs(),
+    monotonicMs,
+    tokens:
+      auth.tokens === undefined
+        ? undefined
+        : new TokenLogins({ ...auth.tokens, ...forTokens, monotonicMs, after }),
     counters: loginCounters(lane),
+    throttle,
+    mayLogIn: () => audit?.mayLogIn ?? true,
   })
 }

@@ -32,12 +32,12 @@ async function fateOf(argv: readonly string[], where: string): Promise<Fate> {
 
 test.each(MEMCACHED_FLAGS.filter(({ fate }) => fate !== 'general'))(
   '$short, $long $value: $fate',
-  async ({ short, long, value, fate }) => {
+  async ({ short, long, value, fate, beside }) => {
     const suboption = short === '-o' ? ` ${value?.split('=')[0]}` : ''
     for (const flag of [short, long]) {
       if (flag === undefined) continue
       const argv = value === undefined ? [flag] : [flag, value]
-      expect(await fateOf(argv, `${flag}${suboption}`)).toBe(fate)
+      expect(await fateOf([...argv, ...beside], `${flag}${suboption}`)).toBe(fate)
     }
   },
 )
@@ -51,9 +51,12 @@ test.each(MEMCACHED_FLAGS.filter(({ fate }) => fate === 'general'))(
   },
 )
 
-test.each(MEMCACHED_SUBOPTIONS)('-o %s: %s', async (use, fate) => {
-  expect(await fateOf(['-o', use], `-o ${use.split('=')[0]}`)).toBe(fate)
-})
+test.each(MEMCACHED_SUBOPTIONS.map(([use, fate, beside = []]) => ({ use, fate, beside })))(
+  '-o $use: $fate',
+  async ({ use, fate, beside }) => {
+    expect(await fateOf(['-o', use, ...beside], `-o ${use.split('=')[0]}`)).toBe(fate)
+  },
+)
 
 test('what is known here as a flag of memcached is one, and all of them are known', () => {
   const flags = MEMCACHED_FLAGS.flatMap(({ short, long }) => [short, long ?? []].flat())
@@ -80,6 +83,14 @@ test.each([
   ['hash_algorithm=md5', '-o hash_algorithm: "md5" is not one of jenkins, murmur3, xxh3'],
   ['hot_lru_pct=0', '-o hot_lru_pct: "0" is not a whole number from 1 to 80'],
   ['hot_max_factor=a', '-o hot_max_factor: "a" is not a number'],
+  ['ssl_verify_mode=4', '-o ssl_verify_mode: "4" is not one of none, request, require, once'],
+  ['ssl_min_version=4', '-o ssl_min_version: "4" is not one of 1.2, 1.3'],
+  ['ssl_wbuf_size', '-o ssl_wbuf_size: needs a value'],
+  ['ssl_key', '-o ssl_key: needs a value: ssl_key=<file>'],
+  [
+    'ssl_keyformat=2',
+    '-o ssl_keyformat: "2" is DER; make it PEM: openssl pkey -inform DER -in key.der',
+  ],
   ['maxcons_fast', '-o maxcons_fast: is not a known suboption; did you mean maxconns_fast?'],
 ])('-o %s is refused, as memcached refuses it', async (use, problem) => {
   expect((await run(['-o', use])).err).toBe(`saslcached: 1 problem\n  ${problem}\n`)

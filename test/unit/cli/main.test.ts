@@ -64,7 +64,7 @@ test.each([
 
 /** An argument that nobody understood is not repeated: it may be a password. */
 const NO_COMMAND =
-  'command line: has an argument too many, and no command: there are serve, memcached, health, user, hash-password'
+  'command line: has an argument too many, and no command: there are serve, memcached, health, user, tls, hash-password'
 
 test.each([
   [['--mem', '64'], ['--mem: is not an option; did you mean --memory-limit?']],
@@ -81,12 +81,7 @@ test.each([
   [['--no-such'], ['--no-such: is not an option; did you mean --no-auth?']],
   [['-m', '64', '--', 'hunter2'], [NO_COMMAND]],
   [['sevre'], ['sevre: is not a command; did you mean serve?']],
-  [
-    ['-Z'],
-    [
-      '-Z: is not available: this version has no TLS, and serving in the clear instead would be a surprise; put a TLS tunnel in front',
-    ],
-  ],
+  [['-Z'], ['-Z: needs a certificate: --tls-cert FILE and --tls-key FILE']],
   [
     ['-e', '/mnt/x'],
     ['-e: is not available: items do not survive a restart here; start with an empty cache'],

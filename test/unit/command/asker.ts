@@ -52,7 +52,7 @@ const BYTES_MAX = 1024 * 1024
 
 export class Asker {
   readonly server: ManualServer
-  readonly caller = { isOpen: true }
+  readonly caller = { isOpen: true, restriction: undefined, namespace: 0 }
   private readonly commands: Commands
 
   constructor(options: ManualServerOptions = {}) {

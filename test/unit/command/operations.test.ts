@@ -26,6 +26,9 @@ import {
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
 import { Store } from '../../../src/storage/store.ts'
 
+/** Who may do everything. */
+const ANYBODY = { isOpen: true, restriction: undefined, namespace: 0 }
+
 /** What each takes; whoever changes a right changes who may do something, so it stands here again. */
 const RIGHTS: Readonly<Record<OperationName, Right>> = {
   stats: 'stats',
@@ -101,6 +104,7 @@ function server(options: Partial<OperationParts> = {}): Server {
     setMemoryLimit: (mib) => done.push(`limit ${mib}`) > 0 && mib !== 63,
     setVerbosity: (level) => done.push(`verbosity ${level}`),
     shutdown: () => done.push('shutdown'),
+    refreshCertificates: undefined,
     ...options,
   }
   return { parts, done, observed }
@@ -146,7 +150,7 @@ test.each([
   expect(missing).toEqual(names)
   for (const name of names) {
     const argument = { words: 'fetchers', number: 1 }
-    const answer = carryOut(name, parts, argument)
+    const answer = carryOut(name, parts, argument, ANYBODY)
     expect([name, answer]).toEqual([name, { kind: 'refused', reason: 'unknown' }])
   }
   expect([done, ...observed]).toEqual([[], ...new Array<number>(observed.length).fill(0)])
@@ -154,22 +158,22 @@ test.each([
 
 test('what costs more than a request says so', () => {
   const costly = NAMES.filter((name) => OPERATIONS[name].isCostly)
-  expect(costly).toEqual(['stats-reset', 'memory-limit'])
+  expect(costly).toEqual(['stats-reset', 'memory-limit', 'refresh-certificates'])
 })
 
 describe('carried out', () => {
   test('statistics are rows of a group that there is', () => {
     const { parts } = server()
-    const answer = carryOut('stats', parts, { ...NOTHING, words: 'slabs' })
+    const answer = carryOut('stats', parts, { ...NOTHING, words: 'slabs' }, ANYBODY)
     expect(answer.kind === 'rows' && answer.rows.next(0)).toEqual([['slabs', '1']])
-    const none = carryOut('stats', parts, { ...NOTHING, words: 'none' })
+    const none = carryOut('stats', parts, { ...NOTHING, words: 'none' }, ANYBODY)
     expect(none).toEqual({ kind: 'refused', reason: 'unknown' })
   })
 
   test('a reset clears the counters and the prefixes', () => {
     const { parts, done } = server()
     parts.prefixes.count(0, Buffer.from('a:b'), 0, 3)
-    expect(carryOut('stats-reset', parts, NOTHING)).toEqual({ kind: 'done' })
+    expect(carryOut('stats-reset', parts, NOTHING, ANYBODY)).toEqual({ kind: 'done' })
     expect(done).toEqual(['reset'])
     expect(parts.prefixes.entryCount).toBe(0)
   })
@@ -180,7 +184,7 @@ describe('carried out', () => {
       ['sizes-enable', 1],
       ['sizes-disable', 0],
     ] as const) {
-      const answer = carryOut(name, parts, NOTHING)
+      const answer = carryOut(name, parts, NOTHING, ANYBODY)
       expect(answer.kind === 'rows' && answer.rows.next(0)?.length).toBe(1)
       expect(observed[SIZES_WORD]).toBe(word)
     }
@@ -188,7 +192,7 @@ describe('carried out', () => {
       ['prefixes-enable', true],
       ['prefixes-disable', false],
     ] as const) {
-      expect(carryOut(name, parts, NOTHING)).toEqual({ kind: 'done' })
+      expect(carryOut(name, parts, NOTHING, ANYBODY)).toEqual({ kind: 'done' })
       expect(parts.prefixes.isEnabled).toBe(isEnabled)
     }
   })
@@ -197,7 +201,7 @@ describe('carried out', () => {
     '%s is lines, in steps that end',
     (name) => {
       const { parts } = server()
-      const answer = carryOut(name, parts, { ...NOTHING, number: 3 })
+      const answer = carryOut(name, parts, { ...NOTHING, number: 3 }, ANYBODY)
       if (answer.kind !== 'lines') throw new Error(`${name}: ${answer.kind}`)
       let steps = 0
       while (answer.lines.next(0) !== undefined) steps++
@@ -207,7 +211,7 @@ describe('carried out', () => {
 
   test('a watch is of the kinds that are named, or of those of fetchers', () => {
     const { parts } = server()
-    const kindsOf = (words: string) => carryOut('watch', parts, { ...NOTHING, words })
+    const kindsOf = (words: string) => carryOut('watch', parts, { ...NOTHING, words }, ANYBODY)
     expect(kindsOf('')).toEqual({ kind: 'watch', kinds: WATCH_FETCHERS })
     const both = WATCH_FETCHERS | WATCH_MUTATIONS
     expect(kindsOf('mutations fetchers')).toEqual({ kind: 'watch', kinds: both })
@@ -217,7 +221,8 @@ describe('carried out', () => {
 
   test('a memory limit is set within its bounds only', () => {
     const { parts, done } = server()
-    const limit = (number: number) => carryOut('memory-limit', parts, { ...NOTHING, number })
+    const limit = (number: number) =>
+      carryOut('memory-limit', parts, { ...NOTHING, number }, ANYBODY)
     expect(limit(7)).toEqual({ kind: 'refused', reason: 'too-small' })
     expect(limit(1_000_000_001)).toEqual({ kind: 'refused', reason: 'too-large' })
     expect(done).toEqual([])
@@ -227,16 +232,27 @@ describe('carried out', () => {
     expect(done).toEqual(['limit 63', 'limit 8', 'limit 1000000000'])
   })
 
+  test('certificates are loaded again where there is TLS, and what came of it is told later', async () => {
+    const { parts } = server({ refreshCertificates: () => Promise.resolve('wrong') })
+    const answer = carryOut('refresh-certificates', parts, NOTHING, ANYBODY)
+    if (answer.kind !== 'later') throw new Error(answer.kind)
+    expect(await answer.problem).toBe('wrong')
+    const without = carryOut('refresh-certificates', server().parts, NOTHING, ANYBODY)
+    expect(without).toEqual({ kind: 'refused', reason: 'unknown' })
+  })
+
   test('verbosity and shutdown reach the server', () => {
     const { parts, done } = server()
-    expect(carryOut('verbosity', parts, { ...NOTHING, number: 2 })).toEqual({ kind: 'done' })
-    expect(carryOut('shutdown', parts, NOTHING)).toEqual({ kind: 'close' })
+    expect(carryOut('verbosity', parts, { ...NOTHING, number: 2 }, ANYBODY)).toEqual({
+      kind: 'done',
+    })
+    expect(carryOut('shutdown', parts, NOTHING, ANYBODY)).toEqual({ kind: 'close' })
     expect(done).toEqual(['verbosity 2', 'shutdown'])
   })
 
   test('what tunes parts that are not here does nothing', () => {
     const { parts, done } = server()
-    expect(carryOut('tune', parts, NOTHING)).toEqual({ kind: 'done' })
+    expect(carryOut('tune', parts, NOTHING, ANYBODY)).toEqual({ kind: 'done' })
     expect(done).toEqual([])
   })
 })

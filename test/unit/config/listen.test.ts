@@ -18,12 +18,33 @@ test.each([
   ['*:5', '*', 5],
   ['localhost:0', 'localhost', 0],
   ['localhost:-1', 'localhost', 0],
-  ['notls:127.0.0.1:5', '127.0.0.1', 5],
   ['127.0.0.1: 5', '127.0.0.1', 5],
   ['127.0.0.1:+0005', '127.0.0.1', 5],
 ])('-l %s is host %s and port %i', (text, host, port) => {
   expect(parseListenAddress(text, 11_211)).toEqual({ host, port })
 })
+
+test.each([
+  ['notls:127.0.0.1:5', { security: 'notls' }],
+  ['btls:127.0.0.1:5', { security: 'btls' }],
+  [
+    'mtls:proto[binary]:tag_tools_:127.0.0.1:5',
+    { security: 'mtls', protocol: 'binary', tag: 'tools' },
+  ],
+  ['proto[ascii]:127.0.0.1:5', { protocol: 'ascii' }],
+  ['proto[negotiating]:tag[a.b]:127.0.0.1:5', { protocol: 'auto', tag: 'a.b' }],
+  ['tag_12345678_:127.0.0.1:5', { tag: '12345678' }],
+])('-l %s has what memcached reads in front of an address', (text, traits) => {
+  expect(parseListenAddress(text, 11_211)).toEqual({ host: '127.0.0.1', port: 5, ...traits })
+})
+
+test.each(['notls:::1', 'btls:[::1]:11211', 'tag_x_:::1'])('-l %s is an IPv6 address', (text) => {
+  expect(parseListenAddress(text, 11_211)).toMatchObject({ host: '::1', port: 11_211 })
+})
+
+const ORDER =
+  'has a prefix twice, or in the wrong place: the order is notls: or btls: or mtls:, ' +
+  'then proto[NAME]:, then tag_NAME_:'
 
 const FORM = 'is not an address: write host, host:port or [IPv6]:port'
 const IPV4 = 'is not an IPv4 address: write four numbers without zeros in front'
@@ -49,6 +70,17 @@ test.each([
   ['host:65536', PORT],
   ['host:-2', PORT],
   ['[::1]:', PORT],
+  ['proto[http]:127.0.0.1', 'has a protocol that is not one of ascii, binary, negotiating'],
+  ['proto[]:127.0.0.1', 'has a protocol that is not one of ascii, binary, negotiating'],
+  ['proto[ascii:127.0.0.1', ORDER],
+  ['tag__:127.0.0.1', 'has a tag that is not 1 to 8 characters long'],
+  ['tag[123456789]:127.0.0.1', 'has a tag that is not 1 to 8 characters long'],
+  ['notls:btls:127.0.0.1', ORDER],
+  ['proto[ascii]:notls:127.0.0.1', ORDER],
+  ['tag_x_:proto[ascii]:127.0.0.1', ORDER],
+  ['tag_x_:mtls:127.0.0.1', ORDER],
+  ['btls:', FORM],
+  ['mtls:[1.2.3.4]:5', 'has no IPv6 address between its brackets'],
 ])('-l %j is refused', (text, reason) => {
   const refusal = parseListenAddress(text, 11_211)
   expect(refusal).toBeInstanceOf(Refusal)

@@ -150,8 +150,8 @@ test('every problem of every source is reported at once, with its source and wha
     '-t: "0" is not a whole number from 1 to 256, or auto',
     '-B: "http" is not a memcached dialect; use auto, binary or ascii',
     '-U: "11211" cannot be served: UDP has no login and lends itself to amplification; use 0',
-    'MEMCACHED_USERNAME: is set without MEMCACHED_PASSWORD or MEMCACHED_PASSWORD_FILE',
     '-l: "b:a:r" is not an address: write host, host:port or [IPv6]:port',
+    'MEMCACHED_USERNAME: is set without MEMCACHED_PASSWORD or MEMCACHED_PASSWORD_FILE',
   ])
 })
 
@@ -352,7 +352,7 @@ test('an unknown, an empty, an unavailable and a valueless suboption of -o are r
     '-o idle_timeot: is not a known suboption; did you mean idle_timeout?',
     '-o: has an empty suboption',
     '-o ext_path: is not available: items are kept in memory only; give it more with -m',
-    '-o idle_timeout: needs a value: idle_timeout=<num>',
+    '-o idle_timeout: needs a value: idle_timeout=<sec>',
     '-o zzzzzzzz: is not a known suboption',
     '-o idle_timeout: "x" is not a number of seconds from 1 to 2147483647, or 0 for none',
   ])

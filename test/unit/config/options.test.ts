@@ -128,6 +128,11 @@ test('whatever an option takes as text, its TOML form is taken as the same value
     'PLAIN,scram-sha-1',
     '0770',
     'debug',
+    'off',
+    'dns',
+    '1.3',
+    'continue',
+    'hashed',
     'a,b',
     '',
   ]

@@ -303,7 +303,7 @@ test('the entries of a dialect that only a served request should reach refuse a 
 test('no command does anything for a caller that is not logged in', () => {
   const server = filledServer([])
   const before = fingerprint(server)
-  const closed = { isOpen: false }
+  const closed = { isOpen: false, restriction: undefined, namespace: 0 }
   const request = new Request()
   const key = Buffer.from('victim')
   request.verb = VERB_SET
@@ -322,7 +322,7 @@ test('no command does anything for a caller that is not logged in', () => {
     refuseLarge: () => commands.refuseLarge(request, key, closed),
     refuseExtension: () => commands.refuseExtension(0, closed),
     proceedExtension: () => commands.proceedExtension(extension, request, key, 1, closed),
-    beginLarge: () => commands.beginLarge(request, closed) ?? OUTCOME_REFUSED,
+    beginLarge: () => commands.beginLarge(request, key, closed) ?? OUTCOME_REFUSED,
     beginExtension: () => commands.beginExtension(request, key, closed) ?? OUTCOME_REFUSED,
     hold: () => commands.hold(key, 0, key.length, closed) || OUTCOME_REFUSED,
   }
@@ -330,8 +330,10 @@ test('no command does anything for a caller that is not logged in', () => {
   const goOn = ['appendLarge', 'takePending', 'letGo', 'copyHeldRange', 'beginTurn', 'clearCas']
   const held = ['heldBytes', 'heldLocation', 'heldSequence']
   const registers = ['nowSeconds', 'extendedBytesMin', ...held]
+  // How the others find the store of a namespace, and whom they refuse.
+  const inner = ['enter', 'forget', 'isIn', 'isAllowed', 'refusalFor']
   const methods = Object.getOwnPropertyNames(Commands.prototype)
-  expect([...Object.keys(calls), ...goOn, ...registers, 'constructor'].sort()).toEqual(
+  expect([...Object.keys(calls), ...goOn, ...registers, ...inner, 'constructor'].sort()).toEqual(
     methods.sort(),
   )
   for (const [name, call] of Object.entries(calls)) {

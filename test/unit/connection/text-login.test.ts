@@ -1,5 +1,6 @@
 /** Logging in over text, over a pipe that is moved by hand: what is answered, and what it opens. */
 import { beforeEach, describe, expect, test } from 'vitest'
+import type { Channel } from '../../../src/base/channel.ts'
 import type { LoginEvent } from '../../../src/connection/auth-gate.ts'
 import { userPrincipal } from '../../../src/credential/principal.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
@@ -22,9 +23,10 @@ beforeEach(() => {
   peer = open(environment)
 })
 
-function open(sasl?: SaslEnvironment): ManualConnection {
+function open(sasl?: SaslEnvironment, channel?: Channel): ManualConnection {
   return openManualConnection(server, server.text, {
     ...(sasl === undefined ? {} : { sasl }),
+    ...(channel === undefined ? {} : { channel }),
     loginAttemptsMax: 3,
     onLogin: (event) => events.push(event),
   })
@@ -106,6 +108,18 @@ describe('the set of a client that is not logged in', () => {
     peer = open(fixture(snapshot, { mechanisms: ['SCRAM-SHA-256'] }).environment)
     expect(await ask(login('alice', 'secret'))).toBe('CLIENT_ERROR authentication failure\r\n')
     expect(events).toMatchObject([{ reason: 'unknown-mechanism', mechanism: 'PLAIN' }])
+  })
+
+  test('is told why where others could read the password, and SCRAM is taken', async () => {
+    peer = open(environment, { kind: 'tcp', listenerIndex: 0, refusesPasswords: true })
+    expect(await ask(login('alice', 'secret'))).toBe(
+      'CLIENT_ERROR passwords are not taken in the clear here: use TLS\r\n',
+    )
+    expect(peer.connection.gate.isOpen).toBe(false)
+    expect(events).toMatchObject([{ reason: 'needs-tls', mechanism: 'PLAIN' }])
+    const listed = await ask('sasl mech\r\n')
+    expect(listed).toContain('SCRAM-SHA-256')
+    expect(listed).not.toContain('PLAIN')
   })
 })
 

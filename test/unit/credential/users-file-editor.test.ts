@@ -19,12 +19,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CredentialFileError } from '../../../src/credential/credential-file-error.ts'
 import {
   addUser,
-  formatKey,
   listUsers,
   removeUser,
   setPassword,
   UserEditError,
 } from '../../../src/credential/users-file-editor.ts'
+import { formatKey } from '../../../src/credential/users-file-text.ts'
 import { hashPassword, hashPasswordWith, parseVerifier } from '../../../src/credential/verifier.ts'
 
 let directory = ''

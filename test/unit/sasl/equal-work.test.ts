@@ -5,7 +5,7 @@
 import { beforeEach, expect, test, vi } from 'vitest'
 import { SaslSession } from '../../../src/sasl/session.ts'
 import { LoginLog } from '../../../src/server/worker/login-log.ts'
-import { pipeAt } from '../../support/pipe.ts'
+import { EXPORTED, pipeAt, tlsPipeAt } from '../../support/pipe.ts'
 import { ALL_MECHANISMS, fixture, plain, scramLogin, snapshotOf } from './fixture.ts'
 
 /** Every hash operation that was begun, in order: its kind and algorithm. */
@@ -36,7 +36,17 @@ const TWO = 'rotat'
 const NONE = 'ghost'
 const users = { [ONE]: 'secret', [TWO]: ['one', 'two'], third: 'secret' } as const
 const LONG = 'x'.repeat(1000)
-const snapshot = snapshotOf({ ...users, [`${LONG}1`]: 'secret', [`${LONG}2`]: ['one', 'two'] })
+// Who logs in by a certificate, say, and has no password.
+const BARE = 'tokyo'
+const withPasswords = snapshotOf({
+  ...users,
+  [`${LONG}1`]: 'secret',
+  [`${LONG}2`]: ['one', 'two'],
+})
+const snapshot = {
+  ...withPasswords,
+  users: [...withPasswords.users, { name: BARE, verifiers: [] }],
+}
 
 let session = new SaslSession(fixture(snapshot).environment, pipeAt(''))
 
@@ -58,27 +68,43 @@ async function plainCost(user: string): Promise<readonly string[]> {
   })
 }
 
+/** What is wrong besides the proof, if anything: the binding of a -PLUS login. */
+interface Binding {
+  readonly gs2Header: string
+  readonly data: Uint8Array
+}
+
+const UNBOUND: Binding = { gs2Header: 'n,,', data: Buffer.alloc(0) }
+
 /** Of the three steps: the challenge, the refusal of the proof, and one that breaks off. */
-function scramCosts(mechanism: string, user: string): readonly (readonly string[])[] {
+function scramCosts(
+  mechanism: string,
+  user: string,
+  { gs2Header, data }: Binding = UNBOUND,
+): readonly (readonly string[])[] {
   const costs: (readonly string[])[] = []
   const measure = (work: () => unknown): void => {
     operations.length = 0
     work()
     costs.push(operations.splice(0))
   }
-  const first = Buffer.from(`n,,n=${user},r=abc`)
+  const first = Buffer.from(`${gs2Header}n=${user},r=abc`)
+  const c = Buffer.concat([Buffer.from(gs2Header), data]).toString('base64')
   let nonce = ''
   measure(() => {
     const step = session.start(mechanism, first)
     if (step instanceof Promise || step.kind !== 'challenge') throw new Error('no challenge')
     nonce = /^r=([^,]+)/.exec(Buffer.from(step.bytes).toString())?.[1] ?? ''
   })
-  const proofBytes = { 'SCRAM-SHA-1': 20, 'SCRAM-SHA-256': 32, 'SCRAM-SHA-512': 64 }[mechanism]
+  const hash = mechanism.replace(/-PLUS$/, '')
+  const proofBytes = { 'SCRAM-SHA-1': 20, 'SCRAM-SHA-256': 32, 'SCRAM-SHA-512': 64 }[hash]
   const proof = Buffer.alloc(proofBytes ?? 0, 1).toString('base64')
   measure(() => {
-    const step = session.step(Buffer.from(`c=biws,r=${nonce},p=${proof}`))
+    const step = session.step(Buffer.from(`c=${c},r=${nonce},p=${proof}`))
+    const isBoundWrong = gs2Header !== 'n,,' && !EXPORTED.every((byte, at) => byte === data[at])
+    const reason = { [NONE]: 'unknown-user', [`${LONG}3`]: 'unknown-user', [BARE]: 'no-password' }
     expect(step).toMatchObject({
-      reason: /ghost|3$/.test(user) ? 'unknown-user' : 'wrong-password',
+      reason: isBoundWrong ? 'channel-binding' : (reason[user] ?? 'wrong-password'),
     })
   })
   session.start(mechanism, first)
@@ -91,6 +117,7 @@ test('a refused PLAIN login takes the same operations, whoever it names', async 
   expect(cost.filter((operation) => operation.startsWith('hmac')).length).toBeGreaterThan(5)
   expect(await plainCost(TWO)).toEqual(cost)
   expect(await plainCost(NONE)).toEqual(cost)
+  expect(await plainCost(BARE)).toEqual(cost)
 })
 
 test('so it does where some have logged in, and where names are long', async () => {
@@ -137,11 +164,40 @@ test.each(ALL_MECHANISMS.filter((name) => name !== 'PLAIN'))(
     expect(costs.map((cost) => cost.length > 0)).toEqual([true, true, true])
     expect(scramCosts(mechanism, TWO)).toEqual(costs)
     expect(scramCosts(mechanism, NONE)).toEqual(costs)
+    expect(scramCosts(mechanism, BARE)).toEqual(costs)
     const long = scramCosts(mechanism, `${LONG}1`)
     expect(scramCosts(mechanism, `${LONG}2`)).toEqual(long)
     expect(scramCosts(mechanism, `${LONG}3`)).toEqual(long)
   },
 )
+
+test('a wrong binding takes the same operations as a wrong password, whoever it names', () => {
+  session = new SaslSession(fixture(snapshot).environment, tlsPipeAt(''))
+  const gs2Header = 'p=tls-exporter,,'
+  const costs = scramCosts('SCRAM-SHA-256-PLUS', ONE, { gs2Header, data: EXPORTED })
+  for (const data of [EXPORTED, Buffer.alloc(32, 1)]) {
+    for (const user of [ONE, TWO, NONE, BARE]) {
+      expect(scramCosts('SCRAM-SHA-256-PLUS', user, { gs2Header, data })).toEqual(costs)
+    }
+  }
+})
+
+test('who has no password is shown what an unknown user is, and is no user to the list', () => {
+  const { environment } = fixture(snapshot)
+  const whole = new SaslSession(environment, pipeAt(''))
+  const saltOf = (user: string): string => {
+    const step = whole.start('SCRAM-SHA-256', Buffer.from(`n,,n=${user},r=abc`))
+    if (step instanceof Promise || step.kind !== 'challenge') throw new Error('no challenge')
+    return Buffer.from(step.bytes)
+      .toString()
+      .replace(/^[^,]*/, '')
+  }
+  const before = saltOf(BARE)
+  environment.replaceCredentials(withPasswords)
+  expect(saltOf(BARE)).toBe(before)
+  environment.replaceCredentials(snapshot)
+  expect(environment.mechanisms).toBe(ALL_MECHANISMS.join(' '))
+})
 
 test('a right password takes the same operations, with one password and with two', async () => {
   const logins = [

@@ -112,6 +112,8 @@ export interface ScramClientOptions {
   readonly user: string
   readonly password: string
   readonly gs2Header?: string
+  /** What the client binds to, with a `p=` in its header. */
+  readonly bindingData?: Uint8Array
   /** Last chance to spoil the client-final message. */
   readonly spoil?: (clientFinal: string) => string
   /** Called when the server has proved itself, before the empty response. */
@@ -127,7 +129,7 @@ export async function scramLogin(
   options: ScramClientOptions,
 ): Promise<SaslStep> {
   const { mechanism, user, password, gs2Header = 'n,,', spoil = (text) => text } = options
-  const digest = DIGESTS[mechanism] ?? ''
+  const digest = DIGESTS[mechanism.replace(/-PLUS$/, '')] ?? ''
   const nonce = randomBytes(12).toString('base64')
   const escaped = user.replaceAll('=', '=3D').replaceAll(',', '=2C')
   const bare = `n=${escaped},r=${nonce}`
@@ -142,7 +144,8 @@ export async function scramLogin(
   const salted = pbkdf2Sync(password, saltBytes, Number(iterations), length, digest)
   const clientKey = createHmac(digest, salted).update('Client Key').digest()
   const storedKey = createHash(digest).update(clientKey).digest()
-  const withoutProof = `c=${Buffer.from(gs2Header).toString('base64')},r=${serverNonce}`
+  const bound = Buffer.concat([Buffer.from(gs2Header), options.bindingData ?? Buffer.alloc(0)])
+  const withoutProof = `c=${bound.toString('base64')},r=${serverNonce}`
   const authMessage = `${bare},${serverFirst},${withoutProof}`
   const signature = createHmac(digest, storedKey).update(authMessage).digest()
   const proof = Buffer.from(clientKey.map((byte, at) => byte ^ (signature[at] ?? 0)))

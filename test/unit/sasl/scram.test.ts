@@ -9,7 +9,7 @@ import {
 } from '../../../src/credential/verifier.ts'
 import { ScramMechanism } from '../../../src/sasl/scram.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
-import { pipeAt } from '../../support/pipe.ts'
+import { pipeAt, tlsPipeAt } from '../../support/pipe.ts'
 import { fuzzParameters } from '../credential/fuzz-parameters.ts'
 import {
   fixture,
@@ -225,7 +225,7 @@ test('a mechanism that has failed or ended stays so, whatever comes', async () =
   if (hash === undefined) throw new Error('no SHA-256')
   const first = Buffer.from('n,,n=alice,r=abc')
   for (const wrong of [Buffer.from('wrong'), Buffer.alloc(9000), Buffer.from([0xff])]) {
-    const mechanism = new ScramMechanism(environment, hash)
+    const mechanism = new ScramMechanism(environment, hash, pipeAt('192.0.2.1'), 'may-bind')
     expect(mechanism.next(first).kind).toBe('challenge')
     expect(mechanism.next(wrong)).toEqual({ kind: 'failure', reason: 'malformed' })
     expect(mechanism.next(first)).toEqual({ kind: 'failure', reason: 'out-of-sequence' })
@@ -328,14 +328,19 @@ test('a login that was begun while there was no such user does not become one of
 })
 
 test('random and mutated messages never throw and never log in', async () => {
-  const good = 'n,a=alice,n=alice,r=fyko+d2lbbFgONRv9qkxdawL'
+  const good = ',a=alice,n=alice,r=fyko+d2lbbFgONRv9qkxdawL'
   const mutated = fc
-    .tuple(fc.nat(good.length), fc.nat(4), fc.uint8Array({ maxLength: 4 }))
-    .map(([at, cut, junk]) => {
+    .tuple(
+      fc.constantFrom(`n${good}`, `p=tls-exporter${good}`),
+      fc.nat(good.length),
+      fc.nat(4),
+      fc.uint8Array({ maxLength: 4 }),
+    )
+    .map(([whole, at, cut, junk]) => {
       return Buffer.concat([
-        Buffer.from(good.slice(0, at)),
+        Buffer.from(whole.slice(0, at)),
         junk,
-        Buffer.from(good.slice(at + cut)),
+        Buffer.from(whole.slice(at + cut)),
       ])
     })
   const grammar = fc
@@ -344,6 +349,7 @@ test('random and mutated messages never throw and never log in', async () => {
         'n',
         'y',
         'p=',
+        'p=tls-exporter',
         ',',
         'a=',
         'n=',
@@ -358,11 +364,13 @@ test('random and mutated messages never throw and never log in', async () => {
     )
     .map((parts) => Buffer.from(parts.join('')))
   const message = fc.oneof(mutated, grammar, fc.uint8Array({ maxLength: 64 }))
+  const bound = HASHES.map((name) => `${name}-PLUS`)
   const property = fc.property(
-    fc.constantFrom(...HASHES),
+    fc.constantFrom(...HASHES, ...bound),
+    fc.constantFrom(pipeAt(''), tlsPipeAt(''), tlsPipeAt('', { version: 'TLSv1.2' })),
     fc.array(message, { minLength: 1, maxLength: 4 }),
-    (mechanism, messages) => {
-      const victim = new SaslSession(environment, pipeAt(''))
+    (mechanism, pipe, messages) => {
+      const victim = new SaslSession(environment, pipe)
       let step = victim.start(mechanism, messages[0])
       for (const next of messages.slice(1)) {
         if (step instanceof Promise) throw new Error('SCRAM does not wait')

@@ -210,7 +210,8 @@ test('the tables of the control block follow each other without overlap', () => 
   expect(geometry.segmentsWord - geometry.stripesWord).toBe(256 * 16)
   expect(geometry.workersWord - geometry.segmentsWord).toBe(geometry.segmentCount * SEGMENT_WORDS)
   expect(geometry.pagesWord - geometry.workersWord).toBe(3 * WORKER_WORDS)
-  expect(geometry.ghostWord - geometry.pagesWord).toBe(geometry.segmentCount)
+  expect(geometry.ownedWord - geometry.pagesWord).toBe(geometry.segmentCount)
+  expect(geometry.ghostWord - geometry.ownedWord).toBe(geometry.segmentCount)
   expect(geometry.controlWords - geometry.ghostWord).toBe((64 * MIB) / 128 / 4)
 })
 

@@ -13,7 +13,7 @@ import {
 const MEBIBYTE = 1024 * 1024
 const VALUE_BYTES = 3 * MEBIBYTE
 const KEY = Buffer.from('large')
-const CALLER = { isOpen: true }
+const CALLER = { isOpen: true, restriction: undefined, namespace: 0 }
 /** The value, and room for a line end. */
 const COPY_BYTES = VALUE_BYTES + 2
 
@@ -139,7 +139,7 @@ test('without memory a read is refused, or waits for what is on its way back', a
 
 test('a stranger has nothing copied', () => {
   const { server, memory, copies } = fixture(10 * MEBIBYTE)
-  expect(copies.prepare(undefined, KEY, 0, 5, { isOpen: false })).toBe(undefined)
+  expect(copies.prepare(undefined, KEY, 0, 5, { ...CALLER, isOpen: false })).toBe(undefined)
   expect(memory.held).toBe(0)
   expect(get(server)).not.toBe(OUTCOME_OK)
   server.commands.result.release()

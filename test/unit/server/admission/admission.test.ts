@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { Peer } from '../../../../src/base/peer.ts'
 import type { Connection } from '../../../../src/connection/connection.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { Admission } from '../../../../src/server/admission/admission.ts'
@@ -21,7 +22,10 @@ class Client {
   }
 }
 
-function makeAdmission(limits: { connectionsMax: number; strangersMax: number }) {
+function makeAdmission(
+  limits: { connectionsMax: number; strangersMax: number },
+  known: readonly string[] = [],
+) {
   const lane = new Float64Array(COUNTER_NAMES.length)
   const served: string[] = []
   const crowds: [address: string, count: number, total: number][] = []
@@ -32,6 +36,7 @@ function makeAdmission(limits: { connectionsMax: number; strangersMax: number })
     ...limits,
     waitMs: 10_000,
     workerTable,
+    isProven: ({ low }) => known.some((address) => new Peer(address, '').networkKey.low === low),
     lane,
     serve: (newcomer) => {
       const client = clients.get(newcomer)!
@@ -220,4 +225,65 @@ test('a client that lost its login is a stranger again', () => {
   expect(server.lane[COUNTER.unauthenticated_connections]).toBe(1)
   server.accept('b')
   expect(server.served).toEqual(['a'])
+})
+
+describe('where somebody logged in rightly', () => {
+  const KNOWN = '203.0.113.5'
+
+  test('a busy address is let in among attackers with one connection each', () => {
+    const server = makeAdmission({ connectionsMax: 20, strangersMax: 20 }, [KNOWN])
+    for (let index = 0; index < 20; index++) server.accept(`a${index}`, 0, `10.0.${index}.1`)
+    // They have all just spoken.
+    for (let index = 0; index < 10; index++) server.accept(`good${index}`, 100, KNOWN)
+    expect(server.turnedAway).toEqual([])
+    expect(server.served.filter((name) => name.startsWith('good'))).toHaveLength(10)
+    // Attackers displace each other, and nobody of the known address.
+    for (let index = 0; index < 200; index++) server.accept(`b${index}`, 1000, `10.1.${index}.1`)
+    const good = [...server.admission.connections].filter((connection) =>
+      (connection as unknown as Client).name.startsWith('good'),
+    )
+    expect(good).toHaveLength(10)
+  })
+
+  test('nobody waits behind strangers that fill the places before login', () => {
+    const server = makeAdmission({ connectionsMax: 1000, strangersMax: 20 }, [KNOWN])
+    for (let index = 0; index < 100; index++) server.accept(`a${index}`, 0, `10.0.${index}.1`)
+    for (let index = 0; index < 8; index++) server.accept(`good${index}`, 0, KNOWN)
+    expect(server.served.filter((name) => name.startsWith('good'))).toHaveLength(8)
+    server.accept('good8', 0, KNOWN)
+    expect(server.served).not.toContain('good8')
+  })
+
+  test('an address does not fill the server for that', () => {
+    const server = makeAdmission({ connectionsMax: 100, strangersMax: 1000 }, [KNOWN])
+    for (let index = 0; index < 100; index++) server.accept(`good${index}`, 0, KNOWN)
+    for (let index = 0; index < 60; index++) server.accept(`a${index}`, 1000, `10.0.${index}.1`)
+    expect(server.turnedAway).toEqual([])
+    const others = [...server.admission.connections].filter((connection) =>
+      (connection as unknown as Client).name.startsWith('a'),
+    )
+    expect(others).toHaveLength(60)
+  })
+
+  test('places are counted alike whoever comes and goes', () => {
+    const server = makeAdmission({ connectionsMax: 30, strangersMax: 10 }, [KNOWN])
+    let seed = 4711
+    for (let step = 0; step < 3000; step++) {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff
+      const open = [...server.admission.connections]
+      if (seed % 3 === 0 && open.length > 0) {
+        server.admission.closed(open[seed % open.length]!, step)
+      } else server.accept(`c${step}`, step, seed % 2 === 0 ? KNOWN : `10.0.${seed % 7}.1`)
+    }
+    for (const connection of [...server.admission.connections]) {
+      server.admission.closed(connection, 3000)
+    }
+    server.admission.dismissWaiting()
+    for (const connection of [...server.admission.connections]) {
+      server.admission.closed(connection, 3000)
+    }
+    expect(server.lane[COUNTER.curr_connections]).toBe(0)
+    for (let index = 0; index < 10; index++) server.accept(`last${index}`, 4000, '192.0.2.9')
+    expect(server.served.slice(-10).every((name) => name.startsWith('last'))).toBe(true)
+  })
 })

@@ -24,7 +24,12 @@ function giving(bytesMax: number): typeof createStoreMemory {
 
 function create(config: Config, bytesMax: number) {
   const said: string[] = []
-  const memory = createSharedMemory(config, 1, (_, event) => said.push(event), giving(bytesMax))
+  const { shared: memory } = createSharedMemory(
+    config,
+    1,
+    (_, event) => said.push(event),
+    giving(bytesMax),
+  )
   return { said, memory }
 }
 

@@ -54,7 +54,12 @@ function makePool(workerCount = 2) {
       return thread
     },
     onLog: ({ event }) => report('log')(event),
+    onAudit: () => undefined,
+    onNamespacesLeft: () => undefined,
     onReloaded: report('reloaded'),
+    onCertificates: report('certificates'),
+    onRefreshCertificates: report('refresh'),
+    onTokenKeysWanted: () => undefined,
     onWithout: report('without'),
     onVerbosity: report('verbosity'),
     onShutdown: report('shutdown'),

@@ -39,6 +39,7 @@ class Drained implements Receiver {
     return true
   }
 
+  heard(): void {}
   receiveEnd(): void {}
   finish(): void {}
 

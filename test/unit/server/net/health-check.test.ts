@@ -9,6 +9,7 @@ import { run } from '../../cli/support.ts'
 const NETWORK = {
   listen: [],
   unixSocket: undefined,
+  identitySockets: [],
   unixMask: 0o700,
   backlog: 1,
   protocol: 'auto',

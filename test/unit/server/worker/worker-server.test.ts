@@ -1,8 +1,16 @@
 /** A worker, its main thread, its clients and its time all in one test. */
 import { describe, expect, test } from 'vitest'
+import { ACCESS_ALL, type Access } from '../../../../src/credential/access.ts'
+import { RIGHT, RIGHTS_ALL } from '../../../../src/credential/rights.ts'
+import type { CredentialSnapshot } from '../../../../src/credential/snapshot.ts'
 import { ListenError } from '../../../../src/server/net/listen-error.ts'
 import type { ManualNewcomer } from '../../../support/manual-newcomer.ts'
-import { ManualWorker, manualShared, withUsers } from '../../../support/manual-worker.ts'
+import {
+  ManualWorker,
+  manualSettings,
+  manualShared,
+  withUsers,
+} from '../../../support/manual-worker.ts'
 import { snapshotOf } from '../../sasl/fixture.ts'
 
 const ALICE = snapshotOf({ alice: 'secret' })
@@ -159,6 +167,138 @@ describe('other users', () => {
     worker.receive({ kind: 'credentials', credentials: ALICE, reloadId: 1 })
     expect(client.transport.isOpen).toBe(true)
     expect(worker.ask(client, 'get a\r\n')).toBe('END\r\n')
+  })
+})
+
+/** The users of a snapshot, with such access. */
+function withAccess(snapshot: CredentialSnapshot, access: Partial<Access>): CredentialSnapshot {
+  const users = snapshot.users.map((user) => ({ ...user, access: { ...ACCESS_ALL, ...access } }))
+  const shop = { name: 'shop', id: 1, memoryBytes: 1024 * 1024 }
+  return { ...snapshot, users, namespaces: [...snapshot.namespaces, shop] }
+}
+
+const DENIED = 'CLIENT_ERROR permission denied: this user lacks the right\r\n'
+const NO_KEY = 'CLIENT_ERROR permission denied: this user may not use this key\r\n'
+
+describe('rights that change', () => {
+  test('hold for who is logged in from the next request on', async () => {
+    const worker = await started({ ...withUsers(ALICE), logLevel: 'debug' })
+    const client = worker.connect()
+    await logIn(client)
+    expect(worker.ask(client, 'set a:1 0 0 1\r\nx\r\n')).toBe('STORED\r\n')
+    const readOnly = withAccess(ALICE, { rights: RIGHT.read, keyPrefixes: ['a:'] })
+    worker.receive({ kind: 'credentials', credentials: readOnly, reloadId: 1 })
+    expect(worker.ask(client, 'set a:1 0 0 1\r\ny\r\n')).toBe(DENIED)
+    expect(worker.ask(client, 'get a:1 b\r\n')).toBe(NO_KEY)
+    expect(worker.ask(client, 'get a:1\r\n')).toBe('VALUE a:1 0 1\r\nx\r\nEND\r\n')
+    worker.receive({ kind: 'credentials', credentials: ALICE, reloadId: 2 })
+    expect(worker.ask(client, 'set b 0 0 1\r\ny\r\n')).toBe('STORED\r\n')
+    const denied = worker.logged.filter(({ event }) => event === 'command_denied')
+    expect(denied.map(({ fields }) => fields)).toEqual([
+      { user: 'alice', peer: '192.0.2.1:40000', command: 'set', lacks: 'right' },
+      { user: 'alice', peer: '192.0.2.1:40000', command: 'get', lacks: 'key' },
+    ])
+  })
+
+  test('hold for a value that is half here', async () => {
+    const worker = await started(withUsers(ALICE))
+    const client = worker.connect()
+    await logIn(client)
+    const value = 'x'.repeat(600_000)
+    worker.ask(client, `set a 0 0 ${value.length}\r\n${value.slice(0, 300_000)}`)
+    const readOnly = withAccess(ALICE, { rights: RIGHT.read })
+    worker.receive({ kind: 'credentials', credentials: readOnly, reloadId: 1 })
+    expect(worker.ask(client, `${value.slice(300_000)}\r\nget a\r\n`)).toBe(`${DENIED}END\r\n`)
+  })
+
+  test('cut off who watches and may not any more, and who is in the midst of a dump', async () => {
+    const worker = await started(withUsers(ALICE))
+    const [watcher, dumper, reader] = [worker.connect(), worker.connect(), worker.connect()]
+    for (const client of [watcher, dumper, reader]) await logIn(client)
+    for (let n = 0; n < 3000; n++) worker.ask(reader, `set key:${n} 0 0 1 noreply\r\nx\r\n`)
+    expect(worker.ask(watcher, 'watch mutations\r\n')).toBe('OK\r\n')
+    // The reader of the dump takes nothing, so the dump stands still.
+    dumper.transport.unsentBytes = 10_000_000
+    dumper.transport.deliver(Buffer.from('lru_crawler metadump all\r\n'))
+    const fewer = withAccess(ALICE, { rights: RIGHTS_ALL & ~RIGHT.watch & ~RIGHT.dump })
+    worker.receive({ kind: 'credentials', credentials: fewer, reloadId: 1 })
+    const isOpen = [watcher, dumper, reader].map(({ transport }) => transport.isOpen)
+    expect(isOpen).toEqual([false, false, true])
+  })
+
+  test('leave a dump and a watch alone that are still allowed', async () => {
+    const worker = await started(withUsers(ALICE))
+    const watcher = worker.connect()
+    await logIn(watcher)
+    expect(worker.ask(watcher, 'watch mutations\r\n')).toBe('OK\r\n')
+    const fewer = withAccess(ALICE, { rights: RIGHT.watch })
+    worker.receive({ kind: 'credentials', credentials: fewer, reloadId: 1 })
+    expect(watcher.transport.isOpen).toBe(true)
+  })
+
+  test('cut off who is in another namespace now', async () => {
+    const worker = await started(withUsers(ALICE))
+    const client = worker.connect()
+    await logIn(client)
+    const moved = withAccess(ALICE, { namespace: 'shop' })
+    worker.receive({ kind: 'credentials', credentials: moved, reloadId: 1 })
+    expect(client.transport.isOpen).toBe(false)
+    expect(worker.logged.map(({ event }) => event)).toEqual(['login', 'moved_users_cut'])
+  })
+})
+
+describe('a listener that stands for a user', () => {
+  const MONITOR = withAccess(snapshotOf({ alice: 'secret' }), { rights: RIGHT.stats })
+  const sockets = manualSettings(manualShared()).sockets.map((socket) => ({
+    ...socket,
+    identity: 'alice',
+  }))
+
+  test('makes who connects that user, with its rights and no more', async () => {
+    const worker = await started({ ...withUsers(MONITOR), sockets })
+    const client = worker.connect('127.0.0.1')
+    expect(worker.ask(client, 'version\r\n')).toBe('VERSION 0\r\n')
+    expect(worker.ask(client, 'stats\r\n')).toMatch(/^STAT pid [\s\S]*END\r\n$/)
+    expect(worker.ask(client, 'get a\r\nset a 0 0 1\r\nx\r\n')).toBe(DENIED + DENIED)
+    // It is no stranger whose time to log in runs out.
+    worker.clock.pass(60_000)
+    expect(worker.ask(client, 'version\r\n')).toBe('VERSION 0\r\n')
+  })
+
+  test('does not have who connects wait among strangers', async () => {
+    const settings = { ...withUsers(MONITOR), unauthenticatedConnectionsMax: 1 }
+    const plain = manualSettings(manualShared()).sockets
+    const worker = await started({ ...settings, sockets: [...plain, ...sockets] })
+    const [stranger, waiting] = [worker.connect(), worker.connect()]
+    expect([stranger.state, waiting.state]).toEqual(['open', 'new'])
+    const client = worker.connect('127.0.0.1', 1)
+    expect(worker.ask(client, 'stats\r\n')).toContain('STAT curr_connections 3\r\n')
+    client.transport.leave()
+    stranger.transport.leave()
+    expect(waiting.state).toBe('open')
+  })
+
+  test('takes a login as another user', async () => {
+    const worker = await started({ ...withUsers(ALICE), sockets })
+    const client = worker.connect('127.0.0.1')
+    const plain = Buffer.from('\0alice\0secret')
+    const answered = client.transport.nextWrite()
+    client.transport.deliver(
+      Buffer.from(`sasl auth PLAIN ${plain.length}\r\n${plain.toString('latin1')}\r\n`, 'latin1'),
+    )
+    await answered
+    expect(worker.logged.map(({ event }) => event)).toEqual(['login'])
+  })
+
+  test('lets nobody in without a login once its user is gone, and cuts off who was', async () => {
+    const worker = await started({ ...withUsers(MONITOR), sockets })
+    const client = worker.connect('127.0.0.1')
+    worker.receive({ kind: 'credentials', credentials: BOB, reloadId: 1 })
+    expect(client.transport.isOpen).toBe(false)
+    const next = worker.connect('127.0.0.1')
+    expect(worker.ask(next, 'stats\r\n')).toBe('CLIENT_ERROR unauthenticated\r\n')
+    worker.clock.pass(10_300)
+    expect(next.transport.isOpen).toBe(false)
   })
 })
 

@@ -1,0 +1,251 @@
+/**
+ * Hot path. Whether a caller may have a request carried out: the right that each verb takes, and the keys
+ * that it may use. This is the one place that knows; the command face (commands.ts) asks for each request,
+ * and dialects ask before something is kept or begun for one: a value that arrives, a copy, the hits of a
+ * list. What a user may do can change while such a request waits.
+ *
+ *   verb                                  takes
+ *   get, gets, mg, me                     read
+ *   gat, gats                             read and touch
+ *   set, add, replace, append, prepend,
+ *   cas, ms in every mode                 write
+ *   delete, md (also I, which makes stale,
+ *   and x, which empties)                 delete
+ *   incr, decr, ma                        arithmetic
+ *   touch                                 touch
+ *   flush_all                             flush
+ *   mg and ma with N, INCREMENT and
+ *   DECREMENT with an initial value       write as well: they make the item where there is none
+ *   mg with R                             write as well: whoever wins is the one to write, and others wait
+ *   mg, md and ma with T                  touch as well
+ *
+ * A request that changes an item tells whether it was there, and arithmetic the new number: those rights
+ * come with that much reading. Operators' commands have their rights in operations/operations.ts.
+ *
+ * Invariant: a caller without a restriction costs one look at a field; one that has rights alone, a look
+ * at a table more.
+ */
+import { RIGHT } from '../credential/rights.ts'
+import { FLAG_N, FLAG_R, FLAG_T } from '../protocol/meta/decode.ts'
+import {
+  OUTCOME_NO_KEY,
+  OUTCOME_NO_RIGHT,
+  OUTCOME_OK,
+  type Request,
+  VERB_ADD,
+  VERB_APPEND,
+  VERB_CAS,
+  VERB_DECREMENT,
+  VERB_DELETE,
+  VERB_FLUSH,
+  VERB_GET,
+  VERB_GET_AND_TOUCH,
+  VERB_INCREMENT,
+  VERB_META_ARITHMETIC,
+  VERB_META_DEBUG,
+  VERB_META_DELETE,
+  VERB_META_GET,
+  VERB_META_SET,
+  VERB_OPERATE,
+  VERB_PREPEND,
+  VERB_REPLACE,
+  VERB_SET,
+  VERB_TOUCH,
+} from '../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
+import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
+
+/** What a caller is held to who may not do everything. */
+export interface Restriction {
+  /** Bits of RIGHT. */
+  readonly rights: number
+  /** Keys have to begin with one of them; undefined: any key will do. */
+  readonly keyPrefixes: readonly Uint8Array[] | undefined
+  /**
+   * To be told of each request that is refused: what was asked, what it lacks, and the key, if it has one,
+   * whose bytes are the caller's.
+   */
+  refused(command: string, lack: Lack, key?: Uint8Array): void
+}
+
+export type Lack = 'right' | 'key'
+
+/** The request has one key, and it is where the request says. */
+const HAS_KEY = 1 << 30
+/** What it takes depends on more than its verb. */
+const DEPENDS = 1 << 29
+
+interface VerbRow {
+  /** For whoever is told of refusals. */
+  readonly name: string
+  readonly takes: number
+}
+
+const VERBS: Readonly<Record<number, VerbRow>> = {
+  [VERB_GET]: { name: 'get', takes: RIGHT.read | HAS_KEY },
+  [VERB_GET_AND_TOUCH]: { name: 'gat', takes: RIGHT.read | RIGHT.touch | HAS_KEY },
+  [VERB_SET]: { name: 'set', takes: RIGHT.write | HAS_KEY },
+  [VERB_ADD]: { name: 'add', takes: RIGHT.write | HAS_KEY },
+  [VERB_REPLACE]: { name: 'replace', takes: RIGHT.write | HAS_KEY },
+  [VERB_APPEND]: { name: 'append', takes: RIGHT.write | HAS_KEY },
+  [VERB_PREPEND]: { name: 'prepend', takes: RIGHT.write | HAS_KEY },
+  [VERB_CAS]: { name: 'cas', takes: RIGHT.write | HAS_KEY },
+  [VERB_DELETE]: { name: 'delete', takes: RIGHT.delete | HAS_KEY },
+  [VERB_INCREMENT]: { name: 'incr', takes: RIGHT.arithmetic | HAS_KEY | DEPENDS },
+  [VERB_DECREMENT]: { name: 'decr', takes: RIGHT.arithmetic | HAS_KEY | DEPENDS },
+  [VERB_TOUCH]: { name: 'touch', takes: RIGHT.touch | HAS_KEY },
+  [VERB_FLUSH]: { name: 'flush_all', takes: RIGHT.flush },
+  [VERB_META_GET]: { name: 'mg', takes: RIGHT.read | HAS_KEY | DEPENDS },
+  [VERB_META_SET]: { name: 'ms', takes: RIGHT.write | HAS_KEY },
+  [VERB_META_DELETE]: { name: 'md', takes: RIGHT.delete | HAS_KEY | DEPENDS },
+  [VERB_META_ARITHMETIC]: { name: 'ma', takes: RIGHT.arithmetic | HAS_KEY | DEPENDS },
+  [VERB_META_DEBUG]: { name: 'me', takes: RIGHT.read | HAS_KEY },
+}
+
+/** By verb; 0 of those that are about the connection, or that are looked at elsewhere. */
+const TAKES: Int32Array = Int32Array.from(
+  { length: VERB_OPERATE + 1 },
+  (_, verb) => VERBS[verb]?.takes ?? 0,
+)
+
+const RIGHT_BITS: number = DEPENDS - 1
+
+/** The rights that a decoded request takes, as bits of RIGHT. */
+export function rightsTaken(request: Request): number {
+  const takes = TAKES[request.verb]!
+  return ((takes & DEPENDS) === 0 ? takes : takes | rightsOfDetails(request)) & RIGHT_BITS
+}
+
+function rightsOfDetails(request: Request): number {
+  const { verb, upperFlags } = request
+  if (verb === VERB_INCREMENT || verb === VERB_DECREMENT) {
+    return request.createsMissing ? RIGHT.write : 0
+  }
+  let rights = (upperFlags & FLAG_T) !== 0 ? RIGHT.touch : 0
+  if (verb !== VERB_META_DELETE && (upperFlags & FLAG_N) !== 0) rights |= RIGHT.write
+  if (verb === VERB_META_GET && (upperFlags & FLAG_R) !== 0) rights |= RIGHT.write
+  return rights
+}
+
+/** OUTCOME_OK, or which OUTCOME_NO_ stands against it; nobody is told. `bytes` hold the key. */
+export function judge(request: Request, bytes: Uint8Array, restriction: Restriction): number {
+  const taken = rightsTaken(request)
+  if ((restriction.rights & taken) !== taken) return OUTCOME_NO_RIGHT
+  const { keyPrefixes } = restriction
+  if (keyPrefixes === undefined || (TAKES[request.verb]! & HAS_KEY) === 0) return OUTCOME_OK
+  const key = keyBytesOf(request, bytes)
+  return isAmong(keyPrefixes, key, keyOffsetOf(request), request.keyLength)
+    ? OUTCOME_OK
+    : OUTCOME_NO_KEY
+}
+
+/** The same, and a refusal is told. */
+export function refusalOf(request: Request, bytes: Uint8Array, restriction: Restriction): number {
+  const outcome = judge(request, bytes, restriction)
+  if (outcome !== OUTCOME_OK) {
+    const hasKey = (TAKES[request.verb]! & HAS_KEY) !== 0
+    tell(request, outcome, restriction, hasKey ? keyOf(request, bytes) : undefined)
+  }
+  return outcome
+}
+
+/**
+ * The same for a list of keys in `bytes[from, end)`, separated by spaces: one that may not be used spoils
+ * the request, as one that is too long does, before any of it is answered.
+ */
+export function refusalOfKeys(
+  request: Request,
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  restriction: Restriction,
+): number {
+  const outcome = judgeKeys(request, bytes, from, end, restriction)
+  if (outcome !== OUTCOME_OK) {
+    tell(request, outcome, restriction, firstRefused(bytes, from, end, restriction))
+  }
+  return outcome
+}
+
+function judgeKeys(
+  request: Request,
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  { rights, keyPrefixes }: Restriction,
+): number {
+  const taken = rightsTaken(request)
+  if ((rights & taken) !== taken) return OUTCOME_NO_RIGHT
+  if (keyPrefixes === undefined) return OUTCOME_OK
+  for (let at = skipSpaces(bytes, from, end); at < end; ) {
+    const keyEnd = findTokenEnd(bytes, at, end)
+    if (!isAmong(keyPrefixes, bytes, at, keyEnd - at)) return OUTCOME_NO_KEY
+    at = skipSpaces(bytes, keyEnd, end)
+  }
+  return OUTCOME_OK
+}
+
+function tell(
+  request: Request,
+  outcome: number,
+  restriction: Restriction,
+  key: Uint8Array | undefined,
+): void {
+  const lack = outcome === OUTCOME_NO_RIGHT ? 'right' : 'key'
+  restriction.refused(nameOfVerb(request.verb), lack, key)
+}
+
+function keyOf(request: Request, bytes: Uint8Array): Uint8Array {
+  const offset = keyOffsetOf(request)
+  return keyBytesOf(request, bytes).subarray(offset, offset + request.keyLength)
+}
+
+/** Of a list of keys the one that may not be used, or the first where all of them may be. */
+function firstRefused(
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  { keyPrefixes }: Restriction,
+): Uint8Array {
+  const first = skipSpaces(bytes, from, end)
+  for (let at = first; at < end && keyPrefixes !== undefined; ) {
+    const keyEnd = findTokenEnd(bytes, at, end)
+    if (!isAmong(keyPrefixes, bytes, at, keyEnd - at)) return bytes.subarray(at, keyEnd)
+    at = skipSpaces(bytes, keyEnd, end)
+  }
+  return bytes.subarray(first, findTokenEnd(bytes, first, end))
+}
+
+/** As text clients call it; not for the hot path. */
+export function nameOfVerb(verb: number): string {
+  return VERBS[verb]?.name ?? ''
+}
+
+/** Whether a key may be read, in whatever words that is asked. */
+export function mayRead(
+  restriction: Restriction,
+  key: Uint8Array,
+  keyOffset: number,
+  keyLength: number,
+): boolean {
+  const { rights, keyPrefixes } = restriction
+  if ((rights & RIGHT.read) === 0) return false
+  return keyPrefixes === undefined || isAmong(keyPrefixes, key, keyOffset, keyLength)
+}
+
+function isAmong(
+  prefixes: readonly Uint8Array[],
+  bytes: Uint8Array,
+  keyOffset: number,
+  keyLength: number,
+): boolean {
+  for (let index = 0; index < prefixes.length; index++) {
+    const prefix = prefixes[index]!
+    const length = prefix.length
+    if (length > keyLength) continue
+    let at = 0
+    while (at < length && bytes[keyOffset + at] === prefix[at]) at++
+    if (at === length) return true
+  }
+  return false
+}

@@ -1,0 +1,77 @@
+/**
+ * The listeners that stand for one user, `user=address`: a loopback address with its port, or the path of
+ * a Unix socket. Whoever connects there is that user without a login, for the many programs that cannot
+ * log in. Other addresses are refused: what decides who may connect is this machine, or the permissions
+ * of a file, and never a network.
+ */
+import { resolve } from 'node:path'
+import type { ListenAddress } from './config.ts'
+import { Refusal } from './kind.ts'
+import { formatListenAddress, parseListenAddress, SOCKET_PATH_BYTES_MAX } from './listen.ts'
+
+export type IdentityListener =
+  | { readonly identity: string; readonly address: ListenAddress }
+  | { readonly identity: string; readonly path: string }
+
+const EXPECTED = 'is not user=address: write monitor=127.0.0.1:11212 or monitor=/path/of/a.sock'
+
+/**
+ * Reads all of them. Paths are relative to `base`, `taken` are the addresses and the path that are listened
+ * on without an identity.
+ */
+export function readIdentityListeners(
+  given: readonly string[],
+  base: string,
+  taken: readonly string[],
+): { readonly listeners: IdentityListener[]; readonly problems: string[] } {
+  const listeners: IdentityListener[] = []
+  const problems: string[] = []
+  const seen = new Set(taken.map((address) => address.toLowerCase()))
+  for (const text of given) {
+    const parsed = parseIdentityListener(text)
+    const shown = JSON.stringify(text)
+    if (parsed instanceof Refusal) {
+      problems.push(`${shown} ${parsed.reason}`)
+      continue
+    }
+    const listener = 'path' in parsed ? { ...parsed, path: resolve(base, parsed.path) } : parsed
+    const key = 'path' in listener ? listener.path : formatListenAddress(listener.address)
+    const isPicked = 'address' in listener && listener.address.port === 0
+    if ('path' in listener && Buffer.byteLength(key) > SOCKET_PATH_BYTES_MAX) {
+      problems.push(
+        `${shown} is longer than ${SOCKET_PATH_BYTES_MAX} bytes, which no socket can be`,
+      )
+    } else if (seen.has(key.toLowerCase()) && !isPicked) {
+      problems.push(`${shown} is listened on already`)
+    }
+    seen.add(key.toLowerCase())
+    listeners.push(listener)
+  }
+  return { listeners, problems }
+}
+
+function parseIdentityListener(text: string): IdentityListener | Refusal {
+  const end = text.indexOf('=')
+  if (end < 1) return new Refusal(EXPECTED)
+  const identity = text.slice(0, end)
+  const given = text.slice(end + 1)
+  if (given === '') return new Refusal(EXPECTED)
+  if (given.includes('/')) return { identity, path: given }
+  const address = parseListenAddress(given, NO_PORT)
+  if (address instanceof Refusal) return address
+  if (!isLoopback(address.host)) {
+    return new Refusal(
+      'is not on this machine alone: a user without a login takes an address of 127.0.0.0/8, [::1], or the path of a Unix socket',
+    )
+  }
+  if (address.port === NO_PORT) return new Refusal(`has no port: write ${given}:11212`)
+  return { identity, address: { ...address, identity } }
+}
+
+const NO_PORT = -1
+
+/** Of literals alone: what a name means is somebody else's to say. */
+function isLoopback(host: string): boolean {
+  if (/^127(\.\d{1,3}){3}$/.test(host)) return true
+  return host.includes(':') && new URL(`http://[${host}]/`).hostname === '[::1]'
+}

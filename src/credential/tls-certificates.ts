@@ -1,0 +1,479 @@
+/**
+ * The files behind a TLS listener: certificates with those that signed them, their keys, whom clients'
+ * certificates are verified against, and which of these were revoked. Read and checked as a whole, so
+ * that what a worker is given works.
+ *
+ * Invariant: all or nothing. Either everything is without a problem, or all problems are thrown, each
+ * with its file and what to do about it. Nothing of a key or a password is ever in one.
+ */
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { decodeUtf8, type FileContent } from './file-access.ts'
+import { peerCertificate } from './peer-certificate.ts'
+import { type PemBlock, readPem } from './pem.ts'
+import type { TlsIdentity } from './tls-identity.ts'
+import { readRevocationList, readTbsCertificate } from './x509.ts'
+
+export interface TlsFilePair {
+  readonly certificateFile: string
+  /** May be the file of the certificate. */
+  readonly keyFile: string
+  /** Holds the password of the key, if that is encrypted. */
+  readonly keyPasswordFile: string | undefined
+}
+
+export interface TlsFiles {
+  /** At least one. */
+  readonly pairs: readonly TlsFilePair[]
+  readonly caFile: string | undefined
+  readonly crlFile: string | undefined
+}
+
+/** What a file is read for. */
+export type TlsFileRole = 'chain' | 'key' | 'pair' | 'ca' | 'crl'
+
+export interface TlsFileProblem {
+  readonly role: TlsFileRole
+  readonly file: string
+  /** 1-based; 0: the file as a whole. */
+  readonly line: number
+  readonly message: string
+}
+
+export class TlsFileError extends Error {
+  readonly problems: readonly TlsFileProblem[]
+
+  constructor(problems: readonly TlsFileProblem[]) {
+    super(problems.map(formatTlsProblem).join('\n'))
+    this.name = 'TlsFileError'
+    this.problems = problems
+  }
+}
+
+/** One that was found good, and how long it is. */
+export interface DatedCertificate {
+  readonly file: string
+  /** What it is, in a sentence: `the certificate`. */
+  readonly what: string
+  readonly validToMs: number
+}
+
+export interface LoadedCertificates {
+  readonly identities: readonly TlsIdentity[]
+  /** PEM. */
+  readonly ca: string | undefined
+  readonly crl: string | undefined
+  readonly dated: readonly DatedCertificate[]
+  /** What is worth a warning at each reading. */
+  readonly warnings: readonly TlsFileProblem[]
+}
+
+export type ReadFile = (path: string) => Promise<FileContent | string>
+
+/** One line a problem; several behind one another are one text. */
+export function formatTlsProblem({ file, line, message }: TlsFileProblem): string {
+  return line === 0 ? `${file}: ${message}` : `${file}:${line}: ${message}`
+}
+
+/** All files, in the order in which they are read; none of them twice. */
+export function tlsFilePaths({ pairs, caFile, crlFile }: TlsFiles): readonly string[] {
+  const all = pairs.flatMap(({ certificateFile, keyFile, keyPasswordFile }) => [
+    certificateFile,
+    keyFile,
+    keyPasswordFile,
+  ])
+  return [...new Set([...all, caFile, crlFile].filter((path) => path !== undefined))]
+}
+
+/** Throws TlsFileError. `nowMs`: milliseconds since 1970. */
+export async function loadCertificates(
+  files: TlsFiles,
+  read: ReadFile,
+  nowMs: number,
+): Promise<LoadedCertificates> {
+  const contents = new Map<string, FileContent | string>()
+  for (const path of tlsFilePaths(files)) contents.set(path, await read(path))
+  return new Check(contents, nowMs).all(files)
+}
+
+/** The files together; an identity is a line or two, a list of revoked certificates is what grows. */
+const FILE_BYTES_MAX = 1024 * 1024
+const CRL_BYTES_MAX = 8 * 1024 * 1024
+/** OpenSSL takes no longer one from here. */
+const PASSWORD_BYTES_MAX = 1024
+const CHAIN_MAX = 10
+/** NIST SP 800-57: below it a key is not one. */
+const RSA_BITS_MIN = 2048
+/** One that takes seconds a handshake is not one that is meant. */
+const RSA_BITS_MAX = 8192
+const CURVES: readonly string[] = ['prime256v1', 'secp384r1', 'secp521r1']
+const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
+const ANY_USAGE = '2.5.29.37.0'
+
+/** A problem that is in the way of all others with the same file. */
+class Unusable extends Error {
+  readonly problem: TlsFileProblem
+
+  constructor(role: TlsFileRole, file: string, message: string, line = 0) {
+    super(message)
+    this.problem = { role, file, line, message }
+  }
+}
+
+interface Certificate {
+  readonly x509: X509Certificate
+  readonly line: number
+}
+
+class Check {
+  private readonly contents: ReadonlyMap<string, FileContent | string>
+  private readonly nowMs: number
+  private readonly problems: TlsFileProblem[] = []
+  private readonly warnings: TlsFileProblem[] = []
+  private readonly dated: DatedCertificate[] = []
+
+  constructor(contents: ReadonlyMap<string, FileContent | string>, nowMs: number) {
+    this.contents = contents
+    this.nowMs = nowMs
+  }
+
+  all({ pairs, caFile, crlFile }: TlsFiles): LoadedCertificates {
+    const found = pairs.map((pair) => this.attempt(() => this.identity(pair)))
+    const authorities = this.attempt(() => this.authorities(caFile))
+    const crl = this.attempt(() => this.revocations(crlFile, authorities))
+    this.refuseTwins(pairs, found)
+    if (this.problems.length > 0) throw new TlsFileError(this.problems)
+    return {
+      identities: found.flatMap((each) => each?.identity ?? []),
+      ca: authorities?.map(({ x509 }) => x509.toString()).join(''),
+      crl,
+      dated: this.dated,
+      warnings: this.warnings,
+    }
+  }
+
+  /** What `look` gives; undefined, and a problem, if it cannot. */
+  private attempt<Result>(look: () => Result): Result | undefined {
+    try {
+      return look()
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error
+      this.problems.push(error.problem)
+      return undefined
+    }
+  }
+
+  private identity(pair: TlsFilePair): { identity: TlsIdentity; keyKind: string } | undefined {
+    const { certificateFile, keyFile } = pair
+    const chain = this.attempt(() => this.chain(certificateFile))
+    const key = this.attempt(() => this.key(pair))
+    const [leaf] = chain ?? []
+    if (chain === undefined || leaf === undefined || key === undefined) return undefined
+    if (!leaf.x509.checkPrivateKey(key)) {
+      const message = `the key does not fit the certificate of ${certificateFile}: replace both together`
+      throw new Unusable('pair', keyFile, message)
+    }
+    return {
+      identity: {
+        names: namesOf(leaf.x509),
+        key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+        certificate: chain.map(({ x509 }) => x509.toString()).join(''),
+      },
+      keyKind: key.asymmetricKeyType ?? '',
+    }
+  }
+
+  /** The certificate of the server, then who signed it. */
+  private chain(file: string): readonly Certificate[] {
+    const chain = this.certificates('chain', file)
+    if (chain.length > CHAIN_MAX) {
+      throw new Unusable(
+        'chain',
+        file,
+        `there are more than ${CHAIN_MAX} certificates in the chain`,
+      )
+    }
+    const [leaf] = chain
+    for (const [index, { x509, line }] of chain.entries()) {
+      const issuer = chain[index + 1]
+      if (issuer !== undefined && !isSignedBy(x509, issuer.x509)) {
+        const message = `the certificate that begins here was not signed by the one behind it: the order is the server's own, who signed that, and so on`
+        throw new Unusable('chain', file, message, line)
+      }
+      this.checkDates('chain', file, x509, line)
+    }
+    if (leaf !== undefined) {
+      this.dated.push({
+        file,
+        what: 'the certificate',
+        validToMs: Math.min(...chain.map(({ x509 }) => Date.parse(x509.validTo))),
+      })
+      this.checkUse(file, leaf)
+    }
+    return chain
+  }
+
+  private checkDates(role: TlsFileRole, file: string, x509: X509Certificate, line: number): void {
+    if (Date.parse(x509.validTo) < this.nowMs) {
+      const message = `the certificate that begins here has expired on ${x509.validTo}: have it renewed`
+      throw new Unusable(role, file, message, line)
+    }
+    if (Date.parse(x509.validFrom) > this.nowMs) {
+      const message = `the certificate that begins here is not valid before ${x509.validFrom}: is the clock right?`
+      throw new Unusable(role, file, message, line)
+    }
+  }
+
+  private checkUse(file: string, { x509, line }: Certificate): void {
+    // Node's name for the extended key usage.
+    const usage: readonly string[] | undefined = x509.keyUsage
+    if (usage !== undefined && !usage.includes(SERVER_AUTH) && !usage.includes(ANY_USAGE)) {
+      const message =
+        'this certificate is not for servers (its extended key usage lacks serverAuth): clients would refuse it'
+      throw new Unusable('chain', file, message, line)
+    }
+    if (x509.subjectAltName === undefined) {
+      const message =
+        'the certificate has no subject alternative name, and clients of today look at nothing else'
+      this.warnings.push({ role: 'chain', file, line, message })
+    }
+  }
+
+  private key({ keyFile, keyPasswordFile, certificateFile }: TlsFilePair): KeyObject {
+    const { stats } = this.content('key', keyFile, FILE_BYTES_MAX)
+    const blocks = this.blocks('key', keyFile, FILE_BYTES_MAX)
+    const [block, second] = blocks.filter(({ label }) => label.endsWith('PRIVATE KEY'))
+    if (block === undefined) {
+      const isPublic = blocks.some(({ label }) => label.endsWith('PUBLIC KEY'))
+      const what = isPublic ? 'a public key, and no private one' : 'no private key in PEM'
+      const hint = keyFile === certificateFile ? '; name its file with --tls-key' : ''
+      throw new Unusable('key', keyFile, `there is ${what}, in the file${hint}`)
+    }
+    if (second !== undefined) {
+      throw new Unusable(
+        'key',
+        keyFile,
+        'there is a second private key here; leave one',
+        second.line,
+      )
+    }
+    const key = this.decrypt(keyFile, block, keyPasswordFile)
+    const weakness = weaknessOf(key)
+    if (weakness !== undefined) throw new Unusable('key', keyFile, weakness, block.line)
+    if ((stats.mode & 0o004) !== 0) {
+      const message = 'everybody on this machine may read the key; run chmod o-r on it'
+      this.warnings.push({ role: 'key', file: keyFile, line: 0, message })
+    }
+    return key
+  }
+
+  private decrypt(file: string, block: PemBlock, passwordFile: string | undefined): KeyObject {
+    const isEncrypted = block.label === 'ENCRYPTED PRIVATE KEY' || block.hasHeaders
+    if (isEncrypted && passwordFile === undefined) {
+      const message =
+        'the key is encrypted: name a file with its password, --tls-key-password-file FILE'
+      throw new Unusable('key', file, message, block.line)
+    }
+    const password =
+      isEncrypted && passwordFile !== undefined ? this.password(passwordFile) : undefined
+    try {
+      return createPrivateKey({
+        key: block.text,
+        format: 'pem',
+        ...(password === undefined ? {} : { passphrase: password }),
+      })
+    } catch (error) {
+      if (!(error instanceof Error)) throw error
+      const message = isEncrypted
+        ? `the key cannot be decrypted: is the password in ${passwordFile} the right one?`
+        : 'the private key that begins here cannot be read: it is damaged, or of a kind that OpenSSL does not know'
+      throw new Unusable('key', file, message, block.line)
+    }
+  }
+
+  private password(file: string): string {
+    const text = this.text('key', file, PASSWORD_BYTES_MAX + 2).replace(/\r?\n$/, '')
+    if (/[\r\n]/.test(text)) {
+      throw new Unusable('key', file, 'there is more than one line; the password is one')
+    }
+    return text
+  }
+
+  private authorities(file: string | undefined): readonly Certificate[] | undefined {
+    if (file === undefined) return undefined
+    const certificates = this.certificates('ca', file)
+    const good = certificates.filter(({ x509, line }) => {
+      if (!x509.ca) {
+        const message = 'the certificate that begins here is not one of an authority (CA:TRUE)'
+        throw new Unusable('ca', file, message, line)
+      }
+      return Date.parse(x509.validTo) >= this.nowMs
+    })
+    if (good.length === 0) {
+      throw new Unusable('ca', file, 'every certificate in the file has expired: have it renewed')
+    }
+    for (const { x509, line } of certificates) {
+      if (Date.parse(x509.validTo) >= this.nowMs) continue
+      const message = `the certificate that begins here has expired on ${x509.validTo}: who it signed for is refused`
+      this.warnings.push({ role: 'ca', file, line, message })
+    }
+    const last = good.reduce(
+      (least, { x509 }) => Math.min(least, Date.parse(x509.validTo)),
+      Infinity,
+    )
+    this.dated.push({ file, what: 'an authority', validToMs: last })
+    return certificates
+  }
+
+  private revocations(
+    file: string | undefined,
+    authorities: readonly Certificate[] | undefined,
+  ): string | undefined {
+    if (file === undefined) return undefined
+    const blocks = this.blocks('crl', file, CRL_BYTES_MAX)
+    const lists = blocks.map((block) => {
+      const list = block.label === 'X509 CRL' ? readRevocationList(block.bytes) : undefined
+      if (list !== undefined) return list
+      const message = 'what begins here is not a list of revoked certificates (X509 CRL)'
+      throw new Unusable('crl', file, message, block.line)
+    })
+    if (lists.length === 0) {
+      throw new Unusable('crl', file, 'there is no list of revoked certificates (X509 CRL) in PEM')
+    }
+    const nextMs = Math.min(...lists.map(({ nextUpdateMs = Infinity }) => nextUpdateMs))
+    if (nextMs < this.nowMs) {
+      const message = `a list in it was good until ${new Date(nextMs).toUTCString()}: fetch a new one, or every client is refused`
+      throw new Unusable('crl', file, message)
+    }
+    // OpenSSL asks for the list of everyone in a client's chain.
+    const issuers = new Set(lists.map(({ issuer }) => Buffer.from(issuer).toString('hex')))
+    const lacking = authorities?.find(({ x509 }) => !issuers.has(subjectOf(x509)))
+    if (lacking !== undefined) {
+      const message = `there is no list of ${onOneLine(lacking.x509.subject)} in it: every client that it signed for would be refused`
+      throw new Unusable('crl', file, message)
+    }
+    if (nextMs !== Infinity) {
+      this.dated.push({ file, what: 'the list of revoked certificates', validToMs: nextMs })
+    }
+    return blocks.map(({ text }) => text).join('')
+  }
+
+  /** Of two certificates with the same names only one would ever be shown, unless their keys differ. */
+  private refuseTwins(
+    pairs: readonly TlsFilePair[],
+    found: readonly ({ identity: TlsIdentity; keyKind: string } | undefined)[],
+  ): void {
+    const seen = new Map<string, string>()
+    for (const [index, each] of found.entries()) {
+      const file = pairs[index]?.certificateFile
+      if (each === undefined || file === undefined) continue
+      const { names } = each.identity
+      if (names.length === 0 && index > 0) {
+        const message = 'the certificate names no host, and so would never be shown: put it first'
+        this.problems.push({ role: 'chain', file, line: 0, message })
+      }
+      const key = `${each.keyKind} ${[...names].sort().join(' ')}`
+      const other = seen.get(key)
+      if (other === undefined) seen.set(key, file)
+      else {
+        const message = `the certificate has the same names, and the same kind of key, as that of ${other}`
+        this.problems.push({ role: 'chain', file, line: 0, message })
+      }
+    }
+  }
+
+  private certificates(role: TlsFileRole, file: string): readonly Certificate[] {
+    const blocks = this.blocks(role, file, FILE_BYTES_MAX).filter(({ label }) =>
+      label.endsWith('CERTIFICATE'),
+    )
+    if (blocks.length === 0) {
+      throw new Unusable(role, file, 'there is no certificate in PEM in the file')
+    }
+    return blocks.map((block) => {
+      try {
+        const x509 = new X509Certificate(block.bytes)
+        if (readTbsCertificate(block.bytes) !== undefined) return { x509, line: block.line }
+      } catch {
+        // As one that is cut off in the middle.
+      }
+      const message = 'what begins here is not a certificate: it is damaged'
+      throw new Unusable(role, file, message, block.line)
+    })
+  }
+
+  private blocks(role: TlsFileRole, file: string, bytesMax: number): readonly PemBlock[] {
+    const blocks = readPem(this.text(role, file, bytesMax))
+    if ('message' in blocks) throw new Unusable(role, file, blocks.message, blocks.line)
+    return blocks
+  }
+
+  private text(role: TlsFileRole, file: string, bytesMax: number): string {
+    const { bytes } = this.content(role, file, bytesMax)
+    if (bytes[0] === 0x30 && bytes[1] === 0x82) {
+      const hint = role === 'key' ? 'openssl pkey -inform DER' : 'openssl x509 -inform DER'
+      throw new Unusable(role, file, `the file is DER, not PEM: convert it (${hint})`)
+    }
+    const text = decodeUtf8(bytes)
+    if (typeof text === 'number') {
+      throw new Unusable(role, file, 'this line is not text, and PEM is', text)
+    }
+    if (text.trim() === '') throw new Unusable(role, file, 'the file is empty')
+    return text
+  }
+
+  private content(role: TlsFileRole, file: string, bytesMax: number): FileContent {
+    const content = this.contents.get(file)
+    if (content === undefined) throw new Unusable(role, file, 'the file was not read')
+    if (typeof content === 'string') throw new Unusable(role, file, content)
+    if (content.bytes.length > bytesMax) {
+      const message = `the file has ${content.bytes.length} bytes; at most ${bytesMax} are allowed`
+      throw new Unusable(role, file, message)
+    }
+    return content
+  }
+}
+
+/** Why a key is not to be used; undefined if it may be. */
+function weaknessOf(key: KeyObject): string | undefined {
+  const { modulusLength = 0, namedCurve = '' } = key.asymmetricKeyDetails ?? {}
+  switch (key.asymmetricKeyType) {
+    case 'rsa':
+    case 'rsa-pss':
+      if (modulusLength < RSA_BITS_MIN) {
+        return `the RSA key has ${modulusLength} bits, which can be broken: make one of ${RSA_BITS_MIN} or more`
+      }
+      return modulusLength > RSA_BITS_MAX
+        ? `the RSA key has ${modulusLength} bits: each handshake would take seconds; ${RSA_BITS_MAX} at most`
+        : undefined
+    case 'ec':
+      return CURVES.includes(namedCurve)
+        ? undefined
+        : `the key is on the curve ${namedCurve}, which clients do not know: use prime256v1`
+    case 'ed25519':
+    case 'ed448':
+      return undefined
+    default:
+      return `TLS has no use for a key of the kind ${key.asymmetricKeyType}: use ECDSA or RSA`
+  }
+}
+
+function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
+}
+
+/** DNS names, or the common name of a certificate from before there were any. */
+function namesOf(x509: X509Certificate): readonly string[] {
+  const certificate = peerCertificate(x509)
+  if (certificate === undefined) return []
+  const { dnsNames, commonNames } = certificate
+  if (x509.subjectAltName !== undefined) return [...new Set(dnsNames)]
+  return [...new Set(commonNames.map((name) => name.toLowerCase()))]
+}
+
+function subjectOf(x509: X509Certificate): string {
+  const certificate = readTbsCertificate(x509.raw)
+  return Buffer.from(certificate?.subject.whole ?? []).toString('hex')
+}
+
+function onOneLine(subject: string): string {
+  return subject.replaceAll('\n', ', ')
+}

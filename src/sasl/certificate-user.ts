@@ -1,0 +1,63 @@
+/**
+ * Whom a client's certificate names: one field of it, by configuration, and it must be a user of ours. A CA
+ * vouches for a name, and never makes a user of it.
+ *
+ * Invariant: exactly one user is named, or nobody. A certificate that fits two users is refused rather
+ * than taken for the first of them.
+ */
+import type { Channel, PeerCertificate } from '../base/channel.ts'
+import { unreachable } from '../base/unreachable.ts'
+import type { CredentialStore } from '../credential/credential-store.ts'
+import { NAME_BYTES_MAX, prepare } from '../credential/prepare.ts'
+import type { FailureReason } from './failure-reason.ts'
+
+/** Which names of a certificate are looked at: of its subject, or of one kind of alternative name. */
+export type CertificateField = 'cn' | 'dns' | 'email' | 'uri'
+
+/** Certificates of clients have a few; each takes a SASLprep and a look-up. */
+const NAMES_MAX = 32
+
+interface NamedUser {
+  readonly user: string
+}
+
+/** What is needed to tell whom a certificate names. */
+interface Naming {
+  readonly certificateField: CertificateField | undefined
+  readonly credentials: Pick<CredentialStore, 'has'>
+}
+
+/** The one user whom the channel's client certificate names, or why there is none. */
+export function userOfCertificate(
+  { tls }: Channel,
+  { certificateField, credentials }: Naming,
+): NamedUser | FailureReason {
+  if (certificateField === undefined) return 'unknown-mechanism'
+  if (tls?.certificate === undefined) return 'no-certificate'
+  const names = namesOf(tls.certificate, certificateField)
+  if (names.length > NAMES_MAX) return 'certificate-of-several'
+  const users = new Set<string>()
+  for (const raw of names) {
+    if (Buffer.byteLength(raw) > NAME_BYTES_MAX) continue
+    const name = prepare(raw)
+    if (credentials.has(name)) users.add(name)
+  }
+  const [user] = users
+  if (user === undefined) return 'certificate-of-nobody'
+  return users.size === 1 ? { user } : 'certificate-of-several'
+}
+
+function namesOf(certificate: PeerCertificate, field: CertificateField): readonly string[] {
+  switch (field) {
+    case 'cn':
+      return certificate.commonNames
+    case 'dns':
+      return certificate.dnsNames
+    case 'email':
+      return certificate.emailAddresses
+    case 'uri':
+      return certificate.uris
+    default:
+      return unreachable(field)
+  }
+}

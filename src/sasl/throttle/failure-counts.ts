@@ -1,0 +1,110 @@
+/**
+ * How often logins failed lately, by whom it is counted: a source, the network around it, a user. When
+ * there are too many, who is counted there is refused for a while, then for twice as long each time, up
+ * to a bound.
+ *
+ *     record: | kind | key | key | count | since | until | level | - |
+ *
+ * A count is halved each minute, so that who makes a mistake now and then never comes near the limit.
+ * While somebody is refused nothing is counted and nothing is halved: when the time is over, one failure
+ * more is enough, and the next time is longer. Each quiet bound's length after it takes one step back.
+ *
+ * Counts are quarters of a failure, times are tenths of a second since the server started.
+ *
+ * Invariant: in a full set the newest comes in for the record with the lowest count, those that are
+ * refused last of all. So a crowd of sources that failed once each does not make anybody forgotten who
+ * failed often.
+ */
+import { NO_RECORD, OWN_WORDS, type RecordTable } from './record-table.ts'
+
+const COUNT = OWN_WORDS
+const SINCE = OWN_WORDS + 1
+const UNTIL = OWN_WORDS + 2
+const LEVEL = OWN_WORDS + 3
+
+/** What a failed login adds to a count. */
+export const FAILURE = 4
+/** An exchange that is left before the end tries no password, and a storm makes clients leave. */
+export const ABANDONED = 1
+
+export const TICK_MS = 100
+export const HALF_LIFE_TICKS = 600
+/** Twice as long so often at most; any bound is reached before. */
+const LEVEL_MAX = 20
+/** Above every count. */
+const REFUSED_WEIGHT = 2 ** 40
+
+export class FailureCounts {
+  private readonly table: RecordTable
+  private readonly refusalTicksMin: number
+  private readonly refusalTicksMax: number
+  /** Set by `add`: it was this failure by which a refusal began. */
+  hasBegun = false
+
+  constructor(table: RecordTable, refusalTicksMin: number, refusalTicksMax: number) {
+    this.table = table
+    this.refusalTicksMin = refusalTicksMin
+    this.refusalTicksMax = refusalTicksMax
+  }
+
+  /** The tick at which a refusal is over; 0 of who is not refused now. */
+  refusedUntil(kind: number, high: number, low: number, now: number): number {
+    const record = this.table.find(kind, high, low)
+    if (record === NO_RECORD) return 0
+    const until = this.table.words[record + UNTIL]!
+    return until > now ? until : 0
+  }
+
+  /** The tick at which the last refusal was or is over; 0 of who is not known. */
+  lastRefusedUntil(kind: number, high: number, low: number): number {
+    const record = this.table.find(kind, high, low)
+    return record === NO_RECORD ? 0 : this.table.words[record + UNTIL]!
+  }
+
+  /** Counts a failure. Returns the count with it; from `limit` on a refusal begins. */
+  add(kind: number, high: number, low: number, by: number, limit: number, now: number): number {
+    const { table } = this
+    const { words } = table
+    this.hasBegun = false
+    let record = table.find(kind, high, low)
+    if (record === NO_RECORD) {
+      record = table.create(kind, high, low, (each) => this.weigh(each, now))
+      words[record + SINCE] = now
+    }
+    this.halve(record, now)
+    // What was under way when the refusal began.
+    if (words[record + UNTIL]! > now) return Math.max(words[record + COUNT]!, limit)
+    const count = words[record + COUNT]! + by
+    words[record + COUNT] = count
+    if (count >= limit) this.refuse(record, now)
+    return count
+  }
+
+  private refuse(record: number, now: number): void {
+    const { words } = this.table
+    const quietTicks = words[record + UNTIL] === 0 ? 0 : now - words[record + UNTIL]!
+    const forgotten = Math.floor(quietTicks / this.refusalTicksMax)
+    const level = Math.max(words[record + LEVEL]! - forgotten, 0)
+    const until = now + Math.min(this.refusalTicksMin * 2 ** level, this.refusalTicksMax)
+    words[record + LEVEL] = Math.min(level + 1, LEVEL_MAX)
+    words[record + UNTIL] = until
+    words[record + SINCE] = until
+    this.hasBegun = true
+  }
+
+  private halve(record: number, now: number): void {
+    const { words } = this.table
+    const steps = Math.floor((now - words[record + SINCE]!) / HALF_LIFE_TICKS)
+    if (steps <= 0) return
+    words[record + COUNT]! >>= Math.min(steps, 31)
+    words[record + SINCE]! += steps * HALF_LIFE_TICKS
+  }
+
+  private weigh(record: number, now: number): number {
+    const { words } = this.table
+    const until = words[record + UNTIL]!
+    if (until > now) return REFUSED_WEIGHT + until
+    this.halve(record, now)
+    return words[record + COUNT]!
+  }
+}

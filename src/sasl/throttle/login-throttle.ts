@@ -1,0 +1,326 @@
+/**
+ * The throttle: failed logins are held against where they come from and against the user they are for, over
+ * all workers. First the answer comes later and later, then there is a refusal for a while: no key is
+ * derived, no password is looked at, and the answer looks like that to a wrong password.
+ *
+ *     counted by        from      refused from there, or by that name             but never
+ *     source            L         every user                                      a user who logged in rightly from
+ *     network around    8 L       every user from sources where nobody            that source before
+ *                                 logged in rightly lately
+ *     user              L         that user, there or not, from networks where    the same, and from the network
+ *                                 that user never logged in rightly               around that source
+ *
+ * - A source that many log in rightly from may fail more often: one more for every four right logins.
+ * - What is refused is not counted: clients that try again and again come in when the time is over.
+ * - A right login makes no failure undone: somebody with an account of their own gains nothing by it.
+ * - A name that is no user's is counted as any other, so nothing tells who exists.
+ * - A user who logged in rightly from a source is not refused there, whatever happens, but waits for each
+ *   failure as everybody does. What such failures say of the user is not held against the user elsewhere.
+ *
+ * Invariant: nothing here grows. What strangers do is kept apart from right logins, so they cannot make
+ * those forgotten; and a source, a network, a user can be refused for `refusalMsMax` at a time at most.
+ */
+import { createHmac } from 'node:crypto'
+import { acquire, release } from '../../base/lock.ts'
+import type { Pipe } from '../../base/pipe.ts'
+import type { SourceKey } from '../../base/source-network.ts'
+import type { ClaimedUser } from '../claimed-user.ts'
+import type { FailureReason } from '../failure-reason.ts'
+import { attemptSource, narrowName, type SourceNet, wideName } from './attempt-source.ts'
+import { ABANDONED, FAILURE, FailureCounts, TICK_MS } from './failure-counts.ts'
+import { GoodLogins, type UserTag } from './good-logins.ts'
+import { NO_RECORD, RecordTable, recordTableWords } from './record-table.ts'
+import { THROTTLED_LIST_WORDS, type Throttled, ThrottledList } from './throttled-list.ts'
+
+/** Replies leave within 0.5 s: a delayed one with the first tick of the worker's timer after this. */
+export const ANSWER_DELAY_MS_MAX = 350
+/** Shorter ones are not worth a timer. */
+const ANSWER_DELAY_MS_MIN = 25
+const WIDE_FACTOR = 8
+/** How long a right login makes a source one that is known. */
+const PROVEN_TICKS = (24 * 3600 * 1000) / TICK_MS
+
+const USER = 2
+const PAIR = 3
+
+/** What says nothing of a password, or was none of the client's doing. All else counts. */
+const UNCOUNTED: ReadonlySet<FailureReason> = new Set<FailureReason>([
+  'malformed',
+  'bad-authzid',
+  'unknown-mechanism',
+  'channel-binding',
+  'out-of-sequence',
+  'audit',
+  'busy',
+  'credentials-changed',
+])
+
+const LOCK_WORD = 0
+const HEADER_WORDS = 16
+/** Of each of the tables: eight records a set. */
+const SET_COUNT = 2048
+const USER_KEY_BYTES = 32
+
+export interface ThrottleMemory {
+  readonly buffer: SharedArrayBuffer
+  readonly setCount: number
+  /** Secret: who knows it can choose addresses that push each other out. */
+  readonly seed: readonly [number, number]
+  /** Secret: what names are hashed with. */
+  readonly userKey: Uint8Array
+}
+
+/** Room for 16,384 sources, as many users and as many right logins, in 1.6 MB. */
+export function createThrottleMemory(
+  randomBytes: (bytes: Uint8Array) => Uint8Array,
+  setCount: number = SET_COUNT,
+): ThrottleMemory {
+  const words = HEADER_WORDS + 3 * recordTableWords(setCount) + 2 * THROTTLED_LIST_WORDS
+  const seedBytes = randomBytes(new Uint8Array(8))
+  const view = new DataView(seedBytes.buffer, seedBytes.byteOffset)
+  return {
+    buffer: new SharedArrayBuffer(words * 4),
+    setCount,
+    seed: [view.getUint32(0), view.getUint32(4)],
+    userKey: randomBytes(new Uint8Array(USER_KEY_BYTES)),
+  }
+}
+
+export interface LoginThrottleOptions {
+  readonly memory: ThrottleMemory
+  /** L above. */
+  readonly failuresMax: number
+  /** The first refusal, and the longest. */
+  readonly refusalMsMin: number
+  readonly refusalMsMax: number
+  /** Whether nothing is held against this address. */
+  readonly isAllowed: (address: string) => boolean
+  /** Milliseconds since the server started, the same in all workers. */
+  readonly nowMs: () => number
+  /** A refusal began, whether it is told of or not. */
+  readonly onCount: (what: 'source' | 'user') => void
+  readonly onBegin: (who: Throttled) => void
+  readonly onEnd: (who: Throttled) => void
+  /** So many more are refused than are named. */
+  readonly onMore: (count: number) => void
+}
+
+export class LoginThrottle {
+  private readonly options: LoginThrottleOptions
+  private readonly words: Int32Array
+  private readonly sources: FailureCounts
+  private readonly users: FailureCounts
+  private readonly good: GoodLogins
+  private readonly listedSources: ThrottledList
+  private readonly listedUsers: ThrottledList
+  private readonly begun: Throttled[] = []
+  private unlistedCount = 0
+
+  constructor(options: LoginThrottleOptions) {
+    this.options = options
+    const { memory, refusalMsMin, refusalMsMax } = options
+    const { seed, setCount } = memory
+    this.words = new Int32Array(memory.buffer)
+    let start = HEADER_WORDS
+    const take = (words: number): Int32Array => {
+      start += words
+      return this.words.subarray(start - words, start)
+    }
+    const takeTable = (): RecordTable => new RecordTable(take(recordTableWords(setCount)), seed)
+    const ticks = [refusalMsMin, refusalMsMax].map((ms) => Math.ceil(ms / TICK_MS))
+    const [ticksMin = 1, ticksMax = 1] = ticks
+    this.sources = new FailureCounts(takeTable(), ticksMin, ticksMax)
+    this.users = new FailureCounts(takeTable(), ticksMin, ticksMax)
+    this.good = new GoodLogins(takeTable(), seed)
+    this.listedSources = new ThrottledList(take(THROTTLED_LIST_WORDS), this.sources)
+    this.listedUsers = new ThrottledList(take(THROTTLED_LIST_WORDS), this.users)
+  }
+
+  /** Whether a login is refused unseen. `name` is prepared, and need not be a user's. */
+  isRefused(name: string, pipe: Pipe): boolean {
+    if (this.options.isAllowed(pipe.peer.address)) return false
+    const { narrow, wide } = attemptSource(pipe)
+    const user = this.tagOf(name)
+    const now = this.now()
+    acquire(this.words, LOCK_WORD)
+    const isRefused = !this.has(user, narrow) && this.isHeldAgainst(user, narrow, wide, now)
+    release(this.words, LOCK_WORD)
+    return isRefused
+  }
+
+  /**
+   * A login failed. Returns how long after its last message the answer to it is to leave. `name` is
+   * empty where nobody was named; `claim` is what the log may say of it.
+   */
+  failed(name: string, pipe: Pipe, reason: FailureReason, claim: ClaimedUser): number {
+    if (reason === 'throttled') return ANSWER_DELAY_MS_MAX
+    if (UNCOUNTED.has(reason) || this.options.isAllowed(pipe.peer.address)) return 0
+    const by = reason === 'aborted' ? ABANDONED : FAILURE
+    const user = name === '' || by === ABANDONED ? undefined : this.tagOf(name)
+    const now = this.now()
+    acquire(this.words, LOCK_WORD)
+    const { narrow, wide } = attemptSource(pipe)
+    let delayMs = this.countSource(narrow, by, 1, now, () => ({
+      kind: 'source',
+      name: narrowName(pipe),
+    }))
+    if (wide !== undefined) {
+      const wideMs = this.countSource(wide, by, WIDE_FACTOR, now, () => ({
+        kind: 'network',
+        name: wideName(pipe),
+      }))
+      delayMs = Math.max(delayMs, wideMs)
+    }
+    if (user !== undefined) delayMs = Math.max(delayMs, this.countUser(user, narrow, claim, now))
+    release(this.words, LOCK_WORD)
+    for (const who of this.begun.splice(0)) this.options.onBegin(who)
+    return delayMs
+  }
+
+  succeeded(name: string, pipe: Pipe): void {
+    const { narrow, wide } = attemptSource(pipe)
+    const user = this.tagOf(name)
+    const now = this.now()
+    acquire(this.words, LOCK_WORD)
+    this.good.note(user, narrow.kind, narrow.high, narrow.low, now)
+    if (wide !== undefined) this.good.note(user, wide.kind, wide.high, wide.low, now)
+    release(this.words, LOCK_WORD)
+  }
+
+  /** Whether somebody logged in rightly from there lately: who is let in before strangers. */
+  isProven({ kind, high, low }: SourceKey): boolean {
+    if (kind === 0) return false
+    acquire(this.words, LOCK_WORD)
+    const isProven = this.isProvenNet({ kind, high: high | 0, low: low | 0 }, this.now())
+    release(this.words, LOCK_WORD)
+    return isProven
+  }
+
+  /** These names are no users' any more: where they logged in from is forgotten. */
+  forget(names: readonly string[]): void {
+    if (names.length === 0) return
+    const tags = names.map((name) => this.tagOf(name))
+    acquire(this.words, LOCK_WORD)
+    this.good.forget(tags)
+    release(this.words, LOCK_WORD)
+  }
+
+  /** Who is refused now, as far as they are listed; seconds are rounded up. */
+  list(): readonly (Throttled & { readonly seconds: number })[] {
+    const now = this.now()
+    acquire(this.words, LOCK_WORD)
+    const listed = [...this.listedUsers.list(now), ...this.listedSources.list(now)]
+    release(this.words, LOCK_WORD)
+    return listed.map(({ kind, name, ticksLeft }) => ({
+      kind,
+      name,
+      seconds: Math.ceil((ticksLeft * TICK_MS) / 1000),
+    }))
+  }
+
+  /** Tells of refusals that are over; to be called by a timer, once in a while. */
+  tellEnded(): void {
+    const { onEnd, onMore } = this.options
+    const now = this.now()
+    acquire(this.words, LOCK_WORD)
+    const ended = [...this.listedUsers.takeEnded(now), ...this.listedSources.takeEnded(now)]
+    release(this.words, LOCK_WORD)
+    for (const who of ended) onEnd(who)
+    if (this.unlistedCount > 0) onMore(this.unlistedCount)
+    this.unlistedCount = 0
+  }
+
+  /** With the lock held. */
+  private isHeldAgainst(
+    user: UserTag,
+    narrow: SourceNet,
+    wide: SourceNet | undefined,
+    now: number,
+  ): boolean {
+    const { sources, users } = this
+    if (sources.refusedUntil(narrow.kind, narrow.high, narrow.low, now) > 0) return true
+    if (wide !== undefined && !this.isProvenNet(narrow, now)) {
+      if (sources.refusedUntil(wide.kind, wide.high, wide.low, now) > 0) return true
+    }
+    if (users.refusedUntil(USER, user.high, user.low, now) === 0) return false
+    return wide === undefined || !this.has(user, wide)
+  }
+
+  /** With the lock held: counts a failure of a source; returns the delay of the answer. */
+  private countSource(
+    net: SourceNet,
+    by: number,
+    factor: number,
+    now: number,
+    describe: () => Throttled,
+  ): number {
+    const { sources, good, options } = this
+    const { kind, high, low } = net
+    // A right login is worth a quarter of a failure.
+    const limit = options.failuresMax * factor * FAILURE + good.count(kind, high, low, now)
+    const count = sources.add(kind, high, low, by, limit, now)
+    if (sources.hasBegun) {
+      options.onCount('source')
+      this.noteBegin(this.listedSources, describe(), net)
+    }
+    return delayOf(limit - count)
+  }
+
+  /** With the lock held: the same of a user, or of a user at a source where it logged in rightly. */
+  private countUser(user: UserTag, narrow: SourceNet, claim: ClaimedUser, now: number): number {
+    const { users, good, options } = this
+    const limit = options.failuresMax * FAILURE
+    if (this.has(user, narrow)) {
+      const { high, low } = good.lastPair
+      const count = users.add(PAIR, high, low, FAILURE, Number.POSITIVE_INFINITY, now)
+      return delayOf(limit - count)
+    }
+    const { high, low } = user
+    const count = users.add(USER, high, low, FAILURE, limit, now)
+    if (users.hasBegun) {
+      options.onCount('user')
+      const who: Throttled =
+        claim.user === ''
+          ? { kind: 'unknown_user', name: claim.unknownUser }
+          : { kind: 'user', name: claim.user }
+      this.noteBegin(this.listedUsers, who, { kind: USER, high, low })
+    }
+    return delayOf(limit - count)
+  }
+
+  private noteBegin(list: ThrottledList, who: Throttled, key: SourceNet): void {
+    switch (list.begin(who, key.kind, key.high, key.low)) {
+      case 'listed':
+        this.begun.push(who)
+        return
+      case 'full':
+        this.unlistedCount++
+    }
+  }
+
+  private has(user: UserTag, net: SourceNet): boolean {
+    return this.good.has(user, net.kind, net.high, net.low)
+  }
+
+  private isProvenNet(net: SourceNet, now: number): boolean {
+    const last = this.good.last(net.kind, net.high, net.low)
+    return last !== NO_RECORD && now - last < PROVEN_TICKS
+  }
+
+  private tagOf(name: string): UserTag {
+    const hashed = createHmac('sha256', this.options.memory.userKey).update(name).digest()
+    return { high: hashed.readInt32LE(0), low: hashed.readInt32LE(4) }
+  }
+
+  /** Ticks, from 1 on: 0 is never. */
+  private now(): number {
+    return Math.floor(this.options.nowMs() / TICK_MS) + 1
+  }
+}
+
+/** The longest at the limit, half of that one failure before, and so on. */
+function delayOf(unitsLeft: number): number {
+  if (unitsLeft <= 0) return ANSWER_DELAY_MS_MAX
+  const delayMs = ANSWER_DELAY_MS_MAX / 2 ** (unitsLeft / FAILURE)
+  return delayMs < ANSWER_DELAY_MS_MIN ? 0 : delayMs
+}

@@ -1,0 +1,58 @@
+/**
+ * What a finished handshake tells of its connection, for whoever decides by it (base/channel.ts): the
+ * version, the client's certificate if it was verified, and what a login can be bound to.
+ */
+import type tls from 'node:tls'
+import type { PeerCertificate, TlsChannel } from '../../base/channel.ts'
+import { peerCertificate } from '../../credential/peer-certificate.ts'
+import type { TlsVerify } from './tls-handshakes.ts'
+
+/** RFC 9266, 4.2. */
+const EXPORTER_LABEL = 'EXPORTER-Channel-Binding'
+const EXPORTER_BYTES = 32
+const NO_CONTEXT = Buffer.alloc(0)
+
+class SocketTlsChannel implements TlsChannel {
+  readonly version: string
+  readonly certificate: PeerCertificate | undefined
+  private readonly socket: tls.TLSSocket
+
+  constructor(socket: tls.TLSSocket, certificate: PeerCertificate | undefined) {
+    this.socket = socket
+    this.version = socket.getProtocol() ?? ''
+    this.certificate = certificate
+  }
+
+  get localCertificate(): Uint8Array | undefined {
+    const certificate = this.socket.getCertificate()
+    return certificate !== null && 'raw' in certificate ? certificate.raw : undefined
+  }
+
+  /** Below 1.3 it binds only with the extended master secret, and Node does not tell. */
+  exporter(): Uint8Array | undefined {
+    if (this.version !== 'TLSv1.3' || this.socket.destroyed) return undefined
+    return this.socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT)
+  }
+}
+
+export function channelOf(socket: tls.TLSSocket): TlsChannel {
+  // `authorized` is true only where a certificate was asked for and verified.
+  return new SocketTlsChannel(socket, socket.authorized ? certificateOf(socket) : undefined)
+}
+
+/**
+ * Why a client is not served, or undefined. Where none is required, one that is shown must be right all
+ * the same (SSL_VERIFY_PEER): Node leaves that to us.
+ */
+export function isRefused(socket: tls.TLSSocket, verify: TlsVerify): string | undefined {
+  if (verify === 'none' || socket.authorized) return undefined
+  const isShown = Object.keys(socket.getPeerCertificate()).length > 0
+  if (!isShown && verify === 'request') return undefined
+  return String(socket.authorizationError ?? 'unverified')
+}
+
+function certificateOf(socket: tls.TLSSocket): PeerCertificate | undefined {
+  const certificate = socket.getPeerX509Certificate()
+  // Nobody was asked, or a session was resumed that has none.
+  return certificate === undefined ? undefined : peerCertificate(certificate)
+}

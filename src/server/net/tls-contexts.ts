@@ -1,0 +1,84 @@
+/**
+ * The certificates of a TlsMaterial in the terms of node:tls: which of them a client is shown, and whom
+ * clients' own are verified against. Everything else about a tls.Server is the caller's.
+ */
+import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls'
+import type { TlsIdentity } from '../../credential/tls-identity.ts'
+import type { TlsMaterial } from './tls-material.ts'
+
+/** Identities with the same names, each with a key of another kind: the client's ciphers choose. */
+type IdentityGroup = readonly TlsIdentity[]
+
+/** What of a material the choice is made of. */
+export type CertificateMaterial = Pick<TlsMaterial, 'identities' | 'ca' | 'crl'>
+
+/**
+ * `options` for tls.createServer, with the certificates of `material`. With several, the one is shown
+ * whose names fit the host that the client asks for (SNI), under the same options. Throws what OpenSSL
+ * says of certificates that it does not take.
+ */
+export function withCertificates(material: CertificateMaterial, options: TlsOptions): TlsOptions {
+  const groups = groupsOf(material.identities)
+  const own = { ...options, ...certificateOptions(material, groups[0] ?? []) }
+  // Who has one certificate does not pay for the choice.
+  if (groups.length === 1) return own
+  const byName = new Map<string, SecureContext>()
+  for (const group of groups) {
+    const context = createSecureContext({ ...options, ...certificateOptions(material, group) })
+    for (const name of group[0]?.names ?? []) if (!byName.has(name)) byName.set(name, context)
+  }
+  return { ...own, SNICallback: (host, done) => done(null, findByHost(byName, host)) }
+}
+
+/**
+ * The first certificate that OpenSSL does not take under these options, and its reason, a code: ciphers
+ * that there are not, a digest that is too weak. Undefined: all are good.
+ */
+export function problemWithCertificates(
+  material: CertificateMaterial,
+  options: Pick<TlsOptions, 'minVersion' | 'ciphers'>,
+): { readonly index: number; readonly code: string } | undefined {
+  for (const [index, identity] of material.identities.entries()) {
+    try {
+      createSecureContext({ ...options, ...certificateOptions(material, [identity]) })
+    } catch (error) {
+      return { index, code: error instanceof Error && 'code' in error ? String(error.code) : '' }
+    }
+  }
+  return undefined
+}
+
+/** What is found for a host, or for all hosts of its domain; undefined: the server's own. */
+export function findByHost<Found>(
+  byName: ReadonlyMap<string, Found>,
+  host: string,
+): Found | undefined {
+  const name = host.toLowerCase().replace(/\.$/, '')
+  const dot = name.indexOf('.')
+  return byName.get(name) ?? (dot > 0 ? byName.get(`*${name.slice(dot)}`) : undefined)
+}
+
+function certificateOptions(
+  { ca, crl }: CertificateMaterial,
+  group: IdentityGroup,
+): Pick<TlsOptions, 'key' | 'cert' | 'ca' | 'crl'> {
+  return {
+    key: group.map(({ key }) => key),
+    cert: group.map(({ certificate }) => certificate),
+    // Without any, Node would trust the public ones.
+    ca: ca === undefined ? [] : [ca],
+    // Node reads one of each text.
+    ...(crl === undefined ? {} : { crl: crl.split(/(?=-----BEGIN)/) }),
+  }
+}
+
+function groupsOf(identities: readonly TlsIdentity[]): readonly IdentityGroup[] {
+  const byNames = new Map<string, TlsIdentity[]>()
+  for (const identity of identities) {
+    const names = [...identity.names].sort().join(' ')
+    const group = byNames.get(names)
+    if (group === undefined) byNames.set(names, [identity])
+    else group.push(identity)
+  }
+  return [...byNames.values()]
+}

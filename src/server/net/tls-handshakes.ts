@@ -1,0 +1,214 @@
+/**
+ * The TLS handshakes of one worker. Whoever is a stranger to us makes us work here: a ClientHello costs
+ * its sender nothing, and us a key agreement and a signature. So a handshake is begun when its hello is
+ * here, and by turns:
+ *
+ * - Networks take turns, and within one network who came first.
+ * - In a turn of the event loop one handshake is begun, and more only for as long as all else took since
+ *   the last turn: while clients are busy they have at least half of the thread.
+ *
+ * How many can wait is bounded by whoever admits strangers (admission.ts), and for how long by the login
+ * deadline, which runs from accept.
+ *
+ * Invariant: a handshake is begun once, and comes to one end: `secured`, or `failed` once the caller is
+ * told, or the end of its socket.
+ *
+ * What checks certificates and resumes sessions is a tls.Server of Node that never listens; a bare
+ * TLSSocket does neither.
+ */
+import type net from 'node:net'
+import tls from 'node:tls'
+import { withCertificates } from './tls-contexts.ts'
+import type { TlsMaterial } from './tls-material.ts'
+
+/** What a listener asks of its clients. */
+export type TlsVerify = 'none' | 'request' | 'require' | 'once'
+
+/** Who waits for a handshake. */
+export interface HandshakeOwner {
+  /** The accepted socket; nothing of it is read while the handshake waits. */
+  readonly socket: net.Socket
+  readonly verify: TlsVerify
+  /** Whom it is one source with. */
+  readonly network: string
+  /** The ClientHello, and what came behind it. */
+  takeHello(): Uint8Array
+  secured(socket: tls.TLSSocket): void
+  /** `code` is Node's or OpenSSL's, fit for a log. */
+  failed(code: string): void
+}
+
+export interface TlsHandshakesOptions {
+  readonly material: TlsMaterial
+  readonly nowMs: () => number
+  /** Calls back when what has arrived meanwhile was looked at. */
+  readonly soon: (run: () => void) => void
+}
+
+/** The protocol's name for ALPN (RFC 7301): not registered, taken by those who offer it. */
+const ALPN_PROTOCOLS = ['memcached']
+/** SSL_OP_NO_RENEGOTIATION of OpenSSL 1.1.0h and later: an established connection is never keyed anew. */
+const NO_RENEGOTIATION = 0x4000_0000
+/**
+ * Forward secrecy and authenticated encryption alone. AES-128 comes first: it is as good, and cheaper.
+ * The server's order counts.
+ */
+const CIPHERS: string = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':')
+/** Longer than any login deadline should be; that one ends a handshake, this one a forgotten timer. */
+const HANDSHAKE_TIMEOUT_MS = 86_400_000
+
+export class TlsHandshakes {
+  private readonly options: TlsHandshakesOptions
+  private material: TlsMaterial
+  private servers: Map<TlsVerify, tls.Server> = new Map()
+  /** By the socket that was handed to a server. */
+  private readonly owners: WeakMap<net.Socket, HandshakeOwner> = new WeakMap()
+  /** Those that wait, by network; the first network has the next turn. */
+  private readonly waiting: Map<string, HandshakeOwner[]> = new Map()
+  private readonly runRound: () => void = () => this.run()
+  private isScheduled = false
+  /** When the last round was over. */
+  private lastRoundMs = 0
+
+  constructor(options: TlsHandshakesOptions) {
+    this.options = options
+    this.material = options.material
+  }
+
+  /** Handshakes from now on are made with `material`; those under way with what they began with. */
+  replace(material: TlsMaterial): void {
+    const servers = new Map<TlsVerify, tls.Server>()
+    for (const verify of this.servers.keys()) servers.set(verify, this.create(material, verify))
+    this.material = material
+    this.servers = servers
+  }
+
+  /** How many wait for their turn. */
+  get waitingCount(): number {
+    let count = 0
+    for (const line of this.waiting.values()) count += line.length
+    return count
+  }
+
+  /** The hello of `owner` has come. */
+  enqueue(owner: HandshakeOwner): void {
+    const line = this.waiting.get(owner.network)
+    if (line === undefined) this.waiting.set(owner.network, [owner])
+    else line.push(owner)
+    this.schedule()
+  }
+
+  /** `owner` has gone while it waited. */
+  leave(owner: HandshakeOwner): void {
+    const line = this.waiting.get(owner.network)
+    const index = line?.indexOf(owner) ?? -1
+    if (line === undefined || index < 0) return
+    line.splice(index, 1)
+    if (line.length === 0) this.waiting.delete(owner.network)
+  }
+
+  private schedule(): void {
+    if (this.isScheduled) return
+    this.isScheduled = true
+    this.options.soon(this.runRound)
+  }
+
+  private run(): void {
+    const { nowMs } = this.options
+    this.isScheduled = false
+    const startMs = nowMs()
+    const othersMs = startMs - this.lastRoundMs
+    let owner = this.takeNext()
+    while (owner !== undefined) {
+      this.begin(owner)
+      this.lastRoundMs = nowMs()
+      if (this.lastRoundMs - startMs >= Math.min(othersMs, ROUND_MS_MAX)) break
+      owner = this.takeNext()
+    }
+    if (this.waiting.size > 0) this.schedule()
+  }
+
+  private takeNext(): HandshakeOwner | undefined {
+    const next = this.waiting.entries().next()
+    if (next.done === true) return undefined
+    const [network, line] = next.value
+    const owner = line.shift()
+    this.waiting.delete(network)
+    if (line.length > 0) this.waiting.set(network, line)
+    return owner
+  }
+
+  private begin(owner: HandshakeOwner): void {
+    const { socket, verify } = owner
+    if (socket.destroyed) return
+    this.owners.set(socket, owner)
+    // The server reads it first, before anything from the wire.
+    socket.unshift(owner.takeHello())
+    this.serverFor(verify).emit('connection', socket)
+  }
+
+  private serverFor(verify: TlsVerify): tls.Server {
+    const found = this.servers.get(verify)
+    if (found !== undefined) return found
+    const created = this.create(this.material, verify)
+    this.servers.set(verify, created)
+    return created
+  }
+
+  private create(material: TlsMaterial, verify: TlsVerify): tls.Server {
+    const server = tls.createServer(serverOptions(material, verify))
+    server.on('secureConnection', (socket) => {
+      const owner = this.ownerOf(socket)
+      if (owner === undefined) socket.destroy()
+      else owner.secured(socket)
+    })
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      const { authorizationError } = socket
+      // The server gives it a text where it has a code; the typings do not know.
+      const refused = authorizationError as unknown as string | null | undefined
+      this.ownerOf(socket)?.failed(refused ?? error.code ?? 'unknown')
+      socket.destroy()
+    })
+    return server
+  }
+
+  private ownerOf(socket: tls.TLSSocket): HandshakeOwner | undefined {
+    const { _parent: parent } = socket as unknown as { readonly _parent?: net.Socket }
+    return parent === undefined ? undefined : this.owners.get(parent)
+  }
+}
+
+/** A round that began after a pause is no longer than this. */
+const ROUND_MS_MAX = 2
+
+function serverOptions(material: TlsMaterial, verify: TlsVerify): tls.TlsOptions {
+  const { ticketKeys, minVersion, ciphers, generation } = material
+  const isRequired = verify === 'require' || verify === 'once'
+  const asked = verify === 'none' ? { ...material, ca: undefined, crl: undefined } : material
+  return withCertificates(asked, {
+    minVersion,
+    ciphers: ciphers ?? CIPHERS,
+    honorCipherOrder: true,
+    requestCert: verify !== 'none',
+    // Who shows none is let in by `request`; who shows a wrong one by neither, see tls-transport.ts.
+    rejectUnauthorized: isRequired,
+    ALPNProtocols: ALPN_PROTOCOLS,
+    secureOptions: NO_RENEGOTIATION,
+    ticketKeys: Buffer.from(ticketKeys),
+    // A session goes on where it was begun: one without a certificate must not be resumed where one is
+    // required, nor one that an old certificate authority vouched for after a reload.
+    sessionIdContext: `${verify}:${generation}`,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    pauseOnConnect: false,
+  })
+}

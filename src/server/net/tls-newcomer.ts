@@ -1,0 +1,52 @@
+/**
+ * A Newcomer on a TLS listener. Accepting it costs what any costs; its handshake is begun when it is
+ * served and has said hello.
+ */
+import type { TlsChannel } from '../../base/channel.ts'
+import type { Peer } from '../../base/peer.ts'
+import type { Transport } from '../../connection/transport.ts'
+import type { Newcomer } from './newcomer.ts'
+import { peerOf } from './socket-newcomer.ts'
+import type { AcceptedHandle } from './socket-transport.ts'
+import type { TlsVerify } from './tls-handshakes.ts'
+import { type TlsParts, type TlsPipeChannel, TlsTransport } from './tls-transport.ts'
+
+/** The channel of one connection: what is known of it when it is accepted, and the rest later. */
+class NewChannel implements TlsPipeChannel {
+  readonly kind = 'tls'
+  readonly listenerIndex: number
+  tls: TlsChannel | undefined = undefined
+
+  constructor(listenerIndex: number) {
+    this.listenerIndex = listenerIndex
+  }
+}
+
+export class TlsNewcomer implements Newcomer {
+  readonly peer: Peer
+  readonly channel: TlsPipeChannel
+  private readonly handle: AcceptedHandle
+  private readonly verify: TlsVerify
+  private readonly parts: TlsParts
+
+  constructor(handle: AcceptedHandle, listenerIndex: number, verify: TlsVerify, parts: TlsParts) {
+    this.handle = handle
+    this.channel = new NewChannel(listenerIndex)
+    this.verify = verify
+    this.parts = parts
+    this.peer = peerOf(handle)
+  }
+
+  open(): Transport {
+    return new TlsTransport(this.handle, this, this.verify, this.parts)
+  }
+
+  /** It would take a handshake to tell it why. */
+  refuse(): void {
+    this.handle.close()
+  }
+
+  close(): void {
+    this.handle.close()
+  }
+}

@@ -1,0 +1,382 @@
+/**
+ * Hot path, once the handshake is done. A Transport over TLS.
+ *
+ *   HELLO ------> WAITING ------> SHAKING ------> OPEN ------> CLOSED
+ *     the hello     its turn has     secured
+ *     is here       come (tls-handshakes.ts)
+ *
+ * Until the hello has come whole nothing is spent but the bytes it has; what cannot be one is dropped
+ * without a byte, as memcached does. Once open, it goes the way of socket-transport.ts:
+ *
+ * - All connections of a worker are decrypted into the one buffer that it shares. TLS hands over a
+ *   record (16 KiB at most) a call, and goes on with those that it has although it was told to stop:
+ *   these are kept, and passed on before anything else.
+ * - Replies go to the socket's handle. A TLS handle takes one write at a time, and each ends later; those
+ *   that come meanwhile are gathered, and go out as one.
+ *
+ * Invariant: the receiver gets nothing before the channel has all that the handshake told.
+ */
+import net from 'node:net'
+import type tls from 'node:tls'
+import type { Channel, TlsChannel } from '../../base/channel.ts'
+import type { Peer } from '../../base/peer.ts'
+import type { Receiver, Transport } from '../../connection/transport.ts'
+import { COUNTER } from '../../observe/counters.ts'
+import type { HandleWriter, LateWrite, WritableHandle } from './handle-writer.ts'
+import { readsInto } from './node-internals.ts'
+import { type AcceptedHandle, AcceptedSocket } from './socket-transport.ts'
+import { channelOf, isRefused } from './tls-channel.ts'
+import type { HandshakeOwner, TlsHandshakes, TlsVerify } from './tls-handshakes.ts'
+import { HELLO_BYTES_MAX, helloBytes } from './tls-hello.ts'
+
+/** What the TLS connections of a worker share. */
+export interface TlsParts {
+  readonly readBuffer: Buffer
+  readonly sendBufferBytesMax: number
+  /** Of TLS handles alone. */
+  readonly writer: HandleWriter
+  readonly handshakes: TlsHandshakes
+  readonly lane: Float64Array
+  /** A handshake failed; `code` is fit for a log. */
+  readonly onHandshakeFailed: (peer: Peer, code: string) => void
+  /** Node has no way to decrypt into a given buffer. */
+  readonly onWithout: () => void
+}
+
+/** A channel whose `tls` comes with the end of the handshake. */
+export interface TlsPipeChannel extends Channel {
+  tls?: TlsChannel | undefined
+}
+
+const HELLO = 0
+const WAITING = 1
+const SHAKING = 2
+const OPEN = 3
+const CLOSED = 4
+
+/** A write of up to this size goes to the socket as one. */
+const WHOLE_WRITE_BYTES_MAX = 128 * 1024
+
+/** Codes of handshakes that were left, against the protocol by nobody. */
+const PEER_LEFT: readonly string[] = ['ECONNRESET', 'EPIPE', 'not-finished']
+
+const NOTHING = Buffer.alloc(0)
+
+export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
+  readonly peer: Peer
+  readonly channel: TlsPipeChannel
+  readonly verify: TlsVerify
+  /** Under the encryption. */
+  readonly socket: net.Socket
+  private readonly parts: TlsParts
+  private phase = HELLO
+  private hello: Buffer = NOTHING
+  private receiver: Receiver | undefined = undefined
+  private secure: tls.TLSSocket | undefined = undefined
+  /** The handle under the encryption: it tells what the kernel has not taken. */
+  private under: WritableHandle | undefined
+  /** Undefined where writes are ordinary ones, and once the socket has closed it. */
+  private handle: WritableHandle | undefined = undefined
+  /** Of the write under way; 0: none is. */
+  private writingBytes = 0
+  /** Replies behind it. */
+  private gathered: Uint8Array[] = []
+  private gatheredBytes = 0
+  /** The receiver was told that bytes are unsent. */
+  private owesDrained = false
+  private isEnding = false
+  /** The receiver asked to be left alone. */
+  private isStopped = false
+  /** What was decrypted all the same. */
+  private kept: Buffer[] = []
+  private peerEnded = false
+  /** The receiver knows. */
+  private isEndTold = false
+
+  constructor(
+    handle: AcceptedHandle,
+    { peer, channel }: { readonly peer: Peer; readonly channel: TlsPipeChannel },
+    verify: TlsVerify,
+    parts: TlsParts,
+  ) {
+    this.peer = peer
+    this.channel = channel
+    this.verify = verify
+    this.parts = parts
+    if (handle instanceof AcceptedSocket) {
+      this.under = undefined
+      this.socket = handle.socket
+    } else {
+      this.under = handle
+      this.socket = this.wrap(handle)
+    }
+  }
+
+  get network(): string {
+    return this.peer.network
+  }
+
+  attach(receiver: Receiver): void {
+    this.receiver = receiver
+    const { socket } = this
+    socket.on('error', ignore)
+    socket.on('end', () => this.endEarly())
+    socket.on('close', () => this.closed())
+    // A wrapped handle is read into the shared buffer, a socket that Node has wrapped says 'data'.
+    if (!socket.isPaused()) socket.read(0)
+    else {
+      socket.on('data', this.takeChunk)
+      socket.resume()
+    }
+  }
+
+  get unsentBytes(): number {
+    const { handle, writingBytes, gatheredBytes } = this
+    if (handle === undefined) return this.secure?.writableLength ?? 0
+    if (writingBytes === 0) return 0
+    // What is encrypted counts as unsent until the write's end is told, which is always later.
+    const isTaken = this.under?.writeQueueSize === 0 && writingBytes <= WHOLE_WRITE_BYTES_MAX
+    return (isTaken ? 0 : (handle.writeQueueSize ?? 0)) + gatheredBytes
+  }
+
+  /** The bytes are encrypted, or copied, before this returns. */
+  write(bytes: Uint8Array): number {
+    if (this.phase !== OPEN) return 0
+    if (this.handle === undefined) return this.writeOrdinarily(bytes)
+    if (this.writingBytes > 0) {
+      this.gathered.push(Uint8Array.from(bytes))
+      this.gatheredBytes += bytes.length
+    } else {
+      this.send(bytes)
+    }
+    const { unsentBytes } = this
+    if (unsentBytes > 0) this.owesDrained = true
+    return unsentBytes
+  }
+
+  resume(): void {
+    if (!this.isStopped) return
+    this.isStopped = false
+    if (this.kept.length > 0) process.nextTick(() => this.passOnKept())
+    else this.secure?.resume()
+  }
+
+  end(): void {
+    if (this.phase !== OPEN) this.destroy()
+    else if (this.writingBytes > 0) this.isEnding = true
+    else this.secure?.end()
+  }
+
+  destroy(): void {
+    const { secure, socket } = this
+    if (this.phase === OPEN && this.peerEnded && this.unsentBytes === 0) {
+      // A client that said goodbye (close_notify) is told so, too: many take silence for an attack.
+      secure?.end()
+      setImmediate(() => secure?.destroy())
+      return
+    }
+    if (this.hello.length > 0 || this.phase > HELLO) this.failed('not-finished')
+    if (secure !== undefined) secure.destroy()
+    socket.destroy()
+  }
+
+  takeHello(): Uint8Array {
+    const { hello } = this
+    this.hello = NOTHING
+    this.phase = SHAKING
+    return hello
+  }
+
+  secured(secure: tls.TLSSocket): void {
+    const { receiver, channel, verify, parts } = this
+    if (this.phase !== SHAKING || receiver === undefined) {
+      secure.destroy()
+      return
+    }
+    this.secure = secure
+    secure.on('error', (error: NodeJS.ErrnoException) => {
+      // A record that does not decrypt, say; a reset is the peer's way to leave.
+      if (error.code?.startsWith('ERR_SSL_')) parts.lane[COUNTER.ssl_proto_errors]!++
+    })
+    const refused = isRefused(secure, verify)
+    if (refused !== undefined) {
+      this.failed(refused)
+      this.destroy()
+      return
+    }
+    this.phase = OPEN
+    channel.tls = channelOf(secure)
+    if (!secure.isSessionReused()) parts.lane[COUNTER.ssl_new_sessions]!++
+    receiver.heard()
+    this.open(secure, receiver)
+  }
+
+  failed(code: string): void {
+    if (this.phase === OPEN || this.phase === CLOSED) return
+    const { lane, onHandshakeFailed, handshakes } = this.parts
+    if (this.phase === WAITING) handshakes.leave(this)
+    this.phase = CLOSED
+    lane[COUNTER.ssl_handshake_errors]!++
+    if (!PEER_LEFT.includes(code)) lane[COUNTER.ssl_proto_errors]!++
+    onHandshakeFailed(this.peer, code)
+  }
+
+  onWriteWaits(): void {
+    // Every write does.
+  }
+
+  onWritten(status: number): void {
+    this.writingBytes = 0
+    if (status !== 0) {
+      this.destroy()
+      return
+    }
+    if (this.gathered.length > 0) {
+      const [first = NOTHING] = this.gathered
+      const all = this.gathered.length === 1 ? first : Buffer.concat(this.gathered)
+      this.gathered = []
+      this.gatheredBytes = 0
+      this.send(all)
+      return
+    }
+    if (this.isEnding) this.secure?.end()
+    if (!this.owesDrained || this.phase !== OPEN) return
+    this.owesDrained = false
+    this.receiver?.onDrained()
+  }
+
+  private wrap(handle: AcceptedHandle): net.Socket {
+    const { readBuffer, sendBufferBytesMax } = this.parts
+    const options = {
+      handle,
+      allowHalfOpen: true,
+      manualStart: true,
+      writableHighWaterMark: sendBufferBytesMax,
+      onread: {
+        buffer: readBuffer,
+        callback: (length: number, bytes: Uint8Array): boolean => this.receiveHello(bytes, length),
+      },
+    }
+    // `handle` and `manualStart` are not in the typings; net.Server makes its sockets with them.
+    return new net.Socket(options as net.SocketConstructorOpts)
+  }
+
+  private readonly takeChunk = (chunk: Buffer): void => {
+    if (this.receiveHello(chunk, chunk.length)) return
+    this.socket.off('data', this.takeChunk)
+    this.socket.pause()
+  }
+
+  /** True: there is more to come before its handshake can be begun. */
+  private receiveHello(bytes: Uint8Array, length: number): boolean {
+    if (this.phase !== HELLO) return false
+    const received = Buffer.from(bytes.subarray(0, length))
+    this.hello = this.hello.length === 0 ? received : Buffer.concat([this.hello, received])
+    const wanted = helloBytes(this.hello)
+    if (wanted < 0 || this.hello.length > HELLO_BYTES_MAX) {
+      this.failed('not-a-client-hello')
+      this.destroy()
+      return false
+    }
+    if (this.hello.length < wanted) return true
+    this.phase = WAITING
+    this.receiver?.heard()
+    this.parts.handshakes.enqueue(this)
+    return false
+  }
+
+  /** The peer sent no hello, or not all of it. */
+  private endEarly(): void {
+    if (this.phase !== HELLO && this.phase !== WAITING) return
+    this.destroy()
+  }
+
+  private closed(): void {
+    // A port scan, or a health check that only connects, is no error.
+    if (this.phase !== HELLO || this.hello.length > 0) this.failed('ECONNRESET')
+    this.phase = CLOSED
+    this.hello = NOTHING
+    this.handle = undefined
+    this.under = undefined
+    this.gathered = []
+    this.kept = []
+    this.receiver?.finish()
+    this.receiver = undefined
+  }
+
+  private open(secure: tls.TLSSocket, receiver: Receiver): void {
+    const { readBuffer, writer, onWithout } = this.parts
+    secure.on('drain', () => receiver.onDrained())
+    secure.on('end', () => this.receiveEnd())
+    secure.on('close', () => this.socket.destroy())
+    const { _handle: handle } = secure as unknown as { readonly _handle?: WritableHandle }
+    if (writer.isReady) this.handle = handle
+    else if (handle !== undefined) writer.learnFrom(handle)
+    const receive = (length: number, bytes: Uint8Array): boolean => this.receive(bytes, length)
+    if (readsInto(secure, readBuffer, receive)) return
+    onWithout()
+    secure.on('data', (chunk: Buffer) => {
+      if (!this.receive(chunk, chunk.length)) secure.pause()
+    })
+    secure.resume()
+  }
+
+  private receive(bytes: Uint8Array, length: number): boolean {
+    const { receiver } = this
+    if (receiver === undefined) return false
+    if (this.isStopped || this.kept.length > 0) {
+      this.kept.push(Buffer.from(bytes.subarray(0, length)))
+      return false
+    }
+    if (receiver.receive(bytes, length)) return true
+    this.isStopped = true
+    return false
+  }
+
+  private passOnKept(): void {
+    const { receiver } = this
+    while (receiver !== undefined && this.phase === OPEN && this.kept.length > 0) {
+      if (this.isStopped) return
+      const [chunk = NOTHING] = this.kept
+      this.kept.shift()
+      this.isStopped = !receiver.receive(chunk, chunk.length)
+    }
+    if (this.isStopped || this.phase !== OPEN) return
+    if (this.peerEnded) this.tellEnd()
+    else this.secure?.resume()
+  }
+
+  private receiveEnd(): void {
+    this.peerEnded = true
+    if (this.kept.length === 0) this.tellEnd()
+  }
+
+  private tellEnd(): void {
+    if (this.isEndTold) return
+    this.isEndTold = true
+    this.receiver?.receiveEnd()
+  }
+
+  private send(bytes: Uint8Array): void {
+    const { handle } = this
+    if (handle === undefined) return
+    this.writingBytes = bytes.length
+    if (this.parts.writer.write(handle, bytes, this) !== 0) this.destroy()
+  }
+
+  private writeOrdinarily(bytes: Uint8Array): number {
+    const { secure } = this
+    const { writer } = this.parts
+    if (secure === undefined) return 0
+    const { _handle: handle } = secure as unknown as { readonly _handle?: WritableHandle }
+    if (handle !== undefined && writer.isReady && secure.writableLength === 0) {
+      this.handle = handle
+      return this.write(bytes)
+    }
+    secure.write(Uint8Array.from(bytes))
+    if (handle !== undefined) writer.endLearning(handle)
+    return secure.writableLength
+  }
+}
+
+function ignore(): void {}

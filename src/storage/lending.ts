@@ -1,0 +1,83 @@
+/**
+ * How the namespaces of one worker lend each other memory: a Lending for each of its stores, and a ring of
+ * all of them. What one does not use anybody may claim (pool.ts); here is what happens when an owner
+ * needs what is guaranteed to it and finds it lent: it has the namespace evict that has most beyond its
+ * guarantee.
+ *
+ * Invariant: no namespace is made to give up what is guaranteed to it. No stripe is held when anything here is
+ * called, and of two stores at most one is at work: that of the lender waits.
+ */
+import type { SegmentPool } from './pool.ts'
+
+/** What a store does when its namespace holds more than is guaranteed to it, and the owner wants it. */
+export interface Borrower {
+  /** Gives up what is asked for, for so many bytes of victims' work. */
+  giveBack(budgetBytes: number, nowSeconds: number): void
+  /** The same, until all of it is given up; false if that cannot be. */
+  giveBackAll(nowSeconds: number): boolean
+}
+
+/** The stores of one worker. */
+export class LendingRing {
+  readonly members: Lending[] = []
+}
+
+export class Lending {
+  private readonly ring: LendingRing
+  private readonly pool: SegmentPool
+  private readonly store: Borrower
+
+  constructor(ring: LendingRing, pool: SegmentPool, store: Borrower) {
+    this.ring = ring
+    this.pool = pool
+    this.store = store
+    ring.members.push(this)
+  }
+
+  /** The namespace is no more. */
+  leave(): void {
+    const { members } = this.ring
+    members.splice(members.indexOf(this), 1)
+  }
+
+  /**
+   * Has another namespace work for the segments that are missing of what is guaranteed here, as much as a
+   * write would here; false if nobody has them.
+   */
+  takeBack(missing: number, budgetBytes: number, nowSeconds: number): boolean {
+    this.pool.demand(missing)
+    const borrower = this.findBorrower()
+    if (borrower === undefined) return false
+    borrower.store.giveBack(budgetBytes, nowSeconds)
+    this.pool.claim(missing)
+    return true
+  }
+
+  /**
+   * The same for a write that needs them now, and all of what it takes: true if it has got some, of what
+   * nobody uses or of what is guaranteed here.
+   */
+  lend(missing: number, nowSeconds: number): boolean {
+    const { pool } = this
+    if (pool.claim(missing) > 0) return true
+    if (pool.borrowedCount >= 0) return false
+    pool.demand(missing)
+    const borrower = this.findBorrower()
+    borrower?.store.giveBackAll(nowSeconds)
+    return pool.claim(missing) > 0
+  }
+
+  /** The member that holds most beyond its guarantee; undefined if none does. */
+  private findBorrower(): Lending | undefined {
+    let found: Lending | undefined
+    let most = 0
+    for (const member of this.ring.members) {
+      const count = member.pool.borrowedCount
+      if (count > most) {
+        most = count
+        found = member
+      }
+    }
+    return found
+  }
+}

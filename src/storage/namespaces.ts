@@ -1,0 +1,205 @@
+/**
+ * What is guaranteed to each namespace. The sum of all quotas is the limit of the memory; the first
+ * namespace has what the others leave. Called from any thread, also from one that has no Store.
+ *
+ * Invariant: quotas change under their lock, so that whoever lowers one and raises another is not met in
+ * between; and what a namespace gave up is only guaranteed to another when it was given up by agreement: a namespace
+ * that is removed keeps its quota until its memory is back.
+ */
+import { assert } from '../base/assert.ts'
+import { acquire, release } from '../base/lock.ts'
+import { memoryLimitOf } from './counters.ts'
+import {
+  createNamespaceMemory,
+  HEAP_QUOTA_BYTES_WORD,
+  HEAP_QUOTA_LOCK_WORD,
+  HEAP_QUOTA_SEGMENTS_WORD,
+  limitBytesMinOf,
+  memorySharesOf,
+  type NamespaceOptions,
+  OVERFLOW_PAGES_WORD,
+  PRIMARY_PAGES_WORD,
+  quotaBytesMinOf,
+  type StoreMemory,
+} from './geometry.ts'
+import { Heap } from './heap.ts'
+import { MemoryView } from './memory-view.ts'
+import { SegmentPool } from './pool.ts'
+
+/** How many there may be beside the first. */
+export const NAMESPACES_MAX = 64
+
+/** A quota that is wanted. */
+export interface Quota {
+  readonly name: string
+  readonly memoryBytes: number
+}
+
+/** The limit of the memory as a whole, in bytes. */
+export function wholeMemoryLimitOf(first: StoreMemory): number {
+  return memoryLimitOf(first) + new QuotaSum(first).bytes
+}
+
+/**
+ * Why those quotas cannot be, one sentence each; empty if they can. Of a namespace that is there already the
+ * index may have grown, so that its quota cannot be as low as that of a new one.
+ */
+export function quotaProblems(
+  first: StoreMemory,
+  quotas: readonly Quota[],
+  existing: ReadonlyMap<string, StoreMemory> = new Map(),
+): string[] {
+  const problems: string[] = []
+  if (quotas.length > NAMESPACES_MAX) {
+    problems.push(`${quotas.length} namespaces: there may be ${NAMESPACES_MAX}`)
+  }
+  let sum = 0
+  for (const { name, memoryBytes } of quotas) {
+    const memory = existing.get(name)
+    const least = memory === undefined ? quotaBytesMinOf(first) : leastQuotaOf(first, memory)
+    if (memoryBytes < least) {
+      problems.push(
+        `namespace "${name}" has ${mebibytes(memoryBytes)}: it needs ${mebibytes(least)}`,
+      )
+    }
+    sum += memoryBytes
+  }
+  const least = Math.min(limitBytesMinOf(first.geometry, indexPagesOf(first)), memoryLimitOf(first))
+  const left = wholeMemoryLimitOf(first) - sum
+  if (quotas.length > 0 && left < least) {
+    problems.push(
+      `the namespaces have ${mebibytes(sum)} of ${mebibytes(wholeMemoryLimitOf(first))}: ` +
+        `${mebibytes(least)} must be left for users without a namespace`,
+    )
+  }
+  return problems
+}
+
+/** Makes a namespace, of which quotaProblems() has said that it can be. */
+export function addNamespace(first: StoreMemory, options: NamespaceOptions): StoreMemory {
+  const { quotaBytes } = options
+  const memory = createNamespaceMemory(first, options)
+  const heap = new Heap(first)
+  heap.countNamespaces(1)
+  withQuotas(first, (quotas) => {
+    // All of it is new to the heap.
+    const { segmentCount } = memorySharesOf(memory.geometry, quotaBytes)
+    heap.add(segmentCount, 0, 0)
+    quotas.add(quotaBytes, segmentCount)
+    quotas.guaranteeFirst(poolOf(first), memoryLimitOf(first) - quotaBytes)
+  })
+  // What is free is there for the new one at once.
+  const { freeSegmentsGoal } = memorySharesOf(first.geometry, memoryLimitOf(first))
+  poolOf(first).settle(freeSegmentsGoal)
+  poolOf(first).payExcess(freeSegmentsGoal)
+  poolOf(memory).settle(0)
+  return memory
+}
+
+/** Gives a namespace another quota, of which quotaProblems() has said that it can be. */
+export function setQuota(first: StoreMemory, memory: StoreMemory, quotaBytes: number): void {
+  withQuotas(first, (quotas) => {
+    const added = quotaBytes - memoryLimitOf(memory)
+    const pool = poolOf(memory)
+    const { segmentCount } = memorySharesOf(memory.geometry, quotaBytes)
+    quotas.add(added, segmentCount - pool.segmentCount)
+    quotas.guaranteeFirst(poolOf(first), memoryLimitOf(first) - added)
+    pool.guarantee(segmentCount, quotaBytes)
+  })
+}
+
+/**
+ * Ends a namespace whose store no worker has any more: what it had goes to the heap, and its quota to the
+ * first.
+ */
+export function dropNamespace(first: StoreMemory, memory: StoreMemory): void {
+  assert(memory.geometry.namespace !== 0, 'namespace 0 stays')
+  // Before the first is told of its new quota: if it is alone again, all of that is its own at once.
+  new Heap(first).countNamespaces(-1)
+  withQuotas(first, (quotas) => {
+    const quotaBytes = memoryLimitOf(memory)
+    const pool = poolOf(memory)
+    pool.dissolve()
+    quotas.add(-quotaBytes, -pool.segmentCount)
+    pool.guarantee(0, 0)
+    quotas.guaranteeFirst(poolOf(first), memoryLimitOf(first) + quotaBytes)
+  })
+}
+
+/** Sets the limit as a whole, by what the first namespace has; false if it cannot be that. */
+export function setMemoryLimit(
+  first: StoreMemory,
+  pool: SegmentPool,
+  limitBytes: number,
+  leastBytes: number,
+): boolean {
+  let isSet = false
+  withQuotas(first, (quotas) => {
+    const ownBytes = limitBytes - quotas.bytes
+    isSet = ownBytes >= leastBytes && limitBytes <= first.geometry.memoryBytesMax
+    if (isSet) quotas.guaranteeFirst(pool, ownBytes)
+  })
+  return isSet
+}
+
+function poolOf(memory: StoreMemory): SegmentPool {
+  return new SegmentPool(new MemoryView(memory), new Heap(memory))
+}
+
+/** The sum of the quotas of all namespaces but the first, while its lock is held. */
+class QuotaSum {
+  private readonly first: StoreMemory
+  private readonly sum: Float64Array
+  private readonly words: Int32Array
+
+  constructor(first: StoreMemory) {
+    this.first = first
+    this.sum = new Float64Array(first.heap, HEAP_QUOTA_BYTES_WORD * 4, 1)
+    this.words = new Int32Array(first.heap)
+  }
+
+  get bytes(): number {
+    return this.sum[0]!
+  }
+
+  add(bytes: number, segments: number): void {
+    this.sum[0]! += bytes
+    this.words[HEAP_QUOTA_SEGMENTS_WORD]! += segments
+  }
+
+  /**
+   * Guarantees so many bytes to the first namespace: no more segments than a limit of all has without
+   * namespaces, though their ghost tables may be smaller together than one is.
+   */
+  guaranteeFirst(pool: SegmentPool, ownBytes: number): void {
+    const { geometry } = this.first
+    const whole = memorySharesOf(geometry, ownBytes + this.bytes).segmentCount
+    const left = whole - this.words[HEAP_QUOTA_SEGMENTS_WORD]!
+    pool.guarantee(Math.min(memorySharesOf(geometry, ownBytes).segmentCount, left), ownBytes)
+  }
+}
+
+function withQuotas(first: StoreMemory, change: (quotas: QuotaSum) => void): void {
+  const words = new Int32Array(first.heap)
+  acquire(words, HEAP_QUOTA_LOCK_WORD)
+  try {
+    change(new QuotaSum(first))
+  } finally {
+    release(words, HEAP_QUOTA_LOCK_WORD)
+  }
+}
+
+/** What it has is enough, whatever its index has grown to. */
+function leastQuotaOf(first: StoreMemory, memory: StoreMemory): number {
+  const least = limitBytesMinOf(memory.geometry, indexPagesOf(memory))
+  return Math.min(Math.max(quotaBytesMinOf(first), least), memoryLimitOf(memory))
+}
+
+function indexPagesOf({ control }: StoreMemory): number {
+  const words = new Int32Array(control)
+  return words[PRIMARY_PAGES_WORD]! + words[OVERFLOW_PAGES_WORD]!
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round((bytes / 2 ** 20) * 100) / 100} MiB`
+}

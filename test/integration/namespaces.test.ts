@@ -1,0 +1,239 @@
+/** Namespaces as their users meet them: over sockets, with several workers, through reloads. */
+import { renameSync, writeFileSync } from 'node:fs'
+import { expect, onTestFinished, test } from 'vitest'
+import { startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
+
+const SHOP = '[namespaces.shop]\nmemory = "16m"\n'
+const BLOG = '[namespaces.blog]\nmemory = "8m"\n'
+
+function user(name: string, ...settings: string[]): string {
+  return [`[users.${name}]`, 'password = "s3cret"', ...settings, ''].join('\n')
+}
+
+const ROOT = user('root')
+const SALLY = user('sally', 'namespace = "shop"')
+const BOB = user('bob', 'namespace = "blog"')
+/** Sees what a tenant may see in the default namespace. */
+const GUEST = user('guest', 'rights = ["read", "write", "stats"]')
+const ALL = [SHOP, BLOG, ROOT, SALLY, BOB, GUEST].join('\n')
+
+async function start(usersFileEnd = ALL, flags: string[] = []): Promise<TestServer> {
+  const server = await startSaslcached({
+    users: [{ name: 'first', password: 's3cret' }],
+    usersFileEnd,
+    flags: ['-m', '64', '-t', '2', '-I', '2m', ...flags],
+  })
+  onTestFinished(async () => {
+    await server.stop()
+  })
+  return server
+}
+
+async function login(server: TestServer, name: string): Promise<TextClient> {
+  const client = new TextClient(server)
+  await relogin(client, name)
+  return client
+}
+
+function auth(name: string): string {
+  const message = `\0${name}\0s3cret`
+  return `sasl auth PLAIN ${message.length}\r\n${message}\r\n`
+}
+
+async function relogin(client: TextClient, name: string): Promise<void> {
+  expect(await client.ask(auth(name))).toBe('SASL_OK\r\n')
+}
+
+async function statsOf(client: TextClient, group = ''): Promise<Record<string, string>> {
+  const text = await client.ask(`stats${group}\r\n`, 'END\r\n')
+  return Object.fromEntries([...text.matchAll(/^STAT (\S+) (.*)\r$/gm)].map(([, k, v]) => [k, v]))
+}
+
+/** Writes so many values of 1000 bytes. */
+async function flood(client: TextClient, prefix: string, count: number): Promise<void> {
+  const value = 'v'.repeat(1000)
+  for (let index = 0; index < count; index += 1000) {
+    const keys = Array.from({ length: Math.min(1000, count - index) }, (_, at) => index + at)
+    client.send(keys.map((at) => `set ${prefix}${at} 0 0 1000 noreply\r\n${value}\r\n`).join(''))
+    await client.ask('mn\r\n')
+  }
+}
+
+/** Puts other users in force, or finds them refused. */
+async function reload(server: TestServer, text: string): Promise<void> {
+  const count = () =>
+    server.log().filter(({ event }) => /credentials_(reloaded|refused)/.test(String(event))).length
+  const before = count()
+  writeFileSync(`${server.usersFile}.new`, text, { mode: 0o600 })
+  renameSync(`${server.usersFile}.new`, server.usersFile)
+  await expect.poll(count, { timeout: 10_000 }).toBeGreaterThan(before)
+}
+
+/** The last reason why users were refused. */
+function refusal(server: TestServer): string {
+  return String(server.log().findLast(({ event }) => event === 'credentials_refused')?.['message'])
+}
+
+test('nobody sees, counts, dumps, watches or flushes the items of another', async () => {
+  const server = await start()
+  const [root, sally, bob, guest] = await Promise.all(
+    ['root', 'sally', 'bob', 'guest'].map((name) => login(server, name)),
+  )
+  const watcher = await login(server, 'bob')
+  expect(await watcher.ask('watch fetchers mutations connevents\r\n')).toBe('OK\r\n')
+  expect(await sally!.ask('set basket 0 0 5\r\nsally\r\n')).toBe('STORED\r\n')
+  expect(await root!.ask('set basket 0 0 4\r\nroot\r\n')).toBe('STORED\r\n')
+  expect(await sally!.ask('get basket\r\n', 'END\r\n')).toContain('sally')
+  for (const line of ['get basket', 'gat 0 basket']) {
+    expect(await bob!.ask(`${line}\r\n`)).toBe('END\r\n')
+  }
+  for (const line of ['mg basket v', 'me basket', 'md basket', 'ma basket']) {
+    expect(await bob!.ask(`${line}\r\n`)).not.toContain('VA')
+  }
+  expect(await bob!.ask('delete basket\r\n')).toBe('NOT_FOUND\r\n')
+  // Dumps list one's own.
+  expect(await bob!.ask('lru_crawler metadump all\r\n', 'END\r\n')).toBe('OK\r\nEND\r\n')
+  expect(await sally!.ask('lru_crawler mgdump all\r\n', 'EN\r\n')).toBe('OK\r\nmg basket\r\nEN\r\n')
+  expect(await root!.ask('stats cachedump 1 0\r\n', 'END\r\n')).toContain('[4 b; 0 s]')
+  // Statistics count one's own; of the process they tell what is nobody's secret.
+  const own = await statsOf(bob!)
+  expect(own).toMatchObject({
+    curr_items: '0',
+    total_items: '0',
+    bytes: '0',
+    cmd_set: '0',
+    get_misses: '2',
+    curr_connections: '0',
+    total_connections: '0',
+    bytes_read: '0',
+    rusage_user: '0.000000',
+    limit_maxbytes: String(8 * 2 ** 20),
+  })
+  expect(await statsOf(sally!)).toMatchObject({ curr_items: '1', cmd_set: '1', get_hits: '1' })
+  expect(await statsOf(bob!, ' conns')).toEqual({})
+  expect(await statsOf(bob!, ' items')).toEqual({})
+  // Administrators of the default namespace are told of all, others of it are not.
+  expect(await statsOf(root!)).toMatchObject({
+    curr_items: '2',
+    cmd_set: '2',
+    limit_maxbytes: String(2 ** 26),
+  })
+  expect(await statsOf(guest!)).toMatchObject({
+    curr_items: '1',
+    limit_maxbytes: String(40 * 2 ** 20),
+  })
+  expect(await statsOf(root!, ' namespaces')).toMatchObject({
+    'default:curr_items': '1',
+    'shop:curr_items': '1',
+    'shop:quota_bytes': String(2 ** 24),
+    'blog:curr_items': '0',
+    'blog:borrowed_bytes': '0',
+  })
+  expect(await statsOf(root!, ' namespace shop')).toMatchObject({ curr_items: '1', get_hits: '1' })
+  for (const client of [bob!, guest!]) {
+    expect(await client.ask('stats namespaces\r\n')).toBe('ERROR\r\n')
+    expect(await client.ask('stats namespace shop\r\n')).toBe('ERROR\r\n')
+  }
+  expect(await root!.ask('stats namespace none\r\n')).toBe('ERROR\r\n')
+  // What concerns all is nothing for users of a namespace, whatever their rights.
+  for (const line of [
+    'verbosity 1',
+    'cache_memlimit 32',
+    'stats detail on',
+    'stats sizes_enable',
+  ]) {
+    expect(await bob!.ask(`${line}\r\n`), line).not.toMatch(/^(OK|STAT)/)
+  }
+  // A flush is one of one's own.
+  expect(await sally!.ask('flush_all\r\n')).toBe('OK\r\n')
+  expect(await sally!.ask('get basket\r\n')).toBe('END\r\n')
+  expect(await root!.ask('get basket\r\n', 'END\r\n')).toContain('root')
+  // The watcher saw bob's requests alone, numbered as if there were no others.
+  const told = (await watcher.until('key=basket status=not_found')).split('\n')
+  await bob!.ask('set last 0 0 1\r\nx\r\n')
+  told.push(...(await watcher.until('key=last status=stored')).split('\n'))
+  const lines = told.filter((line) => line.startsWith('ts='))
+  expect(
+    lines.every((line) => /key=(basket|last)/.test(line) && !/stored.*basket/.test(line)),
+  ).toBe(true)
+  expect(lines.map((line) => Number(/gid=(\d+)/.exec(line)?.[1]))).toEqual(
+    lines.map((_, at) => at + 1),
+  )
+})
+
+test('a connection that logs in anew is in the other namespace with its next request', async () => {
+  const server = await start()
+  const client = await login(server, 'sally')
+  const value = 'x'.repeat(1_500_000)
+  client.send(
+    `set key 0 0 5\r\nsally\r\n${auth('bob')}set key 0 0 3\r\nbob\r\nget key\r\n` +
+      `set large 0 0 ${value.length}\r\n${value}\r\n${auth('sally')}get key large\r\n` +
+      `set large 0 0 ${value.length}\r\n${value}\r\nappend large 0 0 3\r\nend\r\n${auth('root')}` +
+      'get key large\r\nmn\r\n',
+  )
+  const answers = (await client.until('MN\r\n')).split('\r\n')
+  const [loggedIn, stored] = ['SASL_OK', 'STORED']
+  expect(answers).toEqual([
+    ...[stored, loggedIn, stored, 'VALUE key 0 3', 'bob', 'END', stored, loggedIn],
+    ...['VALUE key 0 5', 'sally', 'END', stored, stored, loggedIn, 'END', 'MN', ''],
+  ])
+  await relogin(client, 'bob')
+  expect((await client.ask('get large\r\n', 'END\r\n')).length).toBeGreaterThan(value.length)
+})
+
+test('one that floods evicts its own, and gives what it borrowed back to its owner', async () => {
+  const server = await start()
+  const [root, sally, bob] = await Promise.all(
+    ['root', 'sally', 'bob'].map((name) => login(server, name)),
+  )
+  await flood(bob!, 'flood', 70_000)
+  const lent = await statsOf(root!, ' namespaces')
+  expect(Number(lent['blog:bytes'])).toBeGreaterThan(50 * 2 ** 20)
+  expect(Number(lent['blog:borrowed_bytes'])).toBeGreaterThan(45 * 2 ** 20)
+  expect(lent).toMatchObject({ 'shop:evictions': '0', 'default:evictions': '0' })
+  await Promise.all([flood(bob!, 'more', 40_000), flood(sally!, 'mine', 14_000)])
+  const back = await statsOf(root!, ' namespaces')
+  expect(back).toMatchObject({ 'shop:evictions': '0', 'shop:curr_items': '14000' })
+  expect(Number(back['blog:evictions'])).toBeGreaterThan(10_000)
+  expect(await sally!.ask('get mine0\r\n', 'END\r\n')).toContain('VALUE mine0')
+})
+
+test('a reload adds, changes and removes namespaces; who is in one that is gone is cut off', async () => {
+  const server = await start([SHOP, SALLY, ROOT].join('\n'))
+  const [root, sally] = await Promise.all(['root', 'sally'].map((name) => login(server, name)))
+  await flood(sally!, 'key', 1000)
+  // A large value is on its way while the namespace goes.
+  const late = await login(server, 'sally')
+  late.send(`set large 0 0 2000000\r\n${'x'.repeat(1_500_000)}`)
+  await reload(server, [SHOP.replace('16m', '20m'), BLOG, SALLY, BOB, ROOT].join('\n'))
+  expect(await statsOf(root!, ' namespaces')).toMatchObject({
+    'shop:quota_bytes': String(20 * 2 ** 20),
+    'shop:curr_items': '1000',
+    'blog:quota_bytes': String(2 ** 23),
+  })
+  const bob = await login(server, 'bob')
+  expect(await bob.ask('set key 0 0 3\r\nbob\r\n')).toBe('STORED\r\n')
+  await reload(server, [BLOG, BOB, ROOT].join('\n'))
+  await Promise.all([sally!.untilEnd(), late.untilEnd()])
+  expect(Object.keys(await statsOf(root!, ' namespaces'))).not.toContain('shop:curr_items')
+  expect(await bob.ask('get key\r\n', 'END\r\n')).toContain('bob')
+  expect(await root!.ask('get key0\r\n')).toBe('END\r\n')
+  // The memory has gone back: the default namespace has it.
+  await flood(root!, 'root', 50_000)
+  expect(await statsOf(root!, ' namespaces')).toMatchObject({ 'default:evictions': '0' })
+  await reload(server, [SHOP, BLOG, SALLY, BOB, ROOT].join('\n'))
+  const again = await login(server, 'sally')
+  expect(await again.ask('get key0\r\n'), 'it comes back empty').toBe('END\r\n')
+  // What cannot be stays as it was.
+  await reload(server, [SHOP.replace('16m', '54m'), BLOG, SALLY, BOB, ROOT].join('\n'))
+  expect(refusal(server)).toContain('must be left for users without')
+  expect(await again.ask('set key 0 0 1\r\nx\r\n')).toBe('STORED\r\n')
+  await reload(server, [SHOP.replace('16m', '1m'), BLOG, SALLY, BOB, ROOT].join('\n'))
+  expect(refusal(server)).toContain('namespace "shop" has 1 MiB: it needs')
+})
+
+test('quotas that do not fit keep the server from starting, with the reason', async () => {
+  const large = SHOP.replace('16m', '62m')
+  await expect(start([large, SALLY, ROOT].join('\n'))).rejects.toThrow(/must be left|ended with/)
+})

@@ -1,0 +1,200 @@
+/** What a throttled login is to mechanisms, session and gate: refused unseen, and not to be told apart. */
+import { beforeEach, expect, test } from 'vitest'
+import { AnswerDelays } from '../../../../src/connection/answer-delays.ts'
+import { AuthGate, type GateAnswer, type LoginEvent } from '../../../../src/connection/auth-gate.ts'
+import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
+import { SaslSession } from '../../../../src/sasl/session.ts'
+import {
+  ANSWER_DELAY_MS_MAX,
+  createThrottleMemory,
+  LoginThrottle,
+} from '../../../../src/sasl/throttle/login-throttle.ts'
+import { pipeAt } from '../../../support/pipe.ts'
+import { fixture, plain, scramLogin, snapshotOf } from '../fixture.ts'
+
+const SCRAMS = ['SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-512']
+const snapshot = snapshotOf({ alice: 'secret', bob: 'secret' })
+const attacker = pipeAt('198.51.100.1')
+const home = pipeAt('203.0.113.5')
+
+let nowMs = 0
+let throttle: LoginThrottle
+let { environment, derived } = fixture(snapshot)
+
+beforeEach(() => {
+  nowMs = 0
+  throttle = new LoginThrottle({
+    memory: createThrottleMemory((bytes) => bytes.fill(9), 64),
+    failuresMax: 4,
+    refusalMsMin: 1000,
+    refusalMsMax: 60_000,
+    isAllowed: () => false,
+    nowMs: () => nowMs,
+    onCount: () => undefined,
+    onBegin: () => undefined,
+    onEnd: () => undefined,
+    onMore: () => undefined,
+  })
+  ;({ environment, derived } = fixture(snapshot, { throttle }))
+})
+
+async function failFrom(pipe = attacker, user = 'alice', count = 4): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    await new SaslSession(environment, pipe).start('PLAIN', plain(user, `wrong${index}`))
+  }
+}
+
+test('a password that is right is refused as well, and no key is derived to find out', async () => {
+  await failFrom()
+  const count = derived.length
+  for (const user of ['alice', 'bob', 'nobody']) {
+    const step = await new SaslSession(environment, attacker).start('PLAIN', plain(user, 'secret'))
+    expect(step).toMatchObject({ kind: 'failure', reason: 'throttled' })
+  }
+  expect(derived).toHaveLength(count)
+  expect(environment.counters.failures.throttled).toBe(3)
+})
+
+test('the memory of logins answers no guesses of who is refused', async () => {
+  await new SaslSession(environment, home).start('PLAIN', plain('alice', 'secret'))
+  await failFrom()
+  expect(new SaslSession(environment, attacker).start('PLAIN', plain('alice', 'secret'))).toEqual(
+    expect.objectContaining({ reason: 'throttled' }),
+  )
+  expect(new SaslSession(environment, home).start('PLAIN', plain('alice', 'secret'))).toEqual(
+    expect.objectContaining({ kind: 'success' }),
+  )
+})
+
+test.each(SCRAMS)('a right proof by %s is refused after the same challenge', async (mechanism) => {
+  const session = (): SaslSession => new SaslSession(environment, attacker)
+  for (let index = 0; index < 4; index++) {
+    const options = { mechanism, user: 'alice', password: 'wrong' }
+    expect(await scramLogin(session(), options)).toMatchObject({ reason: 'wrong-password' })
+  }
+  const first = session().start(mechanism, Buffer.from('n,,n=alice,r=abcdefgh'))
+  expect(first).toMatchObject({ kind: 'challenge' })
+  const step = await scramLogin(session(), { mechanism, user: 'alice', password: 'secret' })
+  expect(step).toMatchObject({ kind: 'failure', reason: 'throttled', user: 'alice' })
+  const atHome = { mechanism, user: 'bob', password: 'secret' }
+  expect(await scramLogin(new SaslSession(environment, home), atHome)).toMatchObject({
+    kind: 'success',
+  })
+})
+
+test('a user who is refused to strangers logs in where they did before', async () => {
+  await new SaslSession(environment, home).start('PLAIN', plain('alice', 'secret'))
+  for (let host = 1; host < 9; host++) await failFrom(pipeAt(`198.51.${host}.1`), 'alice', 1)
+  const stranger = new SaslSession(environment, pipeAt('192.0.2.1'))
+  expect(stranger.start('PLAIN', plain('alice', 'secret'))).toMatchObject({ reason: 'throttled' })
+  const scram = { mechanism: 'SCRAM-SHA-256', user: 'alice', password: 'secret' }
+  expect(await scramLogin(new SaslSession(environment, home), scram)).toMatchObject({
+    kind: 'success',
+  })
+  environment.replaceCredentials(snapshotOf({ alice: 'other' }))
+  expect(
+    await new SaslSession(environment, home).start('PLAIN', plain('alice', 'other')),
+  ).toMatchObject({ kind: 'success' })
+  environment.replaceCredentials(snapshotOf({ bob: 'secret' }))
+  environment.replaceCredentials(snapshot)
+  expect(new SaslSession(environment, home).start('PLAIN', plain('alice', 'secret'))).toMatchObject(
+    { reason: 'throttled' },
+  )
+})
+
+test('of a hundred guesses at once few are looked at', async () => {
+  const steps = await Promise.all(
+    Array.from({ length: 100 }, (_, index) =>
+      new SaslSession(environment, attacker).start('PLAIN', plain('alice', `guess${index}`)),
+    ),
+  )
+  const reasons = steps.map((step) => (step.kind === 'failure' ? step.reason : step.kind))
+  // Four, and those that began before the fourth had failed.
+  expect(reasons.filter((reason) => reason === 'wrong-password').length).toBeLessThan(10)
+  expect(reasons.filter((reason) => reason === 'throttled').length).toBeGreaterThan(90)
+  expect(derived.length).toBeLessThan(10)
+  expect(environment.derivations.waitingCount).toBe(0)
+})
+
+test('a thousand right logins at once from a new address are let in by one derivation', async () => {
+  const steps = await Promise.all(
+    Array.from({ length: 1000 }, () =>
+      new SaslSession(environment, attacker).start('PLAIN', plain('alice', 'secret')),
+    ),
+  )
+  expect(new Set(steps.map(({ kind }) => kind))).toEqual(new Set(['success']))
+  expect(derived).toHaveLength(1)
+})
+
+test('an exchange that is left is held against where it came from', async () => {
+  for (let index = 0; index < 16; index++) {
+    const session = new SaslSession(environment, attacker)
+    session.start('SCRAM-SHA-256', Buffer.from('n,,n=alice,r=abcdefgh'))
+    session.abandon()
+  }
+  const step = new SaslSession(environment, attacker).start('PLAIN', plain('bob', 'secret'))
+  expect(step).toMatchObject({ reason: 'throttled' })
+})
+
+test('answers to failures leave later and later, those to right logins at once', async () => {
+  const delays = new AnswerDelays(() => nowMs)
+  const lane = new Float64Array(COUNTER_NAMES.length)
+  const events: LoginEvent[] = []
+  const gate = new AuthGate(
+    {
+      sasl: environment,
+      loginAttemptsMax: 20,
+      lane,
+      onLogin: (event) => events.push(event),
+      delays,
+    },
+    attacker,
+  )
+  const answered: GateAnswer[] = []
+  const tryOnce = async (): Promise<number> => {
+    const startMs = nowMs
+    const count = events.length + 1
+    const answer = Promise.resolve(gate.start('PLAIN', plain('alice', 'wrong')))
+    void answer.then((value) => answered.push(value))
+    while (events.length < count) await new Promise(setImmediate)
+    for (let tick = 0; answered.length < count && tick < 20; tick++) {
+      delays.release(nowMs)
+      await new Promise(setImmediate)
+      if (answered.length < count) nowMs += 100
+    }
+    return nowMs - startMs
+  }
+  const lateMs: number[] = []
+  for (let index = 0; index < 6; index++) lateMs.push(await tryOnce())
+  expect(lateMs).toEqual([100, 100, 200, 400, 400, 400])
+  expect(Math.max(...lateMs)).toBeGreaterThanOrEqual(ANSWER_DELAY_MS_MAX)
+  expect(events.map((event) => (event.succeeded ? '' : event.reason))).toEqual([
+    ...Array(4).fill('wrong-password'),
+    'throttled',
+    'throttled',
+  ])
+  expect(answered).toEqual(Array(6).fill({ kind: 'failure', isLast: false }))
+  expect(lane[COUNTER.login_answers_delayed]).toBe(6)
+  nowMs += 10_000
+  expect(await gate.start('PLAIN', plain('alice', 'secret'))).toEqual({ kind: 'success' })
+})
+
+test('a connection that goes leaves no answer behind that is due later', async () => {
+  await failFrom()
+  const delays = new AnswerDelays(() => nowMs)
+  const lane = new Float64Array(COUNTER_NAMES.length)
+  const options = {
+    sasl: environment,
+    loginAttemptsMax: 5,
+    lane,
+    onLogin: () => undefined,
+    delays,
+  }
+  for (let index = 0; index < 1000; index++) {
+    const gate = new AuthGate(options, attacker)
+    void gate.start('PLAIN', plain('alice', 'wrong'))
+    expect(delays.size).toBe(1)
+    gate.abort()
+    expect(delays.size).toBe(0)
+  }
+})
