@@ -20,7 +20,8 @@ import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../src/storage/counters.ts'
 import { createStoreMemory, type StoreMemory } from '../../src/storage/geometry.ts'
-import { checkIntegrity } from '../../src/storage/integrity.ts'
+import { checkHeapIntegrity } from '../../src/storage/integrity.ts'
+import { addNamespace } from '../../src/storage/namespaces.ts'
 import { Store, WriteOrder } from '../../src/storage/store.ts'
 import { describeViolation, HistoryChecker } from '../support/history/history-checker.ts'
 import type { Operation } from '../support/history/operation.ts'
@@ -57,6 +58,8 @@ interface Run {
   readonly limitShare: number
   /** Whether all threads share one CPU and half of them hardly get it. */
   readonly isCrowded: boolean
+  /** The quota of another namespace, which is filled and flushed; no such if it is left out. */
+  readonly quotaBytes?: number
 }
 
 const RUNS: readonly Run[] = [
@@ -92,6 +95,18 @@ const RUNS: readonly Run[] = [
     flushEvery: 20_000,
     isCrowded: false,
     limitShare: 0.4,
+  },
+  {
+    name: 'another namespace takes its memory and leaves it',
+    memoryBytes: 4 * MIB,
+    evicts: true,
+    coldKeyCount: 6000,
+    valueBytesMax: 80 * KIB,
+    isShort: true,
+    flushEvery: 20_000,
+    isCrowded: false,
+    limitShare: 0,
+    quotaBytes: 1.5 * MIB,
   },
   {
     name: 'with -M the limit of the memory moves and nothing is forgotten',
@@ -217,6 +232,11 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
     seed: [seed, 0x05060708],
   })
   if (run.isShort) fillUp(memory, run, randomOf(seed))
+  const { quotaBytes } = run
+  const tenant =
+    quotaBytes === undefined
+      ? undefined
+      : addNamespace(memory, { namespace: 1, quotaBytes, seed: [seed, 9] })
   const mayVanish = run.evicts && run.isShort
   const counts = !mayVanish && run.flushEvery === 0
   const shared = new Int32Array(new SharedArrayBuffer(12))
@@ -240,6 +260,7 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
     return new StoreThread({
       dist: pathToFileURL(DIST).href,
       memory,
+      tenant,
       workerIndex,
       source,
       shared,
@@ -267,7 +288,7 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
       }
       const keys = new Set(history.map(({ key }) => key).filter((key) => key !== ''))
       for (const operation of await threads[0]!.ask({ keys: [...keys] })) history.push(operation)
-      expect(checkIntegrity(memory)).toEqual([])
+      expect(checkHeapIntegrity(tenant === undefined ? [memory] : [memory, tenant])).toEqual([])
       const violation = checker.check(history)
       if (violation !== undefined) throw new Error(describeViolation(violation))
       increments += history.filter(

@@ -16,7 +16,16 @@ import {
   writeValueOf,
 } from '../support/history/request-source.js'
 
-const { dist, memory, workerIndex, source: options, shared, isCrowded, limitBytes } = workerData
+const {
+  dist,
+  memory,
+  workerIndex,
+  source: options,
+  shared,
+  isCrowded,
+  limitBytes,
+  tenant,
+} = workerData
 const {
   EXISTS,
   HIT,
@@ -42,6 +51,7 @@ const LOOK_EVERY = 8
 const SECOND_REQUESTS = 700
 const MAINTAIN_EVERY = 100
 const MOVE_LIMIT_EVERY = 150
+const BURST_WRITES = 100
 const EXPIRY_UNKNOWN = -1
 const CAS_LOW_RANGE = 2 ** 32
 
@@ -80,6 +90,15 @@ for (const name of ['add', 'compareExchange', 'exchange', 'load', 'store', 'sub'
 }
 
 const store = new Store(memory, workerIndex)
+// Another namespace over the same memory, which is filled and flushed, so that memory moves to and fro.
+const other = tenant === undefined ? undefined : new Store(tenant, workerIndex)
+const otherOrder = new WriteOrder()
+if (other !== undefined) {
+  const { LendingRing } = await import(`${dist}/src/storage/lending.js`)
+  const ring = new LendingRing()
+  store.joinLending(ring)
+  other.joinLending(ring)
+}
 const order = new WriteOrder()
 const requests = new RequestSource(options)
 const keyBytes = Buffer.alloc(256)
@@ -217,6 +236,19 @@ function record(request) {
   })
 }
 
+/** What another namespace does is no part of the history, either. */
+function burst() {
+  if (requests.below(3) === 0) other.flush(0, now)
+  for (let index = 0; index < BURST_WRITES; index++) {
+    const length = keyBytes.latin1Write(`other ${requests.below(2000)}`)
+    otherOrder.setKey(keyBytes, 0, length)
+    otherOrder.setValue(input, 5, requests.below(8000))
+    otherOrder.nowSeconds = now
+    other.write(otherOrder)
+  }
+  other.maintain(now, 100)
+}
+
 function run(count) {
   for (let done = 0; done < count; done++) {
     if (workerIndex === 0 && done % SECOND_REQUESTS === 0) add(shared, NOW, 1)
@@ -228,6 +260,7 @@ function run(count) {
     if (limitBytes.length > 0 && requests.below(MOVE_LIMIT_EVERY) === 0) {
       store.setMemoryLimit(limitBytes[requests.below(limitBytes.length)])
     }
+    if (other !== undefined && requests.below(MOVE_LIMIT_EVERY) === 0) burst()
     const request = requests.next(now)
     if (request.verb === 'flush') {
       // One that is not due yet and another one would leave open which of them happened.
