@@ -3,6 +3,7 @@
  * and whether this worker accepts at all. Newcomers are left to workers that have fewer connections, to
  * all others while the main thread says so, and to nobody once the server stops.
  */
+import type { Slots } from '../../base/slots.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { AcceptQueue } from '../admission/accept-queue.ts'
 import { Admission } from '../admission/admission.ts'
@@ -72,7 +73,7 @@ export class Acceptor {
   }
 
   /** All that are served. */
-  get connections(): ReadonlySet<Connection> {
+  get connections(): Slots<Connection> {
     return this.admission.connections
   }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { NO_SLOT } from '../../../../src/base/slots.ts'
 import type { Connection } from '../../../../src/connection/connection.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { Admission } from '../../../../src/server/admission/admission.ts'
@@ -12,6 +13,7 @@ import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 class Client {
   readonly gate: { isOpen: boolean } = { isOpen: false }
   lastActivityMs = 0
+  slot: number = NO_SLOT
   isClosed = false
   isClosedUnread = false
   readonly name: string
