@@ -77,9 +77,9 @@ export type ToWorker =
       /** To confirm, so that nobody is told of users that are not in force yet. */
       readonly reloadId: number
     }
-  /** `verbosity` is what `stats settings` shows for that level. */
   /** Whether newcomers may be accepted at all. */
   | { readonly kind: 'accept'; readonly accepts: boolean }
+  /** `verbosity` is what `stats settings` shows for that level. */
   | { readonly kind: 'log-level'; readonly level: LogLevel; readonly verbosity: number }
   /** Stop accepting, finish what is under way, close what is left after `deadlineMs`. */
   | { readonly kind: 'stop'; readonly deadlineMs: number }
