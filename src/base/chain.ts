@@ -2,6 +2,9 @@
  * A doubly linked list, from which any value is taken out, or moved to the end, in the same time
  * however long it is. An array takes longer the more it holds, and so does the first value of a Set
  * from which many were taken out at the front.
+ *
+ * Invariant: a link that is in no chain refers to no other. A link among the old objects that did would
+ * keep the next one from being collected, and that the next: see slots.ts.
  */
 
 /** Where a value stands in its chain. Only the chain changes it. */
@@ -29,6 +32,8 @@ export class Chain<T> {
     else previous.next = next
     if (next === undefined) this.last = previous
     else next.previous = previous
+    link.previous = undefined
+    link.next = undefined
     this.size--
   }
 

@@ -132,14 +132,9 @@ function valueOfBareFlag(name: OptionName): string {
 function describe(name: OptionName): string {
   const option = OPTIONS[name]
   const value: unknown = option.default
-  if (
-    value === '' ||
-    value === false ||
-    value === 0 ||
-    (Array.isArray(value) && value.length === 0)
-  ) {
-    return option.description
-  }
+  const saysNothing =
+    value === '' || value === false || value === 0 || (Array.isArray(value) && value.length === 0)
+  if (saysNothing && option.defaultInWords === undefined) return option.description
   const text = option.defaultInWords ?? formatDefault(name)
   return `${option.description} (default: ${text})`
 }

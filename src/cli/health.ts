@@ -24,6 +24,9 @@ import { type Io, indent } from './io.ts'
 /** Long enough for a busy server, short enough for the runtimes' usual limits. */
 const TIMEOUT_MS = 3000
 
+const SEVERAL =
+  'Several servers run here that were started in different ways, so the configured address was asked; name another.'
+
 export async function runHealth(
   io: Io,
   inputs: ConfigInputs,
@@ -32,7 +35,9 @@ export async function runHealth(
   if (inputs.flags.problems.length > 0) throw new ConfigError(inputs.flags.problems)
   const isToldWhere =
     address !== undefined || inputs.flags.uses.length > 0 || inputs.configFile !== undefined
-  const { network, problems } = await loadNetwork(isToldWhere ? inputs : runningInputs(io, inputs))
+  const server = isToldWhere ? undefined : findRunning(io, inputs)
+  const asked = server === undefined || server === 'several' ? inputs : server
+  const { network, problems } = await loadNetwork(asked)
   let target: HealthTarget | undefined
   try {
     target = address === undefined ? healthTarget(network) : parseTarget(address)
@@ -42,21 +47,23 @@ export async function runHealth(
   } catch (error) {
     if (!(error instanceof HealthError)) throw error
     // Whoever named no address should see which one was asked.
-    const asked = target === undefined ? '' : `${formatTarget(target)}: `
-    io.err(`unhealthy: ${asked}${error.message}\n`)
+    const where = target === undefined ? '' : `${formatTarget(target)}: `
+    io.err(`unhealthy: ${where}${error.message}\n`)
+    if (server === 'several') io.err(indent(SEVERAL))
     // Perhaps the server was asked at the wrong place because of these.
     if (problems.length > 0) io.err(indent(formatProblems(problems)))
     return EXIT_FAILURE
   }
 }
 
-/** What the server that runs here was started with; `inputs` if there is none, or no one of several. */
-function runningInputs(io: Io, inputs: ConfigInputs): ConfigInputs {
-  if (io.program === undefined) return inputs
+/** What the server that runs here was started with; undefined if there is none. */
+function findRunning(io: Io, inputs: ConfigInputs): ConfigInputs | 'several' | undefined {
+  if (io.program === undefined) return undefined
   const isServer = (argv: readonly string[]): boolean => parseServer(argv) !== undefined
   const server = findServer(io.program, io.environment, isServer)
-  const line = server === undefined ? undefined : parseServer(server.argv)
-  if (server === undefined || line === undefined) return inputs
+  if (server === undefined || server === 'several') return server
+  const line = parseServer(server.argv)
+  if (line === undefined) return undefined
   try {
     // Paths that it was given may be relative.
     process.chdir(server.directory)

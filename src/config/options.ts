@@ -668,6 +668,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'idle-timeout',
     kind: seconds(1, INT32_MAX, true),
     default: 0,
+    defaultInWords: '0',
     description: 'idle time until a connection is closed; 0 is never',
   },
   stalled_write_timeout_seconds: {

@@ -25,6 +25,7 @@
  * Invariants: replies leave in the order of the requests; every way out ends in `finish`, which runs
  * once.
  */
+import { NO_SLOT } from '../base/slots.ts'
 import type { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
 import { RIGHT } from '../credential/rights.ts'
@@ -82,6 +83,9 @@ export class Connection implements IntakeOwner, Receiver {
   readonly transport: Transport
   readonly id: number
   readonly intake: Intake
+  /** For the worker that serves it: its place among all of them, and its row in their table. */
+  slot: number = NO_SLOT
+  row = 0
   /** It gave its turn away and has another one coming. */
   isDeferred = false
   lastActivityMs: number

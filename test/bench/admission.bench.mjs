@@ -41,7 +41,7 @@ function measure(connectionsMax, addressOf) {
     workerTable: new WorkerTable(memory, 0),
     lane: new Float64Array(COUNTER_NAMES.length),
     serve: () => {
-      const connection = { gate: { isOpen: false }, lastActivityMs: 0 }
+      const connection = { gate: { isOpen: false }, lastActivityMs: 0, slot: -1 }
       connection.close = () => admission.closed(connection, 0)
       return connection
     },

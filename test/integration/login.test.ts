@@ -472,15 +472,17 @@ describe('unknown users', () => {
   test('with a decoy_key their salts survive a restart', async () => {
     const file = join(server.directory, 'with-decoy-key.toml')
     writeFileSync(file, usersToml([ALICE], `decoy_key = "${'A'.repeat(43)}="\n`), { mode: 0o600 })
-    const salts: string[] = []
-    for (const _ of ['first', 'second']) {
-      const run = await startSaslcached({ users: [BOB], flags: ['--users-file', file] })
+    // Two processes, whether one after the other or not.
+    const saltOfAnother = async (): Promise<string> => {
+      const flags = ['--users-file', file, '-t', '1']
+      const run = await startSaslcached({ users: [BOB], flags })
       try {
-        salts.push((await serverFirst(run, 'mallory')).salt)
+        return (await serverFirst(run, 'mallory')).salt
       } finally {
         await run.stop()
       }
     }
+    const salts = await Promise.all([saltOfAnother(), saltOfAnother()])
     expect(salts[0]).toBe(salts[1])
     expect((await serverFirst(server, 'mallory')).salt).not.toBe(salts[0])
   })

@@ -72,7 +72,7 @@ async function reload(server: TestServer, text: string): Promise<void> {
 
 /** The last reason why users were refused. */
 function refusal(server: TestServer): string {
-  return String(server.log().findLast(({ event }) => event === 'credentials_refused')?.['message'])
+  return String(server.log().findLast(({ event }) => event === 'credentials_refused')?.message)
 }
 
 test('nobody sees, counts, dumps, watches or flushes the items of another', async () => {

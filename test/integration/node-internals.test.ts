@@ -91,6 +91,8 @@ test.each([
   ['pause', 'accept'],
   ['socket-handle', 'accept'],
   ['onread', 'accept'],
+  ['bytes-read', 'read'],
+  ['shutdown-request', 'read'],
   ['write-queue-size', 'write'],
   ['write-buffer', 'write'],
   ['onconnection write-queue-size', 'accept'],

@@ -135,12 +135,24 @@ test('a debugger that SIGUSR1 opened before the first line is closed, and the se
 
 test('a server that npm has started ends in order when npm is told to end', async () => {
   const server = run('npm', ['start', '--', ...FLAGS])
+  onTestFinished(() => endServerOf(server))
   expect(await says(server, '"started"'), server.output).toBe(true)
   server.child.kill('SIGTERM')
   // Also of the server itself: it has the same output.
   await server.ended
   expect(server.output).toContain('"event":"stopped"')
 })
+
+/** Where the test has failed, npm may be gone and the server not. */
+function endServerOf({ output }: Start): void {
+  const pid = Number(/"event":"started".*"pid":(\d+)/.exec(output)?.[1])
+  if (output.includes('"event":"stopped"') || Number.isNaN(pid)) return
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended all the same.
+  }
+}
 
 test('a command that serves nobody ends by the signals that programs end by', async () => {
   const command = start([], {}, ['hash-password', 'alice'])

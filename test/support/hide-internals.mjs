@@ -46,6 +46,8 @@ function hideOptions(without) {
   }
 }
 
+const final = net.Socket.prototype._final
+
 const HIDE = {
   onconnection: () => hideOfHandle('onconnection'),
   pause: () => hideOfHandle('readStart', 'readStop'),
@@ -64,6 +66,15 @@ const HIDE = {
   },
   'server-handle': () => {
     net._createServerHandle = undefined
+  },
+  'bytes-read': () => hideOfClass('bytesRead'),
+  /** Sockets end in another way: their handles are not asked for it. */
+  'shutdown-request': () => {
+    net.Socket.prototype._final = function (done) {
+      const handle = this._handle
+      if (typeof handle?.getpeername === 'function') final.call(this, done)
+      else done()
+    }
   },
   initgroups: () => {
     process.initgroups = undefined

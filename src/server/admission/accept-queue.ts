@@ -15,9 +15,10 @@
  * another worker has taken, until their own has its next turn. Whom to drop, each worker chooses by
  * what it holds itself.
  */
+import { assert } from '../../base/assert.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
-import { FairQueue } from './fair-queue.ts'
+import { FairQueue, type Place } from './fair-queue.ts'
 import { NO_SOURCE, OWN_CROWD, SourceCounts, sourceCountsWords } from './source-counts.ts'
 import type { WorkerTable } from './worker-table.ts'
 
@@ -37,6 +38,7 @@ interface Held {
   readonly newcomer: Newcomer
   /** What `counts` counts it under. */
   readonly source: number
+  place: Place<Held> | undefined
 }
 
 /** So many sites whose turn comes next are tried at a time: one may have a place where others have none. */
@@ -147,8 +149,8 @@ export class AcceptQueue {
       return undefined
     }
     counts.change(source, 1)
-    const held = { newcomer, source }
-    this.held.add(held, counts.siteOf(source), source)
+    const held: Held = { newcomer, source, place: undefined }
+    held.place = this.held.add(held, counts.siteOf(source), source)
     return held
   }
 
@@ -168,7 +170,9 @@ export class AcceptQueue {
 
   /** It is held no more. */
   private letGo(held: Held): void {
-    this.held.remove(held)
+    assert(held.place !== undefined, 'who is held has a place')
+    this.held.remove(held.place)
+    held.place = undefined
     this.counts.change(held.source, -1)
     this.counts.release(held.source)
     this.options.workerTable.giveHeldBack()

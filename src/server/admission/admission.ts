@@ -31,11 +31,12 @@
  * Differs from memcached, which takes whoever comes first and keeps out the rest.
  */
 import { assert } from '../../base/assert.ts'
+import { NO_SLOT, Slots } from '../../base/slots.ts'
 import type { SourceKey } from '../../base/source-network.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
-import { FairQueue } from './fair-queue.ts'
+import { FairQueue, type Place } from './fair-queue.ts'
 import { NO_SOURCE } from './source-counts.ts'
 import type { WorkerTable } from './worker-table.ts'
 
@@ -74,6 +75,14 @@ interface Waiting {
   readonly sinceMs: number
   readonly ticket: number
   readonly source: Source
+  place: Place<Waiting> | undefined
+}
+
+/** What is known of a connection that is served. */
+interface Served {
+  readonly source: Source
+  /** Among the strangers, while it is one. */
+  place: Place<Connection> | undefined
 }
 
 /** A stranger who has said something within this time is not displaced by a newcomer. */
@@ -86,13 +95,13 @@ const TURN_LOOK_MAX = 32
 const SERVED_LOOK_MAX = 32
 
 export class Admission {
-  readonly connections: Set<Connection> = new Set()
+  readonly connections: Slots<Connection> = new Slots()
   private readonly options: AdmissionOptions
   private readonly waiting = new FairQueue<Waiting>()
   /** Served strangers. */
   private readonly strangers = new FairQueue<Connection>()
-  /** Of each of `connections`. */
-  private readonly sources: Map<Connection, Source> = new Map()
+  /** Of each of `connections`, by its slot. */
+  private readonly served: (Served | undefined)[] = []
   private isTurnOfFew = false
   private crowdReportedMs = Number.NEGATIVE_INFINITY
 
@@ -126,6 +135,7 @@ export class Admission {
         sinceMs: nowMs,
         ticket: workerTable.nextTicket(),
         source,
+        place: undefined,
       })
       // A place may have come free since, and whoever gave it up has seen nobody wait.
       this.admitWaiting(nowMs)
@@ -137,13 +147,14 @@ export class Admission {
   /** A connection logged in, or lost its login. */
   gateChanged(connection: Connection, nowMs: number): void {
     const { workerTable } = this.options
-    const source = this.sources.get(connection)
-    if (source === undefined) return
+    const served = this.servedOf(connection)
+    if (served === undefined) return
+    const { source } = served
     if (connection.gate.isOpen) {
-      if (this.forgetStranger(connection)) workerTable.loseStranger(source.id)
+      if (this.forgetStranger(served)) workerTable.loseStranger(source.id)
       this.admitWaiting(nowMs)
-    } else if (!this.strangers.has(connection)) {
-      this.rememberStranger(connection, source)
+    } else if (served.place === undefined) {
+      this.rememberStranger(connection, served)
       workerTable.countStranger(1)
       workerTable.addStranger(source.id)
     }
@@ -152,11 +163,11 @@ export class Admission {
 
   closed(connection: Connection, nowMs: number): void {
     const { workerTable } = this.options
-    const source = this.sources.get(connection)
-    const wasStranger = this.forgetStranger(connection)
-    this.sources.delete(connection)
-    if (this.connections.delete(connection) && source !== undefined) {
-      workerTable.leave(source.id, wasStranger)
+    const served = this.servedOf(connection)
+    if (served !== undefined) {
+      this.served[connection.slot] = undefined
+      this.connections.remove(connection)
+      workerTable.leave(served.source.id, this.forgetStranger(served))
     }
     this.admitWaiting(nowMs)
     this.count()
@@ -200,12 +211,16 @@ export class Admission {
     const { workerTable } = this.options
     const connection = this.options.serve(newcomer)
     this.connections.add(connection)
-    this.sources.set(connection, source)
-    this.rememberStranger(connection, source)
+    const served: Served = { source, place: undefined }
+    this.served[connection.slot] = served
+    this.rememberStranger(connection, served)
     // On a server without authentication nobody is a stranger for longer than this.
-    if (connection.gate.isOpen && this.forgetStranger(connection))
-      workerTable.loseStranger(source.id)
+    if (connection.gate.isOpen && this.forgetStranger(served)) workerTable.loseStranger(source.id)
     this.count()
+  }
+
+  private servedOf({ slot }: Connection): Served | undefined {
+    return slot === NO_SLOT ? undefined : this.served[slot]
   }
 
   private admitWaiting(nowMs: number): void {
@@ -289,7 +304,7 @@ export class Admission {
       if (found === undefined || stranger.lastActivityMs < found.lastActivityMs) found = stranger
     }
     if (found === undefined) return false
-    this.reportCrowd(this.sources.get(found), nowMs)
+    this.reportCrowd(this.servedOf(found)?.source, nowMs)
     lane[COUNTER.rejected_connections]!++
     found.close()
     return true
@@ -298,13 +313,15 @@ export class Admission {
   private startWaiting(waiting: Waiting): void {
     const { workerTable } = this.options
     const { id } = waiting.source
-    this.waiting.add(waiting, workerTable.siteOf(id), id)
+    waiting.place = this.waiting.add(waiting, workerTable.siteOf(id), id)
     workerTable.startWaiting(id)
     this.waitingChanged()
   }
 
   private stopWaiting(waiting: Waiting): void {
-    this.waiting.remove(waiting)
+    assert(waiting.place !== undefined, 'who waits has a place')
+    this.waiting.remove(waiting.place)
+    waiting.place = undefined
     this.options.workerTable.stopWaiting(waiting.source.id)
     this.waitingChanged()
   }
@@ -323,13 +340,16 @@ export class Admission {
     onCrowd(source.network, workerTable.sourceStrangers(source.id), workerTable.strangers)
   }
 
-  private rememberStranger(connection: Connection, source: Source): void {
-    this.strangers.add(connection, this.options.workerTable.siteOf(source.id), source.id)
+  private rememberStranger(connection: Connection, served: Served): void {
+    const { id } = served.source
+    served.place = this.strangers.add(connection, this.options.workerTable.siteOf(id), id)
   }
 
   /** Gives its place among the served strangers back; false when it has none. */
-  private forgetStranger(connection: Connection): boolean {
-    if (!this.strangers.remove(connection)) return false
+  private forgetStranger(served: Served): boolean {
+    if (served.place === undefined) return false
+    this.strangers.remove(served.place)
+    served.place = undefined
     this.options.workerTable.countStranger(-1)
     return true
   }

@@ -24,7 +24,8 @@ interface SiteLine<T> {
   link: Link<SiteLine<T>> | undefined
 }
 
-interface Place<T> {
+/** Where a value stands in its queue. */
+export interface Place<T> {
   readonly source: SourceLine<T>
   readonly inAll: Link<T>
   readonly inSource: Link<T>
@@ -33,7 +34,6 @@ interface Place<T> {
 export class FairQueue<T> {
   private readonly all = new Chain<T>()
   private readonly sites = new Chain<SiteLine<T>>()
-  private readonly places = new Map<T, Place<T>>()
   private readonly siteById = new Map<number, SiteLine<T>>()
   private readonly sourceById = new Map<number, SourceLine<T>>()
 
@@ -45,33 +45,25 @@ export class FairQueue<T> {
     return this.sites.size
   }
 
-  /** `value` must not be in the queue. */
-  add(value: T, site: number, source: number): void {
+  /** Whoever adds a value keeps its place, to remove it. */
+  add(value: T, site: number, source: number): Place<T> {
     const line = this.sourceById.get(source) ?? this.listSource(site, source)
     const inAll = this.all.append(value)
-    this.places.set(value, { source: line, inAll, inSource: line.values.append(value) })
+    return { source: line, inAll, inSource: line.values.append(value) }
   }
 
-  /** False when it is not in the queue. */
-  remove(value: T): boolean {
-    const place = this.places.get(value)
-    if (place === undefined) return false
-    this.places.delete(value)
+  /** `place` must be of this queue, and is of none afterwards. */
+  remove(place: Place<T>): void {
     this.all.remove(place.inAll)
     const { source } = place
     source.values.remove(place.inSource)
-    if (source.values.size > 0 || source.link === undefined) return true
+    if (source.values.size > 0 || source.link === undefined) return
     const { site } = source
     site.sources.remove(source.link)
     this.sourceById.delete(source.id)
-    if (site.sources.size > 0 || site.link === undefined) return true
+    if (site.sources.size > 0 || site.link === undefined) return
     this.sites.remove(site.link)
     this.siteById.delete(site.id)
-    return true
-  }
-
-  has(value: T): boolean {
-    return this.places.has(value)
   }
 
   get oldest(): T | undefined {

@@ -7,7 +7,7 @@
  * - is process 1, as in a container, or
  * - belongs to the user who asks and was started with the same variables of ours: what they would
  *   configure is what is asked about.
- * Other users cannot have theirs taken for ours. Where there are several, none is.
+ * Other users cannot have theirs taken for ours. Where there are several that differ, none is.
  */
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -24,13 +24,13 @@ const INIT = 1
 /** Variables that configure a server. */
 const OURS = /^(SASLCACHED|MEMCACHED)_/
 
-/** `isServer` tells from arguments whether they start a server; `processes` is a folder like /proc. */
+/** 'several': they differ, and none is it. `isServer` tells from arguments whether they start a server; `processes` is a folder like /proc. */
 export function findServer(
   program: string,
   environment: RunningServer['environment'],
   isServer: (argv: readonly string[]) => boolean,
   processes = '/proc',
-): RunningServer | undefined {
+): RunningServer | 'several' | undefined {
   const programPath = realPath(program)
   if (programPath === undefined) return undefined
   const found: RunningServer[] = []
@@ -46,7 +46,7 @@ export function findServer(
     }
   }
   const [first] = found
-  return found.every(({ argv }) => String(argv) === String(first?.argv)) ? first : undefined
+  return found.every(({ argv }) => String(argv) === String(first?.argv)) ? first : 'several'
 }
 
 function processIds(processes: string): number[] {

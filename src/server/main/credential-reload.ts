@@ -181,7 +181,8 @@ export class CredentialReload {
     for (const warning of this.source.warnings) {
       say('warn', 'credentials_warning', warning.message, {
         file: warning.file,
-        line: warning.line,
+        // 0: it is about the file, or all of them.
+        line: warning.line === 0 ? undefined : warning.line,
       })
     }
     for (const lacking of credentials.lacking) {

@@ -40,8 +40,6 @@ import { VERSION } from './version.ts'
 import { WorkerPool } from './worker-pool.ts'
 import { heldConnectionsMax, workerSettings } from './worker-settings.ts'
 
-/** sysexits.h, EX_SOFTWARE: a defect of ours. */
-
 /** Files that a server without connections has open, and some to spare. */
 const OWN_OPEN_FILES = 48
 

@@ -15,18 +15,15 @@
  */
 import net from 'node:net'
 import type { Channel } from '../../base/channel.ts'
+import type { AcceptedHandle } from './accepted-handle.ts'
+import { BareHandles } from './bare-handles.ts'
 import type { SharedSocket } from './bound-sockets.ts'
 import { HandleWriter } from './handle-writer.ts'
 import { explain, ListenError } from './listen-error.ts'
 import type { Newcomer, NewcomerSource, NewcomerSourceOptions, TlsOptions } from './newcomer.ts'
 import { socketTakesHandle } from './node-internals.ts'
 import { peerOf, SocketNewcomer } from './socket-newcomer.ts'
-import {
-  type AcceptedHandle,
-  AcceptedSocket,
-  READ_BUFFER_BYTES,
-  type SocketParts,
-} from './socket-transport.ts'
+import { AcceptedSocket, READ_BUFFER_BYTES, type SocketParts } from './socket-transport.ts'
 import { TlsNewcomer } from './tls-newcomer.ts'
 import type { TlsParts } from './tls-transport.ts'
 
@@ -55,11 +52,12 @@ export class Listener implements NewcomerSource {
   constructor(options: NewcomerSourceOptions) {
     this.options = options
     const { sendBufferBytesMax, onWithout } = options
-    this.parts = {
-      readBuffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
-      sendBufferBytesMax,
-      writer: new HandleWriter(() => onWithout('write')),
-    }
+    const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+    const writer = new HandleWriter(() => onWithout('write'))
+    const bare = this.takesHandles
+      ? BareHandles.of(readBuffer, writer, () => onWithout('read'))
+      : undefined
+    this.parts = { readBuffer, sendBufferBytesMax, writer, bare }
     this.tlsParts = options.tls === undefined ? undefined : this.createTlsParts(options.tls)
   }
 

@@ -7,6 +7,8 @@
  * | handle.writeBuffer, writeQueueSize              | replies (handle-writer.ts)      | 20 and later  | socket.write                             |
  * | server._handle: onconnection, readStart,        | accepting, and leaving          | 20 and later  | the server's 'connection' event; threads |
  * | readStop, getpeername, setNoDelay, setKeepAlive | newcomers to other threads      |               | share newcomers as the kernel does       |
+ * | handle.onread, bytesRead, useUserBuffer, close, | reading without a net.Socket    | 20 and later  | net.Socket, see the next line            |
+ * | shutdown and the class of its request           | (handle-transport.ts)           |               |                                          |
  * | new net.Socket: handle, manualStart; onread     | reading into one shared buffer  | 20 and later  | the same, and the socket's 'data' event  |
  * | net._createServerHandle                         | binding (bound-sockets.ts)      | 20, 22, early | net.BoundSocket, which is documented;    |
  * |                                                 |                                 | 24 and 26     | without both the server does not start   |
@@ -17,15 +19,17 @@
  */
 import net from 'node:net'
 import type tls from 'node:tls'
+import type { ShutdownRequest } from './handle-transport.ts'
 
 /** What can be done the documented way instead. */
-export type Internal = 'accept' | 'write' | 'decrypt'
+export type Internal = 'accept' | 'read' | 'write' | 'decrypt'
 
 /** For the log: what is different now. */
 export const WITHOUT: Readonly<Record<Internal, string>> = {
   accept:
     'connections are accepted, read and written the documented way: a request takes up to a third ' +
     'more CPU, and threads do not balance their connections',
+  read: 'connections are made into sockets of Node: each takes more CPU and memory',
   write: 'replies are written the documented way: a request takes more CPU',
   decrypt: 'TLS is read the documented way: a request takes more CPU',
 }
@@ -37,22 +41,14 @@ export const WITHOUT: Readonly<Record<Internal, string>> = {
 export function socketTakesHandle(): boolean {
   let isGivenBuffer = false
   const handle = {
+    ...IDLE_HANDLE,
     onread: undefined as unknown,
-    getAsyncId: () => 1,
     useUserBuffer: () => {
       isGivenBuffer = true
     },
-    readStart: () => 0,
-    readStop: () => 0,
-    close: (onClosed?: () => void) => onClosed?.(),
-  }
-  const options = {
-    handle,
-    manualStart: true,
-    onread: { buffer: Buffer.alloc(1), callback: () => true },
   }
   try {
-    new net.Socket(options as net.SocketConstructorOpts).destroy()
+    socketOver(handle).destroy()
   } catch {
     return false
   }
@@ -83,4 +79,47 @@ export function readsInto(
   handle.useUserBuffer(buffer)
   socket.read(0)
   return true
+}
+
+/**
+ * The class of the request that a handle's `shutdown` takes, which is what a socket gives it that ends;
+ * undefined where there is none.
+ */
+export function learnShutdownRequest(): (new () => ShutdownRequest) | undefined {
+  let learned: (new () => ShutdownRequest) | undefined
+  const handle = {
+    ...IDLE_HANDLE,
+    onread: undefined,
+    useUserBuffer: () => undefined,
+    shutdown: (request: unknown) => {
+      if (typeof request === 'object' && request !== null) {
+        learned = request.constructor as new () => ShutdownRequest
+      }
+      return 0
+    },
+  }
+  try {
+    socketOver(handle).end().destroy()
+    return learned !== undefined && new learned() instanceof learned ? learned : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** What a socket asks of any handle. */
+const IDLE_HANDLE = {
+  getAsyncId: () => 1,
+  readStart: () => 0,
+  readStop: () => 0,
+  close: (onClosed?: () => void) => onClosed?.(),
+}
+
+function socketOver(handle: object): net.Socket {
+  const options = {
+    handle,
+    manualStart: true,
+    allowHalfOpen: true,
+    onread: { buffer: Buffer.alloc(1), callback: () => true },
+  }
+  return new net.Socket(options as net.SocketConstructorOpts)
 }

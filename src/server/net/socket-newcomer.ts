@@ -4,13 +4,10 @@
 import type { Channel } from '../../base/channel.ts'
 import { Peer, UNIX_PEER, UNKNOWN_PEER } from '../../base/peer.ts'
 import type { Transport } from '../../connection/transport.ts'
+import type { AcceptedHandle, PeerName } from './accepted-handle.ts'
+import { HandleTransport } from './handle-transport.ts'
 import type { Newcomer } from './newcomer.ts'
-import {
-  type AcceptedHandle,
-  type PeerName,
-  type SocketParts,
-  SocketTransport,
-} from './socket-transport.ts'
+import { type SocketParts, SocketTransport } from './socket-transport.ts'
 
 const IPV4_IN_IPV6 = '::ffff:'
 
@@ -29,17 +26,25 @@ export class SocketNewcomer implements Newcomer {
   }
 
   open(): Transport {
-    return new SocketTransport(this.handle, this, this.parts)
+    return this.openSocket()
   }
 
   refuse(notice: Uint8Array): void {
-    const transport = new SocketTransport(this.handle, this, this.parts)
+    const transport = this.openSocket()
     transport.write(notice)
     transport.refuse()
   }
 
   close(): void {
     this.handle.close()
+  }
+
+  private openSocket(): HandleTransport | SocketTransport {
+    const { handle, parts } = this
+    const { bare } = parts
+    return bare?.takes(handle)
+      ? new HandleTransport(handle, this, bare)
+      : new SocketTransport(handle, this, parts)
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * Hot path. A Transport over a TCP or Unix socket of Node, in the way that costs least a request
- * (test/bench/socket-layer.mjs prints the figures):
+ * Hot path. A Transport over a TCP or Unix socket of Node, in the way that costs least a request, for those
+ * that cannot be served right from their handles (handle-transport.ts). test/bench/socket-layer.mjs prints
+ * the figures:
  *
  * - All sockets of a worker read into one buffer that the worker owns (`onread`), instead of
  *   allocating one a read. The buffer is free again when `Receiver.receive` returns.
@@ -19,18 +20,9 @@ import type { Channel } from '../../base/channel.ts'
 import type { Peer } from '../../base/peer.ts'
 import type { Pipe } from '../../base/pipe.ts'
 import type { Receiver, Transport } from '../../connection/transport.ts'
-import type { HandleWriter, LateWrite, WritableHandle } from './handle-writer.ts'
-
-/** An accepted socket's handle, as far as it is used here. */
-export interface AcceptedHandle extends WritableHandle {
-  close(): void
-  getpeername?(out: PeerName): number
-}
-
-export interface PeerName {
-  address?: string
-  port?: number
-}
+import type { AcceptedHandle, PeerName } from './accepted-handle.ts'
+import type { BareHandles } from './bare-handles.ts'
+import type { HandleWriter, LateWrite } from './handle-writer.ts'
 
 const ENOTCONN = -107
 
@@ -68,6 +60,8 @@ export interface SocketParts {
   readonly readBuffer: Buffer
   readonly sendBufferBytesMax: number
   readonly writer: HandleWriter
+  /** Those that are served without a socket of Node. */
+  readonly bare?: BareHandles | undefined
 }
 
 export class SocketTransport implements Transport, LateWrite {

@@ -5,9 +5,9 @@
 import type { TlsChannel } from '../../base/channel.ts'
 import type { Peer } from '../../base/peer.ts'
 import type { Transport } from '../../connection/transport.ts'
+import type { AcceptedHandle } from './accepted-handle.ts'
 import type { Newcomer } from './newcomer.ts'
 import { peerOf } from './socket-newcomer.ts'
-import type { AcceptedHandle } from './socket-transport.ts'
 import type { TlsVerify } from './tls-handshakes.ts'
 import { type TlsParts, type TlsPipeChannel, TlsTransport } from './tls-transport.ts'
 

@@ -3,6 +3,8 @@
  * and whether this worker accepts at all. Newcomers are left to workers that have fewer connections, to
  * all others while the main thread says so, and to nobody once the server stops.
  */
+
+import type { Slots } from '../../base/slots.ts'
 import type { SourceKey } from '../../base/source-network.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { AcceptQueue } from '../admission/accept-queue.ts'
@@ -81,7 +83,7 @@ export class Acceptor {
   }
 
   /** All that are served. */
-  get connections(): ReadonlySet<Connection> {
+  get connections(): Slots<Connection> {
     return this.admission.connections
   }
 

@@ -26,9 +26,8 @@ export class ConnectionRows {
   private readonly table: ConnectionTable
   /** Some listener speaks TLS. */
   private readonly hasTls: boolean
-  /** Where each of our connections stands in the table. */
-  private readonly rowOf: Map<Connection, number> = new Map()
-  private readonly connectionIn: Map<number, Connection> = new Map()
+  /** Ours, by their rows; most of the rows may be those of other workers. */
+  private readonly connectionIn: (Connection | undefined)[] = []
 
   constructor(options: ConnectionRowsOptions) {
     this.options = options
@@ -38,33 +37,42 @@ export class ConnectionRows {
 
   add(connection: Connection): void {
     const { peer, channel } = connection.transport
-    const row = this.table.add({
+    connection.row = this.table.add({
       id: connection.id,
       state: STATE_NAMES.indexOf(connection.stateName),
       activitySeconds: this.activitySeconds(connection),
       socketIndex: channel.listenerIndex,
       peer: peer.text,
     })
-    this.rowOf.set(connection, row)
-    if (row !== NO_ROW) this.connectionIn.set(row, connection)
+    this.keep(connection.row, connection)
   }
 
   remove(connection: Connection): void {
-    const row = this.rowOf.get(connection) ?? NO_ROW
-    this.rowOf.delete(connection)
-    this.connectionIn.delete(row)
+    const { row } = connection
+    connection.row = NO_ROW
+    this.keep(row, undefined)
     this.table.remove(row)
+  }
+
+  private keep(row: number, connection: Connection | undefined): void {
+    if (row === NO_ROW) return
+    const { connectionIn } = this
+    // Without holes the array stays one, however far rows are apart.
+    while (connectionIn.length <= row) connectionIn.push(undefined)
+    connectionIn[row] = connection
   }
 
   /** Brings our rows up to date, for the other workers. */
   publish(): void {
-    for (const [row, connection] of this.connectionIn) this.update(row, connection)
+    for (const [row, connection] of this.connectionIn.entries()) {
+      if (connection !== undefined) this.update(row, connection)
+    }
   }
 
   /** The listening sockets, then the connections. */
   list(): ConnectionSource {
     const walk = this.table.walk((row) => {
-      const connection = this.connectionIn.get(row)
+      const connection = this.connectionIn[row]
       if (connection !== undefined) this.update(row, connection)
     })
     let sockets: readonly ConnectionFacts[] | undefined = this.listSockets()

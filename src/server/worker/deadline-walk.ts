@@ -3,8 +3,8 @@
  * strangers whose time is up, each end and each newcomer that is let in for it costs some 100 us:
  * whoever is logged in must not wait for all of them.
  *
- * Invariant: of a walk each connection is looked at once, also where others come or go meanwhile, and
- * no walk begins before the last one is over.
+ * Invariant: of a walk each connection that was there when it began is looked at once, also where others
+ * come or go meanwhile, and no walk begins before the last one is over.
  */
 
 /** A connection, as far as it is looked at here. */
@@ -17,36 +17,49 @@ export interface Walked {
 const ENDED_MAX = 16
 const LOOKED_AT_MAX = 2048
 
+/** All of them: base/slots.ts. */
+export interface WalkedSlots {
+  readonly slotCount: number
+  at(slot: number): Walked | undefined
+}
+
+const NO_WALK = -1
+
 export class DeadlineWalk {
-  private readonly connections: ReadonlySet<Walked>
+  private readonly connections: WalkedSlots
   private readonly later: (step: () => void) => void
-  private walk: Iterator<Walked> | undefined = undefined
+  private readonly goOn: () => void = () => this.step()
+  /** The next slot of the walk, and where it ends. */
+  private slot = NO_WALK
+  private slotEnd = 0
 
   /** `later` calls back when others have had their turn. */
-  constructor(connections: ReadonlySet<Walked>, later: (step: () => void) => void) {
+  constructor(connections: WalkedSlots, later: (step: () => void) => void) {
     this.connections = connections
     this.later = later
   }
 
   /** To be called by the worker's coarse timer. */
   begin(): void {
-    if (this.walk !== undefined) return
-    this.walk = this.connections.values()
+    if (this.slot !== NO_WALK) return
+    this.slot = 0
+    this.slotEnd = this.connections.slotCount
     this.step()
   }
 
   private step(): void {
     let endedCount = 0
     for (let count = 0; count < LOOKED_AT_MAX && endedCount < ENDED_MAX; count++) {
-      const next = this.walk?.next()
-      if (next === undefined || next.done === true) {
-        this.walk = undefined
+      if (this.slot === this.slotEnd) {
+        this.slot = NO_WALK
         return
       }
-      const { state } = next.value
-      next.value.checkDeadlines()
-      if (next.value.state !== state) endedCount++
+      const next = this.connections.at(this.slot++)
+      if (next === undefined) continue
+      const { state } = next
+      next.checkDeadlines()
+      if (next.state !== state) endedCount++
     }
-    this.later(() => this.step())
+    this.later(this.goOn)
   }
 }

@@ -134,9 +134,9 @@ export type ToWorker =
       readonly ids: readonly number[]
       readonly changeId: number
     }
-  /** `verbosity` is what `stats settings` shows for that level. */
   /** Whether newcomers may be accepted at all. */
   | { readonly kind: 'accept'; readonly accepts: boolean }
+  /** `verbosity` is what `stats settings` shows for that level. */
   | { readonly kind: 'log-level'; readonly level: LogLevel; readonly verbosity: number }
   /** Stop accepting, finish what is under way, close what is left after `deadlineMs`. */
   | { readonly kind: 'stop'; readonly deadlineMs: number }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Peer } from '../../../../src/base/peer.ts'
+import { NO_SLOT } from '../../../../src/base/slots.ts'
 import type { Connection } from '../../../../src/connection/connection.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { Admission } from '../../../../src/server/admission/admission.ts'
@@ -13,6 +14,7 @@ import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 class Client {
   readonly gate: { isOpen: boolean } = { isOpen: false }
   lastActivityMs = 0
+  slot: number = NO_SLOT
   isClosed = false
   isClosedUnread = false
   readonly name: string

@@ -4,6 +4,7 @@
  * process, as they are one admission to whoever comes.
  */
 import { describe, expect, test } from 'vitest'
+import { NO_SLOT } from '../../../../src/base/slots.ts'
 import type { Connection } from '../../../../src/connection/connection.ts'
 import { COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { Admission } from '../../../../src/server/admission/admission.ts'
@@ -18,6 +19,7 @@ const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 class Client {
   readonly gate: { isOpen: boolean } = { isOpen: false }
   lastActivityMs = 0
+  slot: number = NO_SLOT
   state: 'waits' | 'served' | 'turned away' | 'dropped' = 'waits'
   readonly address: string
   close: () => void = () => undefined

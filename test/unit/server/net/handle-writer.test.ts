@@ -7,11 +7,9 @@ import net from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { UNKNOWN_PEER } from '../../../../src/base/peer.ts'
 import type { Receiver } from '../../../../src/connection/transport.ts'
+import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
 import { HandleWriter, type LateWrite } from '../../../../src/server/net/handle-writer.ts'
-import {
-  type AcceptedHandle,
-  SocketTransport,
-} from '../../../../src/server/net/socket-transport.ts'
+import { SocketTransport } from '../../../../src/server/net/socket-transport.ts'
 
 /** What a release of Node would be like that keeps its request objects to itself. */
 class UnlearnedWriter extends HandleWriter {

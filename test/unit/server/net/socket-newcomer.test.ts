@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import type { Channel } from '../../../../src/base/channel.ts'
+import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
 import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
 import { SocketNewcomer } from '../../../../src/server/net/socket-newcomer.ts'
-import type { AcceptedHandle, SocketParts } from '../../../../src/server/net/socket-transport.ts'
+import type { SocketParts } from '../../../../src/server/net/socket-transport.ts'
 
 const ENOTCONN = -107
 const TCP: Channel = { kind: 'tcp', listenerIndex: 0 }

@@ -1,11 +1,13 @@
 /** A crowd whose time is up is ended a few at a time, and each connection is looked at once a walk. */
 import { expect, test } from 'vitest'
+import { NO_SLOT, Slots } from '../../../../src/base/slots.ts'
 import { DeadlineWalk, type Walked } from '../../../../src/server/worker/deadline-walk.ts'
 
 const CLOSED = 5
 
 class Fake implements Walked {
   state = 1
+  slot: number = NO_SLOT
   lookedAt = 0
   private readonly isOverdue: boolean
   private readonly onClosed: () => void
@@ -24,7 +26,7 @@ class Fake implements Walked {
 }
 
 /** Walks to the end; returns how many ended and how many were looked at in each step. */
-function walk(connections: Set<Fake>, all: readonly Fake[]): [ended: number, lookedAt: number][] {
+function walk(connections: Slots<Fake>, all: readonly Fake[]): [ended: number, lookedAt: number][] {
   const steps: (() => void)[] = []
   const deadlines = new DeadlineWalk(connections, (step) => steps.push(step))
   const sums = (): [number, number] => [
@@ -47,11 +49,11 @@ function walk(connections: Set<Fake>, all: readonly Fake[]): [ended: number, loo
 }
 
 test('a thousand that are overdue end sixteen at a time, and who is let in for them stays', () => {
-  const connections = new Set<Fake>()
+  const connections = new Slots<Fake>()
   const all: Fake[] = []
   const admit = (isOverdue: boolean): void => {
     const fake: Fake = new Fake(isOverdue, () => {
-      connections.delete(fake)
+      connections.remove(fake)
       if (isOverdue) admit(false)
     })
     connections.add(fake)
@@ -62,11 +64,19 @@ test('a thousand that are overdue end sixteen at a time, and who is let in for t
   expect(Math.max(...portions.map(([ended]) => ended))).toBe(16)
   expect(portions.reduce((sum, [ended]) => sum + ended, 0)).toBe(1000)
   expect(connections.size).toBe(1000)
+  // Who has taken the slot of one that ended is looked at by the next walk.
+  expect(all.map(({ lookedAt }) => lookedAt)).toEqual([
+    ...Array.from({ length: 1000 }, () => 1),
+    ...Array.from({ length: 1000 }, () => 0),
+  ])
+  walk(connections, all)
   for (const { lookedAt } of all) expect(lookedAt).toBe(1)
 })
 
 test('many that are in time are looked at once each, a bounded number in a step', () => {
   const all = Array.from({ length: 10_000 }, () => new Fake(false))
-  const portions = walk(new Set(all), all)
+  const connections = new Slots<Fake>()
+  for (const fake of all) connections.add(fake)
+  const portions = walk(connections, all)
   expect(portions.map(([, lookedAt]) => lookedAt)).toEqual([2048, 2048, 2048, 2048, 1808])
 })

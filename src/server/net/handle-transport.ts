@@ -1,0 +1,207 @@
+/**
+ * Hot path. A Transport right on the handle of a TCP or Unix socket, without a net.Socket around it: what
+ * a connection costs to make is then little enough that thousands a second, of strangers who come and go,
+ * do not keep the collector busy while others wait (test/bench/README.md has the figures).
+ *
+ * All sockets of a worker read into one buffer of its own, which is free again when `Receiver.receive`
+ * returns; replies go to the handle as in socket-transport.ts, from which connections are served until the
+ * writer has learned how, and where Node's handles are not as expected (bare-handles.ts).
+ *
+ * A handle calls `onread` without saying how much it read, which the difference of `bytesRead` tells, and
+ * nothing at all of why it read nothing. `readStart` tells that:
+ *
+ *   0           it does not read any more, and can: the peer sends no more
+ *   EALREADY    it reads on, or is about to stop: the same question in the loop's next turn tells which
+ *   any other   the pipe is broken
+ *
+ * Invariant: the handle is closed once; when it is, `finish` is called, and nothing after it.
+ */
+import type { Channel } from '../../base/channel.ts'
+import type { Peer } from '../../base/peer.ts'
+import type { Pipe } from '../../base/pipe.ts'
+import type { Receiver, Transport } from '../../connection/transport.ts'
+import type { AcceptedHandle } from './accepted-handle.ts'
+import type { HandleWriter, LateWrite } from './handle-writer.ts'
+
+/** -114 on every Linux. */
+const EALREADY = -114
+/** What `shutdown` returns where there is nothing left to shut down: it has, or the peer is gone. */
+const SHUT_DOWN = 1
+const ENOTCONN = -107
+
+const TRANSPORT: unique symbol = Symbol('transport')
+
+/** An accepted handle, as far as it is used here. */
+export interface BareHandle extends AcceptedHandle {
+  /** Called with the handle as `this` for every read, and for the end. */
+  onread: ((this: BareHandle) => void) | undefined
+  /** In all; the read that `onread` tells of is counted already. */
+  readonly bytesRead: number
+  [TRANSPORT]?: HandleTransport
+  useUserBuffer(buffer: Uint8Array): void
+  readStart(): number
+  readStop(): number
+  /** Returns a status; if that is 0, `oncomplete` follows. */
+  shutdown(request: ShutdownRequest): number
+  close(onClosed?: (this: BareHandle) => void): void
+}
+
+export interface ShutdownRequest {
+  oncomplete?: (this: ShutdownRequest, status: number) => void
+  handle?: BareHandle
+}
+
+/** What the transports of a worker share. */
+export interface HandleParts {
+  readonly readBuffer: Buffer
+  readonly writer: HandleWriter
+  readonly shutdownRequest: new () => ShutdownRequest
+  /** Has the transport `lookAgain` in the loop's next turn. */
+  doubt(transport: HandleTransport): void
+}
+
+export class HandleTransport implements Transport, LateWrite {
+  readonly peer: Peer
+  readonly channel: Channel
+  private readonly handle: BareHandle
+  private readonly parts: HandleParts
+  private receiver: Receiver | undefined = undefined
+  /** Of `bytesRead`, what the receiver has had. */
+  private readBytes = 0
+  /** Writes that the kernel did not take at once and that have not ended yet. */
+  private waitingWrites = 0
+  private isReading = false
+  private hasPeerEnded = false
+  private isEnding = false
+  private hasEnded = false
+  private isClosed = false
+
+  constructor(handle: BareHandle, { peer, channel }: Pipe, parts: HandleParts) {
+    this.handle = handle
+    this.peer = peer
+    this.channel = channel
+    this.parts = parts
+  }
+
+  attach(receiver: Receiver): void {
+    const { handle } = this
+    this.receiver = receiver
+    handle[TRANSPORT] = this
+    handle.onread = onRead
+    handle.useUserBuffer(this.parts.readBuffer)
+    this.resume()
+  }
+
+  /** For a connection that is not served: closes behind what was written. */
+  refuse(): void {
+    this.destroy()
+  }
+
+  get unsentBytes(): number {
+    return this.waitingWrites > 0 ? (this.handle.writeQueueSize ?? 0) : 0
+  }
+
+  write(bytes: Uint8Array): number {
+    // A handle that is closed takes nothing.
+    if (this.isClosed) return 0
+    if (this.parts.writer.write(this.handle, bytes, this) !== 0) this.destroy()
+    return this.unsentBytes
+  }
+
+  resume(): void {
+    if (this.isClosed || this.hasPeerEnded) return
+    this.isReading = true
+    const status = this.handle.readStart()
+    if (status !== 0 && status !== EALREADY) this.destroy()
+  }
+
+  end(): void {
+    if (this.isEnding || this.isClosed) return
+    this.isEnding = true
+    const { handle, parts } = this
+    const request = new parts.shutdownRequest()
+    request.oncomplete = onShutdown
+    request.handle = handle
+    handle[TRANSPORT] = this
+    const status = handle.shutdown(request)
+    if (status === SHUT_DOWN || status === ENOTCONN) this.ended()
+    else if (status !== 0) this.destroy()
+  }
+
+  destroy(): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.handle[TRANSPORT] = this
+    this.handle.close(onClosed)
+  }
+
+  onWriteWaits(): void {
+    this.waitingWrites++
+  }
+
+  onWritten(status: number): void {
+    this.waitingWrites--
+    if (status !== 0) this.destroy()
+    else if (this.waitingWrites === 0 && !this.isClosed) this.receiver?.onDrained()
+  }
+
+  /** There may be bytes in the read buffer. */
+  onRead(): void {
+    const { handle, receiver } = this
+    const { bytesRead } = handle
+    const length = bytesRead - this.readBytes
+    this.readBytes = bytesRead
+    if (this.isClosed || receiver === undefined) return
+    if (length === 0) {
+      this.onNothingRead()
+    } else if (!receiver.receive(this.parts.readBuffer, length) && !this.isClosed) {
+      this.isReading = false
+      handle.readStop()
+    }
+  }
+
+  private onNothingRead(): void {
+    const status = this.handle.readStart()
+    if (status === EALREADY) {
+      this.parts.doubt(this)
+      return
+    }
+    if (status !== 0) {
+      this.destroy()
+      return
+    }
+    this.handle.readStop()
+    this.hasPeerEnded = true
+    this.receiver?.receiveEnd()
+    if (this.hasEnded) this.destroy()
+  }
+
+  /** A moment after nothing was read: a pipe that broke has stopped to read by now. */
+  lookAgain(): void {
+    if (this.isReading && !this.hasPeerEnded) this.resume()
+  }
+
+  /** Our end of the stream is with the kernel. */
+  ended(): void {
+    this.hasEnded = true
+    if (this.hasPeerEnded) this.destroy()
+  }
+
+  closed(): void {
+    this.receiver?.finish()
+  }
+}
+
+function onRead(this: BareHandle): void {
+  this[TRANSPORT]?.onRead()
+}
+
+function onClosed(this: BareHandle): void {
+  this[TRANSPORT]?.closed()
+}
+
+function onShutdown(this: ShutdownRequest, status: number): void {
+  const transport = this.handle?.[TRANSPORT]
+  if (status === 0) transport?.ended()
+  else transport?.destroy()
+}

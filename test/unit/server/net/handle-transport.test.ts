@@ -1,0 +1,236 @@
+/**
+ * Right from their handles, on real sockets, connections must be read, written and ended as they are by
+ * sockets of Node: each test is asked of both ways.
+ */
+import { once } from 'node:events'
+import net from 'node:net'
+import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { UNKNOWN_PEER } from '../../../../src/base/peer.ts'
+import type { Receiver, Transport } from '../../../../src/connection/transport.ts'
+import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
+import { BareHandles } from '../../../../src/server/net/bare-handles.ts'
+import { HandleTransport } from '../../../../src/server/net/handle-transport.ts'
+import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
+import { SocketTransport } from '../../../../src/server/net/socket-transport.ts'
+
+const READ_BYTES = 1000
+const PIPE = { peer: UNKNOWN_PEER, channel: { kind: 'tcp', listenerIndex: 0 } } as const
+
+const ends: (() => void)[] = []
+afterEach(() => {
+  for (const end of ends.splice(0)) end()
+})
+
+/** Writes down what it is told. */
+class Recorder implements Receiver {
+  readonly told: string[] = []
+  received = ''
+  /** Whether it goes on reading after bytes have come. */
+  readsOn = true
+  onReceive: () => void = () => undefined
+  private wake: () => void = () => undefined
+
+  receive(bytes: Uint8Array, length: number): boolean {
+    this.received += Buffer.from(bytes.subarray(0, length)).toString('latin1')
+    this.tell('bytes')
+    this.onReceive()
+    return this.readsOn
+  }
+
+  heard(): void {}
+
+  receiveEnd(): void {
+    this.tell('end')
+  }
+
+  onDrained(): void {
+    this.tell('drained')
+  }
+
+  finish(): void {
+    this.tell('finish')
+  }
+
+  async until(isThere: () => boolean): Promise<void> {
+    while (!isThere()) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
+    }
+  }
+
+  async untilTold(word: string): Promise<void> {
+    await this.until(() => this.told.includes(word))
+  }
+
+  private tell(word: string): void {
+    if (word !== 'bytes' || this.told.at(-1) !== 'bytes') this.told.push(word)
+    this.wake()
+  }
+}
+
+interface Pair {
+  readonly transport: Transport
+  readonly client: net.Socket
+  readonly recorder: Recorder
+}
+
+type Serve = (handle: AcceptedHandle) => Transport
+
+async function accept(path?: string): Promise<[AcceptedHandle, net.Socket]> {
+  const server = net.createServer({ pauseOnConnect: true })
+  server.listen(path === undefined ? { port: 0, host: '127.0.0.1' } : { path })
+  await once(server, 'listening')
+  const { _handle: listening } = server as unknown as {
+    _handle: { onconnection: (status: number, handle: AcceptedHandle) => void }
+  }
+  const accepted = new Promise<AcceptedHandle>((resolve) => {
+    listening.onconnection = (_, handle) => resolve(handle)
+  })
+  const client = net.connect(
+    path === undefined
+      ? { port: (server.address() as net.AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true }
+      : { path, allowHalfOpen: true },
+  )
+  client.on('error', () => undefined)
+  ends.push(() => {
+    client.destroy()
+    server.close()
+  })
+  return [await accepted, client]
+}
+
+async function pair(serve: Serve, path?: string): Promise<Pair> {
+  const [handle, client] = await accept(path)
+  const transport = serve(handle)
+  const recorder = new Recorder()
+  transport.attach(recorder)
+  ends.push(() => transport.destroy())
+  return { transport, client, recorder }
+}
+
+const writer = new HandleWriter()
+const readBuffer = Buffer.alloc(READ_BYTES)
+const without: string[] = []
+const bare = BareHandles.of(readBuffer, writer, () => without.push('read'))
+const parts = { readBuffer, sendBufferBytesMax: 1024, writer, bare }
+
+const bySocket: Serve = (handle) => new SocketTransport(handle, PIPE, parts)
+const byHandle: Serve = (handle) => {
+  if (!bare?.takes(handle)) throw new Error('this release of Node has other handles')
+  return new HandleTransport(handle, PIPE, bare)
+}
+
+beforeAll(async () => {
+  const { transport, client } = await pair(bySocket)
+  transport.write(Buffer.from('x'))
+  await once(client, 'data')
+})
+
+test('every release of Node that is supported has handles to be served from', () => {
+  expect(bare).toBeDefined()
+  expect(without).toEqual([])
+})
+
+describe.each([
+  ['a socket of Node', bySocket],
+  ['its handle', byHandle],
+])('a connection that is served by %s', (_, serve) => {
+  test('is read, answered, and ended by both sides', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    client.end('question')
+    await recorder.untilTold('end')
+    expect(recorder.received).toBe('question')
+    expect(transport.write(Buffer.from('answer'))).toBe(0)
+    transport.end()
+    const [answer] = (await once(client, 'data')) as [Buffer]
+    expect(answer.toString()).toBe('answer')
+    await recorder.untilTold('finish')
+    expect(recorder.told).toEqual(['bytes', 'end', 'finish'])
+  })
+
+  test('is still read after our end, until that of the peer', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    transport.end()
+    client.resume()
+    await once(client, 'end')
+    client.end('late')
+    await recorder.untilTold('finish')
+    expect(recorder.received).toBe('late')
+    expect(recorder.told).toEqual(['bytes', 'end', 'finish'])
+  })
+
+  test('has not ended when a read has filled the buffer to its last byte', async () => {
+    const { client, recorder } = await pair(serve)
+    client.write('x'.repeat(3 * READ_BYTES))
+    await recorder.until(() => recorder.received.length === 3 * READ_BYTES)
+    // In the meantime the kernel was asked for more and had none.
+    client.write('more')
+    await recorder.until(() => recorder.received.endsWith('more'))
+    expect(recorder.told).toEqual(['bytes'])
+    client.end()
+    await recorder.untilTold('end')
+  })
+
+  test('is finished without an end when its peer resets it', async () => {
+    const { client, recorder } = await pair(serve)
+    client.write('x')
+    await recorder.untilTold('bytes')
+    client.resetAndDestroy()
+    await recorder.untilTold('finish')
+    expect(recorder.told).toEqual(['bytes', 'finish'])
+  })
+
+  test('is left alone from the read that asks for it until it is resumed', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    recorder.readsOn = false
+    client.write('first')
+    await recorder.untilTold('bytes')
+    client.end('second')
+    // A round trip on another connection: what there was to read could have been read by then.
+    const other = await pair(serve)
+    other.client.write('x')
+    await other.recorder.untilTold('bytes')
+    expect(recorder.received).toBe('first')
+    recorder.readsOn = true
+    transport.resume()
+    await recorder.untilTold('end')
+    expect(recorder.received).toBe('firstsecond')
+  })
+
+  test('says when a reader that fell behind has taken all, in order', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    const large = Buffer.alloc(20 * 1024 * 1024, 'large')
+    expect(transport.write(large)).toBeGreaterThan(0)
+    transport.write(Buffer.from('small'))
+    transport.end()
+    const parts: Buffer[] = []
+    for await (const part of client) parts.push(part)
+    expect(Buffer.concat(parts).equals(Buffer.concat([large, Buffer.from('small')]))).toBe(true)
+    await recorder.untilTold('drained')
+    expect(transport.unsentBytes).toBe(0)
+  })
+
+  test('hears nothing more after it was dropped in the middle of a read, but that it is gone', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    recorder.onReceive = () => transport.destroy()
+    client.write('x'.repeat(3 * READ_BYTES))
+    await recorder.untilTold('finish')
+    expect(recorder.received.length).toBeLessThanOrEqual(READ_BYTES)
+    expect(transport.write(Buffer.from('to nobody'))).toBe(0)
+    transport.end()
+    transport.resume()
+    transport.destroy()
+    // It may be a reset: what it had sent was not read.
+    await new Promise((resolve) => client.resume().once('close', resolve))
+    expect(recorder.told).toEqual(['bytes', 'finish'])
+  })
+
+  test('is dropped with what a reader that is gone had not taken', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    expect(transport.write(Buffer.alloc(20 * 1024 * 1024))).toBeGreaterThan(0)
+    client.resetAndDestroy()
+    await recorder.untilTold('finish')
+    expect(recorder.told).not.toContain('drained')
+  })
+})
