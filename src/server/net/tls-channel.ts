@@ -45,10 +45,10 @@ export function channelOf(socket: tls.TLSSocket): TlsChannel {
  * the same (SSL_VERIFY_PEER): Node leaves that to us.
  */
 export function isRefused(socket: tls.TLSSocket, verify: TlsVerify): string | undefined {
-  if (verify === 'none' || socket.authorized) return undefined
+  if (verify === 'none') return undefined
   const isShown = Object.keys(socket.getPeerCertificate()).length > 0
-  if (!isShown && verify === 'request') return undefined
-  return String(socket.authorizationError ?? 'unverified')
+  if (!isShown) return verify === 'request' ? undefined : 'no-client-certificate'
+  return socket.authorized ? undefined : String(socket.authorizationError ?? 'unverified')
 }
 
 function certificateOf(socket: tls.TLSSocket): PeerCertificate | undefined {

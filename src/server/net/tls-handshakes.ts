@@ -193,15 +193,14 @@ const ROUND_MS_MAX = 2
 
 function serverOptions(material: TlsMaterial, verify: TlsVerify): tls.TlsOptions {
   const { ticketKeys, minVersion, ciphers, generation } = material
-  const isRequired = verify === 'require' || verify === 'once'
   const asked = verify === 'none' ? { ...material, ca: undefined, crl: undefined } : material
   return withCertificates(asked, {
     minVersion,
     ciphers: ciphers ?? CIPHERS,
     honorCipherOrder: true,
     requestCert: verify !== 'none',
-    // Who shows none is let in by `request`; who shows a wrong one by neither, see tls-transport.ts.
-    rejectUnauthorized: isRequired,
+    // Who has none, or a wrong one, is refused by tls-transport.ts: Node ends such without telling.
+    rejectUnauthorized: false,
     ALPNProtocols: ALPN_PROTOCOLS,
     secureOptions: NO_RENEGOTIATION,
     ticketKeys: Buffer.from(ticketKeys),
