@@ -151,6 +151,7 @@ function serverOf() {
     const peer = { text: '192.0.2.1:5', network: '192.0.2.1' }
     const sent = { peer, unsentBytes: 0, bytes: 0 }
     const transport = Object.assign(sent, {
+      channel: { kind: 'tcp', listenerIndex: 0 },
       write(bytes) {
         sent.bytes += bytes.length
         return 0
