@@ -1,13 +1,22 @@
 /**
- * The examples of README.md and docs/clients.md, taken from there and run as they stand, against a
- * server of the test's own; only the port is put in.
+ * The examples of README.md and docs/clients.md, taken from there and run as they stand, against
+ * servers of the test's own; only the ports are put in.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hasPrerequisites, type Prerequisite, runProgram } from '../support/program.ts'
-import { startSaslcached, type TestServer } from '../support/server.ts'
+import { SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
+import { freePort, STUNNEL } from '../support/stunnel.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const CLIENTS = readFileSync(join(ROOT, 'docs', 'clients.md'), 'utf8')
@@ -19,12 +28,29 @@ interface Example {
   readonly needs: readonly Prerequisite[]
   readonly file: string
   readonly command: readonly string[]
+  /** Against the server that speaks TLS. */
+  readonly tls?: true
+  /** The last line that it prints; `hello` if absent. */
+  readonly prints?: string
+}
+
+const TOOLS: Prerequisite = {
+  packages: 'libmemcached-tools',
+  probe: ['sh', '-c', 'command -v memccat'],
+}
+const PYMEMCACHE: Prerequisite = {
+  packages: 'python3 python3-pymemcache',
+  probe: ['/usr/bin/python3', '-c', 'import pymemcache'],
+}
+const DALLI: Prerequisite = {
+  packages: 'ruby ruby-dalli',
+  probe: ['ruby', '-e', "require 'dalli'"],
 }
 
 const EXAMPLES: readonly Example[] = [
   {
     name: 'libmemcached-tools',
-    needs: [{ packages: 'libmemcached-tools', probe: ['sh', '-c', 'command -v memccat'] }],
+    needs: [TOOLS],
     file: 'example.sh',
     command: ['sh', '-e', 'example.sh'],
   },
@@ -47,18 +73,13 @@ const EXAMPLES: readonly Example[] = [
   },
   {
     name: 'pymemcache',
-    needs: [
-      {
-        packages: 'python3 python3-pymemcache',
-        probe: ['/usr/bin/python3', '-c', 'import pymemcache'],
-      },
-    ],
+    needs: [PYMEMCACHE],
     file: 'example-text.py',
     command: ['/usr/bin/python3', 'example-text.py'],
   },
   {
     name: 'dalli',
-    needs: [{ packages: 'ruby ruby-dalli', probe: ['ruby', '-e', "require 'dalli'"] }],
+    needs: [DALLI],
     file: 'example.rb',
     command: ['ruby', 'example.rb'],
   },
@@ -78,6 +99,36 @@ const EXAMPLES: readonly Example[] = [
     ],
   },
   { name: 'memjs', needs: [], file: 'example.mjs', command: [process.execPath, 'example.mjs'] },
+  {
+    ...{ name: 'openssl', needs: [{ packages: 'openssl', probe: ['openssl', 'version'] }] },
+    ...{ file: 'by-hand.sh', command: ['sh', '-e', 'by-hand.sh'], tls: true, prints: 'END' },
+  },
+  {
+    ...{ name: 'pymemcache-tls', needs: [PYMEMCACHE], file: 'tls-text.py' },
+    ...{ command: ['/usr/bin/python3', 'tls-text.py'], tls: true },
+  },
+  {
+    name: 'python-binary-memcached-tls',
+    needs: [
+      {
+        packages: 'python3 python3-binary-memcached',
+        probe: ['/usr/bin/python3', '-c', 'import bmemcached'],
+      },
+    ],
+    ...{ file: 'tls.py', command: ['/usr/bin/python3', 'tls.py'], tls: true },
+  },
+  {
+    ...{ name: 'dalli-tls', needs: [DALLI], file: 'tls.rb' },
+    ...{ command: ['ruby', 'tls.rb'], tls: true },
+  },
+  {
+    ...{ name: 'memcache-client-tls', needs: [], file: 'tls.mjs' },
+    ...{ command: [process.execPath, 'tls.mjs'], tls: true },
+  },
+  {
+    ...{ name: 'stunnel', needs: [TOOLS, STUNNEL], file: 'stunnel.sh' },
+    ...{ command: ['sh', '-e', 'stunnel.sh'], tls: true },
+  },
 ]
 
 /** The fenced block behind `<!-- example: name -->`. */
@@ -103,26 +154,40 @@ test('every client of the suite stands in the table of clients', () => {
 
 describe('the documented example of', () => {
   let server: TestServer
+  let tlsServer: TestServer
   const folder = mkdtempSync(join(tmpdir(), 'saslcached-examples-'))
 
   beforeAll(async () => {
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-    server = await startSaslcached({ users: [{ name: 'alice', password: 'wonderland' }] })
+    const users = [{ name: 'alice', password: 'wonderland' }]
+    const selfSigned = [process.execPath, SERVER_PROGRAM, 'tls', 'self-signed']
+    expect(await runProgram(selfSigned, { directory: folder })).toMatchObject({ exitCode: 0 })
+    const pair = ['--tls-cert', join(folder, 'tls.crt'), '--tls-key', join(folder, 'tls.key')]
+    server = await startSaslcached({ users })
+    tlsServer = await startSaslcached({ users, flags: ['-Z', ...pair] })
   })
   afterAll(async () => {
+    // A tunnel of an example that failed.
+    const pidFile = join(folder, 'stunnel.pid')
+    if (existsSync(pidFile)) process.kill(Number(readFileSync(pidFile, 'utf8')))
     rmSync(folder, { recursive: true, force: true })
     await server.stop()
+    await tlsServer.stop()
   })
 
-  for (const { name, needs, file, command } of EXAMPLES) {
+  for (const { name, needs, file, command, tls, prints } of EXAMPLES) {
     if (!hasPrerequisites(name, needs)) continue
     test(`${name} logs in, stores and reads back`, async () => {
-      const text = exampleText(name).replaceAll('11211', String(server.port))
+      const { port } = tls ? tlsServer : server
+      const text = exampleText(name)
+        .replaceAll('11211', String(port))
+        .replaceAll('11210', String(await freePort()))
       writeFileSync(join(folder, file), text)
       const run = await runProgram(command, { directory: folder })
       expect(run).toMatchObject({ exitCode: 0, overran: false })
       // dalli logs to standard output that it logs in; memccat ends a value with a line of its own.
-      expect(run.stdout.trimEnd().split('\n').at(-1)).toBe('hello')
+      expect(run.stdout).toContain('hello')
+      expect(run.stdout.trimEnd().split('\n').at(-1)).toBe(prints ?? 'hello')
     })
   }
 })

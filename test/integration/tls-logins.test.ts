@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TestAuthority, type TestPair } from '../support/authority.ts'
 import { BinaryClient } from '../support/binary-client.ts'
 import {
+  LIBGSASL,
   LIBSASL2,
   Libsasl2,
   type Libsasl2Answer,
@@ -262,6 +263,58 @@ if (hasPrerequisites('libsasl2', [LIBSASL2])) {
       expect(result).toMatchObject({ outcome: 'success', mechanism: 'EXTERNAL' })
       expect(await isLoggedIn(client)).toBe(true)
       expect(await nextLogin()).toMatchObject({ user: 'machine', mechanism: 'EXTERNAL' })
+    })
+  })
+}
+
+if (hasPrerequisites('libgsasl', [LIBGSASL])) {
+  describe('libgsasl', () => {
+    const libgsasl = new Libsasl2('gsasl')
+    beforeAll(async () => await libgsasl.build())
+    afterAll(() => libgsasl.remove())
+
+    const ALICE = { user: 'alice', password: 'secret' }
+
+    test.each([
+      ['SCRAM-SHA-256-PLUS', WITHOUT_CERTIFICATE.join(' ')],
+      ['SCRAM-SHA-1-PLUS', 'SCRAM-SHA-1-PLUS SCRAM-SHA-1 PLAIN'],
+    ])(
+      'logs in by %s from the list %s, and nowhere else with that',
+      async (mechanism, mechanisms) => {
+        const [client, other] = [await connectTls(), await connectTls()]
+        const binding = { type: 'tls-exporter', data: bindingOf(client.socket, 'tls-exporter') }
+        const login = { ...ALICE, mechanisms, binding }
+        const result = await libgsasl.login(login, carrierOver(client))
+        expect(result).toMatchObject({ outcome: 'success', mechanism })
+        expect(result.initialResponse).toMatch(/^p=tls-exporter,,n=alice,r=/)
+        expect(await isLoggedIn(client)).toBe(true)
+        expect(await nextLogin()).toMatchObject({ user: 'alice', mechanism })
+
+        const moved = await libgsasl.login(login, carrierOver(other))
+        expect(moved).toMatchObject({ outcome: 'failure', mechanism })
+        expect(await nextLogin()).toMatchObject({ reason: 'channel-binding' })
+      },
+    )
+
+    test('logs in by SCRAM where it has nothing to bind to, and checks the answer to it', async () => {
+      const client = await connectTls()
+      const login = { ...ALICE, mechanisms: 'SCRAM-SHA-256' }
+      const result = await libgsasl.login(login, carrierOver(client))
+      expect(result).toMatchObject({ outcome: 'success', mechanism: 'SCRAM-SHA-256' })
+      expect(result.initialResponse).toMatch(/^n,,n=alice,r=/)
+      expect(await nextLogin()).toMatchObject({ user: 'alice', mechanism: 'SCRAM-SHA-256' })
+    })
+
+    test.each([
+      ['', 'success', { event: 'login', user: 'machine' }],
+      ['machine', 'success', { event: 'login', user: 'machine' }],
+      ['alice', 'failure', { event: 'login_failed', reason: 'bad-authzid' }],
+    ])('by its certificate, as %j: %s', async (authzid, outcome, record) => {
+      const client = await connectTls(pairs.machine)
+      const login = { mechanisms: 'EXTERNAL', authzid }
+      expect(await libgsasl.login(login, carrierOver(client))).toMatchObject({ outcome })
+      expect(await isLoggedIn(client)).toBe(outcome === 'success')
+      expect(await nextLogin()).toMatchObject({ mechanism: 'EXTERNAL', ...record })
     })
   })
 }

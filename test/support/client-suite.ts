@@ -15,10 +15,22 @@
  * It ends with exit code 0 either way; anything else is a crash. The names of the operations stand
  * in the test as well, so that a program cannot pass by leaving some out.
  *
+ * A client that is tried over TLS, too, is told of three files besides, see client-suite-tls.ts.
+ *
  * TEST_PEER=memcached runs the suites against Debian's memcached, which shows that the
  * programs are right about memcached rather than about us.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  ALICE,
+  clientEnvironment,
+  describeRun,
+  nameOf,
+  PATIENCE_MS,
+  REFUSAL_PATIENCE_MS,
+  resultLines,
+} from './client-program.ts'
+import { describeOverTls, type OverTls } from './client-suite-tls.ts'
 import { hasPrerequisites, type Prerequisite, type ProgramResult, runProgram } from './program.ts'
 import {
   MEMCACHED,
@@ -47,11 +59,12 @@ export interface ClientSuite {
     /** What the program prints behind `refused: ` if it does not sign in at all. */
     readonly unauthenticated: RegExp
   }
+  /** Present if it is tried over TLS, too. */
+  readonly tls?: OverTls
 }
 
 export const PEER: ServerKind = process.env.TEST_PEER === 'memcached' ? 'memcached' : 'saslcached'
 
-export const ALICE: User = { name: 'alice', password: 'correct horse battery staple' }
 export const UNICODE_USER: User = { name: 'jürgen-日本', password: 'pä:ss wörd:€ “quoted”' }
 /** Cyrus takes what follows an @ for a realm, so memcached cannot have this user. */
 const TENANT_USER: User = {
@@ -61,8 +74,6 @@ const TENANT_USER: User = {
 
 /** A client that has not given up on a refused login by then hangs, for a person's purposes. */
 const REFUSAL_DEADLINE_MS = 10_000
-const REFUSAL_PATIENCE_MS = 1_500
-const PATIENCE_MS = 10_000
 
 /** The server that the client tests run against: saslcached, or the reference if so told. */
 export async function startPeer(options: ServerOptions): Promise<TestServer> {
@@ -71,18 +82,6 @@ export async function startPeer(options: ServerOptions): Promise<TestServer> {
 
 export function peerPrerequisites(): readonly Prerequisite[] {
   return PEER === 'memcached' ? [MEMCACHED] : []
-}
-
-/** The variables that tell a client program where to go and as whom. */
-function clientEnvironment(server: TestServer, user: User): Record<string, string> {
-  return {
-    CLIENT_HOST: server.host,
-    CLIENT_PORT: String(server.port),
-    CLIENT_USER: user.name,
-    CLIENT_PASSWORD: user.password,
-    // Java and Ruby decode their environment and output by the locale.
-    LC_ALL: 'C.UTF-8',
-  }
 }
 
 export function describeClient(suite: ClientSuite): void {
@@ -185,18 +184,9 @@ export function describeClient(suite: ClientSuite): void {
       expect(letIn.stdout.trim(), describeRun(letIn)).toBe('accepted')
       expect(letIn.exitCode, describeRun(letIn)).toBe(0)
     })
+
+    if (suite.tls !== undefined && PEER === 'saslcached') {
+      describeOverTls(suite, suite.tls, () => command)
+    }
   })
-}
-
-function resultLines(outcome: ProgramResult): string[] {
-  return outcome.stdout.split('\n').filter((line) => /^(not )?ok - /.test(line))
-}
-
-function nameOf(line: string): string {
-  return line.replace(/^(not )?ok - /, '').replace(/^([^:]+):.*$/, '$1')
-}
-
-export function describeRun(outcome: ProgramResult): string {
-  const end = outcome.overran ? 'ran over its deadline' : `exit code ${outcome.exitCode}`
-  return `${end}\n--- stdout\n${outcome.stdout}\n--- stderr\n${outcome.stderr}`
 }

@@ -1,6 +1,6 @@
 /**
- * libsasl2 as a client: test/integration/clients/libsasl2/client.c, built here, whose messages are carried
- * to a session in this process or over a connection to a server.
+ * libsasl2 and libgsasl as clients: client.c of each in test/integration/clients, built here, whose messages
+ * are carried to a session in this process or over a connection to a server.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -9,12 +9,17 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { inheritedEnvironment, type Prerequisite, runProgram } from './program.ts'
 
-const SOURCE = join(import.meta.dirname, '..', 'integration', 'clients', 'libsasl2', 'client.c')
+const CLIENTS = join(import.meta.dirname, '..', 'integration', 'clients')
 const DEADLINE_MS = 20_000
 
 export const LIBSASL2: Prerequisite = {
   packages: 'gcc libc6-dev libsasl2-dev libsasl2-modules',
   probe: ['sh', '-c', 'command -v gcc && test -f /usr/include/sasl/sasl.h'],
+}
+
+export const LIBGSASL: Prerequisite = {
+  packages: 'gcc libc6-dev libgsasl-dev',
+  probe: ['sh', '-c', 'command -v gcc && test -f /usr/include/gsasl.h'],
 }
 
 export interface Libsasl2Login {
@@ -51,15 +56,22 @@ export interface Libsasl2Result {
   readonly initialResponse: string | undefined
 }
 
+/** libsasl2, or libgsasl, which was written apart from it and has the same interface here. */
 export class Libsasl2 {
+  private readonly library: string
   private readonly folder = mkdtempSync(join(tmpdir(), 'saslcached-libsasl2-'))
+
+  constructor(library: 'sasl2' | 'gsasl' = 'sasl2') {
+    this.library = library
+  }
 
   private get program(): string {
     return join(this.folder, 'client')
   }
 
   async build(): Promise<void> {
-    const command = ['gcc', '-O1', '-o', this.program, SOURCE, '-lsasl2']
+    const source = join(CLIENTS, `lib${this.library}`, 'client.c')
+    const command = ['gcc', '-O1', '-o', this.program, source, `-l${this.library}`]
     const built = await runProgram(command, { deadlineMs: DEADLINE_MS })
     if (built.exitCode !== 0) throw new Error(built.stderr)
   }
@@ -102,7 +114,7 @@ export class Libsasl2 {
       child.stdin.write(`challenge ${Buffer.from(answer.bytes).toString('hex')}\n`)
     }
     child.stdin.end('over\n')
-    if (outcome === undefined) throw new Error('libsasl2 ended in the middle of a login')
+    if (outcome === undefined) throw new Error(`lib${this.library} ended in the middle of a login`)
     return { outcome, mechanism, initialResponse }
   }
 }

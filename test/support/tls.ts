@@ -8,7 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
-import { TestAuthority, type TestPair } from './authority.ts'
+import { TestAuthority, type TestCertificateOptions, type TestPair } from './authority.ts'
 
 /** A pair in files, as the server reads them. */
 export interface PairFiles extends TestPair {
@@ -27,11 +27,16 @@ export class TestTls {
 
   constructor() {
     this.caFile = this.write('ca.pem', this.authority.certificate)
-    const pair = this.authority.issue({ names: 'DNS:localhost,IP:127.0.0.1' })
-    const certificateFile = this.write('server.pem', pair.certificate)
-    const keyFile = this.write('server.key', pair.key)
+    this.server = this.issue('server', { names: 'DNS:localhost,IP:127.0.0.1' })
+  }
+
+  /** A pair of the authority in files of that name. */
+  issue(name: string, options: TestCertificateOptions): PairFiles {
+    const pair = this.authority.issue(options)
+    const certificateFile = this.write(`${name}.pem`, pair.certificate)
+    const keyFile = this.write(`${name}.key`, pair.key)
     const flags = ['-Z', '--tls-cert', certificateFile, '--tls-key', keyFile]
-    this.server = { ...pair, certificateFile, keyFile, flags }
+    return { ...pair, certificateFile, keyFile, flags }
   }
 
   remove(): void {
@@ -39,7 +44,7 @@ export class TestTls {
     rmSync(this.directory, { recursive: true, force: true })
   }
 
-  private write(name: string, text: string): string {
+  write(name: string, text: string): string {
     const path = join(this.directory, name)
     writeFileSync(path, text, { mode: 0o600 })
     return path

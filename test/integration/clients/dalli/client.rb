@@ -6,11 +6,25 @@
 
 require 'dalli'
 require 'logger'
+require 'openssl'
 
 Dalli.logger = Logger.new(File::NULL)
 $stdout.sync = true
 
 LARGE = '0123456789abcdef' * 62_500
+
+def tls
+  return {} if ENV.fetch('CLIENT_CA', '').empty?
+
+  context = OpenSSL::SSL::SSLContext.new
+  # Without them it would look at no certificate, and at no name.
+  context.set_params(ca_file: ENV.fetch('CLIENT_CA'))
+  unless ENV.fetch('CLIENT_CERTIFICATE').empty?
+    context.cert = OpenSSL::X509::Certificate.new(File.read(ENV.fetch('CLIENT_CERTIFICATE')))
+    context.key = OpenSSL::PKey.read(File.read(ENV.fetch('CLIENT_KEY')))
+  end
+  { ssl_context: context }
+end
 
 def connect(options = {})
   Dalli::Client.new(
@@ -18,14 +32,14 @@ def connect(options = {})
     {
       username: ENV.fetch('CLIENT_USER'), password: ENV.fetch('CLIENT_PASSWORD'), compress: false,
       socket_timeout: ENV.fetch('CLIENT_PATIENCE_MS').to_i / 1000.0
-    }.merge(options)
+    }.merge(tls, options)
   )
 end
 
 def login
   connect(socket_max_failures: 0).get('missing')
   puts 'accepted'
-rescue Dalli::DalliError => e
+rescue Dalli::DalliError, OpenSSL::SSL::SSLError => e
   puts "refused: #{e.class} #{e.message}"
 end
 

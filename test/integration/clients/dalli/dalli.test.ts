@@ -2,12 +2,23 @@
 import { join } from 'node:path'
 import { describeClient } from '../../../support/client-suite.ts'
 
+/** Its TLS sockets lack what its reads of several keys ask of a socket. */
+const WITHOUT_MULTI = /undefined method `server' for #<Dalli::Socket::SSLSocket/
 const RUBY = '/usr/bin/ruby'
 
 describeClient({
   client: 'dalli',
   needs: [{ packages: 'ruby ruby-dalli', probe: [RUBY, '-e', "require 'dalli'"] }],
   prepare: () => [RUBY, join(import.meta.dirname, 'client.rb')],
+  tls: {
+    untrusted: /certificate verify failed \(unable to get local issuer certificate\)/,
+    misnamed: /certificate verify failed \(hostname mismatch\)/,
+    broken: {
+      get_multi: WITHOUT_MULTI,
+      get_multi_cas: WITHOUT_MULTI,
+      'large values': WITHOUT_MULTI,
+    },
+  },
   mechanism: 'PLAIN',
   refusal: /Dalli::.*(Auth failure|Error authenticating|No server available)/,
   operations: [

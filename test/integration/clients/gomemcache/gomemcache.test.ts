@@ -6,7 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { describeClient, describeRun } from '../../../support/client-suite.ts'
+import { describeRun } from '../../../support/client-program.ts'
+import { describeClient } from '../../../support/client-suite.ts'
 import { runProgram } from '../../../support/program.ts'
 
 // The compiler alone: golang-go, which puts it on the path, brings a C compiler and more.
@@ -52,6 +53,7 @@ describeClient({
     },
   ],
   prepare: compile,
+  tls: 'stunnel',
   mechanism: 'PLAIN',
   refusal: /CLIENT_ERROR authentication failure/,
   text: { unauthenticated: /CLIENT_ERROR unauthenticated/ },

@@ -10,14 +10,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  ALICE,
-  describeRun,
-  PEER,
-  peerPrerequisites,
-  startPeer,
-  UNICODE_USER,
-} from '../../../support/client-suite.ts'
+import { ALICE, describeRun } from '../../../support/client-program.ts'
+import { PEER, peerPrerequisites, startPeer, UNICODE_USER } from '../../../support/client-suite.ts'
+import { STUNNEL_COMPLAINTS } from '../../../support/client-suite-tls.ts'
 import {
   hasPrerequisites,
   type Prerequisite,
@@ -25,6 +20,8 @@ import {
   runProgram,
 } from '../../../support/program.ts'
 import type { TestServer, User } from '../../../support/server.ts'
+import { STUNNEL } from '../../../support/stunnel.ts'
+import { type TlsWay, TlsWays } from '../../../support/tls-ways.ts'
 
 const TOOLS: Prerequisite = {
   packages: 'libmemcached-tools libsasl2-modules',
@@ -61,7 +58,7 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
   }
 
   const run = async (
-    server: TestServer,
+    server: { readonly address: string },
     user: User | undefined,
     tool: string,
     ...args: string[]
@@ -283,6 +280,59 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
       })
     },
   )
+
+  if (hasPrerequisites('the libmemcached tools through stunnel', [STUNNEL])) {
+    describe('the libmemcached tools through stunnel', () => {
+      let ways: TlsWays
+      beforeAll(async () => {
+        ways = await TlsWays.start(ALICE)
+        await ways.startStunnel()
+      })
+      afterAll(async () => await ways?.stop())
+
+      const runBy = async (
+        way: TlsWay,
+        user: User,
+        ...command: string[]
+      ): Promise<ProgramResult> => {
+        const [tool = '', ...args] = command
+        const { host, port } = ways.target(way)
+        return await run({ address: `${host}:${port}` }, user, tool, ...args)
+      }
+
+      test.each([
+        ['', 'trusted'],
+        [', with a certificate of the client,', 'known'],
+      ] as const)('do%s what they do in the clear', async (_, way) => {
+        const path = file(`tls-${way}`, LARGE)
+        for (const [tool = '', ...args] of COMMANDS) {
+          const of = { FILE: path, key: `tls-${way}` } as Readonly<Record<string, string>>
+          const result = await runBy(way, ALICE, tool, ...args.map((each) => of[each] ?? each))
+          // memcrm has gone by then.
+          expect(result.exitCode, describeRun(result)).toBe(tool === 'memctouch' ? 1 : 0)
+          if (tool === 'memccat') expect(result.stdout.trimEnd()).toBe(LARGE.toString())
+        }
+        const logins = await ways.server.waitForLogins(1)
+        const succeeded = { succeeded: true, mechanism: 'SCRAM-SHA-256' }
+        expect(logins).toEqual(logins.map(() => succeeded))
+      })
+
+      test.each(['untrusted', 'misnamed'] as const)(
+        'get nothing through where the certificate is %s',
+        async (way) => {
+          const refused = await runBy(way, ALICE, 'memccat', 'key')
+          expect(refused.exitCode, describeRun(refused)).toBe(1)
+          expect(ways.complaints(way)).toMatch(STUNNEL_COMPLAINTS[way])
+        },
+      )
+
+      test('are refused with a wrong password', async () => {
+        const refused = await runBy('trusted', WRONG, 'memccat', 'key')
+        expect(refused.exitCode, describeRun(refused)).toBe(1)
+        expect(refused.stderr).toMatch(/AUTHENTICATION FAILURE/)
+      })
+    })
+  }
 
   describe(`memccapable against ${PEER} without authentication`, () => {
     test('passes its binary suite, 27 of 27', async () => {

@@ -6,17 +6,28 @@
  * on it is the set that logs in.
  */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { deflateSync, inflateSync } from 'node:zlib'
 import memcacheClient from 'memcache-client'
 import { ALL_BYTES, goneWithin, LARGE, runClient } from '../../../support/client-checks.mjs'
 
 const { CLIENT_HOST, CLIENT_PORT, CLIENT_USER, CLIENT_PASSWORD, CLIENT_PATIENCE_MS } = process.env
+const { CLIENT_CA, CLIENT_CERTIFICATE, CLIENT_KEY } = process.env
+
+function tls() {
+  if (!CLIENT_CA) return undefined
+  const own = CLIENT_CERTIFICATE
+    ? { cert: readFileSync(CLIENT_CERTIFICATE), key: readFileSync(CLIENT_KEY) }
+    : {}
+  return { ca: readFileSync(CLIENT_CA), ...own }
+}
 
 function connect() {
   return new memcacheClient.MemcacheClient({
     server: { server: `${CLIENT_HOST}:${CLIENT_PORT}`, maxConnections: 1 },
     cmdTimeout: Number(CLIENT_PATIENCE_MS),
     lifetime: 100,
+    tls: tls(),
     compressor: {
       compressSync: ({ input }) => deflateSync(input),
       decompressSync: ({ input }) => inflateSync(input),

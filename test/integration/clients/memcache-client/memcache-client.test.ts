@@ -9,6 +9,10 @@ describeClient({
   client: 'memcache-client',
   needs: [],
   prepare: () => [process.execPath, join(import.meta.dirname, 'client.mjs')],
+  tls: {
+    untrusted: /unable to verify the first certificate|unable to get local issuer certificate/,
+    misnamed: /does not match certificate's altnames/,
+  },
   mechanism: 'PLAIN',
   refusal: /^CLIENT_ERROR authentication failure$/,
   text: { unauthenticated: /^CLIENT_ERROR unauthenticated$/ },

@@ -61,6 +61,7 @@ function suite(
 
 describeClient({
   ...suite('php-memcached', 'binary'),
+  tls: 'stunnel',
   mechanism: 'SCRAM-SHA-256',
   refusal: /AUTHENTICATION FAILURE/,
 })

@@ -48,6 +48,7 @@ function suite(
 
 describeClient({
   ...suite('pylibmc', 'binary'),
+  tls: 'stunnel',
   mechanism: 'SCRAM-SHA-256',
   refusal: /AUTHENTICATION FAILURE/,
 })

@@ -4,6 +4,7 @@ The contract with the test is in test/support/client-suite.ts.
 """
 
 import os
+import ssl
 import sys
 import time
 
@@ -42,8 +43,18 @@ class LoginHash(HashClient):
     client_class = LoginClient
 
 
+def tls_context():
+    if not os.environ.get("CLIENT_CA"):
+        return None
+    context = ssl.create_default_context(cafile=os.environ["CLIENT_CA"])
+    if os.environ["CLIENT_CERTIFICATE"]:
+        context.load_cert_chain(os.environ["CLIENT_CERTIFICATE"], os.environ["CLIENT_KEY"])
+    return context
+
+
 def connect(kind=LoginClient, **options):
     options = {"timeout": PATIENCE_SECONDS, "default_noreply": False, **options}
+    options["tls_context"] = tls_context()
     return kind([SERVER] if kind is LoginHash else SERVER, **options)
 
 

@@ -12,6 +12,10 @@ describeClient({
   client: 'pymemcache',
   needs: [{ packages: 'python3 python3-pymemcache', probe: [PYTHON, '-c', 'import pymemcache'] }],
   prepare: () => [PYTHON, join(import.meta.dirname, 'client.py')],
+  tls: {
+    untrusted: /certificate verify failed: unable to get local issuer certificate/,
+    misnamed: /certificate is not valid for '127.0.0.2'/,
+  },
   mechanism: 'PLAIN',
   refusal: /^MemcacheClientError .*authentication failure/,
   text: { unauthenticated: /^MemcacheClientError .*unauthenticated/ },

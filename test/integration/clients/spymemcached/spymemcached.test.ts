@@ -6,7 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { type ClientSuite, describeClient, describeRun } from '../../../support/client-suite.ts'
+import { describeRun } from '../../../support/client-program.ts'
+import { type ClientSuite, describeClient } from '../../../support/client-suite.ts'
 import { runProgram } from '../../../support/program.ts'
 
 const JAR = '/usr/share/java/spymemcached.jar'
@@ -78,4 +79,4 @@ function suite(client: string, mechanisms: string): ClientSuite {
 }
 
 describeClient(suite('spymemcached with PLAIN', 'PLAIN'))
-describeClient(suite('spymemcached with the list of the server', ''))
+describeClient({ ...suite('spymemcached with the list of the server', ''), tls: 'stunnel' })
