@@ -119,6 +119,29 @@ test('a login has its TLS version, and the subject and fingerprint of a certific
   socket.destroy()
 })
 
+test('a login by certificate ends with the certificate, and no session brings it back', async () => {
+  const endsAtMs = Date.now() + 5000
+  const pair = tls.authority.issue({ subject: '/CN=alice', names: '', endsAtMs })
+  const options: ConnectionOptions = {
+    cert: pair.certificate,
+    key: pair.key,
+    maxVersion: 'TLSv1.2',
+  }
+  const socket = await connectTls(server.port, options)
+  const session = socket.getSession()
+  expect(await ask(socket, 'sasl auth EXTERNAL 0\r\n\r\n')).toBe('SASL_OK\r\n')
+  socket.resume()
+  await once(socket, 'end')
+  await server.waitForLog(({ event }) => event === 'logins_expired')
+  const resumed = await connectTls(server.port, { ...options, session })
+  expect(resumed.isSessionReused()).toBe(true)
+  expect(await ask(resumed, 'sasl auth EXTERNAL 0\r\n\r\n')).toBe('AUTH_ERROR\r\n')
+  resumed.destroy()
+  await line({ event: 'login', mechanism: 'EXTERNAL', reason: 'certificate-expired' })
+  await expect(connectTls(server.port, options)).rejects.toThrow()
+  await line({ event: 'handshake', reason: 'CERT_HAS_EXPIRED' })
+})
+
 test('who comes in by a listener is a login, and commands that a flag takes away are refusals', async () => {
   const socket = connect(at(MONITOR_SOCKET))
   expect(await ask(socket, 'flush_all\r\n')).toMatch(/ERROR/)
@@ -180,40 +203,46 @@ test('throttling is a line when it begins', async () => {
 })
 
 /** How large a file the server may make; undefined: as large as it likes. */
-function limitFiles(bytes: number | undefined): void {
+function limitFiles({ pid }: TestServer, bytes: number | undefined): void {
   const limit = `--fsize=${bytes ?? 'unlimited'}:`
-  const { status, stderr } = spawnSync('prlimit', [`--pid=${server.pid}`, limit])
+  const { status, stderr } = spawnSync('prlimit', [`--pid=${pid}`, limit])
   if (status !== 0) throw new Error(String(stderr))
 }
 
 test('a line that the disk had half room for is torn, counted, and the next begins a line', async () => {
-  const socket = connect(at(MONITOR_SOCKET))
+  const path = at('full.log')
+  const flags = ['-t', '1', '-F', '--audit-log', path, '--listen-as', `monitor=${at('full.sock')}`]
+  const own = await startSaslcached({ users: USERS, flags })
+  const socket = connect(at('full.sock'))
+  const lastOf = (): string => readFileSync(path, 'utf8').split('\n').at(-2) ?? ''
   expect(await ask(socket, 'flush_all\r\n')).toMatch(/ERROR/)
-  const isRefusal = ({ event }: LogRecord): boolean => event === 'refused'
-  const before = linesOf(audit).filter(isRefusal).length
-  const size = statSync(audit).size
-  limitFiles(size + 40)
+  await expect.poll(lastOf).toMatch(/"refused"/)
+  const { size } = statSync(path)
+  limitFiles(own, size + 40)
   for (let count = 0; count < 3; count++)
     expect(await ask(socket, 'flush_all\r\n')).toMatch(/ERROR/)
-  await server.waitForLog(({ event }) => event === 'audit_failed')
-  await expect.poll(() => statSync(audit).size).toBe(size + 40)
-  limitFiles(undefined)
-  await server.waitForLog(({ event, lost }) => event === 'audit_lines_lost' && lost === 3)
+  await own.waitForLog(({ event }) => event === 'audit_failed')
+  await expect.poll(() => statSync(path).size).toBe(size + 40)
+  limitFiles(own, undefined)
+  await own.waitForLog(({ event, lost }) => event === 'audit_lines_lost' && lost === 3)
   expect(await ask(socket, 'flush_all\r\n')).toMatch(/ERROR/)
+  await expect.poll(lastOf).toMatch(/"refused"/)
   socket.destroy()
-  await expect.poll(() => readFileSync(audit, 'utf8').split('\n').at(-2)).toMatch(/"refused"/)
-  const text = readFileSync(audit, 'utf8').split('\n').slice(0, -1)
-  const whole = text.flatMap((each) => {
-    try {
-      return [JSON.parse(each) as Line]
-    } catch {
-      return []
-    }
-  })
-  expect(text.length - whole.length).toBe(1)
-  expect(whole.filter(isRefusal)).toHaveLength(before + 1)
-  const lost = whole.findIndex(({ event }) => event === 'lost')
-  expect(whole[lost]).toMatchObject({ count: 3 })
-  expect((whole[lost]?.seq ?? 0) - (whole[lost - 1]?.seq ?? 0)).toBe(4)
-  expect(whole[lost + 1]?.seq).toBe((whole[lost]?.seq ?? 0) + 1)
+  await own.stop()
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1)
+  const torn = lines.findIndex((each) => !each.endsWith('}'))
+  expect(torn).toBeGreaterThan(0)
+  const whole = lines.toSpliced(torn, 1).map((each) => JSON.parse(each) as Line)
+  expect(whole.slice(torn - 1).map(({ event, count }) => [event, count])).toEqual([
+    ['refused', undefined],
+    ['lost', 3],
+    ['refused', undefined],
+    ['stop', undefined],
+  ])
+  const numbers = whole.map(({ seq }) => seq)
+  const before = torn
+  expect(numbers).toEqual([
+    ...Array.from({ length: before }, (_, index) => index + 1),
+    ...[before + 4, before + 5, before + 6],
+  ])
 })

@@ -60,7 +60,7 @@ export class TokenKeySource {
   /** The keys of the start; of an issuer that does not answer, none yet. Throws CredentialFileError. */
   async load(): Promise<TokenSettings> {
     const { config } = this.options
-    const { issuer, audiences, algorithms, clockSkewSeconds, userClaim, rolesClaim, keys } = config
+    const { keys, ...policy } = config
     if (keys.kind === 'file') {
       const read = await this.readFile(keys.path)
       if (typeof read === 'string') {
@@ -69,7 +69,7 @@ export class TokenKeySource {
       this.take(read)
     } else await this.ask()
     return {
-      policy: { issuer, audiences, algorithms, clockSkewSeconds, userClaim, rolesClaim },
+      policy,
       keys: this.keys,
       asksForKeys: keys.kind === 'url',
     }

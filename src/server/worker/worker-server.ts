@@ -129,11 +129,10 @@ export class WorkerServer {
       ask: () => this.post({ kind: 'token-keys-wanted' }),
       epochSeconds: () => this.clock.epochMs(clock.nowMs()) / 1000,
     }
-    const audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
-    this.audit = audit
+    this.audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
     const write = (event: LogEvent): void => this.log.write(event)
-    const throttle = createThrottle(settings, lane, clock, write, audit)
-    this.sasl = createSasl(settings, lane, clock, throttle, audit, forTokens)
+    const throttle = createThrottle(settings, lane, clock, write, this.audit)
+    this.sasl = createSasl(settings, lane, clock, throttle, this.audit, forTokens)
     this.delays = new AnswerDelays(() => clock.nowMs())
     this.turns = new Turns(clock)
     this.items = this.createItems()
@@ -153,13 +152,13 @@ export class WorkerServer {
       delays: this.delays,
       onLogin: (event) => {
         this.loginLog.record(event, this.context.nowMs)
-        audit?.login(event)
+        this.audit?.login(event)
       },
       onRefusal: (event) => {
         this.logRefusal(event)
-        audit?.refusal(event)
+        this.audit?.refusal(event)
       },
-      onOperation: (event) => audit?.operation(event),
+      onOperation: (event) => this.audit?.operation(event),
     }
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
@@ -544,6 +543,7 @@ function createSasl(
     derivationsMax: auth.keyDerivationsMax,
     derivationQueueMax: auth.derivationQueueMax,
     monotonicMs,
+    epochSeconds: forTokens.epochSeconds,
     tokens:
       auth.tokens === undefined
         ? undefined
