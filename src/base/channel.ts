@@ -36,6 +36,8 @@ export interface PeerCertificate {
   readonly subject: string
   /** SHA-256, in lower-case hexadecimal digits. */
   readonly fingerprint: string
+  /** Seconds since 1970. */
+  readonly validTo: number
   readonly commonNames: readonly string[]
   readonly dnsNames: readonly string[]
   readonly emailAddresses: readonly string[]

@@ -39,6 +39,8 @@ export interface Caller {
   readonly restriction: Restriction | undefined
   /** To be told of what it had carried out that others notice, by the name in operations.ts. */
   operated?(operation: string, number: number): void
+  /** To be told of what it asked for and nobody has here, as that was switched off at the start. */
+  withheld?(command: string): void
   /** The number of the namespace whose items it sees. */
   readonly namespace: number
 }
@@ -179,8 +181,9 @@ export class Commands {
       if (refusal !== OUTCOME_OK) return refusal
     }
     if (caller.namespace !== this.namespace && !this.enter(caller.namespace)) return OUTCOME_REFUSED
-    if (request.verb === VERB_FLUSH) caller.operated?.('flush', 0)
-    return this.store.execute(request, bytes)
+    const outcome = this.store.execute(request, bytes)
+    if (request.verb === VERB_FLUSH) tellOfFlush(outcome, caller)
+    return outcome
   }
 
   /** What the last OUTCOME_PENDING stands for. */
@@ -342,4 +345,10 @@ export class Commands {
     if (!isOpen || !this.isIn(namespace)) return false
     return restriction === undefined || judge(request, bytes, restriction) === OUTCOME_OK
   }
+}
+
+/** It is refused to who may flush only where -F took it away from everybody. */
+function tellOfFlush(outcome: number, caller: Caller): void {
+  if (outcome === OUTCOME_REFUSED) caller.withheld?.('flush')
+  else caller.operated?.('flush', 0)
 }

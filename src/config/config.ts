@@ -96,6 +96,8 @@ export interface TokenConfig {
   readonly clockSkewSeconds: number
   readonly userClaim: string
   readonly rolesClaim: string | undefined
+  /** What roles in tokens begin with; empty: nothing of their own. */
+  readonly rolesPrefix: string
 }
 
 export interface Config {

@@ -28,6 +28,7 @@ const WITH_ISSUER: readonly OptionName[] = [
   'oauth_clock_skew_seconds',
   'oauth_user_claim',
   'oauth_roles_claim',
+  'oauth_roles_prefix',
 ]
 
 /** Undefined where no tokens are taken, or where there are problems. */
@@ -52,6 +53,9 @@ export function resolveOAuth(inputs: OAuthInputs): TokenConfig | undefined {
   if (!isDefault('mechanisms', values) && !values.mechanisms.includes(MECHANISM)) {
     problem('oauth_issuer', `has no effect: ${MECHANISM} is not among the --mechanisms`)
   }
+  if (values.oauth_roles_claim === '' && values.oauth_roles_prefix !== '') {
+    problem('oauth_roles_prefix', 'has no effect without a claim (--oauth-roles-claim)')
+  }
   const keys = keyOrigin(inputs)
   if (keys === undefined) return undefined
   return {
@@ -62,6 +66,7 @@ export function resolveOAuth(inputs: OAuthInputs): TokenConfig | undefined {
     clockSkewSeconds: values.oauth_clock_skew_seconds,
     userClaim: values.oauth_user_claim,
     rolesClaim: values.oauth_roles_claim === '' ? undefined : values.oauth_roles_claim,
+    rolesPrefix: values.oauth_roles_prefix,
   }
 }
 

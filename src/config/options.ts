@@ -102,6 +102,7 @@ export interface OptionValues {
   oauth_clock_skew_seconds: number
   oauth_user_claim: string
   oauth_roles_claim: string
+  oauth_roles_prefix: string
   conn_limit: number
   wait_for_place: boolean
   prelogin_conn_limit: number | 'auto'
@@ -558,7 +559,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'oauth-roles-claim',
     kind: claimPath(),
     default: '',
-    description: 'claim with the roles of who is no user here: realm_access.roles',
+    description: 'claim with the roles of who is no user here: resource_access.cache.roles',
+  },
+  oauth_roles_prefix: {
+    group: 'oauth',
+    long: 'oauth-roles-prefix',
+    kind: text('<text>', 'the beginning of roles'),
+    default: '',
+    description: 'what roles in tokens begin with; without one none is admin or operator',
   },
   conn_limit: {
     group: 'limits',

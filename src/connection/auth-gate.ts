@@ -50,11 +50,13 @@ interface LoginFailure extends ClaimedUser {
 
 /** A command that was refused to somebody who is logged in, as the audit sees it. */
 export interface RefusalEvent {
-  readonly principal: Principal
+  /** Undefined where nobody logs in. */
+  readonly principal: Principal | undefined
   readonly peer: string
   /** As text clients call it, or the name of the operation. */
   readonly command: string
-  readonly lack: Lack
+  /** `option`: the server was started so that nobody has that command. */
+  readonly lack: Lack | 'option'
   /** Whose bytes are somebody else's after this. */
   readonly key: Uint8Array | undefined
 }
@@ -271,6 +273,13 @@ export class AuthGate {
   operated(operation: string, number: number): void {
     const { principal, pipe } = this
     this.options.onOperation?.({ principal, peer: pipe.peer.text, operation, number })
+  }
+
+  /** Asked for, and not to be had by anybody here. */
+  withheld(command: string): void {
+    const { principal, pipe } = this
+    const peer = pipe.peer.text
+    this.options.onRefusal?.({ principal, peer, command, lack: 'option', key: undefined })
   }
 
   /** Opens the gate for a principal, or goes on with what that may do now. */

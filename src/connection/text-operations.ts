@@ -8,7 +8,7 @@ import {
   type Answer,
   carryOut,
   denialOf,
-  isOffered,
+  isWithheld,
   OPERATIONS,
   type OperationParts,
   rightsOfOperation,
@@ -78,7 +78,7 @@ export class TextOperations {
       this.answer(connection, NO_RIGHT, row, request)
       return
     }
-    if (!isOffered(row.operation, this.parts)) {
+    if (isWithheld(row.operation, this.parts, gate)) {
       this.answer(connection, row.notOffered ?? ERROR, row, request)
       return
     }

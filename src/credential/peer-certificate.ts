@@ -74,6 +74,7 @@ export function peerCertificate({ raw }: CertificateBytes): PeerCertificate | un
   return {
     subject: subjectLine(subject),
     fingerprint: createHash('sha256').update(raw).digest('hex'),
+    validTo: Math.floor(certificate.notAfterMs / 1000),
     commonNames: subject.flatMap(({ type, value }) => (type === 'CN' ? (value ?? []) : [])),
     dnsNames: ofKind(GENERAL_NAME_DNS).map((name) => name.toLowerCase()),
     emailAddresses: ofKind(GENERAL_NAME_EMAIL),

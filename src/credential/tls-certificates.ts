@@ -10,8 +10,9 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { decodeUtf8, type FileContent } from './file-access.ts'
 import { peerCertificate } from './peer-certificate.ts'
 import { type PemBlock, readPem } from './pem.ts'
+import { isListSignedBy } from './revocation-signature.ts'
 import type { TlsIdentity } from './tls-identity.ts'
-import { readRevocationList, readTbsCertificate } from './x509.ts'
+import { type RevocationList, readRevocationList, readTbsCertificate } from './x509.ts'
 
 export interface TlsFilePair {
   readonly certificateFile: string
@@ -332,9 +333,15 @@ class Check {
     const blocks = this.blocks('crl', file, CRL_BYTES_MAX)
     const lists = blocks.map((block) => {
       const list = block.label === 'X509 CRL' ? readRevocationList(block.bytes) : undefined
-      if (list !== undefined) return list
-      const message = 'what begins here is not a list of revoked certificates (X509 CRL)'
-      throw new Unusable('crl', file, message, block.line)
+      if (list === undefined) {
+        const message = 'what begins here is not a list of revoked certificates (X509 CRL)'
+        throw new Unusable('crl', file, message, block.line)
+      }
+      if (isForged(list, authorities ?? [])) {
+        const message = 'the list that begins here is not signed by the authority that it names'
+        throw new Unusable('crl', file, message, block.line)
+      }
+      return list
     })
     if (lists.length === 0) {
       throw new Unusable('crl', file, 'there is no list of revoked certificates (X509 CRL) in PEM')
@@ -476,4 +483,14 @@ function subjectOf(x509: X509Certificate): string {
 
 function onOneLine(subject: string): string {
   return subject.replaceAll('\n', ', ')
+}
+
+/** Authorities of one name may have several keys; a list of somebody else is left to OpenSSL. */
+function isForged(
+  { issuer, signed }: RevocationList,
+  authorities: readonly Certificate[],
+): boolean {
+  const name = Buffer.from(issuer).toString('hex')
+  const makers = authorities.filter(({ x509 }) => subjectOf(x509) === name)
+  return makers.length > 0 && makers.every(({ x509 }) => isListSignedBy(signed, x509) === false)
 }

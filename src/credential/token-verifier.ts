@@ -17,6 +17,8 @@ export const TOKEN_BYTES_MAX: number = 16 * 1024
 const KEY_ID_CHARS_MAX = 256
 /** More roles than anybody has; each is looked up. */
 const ROLES_MAX = 256
+/** Of the roles that are built in, those that reach beyond single items. */
+const MIGHTY_ROLES: readonly string[] = ['admin', 'operator']
 
 export interface TokenPolicy {
   readonly issuer: string
@@ -29,6 +31,8 @@ export interface TokenPolicy {
   /** Paths, see claim-path.ts. */
   readonly userClaim: string
   readonly rolesClaim: string | undefined
+  /** Of roles in tokens those count that begin with it; the rest of each is the role. */
+  readonly rolesPrefix: string
 }
 
 /** Why a token is refused; each is a FailureReason as well. */
@@ -108,7 +112,7 @@ export class TokenVerifier {
     certificate: string | undefined,
   ): Promise<VerifiedToken | TokenProblem> {
     assert(verifyWithJose !== undefined, 'loadTokenTools() comes first')
-    const { issuer, audiences, clockSkewSeconds, userClaim, rolesClaim } = this.policy
+    const { issuer, audiences, clockSkewSeconds, userClaim, rolesClaim, rolesPrefix } = this.policy
     let claims: Record<string, unknown>
     try {
       const verified = await verifyWithJose(token, key.jwk, {
@@ -130,7 +134,8 @@ export class TokenVerifier {
     if (user === undefined) return 'token-claims'
     const roles = rolesClaim === undefined ? [] : readRoles(findClaim(claims, rolesClaim))
     if (roles === undefined) return 'token-claims'
-    return { ...user, roles, expiresAt: Number(claims.exp) + clockSkewSeconds }
+    const expiresAt = Number(claims.exp) + clockSkewSeconds
+    return { ...user, roles: rolesMeant(roles, rolesPrefix), expiresAt }
   }
 
   #problemWithClaims(
@@ -210,6 +215,16 @@ function readRoles(claim: unknown): readonly string[] | undefined {
   if (!Array.isArray(roles) || roles.length > ROLES_MAX) return undefined
   if (!roles.every((role) => typeof role === 'string')) return undefined
   return roles.filter((role) => role !== '')
+}
+
+/**
+ * An issuer has roles for others than us, and some of those are called as ours are. Who has a prefix has
+ * made roles for this server; without one nothing shows that an `admin` was meant to be one here.
+ */
+function rolesMeant(roles: readonly string[], prefix: string): readonly string[] {
+  if (prefix === '') return roles.filter((role) => !MIGHTY_ROLES.includes(role))
+  const ours = roles.filter((role) => role.startsWith(prefix))
+  return ours.map((role) => role.slice(prefix.length))
 }
 
 /** The codes of jose's errors; by then the claims have been looked at. */

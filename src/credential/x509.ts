@@ -3,6 +3,7 @@
  * position. Nothing is verified here.
  */
 import {
+  DER_BIT_STRING,
   DER_BOOLEAN,
   DER_CONTEXT,
   DER_GENERALIZED_TIME,
@@ -15,10 +16,13 @@ import {
   derParts,
   readDer,
 } from './der.ts'
+import type { Signed } from './revocation-signature.ts'
 
 export interface TbsCertificate {
   readonly issuer: DerElement
   readonly subject: DerElement
+  /** Milliseconds since 1970, the last at which it is good. */
+  readonly notAfterMs: number
   readonly extensions: readonly DerElement[]
 }
 
@@ -32,11 +36,13 @@ export function readTbsCertificate(raw: Uint8Array): TbsCertificate | undefined 
   for (const sequence of [algorithm, issuer, validity, subject, publicKey]) {
     if (sequence?.tag !== DER_SEQUENCE) return undefined
   }
+  const notAfterMs = readEnd(validity)
+  if (notAfterMs === undefined) return undefined
   const wrapper = optional.find(({ tag }) => tag === (DER_CONTEXT | 3))
-  if (wrapper === undefined) return { issuer, subject, extensions: [] }
+  if (wrapper === undefined) return { issuer, subject, notAfterMs, extensions: [] }
   const [list, ...others] = readDer(wrapper.content) ?? []
   const extensions = others.length > 0 ? undefined : derParts(list, DER_SEQUENCE)
-  return extensions === undefined ? undefined : { issuer, subject, extensions }
+  return extensions === undefined ? undefined : { issuer, subject, notAfterMs, extensions }
 }
 
 /**
@@ -65,16 +71,27 @@ export interface RevocationList {
   readonly issuer: Uint8Array
   /** Milliseconds since 1970 from which on it is not good any more; undefined if it does not say. */
   readonly nextUpdateMs: number | undefined
+  readonly signed: Signed
 }
 
 /** RFC 5280, 5.1; undefined if it is not that. */
 export function readRevocationList(raw: Uint8Array): RevocationList | undefined {
+  const signed = readSigned(raw)
   const tbs = derParts(signedPart(raw), DER_SEQUENCE)
-  if (tbs === undefined) return undefined
+  if (tbs === undefined || signed === undefined) return undefined
   const [algorithm, issuer, thisUpdate, next] = tbs[0]?.tag === DER_INTEGER ? tbs.slice(1) : tbs
   if (algorithm?.tag !== DER_SEQUENCE || issuer?.tag !== DER_SEQUENCE) return undefined
   if (thisUpdate === undefined || readTime(thisUpdate) === undefined) return undefined
-  return { issuer: issuer.whole, nextUpdateMs: next === undefined ? undefined : readTime(next) }
+  const nextUpdateMs = next === undefined ? undefined : readTime(next)
+  return { issuer: issuer.whole, nextUpdateMs, signed }
+}
+
+function readSigned(raw: Uint8Array): Signed | undefined {
+  const [tbs, algorithm, signature] = derParts(readDer(raw)?.[0], DER_SEQUENCE) ?? []
+  if (tbs === undefined || algorithm?.tag !== DER_SEQUENCE) return undefined
+  // The first byte of a BIT STRING counts bits that are not used.
+  if (signature?.tag !== DER_BIT_STRING || signature.content[0] !== 0) return undefined
+  return { bytes: tbs.whole, algorithm, signature: signature.content.subarray(1) }
 }
 
 /** What is signed: the first of the three parts. */
@@ -82,6 +99,13 @@ function signedPart(raw: Uint8Array): DerElement | undefined {
   const [whole, ...others] = readDer(raw) ?? []
   const parts = others.length > 0 ? undefined : derParts(whole, DER_SEQUENCE)
   return parts?.length === 3 ? parts[0] : undefined
+}
+
+/** RFC 5280, 4.1.2.5. */
+function readEnd(validity: DerElement | undefined): number | undefined {
+  const [begin, end, ...others] = derParts(validity, DER_SEQUENCE) ?? []
+  if (begin === undefined || end === undefined || others.length > 0) return undefined
+  return readTime(begin) === undefined ? undefined : readTime(end)
 }
 
 /** UTCTime `yymmddhhmmssZ`, GeneralizedTime `yyyymmddhhmmssZ`. */

@@ -9,7 +9,8 @@
 const FIELDS = {
   start: ['version', 'node', 'pid', 'threads', 'authentication'],
   stop: ['by', 'connections_cut'],
-  listener: ['address', 'family', 'port', 'tls'],
+  listener: ['address', 'family', 'port', 'tls', 'identity'],
+  handshake: ['outcome', 'peer', 'reason'],
   login: [
     'outcome',
     'user',
@@ -35,6 +36,7 @@ const FIELDS = {
     'roles',
     'namespaces',
     'generation',
+    'files',
   ],
   lost: ['count'],
 } as const

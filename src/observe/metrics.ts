@@ -96,6 +96,7 @@ export const METRICS = {
     login_failed_downgrade: ['counter', 'logins', 'cleared', 'Failed: told that we cannot bind.'],
     login_failed_no_certificate: ['counter', 'logins', 'cleared', 'Failed: no client certificate.'],
     login_failed_certificate_of_nobody: ['counter', 'logins', 'cleared', 'Failed: certificate of no user.'],
+    login_failed_certificate_expired: ['counter', 'logins', 'cleared', 'Failed: certificate expired.'],
     login_failed_certificate_of_several: ['counter', 'logins', 'cleared', 'Failed: certificate of several.'],
     login_failed_out_of_sequence: ['counter', 'logins', 'cleared', 'Failed: none was under way.'],
     login_failed_throttled: ['counter', 'logins', 'cleared', 'Failed: too many failed before.'],

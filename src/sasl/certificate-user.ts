@@ -19,22 +19,28 @@ const NAMES_MAX = 32
 
 interface NamedUser {
   readonly user: string
+  /** Until when the certificate vouches for it, in seconds since 1970. */
+  readonly validTo: number
 }
 
 /** What is needed to tell whom a certificate names. */
 interface Naming {
   readonly certificateField: CertificateField | undefined
   readonly credentials: Pick<CredentialStore, 'has'>
+  readonly epochSeconds: () => number
 }
 
 /** The one user whom the channel's client certificate names, or why there is none. */
 export function userOfCertificate(
   { tls }: Channel,
-  { certificateField, credentials }: Naming,
+  { certificateField, credentials, epochSeconds }: Naming,
 ): NamedUser | FailureReason {
   if (certificateField === undefined) return 'unknown-mechanism'
-  if (tls?.certificate === undefined) return 'no-certificate'
-  const names = namesOf(tls.certificate, certificateField)
+  const certificate = tls?.certificate
+  if (certificate === undefined) return 'no-certificate'
+  // It was good when the handshake was, or when the session began that was resumed.
+  if (certificate.validTo <= epochSeconds()) return 'certificate-expired'
+  const names = namesOf(certificate, certificateField)
   if (names.length > NAMES_MAX) return 'certificate-of-several'
   const users = new Set<string>()
   for (const raw of names) {
@@ -44,7 +50,7 @@ export function userOfCertificate(
   }
   const [user] = users
   if (user === undefined) return 'certificate-of-nobody'
-  return users.size === 1 ? { user } : 'certificate-of-several'
+  return users.size === 1 ? { user, validTo: certificate.validTo } : 'certificate-of-several'
 }
 
 function namesOf(certificate: PeerCertificate, field: CertificateField): readonly string[] {

@@ -37,6 +37,8 @@ export interface SaslEnvironmentOptions {
   readonly loginMemoryMax?: number
   /** Milliseconds of a clock that never goes back. */
   readonly monotonicMs: () => number
+  /** The server's clock. */
+  readonly epochSeconds: () => number
   /** Source of the key of the login memory. */
   readonly randomBytes?: (count: number) => Uint8Array
   /** The server's half of a SCRAM nonce: unguessable, printable, without a comma. */
@@ -67,6 +69,7 @@ const SERVER_NONCE_BYTES = 18
 export class SaslEnvironment implements MechanismContext {
   readonly credentials: CredentialStore
   readonly certificateField: CertificateField | undefined
+  readonly epochSeconds: () => number
   readonly memory: LoginMemory
   readonly derivations: DerivationQueue<MechanismStep>
   readonly derive: DeriveKey
@@ -85,6 +88,7 @@ export class SaslEnvironment implements MechanismContext {
     this.throttle = options.throttle
     this.mayLogIn = options.mayLogIn ?? (() => true)
     this.certificateField = options.certificateField
+    this.epochSeconds = options.epochSeconds
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
       (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),

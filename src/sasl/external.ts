@@ -42,7 +42,8 @@ export class ExternalMechanism implements Mechanism {
     if (!isSamePerson(authorizationIdentity, named.user, named.user)) {
       return failure('bad-authzid')
     }
-    const principal = this.#context.credentials.principalOf(named.user, 'certificate')
+    const { user, validTo } = named
+    const principal = this.#context.credentials.principalOf(user, 'certificate', validTo)
     return { kind: 'success', principal }
   }
 

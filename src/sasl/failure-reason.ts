@@ -23,6 +23,8 @@ export const FAILURE_REASONS = [
   'downgrade',
   /** EXTERNAL without a verified client certificate. */
   'no-certificate',
+  /** The client's certificate has expired since it was verified. */
+  'certificate-expired',
   /** None of the certificate's names is a user's. */
   'certificate-of-nobody',
   /** The certificate's names are those of several users, or too many to look at. */

@@ -44,6 +44,8 @@ export interface MechanismContext {
   readonly credentials: CredentialStore
   /** What names the user in a client's certificate; undefined: nobody logs in by one. */
   readonly certificateField: CertificateField | undefined
+  /** The server's clock, which logins that end go by. */
+  readonly epochSeconds: () => number
   readonly memory: LoginMemory
   readonly derivations: DerivationQueue<MechanismStep>
   readonly derive: DeriveKey

@@ -32,8 +32,11 @@ const SASL_STEP = 0x22
 
 const first = signingKey('RS256', 'first')
 const second = signingKey('ES256', 'second')
+const third = signingKey('ES256', 'third')
 
 let published = [first]
+/** The issuer takes questions and answers none. */
+let hangs = false
 let issuer: Server
 let folder: string
 let server: TestServer
@@ -53,7 +56,9 @@ beforeAll(async () => {
     { directory: folder },
   )
   expect(made.exitCode).toBe(0)
-  issuer = createServer((_, response) => response.end(keySetText(...published)))
+  issuer = createServer((_, response) => {
+    if (!hangs) response.end(keySetText(...published))
+  })
   await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve))
   const { port } = issuer.address() as AddressInfo
   const usersFile = join(folder, 'users.toml')
@@ -150,10 +155,8 @@ describe('a client with a token', () => {
     const client = new TlsClient()
     const none = new Uint8Array(0)
     const [status, list] = await client.ask(SASL_LIST, '', none)
-    expect([status, list]).toEqual([
-      0,
-      'SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1 PLAIN OAUTHBEARER',
-    ])
+    const scrams = 'SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1'
+    expect([status, list]).toEqual([0, `${scrams} PLAIN OAUTHBEARER`])
     const late = bearer(token({ exp: 1 }))
     expect(await client.ask(SASL_AUTH, 'OAUTHBEARER', late)).toEqual([
       0x21,
@@ -192,6 +195,17 @@ describe('a client with a token', () => {
     )
   })
 
+  test('is no administrator for a role that its issuer calls admin', async () => {
+    const admin = token({ sub: 'guest', roles: ['admin', 'operator'] })
+    expect(await new TlsClient().textLogin(admin)).toBe('SASL_CONTINUE 26')
+    const reader = new TlsClient()
+    expect(await reader.textLogin(token({ sub: 'guest', roles: ['admin', 'readonly'] }))).toBe(
+      'SASL_OK',
+    )
+    reader.send('flush_all\r\n')
+    expect(await reader.line()).toMatch(/^CLIENT_ERROR/)
+  })
+
   test('signed with a key that the issuer has published since is let in', async () => {
     const early = new TlsClient()
     expect(await early.textLogin(token({}, second))).toBe('SASL_CONTINUE 26')
@@ -203,6 +217,27 @@ describe('a client with a token', () => {
     expect(await new TlsClient().textLogin(token({}, second))).toBe('SASL_OK')
     expect(await new TlsClient().textLogin(token())).toBe('SASL_OK')
   })
+
+  test('has the issuer asked for a key that nobody knows yet, and keeps nobody waiting while it hangs', async () => {
+    hangs = true
+    server.signal('SIGHUP')
+    const late = new TlsClient()
+    expect(await late.textLogin(token({}, third))).toBe('SASL_CONTINUE 26')
+    expect(await new TlsClient().textLogin(token())).toBe('SASL_OK')
+    issuer.closeAllConnections()
+    await server.waitForLog(({ event }) => event === 'token_keys_refused')
+    expect(await new TlsClient().textLogin(token())).toBe('SASL_OK')
+    hangs = false
+    published = [first, third]
+    // The issuer is asked once in ten seconds, whatever tokens strangers show.
+    await expect
+      .poll(async () => await new TlsClient().textLogin(token({}, third)), {
+        timeout: 40_000,
+        interval: 200,
+      })
+      .toBe('SASL_OK')
+    expect(await new TlsClient().textLogin(token({}, second))).toBe('SASL_CONTINUE 26')
+  }, 60_000)
 
   test('is cut when the token expires, and stays when it has shown a newer one', async () => {
     const soon = Math.floor(Date.now() / 1000) + 2

@@ -21,6 +21,8 @@ export interface TestCertificateOptions {
   readonly extensions?: string
   /** May be negative. */
   readonly days?: number
+  /** The second at which it ends, in the place of `days`. */
+  readonly endsAtMs?: number
   /** As -newkey and -pkeyopt have it: `rsa:1024`, `ec:secp256k1`. */
   readonly key?: string
 }
@@ -31,16 +33,20 @@ export class TestAuthority {
   private count = 0
 
   /** Signed by itself, or by `parent`. */
-  constructor(subject: string = '/CN=Test authority', parent?: TestAuthority) {
+  constructor(
+    subject: string = '/CN=Test authority',
+    parent?: TestAuthority,
+    key: string = 'ec:P-256',
+  ) {
     const options = { subject, names: '', extensions: 'basicConstraints=critical,CA:TRUE' }
-    const own = parent?.issue(options) ?? this.selfSigned(subject)
+    const own = parent?.issue(options) ?? this.selfSigned(subject, key)
     this.certificate = own.certificate
     this.write('ca.pem', own.certificate)
     this.write('ca.key', own.key)
     this.write('index.txt', '')
     this.write(
       'ca.cnf',
-      '[ca]\ndefault_ca=own\n[own]\ndatabase=index.txt\ncertificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\n',
+      '[ca]\ndefault_ca=own\n[own]\ndatabase=index.txt\ncertificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\nnew_certs_dir=.\nunique_subject=no\nrand_serial=yes\npolicy=any\n[any]\ncommonName=optional\n',
     )
   }
 
@@ -52,18 +58,20 @@ export class TestAuthority {
   issue(options: TestCertificateOptions = {}): TestPair {
     const { subject = '/CN=localhost', names = 'DNS:localhost', extensions = '' } = options
     const id = `issued-${++this.count}`
-    const [kind = '', parameter = ''] = (options.key ?? 'ec:P-256').split(':')
-    const newKey =
-      kind === 'ec'
-        ? ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${parameter}`]
-        : ['-newkey', `${kind}:${parameter}`]
+    const newKey = newKeyOf(options.key ?? 'ec:P-256')
     const alternatives = names === '' ? '' : `subjectAltName=${names}\n`
     this.write(`${id}.ext`, `[all]\n${alternatives}${extensions}\n`)
     const request = ['-keyout', `${id}.key`, '-out', `${id}.csr`, '-subj', subject, '-utf8']
     this.openssl('req', ...newKey, '-nodes', ...request)
     const from = ['-in', `${id}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial']
     const extended = ['-extfile', `${id}.ext`, '-extensions', 'all', '-out', `${id}.pem`]
-    this.openssl('x509', '-req', ...from, '-days', String(options.days ?? 30), ...extended)
+    if (options.endsAtMs === undefined) {
+      this.openssl('x509', '-req', ...from, '-days', String(options.days ?? 30), ...extended)
+    } else {
+      const end = new Date(options.endsAtMs).toISOString().replace(/[-:T]|\.\d+/g, '')
+      const how = ['-config', 'ca.cnf', '-batch', '-notext', '-preserveDN', '-enddate', end]
+      this.openssl('ca', ...how, '-in', `${id}.csr`, ...extended)
+    }
     return { certificate: this.read(`${id}.pem`), key: this.read(`${id}.key`) }
   }
 
@@ -85,10 +93,9 @@ export class TestAuthority {
     return this.read('encrypted.key')
   }
 
-  private selfSigned(subject: string): TestPair {
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  private selfSigned(subject: string, key: string): TestPair {
     const files = ['-keyout', 'self.key', '-out', 'self.pem', '-days', '3650']
-    this.openssl('req', '-x509', ...curve, ...files, '-subj', subject)
+    this.openssl('req', '-x509', ...newKeyOf(key), '-nodes', ...files, '-subj', subject)
     return { certificate: this.read('self.pem'), key: this.read('self.key') }
   }
 
@@ -104,4 +111,11 @@ export class TestAuthority {
   private read(name: string): string {
     return readFileSync(join(this.directory, name), 'utf8')
   }
+}
+
+function newKeyOf(key: string): readonly string[] {
+  const [kind = '', parameter = ''] = key.split(':')
+  return kind === 'ec'
+    ? ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${parameter}`]
+    : ['-newkey', `${kind}:${parameter}`]
 }

@@ -28,6 +28,7 @@ export function certificateNaming(names: Partial<PeerCertificate>): PeerCertific
   return {
     subject: 'CN=test',
     fingerprint: '00'.repeat(32),
+    validTo: 2_000_000_000,
     commonNames: [],
     dnsNames: [],
     emailAddresses: [],

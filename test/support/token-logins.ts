@@ -12,6 +12,7 @@ export const TOKEN_POLICY: TokenPolicy = {
   clockSkewSeconds: 60,
   userClaim: 'sub',
   rolesClaim: 'roles',
+  rolesPrefix: '',
 }
 
 export function keySetOf(...keys: readonly SigningKey[]): TokenKeySet {

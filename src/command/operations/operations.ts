@@ -212,6 +212,13 @@ export function isOffered(name: OperationName, parts: OperationParts): boolean {
   return OPERATIONS[name].isOffered?.(parts) ?? true
 }
 
+/** It is not offered here, of which is told. */
+export function isWithheld(name: OperationName, parts: OperationParts, caller: Caller): boolean {
+  if (isOffered(name, parts)) return false
+  caller.withheld?.(name)
+  return true
+}
+
 /** Whether a caller is told of all namespaces: the administrators of the default one are. */
 function seesAll({ restriction, namespace }: Caller): boolean {
   if (namespace !== NAMESPACE_DEFAULT) return false
@@ -252,7 +259,7 @@ export function carryOut(
   const { namespace } = caller
   const own = namespace === NAMESPACE_DEFAULT ? parts : parts.of?.(namespace)
   if (own === undefined) return DENIED
-  if (!isOffered(name, own)) return refused('unknown')
+  if (isWithheld(name, own, caller)) return refused('unknown')
   // Monitors ask for statistics all the time, and change nothing.
   if (OPERATIONS[name].right !== 'stats') caller.operated?.(name, argument.number)
   return OPERATIONS[name].carryOut?.(own, argument, caller) ?? refused('unknown')

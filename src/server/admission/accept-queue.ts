@@ -8,7 +8,10 @@
  * One that comes from the source that crowds the server is refused as well: it must not stand before
  * others.
  *
- * Invariant: at its worker nobody is let in before one of the same source who came earlier, and
+ * Where somebody logged in rightly lately, PROVEN_MAX of each source stand in a line of their own: they
+ * are let in before all others, and who is of the others makes room for them.
+ *
+ * Invariant: at its worker, of one line, nobody is let in before one of the same source who came earlier, and
  * sites (source-counts.ts) take turns: who sends many does not keep others waiting. Who has a place
  * is admission.ts's business; here is only what happens to those it has none for. A held connection
  * costs one file descriptor, and all workers together hold `heldMax`, but for those whose room
@@ -16,17 +19,20 @@
  * what it holds itself.
  */
 import { assert } from '../../base/assert.ts'
+import type { SourceKey } from '../../base/source-network.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
 import { FairQueue, type Place } from './fair-queue.ts'
 import { NO_SOURCE, OWN_CROWD, SourceCounts, sourceCountsWords } from './source-counts.ts'
-import type { WorkerTable } from './worker-table.ts'
+import { PROVEN_MAX, type WorkerTable } from './worker-table.ts'
 
 export interface AcceptQueueOptions {
   /** For all workers together; 0 refuses at once. */
   readonly heldMax: number
   readonly workerTable: WorkerTable
   readonly lane: Float64Array
+  /** Whether somebody logged in rightly from there lately; undefined: nobody is known. */
+  readonly isProven?: ((source: SourceKey) => boolean) | undefined
   /** Lets a connection in, or calls `turnedAway` with it before it returns. */
   readonly admit: (newcomer: Newcomer) => void
   /** Tells a connection that the server is full, and closes it. */
@@ -36,9 +42,15 @@ export interface AcceptQueueOptions {
 
 interface Held {
   readonly newcomer: Newcomer
-  /** What `counts` counts it under. */
+  readonly line: Line
+  /** What the line's `counts` counts it under. */
   readonly source: number
   place: Place<Held> | undefined
+}
+
+interface Line {
+  readonly held: FairQueue<Held>
+  readonly counts: SourceCounts
 }
 
 /** So many sites whose turn comes next are tried at a time: one may have a place where others have none. */
@@ -48,8 +60,9 @@ const TURNS_MAX = 64
 
 export class AcceptQueue {
   private readonly options: AcceptQueueOptions
-  private readonly held = new FairQueue<Held>()
-  private readonly counts: SourceCounts
+  /** Who comes from where somebody logged in rightly lately. */
+  private readonly known: Line
+  private readonly others: Line
   /** When the first of those that are held came. */
   private fullSinceMs = 0
   private isAdmitting = false
@@ -58,18 +71,12 @@ export class AcceptQueue {
 
   constructor(options: AcceptQueueOptions) {
     this.options = options
-    const { heldMax, workerTable } = options
-    // The newcomer that takes another's place is there before that one has left.
-    const layout = { sourcesMax: heldMax + 1, workerCount: 1, shareWords: 0 }
-    this.counts = new SourceCounts(
-      new Int32Array(sourceCountsWords(layout)),
-      layout,
-      workerTable.seed,
-    )
+    this.known = makeLine(options)
+    this.others = makeLine(options)
   }
 
   get isFull(): boolean {
-    return this.held.size > 0
+    return this.known.held.size + this.others.held.size > 0
   }
 
   /** A newcomer: let in, held, or refused. */
@@ -85,7 +92,7 @@ export class AcceptQueue {
     }
     if (wasFull) {
       // There may be a place for a source where there was none for those who came before.
-      if (this.counts.count(held.source) === 1) this.letIn()
+      if (held.line.counts.count(held.source) === 1) this.letIn()
       return
     }
     lane[COUNTER.listen_disabled_num]!++
@@ -101,10 +108,17 @@ export class AcceptQueue {
   letIn(): void {
     // Whoever is being let in may displace another, whose end brings us here; that place is taken.
     if (this.isAdmitting) return
-    let failuresLeft = Math.min(TRIED_MAX, this.held.siteCount)
-    for (let turn = 0; turn < TURNS_MAX && failuresLeft > 0; turn++) {
-      const next = this.held.takeTurn(1, () => false)
-      if (next === undefined) return
+    const turnsLeft = this.letInFrom(this.known, TURNS_MAX)
+    this.letInFrom(this.others, turnsLeft)
+  }
+
+  /** Returns how many of `turns` are left. */
+  private letInFrom({ held }: Line, turns: number): number {
+    let failuresLeft = Math.min(TRIED_MAX, held.siteCount)
+    let turnsLeft = turns
+    for (; turnsLeft > 0 && failuresLeft > 0; turnsLeft--) {
+      const next = held.takeTurn(1, () => false)
+      if (next === undefined) break
       if (!this.tryToAdmit(next.newcomer)) {
         failuresLeft--
         continue
@@ -112,13 +126,14 @@ export class AcceptQueue {
       this.letGo(next)
       if (!this.isFull) this.countFullTime()
     }
+    return turnsLeft
   }
 
   /** Drops as many as other workers have taken the room of. */
   settleWithOthers(): void {
     const { workerTable, lane, refuse } = this.options
     for (let count = workerTable.answerForTakenHeld(); count > 0; count--) {
-      const dropped = this.held.newestOf(this.counts.heaviest)
+      const dropped = heaviestOf(this.others) ?? heaviestOf(this.known)
       if (dropped === undefined) return
       this.letGo(dropped)
       lane[COUNTER.rejected_connections]!++
@@ -131,7 +146,7 @@ export class AcceptQueue {
   dismiss(): void {
     if (!this.isFull) return
     for (;;) {
-      const { oldest } = this.held
+      const oldest = this.known.held.oldest ?? this.others.held.oldest
       if (oldest === undefined) break
       oldest.newcomer.close()
       this.letGo(oldest)
@@ -141,26 +156,38 @@ export class AcceptQueue {
 
   /** Holds a newcomer, if there is room or somebody else makes some. */
   private hold(newcomer: Newcomer): Held | undefined {
-    const { counts } = this
+    const { heldMax, workerTable } = this.options
+    const line = this.lineOf(newcomer.peer.networkKey)
+    const { counts } = line
     const source = counts.hold(newcomer.peer.networkKey)
     if (source === NO_SOURCE) return undefined
-    if (!this.options.workerTable.claimHeld(this.options.heldMax) && !this.makeRoom(source)) {
+    if (!workerTable.claimHeld(heldMax) && !this.makeRoom(line, source)) {
       counts.release(source)
       return undefined
     }
     counts.change(source, 1)
-    const held: Held = { newcomer, source, place: undefined }
-    held.place = this.held.add(held, counts.siteOf(source), source)
+    const held: Held = { newcomer, line, source, place: undefined }
+    held.place = line.held.add(held, counts.siteOf(source), source)
     return held
   }
 
+  private lineOf(key: SourceKey): Line {
+    const { known, others, options } = this
+    if (options.isProven?.(key) !== true) return others
+    const source = known.counts.findSource(key)
+    return source === NO_SOURCE || known.counts.count(source) < PROVEN_MAX ? known : others
+  }
+
   /** One of those of whom most are held here is refused instead of a newcomer; or one elsewhere. */
-  private makeRoom(source: number): boolean {
+  private makeRoom(line: Line, source: number): boolean {
     const { heldMax, workerTable, lane, refuse } = this.options
-    const rival = this.counts.rivalOf(source)
-    if (rival === OWN_CROWD) return false
-    if (rival === source || rival === NO_SOURCE) return workerTable.takeHeldOfOther()
-    const dropped = this.held.newestOf(rival)
+    let dropped = line === this.known ? heaviestOf(this.others) : undefined
+    if (dropped === undefined) {
+      const rival = line.counts.rivalOf(source)
+      if (rival === OWN_CROWD) return false
+      if (rival === source || rival === NO_SOURCE) return workerTable.takeHeldOfOther()
+      dropped = line.held.newestOf(rival)
+    }
     if (dropped === undefined) return false
     this.letGo(dropped)
     lane[COUNTER.rejected_connections]!++
@@ -170,11 +197,12 @@ export class AcceptQueue {
 
   /** It is held no more. */
   private letGo(held: Held): void {
-    assert(held.place !== undefined, 'who is held has a place')
-    this.held.remove(held.place)
+    const { line, source, place } = held
+    assert(place !== undefined, 'who is held has a place')
+    line.held.remove(place)
     held.place = undefined
-    this.counts.change(held.source, -1)
-    this.counts.release(held.source)
+    line.counts.change(source, -1)
+    line.counts.release(source)
     this.options.workerTable.giveHeldBack()
   }
 
@@ -198,4 +226,16 @@ export class AcceptQueue {
     const elapsedMs = monotonicMs() - this.fullSinceMs
     lane[COUNTER.time_in_listen_disabled_us]! += Math.round(elapsedMs * 1000)
   }
+}
+
+function makeLine({ heldMax, workerTable }: AcceptQueueOptions): Line {
+  // The newcomer that takes another's place is there before that one has left.
+  const layout = { sourcesMax: heldMax + 1, workerCount: 1, shareWords: 0 }
+  const words = new Int32Array(sourceCountsWords(layout))
+  return { held: new FairQueue(), counts: new SourceCounts(words, layout, workerTable.seed) }
+}
+
+/** Who makes room first. */
+function heaviestOf({ held, counts }: Line): Held | undefined {
+  return held.newestOf(counts.heaviest)
 }

@@ -72,7 +72,7 @@ const TAKEN_MIN = 64
 const FAR = 2
 
 /** So many strangers of a source that is known go before others; more of them are strangers like all. */
-const PROVEN_MAX = 32
+export const PROVEN_MAX = 32
 /** Of a known source, so many above the limit of strangers are served: at least, or a quarter of that. */
 const PROVEN_RESERVE_MIN = 8
 const PROVEN_RESERVE_SHARE = 4

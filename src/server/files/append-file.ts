@@ -3,7 +3,7 @@
  * meanwhile. Nothing is buffered: what `append` said yes to, the system has.
  *
  * Invariant: every line that was written whole begins at the start of one. Where a write broke off in the
- * middle of a line, the next begins with a line end.
+ * middle of a line, also one of a process before this, the next begins with a line end.
  */
 import {
   closeSync,
@@ -11,11 +11,13 @@ import {
   fchownSync,
   fstatSync,
   openSync,
+  readSync,
   type Stats,
   statSync,
   writeSync,
 } from 'node:fs'
 
+const LINE_END = 0x0a
 const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants
 
 /** Standard output, opened anew: that of a pipe must not make the whole process wait for its reader. */
@@ -32,6 +34,7 @@ export class AppendFile {
     this.isOutput = path === '-'
     this.path = this.isOutput ? STANDARD_OUTPUT : path
     this.fd = this.open()
+    this.isTorn = this.endsTorn()
     if (owner !== undefined && fstatSync(this.fd).isFile() && !this.isOutput) {
       fchownSync(this.fd, owner.uid, owner.gid)
     }
@@ -62,7 +65,7 @@ export class AppendFile {
       const fd = this.open()
       if (this.fd !== -1) closeSync(this.fd)
       this.fd = fd
-      this.isTorn = false
+      this.isTorn = this.endsTorn()
       return true
     } catch {
       return false
@@ -80,6 +83,21 @@ export class AppendFile {
   close(): void {
     if (this.fd !== -1) closeSync(this.fd)
     this.fd = -1
+  }
+
+  /** The last byte is not a line end; false where nobody can tell. */
+  private endsTorn(): boolean {
+    const stats = fstatSync(this.fd)
+    if (!stats.isFile() || stats.size === 0 || this.isOutput) return false
+    const last = new Uint8Array(1)
+    try {
+      const fd = openSync(this.path, constants.O_RDONLY)
+      const count = readSync(fd, last, 0, 1, stats.size - 1)
+      closeSync(fd)
+      return count === 1 && last[0] !== LINE_END
+    } catch {
+      return false
+    }
   }
 
   private open(): number {

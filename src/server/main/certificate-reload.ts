@@ -16,6 +16,7 @@ import {
   type TlsFileProblem,
   tlsFilePaths,
 } from '../../credential/tls-certificates.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import { problemWithCertificates } from '../net/tls-contexts.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'
@@ -31,6 +32,7 @@ export interface CertificateReloadOptions {
   readonly nowSeconds: () => number
   /** Milliseconds since 1970 on the wall clock, which certificates go by. */
   readonly wallMs?: () => number
+  readonly onAudit?: (event: AuditEvent) => void
   /** Quiet time after a change before the files are read. */
   readonly debounceMs?: number
 }
@@ -115,6 +117,7 @@ export class CertificateReload {
   }
 
   private async replace(): Promise<string | undefined> {
+    const before = this.loaded
     try {
       await this.read()
     } catch (error) {
@@ -125,6 +128,13 @@ export class CertificateReload {
     if (this.watch.isClosed) return undefined
     await this.distribute()
     this.announce('certificates_reloaded', 'the certificates were reloaded')
+    this.options.onAudit?.({
+      event: 'reload',
+      what: 'certificates',
+      outcome: 'success',
+      changed: changedSince(before, this.loaded),
+      generation: this.generation,
+    })
     return undefined
   }
 
@@ -172,6 +182,8 @@ export class CertificateReload {
   private refuse(error: TlsFileError): void {
     const message = `the certificates were not reloaded, those from before stay in force: ${error.message}`
     this.options.say('error', 'certificates_refused', message)
+    const files = [...new Set(error.problems.map(({ file }) => file))]
+    this.options.onAudit?.({ event: 'reload', what: 'certificates', outcome: 'failure', files })
   }
 
   private announce(event: string, message: string): void {
@@ -223,6 +235,19 @@ export class CertificateReload {
       valid_to: end,
     })
   }
+}
+
+/** Whose certificates are others now, by their names; beside them `ca` and `crl`. */
+function changedSince(
+  before: LoadedCertificates | undefined,
+  after: LoadedCertificates | undefined,
+): readonly string[] | undefined {
+  const known = new Set(before?.identities.map(({ certificate }) => certificate))
+  const others = after?.identities.filter(({ certificate }) => !known.has(certificate)) ?? []
+  const names = others.flatMap((identity) => identity.names)
+  if (before?.ca !== after?.ca) names.push('ca')
+  if (before?.crl !== after?.crl) names.push('crl')
+  return names.length === 0 ? undefined : names
 }
 
 /** What a start would read. Throws TlsFileError. */

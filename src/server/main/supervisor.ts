@@ -43,6 +43,14 @@ import { heldConnectionsMax, workerSettings } from './worker-settings.ts'
 /** Files that a server without connections has open, and some to spare. */
 const OWN_OPEN_FILES = 48
 
+/** What the audit says of a listener that speaks TLS. */
+const CLIENT_CERTIFICATES = {
+  none: 'no client certificates',
+  request: 'client certificates if there are',
+  require: 'client certificates required',
+  once: 'client certificates required',
+} as const
+
 /** memcached takes every higher VERBOSITY for this one. */
 const VERBOSITY_MAX = 2
 
@@ -60,6 +68,7 @@ export class Supervisor {
   /** Undefined where there is none, or not yet. */
   private audit: Audit | undefined = undefined
   private endAuditLooks: () => void = () => undefined
+  private readonly onAudit = (event: AuditEvent): void => this.audit?.record(event)
   /** Undefined without TLS. */
   private readonly certificates: CertificateReload | undefined
   /** Undefined where no tokens are taken. */
@@ -105,6 +114,7 @@ export class Supervisor {
             workers,
             clock: threadClock,
             nowSeconds,
+            onAudit: this.onAudit,
           })
   }
 
@@ -162,11 +172,12 @@ export class Supervisor {
   private async loadUsers(): Promise<WorkerAuth | undefined> {
     const { config, say, workers } = this
     if (config.auth.required) {
-      const onAudit = (event: AuditEvent): void => this.audit?.record(event)
+      const { onAudit } = this
       const { tokens } = config.auth
       this.credentials = new CredentialReload({ config, say, workers, onAudit })
       if (tokens !== undefined) {
-        this.tokenKeys = new TokenKeySource({ config: tokens, say, workers, clock: threadClock })
+        const clock = threadClock
+        this.tokenKeys = new TokenKeySource({ config: tokens, say, workers, clock, onAudit })
         if (config.tls === undefined) {
           say('warn', 'tokens_without_tls', 'no token will be taken: no listener speaks TLS')
         }
@@ -186,12 +197,14 @@ export class Supervisor {
     const { config, say } = this
     for (const socket of this.sockets.shared) sayListening(socket, say)
     warnAboutClear(this.sockets.shared, config, say)
-    for (const { address } of this.sockets.shared) {
+    for (const { address, tls, identity } of this.sockets.shared) {
       this.audit?.record({
         event: 'listener',
         address: address.text,
         family: address.family,
         port: address.port,
+        tls: tls === undefined ? 'none' : CLIENT_CERTIFICATES[tls],
+        identity,
       })
     }
     say('info', 'started', `saslcached ${VERSION} is ready`, {

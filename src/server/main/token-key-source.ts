@@ -11,7 +11,13 @@ import { CredentialFileError } from '../../credential/credential-file-error.ts'
 import { decodeUtf8 } from '../../credential/file-access.ts'
 import { FileWatch } from '../../credential/file-watch.ts'
 import { ASK_MS } from '../../credential/token-key-ring.ts'
-import { NO_TOKEN_KEYS, parseKeySet, type TokenKeySet } from '../../credential/token-keys.ts'
+import {
+  NO_TOKEN_KEYS,
+  parseKeySet,
+  type TokenKey,
+  type TokenKeySet,
+} from '../../credential/token-keys.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { TokenSettings } from '../../sasl/token-logins.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'
 import { type FetchJwks, fetchJwks } from './jwks-fetch.ts'
@@ -24,6 +30,7 @@ export interface TokenKeySourceOptions {
   readonly workers: Pick<WorkerPool, 'broadcast'>
   readonly clock: Pick<ThreadClock, 'nowMs' | 'every'>
   readonly fetch?: FetchJwks
+  readonly onAudit?: (event: AuditEvent) => void
 }
 
 /** Issuers publish a key some time before they use it. */
@@ -53,7 +60,7 @@ export class TokenKeySource {
   /** The keys of the start; of an issuer that does not answer, none yet. Throws CredentialFileError. */
   async load(): Promise<TokenSettings> {
     const { config } = this.options
-    const { issuer, audiences, algorithms, clockSkewSeconds, userClaim, rolesClaim, keys } = config
+    const { keys, ...policy } = config
     if (keys.kind === 'file') {
       const read = await this.readFile(keys.path)
       if (typeof read === 'string') {
@@ -62,7 +69,7 @@ export class TokenKeySource {
       this.take(read)
     } else await this.ask()
     return {
-      policy: { issuer, audiences, algorithms, clockSkewSeconds, userClaim, rolesClaim },
+      policy,
       keys: this.keys,
       asksForKeys: keys.kind === 'url',
     }
@@ -164,16 +171,23 @@ export class TokenKeySource {
   }
 
   private take(keys: TokenKeySet): void {
-    const isSame = JSON.stringify(keys) === JSON.stringify(this.keys)
+    const before = this.keys
     this.keys = keys
-    if (isSame) return
+    if (JSON.stringify(keys) === JSON.stringify(before)) return
+    this.options.onAudit?.({
+      event: 'reload',
+      what: 'token-keys',
+      outcome: 'success',
+      added: idsOf(keys, before),
+      removed: idsOf(before, keys),
+    })
     this.options.say(
       'info',
       'token_keys_loaded',
       'the keys that tokens are checked with were loaded',
       {
         keys: keys.keys.length,
-        ids: keys.keys.map(({ id }) => id ?? '(none)').join(' '),
+        ids: keys.keys.map(shownId).join(' '),
       },
     )
   }
@@ -183,11 +197,31 @@ export class TokenKeySource {
     const rest = hasKeys ? 'those from before stay in force' : 'nobody can log in by a token'
     const message = `there are no other keys for tokens, ${rest}: ${from}: ${why}`
     this.options.say('error', 'token_keys_refused', message)
+    this.options.onAudit?.({
+      event: 'reload',
+      what: 'token-keys',
+      outcome: 'failure',
+      files: [from],
+    })
   }
 
   private distribute(): void {
     this.options.workers.broadcast({ kind: 'token-keys', keys: this.keys })
   }
+}
+
+/** Of keys that `others` do not have. */
+function idsOf(
+  { keys }: TokenKeySet,
+  { keys: others }: TokenKeySet,
+): readonly string[] | undefined {
+  const known = new Set(others.map((key) => JSON.stringify(key)))
+  const ids = keys.filter((key) => !known.has(JSON.stringify(key))).map(shownId)
+  return ids.length === 0 ? undefined : ids
+}
+
+function shownId({ id }: TokenKey): string {
+  return id ?? '(none)'
 }
 
 function parseBytes(bytes: Uint8Array): TokenKeySet | string {

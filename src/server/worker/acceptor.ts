@@ -67,6 +67,7 @@ export class Acceptor {
       heldMax: settings.heldConnectionsMax,
       workerTable,
       lane,
+      isProven: options.isProven,
       admit: (newcomer) => this.admission.accept(newcomer, time.nowMs),
       refuse: (newcomer) => newcomer.refuse(TOO_MANY_CONNECTIONS),
       monotonicMs: () => clock.nowMs(),

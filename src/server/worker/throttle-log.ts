@@ -43,13 +43,15 @@ export function createThrottle(
       write(endLine(who))
       audit?.throttle('ended', who)
     },
-    onMore: (count) =>
+    onMore: (count) => {
       write({
         level: 'warn',
         event: 'throttled_more',
         message: 'more sources and users are refused than are named one by one',
         fields: { refused: count },
-      }),
+      })
+      audit?.throttledMore(count)
+    },
   })
 }
 

@@ -100,7 +100,7 @@ export class WorkerAudit {
     if (key !== undefined) {
       shown = showsKeys ? Buffer.from(key).toString('latin1') : keyTag(keySecret, key)
     }
-    this.record({ event: 'refused', user: principal.name, peer, command, lacks: lack, key: shown })
+    this.record({ event: 'refused', user: principal?.name, peer, command, lacks: lack, key: shown })
   }
 
   operation({ principal, peer, operation, number }: OperationEvent): void {
@@ -108,8 +108,18 @@ export class WorkerAudit {
     this.record({ event: 'operation', user: principal?.name, peer, operation, number: shown })
   }
 
+  /** One that came to nothing; those that come to something are told of with their logins. */
+  handshake(peer: string, reason: string): void {
+    this.record({ event: 'handshake', outcome: 'failure', peer, reason })
+  }
+
   throttle(state: 'began' | 'ended', { kind, name }: Throttled): void {
     this.record({ event: 'throttle', state, [kind]: name })
+  }
+
+  /** So many as are not named one by one. */
+  throttledMore(count: number): void {
+    this.record({ event: 'throttle', state: 'began', more: count })
   }
 
   private record(event: AuditEvent): void {

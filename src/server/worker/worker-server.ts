@@ -5,9 +5,9 @@
  *
  * Invariant: after `stop` it posts `accepts-no-more`, and `stopped` once its last connection is closed.
  */
-import type { Channel } from '../../base/channel.ts'
 import { Clock } from '../../base/clock.ts'
 import { Coalesced } from '../../base/coalesced.ts'
+import type { Pipe } from '../../base/pipe.ts'
 import { AnswerDelays } from '../../connection/answer-delays.ts'
 import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
@@ -85,6 +85,7 @@ export class WorkerServer {
   private readonly log: WorkerLog
   private readonly loginLog: LoginLog
   private readonly handshakeLog: HandshakeLog
+  private readonly audit: WorkerAudit | undefined
   /** Undefined where no listener speaks TLS. */
   private handshakes: TlsHandshakes | undefined = undefined
   private readonly gateOptions: AuthGateOptions
@@ -128,10 +129,10 @@ export class WorkerServer {
       ask: () => this.post({ kind: 'token-keys-wanted' }),
       epochSeconds: () => this.clock.epochMs(clock.nowMs()) / 1000,
     }
-    const audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
+    this.audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
     const write = (event: LogEvent): void => this.log.write(event)
-    const throttle = createThrottle(settings, lane, clock, write, audit)
-    this.sasl = createSasl(settings, lane, clock, throttle, audit, forTokens)
+    const throttle = createThrottle(settings, lane, clock, write, this.audit)
+    this.sasl = createSasl(settings, lane, clock, throttle, this.audit, forTokens)
     this.delays = new AnswerDelays(() => clock.nowMs())
     this.turns = new Turns(clock)
     this.items = this.createItems()
@@ -151,13 +152,13 @@ export class WorkerServer {
       delays: this.delays,
       onLogin: (event) => {
         this.loginLog.record(event, this.context.nowMs)
-        audit?.login(event)
+        this.audit?.login(event)
       },
       onRefusal: (event) => {
         this.logRefusal(event)
-        audit?.refusal(event)
+        this.audit?.refusal(event)
       },
-      onOperation: (event) => audit?.operation(event),
+      onOperation: (event) => this.audit?.operation(event),
     }
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
@@ -272,7 +273,10 @@ export class WorkerServer {
     return {
       handshakes: this.handshakes,
       lane,
-      onHandshakeFailed: (peer, code) => this.handshakeLog.record(peer, code, this.context.nowMs),
+      onHandshakeFailed: (peer, code) => {
+        this.handshakeLog.record(peer, code, this.context.nowMs)
+        this.audit?.handshake(peer.text, code)
+      },
     }
   }
 
@@ -314,7 +318,7 @@ export class WorkerServer {
   private serve(newcomer: Newcomer): Connection {
     const transport = newcomer.open()
     const gate = new AuthGate(this.gateOptions, transport)
-    this.identify(gate, transport.channel)
+    this.identify(gate, transport)
     const id = this.workerTable.nextConnectionId()
     const connection = new Connection(this.context, transport, gate, id)
     this.rows.add(connection)
@@ -326,14 +330,17 @@ export class WorkerServer {
 
   /**
    * Who comes in where a listener stands for a user is that user. If a reload has removed it, nobody is,
-   * and a login is asked for as elsewhere.
+   * and a login is asked for as elsewhere; so it is while nobody is to come in without being recorded.
    */
-  private identify(gate: AuthGate, { listenerIndex }: Channel): void {
-    const identity = this.settings.sockets[listenerIndex]?.identity
+  private identify(gate: AuthGate, { peer, channel }: Pipe): void {
+    const identity = this.settings.sockets[channel.listenerIndex]?.identity
     if (identity === undefined || this.sasl === undefined) return
     const { credentials } = this.sasl
     const name = prepare(identity)
-    if (credentials.has(name)) gate.become(credentials.principalOf(name, 'listener'))
+    if (!credentials.has(name) || !this.sasl.mayLogIn()) return
+    const principal = credentials.principalOf(name, 'listener')
+    gate.become(principal)
+    this.audit?.login({ succeeded: true, principal, peer: peer.text, mechanism: 'listener' })
   }
 
   private closed(connection: Connection): void {
@@ -356,8 +363,9 @@ export class WorkerServer {
   }
 
   private logRefusal({ principal, peer, command, lack }: RefusalEvent): void {
-    const fields = { user: principal.name, peer, command, lacks: lack }
-    const message = 'a command was refused: the user may not do that'
+    const fields = { user: principal?.name, peer, command, lacks: lack }
+    const what = lack === 'option' ? 'nobody has it here' : 'the user may not do that'
+    const message = `a command was refused: ${what}`
     this.log.write({ level: 'debug', event: 'command_denied', message, fields })
   }
 
@@ -535,6 +543,7 @@ function createSasl(
     derivationsMax: auth.keyDerivationsMax,
     derivationQueueMax: auth.derivationQueueMax,
     monotonicMs,
+    epochSeconds: forTokens.epochSeconds,
     tokens:
       auth.tokens === undefined
         ? undefined

@@ -38,6 +38,7 @@ describe('tokens', () => {
       clockSkewSeconds: 60,
       userClaim: 'sub',
       rolesClaim: undefined,
+      rolesPrefix: '',
     })
     expect(auth.mechanisms).toEqual(['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN', 'OAUTHBEARER'])
   })
@@ -52,6 +53,7 @@ oauth_algorithms = ["ES256"]
 oauth_clock_skew_seconds = 0
 oauth_user_claim = "kubernetes.io.serviceaccount.name"
 oauth_roles_claim = "realm_access.roles"
+oauth_roles_prefix = "cache:"
 [authentication]
 mechanisms = ["oauthbearer"]
 `
@@ -63,6 +65,7 @@ mechanisms = ["oauthbearer"]
       clockSkewSeconds: 0,
       userClaim: 'kubernetes.io.serviceaccount.name',
       rolesClaim: 'realm_access.roles',
+      rolesPrefix: 'cache:',
     })
     expect(auth.mechanisms).toEqual(['OAUTHBEARER'])
   })
@@ -73,6 +76,7 @@ mechanisms = ["oauthbearer"]
     ['keys twice', [...WHOLE, '--oauth-jwks-file', 'f'], 'keep one of them'],
     ['no issuer', WHOLE.slice(2), 'has no effect without an issuer'],
     ['a claim and no issuer', ['--oauth-roles-claim', 'roles'], 'has no effect without an issuer'],
+    ['a prefix and no claim', [...WHOLE, '--oauth-roles-prefix', 'x'], 'no effect without a claim'],
     ['a mechanism and no issuer', ['--mechanisms', 'PLAIN,OAUTHBEARER'], 'takes an issuer'],
     ['an issuer and no mechanism', [...WHOLE, '--mechanisms', 'PLAIN'], 'OAUTHBEARER is not among'],
     [

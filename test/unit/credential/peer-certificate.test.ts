@@ -49,6 +49,7 @@ describe('a certificate that openssl made', () => {
     expect(peerCertificate(x509)).toEqual({
       subject: 'C=DE,O=Shop\\, Inc.,CN=alice,CN=alice.second,emailAddress=a@shop.example',
       fingerprint: x509.fingerprint256.replaceAll(':', '').toLowerCase(),
+      validTo: Date.parse(x509.validTo) / 1000,
       commonNames: ['alice', 'alice.second'],
       dnsNames: ['alice.example', 'b.example'],
       emailAddresses: ['alice@shop.example'],
@@ -127,12 +128,13 @@ test('the alternative names standing there twice make a certificate that is not 
 
 function forgedWithExtensions(...extensions: readonly Uint8Array[]): Uint8Array {
   const sequence = der(0x30)
+  const time = der(0x17, Buffer.from('260101000000Z'))
   const tbs = der(
     0x30,
     der(0x02, Uint8Array.of(1)),
     sequence,
     sequence,
-    sequence,
+    der(0x30, time, time),
     sequence,
     sequence,
     der(0xa3, der(0x30, ...extensions)),

@@ -414,6 +414,37 @@ describe('a list of revoked certificates', () => {
   })
 })
 
+test.each(['ec:P-256', 'ec:P-384', 'rsa:2048'])(
+  'a list that its authority (%s) has not signed is not taken',
+  async (key) => {
+    const authority = new TestAuthority('/CN=Lists', undefined, key)
+    const namesake = new TestAuthority('/CN=Lists', undefined, key)
+    const caFile = put('ca.pem', authority.certificate)
+    const good = authority.revocationList([])
+    expect((await load({ caFile, crlFile: put('crl.pem', good) })).crl).toContain('X509 CRL')
+    const told = [
+      'crl.pem:1: the list that begins here is not signed by the authority that it names',
+    ]
+    const forged = namesake.revocationList([])
+    expect(await problemsOf({ caFile, crlFile: put('crl.pem', forged) })).toEqual(told)
+    // Of two keys of one name either will do.
+    const both = put('ca.pem', authority.certificate + namesake.certificate)
+    expect((await load({ caFile: both, crlFile: put('crl.pem', forged) })).crl).toContain(
+      'X509 CRL',
+    )
+    const read = readPem(good)
+    const block = Array.isArray(read) ? (read[0] as { readonly bytes: Uint8Array }) : undefined
+    const spoiled = Buffer.from(block?.bytes ?? [])
+    spoiled[spoiled.length - 1]! ^= 1
+    const crlFile = put('crl.pem', formatPem('X509 CRL', spoiled))
+    expect(await problemsOf({ caFile: put('ca.pem', authority.certificate), crlFile })).toEqual(
+      told,
+    )
+    authority.remove()
+    namesake.remove()
+  },
+)
+
 describe('the reader of PEM', () => {
   test('finds what formatPem writes, wherever it stands', () => {
     fc.assert(

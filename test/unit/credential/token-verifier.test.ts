@@ -29,6 +29,7 @@ const POLICY: TokenPolicy = {
   clockSkewSeconds: 60,
   userClaim: 'sub',
   rolesClaim: 'realm_access.roles',
+  rolesPrefix: '',
 }
 const FINGERPRINT = 'ab'.repeat(32)
 
@@ -264,6 +265,15 @@ describe('a token', () => {
       roles: ['openid', 'reader'],
     })
     expect(await judge(token, { rolesClaim: undefined })).toMatchObject({ roles: [] })
+  })
+
+  test('has no mighty role by chance: those take a prefix, and then all roles do', async () => {
+    const roles = ['admin', 'operator', 'reader', 'cache:admin', 'cache:', 'Cache:reader']
+    const token = tokenOf(signing, claimsOf({ realm_access: { roles } }))
+    expect(await judge(token)).toMatchObject({
+      roles: ['reader', 'cache:admin', 'cache:', 'Cache:reader'],
+    })
+    expect(await judge(token, { rolesPrefix: 'cache:' })).toMatchObject({ roles: ['admin', ''] })
   })
 })
 

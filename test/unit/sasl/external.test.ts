@@ -118,6 +118,22 @@ describe('nobody is let in', () => {
   })
 })
 
+test('the login is good for as long as the certificate, and one that has expired is none', () => {
+  const { validTo } = certificateNaming({})
+  let nowSeconds = validTo - 1
+  const certificateField = 'cn' as const
+  const { environment } = fixture(snapshot, {
+    mechanisms: MECHANISMS,
+    certificateField,
+    epochSeconds: () => nowSeconds,
+  })
+  const step = new SaslSession(environment, web).start('EXTERNAL', Buffer.alloc(0))
+  expect(step).toMatchObject({ kind: 'success', principal: { expiresAt: validTo } })
+  nowSeconds = validTo
+  expect(environment.announced(web.channel).split(' ')).not.toContain('EXTERNAL')
+  expect(outcome(environment, web)).toBe('certificate-expired')
+})
+
 describe('the authorization identity', () => {
   test.each([
     ['', 'certificate IX'],

@@ -82,6 +82,7 @@ export function fixture(
     snapshot,
     mechanisms: ALL_MECHANISMS,
     monotonicMs: () => 0,
+    epochSeconds: () => 1_700_000_000,
     ...options,
     derive: (password, parameters) => {
       derived.push({ password, parameters })

@@ -59,6 +59,7 @@ function environmentFor(vector: Vector): SaslEnvironment {
     snapshot,
     mechanisms: [hash.name],
     monotonicMs: () => 0,
+    epochSeconds: () => 0,
     serverNonce: () => vector.serverNonce,
   })
 }

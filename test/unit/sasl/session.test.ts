@@ -235,7 +235,8 @@ describe('what is announced', () => {
 
   test('must not be empty or unknown', () => {
     const lacking = [{ hash: 'SCRAM-SHA-1' as const, userCount: 1, userNames: ['bob'] }]
-    const options = { snapshot: { ...snapshot, lacking }, monotonicMs: () => 0 }
+    const clocks = { monotonicMs: () => 0, epochSeconds: () => 0 }
+    const options = { snapshot: { ...snapshot, lacking }, ...clocks }
     expect(() => createSaslEnvironment({ ...options, mechanisms: ['SCRAM-SHA-1'] })).toThrow(
       'no mechanism',
     )
@@ -263,6 +264,7 @@ test('every failure is counted under its reason', async () => {
     downgrade: 0,
     'no-certificate': 0,
     'certificate-of-nobody': 0,
+    'certificate-expired': 0,
     'certificate-of-several': 0,
     'out-of-sequence': 1,
     busy: 0,

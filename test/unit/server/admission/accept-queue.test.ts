@@ -12,7 +12,12 @@ function makeServer(
   heldMax: number,
   places: number,
   workerTable: WorkerTable = new WorkerTable(createWorkerTableMemory(1, 0), 0),
+  proven: readonly string[] = [],
 ) {
+  const provenKeys = proven.map((address) =>
+    JSON.stringify(new ManualNewcomer(address).peer.networkKey),
+  )
+
   const lane = new Float64Array(COUNTER_NAMES.length)
   const inside: string[] = []
   const refused: string[] = []
@@ -25,6 +30,7 @@ function makeServer(
     heldMax,
     workerTable,
     lane,
+    isProven: (key) => provenKeys.includes(JSON.stringify(key)),
     admit: (newcomer) => {
       meanwhile()
       const name = names.get(newcomer)!
@@ -218,4 +224,50 @@ test('a crowd that is refused is refused in parts, and others have their turn be
   expect(atOnce).toBeLessThan(100)
   server.acceptQueue.letIn()
   expect(server.refused.length).toBeGreaterThan(atOnce)
+})
+
+test('who comes from where somebody logged in rightly is let in before a crowd, and needs no room of theirs', () => {
+  const server = makeServer(100, 1, undefined, ['192.0.2.1', '192.0.2.2'])
+  server.arrive('inside')
+  // From as many addresses and networks, so that nobody has more than others.
+  for (let index = 0; index < 100; index++) server.arrive(`attack ${index}`, `198.${index}.1.1`)
+  expect(server.refused).toEqual([])
+  server.arrive('known 1', '192.0.2.1')
+  server.arrive('known 2', '192.0.2.2')
+  server.arrive('known 3', '192.0.2.1')
+  expect(server.refused).toHaveLength(3)
+  for (let index = 0; index < 100; index++) server.arrive(`more ${index}`, `198.${index}.2.1`)
+  expect(server.refused.filter((name) => name.startsWith('known'))).toEqual([])
+  server.leave('inside')
+  server.leave('known 1')
+  server.leave('known 2')
+  expect(server.inside).toEqual(['known 3'])
+  server.leave('known 3')
+  expect(server.inside[0]).toMatch(/^(attack|more)/)
+})
+
+test('of a known source 32 go before, and those beyond take turns with all others', () => {
+  const server = makeServer(200, 1, undefined, ['192.0.2.1'])
+  server.arrive('inside')
+  server.arrive('other', '203.0.113.1')
+  for (let index = 0; index < 50; index++) server.arrive(`known ${index}`, '192.0.2.1')
+  let inside = 'inside'
+  for (let turn = 0; inside !== 'other'; turn++) {
+    expect(turn).toBeLessThan(34)
+    server.leave(inside)
+    inside = server.inside[0] ?? ''
+  }
+})
+
+test('room that another worker takes is that of a crowd before that of who is known', () => {
+  const memory = createWorkerTableMemory(2, 0)
+  const one = makeServer(4, 1, new WorkerTable(memory, 0), ['192.0.2.1'])
+  const other = makeServer(4, 1, new WorkerTable(memory, 1), ['192.0.2.9'])
+  one.arrive('inside')
+  one.arrive('attack', '198.51.100.1')
+  for (const name of ['a', 'b', 'c']) one.arrive(name, '192.0.2.1')
+  other.arrive('inside', '192.0.2.9')
+  other.arrive('newcomer', '192.0.2.9')
+  one.acceptQueue.settleWithOthers()
+  expect(one.refused).toEqual(['attack'])
 })

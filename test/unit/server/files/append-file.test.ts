@@ -54,6 +54,21 @@ test.each(['renamed', 'removed'])('a file that was %s is noticed and made anew',
   file.close()
 })
 
+test('behind a line that broke off before it was opened, the next begins one', () => {
+  const path = newPath()
+  writeFileSync(path, 'whole\ntor')
+  const file = new AppendFile(path)
+  file.append('one\n')
+  file.append('two\n')
+  renameSync(path, `${path}.1`)
+  writeFileSync(path, 'n')
+  expect(file.reopen()).toBe(true)
+  file.append('three\n')
+  file.close()
+  expect(readFileSync(`${path}.1`, 'utf8')).toBe('whole\ntor\none\ntwo\n')
+  expect(readFileSync(path, 'utf8')).toBe('n\nthree\n')
+})
+
 test('where it cannot be opened again the old one is written on', () => {
   const path = newPath()
   const file = new AppendFile(path)

@@ -23,6 +23,7 @@ function configOf(keys: TokenConfig['keys']): TokenConfig {
     clockSkewSeconds: 60,
     userClaim: 'sub',
     rolesClaim: undefined,
+    rolesPrefix: '',
   }
 }
 
