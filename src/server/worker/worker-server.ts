@@ -12,6 +12,7 @@ import { AnswerDelays } from '../../connection/answer-delays.ts'
 import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import { prepare } from '../../credential/prepare.ts'
+import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
@@ -370,7 +371,8 @@ export class WorkerServer {
     record.command = command
     record.status = connection.closeReason
     const peer = Buffer.from(connection.transport.peer.text, 'latin1')
-    watchLog.write(peer, 0, peer.length)
+    // Connections are no tenant's: whoever may see the process is told.
+    watchLog.write(NAMESPACE_DEFAULT, peer, 0, peer.length)
   }
 
   private readClock(): void {
