@@ -90,6 +90,8 @@ export class WorkerServer {
   private handshakes: TlsHandshakes | undefined = undefined
   private readonly gateOptions: AuthGateOptions
   private readonly delays: AnswerDelays
+  /** Whose turn comes when the audit has caught up. */
+  private resting: Connection[] = []
   private throttleLookMs = 0
   private readonly items: ItemService
   private readonly rows: ConnectionRows
@@ -159,6 +161,7 @@ export class WorkerServer {
         audit?.refusal(event)
       },
       onOperation: (event) => audit?.operation(event),
+      isBehind: () => audit?.isBehind ?? false,
     }
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
@@ -305,7 +308,10 @@ export class WorkerServer {
         return allBytes - strangerBytes + bytes <= unfinishedBytesMax
       },
       detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
-      defer: (connection) => turns.defer(connection),
+      defer: (connection) => {
+        if (connection.gate.takeRest()) this.resting.push(connection)
+        else turns.defer(connection)
+      },
       onGateChanged: (connection) => this.acceptor.gateChanged(connection),
       onExpired: (connection) => this.expired(connection),
       onClosed: (connection) => this.closed(connection),
@@ -388,6 +394,7 @@ export class WorkerServer {
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
     this.delays.release(context.nowMs)
+    this.endRests()
     this.tellThrottleEnds()
     this.reportExpired()
     acceptor.checkDeadlines()
@@ -401,6 +408,11 @@ export class WorkerServer {
     if (this.wantedVerbosity === undefined) return
     this.post({ kind: 'verbosity', level: this.wantedVerbosity })
     this.wantedVerbosity = undefined
+  }
+
+  private endRests(): void {
+    if (this.resting.length === 0 || this.gateOptions.isBehind?.()) return
+    for (const connection of this.resting.splice(0)) this.turns.defer(connection)
   }
 
   private tellThrottleEnds(): void {
