@@ -82,6 +82,8 @@ export interface AuthGateOptions {
   readonly delays?: AnswerDelays | undefined
   readonly onRefusal?: (event: RefusalEvent) => void
   readonly onOperation?: (event: OperationEvent) => void
+  /** Whoever is told of these cannot keep up: who makes more of them has to wait. */
+  readonly isBehind?: () => boolean
 }
 
 export type GateAnswer =
@@ -111,6 +113,9 @@ export class AuthGate {
   restriction: Restriction | undefined = undefined
   /** The number of the namespace whose items are seen. */
   namespace: number = NAMESPACE_DEFAULT
+
+  /** What is done here is more than is recorded in time: this turn ends, and the next comes later. */
+  owesRest = false
 
   private readonly options: AuthGateOptions
   private readonly pipe: Pipe
@@ -273,6 +278,18 @@ export class AuthGate {
   operated(operation: string, number: number): void {
     const { principal, pipe } = this
     this.options.onOperation?.({ principal, peer: pipe.peer.text, operation, number })
+    this.noteRest()
+  }
+
+  private noteRest(): void {
+    if (this.options.isBehind?.()) this.owesRest = true
+  }
+
+  /** Whether the next turn is to come later, which is settled by this. */
+  takeRest(): boolean {
+    const { owesRest } = this
+    this.owesRest = false
+    return owesRest
   }
 
   /** Asked for, and not to be had by anybody here. */
@@ -298,9 +315,10 @@ export class AuthGate {
     return {
       rights,
       keyPrefixes,
-      refused(command, lack, key) {
+      refused: (command, lack, key) => {
         lane[COUNTER.auth_denied_commands]!++
         onRefusal?.({ principal, peer, command, lack, key })
+        this.noteRest()
       },
     }
   }

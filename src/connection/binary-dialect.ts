@@ -143,7 +143,8 @@ export class BinaryDialect implements Dialect, LargeDialect {
         }
         return this.leaveFraming(connection, header, end)
       }
-      if (this.turnsLeft-- === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX) {
+      const isOver = this.turnsLeft-- === 0 || gate.owesRest
+      if (isOver || commands.copies.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }

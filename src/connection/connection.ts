@@ -463,6 +463,7 @@ export class Connection implements IntakeOwner, Receiver {
   private endTurn(): boolean {
     this.flush()
     if (this.state >= STATE_WATCHING) return this.state !== STATE_CLOSED
+    if (this.gate.owesRest && this.isServing && !this.isDeferred) this.yieldTurn()
     if (this.isServing && !this.isDeferred) {
       if (!this.context.isStopping || this.owesReply) return true
       this.drain()

@@ -135,7 +135,8 @@ export class TextDialect implements Dialect, LargeDialect {
       if (!this.findLine(connection, bytes, offset, end)) {
         return this.refusals.leaveUnfinished(connection, bytes, offset, end)
       }
-      if (replies.turnsLeft-- === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX) {
+      const isOver = replies.turnsLeft-- === 0 || gate.owesRest
+      if (isOver || commands.copies.copiedBytes >= COPIED_BYTES_MAX) {
         connection.yieldTurn()
         return offset
       }

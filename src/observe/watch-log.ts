@@ -99,8 +99,11 @@ export class WatchLog {
     return (this.observed[OBSERVED_WORD]! & kinds) !== 0
   }
 
-  /** Writes `record`, whose key is `key[keyOffset, +keyLength)`; it gets its time and number here. */
-  write(key: Uint8Array, keyOffset: number, keyLength: number): void {
+  /**
+   * Writes `record`, whose key is `key[keyOffset, +keyLength)`; it gets its time and number here. Only those
+   * who watch `namespace` are told.
+   */
+  write(namespace: number, key: Uint8Array, keyOffset: number, keyLength: number): void {
     const own = workerWord(this.workerCount, this.workerIndex)
     const control = this.observed
     const ringUnits = this.ringUnits
@@ -121,7 +124,7 @@ export class WatchLog {
       offset = 0
     }
     const { record } = this
-    ring.setUint32(offset, (units | (record.namespace << NAMESPACE_SHIFT)) >>> 0)
+    ring.setUint32(offset, (units | (namespace << NAMESPACE_SHIFT)) >>> 0)
     ring.setUint32(offset + 4, record.connectionId)
     ring.setFloat64(offset + 8, this.nowMicros())
     ring.setFloat64(offset + 16, this.nextEventId())

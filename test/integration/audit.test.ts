@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
 
 interface Line {
   readonly run: string
@@ -137,6 +138,25 @@ test('it has what happened, in order, and nothing that is secret', async () => {
     { outcome: 'failure', reason: 'unknown-user', unknown_user: expect.stringMatching(/^14 /) },
   ])
   expect(by('stop')).toMatchObject([{ by: 'SIGTERM' }])
+})
+
+test('who asks for what is refused, as fast as can be, costs the audit no line, and waits for it', async () => {
+  const path = newPath()
+  const server = await startSaslcached({
+    users: USERS,
+    usersFileEnd: `[users.limited]\npassword = "${PASSWORD}"\nrights = ["read"]\n`,
+    flags: ['-t', '2', '--audit-log', path, '--audit-on-failure', 'refuse-logins'],
+  })
+  const refusals = 'set k 0 0 1 noreply\r\nx\r\n'.repeat(4000)
+  const flooders = Array.from({ length: 5 }, () => new TextClient(server))
+  for (const client of flooders)
+    expect(await client.ask(`${login('limited')}\r\n`)).toBe('STORED\r\n')
+  await Promise.all(flooders.map((client) => client.ask(`${refusals}mn\r\n`, 'MN\r\n')))
+  await server.stop()
+  const lines = linesOf(path)
+  expectNoGap(lines)
+  expect(lines.filter(({ event }) => event === 'refused')).toHaveLength(20_000)
+  expect(lines.some(({ event }) => event === 'lost')).toBe(false)
 })
 
 test('rotation under load loses no line, by name and by SIGHUP', async () => {

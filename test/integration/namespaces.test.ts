@@ -162,6 +162,23 @@ test('nobody sees, counts, dumps, watches or flushes the items of another', asyn
   )
 })
 
+test('who connects is told to watchers of the default namespace, and to no tenant', async () => {
+  const server = await start(ALL, ['-t', '1'])
+  const [watcher, tenant] = await Promise.all([login(server, 'bob'), login(server, 'bob')])
+  const own = await login(server, 'root')
+  for (const each of [watcher, own]) {
+    expect(await each.ask('watch connevents mutations\r\n')).toBe('OK\r\n')
+  }
+  // What was told last was of the tenant's namespace.
+  expect(await tenant.ask('set mine 0 0 1\r\nx\r\n')).toBe('STORED\r\n')
+  const stranger = await login(server, 'sally')
+  await own.until('type=conn_new')
+  stranger.socket.destroy()
+  await own.until('type=conn_close')
+  expect(await tenant.ask('set last 0 0 1\r\nx\r\n')).toBe('STORED\r\n')
+  expect(await watcher.until('key=last')).not.toContain('type=conn')
+})
+
 test('a connection that logs in anew is in the other namespace with its next request', async () => {
   const server = await start()
   const client = await login(server, 'sally')

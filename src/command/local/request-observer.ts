@@ -166,13 +166,12 @@ export class RequestObserver implements EvictionWitness {
   ): void {
     const { record } = this.log
     record.kind = WATCH_EVICTIONS
-    record.namespace = this.store.namespace
     record.connectionId = 0
     record.command = wasFetched ? EVICTED_FETCHED : EVICTED_UNFETCHED
     record.ttlSeconds = expiry === 0 ? TTL_NEVER : expiry - this.nowSeconds
     record.idleSeconds = Math.max(0, this.nowSeconds - lastAccess)
     record.valueBytes = valueBytes
-    this.log.write(bytes, keyOffset, keyLength)
+    this.log.write(this.store.namespace, bytes, keyOffset, keyLength)
   }
 
   /** Looks the item up; foundBytes is its size, 0 if there is none. */
@@ -251,8 +250,8 @@ export class RequestObserver implements EvictionWitness {
 
   private write(request: Request, bytes: Uint8Array): void {
     this.log.record.connectionId = this.connectionId
-    this.log.record.namespace = this.store.namespace
-    this.log.write(keyBytesOf(request, bytes), keyOffsetOf(request), request.keyLength)
+    const key = keyBytesOf(request, bytes)
+    this.log.write(this.store.namespace, key, keyOffsetOf(request), request.keyLength)
   }
 
   /** The classic verbs that memcached counts; the meta commands it leaves out. */

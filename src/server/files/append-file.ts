@@ -2,6 +2,9 @@
  * A file that lines are added to, one after the other, and that others may rename, remove or read
  * meanwhile. Nothing is buffered: what `append` said yes to, the system has.
  *
+ * Nothing is written through a symbolic link, nor given to another user that has a second name: who may
+ * write to the directory must not be able to point a server that is still root at another file.
+ *
  * Invariant: every line that was written whole begins at the start of one. Where a write broke off in the
  * middle of a line, also one of a process before this, the next begins with a line end.
  */
@@ -18,7 +21,7 @@ import {
 } from 'node:fs'
 
 const LINE_END = 0x0a
-const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants
 
 /** Standard output, opened anew: that of a pipe must not make the whole process wait for its reader. */
 const STANDARD_OUTPUT = '/proc/self/fd/1'
@@ -35,9 +38,7 @@ export class AppendFile {
     this.path = this.isOutput ? STANDARD_OUTPUT : path
     this.fd = this.open()
     this.isTorn = this.endsTorn()
-    if (owner !== undefined && fstatSync(this.fd).isFile() && !this.isOutput) {
-      fchownSync(this.fd, owner.uid, owner.gid)
-    }
+    if (owner !== undefined && !this.isOutput) this.giveTo(owner)
   }
 
   /** False if not all of it could be written. */
@@ -101,13 +102,26 @@ export class AppendFile {
   }
 
   private open(): number {
+    const flags = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK
     try {
-      return openSync(this.path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
+      // That of standard output is a link of the system's.
+      return openSync(this.path, this.isOutput ? flags : flags | O_NOFOLLOW, 0o600)
     } catch (error) {
       // Standard output that is a socket cannot be opened.
       if (this.isOutput) return 1
-      throw error
+      if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error
+      throw new Error('it is a symbolic link, which is not followed', { cause: error })
     }
+  }
+
+  private giveTo({ uid, gid }: { readonly uid: number; readonly gid: number }): void {
+    const stats = fstatSync(this.fd)
+    if (!stats.isFile()) return
+    if (stats.nlink > 1) {
+      this.close()
+      throw new Error('the file has another name as well: whose is it?')
+    }
+    fchownSync(this.fd, uid, gid)
   }
 }
 

@@ -34,6 +34,8 @@ export class Audit {
   /** Not written, and not told of yet. */
   private lostCount = 0
   private isFailing = false
+  /** Lost as the audit log has it, but not the log yet, which is told once a look. */
+  private toldCount = 0
 
   constructor(options: AuditOptions) {
     this.options = options
@@ -61,6 +63,7 @@ export class Audit {
     if (this.options.file.isMoved) this.reopen()
     this.countLost()
     this.tellLost()
+    this.sayLost()
   }
 
   /** The file has been rotated, says whoever did it. */
@@ -74,6 +77,7 @@ export class Audit {
   close(): void {
     this.countLost()
     this.tellLost()
+    this.sayLost()
     this.options.file.close()
   }
 
@@ -102,9 +106,15 @@ export class Audit {
     }
     this.lostCount = 0
     this.setFailing(false)
-    const message = 'the audit log is written again; what happened meanwhile is not in it'
-    this.options.say('warn', 'audit_lines_lost', message, { lost: lostCount })
+    this.toldCount += lostCount
     return true
+  }
+
+  private sayLost(): void {
+    if (this.toldCount === 0) return
+    const message = 'the audit log is written again; what happened meanwhile is not in it'
+    this.options.say('warn', 'audit_lines_lost', message, { lost: this.toldCount })
+    this.toldCount = 0
   }
 
   private setFailing(isFailing: boolean): void {

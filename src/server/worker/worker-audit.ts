@@ -2,6 +2,10 @@
  * What one worker has to tell the audit, which the main thread writes. Events wait in the way between the
  * threads, so many of all workers together and no more; what does not fit is counted as lost.
  *
+ * Who is logged in makes events as fast as requests, by what is refused to it. Such events have a part of the
+ * way, and whoever makes more waits while another part is full. So nobody keeps logins out, or out of the
+ * audit, by asking for what is refused anyway.
+ *
  *     shared memory: | 1 while the file takes nothing | on their way | lost on their way |
  *
  * Invariant: an event is either posted, and counted as on its way until the main thread has dealt with it,
@@ -18,6 +22,9 @@ const LOST = 2
 const WORDS = 4
 
 const UNDER_WAY_MAX = 10_000
+/** Of these, what requests and handshakes may have, and from how many on those who ask wait. */
+const OF_REQUESTS_MAX = 7500
+const BEHIND_MIN = 2500
 
 export interface AuditMemory {
   readonly buffer: SharedArrayBuffer
@@ -100,17 +107,19 @@ export class WorkerAudit {
     if (key !== undefined) {
       shown = showsKeys ? Buffer.from(key).toString('latin1') : keyTag(keySecret, key)
     }
-    this.record({ event: 'refused', user: principal?.name, peer, command, lacks: lack, key: shown })
+    const user = principal?.name
+    this.record({ event: 'refused', user, peer, command, lacks: lack, key: shown }, OF_REQUESTS_MAX)
   }
 
   operation({ principal, peer, operation, number }: OperationEvent): void {
     const shown = number === 0 ? undefined : number
-    this.record({ event: 'operation', user: principal?.name, peer, operation, number: shown })
+    const user = principal?.name
+    this.record({ event: 'operation', user, peer, operation, number: shown }, OF_REQUESTS_MAX)
   }
 
   /** One that came to nothing; those that come to something are told of with their logins. */
   handshake(peer: string, reason: string): void {
-    this.record({ event: 'handshake', outcome: 'failure', peer, reason })
+    this.record({ event: 'handshake', outcome: 'failure', peer, reason }, OF_REQUESTS_MAX)
   }
 
   throttle(state: 'began' | 'ended', { kind, name }: Throttled): void {
@@ -122,14 +131,19 @@ export class WorkerAudit {
     this.record({ event: 'throttle', state: 'began', more: count })
   }
 
-  private record(event: AuditEvent): void {
+  private record(event: AuditEvent, underWayMax: number = UNDER_WAY_MAX): void {
     const { words } = this
-    if (Atomics.add(words, UNDER_WAY, 1) >= UNDER_WAY_MAX) {
+    if (Atomics.add(words, UNDER_WAY, 1) >= underWayMax) {
       Atomics.sub(words, UNDER_WAY, 1)
       Atomics.add(words, LOST, 1)
       return
     }
     this.post(event)
+  }
+
+  /** Whoever makes more events is to wait. */
+  get isBehind(): boolean {
+    return Atomics.load(this.words, UNDER_WAY) >= BEHIND_MIN
   }
 
   /** False while what happens could not be recorded, and that is not to be. */

@@ -12,6 +12,7 @@ import { AnswerDelays } from '../../connection/answer-delays.ts'
 import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import { prepare } from '../../credential/prepare.ts'
+import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
@@ -90,6 +91,8 @@ export class WorkerServer {
   private handshakes: TlsHandshakes | undefined = undefined
   private readonly gateOptions: AuthGateOptions
   private readonly delays: AnswerDelays
+  /** Whose turn comes when the audit has caught up. */
+  private resting: Connection[] = []
   private throttleLookMs = 0
   private readonly items: ItemService
   private readonly rows: ConnectionRows
@@ -159,6 +162,7 @@ export class WorkerServer {
         this.audit?.refusal(event)
       },
       onOperation: (event) => this.audit?.operation(event),
+      isBehind: () => this.audit?.isBehind ?? false,
     }
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
@@ -308,7 +312,10 @@ export class WorkerServer {
         return allBytes - strangerBytes + bytes <= unfinishedBytesMax
       },
       detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
-      defer: (connection) => turns.defer(connection),
+      defer: (connection) => {
+        if (connection.gate.takeRest()) this.resting.push(connection)
+        else turns.defer(connection)
+      },
       onGateChanged: (connection) => this.acceptor.gateChanged(connection),
       onExpired: (connection) => this.expired(connection),
       onClosed: (connection) => this.closed(connection),
@@ -378,7 +385,8 @@ export class WorkerServer {
     record.command = command
     record.status = connection.closeReason
     const peer = Buffer.from(connection.transport.peer.text, 'latin1')
-    watchLog.write(peer, 0, peer.length)
+    // Connections are no tenant's: whoever may see the process is told.
+    watchLog.write(NAMESPACE_DEFAULT, peer, 0, peer.length)
   }
 
   private readClock(): void {
@@ -394,6 +402,7 @@ export class WorkerServer {
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
     this.delays.release(context.nowMs)
+    this.endRests()
     this.tellThrottleEnds()
     this.reportExpired()
     acceptor.checkDeadlines()
@@ -407,6 +416,11 @@ export class WorkerServer {
     if (this.wantedVerbosity === undefined) return
     this.post({ kind: 'verbosity', level: this.wantedVerbosity })
     this.wantedVerbosity = undefined
+  }
+
+  private endRests(): void {
+    if (this.resting.length === 0 || this.gateOptions.isBehind?.()) return
+    for (const connection of this.resting.splice(0)) this.turns.defer(connection)
   }
 
   private tellThrottleEnds(): void {

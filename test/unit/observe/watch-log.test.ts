@@ -39,7 +39,7 @@ function write(log: WatchLog, key: string, kind: number = WATCH_FETCHERS): void 
   log.record.status = GET_FOUND
   log.record.connectionId = 7
   log.record.valueBytes = 3
-  log.write(bytes, 0, bytes.length)
+  log.write(0, bytes, 0, bytes.length)
 }
 
 function keysOf(log: WatchLog): string[] {

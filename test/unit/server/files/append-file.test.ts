@@ -1,10 +1,12 @@
 import {
   existsSync,
+  linkSync,
   mkdtempSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,6 +29,32 @@ test('a new file is for its owner alone, and lines go behind what is there', () 
   expect(file.append('two\n')).toBe(true)
   file.close()
   expect(readFileSync(path, 'utf8')).toBe('one\nfrom elsewhere\ntwo\n')
+})
+
+test('nothing is written through a symbolic link, neither at first nor after a rename', () => {
+  const [path, other] = [newPath(), newPath()]
+  writeFileSync(other, 'of somebody else\n')
+  symlinkSync(other, path)
+  expect(() => new AppendFile(path)).toThrow('symbolic link')
+  rmSync(path)
+  const file = new AppendFile(path)
+  renameSync(path, `${path}.1`)
+  symlinkSync(other, path)
+  expect(file.reopen()).toBe(false)
+  expect(file.append('one\n')).toBe(true)
+  file.close()
+  expect(readFileSync(`${path}.1`, 'utf8')).toBe('one\n')
+  expect(readFileSync(other, 'utf8')).toBe('of somebody else\n')
+})
+
+test('a file with a second name is given to nobody', () => {
+  const [path, other] = [newPath(), newPath()]
+  writeFileSync(other, 'of somebody else\n')
+  linkSync(other, path)
+  const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+  expect(() => new AppendFile(path, owner)).toThrow('another name')
+  // Who stays who it is may write where it can.
+  new AppendFile(path).close()
 })
 
 test('a full disk is told, and costs no more than its line', () => {

@@ -74,6 +74,8 @@ test('what a full disk did not take shows as a gap, and as a count when there is
     [7, 'lost', 5],
     [8, 'login', undefined],
   ])
+  // Once a look, however often lines are lost between.
+  audit.look()
   expect(said).toEqual(['audit_failed', 'audit_lines_lost'])
 })
 
@@ -110,6 +112,25 @@ test('what waits between the threads is bounded, and what is over is counted as 
   expect(worker.mayLogIn).toBe(true)
   expect(told()[0]).toEqual([15_001, 'lost', 15_000])
   expect(told().at(-1)?.[0]).toBe(25_001)
+})
+
+test('requests have a part of the way between the threads: nobody keeps logins out of the audit by them', () => {
+  const posted: AuditEvent[] = []
+  const worker = new WorkerAudit(memory.current, (event) => posted.push(event))
+  const peer = '192.0.2.1:5'
+  const principal = { name: 'mallory' } as never
+  for (let index = 0; index < 10_000; index++) {
+    // From then on whoever makes more waits.
+    expect(worker.isBehind).toBe(index >= 1250)
+    worker.refusal({ principal, peer, command: 'set', lack: 'right', key: undefined })
+    worker.operation({ principal, peer, operation: 'flush', number: 0 })
+  }
+  expect(posted).toHaveLength(7500)
+  expect(worker.mayLogIn).toBe(true)
+  worker.throttle('began', { kind: 'source', name: '192.0.2.1' })
+  expect(posted.at(-1)).toMatchObject({ event: 'throttle' })
+  for (const event of posted) audit.recordOfWorker(event)
+  expect(worker.isBehind).toBe(false)
 })
 
 test('keys stand in refusals as hashes that are the same for the same key, or as they are', () => {
