@@ -301,12 +301,15 @@ interface UserOptions {
 }
 
 function addAccessOptions(command: Command): void {
-  const split = (value: string, before: string[] = []): string[] => [...before, ...value.split(',')]
+  const split = (value: string, before: string[] = []): string[] => [
+    ...before,
+    ...value.split(',').map((part) => part.trim()),
+  ]
   command
-    .option('--role <name>', 'a role, as often as wanted', collect)
+    .option('--role <list>', 'roles: readonly,monitor', split)
     .option('--rights <list>', 'rights beside those of the roles: read,write', split)
     .option('--prefix <text>', 'what keys have to begin with, as often as wanted', collect)
-    .option('--namespace <name>', 'where its keys are')
+    .option('--namespace <name>', 'namespace that its keys are in; the file states it')
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {

@@ -35,7 +35,11 @@ export async function runServe(
 
 /** Reads what a start would read. */
 async function check(io: Io, config: Config): Promise<number> {
-  const outcomes = [await checkUsers(io, config), await checkCertificates(io, config)]
+  const outcomes = [
+    await checkUsers(io, config),
+    await checkCertificates(io, config),
+    await checkTokens(io, config),
+  ]
   const worst = Math.max(...outcomes)
   if (worst !== EXIT_OK) return worst
   for (const notice of config.notices) io.err(`note: ${notice}\n`)
@@ -59,31 +63,36 @@ async function checkCertificates(io: Io, { tls }: Config): Promise<number> {
 }
 
 async function checkUsers(io: Io, config: Config): Promise<number> {
-  if (config.auth.required && config.auth.sources.length > 0) {
-    const { CredentialSource } = await import('../credential/credential-source.ts')
-    const { CredentialFileError, formatProblem } = await import(
-      '../credential/credential-file-error.ts'
-    )
-    const { askedOfUsers, configuredUsers } = await import('../config/credentials.ts')
-    const { configuredMechanisms } = await import('../server/main/mechanisms.ts')
-    const { iterations } = config.auth
-    const mechanisms = configuredMechanisms(config.auth.mechanisms)
-    const source = new CredentialSource({
-      ...configuredUsers(config),
-      ...askedOfUsers(config),
-      mechanisms,
-      iterations,
-    })
-    try {
-      await source.load()
-      for (const warning of source.warnings) io.err(`warning: ${formatProblem(warning)}\n`)
-    } catch (error) {
-      if (!(error instanceof CredentialFileError)) throw error
-      io.err(`saslcached: the users cannot be used\n${indent(error.message)}`)
-      return EXIT_CONFIG
-    } finally {
-      source.close()
-    }
+  if (!config.auth.required) return EXIT_OK
+  const { CredentialSource } = await import('../credential/credential-source.ts')
+  const { CredentialFileError, formatProblem } = await import(
+    '../credential/credential-file-error.ts'
+  )
+  const { isOpenToNobody, sourceOf } = await import('../server/main/credential-reload.ts')
+  const { generateUser } = await import('../server/main/generated-user.ts')
+  const generated = isOpenToNobody(config) ? generateUser() : undefined
+  const source = new CredentialSource(sourceOf(config, generated))
+  try {
+    await source.load()
+    for (const warning of source.warnings) io.err(`warning: ${formatProblem(warning)}\n`)
+  } catch (error) {
+    if (!(error instanceof CredentialFileError)) throw error
+    io.err(`saslcached: the users cannot be used\n${indent(error.message)}`)
+    return EXIT_CONFIG
+  } finally {
+    source.close()
   }
   return EXIT_OK
+}
+
+/** The keys of a file; those of a URL may come later. */
+async function checkTokens(io: Io, { auth: { tokens }, tls }: Config): Promise<number> {
+  if (tokens === undefined) return EXIT_OK
+  if (tls === undefined) io.err('warning: no token will be taken: no listener speaks TLS\n')
+  if (tokens.keys.kind === 'url') return EXIT_OK
+  const { readTokenKeys } = await import('../server/main/token-key-source.ts')
+  const keys = await readTokenKeys(tokens.keys.path)
+  if (typeof keys !== 'string') return EXIT_OK
+  io.err(`saslcached: the keys for tokens cannot be used\n  ${tokens.keys.path}: ${keys}\n`)
+  return EXIT_CONFIG
 }

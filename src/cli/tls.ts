@@ -46,7 +46,7 @@ export async function runSelfSigned(
       'To serve with it, and to look at it:',
       '',
       `    ${command} -Z --tls-cert ${quote(certificateFile)} --tls-key ${quote(keyFile)}`,
-      `    openssl s_client -connect ${bracketed(host)}:11211 -CAfile ${quote(certificateFile)}`,
+      `    openssl s_client -connect ${bracketed(host)}:11211 -CAfile ${quote(certificateFile)} -quiet`,
       '',
       'Clients trust nobody but who they are told to: give them the certificate as their CA file.',
       '',

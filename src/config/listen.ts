@@ -84,6 +84,9 @@ function parseHostAndPort(text: string, defaultPort: number): ListenAddress | Re
   if (isIpv6(text)) return { host: text, port: defaultPort }
   const colon = text.indexOf(':')
   const host = colon === -1 ? text : text.slice(0, colon)
+  if (/^(tls|ssl|plain|tcp|udp)$/.test(host) && colon !== -1) {
+    return new Refusal('begins with an unknown prefix: there are notls:, btls: and mtls:')
+  }
   const port = colon === -1 ? undefined : text.slice(colon + 1)
   if (port?.includes(':')) {
     return new Refusal('is not an address: write host, host:port or [IPv6]:port')

@@ -210,7 +210,7 @@ class Loader {
         keyDerivationsMax:
           values.key_derivations === 'auto' ? Math.max(2, this.#coreCount) : values.key_derivations,
         derivationQueueMax: values.key_derivation_queue,
-        throttle: throttleOf(values),
+        throttle: this.#resolveThrottle(),
         requestsPerTurnMax: values.max_reqs_per_event,
         idleTimeoutMs: milliseconds(values.idle_timeout_seconds),
         stalledWriteTimeoutMs: milliseconds(values.stalled_write_timeout_seconds),
@@ -263,10 +263,33 @@ class Loader {
     }
   }
 
+  #resolveThrottle(): Config['limits']['throttle'] {
+    const values = this.#values
+    if (values.throttle === 'off') return undefined
+    const { throttle_min_seconds: first, throttle_max_seconds: longest } = values
+    // A default is what it can be beside a longest time that was asked for.
+    if (first > longest && this.#origins.has('throttle_min_seconds')) {
+      this.#problem('throttle_min_seconds', `${first} is longer than --throttle-max, ${longest}`)
+    }
+    return {
+      failuresMax: values.throttle_failures,
+      refusalMsMin: milliseconds(Math.min(first, longest)),
+      refusalMsMax: milliseconds(longest),
+      allowed: values.throttle_allow,
+    }
+  }
+
   #resolveAudit(): Config['audit'] {
     const { audit_log: given, audit_on_failure: onFailure, audit_keys: keys } = this.#values
     const path = given === '-' ? given : this.#path('audit_log')
-    if (path === undefined) return undefined
+    if (path === undefined) {
+      // Whoever relies on them would be without an audit.
+      for (const option of ['audit_on_failure', 'audit_keys'] as const) {
+        if (!isDefault(option, this.#values))
+          this.#problem(option, 'takes an audit: --audit-log FILE')
+      }
+      return undefined
+    }
     return { path, refusesLogins: onFailure === 'refuse-logins', showsKeys: keys === 'clear' }
   }
 
@@ -409,7 +432,10 @@ class Loader {
     const { tls_cert: certificates, tls_key: keys, tls_key_password_file: passwords } = this.#values
     const counts = `${certificates.length} and ${keys.length}`
     if (certificates.length === 0) {
-      this.#problem('tls', 'needs a certificate: --tls-cert FILE and --tls-key FILE')
+      this.#problem(
+        'tls',
+        'needs a certificate: --tls-cert FILE and --tls-key FILE; "saslcached tls self-signed" makes both, to try',
+      )
     } else if (keys.length > 0 && keys.length !== certificates.length) {
       const blamed = keys.length > certificates.length ? 'tls_key' : 'tls_cert'
       this.#problem(blamed, `takes a key for each certificate, --tls-key FILE; there are ${counts}`)
@@ -625,16 +651,6 @@ function refusalOfFlag(use: FlagUse, refusal: Refusal): string {
   return /^-[^-]$/.test(use.flag) && use.value.startsWith('=')
     ? `${message}; write ${use.flag} ${use.value.slice(1)}, without the equals sign`
     : message
-}
-
-function throttleOf(values: OptionValues): Config['limits']['throttle'] {
-  if (values.throttle === 'off') return undefined
-  return {
-    failuresMax: values.throttle_failures,
-    refusalMsMin: milliseconds(Math.min(values.throttle_min_seconds, values.throttle_max_seconds)),
-    refusalMsMax: milliseconds(values.throttle_max_seconds),
-    allowed: values.throttle_allow,
-  }
 }
 
 function isDefault(option: OptionName, values: OptionValues): boolean {

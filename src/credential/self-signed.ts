@@ -92,7 +92,7 @@ export function problemWithHost(host: string): string | undefined {
 
 /** Why it cannot be good for so long; undefined if it can. */
 export function problemWithDays(days: number, nowMs: number): string | undefined {
-  if (!Number.isInteger(days) || days < 1) return 'is not a whole number of days'
+  if (!Number.isInteger(days) || days < 1) return 'is not a whole number of days, 1 or more'
   const end = new Date(nowMs + days * DAY_MS)
   return Number.isNaN(end.getTime()) || end.getUTCFullYear() >= YEARS_END
     ? 'is longer than certificates can count'

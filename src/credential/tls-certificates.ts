@@ -245,9 +245,11 @@ class Check {
     const [block, second] = blocks.filter(({ label }) => label.endsWith('PRIVATE KEY'))
     if (block === undefined) {
       const isPublic = blocks.some(({ label }) => label.endsWith('PUBLIC KEY'))
-      const what = isPublic ? 'a public key, and no private one' : 'no private key in PEM'
-      const hint = keyFile === certificateFile ? '; name its file with --tls-key' : ''
-      throw new Unusable('key', keyFile, `there is ${what}, in the file${hint}`)
+      const what = isPublic
+        ? 'there is a public key in the file, and no private one'
+        : 'there is no private key in PEM in the file'
+      const hint = keyFile === certificateFile ? '; name its own with --tls-key' : ''
+      throw new Unusable('key', keyFile, `${what}${hint}`)
     }
     if (second !== undefined) {
       throw new Unusable(

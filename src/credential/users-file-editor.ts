@@ -265,7 +265,7 @@ function addSecondPassword(
 function newFileText(options: EditOptions): string {
   const decoyKey = (options.randomBytes ?? randomBytes)(DECOY_KEY_BYTES)
   return (
-    '# Users of saslcached. Edit by hand or with `saslcached user add|passwd|remove`; a running\n' +
+    '# Users of saslcached. Edit by hand or with `saslcached user add|set|passwd|remove`; a running\n' +
     '# server notices by itself.\n' +
     '\n' +
     '# Secret from which the salts of users that do not exist are made, so that they look real.\n' +

@@ -207,6 +207,6 @@ test('it goes to standard output beside the log', async () => {
 
 test('a file that cannot be opened fails the start, with the reason', async () => {
   await expect(start(join(directory, 'no-such', 'audit.log'))).rejects.toThrow(
-    /cannot open the audit log .*no-such.*ENOENT/,
+    /cannot open the audit log .*no-such.*: there is no such directory/,
   )
 })

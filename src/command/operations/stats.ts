@@ -56,8 +56,14 @@ export interface ServerFacts extends ProcessFacts {
   readonly namespaces?: () => readonly NamespaceFacts[]
 }
 
+const ALL_NAMESPACES = 'namespaces'
 /** `stats namespace NAME`: what `stats` is to its users. */
 const NAMED = 'namespace '
+
+/** Whether only who is told of all namespaces has that group. */
+export function tellsOfAll(group: string): boolean {
+  return group === ALL_NAMESPACES || group.startsWith(NAMED)
+}
 
 /** Groups of a bounded number of rows, which are made in one step. */
 const GROUPS: ReadonlyMap<string, (stats: Stats, values: MetricValues) => StatRows> = new Map([
@@ -112,7 +118,7 @@ export class Stats {
     }
     const namespaces = seesAll ? this.facts.namespaces?.() : undefined
     if (namespaces !== undefined) {
-      if (name === 'namespaces') return new FixedRows(namespaceRows(namespaces))
+      if (name === ALL_NAMESPACES) return new FixedRows(namespaceRows(namespaces))
       if (name.startsWith(NAMED)) return namedRows(namespaces, name.slice(NAMED.length))
     }
     const make = GROUPS.get(name)

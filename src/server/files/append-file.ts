@@ -19,6 +19,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs'
+import { codeOf } from '../../credential/file-access.ts'
 
 const LINE_END = 0x0a
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants
@@ -130,5 +131,28 @@ function statsOf(path: string): Stats | undefined {
     return statSync(path)
   } catch {
     return undefined
+  }
+}
+
+/** Why a file could not be opened, for a person. */
+export function describeOpenError(error: unknown): string {
+  switch (codeOf(error)) {
+    case 'ENOENT':
+      return 'there is no such directory'
+    case 'EACCES':
+    case 'EPERM':
+      return 'no permission for this file or its directory: check owner and mode'
+    case 'EISDIR':
+      return 'this is a directory'
+    case 'ENOTDIR':
+      return 'a part of the path is not a directory'
+    case 'ENXIO':
+      return 'this is a pipe that nobody reads, or a socket'
+    case 'EROFS':
+      return 'the file system is read-only'
+    case '':
+      throw error
+    default:
+      return `it cannot be opened (${codeOf(error)})`
   }
 }

@@ -6,7 +6,10 @@
 import { assert } from '../../base/assert.ts'
 import type { Config } from '../../config/config.ts'
 import { askedOfUsers, configuredUsers } from '../../config/credentials.ts'
-import { CredentialSource } from '../../credential/credential-source.ts'
+import {
+  CredentialSource,
+  type CredentialSourceOptions,
+} from '../../credential/credential-source.ts'
 import { loadTables } from '../../credential/prepare.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
@@ -30,6 +33,31 @@ interface Reload {
   awaitedCount: number
 }
 
+/** Who has tokens needs no password. */
+export function isOpenToNobody({ auth }: Config): boolean {
+  return auth.sources.length === 0 && auth.tokens === undefined
+}
+
+/** Where the users come from; `generated` is the one of this run, where there is one. */
+export function sourceOf(
+  config: Config,
+  generated: Pick<GeneratedUser, 'name' | 'password'> | undefined,
+): CredentialSourceOptions {
+  const { auth } = config
+  const configured = configuredUsers(config)
+  return {
+    ...configured,
+    ...askedOfUsers(config),
+    inlineUsers:
+      generated === undefined
+        ? configured.inlineUsers
+        : [{ ...generated, origin: 'generated for this run' }],
+    mechanisms: forEveryUser(configuredMechanisms(auth.mechanisms)),
+    iterations: auth.iterations,
+    hasOtherLogins: auth.tokens !== undefined,
+  }
+}
+
 export class CredentialReload {
   private readonly options: CredentialReloadOptions
   private readonly source: CredentialSource
@@ -47,29 +75,11 @@ export class CredentialReload {
   constructor(options: CredentialReloadOptions) {
     this.options = options
     const { config } = options
-    const { auth } = config
-    // Who has tokens need no password.
-    const isOpenToNobody = auth.sources.length === 0 && auth.tokens === undefined
-    this.generated = isOpenToNobody ? generateUser() : undefined
-    const configured = configuredUsers(config)
-    const { generated } = this
-    this.source = new CredentialSource(
-      {
-        ...configured,
-        ...askedOfUsers(config),
-        inlineUsers:
-          generated === undefined
-            ? configured.inlineUsers
-            : [{ ...generated, origin: 'generated for this run' }],
-        mechanisms: forEveryUser(configuredMechanisms(auth.mechanisms)),
-        iterations: auth.iterations,
-        hasOtherLogins: auth.tokens !== undefined,
-      },
-      {
-        onChange: (credentials) => this.distribute(credentials),
-        onProblem: (error) => this.refuse(error.message),
-      },
-    )
+    this.generated = isOpenToNobody(config) ? generateUser() : undefined
+    this.source = new CredentialSource(sourceOf(config, this.generated), {
+      onChange: (credentials) => this.distribute(credentials),
+      onProblem: (error) => this.refuse(error.message),
+    })
   }
 
   /** The users of the start. Throws CredentialFileError. */

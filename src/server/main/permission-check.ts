@@ -3,9 +3,14 @@
  * check`. It is decided by what decides it in the server; here is only what a person types turned into a
  * request, and the reason into a sentence.
  */
-import { isOffered, OPERATIONS, type OperationParts } from '../../command/operations/operations.ts'
+import {
+  OPERATIONS,
+  type Operation,
+  type OperationParts,
+} from '../../command/operations/operations.ts'
+import { tellsOfAll } from '../../command/operations/stats.ts'
 import { judge, rightsTaken } from '../../command/permission.ts'
-import { ACCESS_ALL, type Access } from '../../credential/access.ts'
+import { ACCESS_ALL, type Access, NAMESPACE_DEFAULT_NAME } from '../../credential/access.ts'
 import { namesOf, RIGHT } from '../../credential/rights.ts'
 import {
   DECODED,
@@ -19,7 +24,7 @@ import {
   VERB_VERBOSITY,
 } from '../../protocol/request.ts'
 import { decodeLine } from '../../protocol/text/decode.ts'
-import { findOperation, type OperationName } from '../../protocol/text/operations.ts'
+import { findOperation } from '../../protocol/text/operations.ts'
 import { scanLine } from '../../protocol/text/scan.ts'
 
 /** What a server offers at all. */
@@ -28,6 +33,7 @@ export interface Offers {
   readonly dumpEnabled: boolean
   readonly watchEnabled: boolean
   readonly shutdownEnabled: boolean
+  readonly hasCertificates: boolean
 }
 
 export interface Verdict {
@@ -65,8 +71,10 @@ export function checkPermission(
   if (decoded !== DECODED) return undefined
   const { verb } = request
   if (verb === VERB_OPERATE || verb === VERB_STAT || verb === VERB_VERBOSITY) {
-    const operation = verb === VERB_VERBOSITY ? 'verbosity' : findOperation(words)?.operation
-    return operation === undefined ? undefined : checkOperation(access, operation, offers)
+    const found = verb === VERB_VERBOSITY ? 'verbosity' : findOperation(words)?.operation
+    return found === undefined
+      ? undefined
+      : checkOperation(access, OPERATIONS[found], words, offers)
   }
   if (verb === VERB_FLUSH && !offers.flushEnabled) return notOffered('flush_all')
   return checkRequest(access, request, bytes, words)
@@ -80,11 +88,23 @@ function complete(words: readonly string[]): string {
     : `${verb} ${key}${COMPLETIONS[verb] ?? ''}`
 }
 
-function checkOperation({ rights }: Access, operation: OperationName, offers: Offers): Verdict {
-  const { right } = OPERATIONS[operation]
+function checkOperation(
+  { rights, namespace }: Access,
+  { right, isGlobal, isOffered }: Operation,
+  words: readonly string[],
+  offers: Offers,
+): Verdict {
   // What is offered is said by these alone.
-  if (!isOffered(operation, offers as unknown as OperationParts)) return notOffered(operation)
-  return judgeRights(rights, RIGHT[right])
+  const parts = { ...offers, refreshCertificates: offers.hasCertificates || undefined }
+  if (isOffered?.(parts as unknown as OperationParts) === false) return notOffered(words.join(' '))
+  const isOfAll = words[0] === 'stats' && tellsOfAll(words.slice(1).join(' '))
+  if ((isGlobal === true || isOfAll) && namespace !== NAMESPACE_DEFAULT_NAME) {
+    return {
+      isAllowed: false,
+      reason: `it is about all namespaces, and the user is in ${namespace}`,
+    }
+  }
+  return judgeRights(rights, RIGHT[right] | (isOfAll ? RIGHT.admin : 0))
 }
 
 function notOffered(what: string): Verdict {

@@ -35,7 +35,7 @@ export async function serve(config: Config): Promise<number> {
       return EXIT_OK
     }
     if (error instanceof CredentialFileError || error instanceof TlsFileError) {
-      process.stderr.write(`${error.message}\n`)
+      process.stderr.write(`saslcached: cannot start\n${error.message.replace(/^/gm, '  ')}\n`)
       return EXIT_CONFIG
     }
     if (!(error instanceof StartError)) throw error

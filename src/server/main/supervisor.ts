@@ -10,7 +10,7 @@ import type { Config } from '../../config/config.ts'
 import { deriveSaltedPassword, SCRAM_HASHES } from '../../credential/verifier.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { Log, LogEvent } from '../../observe/log.ts'
-import { AppendFile } from '../files/append-file.ts'
+import { AppendFile, describeOpenError } from '../files/append-file.ts'
 import {
   dropPrivileges,
   openFilesMax,
@@ -307,8 +307,8 @@ export class Supervisor {
         run: crypto.randomUUID(),
       })
     } catch (cause) {
-      const { message } = cause as Error
-      throw new StartError(`cannot open the audit log ${path}: ${message}`, EXIT_OS, cause)
+      const message = `cannot open the audit log ${path}: ${describeOpenError(cause)}`
+      throw new StartError(message, EXIT_OS, cause)
     }
     this.endAuditLooks = threadClock.every(AUDIT_LOOK_MS, () => this.audit?.look())
     this.audit.record({

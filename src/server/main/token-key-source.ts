@@ -8,7 +8,7 @@
  */
 import type { TokenConfig } from '../../config/config.ts'
 import { CredentialFileError } from '../../credential/credential-file-error.ts'
-import { decodeUtf8 } from '../../credential/file-access.ts'
+import { decodeUtf8, describeFileError, readRegularFile } from '../../credential/file-access.ts'
 import { FileWatch } from '../../credential/file-watch.ts'
 import { ASK_MS } from '../../credential/token-key-ring.ts'
 import {
@@ -222,6 +222,16 @@ function idsOf(
 
 function shownId({ id }: TokenKey): string {
   return id ?? '(none)'
+}
+
+/** Those of a file that is not watched; a string says what is wrong with it. */
+export async function readTokenKeys(path: string): Promise<TokenKeySet | string> {
+  try {
+    const content = await readRegularFile(path)
+    return typeof content === 'string' ? content : parseBytes(content.bytes)
+  } catch (error) {
+    return describeFileError(error)
+  }
 }
 
 function parseBytes(bytes: Uint8Array): TokenKeySet | string {

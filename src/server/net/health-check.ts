@@ -123,7 +123,10 @@ export async function checkHealth(target: HealthTarget, timeoutMs: number): Prom
         resolve(received.toString('latin1', HEADER_BYTES, HEADER_BYTES + bodyBytes))
       }
     })
-    socket.on('end', () => fail('the connection was closed before an answer came'))
+    socket.on('end', () => {
+      const perhaps = 'path' in target || isTls ? '' : '; if it speaks TLS, write btls: before it'
+      fail(`the connection was closed before an answer came${perhaps}`)
+    })
     socket.on('error', (error) => fail(`cannot be reached: ${codeOf(error)}`, error))
   })
 }

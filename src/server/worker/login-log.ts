@@ -65,5 +65,7 @@ function nameOf(login: LoginEvent): Record<string, string> {
   if (login.succeeded) return { user: login.principal.name }
   const { user, unknownUser } = login
   // A name that is no user's is not repeated: it may be a password, or somebody's data.
-  return unknownUser === '' ? { user } : { unknown_user: unknownUser }
+  if (unknownUser !== '') return { unknown_user: unknownUser }
+  // Nobody was named: a certificate of nobody, a token that was not looked at, a message that makes no sense.
+  return user === '' ? {} : { user }
 }

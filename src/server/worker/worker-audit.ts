@@ -89,7 +89,7 @@ export class WorkerAudit {
         ? { outcome: 'success', user: login.principal.name }
         : {
             outcome: 'failure',
-            user: login.user,
+            ...(login.user === '' ? {} : { user: login.user }),
             unknown_user: login.unknownUser,
             reason: login.reason,
           }),

@@ -81,7 +81,12 @@ test.each([
   [['--no-such'], ['--no-such: is not an option; did you mean --no-auth?']],
   [['-m', '64', '--', 'hunter2'], [NO_COMMAND]],
   [['sevre'], ['sevre: is not a command; did you mean serve?']],
-  [['-Z'], ['-Z: needs a certificate: --tls-cert FILE and --tls-key FILE']],
+  [
+    ['-Z'],
+    [
+      '-Z: needs a certificate: --tls-cert FILE and --tls-key FILE; "saslcached tls self-signed" makes both, to try',
+    ],
+  ],
   [
     ['-e', '/mnt/x'],
     ['-e: is not available: items do not survive a restart here; start with an empty cache'],
@@ -140,6 +145,41 @@ test('--check-config reads the users as well', async () => {
   expect(bad.exitCode).toBe(78)
   expect(bad.err).toMatch(/^saslcached: the users cannot be used\n {2}.*users\.toml:\d: /)
   expect(bad.err).not.toContain('hunter2')
+})
+
+test('--check-config holds the users of listeners against the users', async () => {
+  const { exitCode, err } = await run(['--listen-as', 'monitor=127.0.0.1:11212', '--check-config'])
+  expect(exitCode).toBe(78)
+  expect(err).toContain('listen_as: there is no user "monitor"')
+})
+
+test('--check-config reads the keys that tokens are checked with', async () => {
+  const directory = makeDirectory()
+  const keys = join(directory, 'jwks.json')
+  const argv = ['--oauth-issuer', 'https://id.example', '--oauth-audience', 'cache']
+  argv.push('--oauth-jwks-file', keys, '--check-config')
+  const missing = await run(argv)
+  expect([missing.exitCode, missing.err]).toEqual([
+    78,
+    'warning: no token will be taken: no listener speaks TLS\n' +
+      `saslcached: the keys for tokens cannot be used\n  ${keys}: there is no such file\n`,
+  ])
+  writeFileSync(keys, '{"keys":[]}')
+  expect((await run(argv)).err).toContain(`  ${keys}: `)
+})
+
+test.each([
+  [['--audit-on-failure', 'refuse-logins'], '--audit-on-failure: takes an audit: --audit-log FILE'],
+  [['--audit-keys', 'clear'], '--audit-keys: takes an audit: --audit-log FILE'],
+  [['--throttle-min', '100'], '--throttle-min: 100 is longer than --throttle-max, 60'],
+  [['-l', 'tls:127.0.0.1'], 'unknown prefix: there are notls:, btls: and mtls:'],
+  [
+    ['-Z'],
+    'needs a certificate: --tls-cert FILE and --tls-key FILE; "saslcached tls self-signed" makes both, to try',
+  ],
+])('%j says what is missing or contradicts', async (argv, problem) => {
+  const { exitCode, err } = await run([...argv, '--check-config'])
+  expect([exitCode, err]).toEqual([78, expect.stringContaining(problem)])
 })
 
 test('--check-config and --print-config together do both', async () => {

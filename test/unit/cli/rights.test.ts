@@ -100,6 +100,15 @@ password = "y"
     expect(read()).toBe(TEXT.replace('\nroles = ["readonly"] # not more', ''))
   })
 
+  test('takes roles and rights as lists, too', async () => {
+    const { path, read } = usersFile(TEXT)
+    const lists = ['--role', 'readonly, monitor', '--rights', 'write, delete']
+    const { exitCode } = await run(['user', 'set', 'alice', ...lists, '--file', path])
+    expect(exitCode).toBe(0)
+    expect(read()).toContain('roles = ["readonly", "monitor"]')
+    expect(read()).toContain('rights = ["write", "delete"]')
+  })
+
   test('with nothing to set says so', async () => {
     const { path } = usersFile(TEXT)
     const { exitCode, err } = await run(['user', 'set', 'alice', '--file', path])
@@ -118,6 +127,9 @@ password = "y"
 [users.eve]
 password = "y"
 rights = ["stats", "arithmetic"]
+[users.sid]
+password = "y"
+namespace = "shop"
 `
 
   test.each([
@@ -139,6 +151,16 @@ rights = ["stats", "arithmetic"]
     ['eve', 'ma n N0', 'no: it lacks write'],
     ['eve', 'verbosity 2', 'no: it lacks admin'],
     ['eve', 'watch', 'no: it lacks watch'],
+    ['eve', 'stats namespaces', 'no: it lacks admin'],
+    ['bob', 'stats namespace shop', 'yes: it has stats and admin'],
+    ['bob', 'verbosity 1', 'yes: it has admin'],
+    ['bob', 'refresh_certs', 'no: the server does not offer refresh_certs'],
+    ['sid', 'flush_all', 'yes: it has flush'],
+    ['sid', 'stats', 'yes: it has stats'],
+    ['sid', 'stats reset', 'yes: it has admin'],
+    ['sid', 'verbosity 1', 'no: it is about all namespaces, and the user is in shop'],
+    ['sid', 'cache_memlimit 64', 'no: it is about all namespaces, and the user is in shop'],
+    ['sid', 'stats namespaces', 'no: it is about all namespaces, and the user is in shop'],
   ])('%s %s: %s', async (user, command, answer) => {
     const { path } = usersFile(TEXT)
     const { exitCode, out } = await run([
@@ -165,6 +187,9 @@ rights = ["stats", "arithmetic"]
     const nobody = await run(['user', 'check', 'nobody', 'get', 'a', '--file', path])
     expect([nobody.exitCode, nobody.err]).toEqual([1, expect.stringContaining('no user "nobody"')])
     const nothing = await run(['user', 'check', 'alice', 'fetch', 'a', '--file', path])
-    expect([nothing.exitCode, nothing.err]).toEqual([78, expect.stringContaining('is no command')])
+    expect([nothing.exitCode, nothing.err]).toEqual([
+      78,
+      expect.stringContaining('is no whole command'),
+    ])
   })
 })

@@ -12,6 +12,7 @@ const ALL_OFFERED = {
   dumpEnabled: true,
   watchEnabled: true,
   shutdownEnabled: true,
+  hasCertificates: true,
 }
 
 function rowsOf(table: string): string[][] {

@@ -105,7 +105,12 @@ test('a Unix socket is not encrypted, and says so', async () => {
 })
 
 test.each([
-  [['--tls', 'true'], ['--tls: needs a certificate: --tls-cert FILE and --tls-key FILE']],
+  [
+    ['--tls', 'true'],
+    [
+      '--tls: needs a certificate: --tls-cert FILE and --tls-key FILE; "saslcached tls self-signed" makes both, to try',
+    ],
+  ],
   [
     [...ON, '--tls-cert', '/d.pem'],
     ['--tls-cert: takes a key for each certificate, --tls-key FILE; there are 2 and 1'],

@@ -277,7 +277,7 @@ describe('what is wrong is told with its file and what to do', () => {
   const { privateKey } = generateKeyPairSync('dsa', { modulusLength: 2048, divisorLength: 256 })
   const dsa = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
   test.each([
-    ['is not there', good.certificate, 'there is no private key in PEM, in the file'],
+    ['is not there', good.certificate, 'there is no private key in PEM in the file'],
     [
       'is there twice',
       good.key + other.key,

@@ -119,7 +119,11 @@ test.each<[string, (socket: Socket, request: Buffer) => void, RegExp]>([
     (socket, request) => socket.write(reply({ status: 0x81, opaque: request.subarray(12, 16) })),
     /^the server answered with status 0x81$/,
   ],
-  ['a closed connection', (socket) => socket.end(), /was closed before an answer came/],
+  [
+    'a closed connection',
+    (socket) => socket.end(),
+    /was closed before an answer came; if it speaks TLS, write btls:/,
+  ],
 ])('a server that answers with %s is not healthy', async (_what, answer, message) => {
   const { port } = await serve(answer)
   // Only who waits in vain is to wait for a short time: an answer may be late on a busy machine.
