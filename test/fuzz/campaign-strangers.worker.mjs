@@ -1,5 +1,5 @@
 /**
- * The strangers of a campaign (campaign.test.ts), in a thread of their own: everything that somebody can
+ * The strangers of a campaign (campaign.test.ts), in a process of their own: everything that somebody can
  * send who is not logged in, aimed at the keys of others, in the clear and over TLS, and handshakes that are
  * broken. They come and go at random; beside them `hogs` hold as much of unfinished requests as they are
  * let, all the time. Some log in as users who may do little, and try the same.
@@ -10,10 +10,9 @@
  * In: `{ kind: 'stop' }`. Out: `{ kind: 'ready' }` once the hogs have sent what they hold,
  * `{ kind: 'violation', what }`, and `{ kind: 'ended', counts }` with how often each act was played.
  */
-import { connect } from 'node:net'
-import { Duplex } from 'node:stream'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { parentPort, workerData } from 'node:worker_threads'
 import {
   COUNTER_KEYS,
   counterKey,
@@ -24,9 +23,9 @@ import {
 } from '../support/campaign/keys.js'
 import { randomBelow } from '../support/random-below.js'
 
-const { host, port, tlsPort, seed, ownerCount, actCount, hogCount, hogBytes, idleCount } =
-  workerData
-const { insider, limited } = workerData
+const options = JSON.parse(process.argv[2])
+const { host, port, tlsPort, seed, ownerCount, actCount, hogCount, hogBytes, idleCount } = options
+const { insider, limited } = options
 const random = randomBelow(seed)
 
 const ADDRESS_COUNT = 40
@@ -71,7 +70,7 @@ function victim() {
 }
 
 function violation(what) {
-  parentPort.postMessage({ kind: 'violation', what })
+  process.send({ kind: 'violation', what })
 }
 
 /**
@@ -184,44 +183,34 @@ function leave(socket, raw) {
   }
 }
 
-/** A pipe to the server that harms what goes through it to there, at that byte, in that way. */
-class HarmfulPipe extends Duplex {
-  #raw
-  #harm
-  #left
-
-  constructor(raw, harm, byteIndex) {
-    super()
-    this.#raw = raw
-    this.#harm = harm
-    this.#left = byteIndex
-    raw.on('data', (chunk) => this.push(chunk))
-    raw.on('close', () => this.destroy())
-  }
-
-  _read() {}
-
-  _write(chunk, _encoding, done) {
-    const at = this.#left
-    this.#left -= chunk.length
+/** Passes bytes on, and harms those that go to the server, at that byte, in that way. */
+function passOnHarmed(near, far, harm, byteIndex) {
+  let left = byteIndex
+  far.pipe(near)
+  near.on('data', (chunk) => {
+    const at = left
+    left -= chunk.length
     if (at < 0 || at >= chunk.length) {
-      if (at >= 0 || this.#harm !== 'stop') this.#raw.write(chunk)
-      return done()
+      if (at >= 0 || harm === 'flip' || harm === 'insert') far.write(chunk)
+      return
     }
-    const bytes = Buffer.from(chunk)
-    if (this.#harm === 'flip') bytes[at] ^= 1 << random(8)
-    if (this.#harm !== 'insert')
-      this.#raw.write(this.#harm === 'flip' ? bytes : bytes.subarray(0, at))
-    else this.#raw.write(Buffer.concat([bytes.subarray(0, at), pick(JUNK)(), bytes.subarray(at)]))
-    if (this.#harm === 'end') this.#raw.end()
-    done()
-  }
-
-  _destroy(error, done) {
-    this.#raw.destroy()
-    done(error)
-  }
+    const [head, tail] = [chunk.subarray(0, at), chunk.subarray(at)]
+    if (harm === 'flip') tail[0] ^= 1 << random(8)
+    far.write(head)
+    if (harm === 'insert') far.write(pick(JUNK)())
+    if (harm === 'flip' || harm === 'insert') far.write(tail)
+    if (harm === 'end') far.end()
+  })
+  near.on('close', () => far.destroy())
+  far.on('close', () => near.destroy())
 }
+
+/** Between clients that speak TLS rightly and the server. */
+const harmfulProxy = createServer((near) => {
+  const far = track(connect({ host, port: tlsPort, localAddress: address() }))
+  const harm = pick(['stop', 'end', 'flip', 'insert'])
+  passOnHarmed(track(near), far, harm, random(pick([5, 60, 600, 2400])))
+}).listen(0, host)
 
 function randomBytes(count) {
   return Buffer.from(Array.from({ length: count }, () => random(256)))
@@ -467,10 +456,9 @@ const ACTS = {
 const OWN_ACTS = {
   /** A handshake or what is behind it, harmed on its way at any byte. */
   async brokenTls() {
-    const far = track(connect({ host, port: tlsPort, localAddress: address() }))
-    const harm = pick(['stop', 'end', 'flip', 'insert'])
-    const pipe = new HarmfulPipe(far, harm, random(pick([5, 60, 600, 2400])))
-    const socket = track(connectTls({ socket: pipe, ...tlsOptions() }))
+    const { port: proxyPort } = harmfulProxy.address()
+    const far = track(connect({ host, port: proxyPort }))
+    const socket = track(connectTls({ socket: far, ...tlsOptions() }))
     const watcher = new Watcher()
     socket.on('data', (chunk) => watcher.look(chunk, 'brokenTls'))
     const commands = Array.from({ length: 1 + random(20) }, textCommand)
@@ -611,7 +599,7 @@ async function hog() {
     // One byte more than a power of two takes a block of twice the size.
     if (!socket.destroyed) socket.write(Buffer.alloc(60, 'x'))
     hogsReady++
-    if (hogsReady === hogCount) parentPort.postMessage({ kind: 'ready' })
+    if (hogsReady === hogCount) process.send({ kind: 'ready' })
     await closed
     await delay(HOG_PAUSE_MS)
   }
@@ -627,14 +615,15 @@ async function sit() {
   }
 }
 
-parentPort.on('message', () => {
+process.on('message', () => {
   isStopping = true
   for (const socket of sockets) socket.destroy()
-  parentPort.postMessage({ kind: 'ended', counts })
-  parentPort.close()
+  harmfulProxy.close()
+  process.send({ kind: 'ended', counts })
 })
 
+await once(harmfulProxy, 'listening')
 for (let index = 0; index < hogCount; index++) void hog()
 for (let index = 0; index < idleCount; index++) void sit()
 for (let index = 0; index < actCount; index++) void play()
-if (hogCount === 0) parentPort.postMessage({ kind: 'ready' })
+if (hogCount === 0) process.send({ kind: 'ready' })

@@ -11,10 +11,10 @@
  *
  * SEED= repeats the choices of a run (not their timing), TEST_NODE= names the `node` that runs the server.
  */
+import { fork } from 'node:child_process'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { LARGE_KEYS, largeKey } from '../support/campaign/keys.js'
 import { Owner } from '../support/campaign/owner.ts'
@@ -192,6 +192,11 @@ async function openHouse(run: Run): Promise<House> {
   return { server, host: server.host, port: Number(port), tlsPort: server.port }
 }
 
+type Message =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'violation'; readonly what: string }
+  | { readonly kind: 'ended'; readonly counts: Readonly<Record<string, number>> }
+
 interface Strangers {
   /** Ends them; tells how often each act was played. */
   stop(): Promise<Readonly<Record<string, number>>>
@@ -203,41 +208,51 @@ async function releaseStrangers(
   seed: number,
   violations: Violations,
 ): Promise<Strangers> {
-  const worker = new Worker(join(import.meta.dirname, 'campaign-strangers.worker.mjs'), {
-    workerData: {
-      host,
-      port,
-      tlsPort,
-      seed,
-      ownerCount: OWNERS,
-      actCount: run.acts,
-      hogCount: run.hogs,
-      hogBytes: run.hogBytes,
-      idleCount: run.idlers,
-      insider: run.haveLogin ? { user: INSIDER.name, password: INSIDER.password } : null,
-      limited: run.hasNeighbour ? [...LIMITED, 'neighbour'] : LIMITED,
-    },
-  })
+  const options = {
+    host,
+    port,
+    tlsPort,
+    seed,
+    ownerCount: OWNERS,
+    actCount: run.acts,
+    hogCount: run.hogs,
+    hogBytes: run.hogBytes,
+    idleCount: run.idlers,
+    insider: run.haveLogin ? { user: INSIDER.name, password: INSIDER.password } : null,
+    limited: run.hasNeighbour ? [...LIMITED, 'neighbour'] : LIMITED,
+  }
+  // Not a thread: one that has connections over TLS left does not always end.
+  const child = fork(join(import.meta.dirname, 'campaign-strangers.worker.mjs'), [
+    JSON.stringify(options),
+  ])
   let ended: (counts: Readonly<Record<string, number>>) => void = () => undefined
-  await new Promise<void>((resolve, reject) => {
+  let hasExited = false
+  await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, READY_DEADLINE_MS)
-    worker.on('error', reject)
-    worker.on('message', (message) => {
+    const ready = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    child.on('exit', (code, signal) => {
+      hasExited = true
+      if (signal !== 'SIGKILL') violations.add('strangers', `ended with ${code ?? signal}`)
+      ended({})
+      ready()
+    })
+    child.on('message', (message: Message) => {
       if (message.kind === 'violation') violations.add('stranger', message.what)
       else if (message.kind === 'ended') ended(message.counts)
-      else {
-        clearTimeout(timer)
-        resolve()
-      }
+      else ready()
     })
   })
   return {
     stop: async () => {
       const counts = await new Promise<Readonly<Record<string, number>>>((resolve) => {
         ended = resolve
-        worker.postMessage({ kind: 'stop' })
+        if (hasExited) resolve({})
+        else child.send({ kind: 'stop' })
       })
-      await worker.terminate()
+      child.kill('SIGKILL')
       return counts
     },
   }

@@ -23,9 +23,9 @@ import { seedOfRun } from '../unit/storage/model.ts'
 
 const KIB = 1024
 const MINUTES = Number(process.env.MINUTES ?? 0)
-const BATCHES = 60
+const BATCHES = 30
 const PIPELINE = 300
-const RELOAD_PAUSE_MS = 150
+const RELOAD_PAUSE_MS = 300
 const PASSWORD = 's3cret'
 /** The last one is in the default namespace. */
 const OWNERS = ['shop0', 'shop1', 'plain']
@@ -37,7 +37,7 @@ const BYSTANDER_ITEMS = 50
  * items. What the namespace does for itself as time passes: looking for expired items (docs/users.md,
  * "Statistics").
  */
-const MOVING_ROWS = /^(uptime|time|items:1:age|crawler_checked|items:1:crawler_items_checked)$/
+const MOVING_ROWS = /^(uptime|time|items:1:age)$/
 
 function usersFile(random: RandomBelow): string {
   const user = (name: string, ...lines: string[]) =>
@@ -195,6 +195,10 @@ class Tenants {
     )
   }
 
+  get havePlayedAll(): boolean {
+    return this.all.slice(0, TENANTS.length).every(({ hasPlayedAll }) => hasPlayedAll)
+  }
+
   async stop(): Promise<void> {
     this.#isStopping = true
     await this.#done
@@ -239,6 +243,9 @@ async function campaign(seed: number, endMs: number): Promise<void> {
   let tenants: Tenants | undefined
   let reloads: Reloads | undefined
   let rows = new Map<string, string>()
+  // As long as it takes until each act was played and the flood has evicted its own.
+  const hasHappened = async () =>
+    (tenants?.havePlayedAll ?? false) && (await evictionsOf(admin, 'evil')) > 0
   try {
     await bystander.begin()
     await Promise.all(owners.map((owner) => owner.open()))
@@ -255,7 +262,7 @@ async function campaign(seed: number, endMs: number): Promise<void> {
         bystander.look(),
       ])
       await bystander.look()
-    } while (performance.now() < endMs || (await evictionsOf(admin, 'evil')) === 0)
+    } while (performance.now() < endMs || !(await hasHappened()))
     await reloads.stop()
     await tenants.stop()
     // Whoever borrowed all of it flushes, while the owners' items stay.
@@ -275,9 +282,6 @@ async function campaign(seed: number, endMs: number): Promise<void> {
   console.log(`${answered} answers to owners, ${reloads.count} reloads, acts of tenants: ${counts}`)
   expect(violations.lines()).toEqual([])
   checkNamespaces(rows, owners)
-  for (const { counts: played } of tenants.all.slice(0, TENANTS.length)) {
-    expect(Object.keys(played).length).toBeGreaterThan(5)
-  }
 }
 
 /** Nothing of the owners' was evicted, and there is no item in their namespaces that is not theirs. */

@@ -121,9 +121,15 @@ export class Tenant {
     this.#binary?.socket.destroy()
   }
 
-  /** One act, at random if none is named. */
+  get hasPlayedAll(): boolean {
+    return Object.keys(this.#acts).every((name) => this.counts[name] !== undefined)
+  }
+
+  /** One act: if none is named, one that was not played yet, or any. */
   async act(wanted: string = ''): Promise<void> {
-    const name = wanted === '' ? this.#pick(Object.keys(this.#acts)) : wanted
+    const names = Object.keys(this.#acts)
+    const fresh = names.filter((name) => this.counts[name] === undefined)
+    const name = wanted === '' ? this.#pick(fresh.length > 0 ? fresh : names) : wanted
     this.counts[name] = (this.counts[name] ?? 0) + 1
     await this.#acts[name]!()
   }
@@ -309,7 +315,7 @@ export class Tenant {
   /** As somebody else on the same connection, behind requests and before others. */
   async #relogin(): Promise<void> {
     const { name, password } = this.#pick(this.#options.others)
-    const message = `\0${name}\0${this.#random(4) === 0 ? 'wrong' : password}`
+    const message = `\0${name}\0${this.#random(20) === 0 ? 'wrong' : password}`
     const login = `sasl auth PLAIN ${message.length}\r\n${message}\r\n`
     const key = this.#foreignKey()
     const answer = await this.#ask(`get ${key}\r\n${login}get ${key}\r\n`)
