@@ -1,7 +1,8 @@
 /**
- * The strangers of a campaign (campaign.test.ts), in a thread of their own: everything that somebody can
- * send who is not logged in, aimed at the keys of others. They come and go at random; beside them `hogs`
- * hold as much of unfinished requests as they are let, all the time.
+ * The strangers of a campaign (campaign.test.ts), in a process of their own: everything that somebody can
+ * send who is not logged in, aimed at the keys of others, in the clear and over TLS, and handshakes that are
+ * broken. They come and go at random; beside them `hogs` hold as much of unfinished requests as they are
+ * let, all the time. Some log in as users who may do little, and try the same.
  *
  * They look at what they are answered: nothing may look as if a command of theirs had been carried
  * out, and no answer may bear the identity of somebody else's request.
@@ -9,8 +10,9 @@
  * In: `{ kind: 'stop' }`. Out: `{ kind: 'ready' }` once the hogs have sent what they hold,
  * `{ kind: 'violation', what }`, and `{ kind: 'ended', counts }` with how often each act was played.
  */
-import { connect } from 'node:net'
-import { parentPort, workerData } from 'node:worker_threads'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import {
   COUNTER_KEYS,
   counterKey,
@@ -21,8 +23,9 @@ import {
 } from '../support/campaign/keys.js'
 import { randomBelow } from '../support/random-below.js'
 
-const { host, port, seed, ownerCount, actCount, hogCount, hogBytes, idleCount, insider } =
-  workerData
+const options = JSON.parse(process.argv[2])
+const { host, port, tlsPort, seed, ownerCount, actCount, hogCount, hogBytes, idleCount } = options
+const { insider, limited } = options
 const random = randomBelow(seed)
 
 const ADDRESS_COUNT = 40
@@ -37,6 +40,16 @@ const OP_SASL_AUTH = 0x21
 const OP_SASL_STEP = 0x22
 /** A stranger may be answered these with success. */
 const OPEN_OPCODES = new Set([0x07, OP_VERSION, OP_SASL_LIST])
+/** So may whoever is logged in, whatever they may do. */
+const COMMON_OPCODES = new Set([...OPEN_OPCODES, 0x0a, 0x17, OP_SASL_AUTH])
+const OP_STAT = 0x10
+/** Success, and what tells whether an item is there. */
+const TELLING_STATUSES = new Set([0x00, 0x01, 0x02, 0x05, 0x06])
+/** Whoever has lost a login or has few rights comes from elsewhere, where no logins fail for others. */
+const INSIDER_NETWORK = '127.0.3'
+const LIMITED_NETWORK = '127.0.2'
+const LIMITED_PASSWORD = 'little'
+const RESUMED_SHARE = 3
 /** Lines that only who is logged in is answered. `STORED` is the answer to a login, too. */
 const TELLING_LINE =
   /^(STORED|DELETED|TOUCHED|NOT_FOUND|NOT_STORED|EXISTS|END|OK|MN|HD|EN|NF|NS|EX|SASL_OK|RESET|\d+|(VALUE|VA|STAT|ME|SIZES|PREFIX|ITEM|key=).*)$/
@@ -46,7 +59,7 @@ const sockets = new Set()
 const counts = {}
 
 const pick = (list) => list[random(list.length)]
-const address = () => `127.0.1.${1 + random(ADDRESS_COUNT)}`
+const address = (network = '127.0.1') => `${network}.${1 + random(ADDRESS_COUNT)}`
 const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 function victim() {
@@ -57,12 +70,16 @@ function victim() {
 }
 
 function violation(what) {
-  parentPort.postMessage({ kind: 'violation', what })
+  process.send({ kind: 'violation', what })
 }
 
-/** Looks at what a stranger is answered. With `isLoggedIn` set, nothing is wrong. */
+/**
+ * Looks at what a stranger is answered. With `isLoggedIn` set, nothing is wrong; with `user`, who may do
+ * little, that user's few answers are not.
+ */
 class Watcher {
   isLoggedIn = false
+  user = ''
   #rest = Buffer.alloc(0)
 
   look(chunk, act) {
@@ -81,7 +98,9 @@ class Watcher {
       const status = bytes.readUInt16BE(at + 6)
       const shown = `${act}: binary opcode ${opcode} status ${status} opaque ${bytes.readUInt32BE(at + 12)}`
       if (bytes[at + 12] !== OPAQUE_MARK) violation(`${shown}: another's opaque`)
-      if (status === 0 && !OPEN_OPCODES.has(opcode) && !this.isLoggedIn) violation(shown)
+      if (TELLING_STATUSES.has(status) && !this.isLoggedIn && !this.#mayBeTold(opcode)) {
+        violation(`${shown} ${this.user}`)
+      }
       at = end
     }
     return at
@@ -91,31 +110,133 @@ class Watcher {
     const end = bytes.lastIndexOf(0x0a) + 1
     if (this.isLoggedIn) return end
     for (const line of bytes.toString('latin1', 0, end).split('\r\n')) {
-      if (TELLING_LINE.test(line)) violation(`${act}: text ${JSON.stringify(line.slice(0, 80))}`)
+      if (TELLING_LINE.test(line) && !this.#mayRead(line)) {
+        violation(`${act} ${this.user}: text ${JSON.stringify(line.slice(0, 80))}`)
+      }
     }
     return end
   }
+
+  #mayBeTold(opcode) {
+    if (this.user === 'monitor' && opcode === OP_STAT) return true
+    return (this.user === '' ? OPEN_OPCODES : COMMON_OPCODES).has(opcode)
+  }
+
+  #mayRead(line) {
+    if (this.user === '') return false
+    if (line === 'MN') return true
+    return this.user === 'monitor' && /^(END$|STAT )/.test(line) && !/owner\d+:/.test(line)
+  }
 }
 
-function open(act) {
-  const socket = connect({ host, port, localAddress: address() })
+/** Of an earlier connection, to be resumed. */
+let session
+
+/** Any handshake that a client may wish for. */
+function tlsOptions() {
+  const version = pick(['TLSv1.2', 'TLSv1.3'])
+  return {
+    rejectUnauthorized: false,
+    minVersion: version,
+    maxVersion: version,
+    ...(random(4) === 0 && { ALPNProtocols: pick([['memcached'], ['memcached', 'h2']]) }),
+    ...(random(4) === 0 && { servername: pick(['localhost', 'nobody.example', 'a'.repeat(200)]) }),
+    ...(session !== undefined && random(RESUMED_SHARE) > 0 && { session }),
+  }
+}
+
+function track(socket) {
   sockets.add(socket)
-  socket.setNoDelay(true)
   socket.on('error', () => {})
   socket.on('close', () => sockets.delete(socket))
-  const watcher = new Watcher()
-  socket.on('data', (chunk) => watcher.look(chunk, act))
-  return { socket, watcher }
+  return socket
 }
 
-/** Leaves in one of the ways in which clients leave. */
-function leave(socket) {
+function open(act, network, isTls = random(2) === 0) {
+  const localAddress = address(network)
+  const raw = track(connect({ host, port: isTls ? tlsPort : port, localAddress }))
+  raw.setNoDelay(true)
+  let socket = raw
+  if (isTls) {
+    socket = track(connectTls({ socket: raw, ...tlsOptions() }))
+    socket.on('session', (ticket) => {
+      session = ticket
+    })
+  }
+  const watcher = new Watcher()
+  socket.on('data', (chunk) => watcher.look(chunk, act))
+  return { socket, watcher, raw }
+}
+
+/** Leaves in one of the ways in which clients leave, over TLS with the alert or without. */
+function leave(socket, raw) {
   const kind = random(3)
   if (kind === 0) socket.end()
-  else if (kind === 1) socket.resetAndDestroy()
-  else socket.destroy()
-  if (kind === 0) setTimeout(() => socket.destroy(), LIFE_MS_MAX).unref()
+  else if (kind === 1) raw.resetAndDestroy()
+  else raw.destroy()
+  if (kind > 0) socket.destroy()
+  else {
+    setTimeout(() => {
+      socket.destroy()
+      raw.destroy()
+    }, LIFE_MS_MAX).unref()
+  }
 }
+
+/** Passes bytes on, and harms those that go to the server, at that byte, in that way. */
+function passOnHarmed(near, far, harm, byteIndex) {
+  let left = byteIndex
+  far.pipe(near)
+  near.on('data', (chunk) => {
+    const at = left
+    left -= chunk.length
+    if (at < 0 || at >= chunk.length) {
+      if (at >= 0 || harm === 'flip' || harm === 'insert') far.write(chunk)
+      return
+    }
+    const [head, tail] = [chunk.subarray(0, at), chunk.subarray(at)]
+    if (harm === 'flip') tail[0] ^= 1 << random(8)
+    far.write(head)
+    if (harm === 'insert') far.write(pick(JUNK)())
+    if (harm === 'flip' || harm === 'insert') far.write(tail)
+    if (harm === 'end') far.end()
+  })
+  near.on('close', () => far.destroy())
+  far.on('close', () => near.destroy())
+}
+
+/** Between clients that speak TLS rightly and the server. */
+const harmfulProxy = createServer((near) => {
+  const far = track(connect({ host, port: tlsPort, localAddress: address() }))
+  const harm = pick(['stop', 'end', 'flip', 'insert'])
+  passOnHarmed(track(near), far, harm, random(pick([5, 60, 600, 2400])))
+}).listen(0, host)
+
+function randomBytes(count) {
+  return Buffer.from(Array.from({ length: count }, () => random(256)))
+}
+
+/** The head of a TLS record, and bytes that need not be what it says. */
+function record(type, length, bytes) {
+  return Buffer.concat([
+    Buffer.from([type, 3, pick([0, 1, 3, 4]), length >> 8, length & 255]),
+    bytes,
+  ])
+}
+
+/** What is no TLS, or is wrong, or comes at the wrong time. */
+const JUNK = [
+  () => record(0x16, 300, Buffer.concat([Buffer.from([1, 0, 1, 40, 3, 3]), randomBytes(294)])),
+  () => record(0x16, 300, Buffer.concat([Buffer.from([1, 0xff, 0xff, 0xff]), randomBytes(296)])),
+  () => record(pick([0x14, 0x15, 0x16, 0x17, 0x18]), 0, Buffer.alloc(0)),
+  () => record(pick([0x14, 0x15, 0x17, 0x99]), 2, Buffer.from([random(3), random(256)])),
+  () => record(0x17, 0xffff, randomBytes(100)),
+  () => record(0x16, 0x4000, Buffer.alloc(0x4000, 1)),
+  () => Buffer.from([0x80, 0x2e, 1, 0, 2, 0, 21, 0, 0, 0, 16, ...randomBytes(37)]),
+  () => randomBytes(1 + random(2000)),
+  () => Buffer.from(`${textCommand()}\r\n`),
+  () => wholeFrame(random(0x20)),
+]
 
 /** Sends in up to `count` pieces, with a pause between them. */
 async function sendInPieces(socket, bytes, count = 3) {
@@ -241,7 +362,7 @@ function textCommand() {
   ])()
 }
 
-/** Each takes a connection and leaves when it has done its harm, or when it is cut. */
+/** Each is given a connection, which is left when it has done its harm, or is cut. */
 const ACTS = {
   async halfSet(socket) {
     const bytes = pick([8, 100, 4000, 65_536, 65_537])
@@ -329,8 +450,104 @@ const ACTS = {
     const count = 1 + random(4000)
     socket.write(Buffer.concat(Array.from({ length: count }, () => request)))
   },
+}
+
+/** Those that make their connection themselves. */
+const OWN_ACTS = {
+  /** A handshake or what is behind it, harmed on its way at any byte. */
+  async brokenTls() {
+    const { port: proxyPort } = harmfulProxy.address()
+    const far = track(connect({ host, port: proxyPort }))
+    const socket = track(connectTls({ socket: far, ...tlsOptions() }))
+    const watcher = new Watcher()
+    socket.on('data', (chunk) => watcher.look(chunk, 'brokenTls'))
+    const commands = Array.from({ length: 1 + random(20) }, textCommand)
+    socket.write(`${commands.join('\r\n')}\r\n`)
+    await delay(random(LIFE_MS_MAX))
+    leave(socket, far)
+  },
+  /** What is no TLS where TLS is spoken, and TLS where it is not. */
+  async wrongPort() {
+    const isTlsPort = random(2) === 0
+    const far = connect({ host, port: isTlsPort ? tlsPort : port, localAddress: address() })
+    track(far)
+    if (isTlsPort) {
+      const watcher = new Watcher()
+      far.on('data', (chunk) => watcher.look(chunk, 'wrongPort'))
+      for (let left = 1 + random(3); left > 0; left--) await sendInPieces(far, pick(JUNK)())
+    } else {
+      const socket = track(connectTls({ socket: far, ...tlsOptions() }))
+      socket.write(`${textCommand()}\r\n`)
+    }
+    await delay(random(100))
+    leave(far, far)
+  },
+  /** Handshakes that are refused: of an old version, or once more on the same connection. */
+  async refusedHandshake() {
+    const isOld = random(2) === 0
+    const versions = isOld
+      ? { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }
+      : { maxVersion: 'TLSv1.2' }
+    const far = connect({ host, port: tlsPort, localAddress: address() })
+    const socket = track(connectTls({ socket: track(far), rejectUnauthorized: false, ...versions }))
+    socket.on('secureConnect', () => {
+      if (isOld) violation(`an old version was taken: ${socket.getProtocol()}`)
+      socket.renegotiate({ rejectUnauthorized: false }, (error) => {
+        if (error === null) violation('renegotiated')
+      })
+    })
+    await delay(random(LIFE_MS_MAX))
+    leave(socket, far)
+  },
+  /** Guesses beside an owner, from where that owner comes: which delays the owner at most. */
+  async guessBesideOwner() {
+    const owner = random(ownerCount)
+    const socket = track(connect({ host, port, localAddress: `127.0.0.${2 + owner}` }))
+    const watcher = new Watcher()
+    socket.on('data', (chunk) => watcher.look(chunk, 'guessBesideOwner'))
+    const login = `owner${owner} wrong${random(1e9)}`
+    const text = `set ${victim()} 0 0 ${login.length}\r\n${login}\r\n${textCommand()}\r\n`
+    await sendInPieces(socket, Buffer.from(text))
+    await delay(random(LIFE_MS_MAX))
+    leave(socket, socket)
+  },
+  /** Is logged in, and may do little: what that user may not do is refused, and nothing told. */
+  async fewRights() {
+    const user = pick(limited)
+    const isBinary = random(2) === 0
+    const { socket, watcher, raw } = open('fewRights', LIMITED_NETWORK)
+    const login = `${user} ${LIMITED_PASSWORD}`
+    // The answer to a login looks like that to a request of somebody who is logged in.
+    watcher.isLoggedIn = true
+    const answered = new Promise((resolve) => {
+      socket.once('close', resolve)
+      socket.once('data', (answer) => {
+        const isIn = isBinary ? answer.readUInt16BE(6) === 0 : answer.toString() === 'STORED\r\n'
+        if (isIn) counts.letIn = (counts.letIn ?? 0) + 1
+        watcher.isLoggedIn = isIn && user === 'neighbour'
+        watcher.user = isIn ? user : ''
+        resolve()
+      })
+    })
+    socket.write(
+      isBinary
+        ? frame(OP_SASL_AUTH, { key: 'PLAIN', value: `\0${user}\0${LIMITED_PASSWORD}` })
+        : `set login 0 0 ${login.length}\r\n${login}\r\n`,
+    )
+    await answered
+    for (let left = 1 + random(4); left > 0; left--) {
+      const requests = Array.from({ length: 1 + random(20) }, () =>
+        isBinary ? wholeFrame(random(OP_SASL_LIST)) : Buffer.from(`${textCommand()}\r\n`),
+      )
+      await sendInPieces(socket, Buffer.concat(requests))
+      await delay(random(20))
+    }
+    await delay(random(50))
+    leave(socket, raw)
+  },
   /** Was logged in, and is a stranger again because of a login that it did not finish or failed in. */
-  async fallen(socket, watcher) {
+  async fallen() {
+    const { socket, watcher, raw } = open('fallen', INSIDER_NETWORK)
     watcher.isLoggedIn = true
     const { user, password } = insider
     const loggedIn = new Promise((resolve) => socket.once('data', resolve))
@@ -345,25 +562,33 @@ const ACTS = {
         : [scramStart(user), scramStart(user)]
     const opcode = pick([OP_DELETE, 0x14, 0x01, 0x11, 0x0e, 0x19, 0x08, 0x18])
     await sendInPieces(socket, Buffer.concat([...fall, wholeFrame(opcode)]))
+    await delay(random(LIFE_MS_MAX))
+    leave(socket, raw)
   },
 }
-const NAMES = Object.keys(ACTS).filter((name) => name !== 'fallen' || insider !== null)
+const NAMES = [...Object.keys(ACTS), ...Object.keys(OWN_ACTS)].filter(
+  (name) => name !== 'fallen' || insider !== null,
+)
 
 async function play() {
   while (!isStopping) {
     const name = pick(NAMES)
     counts[name] = (counts[name] ?? 0) + 1
-    const { socket, watcher } = open(name)
+    if (OWN_ACTS[name] !== undefined) {
+      await OWN_ACTS[name]()
+      continue
+    }
+    const { socket, watcher, raw } = open(name)
     await ACTS[name](socket, watcher)
     await delay(random(3) === 0 ? random(LIFE_MS_MAX) : random(20))
-    leave(socket)
+    leave(socket, raw)
   }
 }
 
 /** Holds an unfinished request as large as is let, and sends on when it is thought to rest. */
 async function hog() {
   while (!isStopping) {
-    const { socket } = open('hog')
+    const { socket } = open('hog', undefined, random(8) === 0)
     const closed = new Promise((resolve) => socket.once('close', resolve))
     const head =
       random(2) === 0
@@ -374,7 +599,7 @@ async function hog() {
     // One byte more than a power of two takes a block of twice the size.
     if (!socket.destroyed) socket.write(Buffer.alloc(60, 'x'))
     hogsReady++
-    if (hogsReady === hogCount) parentPort.postMessage({ kind: 'ready' })
+    if (hogsReady === hogCount) process.send({ kind: 'ready' })
     await closed
     await delay(HOG_PAUSE_MS)
   }
@@ -390,14 +615,15 @@ async function sit() {
   }
 }
 
-parentPort.on('message', () => {
+process.on('message', () => {
   isStopping = true
   for (const socket of sockets) socket.destroy()
-  parentPort.postMessage({ kind: 'ended', counts })
-  parentPort.close()
+  harmfulProxy.close()
+  process.send({ kind: 'ended', counts })
 })
 
+await once(harmfulProxy, 'listening')
 for (let index = 0; index < hogCount; index++) void hog()
 for (let index = 0; index < idleCount; index++) void sit()
 for (let index = 0; index < actCount; index++) void play()
-if (hogCount === 0) parentPort.postMessage({ kind: 'ready' })
+if (hogCount === 0) process.send({ kind: 'ready' })

@@ -9,6 +9,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 import type { Target } from '../binary-client.ts'
 import { PIECE_BYTES_MIN, pieceText } from '../history/marked-value.js'
 import { type RandomBelow, randomBelow } from '../random-below.js'
@@ -48,8 +49,10 @@ export interface OwnerOptions {
   readonly largeBytesMax: number
   /** After so many batches a connection is closed and made anew; 0 is never. */
   readonly reconnectEvery: number
-  /** Of connections that are made anew. */
+  /** Where it always comes from. */
   readonly localAddress: string
+  /** Half of its connections are made there, over TLS; 0: none. */
+  readonly tlsPort: number
   readonly report: (kind: string, what: string) => void
 }
 
@@ -111,7 +114,7 @@ export class Owner {
       new ClassicCampaignDialect(),
       new MetaCampaignDialect(),
     ]
-    for (const dialect of dialects) this.#connections.push(await this.#logIn(dialect, undefined))
+    for (const dialect of dialects) this.#connections.push(await this.#logIn(dialect))
     const keys = [
       ...Array.from({ length: SMALL_KEYS }, (_, index) => smallKey(this.#options.number, index)),
       ...Array.from({ length: LARGE_KEYS }, (_, index) => largeKey(this.#options.number, index)),
@@ -128,12 +131,12 @@ export class Owner {
 
   /** One batch of random requests on a random connection. */
   async runBatch(): Promise<void> {
-    const { reconnectEvery, localAddress } = this.#options
+    const { reconnectEvery } = this.#options
     const index = this.#random(this.#connections.length)
     if (reconnectEvery > 0 && ++this.#batchCount % reconnectEvery === 0) {
       const { socket, dialect } = this.#connections[index]!
       socket.destroy()
-      this.#connections[index] = await this.#logIn(dialect, localAddress)
+      this.#connections[index] = await this.#logIn(dialect)
     }
     await this.#askOn(index, this.#randomBatch())
   }
@@ -171,18 +174,22 @@ export class Owner {
     await this.#ask(connection, requests)
     if (!connection.isClosed) return
     connection.socket.destroy()
-    this.#connections[index] = await this.#logIn(connection.dialect, undefined)
+    this.#connections[index] = await this.#logIn(connection.dialect)
   }
 
-  async #logIn(dialect: CampaignDialect, localAddress: string | undefined): Promise<Connection> {
+  #connect(): Socket {
+    const { tlsPort, localAddress } = this.#options
+    const { host, port } = this.#target
+    if (tlsPort === 0 || this.#random(2) === 0) return connect({ host, port, localAddress })
+    const options = { host, port: tlsPort, localAddress, rejectUnauthorized: false }
+    return connectTls(options)
+  }
+
+  async #logIn(dialect: CampaignDialect): Promise<Connection> {
     const { user, password, report } = this.#options
     const endMs = performance.now() + LOGIN_DEADLINE_MS
     while (performance.now() < endMs) {
-      const socket = connect({
-        host: this.#target.host,
-        port: this.#target.port,
-        ...(localAddress === undefined ? {} : { localAddress }),
-      })
+      const socket = this.#connect()
       const connection = new Connection(dialect, socket)
       socket.write(dialect.encodeLogin(user, password))
       const outcome = await new Promise<LoginOutcome | undefined>((resolve) => {
