@@ -1,2 +1,2 @@
 /** The table of mechanisms for the command line, which sees nothing of the house below the server. */
-export { configuredMechanisms, MECHANISM_NAMES } from '../../sasl/mechanisms.ts'
+export { MECHANISM_NAMES } from '../../sasl/mechanisms.ts'

@@ -18,9 +18,7 @@ import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
-import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
-import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
-import { TokenLogins, type TokenLoginsOptions } from '../../sasl/token-logins.ts'
+import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
@@ -36,7 +34,6 @@ import { ConnectionRows } from './connection-rows.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
 import { HandshakeLog } from './handshake-log.ts'
 import { ItemService } from './item-service.ts'
-import { loginCounters } from './login-counters.ts'
 import { LoginLog } from './login-log.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import { createThrottle } from './throttle-log.ts'
@@ -44,6 +41,7 @@ import { Turns } from './turns.ts'
 import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
+import { createSasl } from './worker-sasl.ts'
 
 const MEBIBYTE = 1024 * 1024
 
@@ -148,22 +146,7 @@ export class WorkerServer {
     )
     this.loginLog = new LoginLog((event) => this.log.write(event), settings.threadCount)
     this.handshakeLog = new HandshakeLog((event) => this.log.write(event))
-    this.gateOptions = {
-      sasl: this.sasl,
-      loginAttemptsMax: settings.loginAttemptsMax,
-      lane,
-      delays: this.delays,
-      onLogin: (event) => {
-        this.loginLog.record(event, this.context.nowMs)
-        this.audit?.login(event)
-      },
-      onRefusal: (event) => {
-        this.logRefusal(event)
-        this.audit?.refusal(event)
-      },
-      onOperation: (event) => this.audit?.operation(event),
-      isBehind: () => this.audit?.isBehind ?? false,
-    }
+    this.gateOptions = this.createGateOptions(lane)
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
       sockets: settings.sockets,
@@ -184,6 +167,25 @@ export class WorkerServer {
       serve: (newcomer) => this.serve(newcomer),
     })
     this.deadlines = new DeadlineWalk(this.acceptor.connections, (step) => clock.soon(step))
+  }
+
+  private createGateOptions(lane: Float64Array): AuthGateOptions {
+    return {
+      sasl: this.sasl,
+      loginAttemptsMax: this.settings.loginAttemptsMax,
+      lane,
+      delays: this.delays,
+      onLogin: (event) => {
+        this.loginLog.record(event, this.context.nowMs)
+        this.audit?.login(event)
+      },
+      onRefusal: (event) => {
+        this.logRefusal(event)
+        this.audit?.refusal(event)
+      },
+      onOperation: (event) => this.audit?.operation(event),
+      isBehind: () => this.audit?.isBehind ?? false,
+    }
   }
 
   /** Begins to work; resolves when it listens, or has posted why it cannot. */
@@ -536,34 +538,4 @@ export class WorkerServer {
     this.endTicks()
     this.post({ kind: 'stopped', cutCount: this.cutCount })
   }
-}
-
-function createSasl(
-  settings: WorkerSettings,
-  lane: Float64Array,
-  clock: ThreadClock,
-  throttle: LoginThrottle | undefined,
-  audit: WorkerAudit | undefined,
-  forTokens: Pick<TokenLoginsOptions, 'ask' | 'epochSeconds'>,
-): SaslEnvironment | undefined {
-  const { auth } = settings
-  if (auth === undefined) return undefined
-  const monotonicMs = (): number => clock.nowMs()
-  const after = (delayMs: number, run: () => void): void => clock.after(delayMs, run)
-  return createSaslEnvironment({
-    snapshot: auth.credentials,
-    mechanisms: auth.mechanisms,
-    certificateField: auth.certificateField,
-    derivationsMax: auth.keyDerivationsMax,
-    derivationQueueMax: auth.derivationQueueMax,
-    monotonicMs,
-    epochSeconds: forTokens.epochSeconds,
-    tokens:
-      auth.tokens === undefined
-        ? undefined
-        : new TokenLogins({ ...auth.tokens, ...forTokens, monotonicMs, after }),
-    counters: loginCounters(lane),
-    throttle,
-    mayLogIn: () => audit?.mayLogIn ?? true,
-  })
 }

@@ -1,0 +1,42 @@
+/**
+ * What the logins of one worker work with, put together from its settings: mechanisms, users, tokens, the
+ * turns at key derivation, and what failed logins are held against.
+ */
+import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
+import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
+import { TokenLogins, type TokenLoginsOptions } from '../../sasl/token-logins.ts'
+import { loginCounters } from './login-counters.ts'
+import type { ThreadClock } from './thread-clock.ts'
+import type { WorkerAudit } from './worker-audit.ts'
+import type { WorkerSettings } from './worker-messages.ts'
+
+/** Undefined without authentication. */
+export function createSasl(
+  settings: WorkerSettings,
+  lane: Float64Array,
+  clock: ThreadClock,
+  throttle: LoginThrottle | undefined,
+  audit: WorkerAudit | undefined,
+  forTokens: Pick<TokenLoginsOptions, 'ask' | 'epochSeconds'>,
+): SaslEnvironment | undefined {
+  const { auth } = settings
+  if (auth === undefined) return undefined
+  const monotonicMs = (): number => clock.nowMs()
+  const after = (delayMs: number, run: () => void): void => clock.after(delayMs, run)
+  return createSaslEnvironment({
+    snapshot: auth.credentials,
+    mechanisms: auth.mechanisms,
+    certificateField: auth.certificateField,
+    derivationsMax: auth.keyDerivationsMax,
+    derivationQueueMax: auth.derivationQueueMax,
+    monotonicMs,
+    epochSeconds: forTokens.epochSeconds,
+    tokens:
+      auth.tokens === undefined
+        ? undefined
+        : new TokenLogins({ ...auth.tokens, ...forTokens, monotonicMs, after }),
+    counters: loginCounters(lane),
+    throttle,
+    mayLogIn: () => audit?.mayLogIn ?? true,
+  })
+}
