@@ -224,7 +224,7 @@ test.each(['README.md', 'docs/limits.md'])('the table of limits in %s has the de
 })
 
 test('the log events that docs/operations.md explains are written by the server', () => {
-  const source = FILES.filter((file) => file.startsWith('src/server/'))
+  const source = FILES.filter((file) => /^src\/(server|observe)\//.test(file))
     .map(read)
     .join('')
   const events = table('docs/operations.md', 'events').map(([event = '']) =>
@@ -232,6 +232,10 @@ test('the log events that docs/operations.md explains are written by the server'
   )
   expect(events.filter((event) => !source.includes(`'${event}'`))).toEqual([])
   expect(events.length).toBeGreaterThan(10)
+  const written = /(?:say\(|level:)\s*'(?:warn|error|fatal)',\s*(?:event: )?'([a-z_]+)'/g
+  const warnings = [...source.matchAll(written)].map(([, event = '']) => event)
+  expect(warnings.filter((event) => !events.includes(event))).toEqual([])
+  expect(warnings.length).toBeGreaterThan(15)
 })
 
 test('docs/security.md explains every reason of a failed login', () => {
@@ -240,6 +244,35 @@ test('docs/security.md explains every reason of a failed login', () => {
   )
   expect(told).toEqual([...FAILURE_REASONS])
 })
+
+/** Rows of tables whose last cell names test files; those tables are called as they are about an attacker. */
+const ATTACKERS: readonly string[] = [
+  'stranger',
+  'eavesdropper',
+  'middle',
+  'user',
+  'tenant',
+  'operator',
+]
+
+test('every claim of docs/threat-model.md names the tests that show it', () => {
+  const page = 'docs/threat-model.md'
+  const rows = ATTACKERS.flatMap((attacker) => table(page, attacker))
+  const claims = rows.map((row) => [row[0], quotedIn(row.at(-1) ?? '')] as const)
+  expect(claims.filter(([, tests]) => tests.length === 0)).toEqual([])
+  const named = [...claims.flatMap(([, tests]) => tests), ...testsNamedIn(read(page))]
+  expect(named.filter((name) => !FILES.includes(`test/${name}.test.ts`))).toEqual([])
+  expect(claims.length).toBeGreaterThan(25)
+})
+
+/** Each thing in backquotes. */
+function quotedIn(text: string): string[] {
+  return [...text.matchAll(/`([^`]+)`/g)].map(([, quoted = '']) => quoted)
+}
+
+function testsNamedIn(text: string): string[] {
+  return quotedIn(text).filter((name) => /^(unit|integration|fuzz|house|transcripts)\//.test(name))
+}
 
 test('src/README.md has the layers that layers.test.ts holds', () => {
   const rules = /MAY_IMPORT[^=]*= \{([^}]*)\}/.exec(read('test/house/layers.test.ts'))?.[1] ?? ''

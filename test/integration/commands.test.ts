@@ -67,7 +67,7 @@ const USES: readonly (readonly [command: string, word: Word, use: string, answer
   ['lru mode', 'accepted', 'lru mode flat', /^OK\r\n/],
   ['lru temp_ttl', 'accepted', 'lru temp_ttl 60', /^OK\r\n/],
   ['extstore', 'as without', 'extstore free_memchunks 1 1', WITHOUT],
-  ['refresh_certs', 'as without', 'refresh_certs', WITHOUT],
+  ['refresh_certs', 'as memcached', 'refresh_certs', WITHOUT],
 ]
 
 let server: TestServer

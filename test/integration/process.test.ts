@@ -942,7 +942,8 @@ test('a log whose reader has gone does not stop the server', async () => {
 })
 
 test('a log whose reader has stopped reading does not stop the server', async () => {
-  const server = await serve(['-vvv', '--users-file', usersFile(temporary())])
+  const users = usersFile(temporary())
+  const server = await serve(['-vvv', '--users-file', users, '--throttle', 'off'])
   server.child.stdout?.pause()
   for (let round = 0; round < 100; round++) {
     const client = await BinaryClient.connect(server)
