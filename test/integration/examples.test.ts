@@ -107,7 +107,8 @@ describe('the documented example of', () => {
 
   beforeAll(async () => {
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-    server = await startSaslcached({ users: [{ name: 'alice', password: 'wonderland' }] })
+    const users = [{ name: 'alice', password: 'wonderland' }]
+    server = await startSaslcached({ users, throttles: true })
   })
   afterAll(async () => {
     rmSync(folder, { recursive: true, force: true })

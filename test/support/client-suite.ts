@@ -66,7 +66,9 @@ const PATIENCE_MS = 10_000
 
 /** The server that the client tests run against: saslcached, or the reference if so told. */
 export async function startPeer(options: ServerOptions): Promise<TestServer> {
-  return PEER === 'memcached' ? await startMemcached(options) : await startSaslcached(options)
+  return PEER === 'memcached'
+    ? await startMemcached(options)
+    : await startSaslcached({ throttles: true, ...options })
 }
 
 export function peerPrerequisites(): readonly Prerequisite[] {
