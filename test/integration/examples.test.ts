@@ -163,7 +163,7 @@ describe('the documented example of', () => {
     const selfSigned = [process.execPath, SERVER_PROGRAM, 'tls', 'self-signed']
     expect(await runProgram(selfSigned, { directory: folder })).toMatchObject({ exitCode: 0 })
     const pair = ['--tls-cert', join(folder, 'tls.crt'), '--tls-key', join(folder, 'tls.key')]
-    server = await startSaslcached({ users })
+    server = await startSaslcached({ users, throttles: true })
     tlsServer = await startSaslcached({ users, flags: ['-Z', ...pair] })
   })
   afterAll(async () => {

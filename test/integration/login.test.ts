@@ -21,7 +21,7 @@ import {
   type ServerKind,
   type ServerOptions,
   startMemcached,
-  startSaslcached,
+  startSaslcached as startTestServer,
   type TestServer,
   type User,
 } from '../support/server.ts'
@@ -52,6 +52,11 @@ const PRELOGIN_BYTES_MAX = 64 * 1024
 type Start = (options?: ServerOptions) => Promise<TestServer>
 
 const missingMemcached = missingPrerequisite([MEMCACHED])
+/** As it is shipped: who fails ten times from one address is refused unseen. */
+async function startSaslcached(options: ServerOptions = {}): Promise<TestServer> {
+  return await startTestServer({ throttles: true, ...options })
+}
+
 const SERVERS: [ServerKind, Start][] = [['saslcached', startSaslcached]]
 if (missingMemcached === undefined) SERVERS.push(['memcached', startMemcached])
 else console.warn(`the reference: ${missingMemcached}`)
@@ -488,13 +493,16 @@ describe('unknown users', () => {
   })
 
   test('only the log knows the reason', async () => {
-    const client = await connectTo(server)
+    // Of its own: those above failed so often that nobody's password is looked at.
+    const own = await startSaslcached({ users: [ALICE] })
+    const client = await connectTo(own)
     await client.attemptPlain('somebody new', 'x')
     await client.attemptPlain('somebody new', 'y')
     await client.attemptPlain('somebody old', 'x')
     await client.attemptPlain(ALICE.name, 'x')
-    await server.waitForLog(({ reason }) => reason === 'wrong-password')
-    const log = server.log()
+    await own.waitForLog(({ reason }) => reason === 'wrong-password')
+    const log = own.log()
+    await own.stop()
     const records = log.filter((record) => /^12 chara/.test(String(record.unknown_user)))
     expect(records).toHaveLength(3)
     const [record, again, other] = records

@@ -77,7 +77,9 @@ const REFUSAL_DEADLINE_MS = 10_000
 
 /** The server that the client tests run against: saslcached, or the reference if so told. */
 export async function startPeer(options: ServerOptions): Promise<TestServer> {
-  return PEER === 'memcached' ? await startMemcached(options) : await startSaslcached(options)
+  return PEER === 'memcached'
+    ? await startMemcached(options)
+    : await startSaslcached({ throttles: true, ...options })
 }
 
 export function peerPrerequisites(): readonly Prerequisite[] {
