@@ -394,6 +394,32 @@ describe('what is told', () => {
     expect(told).toHaveLength(4)
   })
 
+  test('of IPv6 is counted over all workers, a /64 and the /48 around it, but not what is allowed', () => {
+    const allowed = '2001:db8:1:7:'
+    const isAllowed = (address: string): boolean => address.startsWith(allowed)
+    const workers = [1, 2, 3].map(() => newThrottle({ isAllowed }))
+    const [first, second, third] = workers
+    const failAt = (address: string, name: string, turn: number): void => {
+      const claimed = { user: name, unknownUser: '' }
+      workers[turn % 3]?.failed(name, pipeAt(address), 'wrong-password', claimed)
+    }
+    for (let turn = 0; turn < FAILURES_MAX; turn++)
+      failAt(`2001:db8:1:1::${turn}`, `u${turn}`, turn)
+    const isRefusedAt = (address: string): (boolean | undefined)[] =>
+      workers.map((worker) => worker.isRefused('bob', pipeAt(address)))
+    expect(isRefusedAt('2001:db8:1:1::ff')).toEqual([true, true, true])
+    expect(isRefusedAt('2001:db8:1:2::1')).toEqual([false, false, false])
+    for (let host = 1; host <= 80; host++)
+      failAt(`2001:db8:1:${(256 + host).toString(16)}::1`, 'carol', host)
+    expect(isRefusedAt('2001:db8:1:2::1')).toEqual([true, true, true])
+    expect(isRefusedAt('2001:db8:2:2::1')).toEqual([false, false, false])
+    expect(isRefusedAt(`${allowed}:1`)).toEqual([false, false, false])
+    // A reload tells all of them who is gone, and nothing else is forgotten.
+    for (const worker of [first, second, third]) worker?.forget(['dave'])
+    expect(isRefusedAt('2001:db8:1:1::ff')).toEqual([true, true, true])
+    expect(isRefusedAt('2001:db8:1:2::1')).toEqual([true, true, true])
+  })
+
   test('holds the longest names there are, whole characters of them', () => {
     const long = '\u{1f600}'.repeat(128)
     for (let time = 0; time < FAILURES_MAX; time++) {
