@@ -41,8 +41,8 @@ export interface TlsComplaints {
 
 /** In its log; what a client is told then is no more than that the connection ended. */
 export const STUNNEL_COMPLAINTS: TlsComplaints = {
-  untrusted: /certificate verify failed/,
-  misnamed: /certificate verify failed/,
+  untrusted: /CERT: Pre-verification error: .*certificate/,
+  misnamed: /CERT: Subject checks failed/,
 }
 
 /** Whom the log would name if a login reached a server that is not trusted. */
@@ -111,7 +111,7 @@ export function describeOverTls(
       'turns away from a server whose certificate is %s',
       async (way) => {
         const why = await refusal(way, STRAY)
-        if (isTunnelled) expect(ways.complaints(way)).toMatch(STUNNEL_COMPLAINTS[way])
+        if (isTunnelled) await ways.waitForComplaint(way, STUNNEL_COMPLAINTS[way])
         else expect(why).toMatch(tls[way])
       },
     )

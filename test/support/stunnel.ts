@@ -71,12 +71,24 @@ export class Stunnel<Name extends string> {
   }
 
   /** Why it let a service's connections down, so far. */
-  complaints(name: Name): string {
+  private complaints(name: Name): string {
     // A line of a connection names no service, but the number that the line of its accept has, too.
     const accepted = new RegExp(`LOG\\d\\[(\\d+)\\]: Service \\[${name}\\] accepted`, 'g')
     const connections = new Set([...this.log.matchAll(accepted)].map(([, id]) => id))
     const lines = [...this.log.matchAll(/LOG[345]\[(\d+)\]: (.*)/g)]
     return lines.flatMap(([, id, text]) => (connections.has(id) ? [text] : [])).join('\n')
+  }
+
+  /** The log may lag behind what a client sees. */
+  async waitForComplaint(name: Name, why: RegExp): Promise<void> {
+    const { stderr } = this.child
+    const signal = AbortSignal.timeout(DEADLINE_MS)
+    while (!why.test(this.complaints(name))) {
+      if (stderr === null) throw new Error('stunnel has no log')
+      await once(stderr, 'data', { signal }).catch((cause: unknown) => {
+        throw new Error(`stunnel did not say ${why}:\n${this.log}`, { cause })
+      })
+    }
   }
 
   async stop(): Promise<void> {

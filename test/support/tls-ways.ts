@@ -7,8 +7,7 @@ import { startSaslcached, type TestServer, type User } from './server.ts'
 import { STUNNEL_HOST, Stunnel, type StunnelService } from './stunnel.ts'
 import { TestTls } from './tls.ts'
 
-export const TLS_WAYS = ['trusted', 'untrusted', 'misnamed', 'known', 'unknown'] as const
-export type TlsWay = (typeof TLS_WAYS)[number]
+export type TlsWay = 'trusted' | 'untrusted' | 'misnamed' | 'known' | 'unknown'
 
 /** Where a client goes, and by whose word; without files it goes in the clear, to stunnel. */
 export type TlsTarget = Pick<StunnelService, 'host' | 'port'> & Partial<StunnelService>
@@ -65,9 +64,9 @@ export class TlsWays {
     return { host: STUNNEL_HOST, port: this.stunnel.portOf(way) }
   }
 
-  /** What stunnel logged of the connections of a way. */
-  complaints(way: TlsWay): string {
-    return this.stunnel?.complaints(way) ?? ''
+  /** Until stunnel says of a connection of a way why it ended. */
+  async waitForComplaint(way: TlsWay, why: RegExp): Promise<void> {
+    await this.stunnel?.waitForComplaint(way, why)
   }
 
   async stop(): Promise<void> {

@@ -322,7 +322,7 @@ if (hasPrerequisites('the libmemcached tools', [TOOLS, ...peerPrerequisites()]))
         async (way) => {
           const refused = await runBy(way, ALICE, 'memccat', 'key')
           expect(refused.exitCode, describeRun(refused)).toBe(1)
-          expect(ways.complaints(way)).toMatch(STUNNEL_COMPLAINTS[way])
+          await ways.waitForComplaint(way, STUNNEL_COMPLAINTS[way])
         },
       )
 
