@@ -20,7 +20,9 @@ import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../src/storage/counters.ts'
 import { createStoreMemory, type StoreMemory } from '../../src/storage/geometry.ts'
-import { checkIntegrity } from '../../src/storage/integrity.ts'
+import { checkHeapIntegrity, checkIntegrity } from '../../src/storage/integrity.ts'
+import { LendingRing } from '../../src/storage/lending.ts'
+import { addNamespace } from '../../src/storage/namespaces.ts'
 import { Store, WriteOrder } from '../../src/storage/store.ts'
 import { describeViolation, HistoryChecker } from '../support/history/history-checker.ts'
 import type { Operation } from '../support/history/operation.ts'
@@ -55,6 +57,8 @@ interface Run {
   readonly flushEvery: number
   /** Whether the threads move the limit of the memory, down to this part of it and up to its double; 0: not. */
   readonly limitShare: number
+  /** What is guaranteed to the namespace that is asked, beside one that writes all the while; 0: there is one. */
+  readonly quotaBytes: number
   /** Whether all threads share one CPU and half of them hardly get it. */
   readonly isCrowded: boolean
 }
@@ -70,6 +74,7 @@ const RUNS: readonly Run[] = [
     flushEvery: 20_000,
     isCrowded: false,
     limitShare: 0,
+    quotaBytes: 0,
   },
   {
     name: 'eviction never rests and threads are stopped in the middle',
@@ -81,6 +86,7 @@ const RUNS: readonly Run[] = [
     flushEvery: 20_000,
     isCrowded: true,
     limitShare: 0,
+    quotaBytes: 0,
   },
   {
     name: 'the limit of the memory moves',
@@ -92,6 +98,7 @@ const RUNS: readonly Run[] = [
     flushEvery: 20_000,
     isCrowded: false,
     limitShare: 0.4,
+    quotaBytes: 0,
   },
   {
     name: 'with -M the limit of the memory moves and nothing is forgotten',
@@ -103,6 +110,7 @@ const RUNS: readonly Run[] = [
     flushEvery: 0,
     isCrowded: false,
     limitShare: 0.5,
+    quotaBytes: 0,
   },
   {
     name: 'with an index that grows all the while nothing is forgotten',
@@ -114,6 +122,7 @@ const RUNS: readonly Run[] = [
     flushEvery: 0,
     isCrowded: false,
     limitShare: 0,
+    quotaBytes: 0,
   },
   {
     name: 'with room for everything nothing is forgotten',
@@ -125,6 +134,19 @@ const RUNS: readonly Run[] = [
     flushEvery: 400,
     isCrowded: false,
     limitShare: 0,
+    quotaBytes: 0,
+  },
+  {
+    name: 'beside a namespace that borrows all there is nothing is forgotten',
+    memoryBytes: 16 * MIB,
+    evicts: true,
+    coldKeyCount: 300,
+    valueBytesMax: 10 * KIB,
+    isShort: false,
+    flushEvery: 400,
+    isCrowded: false,
+    limitShare: 0,
+    quotaBytes: 8 * MIB,
   },
   {
     name: 'with -M and full memory nothing is forgotten',
@@ -136,6 +158,7 @@ const RUNS: readonly Run[] = [
     flushEvery: 0,
     isCrowded: false,
     limitShare: 0,
+    quotaBytes: 0,
   },
 ]
 
@@ -184,6 +207,7 @@ interface Totals {
  */
 function fillUp(memory: StoreMemory, run: Run, random: Random): void {
   const store = new Store(memory, 0)
+  if (run.quotaBytes > 0) store.joinLending(new LendingRing())
   const order = new WriteOrder()
   const value = Buffer.alloc(900)
   const keys: Buffer[] = []
@@ -208,14 +232,21 @@ function fillUp(memory: StoreMemory, run: Run, random: Random): void {
 /** One store, filled from empty, checked after each of ROUNDS rounds. */
 async function campaign(run: Run, threadCount: number, seed: number): Promise<Totals> {
   const itemBytesMax = 100 * KIB
-  const memory = createStoreMemory({
+  const first = createStoreMemory({
     memoryBytes: run.memoryBytes,
     memoryBytesMax: run.limitShare === 0 ? run.memoryBytes : 2 * run.memoryBytes,
     itemBytesMax,
     evicts: run.evicts,
     workerCount: threadCount,
     seed: [seed, 0x05060708],
+    ...(run.quotaBytes > 0 && { quotaBytesMin: run.quotaBytes }),
   })
+  const { quotaBytes } = run
+  const hasNeighbour = quotaBytes > 0
+  const memory = hasNeighbour
+    ? addNamespace(first, { namespace: 1, quotaBytes, seed: [seed, 9] })
+    : first
+  if (hasNeighbour) fillUp(first, run, randomOf(seed))
   if (run.isShort) fillUp(memory, run, randomOf(seed))
   const mayVanish = run.evicts && run.isShort
   const counts = !mayVanish && run.flushEvery === 0
@@ -240,6 +271,7 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
     return new StoreThread({
       dist: pathToFileURL(DIST).href,
       memory,
+      neighbour: hasNeighbour ? first : null,
       workerIndex,
       source,
       shared,
@@ -267,7 +299,9 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
       }
       const keys = new Set(history.map(({ key }) => key).filter((key) => key !== ''))
       for (const operation of await threads[0]!.ask({ keys: [...keys] })) history.push(operation)
-      expect(checkIntegrity(memory)).toEqual([])
+      expect(hasNeighbour ? checkHeapIntegrity([first, memory]) : checkIntegrity(memory)).toEqual(
+        [],
+      )
       const violation = checker.check(history)
       if (violation !== undefined) throw new Error(describeViolation(violation))
       increments += history.filter(
@@ -282,6 +316,7 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<To
     }
     const { evictions, noMemoryWrites } = readStoreCounters(memory)
     totals.evictions = evictions
+    if (hasNeighbour) expect(readStoreCounters(first).evictions).toBeGreaterThan(0)
     totals.shortages = evictions + noMemoryWrites
     return totals
   } finally {

@@ -17,6 +17,8 @@ import {
 } from '../support/history/request-source.js'
 
 const { dist, memory, workerIndex, source: options, shared, isCrowded, limitBytes } = workerData
+/** The memory of another namespace, which wants all there is; null without one. */
+const { neighbour: neighbourMemory } = workerData
 const {
   EXISTS,
   HIT,
@@ -33,6 +35,7 @@ const {
   WRITE_SET,
   WriteOrder,
 } = await import(`${dist}/src/storage/store.js`)
+const { LendingRing } = await import(`${dist}/src/storage/lending.js`)
 
 const TICK = 0
 const NOW = 1
@@ -80,6 +83,12 @@ for (const name of ['add', 'compareExchange', 'exchange', 'load', 'store', 'sub'
 }
 
 const store = new Store(memory, workerIndex)
+const neighbour = neighbourMemory === null ? undefined : new Store(neighbourMemory, workerIndex)
+if (neighbour !== undefined) {
+  const ring = new LendingRing()
+  neighbour.joinLending(ring)
+  store.joinLending(ring)
+}
 const order = new WriteOrder()
 const requests = new RequestSource(options)
 const keyBytes = Buffer.alloc(256)
@@ -217,8 +226,24 @@ function record(request) {
   })
 }
 
+/** Nobody asks for what is written there; only its memory matters. */
+function writeAsNeighbour() {
+  const length = keyBytes.latin1Write(`filling ${requests.below(100_000)}`)
+  order.mode = WRITE_SET
+  order.setKey(keyBytes, 0, length)
+  order.setValue(input, 0, requests.below(20_000))
+  order.flags = 0
+  order.expiry = 0
+  order.casHigh = 0
+  order.casLow = 0
+  order.nowSeconds = now
+  neighbour.write(order)
+  if (requests.below(MAINTAIN_EVERY) === 0) neighbour.maintain(now, requests.below(100))
+}
+
 function run(count) {
   for (let done = 0; done < count; done++) {
+    if (neighbour !== undefined && requests.below(3) === 0) writeAsNeighbour()
     if (workerIndex === 0 && done % SECOND_REQUESTS === 0) add(shared, NOW, 1)
     if (requests.below(LOOK_EVERY) === 0) now = load(shared, NOW)
     if (requests.below(MAINTAIN_EVERY) === 0) {
