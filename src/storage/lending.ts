@@ -55,7 +55,8 @@ export class Lending {
 
   /**
    * The same for a write that needs them now, and all of what it takes: true if it has got some, of what
-   * nobody uses or of what is guaranteed here.
+   * nobody uses or of what is guaranteed here, or if another worker was quicker to take what was given
+   * back, so that it is worth asking again.
    */
   lend(missing: number, nowSeconds: number): boolean {
     const { pool } = this
@@ -63,8 +64,8 @@ export class Lending {
     if (pool.borrowedCount >= 0) return false
     pool.demand(missing)
     const borrower = this.findBorrower()
-    borrower?.store.giveBackAll(nowSeconds)
-    return pool.claim(missing) > 0
+    const isGivenBack = borrower?.store.giveBackAll(nowSeconds) === true
+    return pool.claim(missing) > 0 || isGivenBack
   }
 
   /** The member that holds most beyond its guarantee; undefined if none does. */

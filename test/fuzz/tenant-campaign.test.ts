@@ -33,8 +33,7 @@ const TENANTS = ['evil', 'clerk', 'mover']
 const BYSTANDER_ITEMS = 50
 
 /**
- * What may move in the statistics of somebody who does nothing. The clock: `uptime`, `time`, the age of
- * items. What the namespace does for itself as time passes: looking for expired items (docs/users.md,
+ * What may move in the statistics of somebody who does nothing, because time does (docs/users.md,
  * "Statistics").
  */
 const MOVING_ROWS = /^(uptime|time|items:1:age)$/
@@ -125,7 +124,6 @@ class Bystander {
 
   async look(): Promise<void> {
     const rows = await this.#read()
-    // The one write of its own since.
     for (const [name, value] of rows) {
       const before = this.#rows.get(name)
       if (before === value || MOVING_ROWS.test(name.replace(/^.* /, ''))) continue
