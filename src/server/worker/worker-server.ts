@@ -15,7 +15,6 @@ import { prepare } from '../../credential/prepare.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
-import type { LogEvent } from '../../observe/log.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
 import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
@@ -132,8 +131,7 @@ export class WorkerServer {
       epochSeconds: () => this.clock.epochMs(clock.nowMs()) / 1000,
     }
     const audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
-    const write = (event: LogEvent): void => this.log.write(event)
-    const throttle = createThrottle(settings, lane, clock, write, audit)
+    const throttle = createThrottle(settings, lane, clock, (it) => this.log.write(it), audit)
     this.sasl = createSasl(settings, lane, clock, throttle, audit, forTokens)
     this.delays = new AnswerDelays(() => clock.nowMs())
     this.turns = new Turns(clock)
