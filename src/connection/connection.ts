@@ -419,6 +419,10 @@ export class Connection implements IntakeOwner, Receiver {
   /** Looks at every deadline; called by the worker's coarse timer. */
   checkDeadlines(): void {
     if (this.state === STATE_CLOSED) return
+    if (this.transport.isMisused?.()) {
+      this.close()
+      return
+    }
     if (this.replies.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
     const { isOpen, principal } = this.gate
     if (principal !== undefined && this.state < STATE_DRAINING) {

@@ -20,6 +20,8 @@ export interface Transport extends Pipe {
   end(): void
   /** Drops the pipe at once, whatever is queued. */
   destroy(): void
+  /** To be asked ten times a second. True: the peer keeps the pipe itself at work, and is to be dropped. */
+  isMisused?(): boolean
 }
 
 /** Who reads a transport: a connection. */

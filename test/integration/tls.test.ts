@@ -11,6 +11,7 @@ import { BinaryClient } from '../support/binary-client.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
 import { connectTls, TestTls, TlsTunnel } from '../support/tls.ts'
+import { TlsRecords } from '../support/tls-records.ts'
 
 const ALICE = { name: 'alice', password: 'wonderland' }
 const LOGIN = 'set login 0 0 16\r\nalice wonderland\r\n'
@@ -340,6 +341,20 @@ describe('what is refused', () => {
     expect(error).not.toBeNull()
     const text = new TextClient(tunnel)
     expect(await text.ask('version\r\n')).toMatch(/^VERSION /)
+  })
+
+  test('who asks for new keys again and again is dropped, who does so sometimes is not', async () => {
+    const before = await statistic('ssl_proto_errors')
+    const client = await TlsRecords.connect(server.port)
+    onTestFinished(() => void client.under.destroy())
+    for (const socket of [client.socket, client.under]) socket.on('error', () => undefined)
+    const answer = once(client.socket, 'data')
+    client.under.write(Buffer.concat([client.keyUpdates(200), client.data(LOGIN)]))
+    expect(String((await answer)[0])).toBe('STORED\r\n')
+    // No deadline is left that would end it.
+    client.under.write(client.keyUpdates(10_000))
+    await closed(client.under)
+    expect(await statistic('ssl_proto_errors')).toBe(before + 1)
   })
 
   test('who leaves in the middle, of the handshake or of a reply, is gone', async () => {

@@ -13,6 +13,9 @@
  *   these are kept, and passed on before anything else.
  * - Replies go to the socket's handle. A TLS handle takes one write at a time, and each ends later; those
  *   that come meanwhile are gathered, and go out as one.
+ * - A client may ask for new keys at any time (KeyUpdate, RFC 8446, 4.6.3), or to be keyed anew, which is
+ *   refused. Each time costs us much more than it, and an answer that OpenSSL keeps until the client reads.
+ *   Nothing tells us of it but bytes that come and bring nothing.
  *
  * Invariant: the receiver gets nothing before the channel has all that the handshake told.
  */
@@ -61,6 +64,13 @@ const WHOLE_WRITE_BYTES_MAX = 128 * 1024
 /** Codes of handshakes that were left, against the protocol by nobody. */
 const PEER_LEFT: readonly string[] = ['ECONNRESET', 'EPIPE', 'not-finished']
 
+/** What a record may have beside what is in it: header, tag, and some padding. */
+const RECORD_OVERHEAD_BYTES_MAX = 256
+/** Bytes that may bring nothing at a time: half a record is among them, and two thousand new keys. */
+const IDLE_BYTES_MAX = 64 * 1024
+/** So many of them are forgotten each time that isMisused() is asked. */
+const IDLE_BYTES_FORGOTTEN = 1
+
 const NOTHING = Buffer.alloc(0)
 
 export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
@@ -91,6 +101,10 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** What was decrypted all the same. */
   private kept: Buffer[] = []
   private peerEnded = false
+  /** What has come in all, encrypted, as of the last look; and what of it can have brought something since. */
+  private seenBytes = 0
+  private usefulBytes = 0
+  private idleBytes = 0
   /** The receiver knows. */
   private isEndTold = false
 
@@ -206,6 +220,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       return
     }
     this.phase = OPEN
+    this.seenBytes = this.socket.bytesRead
     channel.tls = channelOf(secure)
     if (!secure.isSessionReused()) parts.lane[COUNTER.ssl_new_sessions]!++
     receiver.heard()
@@ -322,8 +337,22 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     secure.resume()
   }
 
+  /** Where Node does not tell how much has come, it is not known. */
+  isMisused(): boolean {
+    if (this.phase !== OPEN) return false
+    const { bytesRead } = this.socket
+    const idle = this.idleBytes + bytesRead - this.seenBytes - this.usefulBytes
+    this.idleBytes = Math.max(0, idle - IDLE_BYTES_FORGOTTEN)
+    this.seenBytes = bytesRead
+    this.usefulBytes = 0
+    if (!(idle > IDLE_BYTES_MAX)) return false
+    this.parts.lane[COUNTER.ssl_proto_errors]!++
+    return true
+  }
+
   private receive(bytes: Uint8Array, length: number): boolean {
     const { receiver } = this
+    this.usefulBytes += length + RECORD_OVERHEAD_BYTES_MAX
     if (receiver === undefined) return false
     if (this.isStopped || this.kept.length > 0) {
       this.kept.push(Buffer.from(bytes.subarray(0, length)))
