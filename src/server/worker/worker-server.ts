@@ -382,6 +382,8 @@ export class WorkerServer {
     if (!watchLog.isWatched(WATCH_CONNEVENTS)) return
     const { record } = watchLog
     record.kind = WATCH_CONNEVENTS
+    // The record is the one that requests of all namespaces are written with.
+    record.namespace = connection.gate.namespace
     record.connectionId = connection.id
     record.command = command
     record.status = connection.closeReason
