@@ -15,6 +15,7 @@ import { prepare } from '../../credential/prepare.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
+import type { LogEvent } from '../../observe/log.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
@@ -382,8 +383,6 @@ export class WorkerServer {
     if (!watchLog.isWatched(WATCH_CONNEVENTS)) return
     const { record } = watchLog
     record.kind = WATCH_CONNEVENTS
-    // The record is the one that requests of all namespaces are written with.
-    record.namespace = connection.gate.namespace
     record.connectionId = connection.id
     record.command = command
     record.status = connection.closeReason
