@@ -133,12 +133,12 @@ test('a login by certificate ends with the certificate, and no session brings it
   socket.resume()
   await once(socket, 'end')
   await server.waitForLog(({ event }) => event === 'logins_expired')
+  // Over TLS 1.2 a client that resumes is done before the server has looked.
   const resumed = await connectTls(server.port, { ...options, session })
   expect(resumed.isSessionReused()).toBe(true)
-  expect(await ask(resumed, 'sasl auth EXTERNAL 0\r\n\r\n')).toBe('AUTH_ERROR\r\n')
-  resumed.destroy()
-  await line({ event: 'login', mechanism: 'EXTERNAL', reason: 'certificate-expired' })
-  await expect(connectTls(server.port, options)).rejects.toThrow()
+  resumed.on('error', () => undefined)
+  resumed.resume()
+  await once(resumed, 'close')
   await line({ event: 'handshake', reason: 'CERT_HAS_EXPIRED' })
 })
 

@@ -27,7 +27,10 @@ export interface NewcomerSource {
 }
 
 /** What the TLS connections of a worker are made with. */
-export type TlsOptions = Pick<TlsParts, 'handshakes' | 'lane' | 'onHandshakeFailed'>
+export type TlsOptions = Pick<
+  TlsParts,
+  'handshakes' | 'lane' | 'epochSeconds' | 'onHandshakeFailed'
+>
 
 export interface NewcomerSourceOptions {
   readonly backlog: number

@@ -42,13 +42,23 @@ export function channelOf(socket: tls.TLSSocket): TlsChannel {
 
 /**
  * Why a client is not served, or undefined. Where none is required, one that is shown must be right all
- * the same (SSL_VERIFY_PEER): Node leaves that to us.
+ * the same (SSL_VERIFY_PEER): Node leaves that to us. The dates of a certificate are looked at in a full
+ * handshake alone, and a session may be resumed from ticket to ticket: `epochSeconds` is the time now.
  */
-export function isRefused(socket: tls.TLSSocket, verify: TlsVerify): string | undefined {
+export function refusalOf(
+  socket: tls.TLSSocket,
+  verify: TlsVerify,
+  epochSeconds: number,
+): string | undefined {
   if (verify === 'none') return undefined
   const isShown = Object.keys(socket.getPeerCertificate()).length > 0
   if (!isShown) return verify === 'request' ? undefined : 'no-client-certificate'
-  return socket.authorized ? undefined : String(socket.authorizationError ?? 'unverified')
+  if (!socket.authorized) return String(socket.authorizationError ?? 'unverified')
+  if (!socket.isSessionReused()) return undefined
+  const certificate = certificateOf(socket)
+  return certificate !== undefined && certificate.validTo <= epochSeconds
+    ? 'CERT_HAS_EXPIRED'
+    : undefined
 }
 
 function certificateOf(socket: tls.TLSSocket): PeerCertificate | undefined {

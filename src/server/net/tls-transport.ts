@@ -29,7 +29,7 @@ import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite, WritableHandle } from './handle-writer.ts'
 import { readsInto } from './node-internals.ts'
 import { AcceptedSocket } from './socket-transport.ts'
-import { channelOf, isRefused } from './tls-channel.ts'
+import { channelOf, refusalOf } from './tls-channel.ts'
 import type { HandshakeOwner, TlsHandshakes, TlsVerify } from './tls-handshakes.ts'
 import { HELLO_BYTES_MAX, helloBytes } from './tls-hello.ts'
 
@@ -41,6 +41,8 @@ export interface TlsParts {
   readonly writer: HandleWriter
   readonly handshakes: TlsHandshakes
   readonly lane: Float64Array
+  /** Seconds since 1970 by the server's clock. */
+  readonly epochSeconds: () => number
   /** A handshake failed; `code` is fit for a log. */
   readonly onHandshakeFailed: (peer: Peer, code: string) => void
   /** Node has no way to decrypt into a given buffer. */
@@ -213,7 +215,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       // A record that does not decrypt, say; a reset is the peer's way to leave.
       if (error.code?.startsWith('ERR_SSL_')) parts.lane[COUNTER.ssl_proto_errors]!++
     })
-    const refused = isRefused(secure, verify)
+    const refused = refusalOf(secure, verify, parts.epochSeconds())
     if (refused !== undefined) {
       this.failed(refused)
       this.destroy()

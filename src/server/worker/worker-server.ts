@@ -279,6 +279,7 @@ export class WorkerServer {
     return {
       handshakes: this.handshakes,
       lane,
+      epochSeconds: () => this.clock.epochMs(threadClock.nowMs()) / 1000,
       onHandshakeFailed: (peer, code) => {
         this.handshakeLog.record(peer, code, this.context.nowMs)
         this.audit?.handshake(peer.text, code)
