@@ -52,8 +52,8 @@ if (hasPrerequisites('openssl s_client', [OPENSSL])) {
 
     test.concurrent('is cut off without a certificate where one is asked for', async () => {
       const run = await type('unknown', LOGIN + USE)
+      // The server's log says why; a client of TLS 1.3 believes the handshake to be done.
       expect(run.stdout).toBe('')
-      expect(run.stderr).toMatch(/alert certificate required/)
     })
 
     test.concurrent.each([
