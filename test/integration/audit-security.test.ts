@@ -213,6 +213,8 @@ test('a line that the disk had half room for is torn, counted, and the next begi
   const path = at('full.log')
   const flags = ['-t', '1', '-F', '--audit-log', path, '--listen-as', `monitor=${at('full.sock')}`]
   const own = await startSaslcached({ users: USERS, flags })
+  // Before that, lines of the start may still be on their way.
+  await own.waitForLog(({ event }) => event === 'started')
   const socket = connect(at('full.sock'))
   const lastOf = (): string => readFileSync(path, 'utf8').split('\n').at(-2) ?? ''
   expect(await ask(socket, 'flush_all\r\n')).toMatch(/ERROR/)
