@@ -15,6 +15,8 @@ import { EPOCH_WORD, FLUSH_AT_WORD, POOL_LOCK_WORD } from './geometry.ts'
  */
 export function flush(control: Int32Array, atSeconds: number, nowSeconds: number): void {
   acquire(control, POOL_LOCK_WORD)
+  // One that is due has taken place, whether anybody has looked since or not.
+  flushIfDue(control, nowSeconds)
   if (atSeconds === 0 || atSeconds <= nowSeconds) {
     Atomics.store(control, FLUSH_AT_WORD, 0)
     Atomics.add(control, EPOCH_WORD, 1)
@@ -27,10 +29,15 @@ export function flush(control: Int32Array, atSeconds: number, nowSeconds: number
 /** Carries out a delayed flush that is due. */
 export function flushDue(control: Int32Array, nowSeconds: number): void {
   acquire(control, POOL_LOCK_WORD)
+  flushIfDue(control, nowSeconds)
+  release(control, POOL_LOCK_WORD)
+}
+
+/** While the pool's lock is held. */
+function flushIfDue(control: Int32Array, nowSeconds: number): void {
   const flushAt = control[FLUSH_AT_WORD]! >>> 0
   if (flushAt !== 0 && flushAt <= nowSeconds) {
     Atomics.add(control, EPOCH_WORD, 1)
     Atomics.store(control, FLUSH_AT_WORD, 0)
   }
-  release(control, POOL_LOCK_WORD)
 }

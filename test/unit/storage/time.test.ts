@@ -194,6 +194,14 @@ test('a delayed flush takes effect in maintain() too, once', () => {
   expect(client.has('new')).toBe(true)
 })
 
+test('a later flush does not replace one that is due, although nobody has asked for anything since', () => {
+  client.store.flush(client.now + 2, client.now)
+  client.write('key', 'value')
+  client.now += 2
+  client.store.flush(client.now + 2, client.now)
+  expect(client.has('key')).toBe(false)
+})
+
 test('a later flush replaces one that is pending', () => {
   client.write('key', 'value')
   client.store.flush(client.now + 10, client.now)
