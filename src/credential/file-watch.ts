@@ -51,6 +51,8 @@ export class FileWatch {
   /** A look at the file system is out. */
   #isHeldUp = false
   #isLooking = false
+  /** Somebody wanted to look meanwhile. */
+  #looksAgain = false
 
   constructor(options: FileWatchOptions) {
     this.#options = options
@@ -148,7 +150,10 @@ export class FileWatch {
 
   async #tellIfChanged(): Promise<void> {
     // One at a time; while the file system does not answer, more would only wait with it.
-    if (this.#isLooking) return
+    if (this.#isLooking) {
+      this.#looksAgain = true
+      return
+    }
     this.#isLooking = true
     try {
       const looking = this.#running.then(() => this.#haveFilesChanged())
@@ -156,6 +161,9 @@ export class FileWatch {
       if ((await looking) && !this.#closed) await this.#options.onChange()
     } finally {
       this.#isLooking = false
+      // What came while the files were read may not have been read.
+      if (this.#looksAgain) this.#scheduleCheck()
+      this.#looksAgain = false
     }
   }
 
