@@ -190,3 +190,27 @@ test('a session is resumed by whichever thread it comes to', async () => {
     expect(client.socket.isSessionReused()).toBe(true)
   }
 })
+
+test('a session that is resumed brings the ticket for the next, whichever thread it comes to', async () => {
+  let session: Buffer | undefined
+  for (let index = 0; index < 6; index++) {
+    const client = new Client({ session })
+    // TLS 1.3 sends tickets behind the handshake; the answer comes behind them.
+    let ticket: Buffer | undefined
+    client.socket.on('session', (bytes: Buffer) => {
+      ticket = bytes
+    })
+    expect(await client.ask('version')).toMatch(/^VERSION/)
+    expect(client.socket.getProtocol()).toBe('TLSv1.3')
+    expect(client.socket.isSessionReused()).toBe(index > 0)
+    expect(ticket).toBeDefined()
+    session = ticket
+  }
+})
+
+test('a ticket is worth nothing after a reload, on TLS 1.3 either', async () => {
+  const client = new Client()
+  const [session] = (await once(client.socket, 'session')) as [Buffer]
+  expect(await refresh()).toBe('OK')
+  expect((await connected({ session })).socket.isSessionReused()).toBe(false)
+})

@@ -13,6 +13,7 @@ import { BinaryClient } from '../support/binary-client.ts'
 import { inheritedEnvironment, runProgram } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient, type TextTarget } from '../support/text-client.ts'
+import { connectTls, TestTls, TlsTunnel } from '../support/tls.ts'
 
 const HIDER = join(import.meta.dirname, '..', 'support', 'hide-internals.mjs')
 const ALICE = { name: 'alice', password: 'wonderland' }
@@ -131,6 +132,29 @@ test('a Unix socket is served the documented way as well', async () => {
   await useText({ path })
   child.kill('SIGTERM')
   expect(await once(child, 'exit')).toEqual([0, null])
+})
+
+test('without what TLS uses of Node it is read the documented way, and sessions are resumed twice', async () => {
+  const files = new TestTls()
+  onTestFinished(() => files.remove())
+  const server = await start('tls-use-user-buffer ticket-callback', files.server.flags)
+  const tunnel = await TlsTunnel.to(server.port)
+  onTestFinished(() => tunnel.close())
+  await useText(tunnel)
+  expect(warnings(server)).toEqual(['decrypt'])
+  expect(server.output()).not.toMatch(NODE_WARNING)
+  const tickets: Buffer[] = []
+  const first = await connectTls(server.port)
+  first.on('session', (ticket: Buffer) => tickets.push(ticket))
+  first.write('version\r\n')
+  await once(first, 'data')
+  first.destroy()
+  expect(tickets).toHaveLength(2)
+  for (const session of tickets) {
+    const resumed = await connectTls(server.port, { session })
+    expect(resumed.isSessionReused()).toBe(true)
+    resumed.destroy()
+  }
 })
 
 test('newcomers over -c are refused the documented way as well', async () => {

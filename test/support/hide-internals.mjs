@@ -5,6 +5,7 @@
  */
 import net from 'node:net'
 import process from 'node:process'
+import tls from 'node:tls'
 
 /** Calls `change` with each server once it listens, before anybody else looks at it. */
 function whenListening(change) {
@@ -75,6 +76,14 @@ const HIDE = {
       if (typeof handle?.getpeername === 'function') final.call(this, done)
       else done()
     }
+  },
+  'tls-use-user-buffer': () => {
+    const { _handle: handle } = new tls.TLSSocket(new net.Socket())
+    Object.defineProperty(Object.getPrototypeOf(handle), 'useUserBuffer', { value: undefined })
+  },
+  'ticket-callback': () => {
+    const { context } = tls.createSecureContext()
+    Object.getPrototypeOf(context).enableTicketKeyCallback = undefined
   },
   initgroups: () => {
     process.initgroups = undefined

@@ -14,6 +14,8 @@
  * |                                                 |                                 | 24 and 26     | without both the server does not start   |
  * | tlsSocket._parent                               | whose handshake it is           | 20 and later  | TLS connections are not served           |
  * | tlsSocket: kBuffer, kBufferCb, useUserBuffer    | decrypting into the same buffer | 20 and later  | the socket's 'data' event                |
+ * | secureContext: enableTicketKeyCallback,         | a ticket for the next session   | 20 and later  | TLS 1.3 sessions are resumed twice, then |
+ * | onticketkeycallback                             | with each one that is resumed   |               | there is a full handshake                |
  *
  * process.initgroups, setgid and setuid are documented, resizable ArrayBuffers are of the language.
  */
@@ -78,6 +80,51 @@ export function readsInto(
   slots[callbackSlot] = receive
   handle.useUserBuffer(buffer)
   socket.read(0)
+  return true
+}
+
+/** What OpenSSL is told of a ticket: not ours; taken, and to be replaced by a new one (SSL_CTX_set_tlsext_ticket_key_cb). */
+const TICKET_UNKNOWN = 0
+const TICKET_MADE = 1
+const TICKET_RENEWED = 2
+const TICKET_PART_BYTES = 16
+
+type TicketAnswer = readonly [
+  verdict: number,
+  hmacKey: Buffer,
+  aesKey: Buffer,
+  name?: Buffer,
+  iv?: Buffer,
+]
+
+/**
+ * Has `server` give a new ticket with each session that it resumes by `keys`, 48 bytes as the option
+ * `ticketKeys` has them: name, HMAC key, AES key. Node of itself gives two with a full handshake and none
+ * with a resumed one, so that a client that takes each once (RFC 8446, C.4) is resumed twice at most.
+ * False: it cannot be had.
+ */
+export function renewsTickets(server: tls.Server, keys: Buffer): boolean {
+  const { _sharedCreds: credentials } = server as unknown as {
+    readonly _sharedCreds?: {
+      readonly context?: {
+        enableTicketKeyCallback?(): void
+        onticketkeycallback?: (name: Buffer, iv: Buffer, isMade: boolean) => TicketAnswer
+      }
+    }
+  }
+  const context = credentials?.context
+  if (typeof context?.enableTicketKeyCallback !== 'function') return false
+  const [ours, hmacKey, aesKey] = [0, 1, 2].map((part) =>
+    keys.subarray(part * TICKET_PART_BYTES, (part + 1) * TICKET_PART_BYTES),
+  ) as [Buffer, Buffer, Buffer]
+  context.onticketkeycallback = (name, _iv, isMade) => {
+    if (isMade) {
+      const iv = crypto.getRandomValues(Buffer.alloc(TICKET_PART_BYTES))
+      return [TICKET_MADE, hmacKey, aesKey, ours, iv]
+    }
+    return [ours.equals(name) ? TICKET_RENEWED : TICKET_UNKNOWN, hmacKey, aesKey]
+  }
+  context.enableTicketKeyCallback()
   return true
 }
 

@@ -18,6 +18,7 @@
  */
 import type net from 'node:net'
 import tls from 'node:tls'
+import { renewsTickets } from './node-internals.ts'
 import { withCertificates } from './tls-contexts.ts'
 import type { TlsMaterial } from './tls-material.ts'
 
@@ -167,6 +168,7 @@ export class TlsHandshakes {
 
   private create(material: TlsMaterial, verify: TlsVerify): tls.Server {
     const server = tls.createServer(serverOptions(material, verify))
+    renewsTickets(server, Buffer.from(material.ticketKeys))
     server.on('secureConnection', (socket) => {
       const owner = this.ownerOf(socket)
       if (owner === undefined) socket.destroy()
