@@ -12,6 +12,7 @@ import { peerCertificate } from './peer-certificate.ts'
 import { type PemBlock, readPem } from './pem.ts'
 import { isListSignedBy } from './revocation-signature.ts'
 import type { TlsIdentity } from './tls-identity.ts'
+import { slownessOf, weaknessOf } from './tls-key.ts'
 import { type RevocationList, readRevocationList, readTbsCertificate } from './x509.ts'
 
 export interface TlsFilePair {
@@ -102,11 +103,6 @@ const CRL_BYTES_MAX = 8 * 1024 * 1024
 /** OpenSSL takes no longer one from here. */
 const PASSWORD_BYTES_MAX = 1024
 const CHAIN_MAX = 10
-/** NIST SP 800-57: below it a key is not one. */
-const RSA_BITS_MIN = 2048
-/** One that takes seconds a handshake is not one that is meant. */
-const RSA_BITS_MAX = 8192
-const CURVES: readonly string[] = ['prime256v1', 'secp384r1', 'secp521r1']
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 const ANY_USAGE = '2.5.29.37.0'
 
@@ -262,6 +258,10 @@ class Check {
     const key = this.decrypt(keyFile, block, keyPasswordFile)
     const weakness = weaknessOf(key)
     if (weakness !== undefined) throw new Unusable('key', keyFile, weakness, block.line)
+    const slowness = slownessOf(key)
+    if (slowness !== undefined) {
+      this.warnings.push({ role: 'key', file: keyFile, line: block.line, message: slowness })
+    }
     if ((stats.mode & 0o004) !== 0) {
       const message = 'everybody on this machine may read the key; run chmod o-r on it'
       this.warnings.push({ role: 'key', file: keyFile, line: 0, message })
@@ -438,30 +438,6 @@ class Check {
       throw new Unusable(role, file, message)
     }
     return content
-  }
-}
-
-/** Why a key is not to be used; undefined if it may be. */
-function weaknessOf(key: KeyObject): string | undefined {
-  const { modulusLength = 0, namedCurve = '' } = key.asymmetricKeyDetails ?? {}
-  switch (key.asymmetricKeyType) {
-    case 'rsa':
-    case 'rsa-pss':
-      if (modulusLength < RSA_BITS_MIN) {
-        return `the RSA key has ${modulusLength} bits, which can be broken: make one of ${RSA_BITS_MIN} or more`
-      }
-      return modulusLength > RSA_BITS_MAX
-        ? `the RSA key has ${modulusLength} bits: each handshake would take seconds; ${RSA_BITS_MAX} at most`
-        : undefined
-    case 'ec':
-      return CURVES.includes(namedCurve)
-        ? undefined
-        : `the key is on the curve ${namedCurve}, which clients do not know: use prime256v1`
-    case 'ed25519':
-    case 'ed448':
-      return undefined
-    default:
-      return `TLS has no use for a key of the kind ${key.asymmetricKeyType}: use ECDSA or RSA`
   }
 }
 

@@ -34,6 +34,7 @@ export class Audit {
   /** Not written, and not told of yet. */
   private lostCount = 0
   private isFailing = false
+  private isOpenUnderItsName = true
   /** Lost as the audit log has it, but not the log yet, which is told once a look. */
   private toldCount = 0
 
@@ -69,7 +70,11 @@ export class Audit {
   /** The file has been rotated, says whoever did it. */
   reopen(): void {
     const { file, say } = this.options
-    if (file.reopen()) return
+    const isOpen = file.reopen()
+    const wasOpen = this.isOpenUnderItsName
+    this.isOpenUnderItsName = isOpen
+    // A look each second would say it each second.
+    if (isOpen || !wasOpen) return
     const message = 'the audit log cannot be opened again: lines go on into the file from before'
     say('error', 'audit_not_reopened', message)
   }

@@ -123,6 +123,12 @@ describe('a pair that is good', () => {
       expect.stringContaining('chmod o-r'),
     ])
   })
+
+  test('is warned about where a signature with its key takes milliseconds', async () => {
+    const slow = root.issue({ key: 'rsa:3072' })
+    const { warnings } = await load({ pairs: [pairOf(slow.certificate, slow.key)] })
+    expect(warnings).toMatchObject([{ role: 'key', message: expect.stringContaining('3072 bits') }])
+  })
 })
 
 describe('what is wrong is told with its file and what to do', () => {

@@ -15,6 +15,7 @@ let said: string[] = []
 let isFull = false
 let isMoved = false
 let reopenCount = 0
+let canReopen = true
 const memory = { current: createAuditMemory(true, false) }
 let audit: Audit
 
@@ -24,6 +25,7 @@ beforeEach(() => {
   isFull = false
   isMoved = false
   reopenCount = 0
+  canReopen = true
   memory.current = createAuditMemory(true, false)
   audit = new Audit({
     file: {
@@ -33,8 +35,8 @@ beforeEach(() => {
       },
       reopen() {
         reopenCount++
-        isMoved = false
-        return true
+        if (canReopen) isMoved = false
+        return canReopen
       },
       get isMoved() {
         return isMoved
@@ -160,6 +162,20 @@ test('a file that was renamed is opened anew, and one look is enough', () => {
   audit.look()
   audit.look()
   expect(reopenCount).toBe(1)
+})
+
+test('a file that cannot be opened again is said once, and once more when it happens again', () => {
+  isMoved = true
+  canReopen = false
+  for (let look = 0; look < 3; look++) audit.look()
+  expect(reopenCount).toBe(3)
+  expect(said).toEqual(['audit_not_reopened'])
+  canReopen = true
+  audit.look()
+  isMoved = true
+  canReopen = false
+  audit.look()
+  expect(said).toEqual(['audit_not_reopened', 'audit_not_reopened'])
 })
 
 test('a reload is told by the names of who is new, gone or another, without what they log in with', () => {
