@@ -109,6 +109,8 @@ export interface Config {
     readonly identitySockets: readonly { readonly path: string; readonly identity: string }[]
     /** Permission bits of the Unix sockets. */
     readonly unixMask: number
+    /** Name or number of the group that they are given; undefined: the one of whom the server runs as. */
+    readonly unixGroup: string | undefined
     readonly backlog: number
     readonly protocol: Protocol
     /** MEMCACHED_PORT_FILENAME: the file that gets one line for each bound port. */

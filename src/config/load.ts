@@ -317,11 +317,27 @@ class Loader {
       unixSocket,
       identitySockets: known.flatMap((each) => ('path' in each ? [each] : [])),
       unixMask: values.unix_mask,
+      unixGroup: this.#resolveUnixGroup(
+        unixSocket !== undefined || known.some((each) => 'path' in each),
+      ),
       // The system cuts it to its own limit (somaxconn), 0 is one for it.
       backlog: Math.min(Math.max(1, values.listen_backlog), BACKLOG_MAX),
       protocol: values.protocol,
       portFile: environmentPath(this.#inputs.environment, PORT_FILE_VARIABLE),
     }
+  }
+
+  /** Connecting takes the permission to write. */
+  #resolveUnixGroup(hasSocket: boolean): string | undefined {
+    const { unix_group: group, unix_mask: mask } = this.#values
+    if (group === '') return undefined
+    if (!hasSocket) {
+      this.#problem('unix_group', 'takes a Unix socket: -s PATH or --listen-as USER=PATH')
+    } else if ((mask & 0o020) === 0) {
+      const shown = mask.toString(8).padStart(3, '0')
+      this.#problem('unix_group', `gives the group nothing while -a is ${shown}: add -a 770`)
+    }
+    return group
   }
 
   #resolveListen(): readonly ListenAddress[] {

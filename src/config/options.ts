@@ -62,6 +62,7 @@ export interface OptionValues {
   listen: readonly string[]
   unix_socket: string
   unix_mask: number
+  unix_group: string
   listen_as: readonly string[]
   udp_port: number
   listen_backlog: number
@@ -255,6 +256,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: octalMode(),
     default: 0o700,
     description: 'permissions of the Unix socket, in octal',
+  },
+  unix_group: {
+    group: 'network',
+    long: 'unix-group',
+    kind: text('<group>', 'the name or the number of a group'),
+    default: '',
+    description: 'group of the Unix sockets, for which -a has to let it in: 770',
   },
   listen_as: {
     group: 'network',

@@ -13,6 +13,7 @@ import type { Log, LogEvent } from '../../observe/log.ts'
 import { AppendFile, describeOpenError } from '../files/append-file.ts'
 import {
   dropPrivileges,
+  groupToGive,
   openFilesMax,
   PidFile,
   type SystemUser,
@@ -253,18 +254,21 @@ export class Supervisor {
   }
 
   private async bind(): Promise<void> {
-    const { listen, unixSocket, identitySockets, unixMask } = this.config.network
+    const { listen, unixSocket, identitySockets, unixMask, unixGroup } = this.config.network
     const { runAsUser } = this.config.process
+    let groupId: number | undefined
     try {
       if (runAsUser !== undefined) this.user = userToBecome(runAsUser)
+      if (unixGroup !== undefined) groupId = groupToGive(unixGroup)
     } catch (error) {
       throw new StartError((error as Error).message, EXIT_OS, error)
     }
+    const access = { mask: unixMask, owner: this.user, groupId }
     try {
-      if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, unixMask, this.user)
+      if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, access)
       for (const address of listen) await this.sockets.bindTcp(address)
       for (const { path, identity } of identitySockets) {
-        await this.sockets.bindUnix(path, unixMask, this.user, identity)
+        await this.sockets.bindUnix(path, access, identity)
       }
     } catch (error) {
       throw asStartError(error)

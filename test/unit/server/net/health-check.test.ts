@@ -11,6 +11,7 @@ const NETWORK = {
   unixSocket: undefined,
   identitySockets: [],
   unixMask: 0o700,
+  unixGroup: undefined,
   backlog: 1,
   protocol: 'auto',
   portFile: undefined,
