@@ -1,5 +1,5 @@
 /**
- * Flags over environment over file over defaults become one Config. Whatever is wrong anywhere is
+ * Flags over MEMCACHED_EXTRA_FLAGS over environment over file over defaults become one Config. Whatever is wrong anywhere is
  * collected first and thrown as one ConfigError, so that one start shows all of it.
  *
  * Relative paths are resolved against the directory of the file they are written in, or against
@@ -22,7 +22,6 @@ import {
   PWDB_VARIABLE,
   readEnvironmentUser,
   readOptionsEnvironment,
-  unsupportedVariables,
 } from './environment.ts'
 import type { FlagCollection, FlagUse } from './extended.ts'
 import { formatSize, Refusal, withoutLineEnd } from './kind.ts'
@@ -70,6 +69,8 @@ const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trac
 
 export interface ConfigInputs {
   readonly flags: FlagCollection
+  /** Those of MEMCACHED_EXTRA_FLAGS, over which `flags` win. */
+  readonly extraFlags?: FlagCollection | undefined
   /** --config FILE. */
   readonly configFile?: string | undefined
   readonly environment: Environment
@@ -126,8 +127,9 @@ class Loader {
 
   constructor(inputs: ConfigInputs) {
     this.#inputs = inputs
-    this.problems = [...inputs.flags.problems]
-    this.#notices = [...inputs.flags.notices]
+    const { flags, extraFlags } = inputs
+    this.problems = [...(extraFlags?.problems ?? []), ...flags.problems]
+    this.#notices = [...(extraFlags?.notices ?? []), ...flags.notices]
     this.#directory = inputs.directory ?? CONFIG_DIRECTORY
     this.#coreCount = inputs.coreCount ?? availableCores()
   }
@@ -136,7 +138,9 @@ class Loader {
   async readAll(): Promise<void> {
     await this.#readFile()
     this.#readEnvironment()
-    this.#readFlags()
+    const { flags, extraFlags } = this.#inputs
+    if (extraFlags !== undefined) this.#readFlags(extraFlags)
+    this.#readFlags(flags)
   }
 
   async #readFile(): Promise<void> {
@@ -164,12 +168,11 @@ class Loader {
     for (const { option, value, where } of readOptionsEnvironment(environment, this.problems)) {
       this.#set(option, value, { source: where, base: process.cwd() })
     }
-    this.#notices.push(...unsupportedVariables(environment))
   }
 
-  #readFlags(): void {
+  #readFlags({ uses }: FlagCollection): void {
     const joined = new Set<OptionName>()
-    for (const use of this.#inputs.flags.uses) {
+    for (const use of uses) {
       // A variable of a start script that is not set: going on without it would be a surprise.
       const parsed: unknown =
         use.value.trim() === ''

@@ -569,10 +569,14 @@ test('a user of ours takes the place of one for another image, and says so', asy
   ])
 })
 
-test('flags in MEMCACHED_EXTRA_FLAGS are not silently dropped', async () => {
-  const config = await load({ environment: { MEMCACHED_EXTRA_FLAGS: '-M' } })
+test("MEMCACHED_PASSWORD alone is the password of root, as in Bitnami's image", async () => {
+  const config = await load({ environment: { MEMCACHED_PASSWORD: 'hunter2' } })
+  expect(configuredUsers(config).inlineUsers.map(({ name }) => name)).toEqual(['root'])
   expect(config.notices).toEqual([
-    'MEMCACHED_EXTRA_FLAGS is not read: put the flags on the command line',
+    "MEMCACHED_USERNAME is not set: the user is root, as in Bitnami's image",
+  ])
+  expect(await problemsOf({ environment: { SASLCACHED_PASSWORD: 'hunter2' } })).toEqual([
+    'SASLCACHED_PASSWORD: is set without SASLCACHED_USERNAME',
   ])
 })
 
