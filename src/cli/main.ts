@@ -24,10 +24,10 @@ const HELP_COLUMNS_DEFAULT = 80
 const AFTER_HELP = `
 Every option can also be set in the environment as SASLCACHED_<NAME>, or in a
 TOML file; the command line wins over the environment, and the environment over
-the file. MEMCACHED_EXTRA_FLAGS has flags, between the two, split at blanks
-with quotes as in a shell. config/saslcached.toml in the package lists all names. One user can be
-given as SASLCACHED_USERNAME with SASLCACHED_PASSWORD, or with
-SASLCACHED_PASSWORD_FILE. The same names with MEMCACHED_, which images of
+the file. config/saslcached.toml in the package lists all names. Flags can stand
+in MEMCACHED_EXTRA_FLAGS, too, with quotes as in a shell; they win over the other
+variables. One user can be given as SASLCACHED_USERNAME with SASLCACHED_PASSWORD,
+or with SASLCACHED_PASSWORD_FILE. The same names with MEMCACHED_, which images of
 memcached use, work as well, and so do other flags of memcached where doing
 without them is harmless.
 

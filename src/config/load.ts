@@ -6,6 +6,7 @@
  * the working directory when they come from a flag or a variable.
  */
 import { dirname, join, resolve } from 'node:path'
+import { resolveClusterNodes } from './cluster.ts'
 import type {
   Config,
   CredentialOrigin,
@@ -322,6 +323,9 @@ class Loader {
       unixMask: values.unix_mask,
       unixGroup: this.#resolveUnixGroup(
         unixSocket !== undefined || known.some((each) => 'path' in each),
+      ),
+      clusterNodes: resolveClusterNodes(values.cluster_nodes, (message) =>
+        this.#problem('cluster_nodes', message),
       ),
       // The system cuts it to its own limit (somaxconn), 0 is one for it.
       backlog: Math.min(Math.max(1, values.listen_backlog), BACKLOG_MAX),

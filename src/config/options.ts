@@ -64,6 +64,7 @@ export interface OptionValues {
   unix_mask: number
   unix_group: string
   listen_as: readonly string[]
+  cluster_nodes: readonly string[]
   udp_port: number
   listen_backlog: number
   protocol: Protocol
@@ -270,6 +271,14 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: list('<user=addr>', 'a list of user=address', nonEmpty),
     default: [],
     description: 'loopback addresses or Unix sockets where everybody is that user, without login',
+    repeatable: true,
+  },
+  cluster_nodes: {
+    group: 'network',
+    long: 'cluster-nodes',
+    kind: list('<nodes>', 'a list of nodes', nonEmpty),
+    default: [],
+    description: 'nodes for clients that ask by config get cluster: host:port, name=address:port',
     repeatable: true,
   },
   udp_port: {

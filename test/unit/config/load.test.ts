@@ -17,6 +17,7 @@ test('with nothing given, the defaults are in force', async () => {
       unixSocket: undefined,
       unixMask: 0o700,
       unixGroup: undefined,
+      clusterNodes: [],
       backlog: 1024,
       protocol: 'auto',
       portFile: undefined,

@@ -12,6 +12,7 @@ const NETWORK = {
   identitySockets: [],
   unixMask: 0o700,
   unixGroup: undefined,
+  clusterNodes: [],
   backlog: 1,
   protocol: 'auto',
   portFile: undefined,
