@@ -39,6 +39,11 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   return new CommandLineProgram(argv, io).run()
 }
 
+/** All commands and options, for those who describe them. */
+export function describedProgram(io: Io): Command {
+  return new CommandLineProgram([], io).program
+}
+
 class CommandLineProgram {
   readonly #argv: readonly string[]
   readonly #io: Io
@@ -53,6 +58,10 @@ class CommandLineProgram {
     this.#line = addOptions(this.#program, argv)
     this.#addGeneralOptions()
     this.#addCommands()
+  }
+
+  get program(): Command {
+    return this.#program
   }
 
   async run(): Promise<number> {
