@@ -18,6 +18,7 @@ import {
   type HealthTarget,
   healthTarget,
 } from '../server/net/health-check.ts'
+import { readExtraFlags } from './extra-flags.ts'
 import { addOptions, type CommandLine } from './flags.ts'
 import { type Io, indent } from './io.ts'
 
@@ -33,8 +34,9 @@ export async function runHealth(
   address: string | undefined,
 ): Promise<number> {
   if (inputs.flags.problems.length > 0) throw new ConfigError(inputs.flags.problems)
-  const isToldWhere =
-    address !== undefined || inputs.flags.uses.length > 0 || inputs.configFile !== undefined
+  // Those of the environment are a server's own, and the one that runs here may have others.
+  const isFileNamed = inputs.configFile !== undefined && inputs.extraFlags === undefined
+  const isToldWhere = address !== undefined || inputs.flags.uses.length > 0 || isFileNamed
   const server = isToldWhere ? undefined : findRunning(io, inputs)
   const asked = server === undefined || server === 'several' ? inputs : server
   const { network, problems } = await loadNetwork(asked)
@@ -71,7 +73,14 @@ function findRunning(io: Io, inputs: ConfigInputs): ConfigInputs | 'several' | u
     // It need not be ours to enter, and most paths are absolute.
   }
   const { environment } = server
-  return { ...inputs, flags: line.flags, configFile: line.configFile, environment }
+  const extra = readExtraFlags(environment)
+  return {
+    ...inputs,
+    flags: line.flags,
+    extraFlags: extra?.flags,
+    configFile: line.configFile ?? extra?.configFile,
+    environment,
+  }
 }
 
 /** A server's command line; undefined where it is another command's. */

@@ -12,6 +12,7 @@ import type { ConfigInputs } from '../config/load.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { readLicense, readVersion } from '../config/version.ts'
 import { signals } from '../server/main/signals.ts'
+import { readExtraFlags } from './extra-flags.ts'
 import { addOptions, type CommandLine, GENERAL_GROUP, leftoverProblems } from './flags.ts'
 import { CommandFailure, type Io, indent } from './io.ts'
 import type { UserCommand } from './users.ts'
@@ -23,9 +24,10 @@ const HELP_COLUMNS_DEFAULT = 80
 const AFTER_HELP = `
 Every option can also be set in the environment as SASLCACHED_<NAME>, or in a
 TOML file; the command line wins over the environment, and the environment over
-the file. config/saslcached.toml in the package lists all names. One user can be
-given as SASLCACHED_USERNAME with SASLCACHED_PASSWORD, or with
-SASLCACHED_PASSWORD_FILE. The same names with MEMCACHED_, which images of
+the file. config/saslcached.toml in the package lists all names. Flags can stand
+in MEMCACHED_EXTRA_FLAGS, too, with quotes as in a shell; they win over the other
+variables. One user can be given as SASLCACHED_USERNAME with SASLCACHED_PASSWORD,
+or with SASLCACHED_PASSWORD_FILE. The same names with MEMCACHED_, which images of
 memcached use, work as well, and so do other flags of memcached where doing
 without them is harmless.
 
@@ -35,6 +37,11 @@ Examples:
 
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   return new CommandLineProgram(argv, io).run()
+}
+
+/** All commands and options, for those who describe them. */
+export function describedProgram(io: Io): Command {
+  return new CommandLineProgram([], io).program
 }
 
 class CommandLineProgram {
@@ -51,6 +58,10 @@ class CommandLineProgram {
     this.#line = addOptions(this.#program, argv)
     this.#addGeneralOptions()
     this.#addCommands()
+  }
+
+  get program(): Command {
+    return this.#program
   }
 
   async run(): Promise<number> {
@@ -242,9 +253,11 @@ class CommandLineProgram {
 
   #inputs(): ConfigInputs {
     const { directory, environment } = this.#io
+    const extra = readExtraFlags(environment)
     return {
       flags: this.#line.flags,
-      configFile: this.#line.configFile,
+      extraFlags: extra?.flags,
+      configFile: this.#line.configFile ?? extra?.configFile,
       environment,
       ...(directory === undefined ? {} : { directory }),
     }

@@ -5,7 +5,7 @@
 import { EXIT_CONFIG, EXIT_OK } from '../base/exit-code.ts'
 import type { Config } from '../config/config.ts'
 import type { ConfigInputs } from '../config/load.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, loadNetwork } from '../config/load.ts'
 import { signals } from '../server/main/signals.ts'
 import { type Io, indent } from './io.ts'
 
@@ -30,7 +30,7 @@ export async function runServe(
   if (choices.checkConfig === true) return check(io, config)
   if (choices.printConfig === true) return EXIT_OK
   const { serve } = await import('../server/main/serve.ts')
-  return serve(config)
+  return serve(config, () => loadNetwork(inputs))
 }
 
 /** Reads what a start would read. */

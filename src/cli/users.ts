@@ -87,12 +87,20 @@ export async function runUserCommand(
 }
 
 /** Exit code 0: the user may do it. */
-async function check(io: Io, request: UserRequest, { auth, tls }: Config): Promise<number> {
+async function check(
+  io: Io,
+  request: UserRequest,
+  { auth, tls, network }: Config,
+): Promise<number> {
   const { checkPermission } = await import('../server/main/permission-check.ts')
   const { user = '', words } = request
   refuse(problemWith('name', user))
   const { access } = await findEntry(auth.usersFile, user)
-  const verdict = checkPermission(access, words, { ...auth, hasCertificates: tls !== undefined })
+  const verdict = checkPermission(access, words, {
+    ...auth,
+    hasCertificates: tls !== undefined,
+    hasCluster: network.clusterNodes.length > 0,
+  })
   if (verdict === undefined) {
     throw new CommandFailure(
       `${JSON.stringify(words.join(' '))} is no whole command of a text client: set KEY, get KEY, mg KEY N30, stats, flush_all`,

@@ -39,6 +39,14 @@ export interface ListenAddress {
   readonly tag?: string
 }
 
+/** A node of a cluster, as clients are told of it. */
+export interface ClusterNode {
+  readonly host: string
+  /** The address of the host; the host itself where none was given. */
+  readonly address: string
+  readonly port: number
+}
+
 /** A certificate and its key: files in PEM. */
 export interface TlsPair {
   readonly certificateFile: string
@@ -109,6 +117,10 @@ export interface Config {
     readonly identitySockets: readonly { readonly path: string; readonly identity: string }[]
     /** Permission bits of the Unix sockets. */
     readonly unixMask: number
+    /** Name or number of the group that they are given; undefined: the one of whom the server runs as. */
+    readonly unixGroup: string | undefined
+    /** Whom clients are told of that discover nodes; empty: they are told nothing. */
+    readonly clusterNodes: readonly ClusterNode[]
     readonly backlog: number
     readonly protocol: Protocol
     /** MEMCACHED_PORT_FILENAME: the file that gets one line for each bound port. */

@@ -32,6 +32,9 @@ export const CONFIG_VARIABLE = 'SASLCACHED_CONFIG'
 /** memcached's own: where to write the ports that were bound. */
 export const PORT_FILE_VARIABLE = 'MEMCACHED_PORT_FILENAME'
 
+/** Of images of memcached: flags, read by cli/extra-flags.ts. */
+export const EXTRA_FLAGS_VARIABLE = 'MEMCACHED_EXTRA_FLAGS'
+
 /** memcached's own: the password file of its SASL build. */
 export const PWDB_VARIABLE = 'MEMCACHED_SASL_PWDB'
 
@@ -40,6 +43,9 @@ const USER_VARIABLES = [
   ['SASLCACHED_USERNAME', 'SASLCACHED_PASSWORD', 'SASLCACHED_PASSWORD_FILE'],
   ['MEMCACHED_USERNAME', 'MEMCACHED_PASSWORD', 'MEMCACHED_PASSWORD_FILE'],
 ] as const
+
+/** Whose password MEMCACHED_PASSWORD alone is, as in Bitnami's image. */
+const USER_OF_BITNAMI = 'root'
 
 /** As credential/prepare.ts bounds them before SASLprep. */
 const USER_BYTES_MAX = 1024
@@ -89,9 +95,13 @@ export function readEnvironmentUser(
     notices.push(`${names[0]} and ${names[1]} are not used: ${family[0]} takes their place`)
   }
   const [userName, passwordName, fileName] = family
-  const user = environment[userName] ?? ''
   const hasPassword = isSet(environment, passwordName)
   const hasFile = isSet(environment, fileName)
+  let user = environment[userName] ?? ''
+  if (user === '' && family === USER_VARIABLES[1]) {
+    user = USER_OF_BITNAMI
+    notices.push(`${userName} is not set: the user is ${user}, as in Bitnami's image`)
+  }
   if (user === '') {
     const given = hasPassword ? passwordName : fileName
     problems.push({ where: given, message: `is set without ${userName}` })
@@ -130,13 +140,6 @@ export function readEnvironmentUser(
   }
   const source = hasFile ? fileName : passwordName
   return { kind: 'inline', user, password: new Secret(password), from: `${userName}, ${source}` }
-}
-
-/** Variables that images in use today read and that cannot be honoured here. */
-export function unsupportedVariables(environment: Environment): readonly string[] {
-  return isSet(environment, 'MEMCACHED_EXTRA_FLAGS')
-    ? ['MEMCACHED_EXTRA_FLAGS is not read: put the flags on the command line']
-    : []
 }
 
 function isSet(environment: Environment, name: string): boolean {

@@ -1,11 +1,12 @@
 /**
- * Flags over environment over file over defaults become one Config. Whatever is wrong anywhere is
+ * Flags over MEMCACHED_EXTRA_FLAGS over environment over file over defaults become one Config. Whatever is wrong anywhere is
  * collected first and thrown as one ConfigError, so that one start shows all of it.
  *
  * Relative paths are resolved against the directory of the file they are written in, or against
  * the working directory when they come from a flag or a variable.
  */
 import { dirname, join, resolve } from 'node:path'
+import { resolveClusterNodes } from './cluster.ts'
 import type {
   Config,
   CredentialOrigin,
@@ -22,7 +23,6 @@ import {
   PWDB_VARIABLE,
   readEnvironmentUser,
   readOptionsEnvironment,
-  unsupportedVariables,
 } from './environment.ts'
 import type { FlagCollection, FlagUse } from './extended.ts'
 import { formatSize, Refusal, withoutLineEnd } from './kind.ts'
@@ -70,6 +70,8 @@ const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trac
 
 export interface ConfigInputs {
   readonly flags: FlagCollection
+  /** Those of MEMCACHED_EXTRA_FLAGS, over which `flags` win. */
+  readonly extraFlags?: FlagCollection | undefined
   /** --config FILE. */
   readonly configFile?: string | undefined
   readonly environment: Environment
@@ -126,8 +128,9 @@ class Loader {
 
   constructor(inputs: ConfigInputs) {
     this.#inputs = inputs
-    this.problems = [...inputs.flags.problems]
-    this.#notices = [...inputs.flags.notices]
+    const { flags, extraFlags } = inputs
+    this.problems = [...(extraFlags?.problems ?? []), ...flags.problems]
+    this.#notices = [...(extraFlags?.notices ?? []), ...flags.notices]
     this.#directory = inputs.directory ?? CONFIG_DIRECTORY
     this.#coreCount = inputs.coreCount ?? availableCores()
   }
@@ -136,7 +139,9 @@ class Loader {
   async readAll(): Promise<void> {
     await this.#readFile()
     this.#readEnvironment()
-    this.#readFlags()
+    const { flags, extraFlags } = this.#inputs
+    if (extraFlags !== undefined) this.#readFlags(extraFlags)
+    this.#readFlags(flags)
   }
 
   async #readFile(): Promise<void> {
@@ -164,12 +169,11 @@ class Loader {
     for (const { option, value, where } of readOptionsEnvironment(environment, this.problems)) {
       this.#set(option, value, { source: where, base: process.cwd() })
     }
-    this.#notices.push(...unsupportedVariables(environment))
   }
 
-  #readFlags(): void {
+  #readFlags({ uses }: FlagCollection): void {
     const joined = new Set<OptionName>()
-    for (const use of this.#inputs.flags.uses) {
+    for (const use of uses) {
       // A variable of a start script that is not set: going on without it would be a surprise.
       const parsed: unknown =
         use.value.trim() === ''
@@ -317,11 +321,30 @@ class Loader {
       unixSocket,
       identitySockets: known.flatMap((each) => ('path' in each ? [each] : [])),
       unixMask: values.unix_mask,
+      unixGroup: this.#resolveUnixGroup(
+        unixSocket !== undefined || known.some((each) => 'path' in each),
+      ),
+      clusterNodes: resolveClusterNodes(values.cluster_nodes, (message) =>
+        this.#problem('cluster_nodes', message),
+      ),
       // The system cuts it to its own limit (somaxconn), 0 is one for it.
       backlog: Math.min(Math.max(1, values.listen_backlog), BACKLOG_MAX),
       protocol: values.protocol,
       portFile: environmentPath(this.#inputs.environment, PORT_FILE_VARIABLE),
     }
+  }
+
+  /** Connecting takes the permission to write. */
+  #resolveUnixGroup(hasSocket: boolean): string | undefined {
+    const { unix_group: group, unix_mask: mask } = this.#values
+    if (group === '') return undefined
+    if (!hasSocket) {
+      this.#problem('unix_group', 'takes a Unix socket: -s PATH or --listen-as USER=PATH')
+    } else if ((mask & 0o020) === 0) {
+      const shown = mask.toString(8).padStart(3, '0')
+      this.#problem('unix_group', `gives the group nothing while -a is ${shown}: add -a 770`)
+    }
+    return group
   }
 
   #resolveListen(): readonly ListenAddress[] {

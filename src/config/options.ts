@@ -62,7 +62,9 @@ export interface OptionValues {
   listen: readonly string[]
   unix_socket: string
   unix_mask: number
+  unix_group: string
   listen_as: readonly string[]
+  cluster_nodes: readonly string[]
   udp_port: number
   listen_backlog: number
   protocol: Protocol
@@ -256,12 +258,27 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: 0o700,
     description: 'permissions of the Unix socket, in octal',
   },
+  unix_group: {
+    group: 'network',
+    long: 'unix-group',
+    kind: text('<group>', 'the name or the number of a group'),
+    default: '',
+    description: 'group of the Unix sockets, for which -a has to let it in: 770',
+  },
   listen_as: {
     group: 'network',
     long: 'listen-as',
     kind: list('<user=addr>', 'a list of user=address', nonEmpty),
     default: [],
     description: 'loopback addresses or Unix sockets where everybody is that user, without login',
+    repeatable: true,
+  },
+  cluster_nodes: {
+    group: 'network',
+    long: 'cluster-nodes',
+    kind: list('<nodes>', 'a list of nodes', nonEmpty),
+    default: [],
+    description: 'nodes for clients that ask by config get cluster: host:port, name=address:port',
     repeatable: true,
   },
   udp_port: {

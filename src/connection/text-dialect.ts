@@ -8,6 +8,7 @@
  * (key-list.ts).
  */
 import type { Commands } from '../command/commands.ts'
+import type { ClusterParts } from '../command/operations/cluster-lines.ts'
 import { refusalOf, refusalOfKeys } from '../command/permission.ts'
 import { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
@@ -40,8 +41,9 @@ import {
 } from '../protocol/request.ts'
 import { decodeLine } from '../protocol/text/decode.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
+import { CLUSTER_KEY } from '../protocol/text/operations.ts'
 import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
-import { contentEnd, scanLine } from '../protocol/text/scan.ts'
+import { contentEnd, isWord, scanLine } from '../protocol/text/scan.ts'
 import type { DialectOptions } from './binary-dialect.ts'
 import type { Connection, Dialect } from './connection.ts'
 import { KeyList } from './key-list.ts'
@@ -69,6 +71,14 @@ const TLS_HANDSHAKE = 0x16
 
 const LEFT_INCOMPLETE = -1
 
+const CLUSTER_LINE: readonly string[] = ['get', CLUSTER_KEY]
+const CLUSTER_LINE_BYTES: Uint8Array = Buffer.from(CLUSTER_LINE.join(' '))
+
+/** The whole line asks for the nodes of the cluster, and for no item. */
+function isClusterKey(bytes: Uint8Array, { tokens, tokenCount }: Request): boolean {
+  return tokenCount === 2 && isWord(bytes, tokens[0]!, tokens[3]!, CLUSTER_LINE_BYTES)
+}
+
 export interface TextDialectOptions extends DialectOptions {
   readonly watchers: Watchers
 }
@@ -84,6 +94,7 @@ export class TextDialect implements Dialect, LargeDialect {
   private readonly replies: TextReplies
   private readonly login: TextLogin
   private readonly operations: TextOperations
+  private readonly cluster: ClusterParts
   private readonly version: Uint8Array
 
   constructor(
@@ -107,6 +118,7 @@ export class TextDialect implements Dialect, LargeDialect {
       options.operations,
       options.watchers,
     )
+    this.cluster = options.operations.cluster
     this.version = Buffer.from(`VERSION ${options.version}\r\n`)
   }
 
@@ -368,6 +380,10 @@ export class TextDialect implements Dialect, LargeDialect {
   /** Serves a list of keys; false if its rest waits for another turn. */
   private serveKeys(connection: Connection, bytes: Uint8Array, offset: number): boolean {
     const request = this.request
+    if (this.cluster.current !== undefined && isClusterKey(bytes, request)) {
+      this.operations.operate(connection, CLUSTER_LINE, request)
+      return !connection.keepsRequest
+    }
     const { keyOffset } = request
     const listEnd = contentEnd(bytes, offset, request.lineEnd)
     const reached = this.replies.sendValues(

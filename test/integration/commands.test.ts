@@ -54,6 +54,12 @@ const USES: readonly (readonly [command: string, word: Word, use: string, answer
   ['sasl auth', 'ours', 'sasl auth PLAIN 0\r\n', /^(SASL_CONTINUE|AUTH_ERROR)/],
   ['stats auth', 'ours', 'stats auth', /^STAT \w+ \d+\r\n/],
   ['stats store', 'ours', 'stats store', /^STAT \w+ \d+\r\n/],
+  [
+    'config get cluster',
+    'ours',
+    'config get cluster',
+    /^CONFIG cluster 0 \d+\r\n\d+\na\|a\|1\n\r\nEND/,
+  ],
   ['cache_memlimit', 'as memcached', 'cache_memlimit 128', /^OK\r\n/],
   ['stats sizes', 'in part', 'stats sizes', /^STAT sizes_status disabled\r\nEND/],
   ['slabs reassign', 'as without', 'slabs reassign 1 2', WITHOUT],
@@ -72,7 +78,10 @@ const USES: readonly (readonly [command: string, word: Word, use: string, answer
 
 let server: TestServer
 beforeAll(async () => {
-  server = await startSaslcached({ users: [{ name: 'alice', password: 's3cret' }] })
+  server = await startSaslcached({
+    users: [{ name: 'alice', password: 's3cret' }],
+    flags: ['--cluster-nodes', 'a:1'],
+  })
 })
 afterAll(async () => {
   await server.stop()

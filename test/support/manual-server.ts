@@ -93,6 +93,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
       shutdownEnabled: options.shutdownEnabled ?? false,
       watchEnabled: true,
       dumpEnabled: true,
+      cluster: { current: undefined },
       stats: (group: string): RowSource | undefined => {
         onOperation(`stats ${group}`)
         return group === 'sizes' ? sizes.count() : options.stats?.(group)

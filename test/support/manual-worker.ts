@@ -74,6 +74,7 @@ export function manualSettings(shared: SharedMemory): WorkerSettings {
     valueBytesMax: MEBIBYTE,
     flushEnabled: true,
     dumpEnabled: true,
+    cluster: undefined,
     watchEnabled: true,
     shutdownEnabled: true,
     protocol: 'auto',

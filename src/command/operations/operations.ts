@@ -12,6 +12,7 @@ import { RIGHT, type Right } from '../../credential/rights.ts'
 import type { PrefixTable } from '../../observe/prefix-table.ts'
 import type { OperationArgument, OperationName, Refusal } from '../../protocol/text/operations.ts'
 import type { Caller } from '../commands.ts'
+import { ClusterLines, type ClusterParts } from './cluster-lines.ts'
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, FirstLines, type ItemDump } from './dump.ts'
 import type { ItemSizes } from './item-sizes.ts'
 import { FixedRows, type LineSource, type RowSource } from './rows.ts'
@@ -40,6 +41,8 @@ export interface OperationParts {
   /** Sets the limit of the memory; false if it cannot be that. */
   readonly setMemoryLimit: (mib: number) => boolean
   readonly setVerbosity: (level: number) => void
+  /** The nodes that clients may discover. */
+  readonly cluster: ClusterParts
   /** Stops the server: what is under way is finished, also without `graceful`. */
   readonly shutdown: () => void
   /**
@@ -192,6 +195,14 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
         ? refused('unknown')
         : { kind: 'later', problem: refreshCertificates() },
   },
+  'cluster-nodes': {
+    right: 'read',
+    isOffered: ({ cluster }) => cluster.current !== undefined,
+    carryOut: ({ cluster: { current } }, { words }) =>
+      current === undefined
+        ? refused('unknown')
+        : { kind: 'lines', lines: new ClusterLines(words, current) },
+  },
   flush: { right: 'flush' },
   shutdown: {
     right: 'admin',
@@ -260,7 +271,8 @@ export function carryOut(
   const own = namespace === NAMESPACE_DEFAULT ? parts : parts.of?.(namespace)
   if (own === undefined) return DENIED
   if (isWithheld(name, own, caller)) return refused('unknown')
-  // Monitors ask for statistics all the time, and change nothing.
-  if (OPERATIONS[name].right !== 'stats') caller.operated?.(name, argument.number)
+  // Monitors and clients ask for these all the time, and change nothing.
+  const { right } = OPERATIONS[name]
+  if (right !== 'stats' && right !== 'read') caller.operated?.(name, argument.number)
   return OPERATIONS[name].carryOut?.(own, argument, caller) ?? refused('unknown')
 }

@@ -24,11 +24,12 @@ export type OperationName =
   | 'memory-limit'
   | 'tune'
   | 'refresh-certificates'
+  | 'cluster-nodes'
   | 'flush'
   | 'shutdown'
 
 export interface OperationArgument {
-  /** The group of `stats`, or the words behind `watch`. */
+  /** The group of `stats`, the words behind `watch`, what stands before the length of a list of nodes. */
   readonly words: string
   /** Mebibytes of a memory limit, a verbosity, how many lines of a dump at most. */
   readonly number: number
@@ -58,6 +59,9 @@ export interface OperationWords {
   /** memcached does not look for noreply here. */
   readonly ignoresNoreply?: boolean
 }
+
+/** Of ElastiCache, for clients that do not know `config`. */
+export const CLUSTER_KEY = 'AmazonElastiCache:cluster'
 
 const NO_ARGUMENT: OperationArgument = { words: '', number: 0 }
 const ERROR = 'ERROR'
@@ -163,12 +167,27 @@ const OPERATIONS: readonly OperationWords[] = [
     notOffered: 'Error TLS not enabled',
     ignoresNoreply: true,
   },
+  {
+    words: ['config', 'get', 'cluster'],
+    wordCount: 3,
+    operation: 'cluster-nodes',
+    read: () => ({ ...NO_ARGUMENT, words: 'CONFIG cluster 0' }),
+    notOffered: ERROR,
+    lastLine: 'END',
+  },
+  {
+    words: ['get', CLUSTER_KEY],
+    wordCount: 2,
+    operation: 'cluster-nodes',
+    read: () => ({ ...NO_ARGUMENT, words: `VALUE ${CLUSTER_KEY} 0` }),
+    lastLine: 'END',
+  },
 ]
 
 /** First words of lines that are nothing but operators' commands. */
 export const OPERATION_VERBS: readonly string[] = [
   ...new Set(OPERATIONS.map(({ words }) => words[0] ?? '')),
-].filter((verb) => verb !== 'stats')
+].filter((verb) => verb !== 'stats' && verb !== 'get')
 
 /** What a line means; undefined if it is none of these. */
 export function findOperation(line: readonly string[]): OperationWords | undefined {

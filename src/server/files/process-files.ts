@@ -27,6 +27,9 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants
 /** Where a file beside cannot be made or put in place: the file itself may be writable all the same. */
 const CANNOT_REPLACE: readonly string[] = ['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV']
 
+/** The number above stands for "leave it as it is". */
+const GROUP_ID_MAX = 0xffff_fffe
+
 /** Which file a name stood for when it was ours. */
 export interface FileIdentity {
   readonly dev: number
@@ -129,6 +132,28 @@ export function userToBecome(user: string): SystemUser | undefined {
     throw new Error(`-u ${user}: there is no such user in /etc/passwd`)
   }
   return { name, uid: Number(uid), gid: Number(gid) }
+}
+
+/**
+ * The number of the group of --unix-group. Root may name any, of /etc/group or by its number; others only
+ * one that they are in, as the system has it.
+ */
+export function groupToGive(group: string): number {
+  const entries = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+  const found = entries.find(([name]) => name === group)?.[2]
+  const number = /^\d{1,10}$/.test(found ?? group) ? Number(found ?? group) : undefined
+  if (number === undefined || number > GROUP_ID_MAX) {
+    throw new Error(`--unix-group ${group}: there is no such group in /etc/group`)
+  }
+  const own = [process.getegid?.(), ...(process.getgroups?.() ?? [])]
+  if (process.geteuid?.() !== 0 && !own.includes(number)) {
+    throw new Error(
+      `--unix-group ${group}: the user that runs the server is not in that group, and is not root`,
+    )
+  }
+  return number
 }
 
 /** Gives up root for `user` (-u), groups first. */

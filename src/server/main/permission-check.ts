@@ -34,6 +34,7 @@ export interface Offers {
   readonly watchEnabled: boolean
   readonly shutdownEnabled: boolean
   readonly hasCertificates: boolean
+  readonly hasCluster: boolean
 }
 
 export interface Verdict {
@@ -95,7 +96,11 @@ function checkOperation(
   offers: Offers,
 ): Verdict {
   // What is offered is said by these alone.
-  const parts = { ...offers, refreshCertificates: offers.hasCertificates || undefined }
+  const parts = {
+    ...offers,
+    refreshCertificates: offers.hasCertificates || undefined,
+    cluster: { current: offers.hasCluster || undefined },
+  }
   if (isOffered?.(parts as unknown as OperationParts) === false) return notOffered(words.join(' '))
   const isOfAll = words[0] === 'stats' && tellsOfAll(words.slice(1).join(' '))
   if ((isGlobal === true || isOfAll) && namespace !== NAMESPACE_DEFAULT_NAME) {

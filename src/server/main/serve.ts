@@ -7,6 +7,7 @@
  */
 import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
+import type { NetworkInputs } from '../../config/load.ts'
 import { CredentialFileError } from '../../credential/credential-file-error.ts'
 import { TlsFileError } from '../../credential/tls-certificates.ts'
 import { createLog } from '../../observe/log.ts'
@@ -14,8 +15,11 @@ import { detach, isDetached } from './daemon.ts'
 import { StartError, StopAsked } from './start-error.ts'
 import { Supervisor } from './supervisor.ts'
 
-/** Serves until told to stop; resolves to the exit code. Start-up problems go to stderr. */
-export async function serve(config: Config): Promise<number> {
+/**
+ * Serves until told to stop; resolves to the exit code. Start-up problems go to stderr. `reread` reads the
+ * configuration again, for what may change of it.
+ */
+export async function serve(config: Config, reread: () => Promise<NetworkInputs>): Promise<number> {
   if (config.process.daemonize && !isDetached()) return await detach()
   // A look at process.stdout makes a pipe non-blocking: a write to one that nobody reads would hold a
   // thread for good, and the end of the process waits for its threads.
@@ -25,7 +29,7 @@ export async function serve(config: Config): Promise<number> {
     pretty: config.log.format === 'pretty' || (config.log.format === 'auto' && isTerminal),
     fd: 1,
   })
-  const supervisor = new Supervisor(config, log)
+  const supervisor = new Supervisor(config, log, reread)
   try {
     return await supervisor.run()
   } catch (error) {

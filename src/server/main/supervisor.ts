@@ -13,6 +13,7 @@ import type { Log, LogEvent } from '../../observe/log.ts'
 import { AppendFile, describeOpenError } from '../files/append-file.ts'
 import {
   dropPrivileges,
+  groupToGive,
   openFilesMax,
   PidFile,
   type SystemUser,
@@ -27,6 +28,7 @@ import { type AuditMemory, AuditQueue } from '../worker/worker-audit.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
 import { AUDIT_LOOK_MS, Audit } from './audit.ts'
 import { CertificateReload } from './certificate-reload.ts'
+import { ClusterList, type ClusterListOptions } from './cluster-list.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
 import { sayListening, warnAboutClear } from './listener-notices.ts'
@@ -69,6 +71,7 @@ export class Supervisor {
   private audit: Audit | undefined = undefined
   private endAuditLooks: () => void = () => undefined
   private readonly onAudit = (event: AuditEvent): void => this.audit?.record(event)
+  private readonly cluster: ClusterList
   /** Undefined without TLS. */
   private readonly certificates: CertificateReload | undefined
   /** Undefined where no tokens are taken. */
@@ -80,7 +83,7 @@ export class Supervisor {
   private user: SystemUser | undefined = undefined
   private settle: (exitCode: number) => void = () => undefined
 
-  constructor(config: Config, log: Log) {
+  constructor(config: Config, log: Log, reread: ClusterListOptions['reread']) {
     this.config = config
     this.log = log
     const say = sayInto(log)
@@ -105,6 +108,7 @@ export class Supervisor {
     const { workers } = this
     const clock = Clock.ofThread(this.clock)
     const nowSeconds = (): number => clock.epochSeconds(threadClock.nowMs())
+    this.cluster = new ClusterList({ network: config.network, reread, say, workers, nowSeconds })
     this.certificates =
       config.tls === undefined
         ? undefined
@@ -253,18 +257,21 @@ export class Supervisor {
   }
 
   private async bind(): Promise<void> {
-    const { listen, unixSocket, identitySockets, unixMask } = this.config.network
+    const { listen, unixSocket, identitySockets, unixMask, unixGroup } = this.config.network
     const { runAsUser } = this.config.process
+    let groupId: number | undefined
     try {
       if (runAsUser !== undefined) this.user = userToBecome(runAsUser)
+      if (unixGroup !== undefined) groupId = groupToGive(unixGroup)
     } catch (error) {
       throw new StartError((error as Error).message, EXIT_OS, error)
     }
+    const access = { mask: unixMask, owner: this.user, groupId }
     try {
-      if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, unixMask, this.user)
+      if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, access)
       for (const address of listen) await this.sockets.bindTcp(address)
       for (const { path, identity } of identitySockets) {
-        await this.sockets.bindUnix(path, unixMask, this.user, identity)
+        await this.sockets.bindUnix(path, access, identity)
       }
     } catch (error) {
       throw asStartError(error)
@@ -283,7 +290,14 @@ export class Supervisor {
     const { shared, namespaces } = memory
     this.credentials?.useNamespaces(namespaces)
     this.openAudit(shared.audit)
-    const supplies = { shared, clock: this.clock, sockets, auth, tls }
+    const supplies = {
+      shared,
+      clock: this.clock,
+      sockets,
+      auth,
+      tls,
+      cluster: this.cluster.current,
+    }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),
     )
@@ -384,6 +398,7 @@ export class Supervisor {
     this.credentials?.reload()
     void this.certificates?.refresh()
     this.tokenKeys?.reload()
+    void this.cluster.reload()
   }
 
   /** As a client of this worker asked for. */

@@ -1,5 +1,6 @@
 /** What a configuration means for one worker. */
 import type { ClockBase } from '../../base/clock.ts'
+import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
 import type { Config } from '../../config/config.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
@@ -16,6 +17,8 @@ export interface WorkerSupplies {
   readonly auth: WorkerAuth | undefined
   /** Undefined: no TLS. */
   readonly tls: TlsMaterial | undefined
+  /** Undefined: no nodes were configured. */
+  readonly cluster: ClusterNodes | undefined
 }
 
 /** Connections that wait for a place: as many as wait to be accepted elsewhere. */
@@ -26,7 +29,7 @@ export function heldConnectionsMax({ limits, network }: Config): number {
 export function workerSettings(
   config: Config,
   workerIndex: number,
-  { shared, clock, sockets, auth, tls }: WorkerSupplies,
+  { shared, clock, sockets, auth, tls, cluster }: WorkerSupplies,
 ): WorkerSettings {
   const { network, memory, limits, log } = config
   const { flushEnabled, dumpEnabled, watchEnabled, shutdownEnabled } = config.auth
@@ -39,6 +42,7 @@ export function workerSettings(
     clock,
     sockets,
     tls,
+    cluster,
     passwordsInTheClear: config.auth.passwordsInTheClear,
     backlog: network.backlog,
     logLevel: log.level,

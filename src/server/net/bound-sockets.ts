@@ -75,6 +75,16 @@ export interface ResolvedAddress {
 /** All addresses of a name; a parameter because a test has names of its own. */
 export type Resolve = (host: string) => Promise<readonly ResolvedAddress[]>
 
+/** Who may connect to a Unix socket. */
+export interface UnixAccess {
+  /** Permission bits. */
+  readonly mask: number
+  /** Whom it belongs to; undefined: whoever binds it. */
+  readonly owner?: SystemUser | undefined
+  /** Undefined: the owner's. */
+  readonly groupId?: number | undefined
+}
+
 interface UnixSocket {
   readonly path: string
   /** The name that it was bound under. */
@@ -83,6 +93,8 @@ interface UnixSocket {
 }
 
 const UV_TCP_IPV6ONLY = 1
+/** For chown: leave it as it is. */
+const UNCHANGED = -1
 /** sockaddr_un.sun_path on Linux, without its final zero. */
 const SOCKET_PATH_BYTES_MAX = 107
 const TEMPORARY_NAME_BYTES = 12
@@ -143,12 +155,12 @@ export class BoundSockets {
   }
 
   /**
-   * Binds a Unix socket with permission bits `mask`, for `owner` if one is given; `publish` gives it
-   * its name. `identity` is whom those who connect are. Until then it has another: nobody finds it before it is served, and libuv, which removes
-   * the name it has bound when the socket is closed, cannot remove the file of a server that took our
-   * place.
+   * Binds a Unix socket; `publish` gives it its name. Until then it has another: nobody finds it before
+   * it is served, and by whom it may be, and libuv, which removes the name it has bound when the socket
+   * is closed, cannot remove the file of a server that took our place.
    */
-  async bindUnix(path: string, mask: number, owner?: SystemUser, identity?: string): Promise<void> {
+  async bindUnix(path: string, access: UnixAccess, identity?: string): Promise<void> {
+    const { mask, owner, groupId } = access
     try {
       const directory = dirname(path)
       if (statSync(directory, { throwIfNoEntry: false }) === undefined) {
@@ -164,8 +176,10 @@ export class BoundSockets {
         isDualStack: false,
       } as const
       this.keep(handle, address, { identity })
+      if (owner !== undefined || groupId !== undefined) {
+        lchownSync(temporary, owner?.uid ?? UNCHANGED, groupId ?? owner?.gid ?? UNCHANGED)
+      }
       chmodSync(temporary, mask)
-      if (owner !== undefined) lchownSync(temporary, owner.uid, owner.gid)
       const { dev, ino } = statSync(temporary)
       this.unixSockets.push({ path, temporary, identity: { dev, ino } })
     } catch (cause) {

@@ -7,6 +7,7 @@
 import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { Commands } from '../../command/commands.ts'
+import type { ClusterParts } from '../../command/operations/cluster-lines.ts'
 import type { OperationParts } from '../../command/operations/operations.ts'
 import type { ConnectionSource } from '../../command/operations/stats.ts'
 import { Transfers } from '../../command/transfers/transfers.ts'
@@ -62,6 +63,7 @@ export class ItemService {
   readonly watchers: Watchers
   readonly replyMemory: ReplyMemory
   readonly facts: OperatorFacts
+  readonly cluster: ClusterParts
 
   private readonly options: ItemServiceOptions
   /** By the number of their namespace, the default one first. */
@@ -86,6 +88,7 @@ export class ItemService {
       onActiveChanged: (isActive) => this.drainRegularly(isActive),
     })
     const { store, counters, prefixes } = settings
+    this.cluster = { current: settings.cluster }
     this.first = this.open({ ...DEFAULT_NAMESPACE, store, counters, prefixes })
     this.facts = new OperatorFacts({
       settings,
@@ -168,6 +171,7 @@ export class ItemService {
         setMemoryLimit: (mib) => this.first.store.setMemoryLimit(mib * MEBIBYTE),
         setVerbosity: onVerbosity,
         shutdown: onShutdown,
+        cluster: this.cluster,
         refreshCertificates: this.options.refreshCertificates,
       },
     })

@@ -36,6 +36,7 @@ export interface TenantOptions {
     | 'setMemoryLimit'
     | 'setVerbosity'
     | 'shutdown'
+    | 'cluster'
     | 'refreshCertificates'
     | 'of'
   >

@@ -3,6 +3,7 @@
  * clone; shared memory travels as SharedArrayBuffers inside them.
  */
 import type { ClockBase } from '../../base/clock.ts'
+import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import type { TokenKeySet } from '../../credential/token-keys.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
@@ -103,6 +104,8 @@ export interface WorkerSettings extends SharedMemory {
   readonly stalledWriteTimeoutMs: number
   readonly sendBufferBytesMax: number
   readonly watcherBufferBytesMax: number
+  /** Which nodes clients may discover. */
+  readonly cluster: ClusterNodes | undefined
   /** Rows of `stats settings`. */
   readonly showsLruMaintainer: boolean
   readonly settingsRows: readonly (readonly [string, string])[]
@@ -134,6 +137,8 @@ export type ToWorker =
       readonly ids: readonly number[]
       readonly changeId: number
     }
+  /** For clients that ask for the nodes of the cluster from now on. */
+  | { readonly kind: 'cluster'; readonly nodes: ClusterNodes }
   /** Whether newcomers may be accepted at all. */
   | { readonly kind: 'accept'; readonly accepts: boolean }
   /** `verbosity` is what `stats settings` shows for that level. */

@@ -232,6 +232,9 @@ export class WorkerServer {
       case 'accept':
         this.acceptor.hold(!message.accepts)
         break
+      case 'cluster':
+        this.items.cluster.current = message.nodes
+        break
       case 'log-level':
         this.log.level = message.level
         this.items.facts.verbosity = String(message.verbosity)

@@ -46,6 +46,7 @@ const RIGHTS: Readonly<Record<OperationName, Right>> = {
   'memory-limit': 'admin',
   tune: 'admin',
   'refresh-certificates': 'admin',
+  'cluster-nodes': 'read',
   flush: 'flush',
   shutdown: 'admin',
 }
@@ -69,6 +70,7 @@ const LINES: Readonly<
   'memory-limit': ['cache_memlimit 64', { number: 64 }],
   tune: ['lru_crawler enable', {}],
   'refresh-certificates': ['refresh_certs', {}],
+  'cluster-nodes': ['config get cluster', { words: 'CONFIG cluster 0' }],
   flush: undefined,
   shutdown: ['shutdown graceful', {}],
 }
@@ -105,6 +107,7 @@ function server(options: Partial<OperationParts> = {}): Server {
     setVerbosity: (level) => done.push(`verbosity ${level}`),
     shutdown: () => done.push('shutdown'),
     refreshCertificates: undefined,
+    cluster: { current: undefined },
     ...options,
   }
   return { parts, done, observed }
@@ -144,7 +147,10 @@ test.each([
   ['shutdownEnabled', ['shutdown']],
 ] as const)('without %s %s are not offered, and do nothing', (flag, names) => {
   const all = server().parts
-  expect(NAMES.filter((name) => !isOffered(name, all))).toEqual(['refresh-certificates'])
+  expect(NAMES.filter((name) => !isOffered(name, all))).toEqual([
+    'refresh-certificates',
+    'cluster-nodes',
+  ])
   const { parts, done, observed } = server({ [flag]: false })
   const missing = NAMES.filter((name) => isOffered(name, all) && !isOffered(name, parts))
   expect(missing).toEqual(names)

@@ -13,6 +13,7 @@ const ALL_OFFERED = {
   watchEnabled: true,
   shutdownEnabled: true,
   hasCertificates: true,
+  hasCluster: true,
 }
 
 function rowsOf(table: string): string[][] {

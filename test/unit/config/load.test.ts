@@ -16,6 +16,8 @@ test('with nothing given, the defaults are in force', async () => {
       listen: [{ host: '*', port: 11_211 }],
       unixSocket: undefined,
       unixMask: 0o700,
+      unixGroup: undefined,
+      clusterNodes: [],
       backlog: 1024,
       protocol: 'auto',
       portFile: undefined,
@@ -234,6 +236,23 @@ test('a Unix socket turns TCP off', async () => {
     unixMask: 0o770,
   })
   expect(config.notices).toEqual(['-l has no effect: -s turns TCP off'])
+})
+
+test('--unix-group takes a Unix socket, and a mask that lets the group in', async () => {
+  const group = ['--unix-group', 'www-data']
+  const { network } = await load({ flags: [...group, '-s', '/run/cache.sock', '-a', '720'] })
+  expect(network.unixGroup).toBe('www-data')
+  const socketOfAUser = ['--listen-as', 'monitor=/run/monitor.sock', '-a', '770']
+  expect((await load({ flags: [...group, ...socketOfAUser] })).network.unixGroup).toBe('www-data')
+  expect(await problemsOf({ flags: group })).toEqual([
+    '--unix-group: takes a Unix socket: -s PATH or --listen-as USER=PATH',
+  ])
+  expect(await problemsOf({ flags: [...group, '-s', '/run/cache.sock', '-a', '757'] })).toEqual([
+    '--unix-group: gives the group nothing while -a is 757: add -a 770',
+  ])
+  expect(await problemsOf({ flags: ['--unix-group', 'a\nb', '-s', '/run/cache.sock'] })).toEqual([
+    expect.stringContaining('has a control character in it'),
+  ])
 })
 
 test('a path that no socket can have is refused', async () => {
@@ -551,10 +570,14 @@ test('a user of ours takes the place of one for another image, and says so', asy
   ])
 })
 
-test('flags in MEMCACHED_EXTRA_FLAGS are not silently dropped', async () => {
-  const config = await load({ environment: { MEMCACHED_EXTRA_FLAGS: '-M' } })
+test("MEMCACHED_PASSWORD alone is the password of root, as in Bitnami's image", async () => {
+  const config = await load({ environment: { MEMCACHED_PASSWORD: 'hunter2' } })
+  expect(configuredUsers(config).inlineUsers.map(({ name }) => name)).toEqual(['root'])
   expect(config.notices).toEqual([
-    'MEMCACHED_EXTRA_FLAGS is not read: put the flags on the command line',
+    "MEMCACHED_USERNAME is not set: the user is root, as in Bitnami's image",
+  ])
+  expect(await problemsOf({ environment: { SASLCACHED_PASSWORD: 'hunter2' } })).toEqual([
+    'SASLCACHED_PASSWORD: is set without SASLCACHED_USERNAME',
   ])
 })
 

@@ -11,6 +11,8 @@ const NETWORK = {
   unixSocket: undefined,
   identitySockets: [],
   unixMask: 0o700,
+  unixGroup: undefined,
+  clusterNodes: [],
   backlog: 1,
   protocol: 'auto',
   portFile: undefined,
