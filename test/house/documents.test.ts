@@ -28,6 +28,7 @@ const OTHER_FLAGS: readonly string[] = [
   '--no-password',
   '--name',
   '--out',
+  '--prefix',
   '--print-config',
   '--reset',
   '--version',
