@@ -3,6 +3,7 @@
  * users, the sockets and the workers to an end in order, or to a crash that is told of.
  */
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { assert } from '../../base/assert.ts'
 import { Clock, type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
@@ -22,9 +23,10 @@ import {
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
+import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import { threadClock } from '../worker/thread-clock.ts'
 import { type AuditMemory, AuditQueue } from '../worker/worker-audit.ts'
-import type { WorkerAuth } from '../worker/worker-messages.ts'
+import type { SharedMemory, ToWorker, WorkerAuth } from '../worker/worker-messages.ts'
 import { AUDIT_LOOK_MS, Audit } from './audit.ts'
 import { CertificateReload } from './certificate-reload.ts'
 import { CredentialReload } from './credential-reload.ts'
@@ -33,6 +35,8 @@ import { sayListening, warnAboutClear } from './listener-notices.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
+import { snapshotSettings } from './snapshot-settings.ts'
+import { Snapshots } from './snapshots.ts'
 import { asStartError, StartError, StopAsked } from './start-error.ts'
 import { yieldToEventLoops } from './thread-pool.ts'
 import { TokenKeySource } from './token-key-source.ts'
@@ -51,6 +55,11 @@ const CLIENT_CERTIFICATES = {
   once: 'client certificates required',
 } as const
 
+/** A second signal to stop that comes so much later ends the writing of a snapshot. */
+const ASKED_AGAIN_MS = 1000
+/** How often a start that waits looks whether it is to end. */
+const STOP_LOOK_MS = 20
+
 /** memcached takes every higher VERBOSITY for this one. */
 const VERBOSITY_MAX = 2
 
@@ -61,6 +70,14 @@ export class Supervisor {
   private readonly clock: ClockBase = clockBase()
   private readonly sockets: BoundSockets = new BoundSockets()
   private readonly workers: WorkerPool
+  /** Who is told of other users and namespaces: whoever uses the stores. */
+  private readonly staff = {
+    size: 0,
+    broadcast: (message: ToWorker): void => {
+      this.workers.broadcast(message)
+      this.snapshots?.tell(message)
+    },
+  }
   /** What some worker found not to be there, each said once. */
   private readonly without: Set<Internal> = new Set()
   /** Undefined without authentication. */
@@ -71,11 +88,14 @@ export class Supervisor {
   private readonly onAudit = (event: AuditEvent): void => this.audit?.record(event)
   /** Undefined without TLS. */
   private readonly certificates: CertificateReload | undefined
+  /** Undefined where items do not outlive the server, or not yet. */
+  private snapshots: Snapshots | undefined = undefined
   /** Undefined where no tokens are taken. */
   private tokenKeys: TokenKeySource | undefined = undefined
   private isStopping = false
   private isDying = false
   private stopSignal = ''
+  private stopAskedMs = 0
   private pidFile: PidFile | undefined = undefined
   private user: SystemUser | undefined = undefined
   private settle: (exitCode: number) => void = () => undefined
@@ -136,6 +156,7 @@ export class Supervisor {
     await this.startWorkers(auth, tls)
     this.endIfAsked()
     this.settleIntoSystem()
+    this.snapshots?.settle()
     await this.credentials?.watch()
     await this.certificates?.watchFiles()
     await this.tokenKeys?.watch()
@@ -154,6 +175,8 @@ export class Supervisor {
     this.certificates?.close()
     this.tokenKeys?.close()
     await this.workers.end()
+    this.snapshots?.putBack()
+    await this.snapshots?.end()
     this.closeAudit('failure', 0)
     this.sockets.close()
     this.removeFiles()
@@ -170,7 +193,7 @@ export class Supervisor {
   }
 
   private async loadUsers(): Promise<WorkerAuth | undefined> {
-    const { config, say, workers } = this
+    const { config, say, staff: workers } = this
     if (config.auth.required) {
       const { onAudit } = this
       const { tokens } = config.auth
@@ -283,15 +306,44 @@ export class Supervisor {
     const { shared, namespaces } = memory
     this.credentials?.useNamespaces(namespaces)
     this.openAudit(shared.audit)
-    const supplies = { shared, clock: this.clock, sockets, auth, tls }
+    const touched = await this.takeSnapshot(shared)
+    const supplies = { shared, clock: this.clock, sockets, auth, tls, touched }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),
     )
     await this.workers.start(settings)
+    this.staff.size = this.workers.size + (this.snapshots === undefined ? 0 : 1)
+    if (touched !== undefined) void this.snapshots?.restore()
     await this.sockets.publish().catch((error: unknown) => {
       throw asStartError(error)
     })
     this.workers.watchOver(shared.workerTable)
+  }
+
+  /**
+   * Looks for a snapshot, and brings it back if nobody is to be served before. Returns where clients' changes are
+   * to be noted if it comes back while they are.
+   */
+  private async takeSnapshot(shared: SharedMemory): Promise<TouchedMemories | undefined> {
+    const { config } = this
+    const settings = snapshotSettings(config, shared, this.clock, this.user)
+    if (settings === undefined) return undefined
+    const snapshots = new Snapshots({
+      settings,
+      everyMs: config.snapshot?.everyMs ?? 0,
+      clock: threadClock,
+      onLog: (event) => this.log.write(event),
+      onRestored: () => this.workers.broadcast({ kind: 'restored' }),
+      onNamespacesLeft: (changeId) => this.credentials?.namespacesLeft(changeId),
+      onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
+      onDeath: (error) => this.die(error),
+    })
+    this.snapshots = snapshots
+    const touched = await snapshots.prepare()
+    if (touched === undefined || config.snapshot?.waits !== true) return touched
+    await Promise.race([snapshots.restore(), untilTrue(() => signals.stopAsked !== undefined)])
+    this.endIfAsked()
+    return undefined
   }
 
   /** As root where it is, so that the file may be anywhere; it belongs to who we become. */
@@ -393,8 +445,13 @@ export class Supervisor {
   }
 
   private stop(signal: string): void {
-    if (this.isStopping) return
+    if (this.isStopping) {
+      // Who asks again has waited enough; some who start programs pass one signal on twice.
+      if (threadClock.nowMs() - this.stopAskedMs >= ASKED_AGAIN_MS) this.snapshots?.giveUp()
+      return
+    }
     this.isStopping = true
+    this.stopAskedMs = threadClock.nowMs()
     this.stopSignal = signal
     this.credentials?.close()
     this.certificates?.close()
@@ -416,6 +473,8 @@ export class Supervisor {
       })
     }
     await this.workers.end()
+    await this.snapshots?.write()
+    await this.snapshots?.end()
     this.removeFiles()
     this.closeAudit(this.stopSignal, cutCount)
     this.say('info', 'stopped', 'stopped')
@@ -430,6 +489,11 @@ export class Supervisor {
     this.workers.broadcast({ kind: 'log-level', level, verbosity: shown })
     this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
   }
+}
+
+/** Resolves when that is so. */
+async function untilTrue(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await delay(STOP_LOOK_MS, undefined, { ref: false })
 }
 
 /** Some milliseconds of work for the thread pool. */

@@ -3,6 +3,7 @@ import type { ClockBase } from '../../base/clock.ts'
 import type { Config } from '../../config/config.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
+import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import type { SharedMemory, WorkerAuth, WorkerSettings } from '../worker/worker-messages.ts'
 import { settingsRows } from './settings-rows.ts'
 import { VERSION } from './version.ts'
@@ -16,6 +17,8 @@ export interface WorkerSupplies {
   readonly auth: WorkerAuth | undefined
   /** Undefined: no TLS. */
   readonly tls: TlsMaterial | undefined
+  /** Undefined: no snapshot is restored. */
+  readonly touched: TouchedMemories | undefined
 }
 
 /** Connections that wait for a place: as many as wait to be accepted elsewhere. */
@@ -26,7 +29,7 @@ export function heldConnectionsMax({ limits, network }: Config): number {
 export function workerSettings(
   config: Config,
   workerIndex: number,
-  { shared, clock, sockets, auth, tls }: WorkerSupplies,
+  { shared, clock, sockets, auth, tls, touched }: WorkerSupplies,
 ): WorkerSettings {
   const { network, memory, limits, log } = config
   const { flushEnabled, dumpEnabled, watchEnabled, shutdownEnabled } = config.auth
@@ -39,6 +42,7 @@ export function workerSettings(
     clock,
     sockets,
     tls,
+    touched,
     passwordsInTheClear: config.auth.passwordsInTheClear,
     backlog: network.backlog,
     logLevel: log.level,
