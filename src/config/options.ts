@@ -431,7 +431,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'snapshot',
     kind: text('<file>', 'a path'),
     default: '',
-    description: 'file that items are written to at a stop and come back from; none: they do not',
+    description: 'file that items outlive a stop in; none: a start is empty',
   },
   snapshot_every_minutes: {
     group: 'snapshot',
@@ -446,7 +446,7 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     long: 'snapshot-key-file',
     kind: text('<file>', 'a path'),
     default: '',
-    description: 'key that snapshots are encrypted with (openssl rand -hex 32); none: they are not',
+    description: 'key to encrypt it with, from openssl rand -hex 32; none: in the clear',
   },
   restore: {
     group: 'snapshot',

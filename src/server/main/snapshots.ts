@@ -17,6 +17,8 @@ import type { ThreadClock } from '../worker/thread-clock.ts'
 import type { ToWorker } from '../worker/worker-messages.ts'
 import { StartError } from './start-error.ts'
 
+const LOOK_MS = 20
+
 /** A thread, as far as it is used here. */
 export interface SnapshotThread {
   on(event: 'message', listener: (message: FromSnapshot) => void): unknown
@@ -72,10 +74,16 @@ export class Snapshots {
     })
   }
 
-  /** Resolves when all is back. */
-  async restore(): Promise<void> {
+  /** Resolves when all is back, or `isEnough` says so, which is asked now and then. */
+  async restore(isEnough: () => boolean = () => false): Promise<void> {
     await new Promise<void>((resolve) => {
-      this.onRestored = resolve
+      const endLooks = this.options.clock.every(LOOK_MS, () => {
+        if (isEnough()) this.onRestored()
+      })
+      this.onRestored = () => {
+        endLooks()
+        resolve()
+      }
       this.thread.postMessage({ kind: 'restore' })
     })
   }

@@ -3,7 +3,6 @@
  * users, the sockets and the workers to an end in order, or to a crash that is told of.
  */
 
-import { setTimeout as delay } from 'node:timers/promises'
 import { assert } from '../../base/assert.ts'
 import { Clock, type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
@@ -32,6 +31,7 @@ import { CertificateReload } from './certificate-reload.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
 import { sayListening, warnAboutClear } from './listener-notices.ts'
+import { Readiness } from './readiness.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
@@ -57,8 +57,6 @@ const CLIENT_CERTIFICATES = {
 
 /** A second signal to stop that comes so much later ends the writing of a snapshot. */
 const ASKED_AGAIN_MS = 1000
-/** How often a start that waits looks whether it is to end. */
-const STOP_LOOK_MS = 20
 
 /** memcached takes every higher VERBOSITY for this one. */
 const VERBOSITY_MAX = 2
@@ -70,6 +68,7 @@ export class Supervisor {
   private readonly clock: ClockBase = clockBase()
   private readonly sockets: BoundSockets = new BoundSockets()
   private readonly workers: WorkerPool
+  private readonly readiness: Readiness = new Readiness()
   /** Who is told of other users and namespaces: whoever uses the stores. */
   private readonly staff = {
     size: 0,
@@ -333,15 +332,19 @@ export class Supervisor {
       everyMs: config.snapshot?.everyMs ?? 0,
       clock: threadClock,
       onLog: (event) => this.log.write(event),
-      onRestored: () => this.workers.broadcast({ kind: 'restored' }),
+      onRestored: () => {
+        this.readiness.release('restoring')
+        this.workers.broadcast({ kind: 'restored' })
+      },
       onNamespacesLeft: (changeId) => this.credentials?.namespacesLeft(changeId),
       onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
       onDeath: (error) => this.die(error),
     })
     this.snapshots = snapshots
     const touched = await snapshots.prepare()
+    if (touched !== undefined) this.readiness.raise('restoring')
     if (touched === undefined || config.snapshot?.waits !== true) return touched
-    await Promise.race([snapshots.restore(), untilTrue(() => signals.stopAsked !== undefined)])
+    await snapshots.restore(() => signals.stopAsked !== undefined)
     this.endIfAsked()
     return undefined
   }
@@ -489,11 +492,6 @@ export class Supervisor {
     this.workers.broadcast({ kind: 'log-level', level, verbosity: shown })
     this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
   }
-}
-
-/** Resolves when that is so. */
-async function untilTrue(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await delay(STOP_LOOK_MS, undefined, { ref: false })
 }
 
 /** Some milliseconds of work for the thread pool. */

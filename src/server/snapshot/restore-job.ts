@@ -15,15 +15,15 @@ import { describeFileTrouble } from '../files/file-trouble.ts'
 import type { OpenSnapshot } from '../files/snapshot-file.ts'
 import type { Say } from '../main/say.ts'
 import type { Progress } from './progress.ts'
-import type { Tenant } from './snapshot-keeper.ts'
 import type { TouchedMemories } from './snapshot-messages.ts'
+import type { SnapshotTenant } from './snapshot-tenant.ts'
 
 /** Items between two looks at the time. */
 const STEP_ITEMS = 128
 
 export interface RestoreJobOptions {
   readonly opened: OpenSnapshot
-  readonly tenants: ReadonlyMap<number, Tenant>
+  readonly tenants: ReadonlyMap<number, SnapshotTenant>
   readonly now: SnapshotMoment
   readonly nowMs: () => number
   readonly nowSeconds: () => number
@@ -109,7 +109,7 @@ export class RestoreJob {
     }
   }
 
-  forget({ view }: Tenant): void {
+  forget({ view }: SnapshotTenant): void {
     this.intake.forget(view)
   }
 
@@ -138,7 +138,7 @@ function shiftOf({ written }: SnapshotSummary, now: SnapshotMoment): TimeShift {
 
 /** Undefined: all of it was to be flushed by now. */
 function targetOf(
-  { view, store }: Tenant,
+  { view, store }: SnapshotTenant,
   { flushAtSeconds, ageBytes, items }: SummaryNamespace,
   touched: SharedArrayBuffer,
   shift: TimeShift,

@@ -33,6 +33,7 @@ import type {
   ToSnapshot,
   TouchedMemories,
 } from './snapshot-messages.ts'
+import type { SnapshotTenant } from './snapshot-tenant.ts'
 import { WriteJob } from './write-job.ts'
 
 /** How long a job goes on before messages are looked at. */
@@ -55,17 +56,12 @@ export interface SnapshotPort {
   on(event: 'message', listener: (message: ToSnapshot) => void): unknown
 }
 
-/** A namespace as this thread sees it. */
-export interface Tenant extends SnapshotNamespace {
-  readonly view: Store
-}
-
 /** Something that takes many turns. */
 interface Job {
   /** Does a little; false if that was the end. */
   step(): boolean
   /** Its namespace is no more. */
-  forget(tenant: Tenant): void
+  forget(tenant: SnapshotTenant): void
   /** It ended, or was ended before. */
   end(): void
 }
@@ -79,7 +75,7 @@ export class SnapshotKeeper {
   private readonly wallMs: () => number
   private readonly hurry: () => void
   private readonly place: SnapshotPlace
-  private readonly tenants: Map<number, Tenant> = new Map()
+  private readonly tenants: Map<number, SnapshotTenant> = new Map()
   private readonly lending: LendingRing = new LendingRing()
   /** False: there is no file to read or to write. */
   private isUsable = true

@@ -10,15 +10,15 @@ import { type FileSystem, SnapshotFileWriter } from '../files/snapshot-file.ts'
 import type { SnapshotPlace } from '../files/snapshot-place.ts'
 import type { Say } from '../main/say.ts'
 import type { Progress } from './progress.ts'
-import type { Tenant } from './snapshot-keeper.ts'
 import type { SnapshotReason } from './snapshot-messages.ts'
+import type { SnapshotTenant } from './snapshot-tenant.ts'
 
 export interface WriteJobOptions {
   readonly fs: FileSystem
   readonly place: SnapshotPlace
   readonly secret: Uint8Array | undefined
   readonly reason: SnapshotReason
-  readonly tenants: readonly Tenant[]
+  readonly tenants: readonly SnapshotTenant[]
   readonly written: SnapshotMoment
   readonly nowMs: () => number
   readonly nowSeconds: () => number
@@ -27,7 +27,7 @@ export interface WriteJobOptions {
 }
 
 interface Walked {
-  readonly tenant: Tenant
+  readonly tenant: SnapshotTenant
   readonly walk: SnapshotWalk
   isGone: boolean
 }
@@ -87,7 +87,7 @@ export class WriteJob {
     return false
   }
 
-  forget(tenant: Tenant): void {
+  forget(tenant: SnapshotTenant): void {
     for (const walked of this.walked) if (walked.tenant === tenant) walked.isGone = true
   }
 
