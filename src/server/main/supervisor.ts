@@ -174,7 +174,8 @@ export class Supervisor {
     this.certificates?.close()
     this.tokenKeys?.close()
     await this.workers.end()
-    this.snapshots?.putBack()
+    // Who has served may not let its clients' old values come back.
+    if (!this.workers.hasListened) this.snapshots?.putBack()
     await this.snapshots?.end()
     this.closeAudit('failure', 0)
     this.sockets.close()
