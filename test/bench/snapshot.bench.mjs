@@ -133,7 +133,7 @@ function describe(what, { latencies, found }) {
 }
 
 function figure(server, event) {
-  const [line] = server.log(event)
+  const line = server.log(event).at(-1)
   return line === undefined
     ? 'it was not'
     : JSON.stringify({ ...line, time: undefined, path: undefined })
