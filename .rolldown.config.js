@@ -1,6 +1,6 @@
 /**
  * Bundles what is run and shipped into dist/bin/: the command line, in parts that are loaded when they
- * are needed, and the worker thread in one file. In one file the engine knows constants and functions
+ * are needed, and each kind of thread in one file. In one file the engine knows constants and functions
  * of other modules as it knows a module's own; a request costs a tenth less CPU than with a file for
  * each module (test/bench/README.md). Nothing is renamed or minified, so a stack names functions as
  * the sources do; with NODE_OPTIONS=--enable-source-maps it also names their lines.
@@ -31,6 +31,11 @@ export default defineConfig([
   {
     ...COMMON,
     input: { worker: 'src/server/worker/worker.ts' },
+    output: { ...OUTPUT, codeSplitting: false },
+  },
+  {
+    ...COMMON,
+    input: { 'snapshot-thread': 'src/server/snapshot/snapshot-thread.ts' },
     output: { ...OUTPUT, codeSplitting: false },
   },
 ])

@@ -213,6 +213,20 @@ export interface Config {
     readonly pidFile: string | undefined
     readonly runAsUser: string | undefined
   }
+  /** Undefined: items do not outlive the server. */
+  readonly snapshot:
+    | {
+        readonly path: string
+        /** 0: only at the end. */
+        readonly everyMs: number
+        /** Undefined: it is not encrypted. */
+        readonly keyFile: string | undefined
+        /** Nobody is served before all is back. */
+        readonly waits: boolean
+        /** One of a server that did not end in order is taken, too. */
+        readonly takesStale: boolean
+      }
+    | undefined
   /** Undefined: there is none. */
   readonly audit:
     | {

@@ -205,7 +205,7 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
     short: 'e',
     long: 'memory-file',
     placeholder: '<file>',
-    verdict: refused('items do not survive a restart here; start with an empty cache'),
+    verdict: { kind: 'option', option: 'snapshot' },
   },
   {
     short: 'Z',

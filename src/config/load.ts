@@ -54,7 +54,15 @@ const ALIGNED_MIB: readonly number[] = [16 * 1024, 32 * 1024, 64 * 1024]
 /** As memcached: more are worth it for few, and each costs memory. */
 const AUTO_THREADS_MAX = 4
 const MIB = 1024 * 1024
+const MINUTE_MS = 60_000
 const BACKLOG_MAX = 65_535
+/** Options that are about nothing but the snapshot. */
+const SNAPSHOT_OPTIONS = [
+  'snapshot_every_minutes',
+  'snapshot_key_file',
+  'restore',
+  'restore_stale',
+] as const
 /** Options that are about nothing but TLS. */
 const TLS_OPTIONS = [
   'tls_cert',
@@ -233,6 +241,7 @@ class Loader {
         pidFile: this.#path('pidfile'),
         runAsUser: values.run_as_user === '' ? undefined : values.run_as_user,
       },
+      snapshot: this.#resolveSnapshot(),
       audit: this.#resolveAudit(),
       log: {
         level:
@@ -283,6 +292,26 @@ class Loader {
       refusalMsMin: milliseconds(Math.min(first, longest)),
       refusalMsMax: milliseconds(longest),
       allowed: values.throttle_allow,
+    }
+  }
+
+  #resolveSnapshot(): Config['snapshot'] {
+    const { snapshot_every_minutes: minutes, restore, restore_stale: takesStale } = this.#values
+    const path = this.#path('snapshot')
+    if (path === undefined) {
+      // Whoever relies on them would lose the items.
+      for (const option of SNAPSHOT_OPTIONS) {
+        if (!isDefault(option, this.#values))
+          this.#problem(option, 'takes a snapshot: --snapshot FILE')
+      }
+      return undefined
+    }
+    return {
+      path,
+      everyMs: minutes * MINUTE_MS,
+      keyFile: this.#path('snapshot_key_file'),
+      waits: restore === 'wait',
+      takesStale,
     }
   }
 
@@ -609,6 +638,8 @@ class Loader {
       | 'auth_file'
       | 'pidfile'
       | 'audit_log'
+      | 'snapshot'
+      | 'snapshot_key_file'
       | 'tls_ca'
       | 'tls_crl'
       | 'oauth_jwks_file'

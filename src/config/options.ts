@@ -39,6 +39,7 @@ export type Group =
   | 'network'
   | 'tls'
   | 'memory'
+  | 'snapshot'
   | 'authentication'
   | 'oauth'
   | 'limits'
@@ -51,6 +52,7 @@ export const GROUPS: Readonly<Record<Group, string>> = {
   network: 'Listening',
   tls: 'TLS',
   memory: 'Memory',
+  snapshot: 'Warm restart',
   authentication: 'Logins and rights',
   oauth: 'Logins by token (OAUTHBEARER)',
   limits: 'Limits',
@@ -87,6 +89,11 @@ export interface OptionValues {
   max_item_size: number
   disable_evictions: boolean
   disable_cas: boolean
+  snapshot: string
+  snapshot_every_minutes: number
+  snapshot_key_file: string
+  restore: 'serve' | 'wait'
+  restore_stale: boolean
   no_auth: boolean
   users_file: string
   auth_file: string
@@ -441,6 +448,42 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: flag(),
     default: false,
     description: 'do without CAS values',
+  },
+  snapshot: {
+    group: 'snapshot',
+    long: 'snapshot',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'file that items outlive a stop in; none: a start is empty',
+  },
+  snapshot_every_minutes: {
+    group: 'snapshot',
+    long: 'snapshot-every',
+    kind: integer(0, 10_080),
+    default: 0,
+    defaultInWords: '0',
+    description: 'minutes between further snapshots, for --restore-stale; 0 is at a stop only',
+  },
+  snapshot_key_file: {
+    group: 'snapshot',
+    long: 'snapshot-key-file',
+    kind: text('<file>', 'a path'),
+    default: '',
+    description: 'key to encrypt it with, from openssl rand -hex 32; none: in the clear',
+  },
+  restore: {
+    group: 'snapshot',
+    long: 'restore',
+    kind: choice(['serve', 'wait']),
+    default: 'serve',
+    description: 'serve while items come back, or wait until they are',
+  },
+  restore_stale: {
+    group: 'snapshot',
+    long: 'restore-stale',
+    kind: flag(),
+    default: false,
+    description: 'also take the snapshot of a server that crashed, though it may be out of date',
   },
   no_auth: {
     group: 'authentication',

@@ -5,7 +5,7 @@
  * upper bits are counted in halves of that word's range: whoever draws the first number of a half
  * counts it, and who draws a number of a half not yet counted sees that from its top bit.
  */
-import { CAS_HALF_WORD, CAS_LOW_WORD } from './geometry.ts'
+import { CAS_HALF_WORD, CAS_LOW_WORD, type StoreMemory } from './geometry.ts'
 import { NARROW_CAS_HIGH_MAX } from './item.ts'
 
 /**
@@ -13,6 +13,31 @@ import { NARROW_CAS_HIGH_MAX } from './item.ts'
  * before it is needed, so that no id drawn in the meantime lacks it.
  */
 const WIDE_CAS_HALVES: number = 2 * (NARROW_CAS_HIGH_MAX + 1) - 2
+
+/** Where the ids of a store have got to: halves of the lower word's range, and the lower word. */
+export interface CasMark {
+  readonly half: number
+  readonly low: number
+}
+
+/** The next id, as a mark. Exact while nobody draws one. */
+export function casMarkOf({ control }: Pick<StoreMemory, 'control'>): CasMark {
+  const words = new Int32Array(control)
+  const half = Atomics.load(words, CAS_HALF_WORD)
+  const low = Atomics.load(words, CAS_LOW_WORD)
+  return { half: (half & 1) === low >>> 31 ? half : half + 1, low: low >>> 0 }
+}
+
+/** Goes on from a mark; with `skips` half a range of the lower word after it. Before there are workers. */
+export function continueCas(
+  { control }: Pick<StoreMemory, 'control'>,
+  mark: CasMark,
+  skips: boolean,
+): void {
+  const words = new Int32Array(control)
+  words[CAS_HALF_WORD] = skips ? mark.half + 1 : mark.half
+  words[CAS_LOW_WORD] = skips ? mark.low ^ (1 << 31) : mark.low
+}
 
 export class CasSource {
   /** The CAS that was taken last. */

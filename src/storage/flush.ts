@@ -7,7 +7,7 @@
  */
 
 import { acquire, release } from '../base/lock.ts'
-import { EPOCH_WORD, FLUSH_AT_WORD, POOL_LOCK_WORD } from './geometry.ts'
+import { EPOCH_WORD, FLUSH_AT_WORD, POOL_LOCK_WORD, type StoreMemory } from './geometry.ts'
 
 /**
  * Makes all items stored so far dead, now (atSeconds 0) or at the second `atSeconds`: then it is
@@ -24,6 +24,11 @@ export function flush(control: Int32Array, atSeconds: number, nowSeconds: number
     Atomics.store(control, FLUSH_AT_WORD, atSeconds | 0)
   }
   release(control, POOL_LOCK_WORD)
+}
+
+/** The second of the delayed flush that is pending, 0 for none. */
+export function flushPendingOf({ control }: Pick<StoreMemory, 'control'>): number {
+  return Atomics.load(new Int32Array(control), FLUSH_AT_WORD) >>> 0
 }
 
 /** Carries out a delayed flush that is due. */

@@ -13,7 +13,7 @@ import type { ByteBlock } from '../base/bytes.ts'
 import { HalfSipHash } from '../base/hash.ts'
 import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
 import { acquire, release } from '../base/lock.ts'
-import { raiseFrequencyAt, tagOf } from './bucket.ts'
+import { frequencyAt, raiseFrequencyAt, tagOf } from './bucket.ts'
 import { BYTES, ITEMS } from './counters.ts'
 import { flushDue } from './flush.ts'
 import {
@@ -51,6 +51,7 @@ import type { SegmentPool } from './pool.ts'
 import type { Reclaimer } from './reclaimer.ts'
 import { MISS_EXPIRED, MISS_FLUSHED, MISS_NONE } from './result.ts'
 import { retire } from './retire.ts'
+import type { TouchedKeys } from './touched-keys.ts'
 
 export class HeldItem {
   /** The second in which the operation under way began. */
@@ -68,6 +69,8 @@ export class HeldItem {
   location = 0
   slotWords: Int32Array
   slot = 0
+  /** Undefined unless a snapshot is being restored: who changes a key notes it here. */
+  touched: TouchedKeys | undefined = undefined
 
   private readonly view: MemoryView
   private readonly control: Int32Array
@@ -121,6 +124,11 @@ export class HeldItem {
     this.keyLow = low
     this.keyTag = tagOf(hash.more)
     this.stripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
+  }
+
+  /** Says that the key in use is about to be changed, before its stripe is locked. */
+  noteChange(): void {
+    if (this.touched !== undefined) this.touched.add(this.hash.more)
   }
 
   /** Instead of a key: the items of that bucket of the index. */
@@ -214,6 +222,17 @@ export class HeldItem {
     return queueOf(group) === MAIN_QUEUE
       ? this.groups.main(expiry, this.nowSeconds)
       : this.groups.small(expiry, this.nowSeconds)
+  }
+
+  /** Whether it lies in the main queue, and how many of its reads count. */
+  get isInMainQueue(): boolean {
+    return (
+      queueOf(this.control[this.view.segmentRecord(this.segment()) + SEGMENT_GROUP]!) === MAIN_QUEUE
+    )
+  }
+
+  get frequency(): number {
+    return frequencyAt(this.slotWords, this.slot)
   }
 
   hasCas(casHigh: number, casLow: number): boolean {

@@ -36,6 +36,8 @@ export class Scan {
   private words: Int32Array
   private base = 0
   private slot = 0
+  /** What was read for no other purpose; kept, so that it is read at all. */
+  warmth = 0
 
   constructor(parts: StoreParts, item: HeldItem) {
     this.item = item
@@ -98,6 +100,22 @@ export class Scan {
     this.words = this.index.bucketWords
     this.base = base
     this.slot = base
+    this.warm()
+  }
+
+  /**
+   * Reads a word of each record, so that their cache lines come at the same time and not one after the
+   * other: records of a bucket lie anywhere.
+   */
+  private warm(): void {
+    const { words, base, view } = this
+    let read = 0
+    for (let slot = base; slot < base + SLOTS_PER_BUCKET; slot++) {
+      const location = words[slot]!
+      if (location === 0) break
+      read ^= view.locationArena(location)[view.locationBase(location) + TRAITS_WORD]!
+    }
+    this.warmth = read
   }
 
   /** Goes on with the overflow bucket, or leaves the bucket if there is none. */

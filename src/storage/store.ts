@@ -40,8 +40,10 @@ import { NewRecord } from './new-record.ts'
 import { Numbers } from './numbers.ts'
 import { createParts, type StoreParts } from './parts.ts'
 import { Receiver } from './receiver.ts'
+import { Restorer } from './restorer.ts'
 import { EXISTS, HIT, MISS, MISS_NONE, NOT_FOUND, REMOVED, STORED } from './result.ts'
 import { Scan } from './scan.ts'
+import { TouchedKeys } from './touched-keys.ts'
 import { Upkeep } from './upkeep.ts'
 import { Widener } from './widener.ts'
 import type { WriteOrder } from './write-order.ts'
@@ -98,6 +100,7 @@ export class Store {
   private readonly item: HeldItem
   private readonly cas: CasSource
   private readonly upkeep: Upkeep
+  private readonly record: NewRecord
   private readonly widener: Widener
   private readonly receiver: Receiver
   private readonly extender: Extender
@@ -128,6 +131,7 @@ export class Store {
     this.upkeep = upkeep
     this.item = item
     this.cas = cas
+    this.record = record
     this.receiver = receiver
     this.extender = extender
     this.widener = new Widener(parts, item, record, upkeep)
@@ -161,6 +165,28 @@ export class Store {
   /** Tells `witness` of every item that this worker evicts. */
   witnessEvictions(witness: EvictionWitness): void {
     this.parts.reclaimer.witness = witness
+  }
+
+  /**
+   * While a snapshot is being restored, keys that clients change are noted in that memory
+   * (createTouchedMemory()), the same for all workers; undefined: everything is back.
+   */
+  noteChanges(memory: SharedArrayBuffer | undefined): void {
+    this.item.touched = memory === undefined ? undefined : new TouchedKeys(memory)
+  }
+
+  /** For who asks lookup() for an item to delete it: to be called before, for a key that may not be restored yet. */
+  noteChange(key: Uint8Array, keyOffset: number, keyLength: number): void {
+    const { item } = this
+    if (item.touched === undefined) return
+    item.useKey(key, keyOffset, keyLength)
+    item.noteChange()
+  }
+
+  /** Puts items of a snapshot back; clients' changes are noted in `touched` from before on. */
+  createRestorer(touched: SharedArrayBuffer): Restorer {
+    const { parts, item, record, upkeep, writer } = this
+    return new Restorer(parts, item, record, upkeep, writer, touched)
   }
 
   /** What this worker copies, for whatever purpose. */
@@ -203,6 +229,8 @@ export class Store {
     const item = this.item
     item.begin(nowSeconds)
     item.useKey(key, keyOffset, keyLength)
+    // A touch into the past deletes, also what is not restored yet.
+    if (expiry !== 0 && expiry <= nowSeconds) item.noteChange()
     const found = this.widener.seek(expiry, casHigh)
     this.missReason = item.missReason
     if (found === HIT) this.loadRegisters(item)
@@ -217,6 +245,15 @@ export class Store {
   /** When the first segment of the item that is held was sealed: a number that no later one has. */
   get heldSequence(): number {
     return this.item.sequence()
+  }
+
+  /** Whether the item that is held lies in the main queue, and how many of its reads count (0 to 3). */
+  get heldIsMain(): boolean {
+    return this.item.isInMainQueue
+  }
+
+  get heldFrequency(): number {
+    return this.item.frequency
   }
 
   /** Copies the whole value. Between HIT and release(), as are all down to release(). */
@@ -344,6 +381,7 @@ export class Store {
     const item = this.item
     item.begin(nowSeconds)
     item.useKey(key, keyOffset, keyLength)
+    item.noteChange()
     item.lock()
     let result = NOT_FOUND
     if (item.seek()) {
@@ -379,6 +417,7 @@ export class Store {
     const { item, numbers } = this
     item.begin(nowSeconds)
     item.useKey(key, keyOffset, keyLength)
+    item.noteChange()
     const done = numbers.add(increment, deltaHigh, deltaLow, casHigh, casLow)
     if (done === STORED) {
       this.numberHigh = numbers.decimal.high

@@ -8,6 +8,7 @@
  */
 import { ITEMS, memoryLimitOf } from './counters.ts'
 import {
+  BUCKET_COUNT_WORD,
   ITEM_COUNT_WORD,
   LIMIT_CHANGES_WORD,
   limitBytesMinOf,
@@ -26,6 +27,8 @@ import type { Reclaimer } from './reclaimer.ts'
 
 /** New items between two looks at whether the index must grow; each look adds at most a bucket. */
 const GROWTH_LOT = 4
+/** Buckets that growIndexFor() adds at a time. */
+const GROWTH_AHEAD = 1000
 /** What a write adds to its own size when it works for free segments, in bytes of a victim. */
 const STEP_BYTES_MIN = 512
 const STEP_FACTOR = 4
@@ -97,6 +100,31 @@ export class Upkeep implements Borrower {
       }
       this.reclaimer.step(bytes, nowSeconds)
     }
+  }
+
+  /** What restoring an item ends with: the index grows with it, and nobody makes room for it. */
+  leaveRestored(): void {
+    if (this.newItems >= GROWTH_LOT) this.growIndex()
+  }
+
+  /**
+   * Splits some buckets towards an index for so many items, while there are few: to split what is full takes
+   * longer. False: it is large enough, or has all that it may have.
+   */
+  growIndexFor(itemCount: number): boolean {
+    const { index, control } = this
+    for (let left = GROWTH_AHEAD; left > 0; left--) {
+      if (!index.isCrowded(itemCount) || this.pool.freeCount <= this.freeSegmentsGoal) return false
+      const before = control[BUCKET_COUNT_WORD]!
+      index.grow()
+      if (control[BUCKET_COUNT_WORD] === before) return false
+    }
+    return true
+  }
+
+  /** Free segments that writes count on. */
+  get freeSegmentsKept(): number {
+    return this.freeSegmentsGoal
   }
 
   /**

@@ -105,6 +105,7 @@ export class Writer {
     const item = this.item
     item.begin(order.nowSeconds)
     item.useKey(order.key, order.keyOffset, keyLength)
+    item.noteChange()
     if (keyLength + order.valueLength + ITEM_OVERHEAD_BYTES > this.itemBytesMax) {
       return this.refuse(mode, TOO_LARGE)
     }
@@ -224,7 +225,7 @@ export class Writer {
   }
 
   /** Writes header and key before a value that is there already; returns the expiry of its item. */
-  private fillReceived(
+  fillReceived(
     order: WriteOrder,
     received: LargeValue,
     extension: LargeExtension | undefined,

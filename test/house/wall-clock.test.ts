@@ -15,6 +15,7 @@ const READERS = {
   'observe/audit-line.ts': 'a line of the audit stands beside those of other programs',
   'observe/log.ts': 'a line of the log stands beside those of other programs',
   'server/main/certificate-reload.ts': 'certificates are good until a date of that clock',
+  'server/snapshot/snapshot-thread.ts': 'how long a server was down only that clock can tell',
 }
 
 test('the wall clock is read where it is meant, and nowhere else', () => {

@@ -67,6 +67,7 @@ export function manualSettings(shared: SharedMemory): WorkerSettings {
     clock: SERVER_BEGAN,
     sockets: [SOCKET],
     tls: undefined,
+    touched: undefined,
     passwordsInTheClear: true,
     backlog: 1024,
     auth: undefined,

@@ -68,7 +68,7 @@ export const MEMCACHED_FLAGS: readonly MemcachedFlag[] = [
   flag('-X', '--disable-dumping', undefined, 'works'),
   flag('-W', '--disable-watch', undefined, 'works'),
   flag('-Y', '--auth-file', '/dev/null', 'works'),
-  flag('-e', '--memory-file', '/tmp/memcached.memory', 'refused'),
+  flag('-e', '--memory-file', '/tmp/memcached.memory', 'works'),
   flag('-Z', '--enable-ssl', undefined, 'works', [...CERTIFICATE, ...KEY]),
   flag('-o', '--extended', 'idle_timeout=60', 'works'),
   flag('-N', '--napi-ids', '2', 'no effect'),

@@ -323,6 +323,7 @@ export class MetaCommands {
     const { items, store, lane } = this
     const upper = request.upperFlags
     const changes = (upper & FLAG_I) !== 0
+    store.noteChange(this.key, this.keyOffset, this.keyLength)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const found = changes ? this.findToChange(request) : this.find()
       if (found !== OUTCOME_HIT) {

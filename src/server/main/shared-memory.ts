@@ -108,7 +108,8 @@ function tryToReserve(
       memoryBytesMax,
       itemBytesMax: memory.itemBytesMax,
       evicts: memory.evicts,
-      workerCount: processConfig.threads,
+      // The thread that keeps the snapshot is one of those who use the store.
+      workerCount: processConfig.threads + (config.snapshot === undefined ? 0 : 1),
       seed: randomSeed(),
       ...(quotas.length > 0 && {
         quotaBytesMin: Math.min(...quotas.map(({ memoryBytes: bytes }) => bytes)),

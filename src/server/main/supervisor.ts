@@ -24,9 +24,10 @@ import { HTTP_CONNECTIONS_MAX } from '../http/http-connections.ts'
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
+import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import { threadClock } from '../worker/thread-clock.ts'
 import { type AuditMemory, AuditQueue } from '../worker/worker-audit.ts'
-import type { WorkerAuth } from '../worker/worker-messages.ts'
+import type { SharedMemory, ToWorker, WorkerAuth } from '../worker/worker-messages.ts'
 import { AUDIT_LOOK_MS, Audit } from './audit.ts'
 import { CertificateReload } from './certificate-reload.ts'
 import { ClusterList, type ClusterListOptions } from './cluster-list.ts'
@@ -38,6 +39,8 @@ import { Readiness } from './readiness.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
+import { snapshotSettings } from './snapshot-settings.ts'
+import { Snapshots } from './snapshots.ts'
 import { asStartError, StartError, StopAsked } from './start-error.ts'
 import { yieldToEventLoops } from './thread-pool.ts'
 import { TokenKeySource } from './token-key-source.ts'
@@ -56,6 +59,9 @@ const CLIENT_CERTIFICATES = {
   once: 'client certificates required',
 } as const
 
+/** A second signal to stop that comes so much later ends the writing of a snapshot. */
+const ASKED_AGAIN_MS = 1000
+
 /** memcached takes every higher VERBOSITY for this one. */
 const VERBOSITY_MAX = 2
 
@@ -67,6 +73,15 @@ export class Supervisor {
   private readonly threadTime: Clock = Clock.ofThread(this.clock)
   private readonly sockets: BoundSockets = new BoundSockets()
   private readonly workers: WorkerPool
+  private readonly readiness: Readiness = new Readiness()
+  /** Who is told of other users and namespaces: whoever uses the stores. */
+  private readonly staff = {
+    size: 0,
+    broadcast: (message: ToWorker): void => {
+      this.workers.broadcast(message)
+      this.snapshots?.tell(message)
+    },
+  }
   /** What some worker found not to be there, each said once. */
   private readonly without: Set<Internal> = new Set()
   /** Undefined without authentication. */
@@ -78,14 +93,16 @@ export class Supervisor {
   private readonly cluster: ClusterList
   /** Undefined without TLS. */
   private readonly certificates: CertificateReload | undefined
+  /** Undefined where items do not outlive the server, or not yet. */
+  private snapshots: Snapshots | undefined = undefined
   /** Undefined where no tokens are taken. */
   private tokenKeys: TokenKeySource | undefined = undefined
-  private readonly readiness: Readiness = new Readiness()
   /** Undefined where nobody is answered over HTTP. */
   private http: HttpService | undefined = undefined
   private isStopping = false
   private isDying = false
   private stopSignal = ''
+  private stopAskedMs = 0
   private pidFile: PidFile | undefined = undefined
   private user: SystemUser | undefined = undefined
   private settle: (exitCode: number) => void = () => undefined
@@ -149,6 +166,7 @@ export class Supervisor {
     await this.startWorkers(auth, tls)
     this.endIfAsked()
     this.settleIntoSystem()
+    this.snapshots?.settle()
     await this.credentials?.watch()
     await this.certificates?.watchFiles()
     await this.tokenKeys?.watch()
@@ -168,6 +186,9 @@ export class Supervisor {
     this.certificates?.close()
     this.tokenKeys?.close()
     await this.workers.end()
+    // Who has served may not let its clients' old values come back.
+    if (!this.workers.hasListened) this.snapshots?.putBack()
+    await this.snapshots?.end()
     this.http?.close()
     this.closeAudit('failure', 0)
     this.sockets.close()
@@ -185,7 +206,7 @@ export class Supervisor {
   }
 
   private async loadUsers(): Promise<WorkerAuth | undefined> {
-    const { config, say, workers } = this
+    const { config, say, staff: workers } = this
     if (config.auth.required) {
       const { onAudit } = this
       const { tokens } = config.auth
@@ -313,6 +334,7 @@ export class Supervisor {
     this.credentials?.useNamespaces(namespaces)
     this.openAudit(shared.audit)
     this.http?.open(memory, auth)
+    const touched = await this.takeSnapshot(shared)
     const supplies = {
       shared,
       clock: this.clock,
@@ -320,11 +342,14 @@ export class Supervisor {
       auth,
       tls,
       cluster: this.cluster.current,
+      touched,
     }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),
     )
     await this.workers.start(settings)
+    this.staff.size = this.workers.size + (this.snapshots === undefined ? 0 : 1)
+    if (touched !== undefined) void this.snapshots?.restore()
     await this.sockets.publish().catch((error: unknown) => {
       throw asStartError(error)
     })
@@ -346,6 +371,36 @@ export class Supervisor {
       clock: this.threadTime,
       onAudit: (event) => this.audit?.recordOfWorker(event),
     })
+  }
+
+  /**
+   * Looks for a snapshot, and brings it back if nobody is to be served before. Returns where clients' changes are
+   * to be noted if it comes back while they are.
+   */
+  private async takeSnapshot(shared: SharedMemory): Promise<TouchedMemories | undefined> {
+    const { config } = this
+    const settings = snapshotSettings(config, shared, this.clock, this.user)
+    if (settings === undefined) return undefined
+    const snapshots = new Snapshots({
+      settings,
+      everyMs: config.snapshot?.everyMs ?? 0,
+      clock: threadClock,
+      onLog: (event) => this.log.write(event),
+      onRestored: () => {
+        this.readiness.release('restoring')
+        this.workers.broadcast({ kind: 'restored' })
+      },
+      onNamespacesLeft: (changeId) => this.credentials?.namespacesLeft(changeId),
+      onReloaded: (reloadId) => this.credentials?.confirmed(reloadId),
+      onDeath: (error) => this.die(error),
+    })
+    this.snapshots = snapshots
+    const touched = await snapshots.prepare()
+    if (touched !== undefined) this.readiness.raise('restoring')
+    if (touched === undefined || config.snapshot?.waits !== true) return touched
+    await snapshots.restore(() => signals.stopAsked !== undefined)
+    this.endIfAsked()
+    return undefined
   }
 
   /** As root where it is, so that the file may be anywhere; it belongs to who we become. */
@@ -448,9 +503,14 @@ export class Supervisor {
   }
 
   private stop(signal: string): void {
-    if (this.isStopping) return
+    if (this.isStopping) {
+      // Who asks again has waited enough; some who start programs pass one signal on twice.
+      if (threadClock.nowMs() - this.stopAskedMs >= ASKED_AGAIN_MS) this.snapshots?.giveUp()
+      return
+    }
     this.isStopping = true
     this.readiness.raise('draining')
+    this.stopAskedMs = threadClock.nowMs()
     this.stopSignal = signal
     this.credentials?.close()
     this.certificates?.close()
@@ -472,6 +532,8 @@ export class Supervisor {
       })
     }
     await this.workers.end()
+    await this.snapshots?.write()
+    await this.snapshots?.end()
     this.http?.close()
     this.removeFiles()
     this.closeAudit(this.stopSignal, cutCount)

@@ -4,6 +4,7 @@ import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
 import type { Config } from '../../config/config.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
+import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import type { SharedMemory, WorkerAuth, WorkerSettings } from '../worker/worker-messages.ts'
 import { settingsRows } from './settings-rows.ts'
 import { VERSION } from './version.ts'
@@ -19,6 +20,8 @@ export interface WorkerSupplies {
   readonly tls: TlsMaterial | undefined
   /** Undefined: no nodes were configured. */
   readonly cluster: ClusterNodes | undefined
+  /** Undefined: no snapshot is restored. */
+  readonly touched: TouchedMemories | undefined
 }
 
 /** Connections that wait for a place: as many as wait to be accepted elsewhere. */
@@ -29,7 +32,7 @@ export function heldConnectionsMax({ limits, network }: Config): number {
 export function workerSettings(
   config: Config,
   workerIndex: number,
-  { shared, clock, sockets, auth, tls, cluster }: WorkerSupplies,
+  { shared, clock, sockets, auth, tls, cluster, touched }: WorkerSupplies,
 ): WorkerSettings {
   const { network, memory, limits, log } = config
   const { flushEnabled, dumpEnabled, watchEnabled, shutdownEnabled } = config.auth
@@ -43,6 +46,7 @@ export function workerSettings(
     sockets,
     tls,
     cluster,
+    touched,
     passwordsInTheClear: config.auth.passwordsInTheClear,
     backlog: network.backlog,
     logLevel: log.level,

@@ -131,6 +131,11 @@ export class ItemService {
     for (const { store } of this.tenants.values()) store.maintain(nowSeconds, budget)
   }
 
+  /** What a snapshot had is back. */
+  endRestore(): void {
+    for (const { store } of this.tenants.values()) store.noteChanges(undefined)
+  }
+
   /** From now on these namespaces are served, too. */
   addNamespaces(memories: readonly NamespaceMemory[]): void {
     for (const memory of memories) {
@@ -175,6 +180,7 @@ export class ItemService {
         refreshCertificates: this.options.refreshCertificates,
       },
     })
+    tenant.store.noteChanges(settings.touched?.[tenant.id])
     this.tenants.set(tenant.id, tenant)
     return tenant
   }

@@ -19,6 +19,7 @@ import type { WorkerTableMemory } from '../admission/worker-table.ts'
 import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { Internal } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
+import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import type { ConnectionTableMemory } from './connection-table.ts'
 import type { AuditMemory } from './worker-audit.ts'
 
@@ -79,6 +80,8 @@ export interface WorkerSettings extends SharedMemory {
   readonly sockets: readonly SharedSocket[]
   /** Undefined where no listener speaks TLS. */
   readonly tls: TlsMaterial | undefined
+  /** Where changes are noted while a snapshot is restored, for each namespace; undefined: none is. */
+  readonly touched: TouchedMemories | undefined
   readonly passwordsInTheClear: boolean
   readonly backlog: number
   /** Undefined: no authentication. */
@@ -139,6 +142,8 @@ export type ToWorker =
     }
   /** For clients that ask for the nodes of the cluster from now on. */
   | { readonly kind: 'cluster'; readonly nodes: ClusterNodes }
+  /** The snapshot is back: changes need not be noted any more. */
+  | { readonly kind: 'restored' }
   /** Whether newcomers may be accepted at all. */
   | { readonly kind: 'accept'; readonly accepts: boolean }
   /** `verbosity` is what `stats settings` shows for that level. */

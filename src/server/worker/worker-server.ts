@@ -229,6 +229,9 @@ export class WorkerServer {
         this.leaveNamespaces(message.ids)
         this.post({ kind: 'namespaces-left', changeId: message.changeId })
         break
+      case 'restored':
+        this.items.endRestore()
+        break
       case 'accept':
         this.acceptor.hold(!message.accepts)
         break

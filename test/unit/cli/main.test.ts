@@ -88,10 +88,6 @@ test.each([
     ],
   ],
   [
-    ['-e', '/mnt/x'],
-    ['-e: is not available: items do not survive a restart here; start with an empty cache'],
-  ],
-  [
     ['-c0', '--foo', '-t', '0', '-o', 'x'],
     [
       '-o x: is not a known suboption',

@@ -133,6 +133,7 @@ test('whatever an option takes as text, its TOML form is taken as the same value
     '1.3',
     'continue',
     'hashed',
+    'wait',
     'a,b',
     '',
   ]

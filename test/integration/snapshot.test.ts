@@ -1,0 +1,140 @@
+/** Items over a restart, as users and operators meet it: with threads, logins, namespaces and signals. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { inheritedEnvironment } from '../support/program.ts'
+import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
+
+const USERS_FILE_END = `
+[namespaces.shop]
+memory = "16m"
+[users.sally]
+password = "s3cret"
+namespace = "shop"
+`
+const LARGE = 'L'.repeat(1_500_000)
+
+function freshPath(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'saslcached-snapshot-'))
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
+  return join(directory, 'snapshot')
+}
+
+async function start(snapshot: string, ...flags: string[]): Promise<TestServer> {
+  const server = await startSaslcached({
+    users: [{ name: 'root', password: 's3cret' }],
+    usersFileEnd: USERS_FILE_END,
+    flags: ['-I', '2m', '-m', '128', '--snapshot', snapshot, '--enable-shutdown', ...flags],
+  })
+  onTestFinished(() => server.signal('SIGKILL'))
+  return server
+}
+
+async function login(server: TestServer, name: string): Promise<TextClient> {
+  const client = new TextClient(server)
+  const message = `\0${name}\0s3cret`
+  const answer = await client.ask(`sasl auth PLAIN ${message.length}\r\n${message}\r\n`)
+  expect(answer).toBe('SASL_OK\r\n')
+  return client
+}
+
+async function restored(server: TestServer): Promise<void> {
+  await server.waitForLog(({ event }) => event === 'snapshot_restored')
+}
+
+test('users find their items after a stop, each their own, encrypted on the disk meanwhile', async () => {
+  const snapshot = freshPath()
+  const key = `${snapshot}-key`
+  writeFileSync(key, 'ab'.repeat(32), { mode: 0o600 })
+  const first = await start(snapshot, '-t', '2', '--snapshot-key-file', key)
+  const [root, sally] = await Promise.all([login(first, 'root'), login(first, 'sally')])
+  expect(await root.ask('set key 7 1000 6\r\nsecret\r\n')).toBe('STORED\r\n')
+  expect(await root.ask(`set large 0 0 ${LARGE.length}\r\n${LARGE}\r\n`)).toBe('STORED\r\n')
+  expect(await sally.ask('set key 0 0 4\r\nshop\r\n')).toBe('STORED\r\n')
+  const before = await root.ask('gets key\r\n', 'END\r\n')
+  await first.stop()
+  expect(existsSync(`${snapshot}.lock`)).toBe(false)
+  expect(readFileSync(snapshot).includes('secret')).toBe(false)
+
+  const second = await start(snapshot, '-t', '1', '--snapshot-key-file', key, '--restore', 'wait')
+  expect(existsSync(snapshot)).toBe(false)
+  const [root2, sally2] = await Promise.all([login(second, 'root'), login(second, 'sally')])
+  expect(await root2.ask('gets key\r\n', 'END\r\n')).toBe(before)
+  expect(await root2.ask('get large\r\n', 'END\r\n')).toBe(
+    `VALUE large 0 ${LARGE.length}\r\n${LARGE}\r\nEND\r\n`,
+  )
+  expect(await sally2.ask('get key large\r\n', 'END\r\n')).toBe('VALUE key 0 4\r\nshop\r\nEND\r\n')
+  expect(await root2.ask('ms key 2 c\r\nhi\r\n', '\r\n')).not.toContain(` c1\r\n`)
+  root2.send('shutdown\r\n')
+  expect(await second.exited).toEqual({ code: 0, signal: undefined })
+  expect(existsSync(snapshot)).toBe(true)
+})
+
+test('after kill -9 the cache starts empty', async () => {
+  const snapshot = freshPath()
+  const first = await start(snapshot)
+  const client = await login(first, 'root')
+  await client.ask('set key 0 0 3\r\nold\r\n')
+  await first.stop()
+  const second = await start(snapshot)
+  await restored(second)
+  second.signal('SIGKILL')
+  await second.exited
+  const third = await start(snapshot)
+  expect(await (await login(third, 'root')).ask('get key\r\n', 'END\r\n')).toBe('END\r\n')
+  expect(existsSync(snapshot)).toBe(false)
+})
+
+test('a second server on the file does not start, and the first goes on', async () => {
+  const snapshot = freshPath()
+  const first = await start(snapshot)
+  const { status, stderr } = spawnSync(
+    SERVER_NODE,
+    [SERVER_PROGRAM, '--no-auth', '-l', '127.0.0.1', '-p', '-1', '--snapshot', snapshot],
+    { encoding: 'utf8', env: inheritedEnvironment() },
+  )
+  expect([status, stderr]).toEqual([
+    71,
+    `saslcached: the snapshot ${snapshot} belongs to another server, process ${first.pid}\n`,
+  ])
+  await first.stop()
+  expect(existsSync(snapshot)).toBe(true)
+})
+
+test('a start that fails leaves the snapshot for the next', async () => {
+  const snapshot = freshPath()
+  const first = await start(snapshot)
+  const client = await login(first, 'root')
+  await client.ask('set key 0 0 3\r\nold\r\n')
+  await first.stop()
+  const { status } = spawnSync(
+    SERVER_NODE,
+    [
+      ...[SERVER_PROGRAM, '--no-auth', '-l', '127.0.0.1', '-p', '-1', '--snapshot', snapshot],
+      ...['--snapshot-key-file', `${snapshot}-no-key`],
+    ],
+    { encoding: 'utf8', env: inheritedEnvironment() },
+  )
+  expect(status).toBe(78)
+  const second = await start(snapshot, '--restore', 'wait')
+  expect(await (await login(second, 'root')).ask('get key\r\n', 'END\r\n')).toContain('old')
+})
+
+test('a key that others can read is refused, without the key', () => {
+  const key = `${freshPath()}-key`
+  writeFileSync(key, 'ab'.repeat(32), { mode: 0o644 })
+  const { status, stderr } = spawnSync(
+    SERVER_NODE,
+    [
+      ...[SERVER_PROGRAM, '--no-auth', '-l', '127.0.0.1', '-p', '-1'],
+      ...['--snapshot', `${key}.snapshot`, '--snapshot-key-file', key],
+    ],
+    { encoding: 'utf8', env: inheritedEnvironment() },
+  )
+  expect(status).toBe(78)
+  expect(stderr).toMatch('can be read or changed by others: chmod 600')
+  expect(stderr).not.toContain('abab')
+})
