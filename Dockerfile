@@ -47,7 +47,8 @@ LABEL org.opencontainers.image.title="saslcached" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="scratch"
 # One malloc arena for all threads: glibc's arenas keep what the compiler threads once used, some 8 MiB.
-ENV PATH=/usr/local/bin NODE_ENV=production MALLOC_ARENA_MAX=1
+# Metrics and health are answered inside the container; -e SASLCACHED_HTTP= turns it off, another address opens it.
+ENV PATH=/usr/local/bin NODE_ENV=production MALLOC_ARENA_MAX=1 SASLCACHED_HTTP=127.0.0.1:9150
 COPY --from=build /image /
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
@@ -59,7 +60,7 @@ COPY config/saslcached.toml config/users.example.toml ./config/
 # A number, not a name, so that Kubernetes can tell that it is not root. The server writes no files
 # unless told to, so a read-only root file system is fine.
 USER 11211:11211
-EXPOSE 11211
+EXPOSE 11211 9150
 # VERSION is answered before login: the check needs no password and holds no secret. It finds out how
 # process 1 was started, so it works with any -p, -l, -s, file or variables.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \

@@ -29,6 +29,7 @@ const OTHER_FLAGS = [
   '--help',
   '--file',
   '--from-file',
+  '--from-literal',
   '--build-arg',
   '--name',
   '--out',
