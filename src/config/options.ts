@@ -135,6 +135,7 @@ export interface OptionValues {
   log_format: LogFormat
   prefix_delimiter: string
   track_sizes: boolean
+  histograms: boolean
   disable_lru_maintainer: boolean
 }
 
@@ -805,6 +806,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: flag(),
     default: false,
     description: 'answer stats sizes without stats sizes_enable',
+  },
+  histograms: {
+    group: 'log',
+    long: 'histograms',
+    kind: flag(),
+    default: false,
+    description: 'take the times of requests and of the garbage collector, for the metrics',
   },
   disable_lru_maintainer: {
     group: 'log',

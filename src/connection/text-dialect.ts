@@ -33,6 +33,8 @@ import {
   VERB_SASL_LIST,
   VERB_SASL_START,
   VERB_SASL_STEP,
+  VERB_SET,
+  VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
   WRONG_LINE,
@@ -42,8 +44,8 @@ import { decodeLine } from '../protocol/text/decode.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
 import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
 import { contentEnd, scanLine } from '../protocol/text/scan.ts'
-import type { DialectOptions } from './binary-dialect.ts'
 import type { Connection, Dialect } from './connection.ts'
+import type { DialectOptions } from './dialect-options.ts'
 import { KeyList } from './key-list.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
@@ -58,6 +60,7 @@ import {
   NO_MEMORY_TO_READ_LINE,
   TextReplies,
 } from './text-replies.ts'
+import { TEXT_VERBS } from './turn-counts.ts'
 import type { Watchers } from './watchers.ts'
 
 const CARRIAGE_RETURN = 0x0d
@@ -117,7 +120,7 @@ export class TextDialect implements Dialect, LargeDialect {
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const { commands, request, sendBuffer, replies } = this
     const { gate, suspended } = connection
-    const { valueBytesMax, saslBytesMax, requestsPerTurnMax } = this.options
+    const { valueBytesMax, saslBytesMax, requestsPerTurnMax, counts } = this.options
     replies.turnsLeft = gate.requestsPerTurn(requestsPerTurnMax)
     connection.intake.wantedBytes = 0
     commands.beginTurn(connection.id, gate)
@@ -158,6 +161,7 @@ export class TextDialect implements Dialect, LargeDialect {
       }
       if (decoded === DECODED) {
         const verb = request.verb
+        counts.count(TEXT_VERBS + verb)
         if (verb === VERB_GET || verb === VERB_GET_AND_TOUCH) {
           if (!this.serveKeys(connection, bytes, offset)) return offset
         } else if (verb === VERB_META_NOOP) {
@@ -178,6 +182,7 @@ export class TextDialect implements Dialect, LargeDialect {
         return offset
       }
       if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
+      counts.count(TEXT_VERBS + (decoded === WRONG_LINE ? VERB_UNKNOWN : request.verb))
       if (decoded === WRONG_LINE) this.refusals.answerProblem(request.problem)
       else this.answerOversize(connection, bytes)
       offset = this.refusals.skip(connection, offset, end)
@@ -204,6 +209,7 @@ export class TextDialect implements Dialect, LargeDialect {
       ? refusalOfKeys(request, bytes, keyOffset, contentEnd(bytes, offset, lineEnd), restriction)
       : refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
+    this.options.counts.count(TEXT_VERBS + verb)
     this.answer(connection, bytes, refusal, undefined)
     return true
   }
@@ -229,6 +235,7 @@ export class TextDialect implements Dialect, LargeDialect {
     const { head } = body
     const { gate } = connection
     this.takeUp(connection, head, 0, head.length)
+    this.options.counts.count(TEXT_VERBS + request.verb)
     if (hasRoom && (body.end[0] !== CARRIAGE_RETURN || body.end[1] !== LINE_FEED)) {
       this.refusals.answerProblem(PROBLEM_BAD_DATA_CHUNK)
       return
@@ -272,6 +279,7 @@ export class TextDialect implements Dialect, LargeDialect {
       connection.drain()
       return 0
     }
+    options.counts.count(TEXT_VERBS + request.verb)
     this.answer(connection, bytes, commands.refuseUnfinished(gate), undefined)
     return request.frameBytes
   }
@@ -346,6 +354,7 @@ export class TextDialect implements Dialect, LargeDialect {
       case VERB_SASL_START:
       case VERB_SASL_STEP:
         if (decoded === INCOMPLETE) break
+        this.options.counts.count(TEXT_VERBS + request.verb)
         if (decoded === DECODED) this.control(connection, bytes)
         else if (decoded === OVERSIZE) this.refusals.answerProblem(PROBLEM_LOGIN_TOO_LONG)
         else this.refusals.answerProblem(request.problem)
@@ -353,6 +362,7 @@ export class TextDialect implements Dialect, LargeDialect {
       default:
         if (this.login.isLogin(bytes, offset, request)) {
           if (!this.login.isComplete(offset, end, request)) break
+          this.options.counts.count(TEXT_VERBS + VERB_SET)
           this.login.start(connection, bytes, request)
           this.replies.turnsLeft = 0
           return this.refusals.skip(connection, offset, end)

@@ -19,6 +19,7 @@ import type { SharedSocket } from '../net/bound-sockets.ts'
 import type { Internal } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { ConnectionTableMemory } from './connection-table.ts'
+import type { MeasureMemory } from './measure-memory.ts'
 import type { AuditMemory } from './worker-audit.ts'
 
 export interface WorkerAuth {
@@ -64,6 +65,7 @@ export interface SharedMemory {
   readonly namespaces: readonly NamespaceMemory[]
   readonly connectionTable: ConnectionTableMemory
   readonly workerTable: WorkerTableMemory
+  readonly measures: MeasureMemory
   readonly throttle: ThrottleMemory
   /** Undefined: there is no audit. */
   readonly audit: AuditMemory | undefined
