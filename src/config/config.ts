@@ -61,6 +61,20 @@ export interface TlsConfig {
   readonly verify: TlsVerify
 }
 
+/** Who is answered over HTTP, and where. */
+export interface HttpConfig {
+  /** Those that speak TLS say so. */
+  readonly listen: readonly ListenAddress[]
+  /** Unix sockets, with the permissions of the others. */
+  readonly sockets: readonly string[]
+  /** Metrics take a login. */
+  readonly asksForLogin: boolean
+  /** Without a login, metrics are for who reaches the port also where that is not this machine alone. */
+  readonly isOpen: boolean
+  /** Names that the server may be asked by, lower case, beside those that no page can have. */
+  readonly hostNames: readonly string[]
+}
+
 /** Where users come from. An empty list means: none, and the server makes one for this run. */
 export type CredentialOrigin =
   /** users.toml. */
@@ -116,6 +130,8 @@ export interface Config {
   }
   /** Undefined: nobody is offered TLS. */
   readonly tls: TlsConfig | undefined
+  /** Undefined: there is none. */
+  readonly http: HttpConfig | undefined
   readonly memory: {
     readonly limitBytes: number
     /** The highest limit that it may be given at run time. */

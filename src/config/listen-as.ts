@@ -7,7 +7,12 @@
 import { resolve } from 'node:path'
 import type { ListenAddress } from './config.ts'
 import { Refusal } from './kind.ts'
-import { formatListenAddress, parseListenAddress, SOCKET_PATH_BYTES_MAX } from './listen.ts'
+import {
+  formatListenAddress,
+  isLoopbackHost,
+  parseListenAddress,
+  SOCKET_PATH_BYTES_MAX,
+} from './listen.ts'
 
 export type IdentityListener =
   | { readonly identity: string; readonly address: ListenAddress }
@@ -59,7 +64,7 @@ function parseIdentityListener(text: string): IdentityListener | Refusal {
   if (given.includes('/')) return { identity, path: given }
   const address = parseListenAddress(given, NO_PORT)
   if (address instanceof Refusal) return address
-  if (!isLoopback(address.host)) {
+  if (!isLoopbackHost(address.host)) {
     return new Refusal(
       'is not on this machine alone: a user without a login takes an address of 127.0.0.0/8, [::1], or the path of a Unix socket',
     )
@@ -69,9 +74,3 @@ function parseIdentityListener(text: string): IdentityListener | Refusal {
 }
 
 const NO_PORT = -1
-
-/** Of literals alone: what a name means is somebody else's to say. */
-function isLoopback(host: string): boolean {
-  if (/^127(\.\d{1,3}){3}$/.test(host)) return true
-  return host.includes(':') && new URL(`http://[${host}]/`).hostname === '[::1]'
-}

@@ -106,6 +106,12 @@ export function formatListenAddress({ host, port }: ListenAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
+/** Of literals alone: what a name means is somebody else's to say. */
+export function isLoopbackHost(host: string): boolean {
+  if (/^127(\.\d{1,3}){3}$/.test(host)) return true
+  return host.includes(':') && new URL(`http://[${host}]/`).hostname === '[::1]'
+}
+
 function withPort(
   host: string,
   port: string | undefined,

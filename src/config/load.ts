@@ -25,6 +25,7 @@ import {
   unsupportedVariables,
 } from './environment.ts'
 import type { FlagCollection, FlagUse } from './extended.ts'
+import { resolveHttp } from './http.ts'
 import { formatSize, Refusal, withoutLineEnd } from './kind.ts'
 import { formatListenAddress, parseListenAddress, SOCKET_PATH_BYTES_MAX } from './listen.ts'
 import { type IdentityListener, readIdentityListeners } from './listen-as.ts'
@@ -189,9 +190,11 @@ class Loader {
   resolve(): Config {
     const values = this.#values
     const network = this.resolveNetwork()
+    const tls = this.#resolveTls(network)
     return {
       network,
-      tls: this.#resolveTls(network),
+      tls,
+      http: this.#resolveHttp(tls !== undefined),
       memory: {
         limitBytes: values.memory_limit_mib * MIB,
         limitBytesMax: this.#resolveLimitMax() * MIB,
@@ -426,6 +429,15 @@ class Loader {
       ciphers: values.tls_ciphers === '' ? undefined : values.tls_ciphers,
       verify: values.tls_verify,
     }
+  }
+
+  #resolveHttp(hasTls: boolean): Config['http'] {
+    return resolveHttp({
+      values: this.#values,
+      base: this.#origins.get('http')?.base ?? '',
+      hasTls,
+      problem: (option, message) => this.#problem(option, message),
+    })
   }
 
   /** Certificates with their keys; what belongs together has the same place in its list. */

@@ -42,6 +42,7 @@ export type Group =
   | 'authentication'
   | 'oauth'
   | 'limits'
+  | 'http'
   | 'process'
   | 'log'
 
@@ -53,6 +54,7 @@ export const GROUPS: Readonly<Record<Group, string>> = {
   authentication: 'Logins and rights',
   oauth: 'Logins by token (OAUTHBEARER)',
   limits: 'Limits',
+  http: 'Metrics and health over HTTP',
   process: 'Process',
   log: 'Logging',
 }
@@ -123,6 +125,10 @@ export interface OptionValues {
   watcher_logbuf_kib: number
   worker_logbuf_kib: number
   drain_timeout_seconds: number
+  http: readonly string[]
+  http_auth: boolean
+  http_open: boolean
+  http_host: readonly string[]
   threads: number | 'auto'
   run_as_user: string
   pidfile: string
@@ -714,6 +720,36 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: seconds(0.1, 3600, true),
     default: 5,
     description: 'time to finish requests at shutdown',
+  },
+  http: {
+    group: 'http',
+    long: 'http',
+    kind: list('<addr>', 'a list of addresses', nonEmpty),
+    default: [],
+    description: 'answers /metrics, /live, /ready: port of loopback, host:port, Unix socket',
+    repeatable: true,
+  },
+  http_auth: {
+    group: 'http',
+    long: 'http-auth',
+    kind: flag(),
+    default: false,
+    description: 'ask for a user with the right stats; by TLS where others could read it',
+  },
+  http_open: {
+    group: 'http',
+    long: 'http-open',
+    kind: flag(),
+    default: false,
+    description: 'show metrics on public addresses without a login',
+  },
+  http_host: {
+    group: 'http',
+    long: 'http-host',
+    kind: list('<name>', 'a list of host names', nonEmpty),
+    default: [],
+    description: 'names with a dot that HTTP clients without a login may call the server by',
+    repeatable: true,
   },
   threads: {
     group: 'process',

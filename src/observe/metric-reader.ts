@@ -9,6 +9,7 @@ import { COUNTER_NAMES, type CounterMemory, metricZeros, sumLanes, ZERO_SLOT } f
 import {
   METRIC_LIST,
   type MetricName,
+  metricsOf,
   type ProcessMetricName,
   type StoreMetricName,
 } from './metrics.ts'
@@ -53,4 +54,18 @@ export class MetricReader {
     for (const [slot, name] of COUNTER_NAMES.entries()) values[name] = sums[slot]!
     return values
   }
+}
+
+/**
+ * Of the readings of all namespaces, the default one's first: what is counted of requests and items is
+ * added up; all else is of the process, and the first's.
+ */
+export function sumOfNamespaces(readings: readonly MetricValues[]): MetricValues {
+  const [own, ...others] = readings
+  const sum = { ...own } as Record<MetricName, number>
+  for (const name of metricsOf('commands', 'items', 'memory')) {
+    if (name === 'segment_bytes') continue
+    for (const values of others) sum[name] += values[name]
+  }
+  return sum
 }

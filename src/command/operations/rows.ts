@@ -30,3 +30,7 @@ export class FixedRows implements RowSource {
     return rows
   }
 }
+
+export function rowsOf(prefix: string, values: Readonly<Record<string, number>>): StatRows {
+  return Object.entries(values).map(([name, value]) => [`${prefix}${name}`, String(value)] as const)
+}

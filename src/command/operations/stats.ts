@@ -7,11 +7,17 @@
  * any client may ask, as often as it likes: rows come in steps of bounded work, and whoever carries
  * them to a client lets others have their turns in between.
  */
-import { MetricReader, type MetricSources, type MetricValues } from '../../observe/metric-reader.ts'
-import { type MetricGroup, type MetricName, metricsOf } from '../../observe/metrics.ts'
+import {
+  MetricReader,
+  type MetricSources,
+  type MetricValues,
+  sumOfNamespaces,
+} from '../../observe/metric-reader.ts'
+import { type MetricGroup, metricsOf } from '../../observe/metrics.ts'
+import { ITEMS_PREFIX, itemRows, slabRows } from './class-rows.ts'
 import { generalRows, isOfLruMaintainer, isOfTls, type ProcessFacts } from './general-rows.ts'
 import type { ItemSizes } from './item-sizes.ts'
-import { FixedRows, type RowSource, type StatRows } from './rows.ts'
+import { FixedRows, type RowSource, rowsOf, type StatRows } from './rows.ts'
 
 /** One row of `stats conns`. */
 export interface ConnectionFacts {
@@ -70,7 +76,7 @@ const GROUPS: ReadonlyMap<string, (stats: Stats, values: MetricValues) => StatRo
   ['', (stats, values) => stats.general(values)],
   ['settings', (stats) => stats.facts.settings()],
   ['items', (stats, values) => stats.items(values)],
-  ['slabs', (stats, values) => stats.slabs(values)],
+  ['slabs', (_, values) => slabRows(values)],
   ['auth', (stats, values) => stats.auth(values)],
   ['store', (_, values) => groupRows(values, 'items', 'memory')],
 ])
@@ -123,7 +129,7 @@ export class Stats {
     }
     const make = GROUPS.get(name)
     if (make === undefined) return undefined
-    return new FixedRows(make(this, namespaces === undefined ? this.read() : sumOf(namespaces)))
+    return new FixedRows(make(this, namespaces === undefined ? this.read() : readAll(namespaces)))
   }
 
   read(): MetricValues {
@@ -146,74 +152,15 @@ export class Stats {
     )
   }
 
-  /** One class: this store has no slab classes, and tools that draw them draw one. */
   items(values: MetricValues): StatRows {
-    if (values.items === 0) return []
-    const rows = rowsOf('items:1:', {
-      number: values.items,
-      number_hot: 0,
-      number_warm: 0,
-      number_cold: values.items,
-      age_hot: 0,
-      age_warm: 0,
-      age: this.facts.itemAge(),
-      mem_requested: values.bytes,
-      evicted: values.evictions,
-      evicted_nonzero: 0,
-      evicted_time: 0,
-      outofmemory: values.store_no_memory,
-      tailrepairs: 0,
-      reclaimed: values.reclaimed,
-      expired_unfetched: values.expired_unfetched,
-      evicted_unfetched: values.evicted_unfetched,
-      evicted_active: values.evicted_active,
-      crawler_reclaimed: values.crawler_reclaimed,
-      crawler_items_checked: values.crawler_checked,
-      lrutail_reflocked: 0,
-      moves_to_cold: 0,
-      moves_to_warm: 0,
-      moves_within_lru: values.reinserted,
-      direct_reclaims: 0,
-      hits_to_hot: 0,
-      hits_to_warm: 0,
-      hits_to_cold: values.get_hits,
-      hits_to_temp: 0,
-    })
-    return rows.filter(([name]) => !this.isLeftOut(name.slice('items:1:'.length)))
+    return itemRows(values, this.facts.itemAge).filter(
+      ([name]) => !this.isLeftOut(name.slice(ITEMS_PREFIX.length)),
+    )
   }
 
   /** Whether a row is one of memcached's LRU maintainer, and is not wanted. */
   private isLeftOut(name: string): boolean {
     return !this.facts.showsLruMaintainer && isOfLruMaintainer(name)
-  }
-
-  /** The segments in the words of slabs: a page is a segment, a chunk is 8 bytes of it. */
-  slabs(values: MetricValues): StatRows {
-    const usedSegments = values.segments_open + values.segments_sealed
-    const chunksPerPage = values.segment_bytes / CHUNK_BYTES
-    const usedChunks = Math.ceil(values.bytes / CHUNK_BYTES)
-    const rows = rowsOf('1:', {
-      chunk_size: CHUNK_BYTES,
-      chunks_per_page: chunksPerPage,
-      total_pages: usedSegments,
-      total_chunks: usedSegments * chunksPerPage,
-      used_chunks: usedChunks,
-      free_chunks: Math.max(0, usedSegments * chunksPerPage - usedChunks),
-      free_chunks_end: 0,
-      get_hits: values.get_hits,
-      cmd_set: values.cmd_set,
-      delete_hits: values.delete_hits,
-      incr_hits: values.incr_hits,
-      decr_hits: values.decr_hits,
-      cas_hits: values.cas_hits,
-      cas_badval: values.cas_badval,
-      touch_hits: values.touch_hits,
-    })
-    return [
-      ...rows,
-      ['active_slabs', usedSegments > 0 ? '1' : '0'],
-      ['total_malloced', String(usedSegments * values.segment_bytes)],
-    ]
   }
 
   auth(values: MetricValues): StatRows {
@@ -224,15 +171,8 @@ export class Stats {
   }
 }
 
-/** What is counted of requests and items is added up; all else is of the process, and the first's. */
-function sumOf(namespaces: readonly NamespaceFacts[]): MetricValues {
-  const [own, ...others] = namespaces.map(({ stats }) => stats.read())
-  const sum = { ...own } as Record<MetricName, number>
-  for (const name of metricsOf('commands', 'items', 'memory')) {
-    if (name === 'segment_bytes') continue
-    for (const values of others) sum[name] += values[name]
-  }
-  return sum
+function readAll(namespaces: readonly NamespaceFacts[]): MetricValues {
+  return sumOfNamespaces(namespaces.map(({ stats }) => stats.read()))
 }
 
 function namespaceRows(namespaces: readonly NamespaceFacts[]): StatRows {
@@ -259,10 +199,4 @@ function namedRows(namespaces: readonly NamespaceFacts[], name: string): RowSour
 
 function groupRows(values: MetricValues, ...groups: MetricGroup[]): StatRows {
   return metricsOf(...groups).map((name) => [name, String(values[name])] as const)
-}
-
-const CHUNK_BYTES = 8
-
-function rowsOf(prefix: string, values: Readonly<Record<string, number>>): StatRows {
-  return Object.entries(values).map(([name, value]) => [`${prefix}${name}`, String(value)] as const)
 }

@@ -33,6 +33,8 @@ export interface CertificateReloadOptions {
   /** Milliseconds since 1970 on the wall clock, which certificates go by. */
   readonly wallMs?: () => number
   readonly onAudit?: (event: AuditEvent) => void
+  /** What the workers are given from now on. */
+  readonly onMaterial?: (material: TlsMaterial) => void
   /** Quiet time after a change before the files are read. */
   readonly debounceMs?: number
 }
@@ -149,6 +151,7 @@ export class CertificateReload {
     const { workers } = this.options
     const material = this.material()
     const count = workers.size
+    this.options.onMaterial?.(material)
     return new Promise((done) => {
       this.awaited.set(material.generation, { count, done })
       workers.broadcast({ kind: 'certificates', material })

@@ -26,6 +26,8 @@ export interface CredentialReloadOptions {
   readonly say: Say
   readonly workers: Pick<WorkerPool, 'size' | 'broadcast'>
   readonly onAudit?: (event: AuditEvent) => void
+  /** Every worker has these users now. */
+  readonly onInForce?: (credentials: CredentialSnapshot) => void
 }
 
 interface Reload {
@@ -134,6 +136,7 @@ export class CredentialReload {
     this.announce(reload.credentials, 'credentials_reloaded', 'the users were reloaded')
     const { inForce } = this
     this.inForce = reload.credentials
+    this.options.onInForce?.(reload.credentials)
     if (inForce !== undefined) this.options.onAudit?.(reloadEvent(inForce, reload.credentials))
   }
 

@@ -50,7 +50,8 @@ export function createSharedMemory(
   const shared = {
     store,
     namespaces: namespaces.all,
-    counters: createCounterMemory(workerCount),
+    // The last lane is the main thread's, for logins over HTTP.
+    counters: createCounterMemory(workerCount + 1),
     watch,
     prefixes: createPrefixMemory(delimiter, randomSeed()),
     connectionTable: createConnectionTableMemory(limits.connectionsMax),

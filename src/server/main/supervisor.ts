@@ -19,6 +19,7 @@ import {
   userToBecome,
   writePortFile,
 } from '../files/process-files.ts'
+import { HTTP_CONNECTIONS_MAX } from '../http/http-connections.ts'
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
@@ -29,7 +30,9 @@ import { AUDIT_LOOK_MS, Audit } from './audit.ts'
 import { CertificateReload } from './certificate-reload.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
+import type { HttpService } from './http-service.ts'
 import { sayListening, warnAboutClear } from './listener-notices.ts'
+import { Readiness } from './readiness.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
@@ -59,6 +62,7 @@ export class Supervisor {
   private readonly log: Log
   private readonly say: Say
   private readonly clock: ClockBase = clockBase()
+  private readonly threadTime: Clock = Clock.ofThread(this.clock)
   private readonly sockets: BoundSockets = new BoundSockets()
   private readonly workers: WorkerPool
   /** What some worker found not to be there, each said once. */
@@ -73,6 +77,9 @@ export class Supervisor {
   private readonly certificates: CertificateReload | undefined
   /** Undefined where no tokens are taken. */
   private tokenKeys: TokenKeySource | undefined = undefined
+  private readonly readiness: Readiness = new Readiness()
+  /** Undefined where nobody is answered over HTTP. */
+  private http: HttpService | undefined = undefined
   private isStopping = false
   private isDying = false
   private stopSignal = ''
@@ -100,11 +107,11 @@ export class Supervisor {
       onShutdown: () => this.stop('shutdown'),
       onAcceptsNoMore: () => this.stopListening(),
       onStopped: (cutCount) => void this.finish(cutCount),
+      onStuck: (isStuck) => this.readiness[isStuck ? 'raise' : 'release']('stuck'),
       onDeath: (error) => this.die(error),
     })
-    const { workers } = this
-    const clock = Clock.ofThread(this.clock)
-    const nowSeconds = (): number => clock.epochSeconds(threadClock.nowMs())
+    const { workers, threadTime } = this
+    const nowSeconds = (): number => threadTime.epochSeconds(threadClock.nowMs())
     this.certificates =
       config.tls === undefined
         ? undefined
@@ -115,6 +122,7 @@ export class Supervisor {
             clock: threadClock,
             nowSeconds,
             onAudit: this.onAudit,
+            onMaterial: (material) => this.http?.replaceCertificates(material),
           })
   }
 
@@ -125,12 +133,13 @@ export class Supervisor {
     for (const notice of this.config.notices) this.say('info', 'notice', notice)
     const auth = await this.loadUsers()
     const tls = await this.certificates?.load()
+    this.http = await this.createHttp()
     this.warnAboutHost()
     const finished = new Promise<number>((resolve) => {
       this.settle = resolve
     })
     this.endIfAsked()
-    await this.bind()
+    await this.bind(tls)
     this.endIfAsked()
     if (auth !== undefined) await yieldToEventLoops(deriveAnyKey)
     await this.startWorkers(auth, tls)
@@ -141,6 +150,7 @@ export class Supervisor {
     await this.tokenKeys?.watch()
     this.endIfAsked()
     this.credentials?.announceGenerated()
+    this.readiness.release('starting')
     this.announceStart()
     reportReady()
     signals.handTo({ stop: (signal) => this.stop(signal), reload: () => this.reload() })
@@ -154,6 +164,7 @@ export class Supervisor {
     this.certificates?.close()
     this.tokenKeys?.close()
     await this.workers.end()
+    this.http?.close()
     this.closeAudit('failure', 0)
     this.sockets.close()
     this.removeFiles()
@@ -174,7 +185,13 @@ export class Supervisor {
     if (config.auth.required) {
       const { onAudit } = this
       const { tokens } = config.auth
-      this.credentials = new CredentialReload({ config, say, workers, onAudit })
+      this.credentials = new CredentialReload({
+        config,
+        say,
+        workers,
+        onAudit,
+        onInForce: (credentials) => this.http?.replaceCredentials(credentials),
+      })
       if (tokens !== undefined) {
         const clock = threadClock
         this.tokenKeys = new TokenKeySource({ config: tokens, say, workers, clock, onAudit })
@@ -196,6 +213,7 @@ export class Supervisor {
   private announceStart(): void {
     const { config, say } = this
     for (const socket of this.sockets.shared) sayListening(socket, say)
+    this.http?.announce()
     warnAboutClear(this.sockets.shared, config, say)
     for (const { address, tls, identity } of this.sockets.shared) {
       this.audit?.record({
@@ -220,6 +238,7 @@ export class Supervisor {
   /** What we have put into the system, as far as it is still ours. */
   private removeFiles(): void {
     this.sockets.removeSocketFiles()
+    this.http?.removeSocketFiles()
     this.pidFile?.remove()
   }
 
@@ -233,7 +252,9 @@ export class Supervisor {
       )
     }
     const { connectionsMax } = this.config.limits
-    const filesNeeded = connectionsMax + heldConnectionsMax(this.config) + OWN_OPEN_FILES
+    const httpFiles = this.http === undefined ? 0 : HTTP_CONNECTIONS_MAX
+    const filesNeeded =
+      connectionsMax + heldConnectionsMax(this.config) + httpFiles + OWN_OPEN_FILES
     const openFiles = openFilesMax()
     // libuv closes what it has no file for without telling us: it must be said beforehand.
     if (openFiles !== undefined && filesNeeded > openFiles) {
@@ -252,7 +273,7 @@ export class Supervisor {
     this.say('warn', 'node_internals', message, { node: process.versions.node, internal })
   }
 
-  private async bind(): Promise<void> {
+  private async bind(tls: TlsMaterial | undefined): Promise<void> {
     const { listen, unixSocket, identitySockets, unixMask } = this.config.network
     const { runAsUser } = this.config.process
     try {
@@ -269,6 +290,7 @@ export class Supervisor {
     } catch (error) {
       throw asStartError(error)
     }
+    await this.http?.start(tls, this.user)
   }
 
   /** Starts the workers; resolves when all of them listen. */
@@ -283,6 +305,7 @@ export class Supervisor {
     const { shared, namespaces } = memory
     this.credentials?.useNamespaces(namespaces)
     this.openAudit(shared.audit)
+    this.http?.open(memory, auth)
     const supplies = { shared, clock: this.clock, sockets, auth, tls }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>
       workerSettings(config, workerIndex, supplies),
@@ -292,6 +315,23 @@ export class Supervisor {
       throw asStartError(error)
     })
     this.workers.watchOver(shared.workerTable)
+  }
+
+  private async createHttp(): Promise<HttpService | undefined> {
+    const { config, log, readiness } = this
+    if (config.http === undefined) return undefined
+    // Only who is asked over HTTP pays for it.
+    const { HttpService } = await import('./http-service.ts')
+    return new HttpService({
+      config,
+      http: config.http,
+      log,
+      readiness,
+      threadClock,
+      clockBase: this.clock,
+      clock: this.threadTime,
+      onAudit: (event) => this.audit?.recordOfWorker(event),
+    })
   }
 
   /** As root where it is, so that the file may be anywhere; it belongs to who we become. */
@@ -395,6 +435,7 @@ export class Supervisor {
   private stop(signal: string): void {
     if (this.isStopping) return
     this.isStopping = true
+    this.readiness.raise('draining')
     this.stopSignal = signal
     this.credentials?.close()
     this.certificates?.close()
@@ -416,6 +457,7 @@ export class Supervisor {
       })
     }
     await this.workers.end()
+    this.http?.close()
     this.removeFiles()
     this.closeAudit(this.stopSignal, cutCount)
     this.say('info', 'stopped', 'stopped')

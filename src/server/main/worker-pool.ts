@@ -60,6 +60,8 @@ export interface WorkerPoolOptions {
   readonly onAcceptsNoMore: () => void
   /** Told to stop, no worker has a connection any more; `cutCount` were closed by the deadline. */
   readonly onStopped: (cutCount: number) => void
+  /** A worker has been stuck for seconds, or goes on. */
+  readonly onStuck: (isStuck: boolean) => void
   readonly onDeath: (error: unknown) => void
 }
 
@@ -189,7 +191,7 @@ export class WorkerPool {
   }
 
   private heed(verdict: Verdict): void {
-    const { say, onDeath } = this.options
+    const { say, onDeath, onStuck } = this.options
     if (verdict === 'lost') {
       onDeath(new Error('a worker thread does not turn any more'))
       return
@@ -199,6 +201,7 @@ export class WorkerPool {
       ? 'a worker thread has been stuck for seconds; nobody new is accepted until it goes on'
       : 'the worker thread that was stuck goes on'
     say('error', isStuck ? 'worker_stuck' : 'worker_unstuck', message)
+    onStuck(isStuck)
     this.broadcast({ kind: 'accept', accepts: !isStuck })
   }
 }

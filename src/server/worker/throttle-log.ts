@@ -17,7 +17,7 @@ import type { WorkerSettings } from './worker-messages.ts'
 
 /** Undefined where failed logins are not held against anybody. */
 export function createThrottle(
-  settings: WorkerSettings,
+  settings: Pick<WorkerSettings, 'auth' | 'throttle' | 'clock'>,
   lane: Float64Array,
   clock: Pick<ThreadClock, 'sharedMs'>,
   write: (event: LogEvent) => void,

@@ -12,7 +12,7 @@ import type { WorkerSettings } from './worker-messages.ts'
 
 /** Undefined without authentication. */
 export function createSasl(
-  settings: WorkerSettings,
+  settings: Pick<WorkerSettings, 'auth'>,
   lane: Float64Array,
   clock: ThreadClock,
   throttle: LoginThrottle | undefined,

@@ -65,6 +65,7 @@ function makePool(workerCount = 2) {
     onShutdown: report('shutdown'),
     onAcceptsNoMore: report('accepts no more'),
     onStopped: report('stopped'),
+    onStuck: report('stuck'),
     onDeath: (error) => report('death')((error as Error).message),
   })
   const settings = Array.from({ length: workerCount }, () => manualSettings(shared))
@@ -179,11 +180,17 @@ describe('a worker whose event loop stands still', () => {
     stick(made, 4)
     expect(made.reported).toEqual([])
     stick(made, 2)
-    expect(made.reported).toEqual([['say', 'worker_stuck']])
+    expect(made.reported).toEqual([
+      ['say', 'worker_stuck'],
+      ['stuck', true],
+    ])
     for (const { told } of made.threads) expect(told).toEqual([{ kind: 'accept', accepts: false }])
     new WorkerTable(made.shared.workerTable, 1).beat()
     stick(made, 1)
-    expect(made.reported.slice(1)).toEqual([['say', 'worker_unstuck']])
+    expect(made.reported.slice(2)).toEqual([
+      ['say', 'worker_unstuck'],
+      ['stuck', false],
+    ])
     expect(made.threads[0]?.told.slice(1)).toEqual([{ kind: 'accept', accepts: true }])
   })
 
@@ -193,6 +200,7 @@ describe('a worker whose event loop stands still', () => {
     stick(made, 40)
     expect(made.reported).toEqual([
       ['say', 'worker_stuck'],
+      ['stuck', true],
       ['death', 'a worker thread does not turn any more'],
     ])
     expect(made.threads[0]?.told).toHaveLength(1)

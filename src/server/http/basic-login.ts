@@ -1,0 +1,119 @@
+/**
+ * Who is at the other end of an HTTP connection, by HTTP's basic authentication (RFC 7617): a login by PLAIN
+ * under another name, and held to all that holds for PLAIN: the same users, throttle, turns at key
+ * derivation and memory of right passwords; an unknown user costs and looks the same.
+ *
+ * A login is one of the connection, as elsewhere: who sends the same header again on it is not looked up
+ * again, not logged again, and not refused meanwhile.
+ *
+ * Invariant: no password is kept, only a keyed hash of the header of a login that succeeded.
+ */
+import type { Pipe } from '../../base/pipe.ts'
+import type { LoginEvent } from '../../connection/auth-gate.ts'
+import { NAMESPACE_DEFAULT, type Principal } from '../../credential/principal.ts'
+import { RIGHT, type Right } from '../../credential/rights.ts'
+import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { SaslEnvironment } from '../../sasl/environment.ts'
+import { SaslSession } from '../../sasl/session.ts'
+
+/** 'unknown': did not say who they are; 'refused': and did not prove it. */
+export type Verdict = 'allowed' | 'denied' | 'unknown' | 'refused'
+
+export interface BasicLoginOptions {
+  readonly sasl: SaslEnvironment
+  readonly onLogin: (event: LoginEvent) => void
+  readonly after: (delayMs: number, run: () => void) => void
+}
+
+interface LoggedIn {
+  readonly principal: Principal
+  readonly header: Uint8Array
+  readonly generation: number
+}
+
+/** Longer than any name and password together, in Base64. */
+const HEADER_CHARS_MAX = 4096
+const BASIC = /^basic +([a-z0-9+/]+={0,2}) *$/i
+
+export class BasicLogin {
+  private readonly options: BasicLoginOptions
+  private readonly loggedIn: WeakMap<Pipe, LoggedIn> = new WeakMap()
+
+  constructor(options: BasicLoginOptions) {
+    this.options = options
+  }
+
+  /** Other users from now on. */
+  replaceCredentials(snapshot: CredentialSnapshot): void {
+    this.options.sasl.replaceCredentials(snapshot)
+  }
+
+  /** What `header` (Authorization) gives to the client of a connection, `pipe`. */
+  async check(header: string | undefined, pipe: Pipe, right: Right): Promise<Verdict> {
+    const message = header === undefined ? undefined : decodeBasic(header)
+    if (header === undefined || message === undefined) return 'unknown'
+    const principal = this.known(header, pipe) ?? (await this.logIn(header, message, pipe))
+    if (principal === undefined) return 'refused'
+    return mayAsk(principal, right) ? 'allowed' : 'denied'
+  }
+
+  private known(header: string, pipe: Pipe): Principal | undefined {
+    const { credentials } = this.options.sasl
+    const before = this.loggedIn.get(pipe)
+    if (before === undefined || before.generation !== credentials.generation) return undefined
+    return areEqual(before.header, this.digest(header)) ? before.principal : undefined
+  }
+
+  private async logIn(
+    header: string,
+    message: Uint8Array,
+    pipe: Pipe,
+  ): Promise<Principal | undefined> {
+    const { sasl, onLogin, after } = this.options
+    const { generation } = sasl.credentials
+    const step = await new SaslSession(sasl, pipe).start('PLAIN', message)
+    const peer = pipe.peer.text
+    if (step.kind === 'success') {
+      const { principal } = step
+      onLogin({ succeeded: true, principal, peer, mechanism: 'http-basic' })
+      this.loggedIn.set(pipe, { principal, header: this.digest(header), generation })
+      return principal
+    }
+    if (step.kind === 'failure') {
+      const { user, unknownUser, reason, delayMs } = step
+      onLogin({ succeeded: false, user, unknownUser, reason, peer, mechanism: 'http-basic' })
+      if (delayMs !== undefined && delayMs > 0) {
+        await new Promise<void>((resolve) => after(delayMs, resolve))
+      }
+    }
+    return undefined
+  }
+
+  private digest(header: string): Uint8Array {
+    return this.options.sasl.memory.digest(header, '')
+  }
+}
+
+/** What is counted of the whole process is for who is told of all namespaces. */
+function mayAsk({ rights, namespace, keyPrefixes }: Principal, right: Right): boolean {
+  if (namespace !== NAMESPACE_DEFAULT || keyPrefixes !== undefined) return false
+  return (rights & RIGHT[right]) !== 0
+}
+
+/** The message of PLAIN (RFC 4616) that says the same; undefined if the header is not one of Basic. */
+function decodeBasic(header: string): Uint8Array | undefined {
+  if (header.length > HEADER_CHARS_MAX) return undefined
+  const encoded = BASIC.exec(header)?.[1]
+  if (encoded === undefined) return undefined
+  const bytes = Buffer.from(encoded, 'base64')
+  const colon = bytes.indexOf(':')
+  if (colon === -1) return undefined
+  bytes[colon] = 0
+  return Buffer.concat([Buffer.of(0), bytes])
+}
+
+function areEqual(one: Uint8Array, other: Uint8Array): boolean {
+  let difference = one.length ^ other.length
+  for (const [index, byte] of one.entries()) difference |= byte ^ (other[index] ?? 0)
+  return difference === 0
+}

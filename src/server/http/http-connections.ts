@@ -1,0 +1,89 @@
+/**
+ * The connections of the HTTP listener, bounded over all and by source. Who is idle between two requests
+ * gives way to a newcomer; who is served does not.
+ *
+ * Invariant: there are never more than `max` of them, nor more than `perSourceMax` of one source.
+ */
+
+export const HTTP_CONNECTIONS_MAX = 256
+
+/** Of a socket, what is used of it here. */
+export interface HttpConnection {
+  destroy(): unknown
+}
+
+interface Place {
+  readonly source: string
+  /** Its last answer was given, or it has not asked yet. */
+  isIdle: boolean
+}
+
+export interface HttpConnectionsOptions {
+  readonly max: number
+  readonly perSourceMax: number
+}
+
+export class HttpConnections<Connection extends HttpConnection> {
+  private readonly options: HttpConnectionsOptions
+  /** Those that have been idle for longest come first. */
+  private readonly places: Map<Connection, Place> = new Map()
+  private readonly counts: Map<string, number> = new Map()
+
+  constructor(options: HttpConnectionsOptions) {
+    this.options = options
+  }
+
+  get count(): number {
+    return this.places.size
+  }
+
+  /** False, and there is no place for it. One that asks nothing is not idle, but late. */
+  admit(connection: Connection, source: string): boolean {
+    const { max, perSourceMax } = this.options
+    if ((this.counts.get(source) ?? 0) >= perSourceMax && !this.evict(source)) return false
+    if (this.places.size >= max && !this.evict(undefined)) return false
+    this.places.set(connection, { source, isIdle: false })
+    this.counts.set(source, (this.counts.get(source) ?? 0) + 1)
+    return true
+  }
+
+  asked(connection: Connection): void {
+    const place = this.places.get(connection)
+    if (place !== undefined) place.isIdle = false
+  }
+
+  answered(connection: Connection): void {
+    const place = this.places.get(connection)
+    if (place === undefined) return
+    place.isIdle = true
+    this.places.delete(connection)
+    this.places.set(connection, place)
+  }
+
+  remove(connection: Connection): void {
+    const place = this.places.get(connection)
+    if (place === undefined) return
+    this.places.delete(connection)
+    const count = (this.counts.get(place.source) ?? 0) - 1
+    if (count > 0) this.counts.set(place.source, count)
+    else this.counts.delete(place.source)
+  }
+
+  destroyAll(): void {
+    for (const connection of [...this.places.keys()]) {
+      this.remove(connection)
+      connection.destroy()
+    }
+  }
+
+  /** Closes who has been idle for longest, of all or of one source; false if nobody is. */
+  private evict(source: string | undefined): boolean {
+    for (const [connection, place] of this.places) {
+      if (!place.isIdle || (source !== undefined && place.source !== source)) continue
+      this.remove(connection)
+      connection.destroy()
+      return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * The HTTP listener, in the main thread: it answers GET and HEAD of a table of routes, and nothing else. It
+ * serves monitors, probes and a page, a few times a minute, and is open to strangers: whatever they do
+ * costs as little as it can, and never a worker's time.
+ *
+ *     connections    HTTP_CONNECTIONS_MAX, of one source CONNECTIONS_PER_SOURCE_MAX; the idle give way
+ *     headers        HEADER_BYTES_MAX bytes, within HEADER_MS; nobody sends a body
+ *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
+ *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them
+ *
+ * Invariant: a route that takes a right is answered to who is known to have it, or where nobody is asked
+ * and only this machine can ask, or the operator has said that it is for all.
+ */
+import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import https from 'node:https'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { Peer, UNIX_PEER, UNKNOWN_PEER } from '../../base/peer.ts'
+import type { Pipe } from '../../base/pipe.ts'
+import type { BoundAddress, SharedSocket } from '../net/bound-sockets.ts'
+import { explain, ListenError } from '../net/listen-error.ts'
+import { withCertificates } from '../net/tls-contexts.ts'
+import type { TlsMaterial } from '../net/tls-material.ts'
+import type { BasicLogin } from './basic-login.ts'
+import { isMeantForUs } from './host-guard.ts'
+import { HTTP_CONNECTIONS_MAX, HttpConnections } from './http-connections.ts'
+import { KeptAnswers } from './kept-answers.ts'
+import { type Route, type RouteAnswer, TEXT_PLAIN } from './route.ts'
+
+const CONNECTIONS_PER_SOURCE_MAX = 64
+const HEADER_BYTES_MAX = 8 * 1024
+const HEADER_MS = 5000
+const ANSWER_MS = 10_000
+/** Prometheus asks every 15 to 60 seconds, and keeps its connection meanwhile. */
+const KEEP_ALIVE_MS = 75_000
+const REQUESTS_PER_CONNECTION_MAX = 10_000
+/** Requests that a client sends without waiting for answers, which nobody has to. */
+const PIPELINED_MAX = 16
+const LOOK_MS = 500
+const BACKLOG = 128
+
+const STATUS_BAD_REQUEST = 400
+const STATUS_UNAUTHORIZED = 401
+const STATUS_FORBIDDEN = 403
+const STATUS_NOT_FOUND = 404
+const STATUS_METHOD_NOT_ALLOWED = 405
+const STATUS_TOO_LARGE = 413
+const STATUS_MISDIRECTED = 421
+const STATUS_ERROR = 500
+
+/** Of every answer: no page of others gets it into a frame, a script or a cache. */
+const HEADERS: Readonly<Record<string, string>> = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+}
+const STATUS_OF_ERROR: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+const CHALLENGE = 'Basic realm="saslcached", charset="UTF-8"'
+
+export interface HttpListenerOptions {
+  readonly routes: () => readonly Route[]
+  /** Undefined where nobody is asked who they are. */
+  readonly login: Pick<BasicLogin, 'check'> | undefined
+  /** Metrics are for whoever reaches the port. */
+  readonly isOpen: boolean
+  /** Names that the server may be asked by. */
+  readonly hostNames: readonly string[]
+  /** Milliseconds of a clock that never goes back. */
+  readonly nowMs: () => number
+  /** A route failed, which is a fault of ours. */
+  readonly onFailure: (path: string, error: unknown) => void
+}
+
+/** What is known of who is at the other end of a connection. */
+interface Client extends Pipe {
+  /** As it was accepted, below TLS. */
+  readonly socket: Socket
+  /** Nobody else on a network reaches the address that it came to. */
+  readonly isLocal: boolean
+  /** Requests that were not answered yet. */
+  pendingCount: number
+}
+
+export class HttpListener {
+  private readonly options: HttpListenerOptions
+  private readonly servers: (http.Server | https.Server)[] = []
+  private readonly connections: HttpConnections<Socket> = new HttpConnections({
+    max: HTTP_CONNECTIONS_MAX,
+    perSourceMax: CONNECTIONS_PER_SOURCE_MAX,
+  })
+  private readonly kept: KeptAnswers
+
+  constructor(options: HttpListenerOptions) {
+    this.options = options
+    this.kept = new KeptAnswers(options.nowMs)
+  }
+
+  /** Answers on a bound socket; `tls` where it speaks TLS. Throws ListenError. */
+  async listen({ fd, address }: SharedSocket, tls: TlsMaterial | undefined): Promise<void> {
+    const settings = {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: HEADER_MS,
+      requestTimeout: HEADER_MS,
+      connectionsCheckingInterval: LOOK_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      noDelay: true,
+    }
+    const server =
+      tls === undefined
+        ? http.createServer(settings)
+        : https.createServer({ ...settings, ...tlsOptions(tls), handshakeTimeout: HEADER_MS })
+    server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX
+    this.take(server, address, tls !== undefined)
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ fd }, BACKLOG, resolve)
+      })
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
+      throw new ListenError(`cannot listen on ${address.text}: ${explain(code)}`, { cause })
+    }
+    server.removeAllListeners('error')
+    // A descriptor that cannot be had for a client is nothing to end for.
+    server.on('error', () => undefined)
+    // The workers keep the process alive.
+    server.unref()
+    this.servers.push(server)
+  }
+
+  replaceCertificates(tls: TlsMaterial): void {
+    for (const server of this.servers) {
+      if (server instanceof https.Server) server.setSecureContext(tlsOptions(tls))
+    }
+  }
+
+  /** Whoever is connected is cut off. */
+  close(): void {
+    for (const server of this.servers) server.close()
+    this.servers.length = 0
+    this.connections.destroyAll()
+  }
+
+  private take(server: http.Server | https.Server, address: BoundAddress, isTls: boolean): void {
+    const isLocal = isLocalAddress(address)
+    const kind = isTls ? 'tls' : address.family === 'unix' ? 'unix' : 'tcp'
+    const channel = { kind, listenerIndex: 0 } as const
+    // A TLS socket is another object than the one that was accepted, and has the same peer.
+    const clients = new Map<string | Socket, Client>()
+    const keyOf = (socket: Socket): string | Socket =>
+      isTls ? `${socket.remoteAddress}:${socket.remotePort}` : socket
+    server.on('connection', (socket: Socket) => {
+      const peer = peerOf(socket, address)
+      if (!this.connections.admit(socket, peer.network)) {
+        socket.destroy()
+        return
+      }
+      const key = keyOf(socket)
+      clients.set(key, { peer, channel, socket, isLocal, pendingCount: 0 })
+      socket.once('close', () => {
+        clients.delete(key)
+        this.connections.remove(socket)
+      })
+    })
+    server.on('request', (request, response) => {
+      const client = clients.get(keyOf(request.socket))
+      if (client === undefined || client.pendingCount >= PIPELINED_MAX) request.socket.destroy()
+      else void this.respond(request, response, client)
+    })
+    server.on('clientError', turnAway)
+    server.on('connect', (_, socket) => socket.destroy())
+    server.on('upgrade', (_, socket) => socket.destroy())
+  }
+
+  private async respond(
+    request: IncomingMessage,
+    response: ServerResponse,
+    client: Client,
+  ): Promise<void> {
+    const { socket } = client
+    client.pendingCount++
+    this.connections.asked(socket)
+    const cut = setTimeout(() => socket.destroy(), ANSWER_MS).unref()
+    response.once('close', () => {
+      clearTimeout(cut)
+      client.pendingCount--
+      if (client.pendingCount === 0) this.connections.answered(socket)
+    })
+    response.on('error', () => socket.destroy())
+    const answer = await this.answerTo(request, client)
+    if (!response.destroyed) write(request, response, answer)
+  }
+
+  private async answerTo(request: IncomingMessage, client: Client): Promise<RouteAnswer> {
+    const problem = problemOf(request)
+    if (problem !== undefined) return problem
+    const [path = '', query = ''] = splitTarget(request.url ?? '')
+    const route = this.options.routes().find((each) => each.path === path)
+    if (route === undefined) return refusal(STATUS_NOT_FOUND, 'There is nothing here.')
+    const refused =
+      route.right === undefined ? undefined : await this.refuse(request, route, client)
+    if (refused !== undefined) return refused
+    const { accept = '' } = request.headers
+    try {
+      return await this.kept.answer(route, { query: new URLSearchParams(query), accept })
+    } catch (error) {
+      this.options.onFailure(path, error)
+      return refusal(
+        STATUS_ERROR,
+        'This could not be answered; the log of the server has the reason.',
+      )
+    }
+  }
+
+  /** Why a route that takes a right is not answered to this client; undefined: it is. */
+  private async refuse(
+    request: IncomingMessage,
+    { right = 'stats' }: Route,
+    client: Client,
+  ): Promise<RouteAnswer | undefined> {
+    const { login, isOpen, hostNames } = this.options
+    const { host, authorization } = request.headers
+    if (login !== undefined) {
+      // What a browser remembers of this server's password goes to the name that it was given for.
+      const outcome = await login.check(authorization, client, right)
+      if (outcome === 'allowed') return undefined
+      if (outcome === 'denied') {
+        return refusal(
+          STATUS_FORBIDDEN,
+          `This takes a user with the right ${right} over everything.`,
+        )
+      }
+      // As on every listener, a connection that guesses is not kept.
+      const close = outcome === 'refused' ? { connection: 'close' } : {}
+      const headers = { 'www-authenticate': CHALLENGE, ...close }
+      return { ...refusal(STATUS_UNAUTHORIZED, 'This takes a login.'), headers }
+    }
+    if (!client.isLocal && !isOpen) {
+      return refusal(
+        STATUS_FORBIDDEN,
+        'On an address that others reach, this takes a login (--http-auth) or an operator who wants no login (--http-open).',
+      )
+    }
+    if (isMeantForUs(host, hostNames)) return undefined
+    return refusal(STATUS_MISDIRECTED, 'This server does not go by that name (--http-host).')
+  }
+}
+
+/** What cannot be answered whatever it asks for. */
+function problemOf({ method, headers, url }: IncomingMessage): RouteAnswer | undefined {
+  if (method !== 'GET' && method !== 'HEAD') {
+    const answer = refusal(STATUS_METHOD_NOT_ALLOWED, 'GET and HEAD are answered here.')
+    return { ...answer, headers: { allow: 'GET, HEAD', connection: 'close' } }
+  }
+  const length = headers['content-length']
+  if (headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')) {
+    const answer = refusal(STATUS_TOO_LARGE, 'No request has a body here.')
+    return { ...answer, headers: { connection: 'close' } }
+  }
+  if (url?.startsWith('/') !== true) {
+    return refusal(STATUS_BAD_REQUEST, 'A request names a path.')
+  }
+  return undefined
+}
+
+/** The path as it was sent: what is escaped in it is no path that there is. */
+function splitTarget(target: string): readonly string[] {
+  const mark = target.indexOf('?')
+  return mark === -1 ? [target, ''] : [target.slice(0, mark), target.slice(mark + 1)]
+}
+
+function write(request: IncomingMessage, response: ServerResponse, answer: RouteAnswer): void {
+  const { status, contentType, body, headers = {} } = answer
+  response.writeHead(status, {
+    ...HEADERS,
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(body),
+    ...headers,
+  })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+function refusal(status: number, sentence: string): RouteAnswer {
+  return { status, contentType: TEXT_PLAIN, body: `${sentence}\n` }
+}
+
+/** What makes no sense, is too large or comes too late; the client may not read what it is told. */
+function turnAway(error: NodeJS.ErrnoException, socket: Duplex): void {
+  const status = STATUS_OF_ERROR[error.code ?? ''] ?? '400 Bad Request'
+  if (!(socket instanceof Socket) || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+  socket.destroySoon()
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket, { family }: BoundAddress): Peer {
+  if (family === 'unix') return UNIX_PEER
+  if (remoteAddress === undefined || remotePort === undefined) return UNKNOWN_PEER
+  return Peer.at(remoteAddress.replace(/^::ffff:(?=\d+\.)/, ''), remotePort)
+}
+
+export function isLocalAddress({ family, text }: BoundAddress): boolean {
+  return family === 'unix' || text.startsWith('127.') || text.startsWith('[::1]:')
+}
+
+function tlsOptions(material: TlsMaterial): https.ServerOptions {
+  const { minVersion, ciphers } = material
+  return withCertificates(
+    // Whoever asks over HTTP has a password, not a certificate.
+    { identities: material.identities, ca: undefined, crl: undefined },
+    { minVersion, ...(ciphers !== undefined && { ciphers }), honorCipherOrder: true },
+  )
+}

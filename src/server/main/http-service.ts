@@ -1,0 +1,217 @@
+/**
+ * HTTP as a part of the server: where it is listened on, who may ask, and what is told of that. It answers
+ * `/live` and `/ready` from the moment that its sockets are bound, and all else when there is memory.
+ */
+import type { Clock, ClockBase } from '../../base/clock.ts'
+import { EXIT_OS } from '../../base/exit-code.ts'
+import type { Config, HttpConfig } from '../../config/config.ts'
+import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
+import { COUNTER, counterLane } from '../../observe/counters.ts'
+import type { Log } from '../../observe/log.ts'
+import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
+import type { SystemUser } from '../files/process-files.ts'
+import { BasicLogin } from '../http/basic-login.ts'
+import { healthRoutes } from '../http/health-routes.ts'
+import { HttpListener, isLocalAddress } from '../http/http-listener.ts'
+import { metricsRoute } from '../http/metrics-route.ts'
+import type { Route } from '../http/route.ts'
+import { BoundSockets, type SharedSocket } from '../net/bound-sockets.ts'
+import type { TlsMaterial } from '../net/tls-material.ts'
+import { LoginLog } from '../worker/login-log.ts'
+import type { ThreadClock } from '../worker/thread-clock.ts'
+import { createThrottle } from '../worker/throttle-log.ts'
+import { createAudit } from '../worker/worker-audit.ts'
+import type { SharedMemory, WorkerAuth } from '../worker/worker-messages.ts'
+import { createSasl } from '../worker/worker-sasl.ts'
+import type { Readiness } from './readiness.ts'
+import { type Say, sayInto } from './say.ts'
+import { ServerMetrics } from './server-metrics.ts'
+import { settingsRows } from './settings-rows.ts'
+import type { ServerMemory } from './shared-memory.ts'
+import { asStartError, StartError } from './start-error.ts'
+import { VERSION } from './version.ts'
+
+/** Those of HTTP are few, and must not take the turns of clients. */
+const DERIVATIONS_MAX = 1
+const DERIVATION_QUEUE_MAX = 64
+const LOOK_MS = 1000
+
+export interface HttpServiceOptions {
+  readonly config: Config
+  readonly http: HttpConfig
+  readonly log: Log
+  readonly readiness: Readiness
+  readonly threadClock: ThreadClock
+  readonly clockBase: ClockBase
+  readonly clock: Clock
+  /** An event that came over the way that workers have to the audit. */
+  readonly onAudit: (event: AuditEvent) => void
+}
+
+export class HttpService {
+  private readonly options: HttpServiceOptions
+  private readonly say: Say
+  private readonly sockets: BoundSockets = new BoundSockets()
+  private routes: readonly Route[]
+  private listener: HttpListener | undefined = undefined
+  private login: BasicLogin | undefined = undefined
+  private tls: TlsMaterial | undefined = undefined
+  private endLooks: () => void = () => undefined
+
+  constructor(options: HttpServiceOptions) {
+    this.options = options
+    this.say = sayInto(options.log)
+    this.routes = healthRoutes(options.readiness)
+  }
+
+  /** Answers from now on, as who may bind there; `user` is whom the sockets are for. Throws StartError. */
+  async start(tls: TlsMaterial | undefined, user: SystemUser | undefined): Promise<void> {
+    const { http, config, threadClock } = this.options
+    this.tls = tls
+    this.listener = new HttpListener({
+      routes: () => this.routes,
+      login: http.asksForLogin ? { check: (...asked) => this.check(...asked) } : undefined,
+      isOpen: http.isOpen,
+      hostNames: http.hostNames,
+      nowMs: () => threadClock.nowMs(),
+      onFailure: (path, error) => {
+        const reason = error instanceof Error ? error.message : String(error)
+        this.say('error', 'http_failed', `${path} could not be answered: ${reason}`)
+      },
+    })
+    try {
+      for (const address of http.listen) await this.sockets.bindTcp(address)
+      for (const path of http.sockets) {
+        await this.sockets.bindUnix(path, config.network.unixMask, user)
+      }
+      for (const socket of this.sockets.shared) {
+        this.refuseExposedLogin(socket)
+        await this.listener.listen(socket, socket.tls === undefined ? undefined : tls)
+      }
+      await this.sockets.publish()
+    } catch (error) {
+      throw asStartError(error)
+    }
+  }
+
+  /** There is memory, and users where they are asked for: the metrics are answered, too. */
+  open(memory: ServerMemory, auth: WorkerAuth | undefined): void {
+    if (this.options.http.asksForLogin && auth !== undefined) this.createLogin(memory.shared, auth)
+    this.routes = [...this.routes, this.metrics(memory)]
+  }
+
+  private metrics(memory: ServerMemory): Route {
+    const { config, readiness, clock, threadClock } = this.options
+    const { threads } = config.process
+    const metrics = new ServerMetrics({
+      memory,
+      clock,
+      nowMs: () => threadClock.nowMs(),
+      connectionsMax: config.limits.connectionsMax,
+      threadCount: threads,
+      isAccepting: () => readiness.isReady,
+      certificatesReadAtSeconds: () => this.tls?.loadedAtSeconds,
+    })
+    return metricsRoute({
+      read: () => metrics.read(),
+      settings: settingsRows(config, threads),
+      version: VERSION,
+      families: [],
+    })
+  }
+
+  announce(): void {
+    const { asksForLogin, isOpen } = this.options.http
+    for (const socket of this.sockets.shared) {
+      const { address, tls } = socket
+      const fields = { address: address.text, family: address.family, tls: tls !== undefined }
+      const where = `HTTP on ${address.text}${tls === undefined ? '' : ', with TLS'}`
+      if (asksForLogin || isLocalAddress(address)) {
+        this.say('info', 'http_listening', where, fields)
+      } else if (isOpen) {
+        const what = 'whoever reaches it sees the metrics (--http-open)'
+        this.say('warn', 'http_listening', `${where}: ${what}`, fields)
+      } else {
+        const what = 'only /live and /ready are answered there; --http-auth asks for a login'
+        this.say('warn', 'http_listening', `${where}: ${what}`, fields)
+      }
+    }
+  }
+
+  replaceCredentials(snapshot: CredentialSnapshot): void {
+    this.login?.replaceCredentials(snapshot)
+  }
+
+  replaceCertificates(tls: TlsMaterial): void {
+    this.tls = tls
+    this.listener?.replaceCertificates(tls)
+  }
+
+  /** Does nothing the second time. */
+  close(): void {
+    this.endLooks()
+    this.listener?.close()
+    this.removeSocketFiles()
+  }
+
+  removeSocketFiles(): void {
+    this.sockets.removeSocketFiles()
+  }
+
+  /** A name of this machine's that stands for an address of others. */
+  private refuseExposedLogin({ address, tls }: SharedSocket): void {
+    if (!this.options.http.asksForLogin || tls !== undefined || isLocalAddress(address)) return
+    const message = `--http-auth asks for passwords on ${address.given} (${address.text}), where others could read them`
+    throw new StartError(message, EXIT_OS)
+  }
+
+  private async check(...asked: Parameters<BasicLogin['check']>): ReturnType<BasicLogin['check']> {
+    return (await this.login?.check(...asked)) ?? 'unknown'
+  }
+
+  private createLogin(shared: SharedMemory, auth: WorkerAuth): void {
+    const { config, log, threadClock, clockBase, clock, onAudit } = this.options
+    // Behind those of the workers.
+    const lane = counterLane(shared.counters, config.process.threads)
+    const write: Log['write'] = (event) => log.write(event)
+    const audit = createAudit(shared, onAudit)
+    const settings = {
+      throttle: shared.throttle,
+      clock: clockBase,
+      auth: {
+        ...auth,
+        mechanisms: ['PLAIN'],
+        certificateField: undefined,
+        tokens: undefined,
+        keyDerivationsMax: DERIVATIONS_MAX,
+        derivationQueueMax: DERIVATION_QUEUE_MAX,
+      },
+    }
+    const throttle = createThrottle(settings, lane, threadClock, write, audit)
+    const epochSeconds = (): number => clock.epochMs(threadClock.nowMs()) / 1000
+    const forTokens = { ask: () => undefined, epochSeconds }
+    const sasl = createSasl(settings, lane, threadClock, throttle, audit, forTokens)
+    if (sasl === undefined) return
+    const loginLog = new LoginLog(write, config.process.threads + 1)
+    this.login = new BasicLogin({
+      sasl,
+      after: (delayMs, run) => threadClock.after(delayMs, run),
+      onLogin: (event) => {
+        lane[COUNTER.auth_cmds]!++
+        if (!event.succeeded) lane[COUNTER.auth_errors]!++
+        loginLog.record(event, threadClock.nowMs())
+        audit?.login(event)
+      },
+    })
+    this.lookRegularly(loginLog, throttle)
+  }
+
+  private lookRegularly(loginLog: LoginLog, throttle: LoginThrottle | undefined): void {
+    const { threadClock } = this.options
+    this.endLooks = threadClock.every(LOOK_MS, () => {
+      loginLog.rollOver(threadClock.nowMs())
+      throttle?.tellEnded()
+    })
+  }
+}
