@@ -129,6 +129,7 @@ export interface OptionValues {
   http_auth: boolean
   http_open: boolean
   http_host: readonly string[]
+  histograms: boolean
   threads: number | 'auto'
   run_as_user: string
   pidfile: string
@@ -141,7 +142,6 @@ export interface OptionValues {
   log_format: LogFormat
   prefix_delimiter: string
   track_sizes: boolean
-  histograms: boolean
   disable_lru_maintainer: boolean
 }
 
@@ -751,6 +751,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     description: 'names with a dot that HTTP clients without a login may call the server by',
     repeatable: true,
   },
+  histograms: {
+    group: 'http',
+    long: 'histograms',
+    kind: flag(),
+    default: false,
+    description: 'take the times of requests and of the garbage collector, for the metrics',
+  },
   threads: {
     group: 'process',
     short: 't',
@@ -842,13 +849,6 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     kind: flag(),
     default: false,
     description: 'answer stats sizes without stats sizes_enable',
-  },
-  histograms: {
-    group: 'log',
-    long: 'histograms',
-    kind: flag(),
-    default: false,
-    description: 'take the times of requests and of the garbage collector, for the metrics',
   },
   disable_lru_maintainer: {
     group: 'log',

@@ -109,9 +109,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     const { commands } = this
     const { gate } = connection
     const sendBuffer = this.sendBuffer
-    const valueBytesMax = this.options.valueBytesMax
-    const saslBytesMax = this.options.saslBytesMax
-    const { counts } = this.options
+    const { valueBytesMax, saslBytesMax, counts } = this.options
     this.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.intake.wantedBytes = 0

@@ -182,9 +182,7 @@ export class TextDialect implements Dialect, LargeDialect {
         return offset
       }
       if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
-      counts.count(TEXT_VERBS + (decoded === WRONG_LINE ? VERB_UNKNOWN : request.verb))
-      if (decoded === WRONG_LINE) this.refusals.answerProblem(request.problem)
-      else this.answerOversize(connection, bytes)
+      this.answerWrong(connection, bytes, decoded)
       offset = this.refusals.skip(connection, offset, end)
     }
     return offset
@@ -416,6 +414,18 @@ export class TextDialect implements Dialect, LargeDialect {
       commands.nowSeconds,
     )
     if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.result, read)
+  }
+
+  /** A request that is not as it must be, or too large. */
+  private answerWrong(connection: Connection, bytes: Uint8Array, decoded: number): void {
+    const { request, options } = this
+    if (decoded === WRONG_LINE) {
+      options.counts.count(TEXT_VERBS + VERB_UNKNOWN)
+      this.refusals.answerProblem(request.problem)
+      return
+    }
+    options.counts.count(TEXT_VERBS + request.verb)
+    this.answerOversize(connection, bytes)
   }
 
   private answerOversize(connection: Connection, bytes: Uint8Array): void {

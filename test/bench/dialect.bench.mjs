@@ -3,7 +3,7 @@
  * real store. Run after `npm run build:modules`: `node test/bench/dialect.bench.mjs [name ...]`; a name
  * chooses the cases that contain it. BENCH_DIST= names another build, VALUE= the bytes of a value
  * (100), DEPTH= the requests of one read (50), ACCESS=rights or ACCESS=prefixes a user who may not do
- * everything, PASSES= how often all is measured (30). Each figure is the lower quartile of short slices, on
+ * everything, PASSES= how often all is measured (30), HISTOGRAMS=1 with times taken. Each figure is the lower quartile of short slices, on
  * a busy machine the others measure its other work. 10,000 keys of 20 bytes, evenly chosen.
  */
 import { resolve } from 'node:path'
@@ -106,7 +106,7 @@ function serverOf() {
     lane,
     users: new Float64Array(64),
     requests: new Float64Array(64),
-    latencies: undefined,
+    latencies: process.env.HISTOGRAMS === undefined ? undefined : new Float64Array(2048),
     itemLane: () => lane,
     nowMs: () => performance.now(),
   })
