@@ -245,6 +245,8 @@ export interface Config {
     /** The character that ends a key's prefix: prefixes are counted from the start. */
     readonly prefixDelimiter: string | undefined
     readonly tracksSizes: boolean
+    /** How long requests take, by verb, and the collector. */
+    readonly takesTimes: boolean
     /** False: statistics as of a memcached without its LRU maintainer. */
     readonly showsLruMaintainer: boolean
   }

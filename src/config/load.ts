@@ -252,6 +252,7 @@ class Loader {
         format: values.log_format,
         prefixDelimiter: values.prefix_delimiter === '' ? undefined : values.prefix_delimiter,
         tracksSizes: values.track_sizes,
+        takesTimes: values.histograms,
         showsLruMaintainer: !values.disable_lru_maintainer,
       },
       listenGiven: values.listen,

@@ -138,6 +138,7 @@ export interface OptionValues {
   http_auth: boolean
   http_open: boolean
   http_host: readonly string[]
+  histograms: boolean
   threads: number | 'auto'
   run_as_user: string
   pidfile: string
@@ -809,6 +810,13 @@ export const OPTIONS: { readonly [Name in OptionName]: Option<OptionValues[Name]
     default: [],
     description: 'names with a dot that HTTP clients without a login may call the server by',
     repeatable: true,
+  },
+  histograms: {
+    group: 'http',
+    long: 'histograms',
+    kind: flag(),
+    default: false,
+    description: 'take the times of requests and of the garbage collector, for the metrics',
   },
   threads: {
     group: 'process',

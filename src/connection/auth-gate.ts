@@ -16,6 +16,7 @@ import type { Lack, Restriction } from '../command/permission.ts'
 import { NAMESPACE_DEFAULT, type Principal } from '../credential/principal.ts'
 import { RIGHTS_ALL } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
+import { NOBODY, type UserCounts } from '../observe/user-counts.ts'
 import {
   VERB_SASL_LIST,
   VERB_SASL_START,
@@ -77,6 +78,8 @@ export interface AuthGateOptions {
   /** Failed logins after which the connection is closed. */
   readonly loginAttemptsMax: number
   readonly lane: Float64Array
+  /** Gives users the numbers that they are counted by. */
+  readonly users?: UserCounts | undefined
   readonly onLogin: (event: LoginEvent) => void
   /** Undefined: every answer leaves at once. */
   readonly delays?: AnswerDelays | undefined
@@ -113,6 +116,8 @@ export class AuthGate {
   restriction: Restriction | undefined = undefined
   /** The number of the namespace whose items are seen. */
   namespace: number = NAMESPACE_DEFAULT
+  /** The number that the principal is counted by. */
+  user: number = NOBODY
 
   /** What is done here is more than is recorded in time: this turn ends, and the next comes later. */
   owesRest = false
@@ -305,6 +310,19 @@ export class AuthGate {
     this.principal = principal
     this.restriction = this.restrictionOf(principal)
     this.namespace = principal.namespace
+    this.countFor(this.options.users?.numberOf(principal.name, principal.roles !== undefined))
+  }
+
+  /** The connection is no more. */
+  leave(): void {
+    this.countFor(NOBODY)
+  }
+
+  private countFor(user: number = NOBODY): void {
+    // Whoever logs in while the connection ends is nobody's any more.
+    if (user === this.user || (this.isGone && user !== NOBODY)) return
+    this.options.users?.move(this.user, user)
+    this.user = user
   }
 
   private restrictionOf(principal: Principal): Restriction | undefined {
@@ -328,5 +346,6 @@ export class AuthGate {
     this.principal = undefined
     this.restriction = undefined
     this.namespace = NAMESPACE_DEFAULT
+    this.countFor(NOBODY)
   }
 }

@@ -8,11 +8,7 @@
  */
 
 import type { Commands } from '../command/commands.ts'
-import {
-  carryOut,
-  type OperationParts,
-  rightsOfOperation,
-} from '../command/operations/operations.ts'
+import { carryOut, rightsOfOperation } from '../command/operations/operations.ts'
 import { refusalOf } from '../command/permission.ts'
 import { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
@@ -63,22 +59,14 @@ import {
 } from '../protocol/request.ts'
 import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
+import type { DialectOptions } from './dialect-options.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
 import { suspendOutcome } from './suspended-outcome.ts'
-
-export interface DialectOptions {
-  /** The largest value that can be stored, in bytes. */
-  readonly valueBytesMax: number
-  /** The largest SASL message with its mechanism name, in bytes. */
-  readonly saslBytesMax: number
-  readonly requestsPerTurnMax: number
-  readonly version: string
-  readonly operations: OperationParts
-}
+import { BINARY_VERBS } from './turn-counts.ts'
 
 const encoder = new TextEncoder()
 const BODY_AUTHENTICATED = encoder.encode('Authenticated')
@@ -121,8 +109,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     const { commands } = this
     const { gate } = connection
     const sendBuffer = this.sendBuffer
-    const valueBytesMax = this.options.valueBytesMax
-    const saslBytesMax = this.options.saslBytesMax
+    const { valueBytesMax, saslBytesMax, counts } = this.options
     this.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.intake.wantedBytes = 0
@@ -159,6 +146,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
         continue
       }
       if (body === DECODED) {
+        counts.count(BINARY_VERBS + request.verb)
         if (request.verb > VERB_NOOP || request.verb === VERB_UNKNOWN) {
           this.control(connection, bytes)
           if (connection.keepsRequest) return offset
@@ -175,6 +163,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
         return offset
       } else if (body === OVERSIZE) {
         this.lane[COUNTER.request_too_large]!++
+        counts.count(BINARY_VERBS + request.verb)
         if (request.verb > VERB_NOOP) return this.refuse(connection, OUTCOME_REFUSED, end)
         this.answer(connection, bytes, commands.refuseOversize(request, bytes, gate), undefined)
         offset = this.skip(connection, offset, end)
@@ -198,6 +187,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     if (body === INCOMPLETE && !isHead) return false
     const refusal = refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
+    this.options.counts.count(BINARY_VERBS + request.verb)
     this.answer(connection, bytes, refusal, undefined)
     return true
   }
@@ -288,6 +278,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     const { head } = body
     const { gate } = connection
     this.takeUp(connection, head, 0, head.length)
+    this.options.counts.count(BINARY_VERBS + request.verb)
     this.writeOutcome(
       hasRoom
         ? commands.executeLarge(body.value, request, head, gate)
@@ -307,6 +298,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     }
     if (!connection.gate.admits(request.verb)) return this.refuseStranger(connection, end)
     this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
+    this.options.counts.count(BINARY_VERBS + request.verb)
     this.writeOutcome(commands.refuseUnfinished(connection.gate))
     return request.frameBytes
   }

@@ -53,6 +53,7 @@ import { Intake, type IntakeOwner } from './intake.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import { REPLIES_BLOCK, REPLIES_EXCEED, ReplyWriter } from './reply-writer.ts'
 import type { Receiver, Transport } from './transport.ts'
+import { NO_REQUEST, NOT_WAITING } from './turn-counts.ts'
 import type { ConnectionLimits, WorkerContext } from './worker-context.ts'
 
 export { type ConnectionLimits, STATE_NAMES }
@@ -99,6 +100,10 @@ export class Connection implements IntakeOwner, Receiver {
   private peerEnded = false
   /** Something has come from the peer, for us or for the pipe. */
   private isHeard = false
+  /** When the turn began whose requests wait for another one; NOT_WAITING if none do. */
+  private waitsSinceMs: number = NOT_WAITING
+  /** Under what the suspended request is to be counted, since it was first suspended. */
+  private suspendedSlot: number = NO_REQUEST
   /** At the last login outcome. */
   private wasLoggedIn: boolean
 
@@ -119,7 +124,7 @@ export class Connection implements IntakeOwner, Receiver {
     return this.state === STATE_SERVING && !this.isBlocked
   }
 
-  /** Bytes of memory held for input. */
+  /** Memory held for input. */
   get bufferedBytes(): number {
     return this.intake.pending.capacity
   }
@@ -149,6 +154,7 @@ export class Connection implements IntakeOwner, Receiver {
       this.state = STATE_SERVING
     }
     const { intake } = this
+    context.counts.begin(this.gate.namespace, this.waitsSinceMs, length)
     let offset = intake.take(bytes, length)
     if (offset < length && this.isServing && !this.isDeferred && !intake.waitsForRound()) {
       offset = this.dialect.serve(this, bytes, offset, length)
@@ -203,11 +209,17 @@ export class Connection implements IntakeOwner, Receiver {
   continueServing(): void {
     this.isDeferred = false
     if (!this.isServing) return
+    this.beginTurn()
     if (this.intake.pending.length > 0) this.servePending()
     this.endLateTurn()
   }
 
-  /** The end of a turn that did not come with bytes of the peer's. */
+  /** A turn that did not come with bytes of the peer's. */
+  private beginTurn(): void {
+    this.context.counts.begin(this.gate.namespace, this.waitsSinceMs, 0)
+  }
+
+  /** The end of such a turn. */
   private endLateTurn(): void {
     if (!this.endTurn()) return
     if (this.peerEnded) this.drain()
@@ -252,6 +264,7 @@ export class Connection implements IntakeOwner, Receiver {
       request.cancel()
       return false
     }
+    if (this.suspendedSlot === NO_REQUEST) this.suspendedSlot = this.context.counts.takeBack()
     this.suspended = request
     return true
   }
@@ -267,6 +280,7 @@ export class Connection implements IntakeOwner, Receiver {
   private settle(request: SuspendedRequest): void {
     if (this.state !== STATE_AWAITING || this.suspended !== request) return
     this.state = STATE_SERVING
+    this.beginTurn()
     // Also where the peer takes no replies: whoever has logged in is a client from now on.
     this.serveHead()
     this.endLateTurn()
@@ -281,6 +295,7 @@ export class Connection implements IntakeOwner, Receiver {
     if (suspended === undefined) return true
     if (!suspended.proceed(this, bytes, start)) return false
     this.suspended = undefined
+    this.suspendedSlot = this.context.counts.recount(this.suspendedSlot)
     return true
   }
 
@@ -292,6 +307,7 @@ export class Connection implements IntakeOwner, Receiver {
   private cancelSuspended(): void {
     const { suspended } = this
     this.suspended = undefined
+    this.suspendedSlot = NO_REQUEST
     suspended?.cancel()
   }
 
@@ -410,6 +426,7 @@ export class Connection implements IntakeOwner, Receiver {
     if (this.state === STATE_CLOSED) return
     this.state = STATE_CLOSED
     this.gate.abort()
+    this.gate.leave()
     this.cancelSuspended()
     this.replies.settle()
     this.intake.abandon()
@@ -466,8 +483,11 @@ export class Connection implements IntakeOwner, Receiver {
   /** Sends what the turn produced. Returns true while the connection wants to be read from. */
   private endTurn(): boolean {
     this.flush()
+    this.context.counts.end(this.gate.user)
     if (this.state >= STATE_WATCHING) return this.state !== STATE_CLOSED
     if (this.gate.owesRest && this.isServing && !this.isDeferred) this.yieldTurn()
+    const isWaiting = this.isDeferred || this.suspended !== undefined
+    this.waitsSinceMs = isWaiting ? this.context.counts.startedMs : NOT_WAITING
     if (this.isServing && !this.isDeferred) {
       if (!this.context.isStopping || this.owesReply) return true
       this.drain()

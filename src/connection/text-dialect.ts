@@ -34,6 +34,8 @@ import {
   VERB_SASL_LIST,
   VERB_SASL_START,
   VERB_SASL_STEP,
+  VERB_SET,
+  VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
   WRONG_LINE,
@@ -44,8 +46,8 @@ import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protoco
 import { CLUSTER_KEY } from '../protocol/text/operations.ts'
 import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
 import { contentEnd, isWord, scanLine } from '../protocol/text/scan.ts'
-import type { DialectOptions } from './binary-dialect.ts'
 import type { Connection, Dialect } from './connection.ts'
+import type { DialectOptions } from './dialect-options.ts'
 import { KeyList } from './key-list.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
@@ -60,6 +62,7 @@ import {
   NO_MEMORY_TO_READ_LINE,
   TextReplies,
 } from './text-replies.ts'
+import { TEXT_VERBS } from './turn-counts.ts'
 import type { Watchers } from './watchers.ts'
 
 const CARRIAGE_RETURN = 0x0d
@@ -129,7 +132,7 @@ export class TextDialect implements Dialect, LargeDialect {
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const { commands, request, sendBuffer, replies } = this
     const { gate, suspended } = connection
-    const { valueBytesMax, saslBytesMax, requestsPerTurnMax } = this.options
+    const { valueBytesMax, saslBytesMax, requestsPerTurnMax, counts } = this.options
     replies.turnsLeft = gate.requestsPerTurn(requestsPerTurnMax)
     connection.intake.wantedBytes = 0
     commands.beginTurn(connection.id, gate)
@@ -170,6 +173,7 @@ export class TextDialect implements Dialect, LargeDialect {
       }
       if (decoded === DECODED) {
         const verb = request.verb
+        counts.count(TEXT_VERBS + verb)
         if (verb === VERB_GET || verb === VERB_GET_AND_TOUCH) {
           if (!this.serveKeys(connection, bytes, offset)) return offset
         } else if (verb === VERB_META_NOOP) {
@@ -190,8 +194,7 @@ export class TextDialect implements Dialect, LargeDialect {
         return offset
       }
       if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
-      if (decoded === WRONG_LINE) this.refusals.answerProblem(request.problem)
-      else this.answerOversize(connection, bytes)
+      this.answerWrong(connection, bytes, decoded)
       offset = this.refusals.skip(connection, offset, end)
     }
     return offset
@@ -216,6 +219,7 @@ export class TextDialect implements Dialect, LargeDialect {
       ? refusalOfKeys(request, bytes, keyOffset, contentEnd(bytes, offset, lineEnd), restriction)
       : refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
+    this.options.counts.count(TEXT_VERBS + verb)
     this.answer(connection, bytes, refusal, undefined)
     return true
   }
@@ -241,6 +245,7 @@ export class TextDialect implements Dialect, LargeDialect {
     const { head } = body
     const { gate } = connection
     this.takeUp(connection, head, 0, head.length)
+    this.options.counts.count(TEXT_VERBS + request.verb)
     if (hasRoom && (body.end[0] !== CARRIAGE_RETURN || body.end[1] !== LINE_FEED)) {
       this.refusals.answerProblem(PROBLEM_BAD_DATA_CHUNK)
       return
@@ -284,6 +289,7 @@ export class TextDialect implements Dialect, LargeDialect {
       connection.drain()
       return 0
     }
+    options.counts.count(TEXT_VERBS + request.verb)
     this.answer(connection, bytes, commands.refuseUnfinished(gate), undefined)
     return request.frameBytes
   }
@@ -358,6 +364,7 @@ export class TextDialect implements Dialect, LargeDialect {
       case VERB_SASL_START:
       case VERB_SASL_STEP:
         if (decoded === INCOMPLETE) break
+        this.options.counts.count(TEXT_VERBS + request.verb)
         if (decoded === DECODED) this.control(connection, bytes)
         else if (decoded === OVERSIZE) this.refusals.answerProblem(PROBLEM_LOGIN_TOO_LONG)
         else this.refusals.answerProblem(request.problem)
@@ -365,6 +372,7 @@ export class TextDialect implements Dialect, LargeDialect {
       default:
         if (this.login.isLogin(bytes, offset, request)) {
           if (!this.login.isComplete(offset, end, request)) break
+          this.options.counts.count(TEXT_VERBS + VERB_SET)
           this.login.start(connection, bytes, request)
           this.replies.turnsLeft = 0
           return this.refusals.skip(connection, offset, end)
@@ -422,6 +430,18 @@ export class TextDialect implements Dialect, LargeDialect {
       commands.nowSeconds,
     )
     if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.result, read)
+  }
+
+  /** A request that is not as it must be, or too large. */
+  private answerWrong(connection: Connection, bytes: Uint8Array, decoded: number): void {
+    const { request, options } = this
+    if (decoded === WRONG_LINE) {
+      options.counts.count(TEXT_VERBS + VERB_UNKNOWN)
+      this.refusals.answerProblem(request.problem)
+      return
+    }
+    options.counts.count(TEXT_VERBS + request.verb)
+    this.answerOversize(connection, bytes)
   }
 
   private answerOversize(connection: Connection, bytes: Uint8Array): void {

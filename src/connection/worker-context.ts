@@ -1,6 +1,7 @@
 /** What the connections of a worker share, as far as it does not know them. */
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
+import type { TurnCounts } from './turn-counts.ts'
 
 export interface ConnectionLimits {
   /** From accept to the first successful login; also from a failed re-login of who was logged in. */
@@ -18,6 +19,7 @@ export interface ConnectionLimits {
 export interface WorkerContext {
   readonly limits: ConnectionLimits
   readonly lane: Float64Array
+  readonly counts: TurnCounts
   readonly sendBuffer: SendBuffer
   /** Coarse monotonic time; moves with the worker's deadline timer. */
   nowMs: number

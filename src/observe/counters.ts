@@ -46,11 +46,16 @@ export function counterLane(memory: CounterMemory, laneIndex: number): Float64Ar
   return new Float64Array(memory.buffer, laneIndex * LANE_DOUBLES * 8, LANE_DOUBLES)
 }
 
-/** The sum of one counter over all lanes since the last reset. */
-export function sumCounter(memory: CounterMemory, name: CounterName): number {
+/** The sum of one counter over all lanes since the last reset, or, whatever was reset, since the start. */
+export function sumCounter(
+  memory: CounterMemory,
+  name: CounterName,
+  since: 'since-reset' | 'since-start' = 'since-reset',
+): number {
   const all = new Float64Array(memory.buffer)
   const { laneCount } = memory
-  return sumSlot(all, laneCount, COUNTER[name]) - all[laneCount * LANE_DOUBLES + ZERO_SLOT[name]]!
+  const sum = sumSlot(all, laneCount, COUNTER[name])
+  return since === 'since-start' ? sum : sum - all[laneCount * LANE_DOUBLES + ZERO_SLOT[name]]!
 }
 
 /** The sums of all counters over all lanes, in the order of their slots, whatever was reset. */

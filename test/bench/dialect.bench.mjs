@@ -3,7 +3,7 @@
  * real store. Run after `npm run build:modules`: `node test/bench/dialect.bench.mjs [name ...]`; a name
  * chooses the cases that contain it. BENCH_DIST= names another build, VALUE= the bytes of a value
  * (100), DEPTH= the requests of one read (50), ACCESS=rights or ACCESS=prefixes a user who may not do
- * everything, PASSES= how often all is measured (30). Each figure is the lower quartile of short slices, on
+ * everything, PASSES= how often all is measured (30), HISTOGRAMS=1 with times taken. Each figure is the lower quartile of short slices, on
  * a busy machine the others measure its other work. 10,000 keys of 20 bytes, evenly chosen.
  */
 import { resolve } from 'node:path'
@@ -21,6 +21,7 @@ const { Connection } = await load('connection/connection.js')
 const { ReplyMemory } = await load('connection/reply-memory.js')
 const { SendBuffer } = await load('connection/send-buffer.js')
 const { TextDialect } = await load('connection/text-dialect.js')
+const { TurnCounts } = await load('connection/turn-counts.js')
 const { counterLane, createCounterMemory } = await load('observe/counters.js')
 const { createPrefixMemory, PrefixTable } = await load('observe/prefix-table.js')
 const { WatchLog } = await load('observe/watch-log.js')
@@ -101,7 +102,16 @@ function serverOf() {
   const observer = new RequestObserver(store, watchLog, prefixes, () => undefined)
   const local = new LocalCommands(store, lane, observer, { flushEnabled: true, casEnabled: true })
   local.setTime(1_700_000_000)
+  const counts = new TurnCounts({
+    lane,
+    users: new Float64Array(64),
+    requests: new Float64Array(64),
+    latencies: process.env.HISTOGRAMS === undefined ? undefined : new Float64Array(2048),
+    itemLane: () => lane,
+    nowMs: () => performance.now(),
+  })
   const options = {
+    counts,
     valueBytesMax: 1 << 20,
     saslBytesMax: 1000,
     requestsPerTurnMax: 1_000_000,
@@ -133,6 +143,7 @@ function serverOf() {
       sendBufferBytesMax: 1 << 20,
     },
     lane,
+    counts,
     sendBuffer,
     replyMemory,
     nowMs: 0,

@@ -15,7 +15,9 @@ import {
 import { ReplyMemory } from '../../src/connection/reply-memory.ts'
 import type { SendBuffer } from '../../src/connection/send-buffer.ts'
 import type { Receiver, Transport } from '../../src/connection/transport.ts'
+import type { TurnCounts } from '../../src/connection/turn-counts.ts'
 import type { SaslEnvironment } from '../../src/sasl/environment.ts'
+import { manualCounts } from './turn-counts.ts'
 
 const MEBIBYTE = 1024 * 1024
 
@@ -96,6 +98,7 @@ export interface ManualConnection {
 export interface ManualParts {
   readonly sendBuffer: SendBuffer
   readonly lane: Float64Array
+  readonly counts?: TurnCounts
   readonly replyMemory?: ReplyMemory
 }
 
@@ -111,7 +114,7 @@ export interface ManualConnectionOptions {
 }
 
 export function openManualConnection(
-  { sendBuffer, lane, replyMemory }: ManualParts,
+  { sendBuffer, lane, counts, replyMemory }: ManualParts,
   dialect: Dialect,
   {
     limits = {},
@@ -133,6 +136,7 @@ export function openManualConnection(
       ...limits,
     },
     lane,
+    counts: counts ?? manualCounts(lane).counts,
     sendBuffer,
     replyMemory: replyMemory ?? new ReplyMemory({ lane, bytesMax: MEBIBYTE, heldByAll: () => 0 }),
     nowMs: 0,

@@ -19,6 +19,7 @@ import { createStoreMemory, type StoreMemory } from '../../src/storage/geometry.
 import { Store } from '../../src/storage/store.ts'
 import { type ManualConnection, openManualConnection } from './manual-connection.ts'
 import { createObservers } from './observers.ts'
+import { type ManualCounts, manualCounts } from './turn-counts.ts'
 
 const MEBIBYTE = 1024 * 1024
 
@@ -29,6 +30,8 @@ export interface ManualServerOptions {
   readonly valueBytesMax?: number
   readonly saslBytesMax?: number
   readonly requestsPerTurnMax?: number
+  /** Undefined: no times are taken. */
+  readonly nowMs?: () => number
   readonly replyBytesMax?: number
   /** The rows of all groups but `sizes`. */
   readonly stats?: (group: string) => RowSource | undefined
@@ -44,6 +47,7 @@ export interface ManualServer {
   readonly memory: StoreMemory
   readonly store: Store
   readonly lane: Float64Array
+  readonly counted: ManualCounts
   readonly sendBuffer: SendBuffer
   readonly replyMemory: ReplyMemory
   readonly commands: Commands
@@ -84,7 +88,10 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
     memory: replyMemory,
   })
   const sizes = new ItemSizes(store, observer.observed, true)
+  const counted = manualCounts(lane, options.nowMs)
+  const { counts } = counted
   const dialectOptions = {
+    counts,
     valueBytesMax: options.valueBytesMax ?? itemBytesMax,
     saslBytesMax: options.saslBytesMax ?? 1000,
     requestsPerTurnMax: options.requestsPerTurnMax ?? 500,
@@ -118,6 +125,8 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
     memory,
     store,
     lane,
+    counts,
+    counted,
     sendBuffer,
     replyMemory,
     commands,

@@ -12,6 +12,7 @@ import { createWorkerTableMemory } from '../../src/server/admission/worker-table
 import type { SharedSocket } from '../../src/server/net/bound-sockets.ts'
 import type { NewcomerSource, NewcomerSourceOptions } from '../../src/server/net/newcomer.ts'
 import { createConnectionTableMemory } from '../../src/server/worker/connection-table.ts'
+import { createMeasureMemory } from '../../src/server/worker/measure-memory.ts'
 import type {
   FromWorker,
   SharedMemory,
@@ -55,6 +56,7 @@ export function manualShared(workerCount = 1): SharedMemory {
     connectionTable: createConnectionTableMemory(CONNECTIONS_MAX),
     workerTable: createWorkerTableMemory(workerCount, 1, CONNECTIONS_MAX),
     audit: undefined,
+    measures: createMeasureMemory(workerCount, false),
     throttle: createThrottleMemory((bytes) => bytes.fill(7), 64),
   }
 }

@@ -87,6 +87,7 @@ export class AcceptQueue {
     const held = heldMax === 0 ? undefined : this.hold(newcomer)
     if (held === undefined) {
       lane[COUNTER.rejected_connections]!++
+      lane[COUNTER.rejected_full]!++
       refuse(newcomer)
       return
     }
@@ -137,6 +138,7 @@ export class AcceptQueue {
       if (dropped === undefined) return
       this.letGo(dropped)
       lane[COUNTER.rejected_connections]!++
+      lane[COUNTER.rejected_displaced]!++
       refuse(dropped.newcomer)
       if (!this.isFull) this.countFullTime()
     }
@@ -191,6 +193,7 @@ export class AcceptQueue {
     if (dropped === undefined) return false
     this.letGo(dropped)
     lane[COUNTER.rejected_connections]!++
+    lane[COUNTER.rejected_displaced]!++
     refuse(dropped.newcomer)
     return workerTable.claimHeld(heldMax)
   }
@@ -216,6 +219,7 @@ export class AcceptQueue {
     const reason = this.turnedAwayFor as 'full' | 'crowd' | undefined
     if (reason === 'crowd') {
       this.options.lane[COUNTER.rejected_connections]!++
+      this.options.lane[COUNTER.rejected_crowd]!++
       this.options.refuse(newcomer)
     }
     return reason !== 'full'

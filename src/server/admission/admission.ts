@@ -296,6 +296,7 @@ export class Admission {
       this.reportCrowd(waiting.source, nowMs)
       this.dropWaiting(waiting)
       lane[COUNTER.rejected_connections]!++
+      lane[COUNTER.rejected_displaced]!++
       return true
     }
     let found: Connection | undefined
@@ -306,6 +307,7 @@ export class Admission {
     if (found === undefined) return false
     this.reportCrowd(this.servedOf(found)?.source, nowMs)
     lane[COUNTER.rejected_connections]!++
+    lane[COUNTER.rejected_displaced]!++
     found.close()
     return true
   }

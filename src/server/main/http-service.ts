@@ -23,6 +23,7 @@ import { createThrottle } from '../worker/throttle-log.ts'
 import { createAudit } from '../worker/worker-audit.ts'
 import type { SharedMemory, WorkerAuth } from '../worker/worker-messages.ts'
 import { createSasl } from '../worker/worker-sasl.ts'
+import { metricFamilies } from './metric-families.ts'
 import type { Readiness } from './readiness.ts'
 import { type Say, sayInto } from './say.ts'
 import { ServerMetrics } from './server-metrics.ts'
@@ -116,7 +117,11 @@ export class HttpService {
       read: () => metrics.read(),
       settings: settingsRows(config, threads),
       version: VERSION,
-      families: [],
+      families: metricFamilies({
+        shared: memory.shared,
+        namespaces: () => memory.namespaces.all,
+        residentBytes: () => process.memoryUsage.rss(),
+      }),
     })
   }
 

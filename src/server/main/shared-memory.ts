@@ -10,6 +10,7 @@ import { createThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
 import { createWorkerTableMemory } from '../admission/worker-table.ts'
 import { createConnectionTableMemory } from '../worker/connection-table.ts'
+import { createMeasureMemory } from '../worker/measure-memory.ts'
 import { createAuditMemory } from '../worker/worker-audit.ts'
 import type { SharedMemory } from '../worker/worker-messages.ts'
 import { NamespaceMemories } from './namespace-memory.ts'
@@ -61,6 +62,7 @@ export function createSharedMemory(
       limits.connectionsMax,
       randomSeed(),
     ),
+    measures: createMeasureMemory(workerCount, log.takesTimes),
     audit:
       config.audit === undefined
         ? undefined

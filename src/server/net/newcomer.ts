@@ -29,7 +29,7 @@ export interface NewcomerSource {
 /** What the TLS connections of a worker are made with. */
 export type TlsOptions = Pick<
   TlsParts,
-  'handshakes' | 'lane' | 'epochSeconds' | 'onHandshakeFailed'
+  'handshakes' | 'lane' | 'epochSeconds' | 'onHandshake' | 'onHandshakeFailed'
 >
 
 export interface NewcomerSourceOptions {

@@ -44,6 +44,7 @@ export interface TlsParts {
   /** Seconds since 1970 by the server's clock. */
   readonly epochSeconds: () => number
   /** A handshake failed; `code` is fit for a log. */
+  readonly onHandshake: (version: string, isResumed: boolean) => void
   readonly onHandshakeFailed: (peer: Peer, code: string) => void
   /** Node has no way to decrypt into a given buffer. */
   readonly onWithout: () => void
@@ -223,8 +224,10 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     }
     this.phase = OPEN
     this.seenBytes = this.socket.bytesRead
+    const isResumed = secure.isSessionReused()
     channel.tls = channelOf(secure)
-    if (!secure.isSessionReused()) parts.lane[COUNTER.ssl_new_sessions]!++
+    if (!isResumed) parts.lane[COUNTER.ssl_new_sessions]!++
+    parts.onHandshake(channel.tls.version, isResumed)
     receiver.heard()
     this.open(secure, receiver)
   }

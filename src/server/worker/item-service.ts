@@ -11,11 +11,13 @@ import type { ClusterParts } from '../../command/operations/cluster-lines.ts'
 import type { OperationParts } from '../../command/operations/operations.ts'
 import type { ConnectionSource } from '../../command/operations/stats.ts'
 import { Transfers } from '../../command/transfers/transfers.ts'
-import { BinaryDialect, type DialectOptions } from '../../connection/binary-dialect.ts'
+import { BinaryDialect } from '../../connection/binary-dialect.ts'
 import type { Dialect } from '../../connection/connection.ts'
+import type { DialectOptions } from '../../connection/dialect-options.ts'
 import { ReplyMemory } from '../../connection/reply-memory.ts'
 import { SEND_BUFFER_BYTES, SendBuffer } from '../../connection/send-buffer.ts'
 import { TextDialect } from '../../connection/text-dialect.ts'
+import type { TurnCounts } from '../../connection/turn-counts.ts'
 import { Watchers } from '../../connection/watchers.ts'
 import { DEFAULT_NAMESPACE } from '../../credential/namespaces.ts'
 import { sumCounter } from '../../observe/counters.ts'
@@ -44,6 +46,7 @@ const REPLY_BYTES_MAX = 64 * MEBIBYTE
 export interface ItemServiceOptions {
   readonly settings: WorkerSettings
   readonly lane: Float64Array
+  readonly counts: (itemLane: (namespace: number) => Float64Array | undefined) => TurnCounts
   readonly sasl: SaslEnvironment | undefined
   readonly clock: Clock
   readonly threadClock: ThreadClock
@@ -64,6 +67,7 @@ export class ItemService {
   readonly replyMemory: ReplyMemory
   readonly facts: OperatorFacts
   readonly cluster: ClusterParts
+  readonly counts: TurnCounts
 
   private readonly options: ItemServiceOptions
   /** By the number of their namespace, the default one first. */
@@ -105,6 +109,7 @@ export class ItemService {
       bytesMax: Math.max(REPLY_BYTES_MAX, 2 * settings.threadCount * settings.valueBytesMax),
       heldByAll: () => sumCounter(settings.counters, 'unread_reply_bytes'),
     })
+    this.counts = options.counts((id) => this.tenants.get(id)?.lane)
     const { binary, text } = this.createDialects()
     this.binary = binary
     this.text = text
@@ -153,6 +158,7 @@ export class ItemService {
       if (tenant === undefined || tenant === this.first) continue
       assert(tenant.store.quiesce(), `something is under way in namespace ${id}`)
       this.commands.forget(id)
+      this.counts.forget(id)
       this.tenants.delete(id)
       tenant.store.leaveLending()
     }
@@ -187,13 +193,14 @@ export class ItemService {
 
   private createDialects(): { readonly binary: BinaryDialect; readonly text: TextDialect } {
     const { settings, lane } = this.options
-    const { commands, sendBuffer, replyMemory, watchers } = this
+    const { commands, sendBuffer, replyMemory, watchers, counts } = this
     const options: DialectOptions = {
       valueBytesMax: settings.valueBytesMax,
       saslBytesMax: settings.saslBytesMax,
       requestsPerTurnMax: settings.requestsPerTurnMax,
       version: settings.version,
       operations: this.first.operations,
+      counts,
     }
     const transfers = new Transfers(commands, {
       valueBytesMax: settings.valueBytesMax,

@@ -50,6 +50,8 @@ export class Tenant {
   readonly sizes: ItemSizes
   readonly commands: CommandStore & Pick<LocalCommands, 'setTime'>
   readonly operations: OperationParts
+  /** Counts what its requests find. */
+  readonly lane: Float64Array
 
   private readonly memory: NamespaceMemory
   private readonly stats: Stats
@@ -65,8 +67,8 @@ export class Tenant {
     this.sizes = new ItemSizes(this.store, watchLog.observed, casEnabled)
     const observer = new RequestObserver(this.store, watchLog, this.prefixes, options.passOn)
     this.store.witnessEvictions(observer)
-    const lane = counterLane(memory.counters, settings.workerIndex)
-    this.commands = new LocalCommands(this.store, lane, observer, { flushEnabled, casEnabled })
+    this.lane = counterLane(memory.counters, settings.workerIndex)
+    this.commands = new LocalCommands(this.store, this.lane, observer, { flushEnabled, casEnabled })
     const { process, ...facts } = options.facts(this)
     this.stats = new Stats({
       ...facts,

@@ -21,6 +21,7 @@ import type { Internal } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import type { ConnectionTableMemory } from './connection-table.ts'
+import type { MeasureMemory } from './measure-memory.ts'
 import type { AuditMemory } from './worker-audit.ts'
 
 export interface WorkerAuth {
@@ -66,6 +67,7 @@ export interface SharedMemory {
   readonly namespaces: readonly NamespaceMemory[]
   readonly connectionTable: ConnectionTableMemory
   readonly workerTable: WorkerTableMemory
+  readonly measures: MeasureMemory
   readonly throttle: ThrottleMemory
   /** Undefined: there is no audit. */
   readonly audit: AuditMemory | undefined

@@ -11,11 +11,14 @@ import type { Pipe } from '../../base/pipe.ts'
 import { AnswerDelays } from '../../connection/answer-delays.ts'
 import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
+import { TurnCounts } from '../../connection/turn-counts.ts'
 import { prepare } from '../../credential/prepare.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
+import { sharedLane } from '../../observe/shared-lanes.ts'
+import { UserCounts } from '../../observe/user-counts.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
@@ -32,9 +35,11 @@ import { TlsHandshakes } from '../net/tls-handshakes.ts'
 import { Acceptor } from './acceptor.ts'
 import { ConnectionRows } from './connection-rows.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
+import { EventCounters } from './event-counters.ts'
 import { HandshakeLog } from './handshake-log.ts'
 import { ItemService } from './item-service.ts'
 import { LoginLog } from './login-log.ts'
+import { LoopMeasures } from './loop-measures.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import { createThrottle } from './throttle-log.ts'
 import { Turns } from './turns.ts'
@@ -85,6 +90,9 @@ export class WorkerServer {
   private readonly loginLog: LoginLog
   private readonly handshakeLog: HandshakeLog
   private readonly audit: WorkerAudit | undefined
+  private readonly users: UserCounts
+  private readonly events: EventCounters
+  private readonly loop: LoopMeasures
   /** Undefined where no listener speaks TLS. */
   private handshakes: TlsHandshakes | undefined = undefined
   private readonly gateOptions: AuthGateOptions
@@ -130,6 +138,10 @@ export class WorkerServer {
       ask: () => this.post({ kind: 'token-keys-wanted' }),
       epochSeconds: () => this.clock.epochMs(clock.nowMs()) / 1000,
     }
+    const { measures, workerIndex } = settings
+    this.users = new UserCounts(measures.users, workerIndex)
+    this.events = new EventCounters(measures.events, workerIndex)
+    this.loop = new LoopMeasures(measures.loops, workerIndex, TICK_MS)
     this.audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
     const write = (event: LogEvent): void => this.log.write(event)
     const throttle = createThrottle(settings, lane, clock, write, this.audit)
@@ -174,13 +186,16 @@ export class WorkerServer {
       sasl: this.sasl,
       loginAttemptsMax: this.settings.loginAttemptsMax,
       lane,
+      users: this.users,
       delays: this.delays,
       onLogin: (event) => {
         this.loginLog.record(event, this.context.nowMs)
+        this.events.login(event)
         this.audit?.login(event)
       },
       onRefusal: (event) => {
         this.logRefusal(event)
+        this.events.refusal(event)
         this.audit?.refusal(event)
       },
       onOperation: (event) => this.audit?.operation(event),
@@ -191,6 +206,7 @@ export class WorkerServer {
   /** Begins to work; resolves when it listens, or has posted why it cannot. */
   async start(): Promise<void> {
     this.port.on('message', (message) => this.receive(message))
+    if (this.settings.measures.latencies !== undefined) this.loop.watchCollections()
     this.endTicks = this.threadClock.every(TICK_MS, () => this.tick())
     this.readClock()
     try {
@@ -253,6 +269,7 @@ export class WorkerServer {
     return new ItemService({
       settings,
       lane,
+      counts: (itemLane) => this.createCounts(itemLane),
       sasl,
       clock,
       threadClock,
@@ -263,6 +280,20 @@ export class WorkerServer {
       },
       onShutdown: () => this.post({ kind: 'shutdown' }),
       refreshCertificates: settings.tls === undefined ? undefined : () => this.refreshes.run(),
+    })
+  }
+
+  private createCounts(itemLane: (namespace: number) => Float64Array | undefined): TurnCounts {
+    const { settings, lane, users, threadClock } = this
+    const { measures, workerIndex } = settings
+    const { requests, latencies } = measures
+    return new TurnCounts({
+      lane,
+      users: users.lane,
+      requests: sharedLane(requests, workerIndex),
+      latencies: latencies && sharedLane(latencies, workerIndex),
+      itemLane,
+      nowMs: threadClock.nowMs,
     })
   }
 
@@ -286,7 +317,9 @@ export class WorkerServer {
       handshakes: this.handshakes,
       lane,
       epochSeconds: () => this.clock.epochMs(threadClock.nowMs()) / 1000,
+      onHandshake: (version, isResumed) => this.events.handshake(version, isResumed),
       onHandshakeFailed: (peer, code) => {
+        this.events.handshakeFailed(code)
         this.handshakeLog.record(peer, code, this.context.nowMs)
         this.audit?.handshake(peer.text, code)
       },
@@ -307,6 +340,7 @@ export class WorkerServer {
         sendBufferBytesMax: settings.sendBufferBytesMax,
       },
       lane,
+      counts: items.counts,
       sendBuffer: items.sendBuffer,
       nowMs: this.threadClock.nowMs(),
       epochSeconds: this.clock.epochSeconds(this.threadClock.nowMs()),
@@ -356,7 +390,9 @@ export class WorkerServer {
     if (!credentials.has(name) || !this.sasl.mayLogIn()) return
     const principal = credentials.principalOf(name, 'listener')
     gate.become(principal)
-    this.audit?.login({ succeeded: true, principal, peer: peer.text, mechanism: 'listener' })
+    const event = { succeeded: true, principal, peer: peer.text, mechanism: 'listener' } as const
+    this.events.login(event)
+    this.audit?.login(event)
   }
 
   private closed(connection: Connection): void {
@@ -408,6 +444,7 @@ export class WorkerServer {
   private tick(): void {
     const { context, workerTable, acceptor } = this
     this.readClock()
+    this.loop.tick(context.nowMs)
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
     this.delays.release(context.nowMs)
@@ -543,6 +580,7 @@ export class WorkerServer {
     if (this.isFinished || this.acceptor.connections.size > 0) return
     this.isFinished = true
     this.endTicks()
+    this.loop.end()
     this.post({ kind: 'stopped', cutCount: this.cutCount })
   }
 }

@@ -72,6 +72,7 @@ test('where nobody may wait, whoever finds the server full is refused at once, a
   server.arrive('b')
   expect(server).toMatchObject({ inside: ['a'], refused: ['b'] })
   expect(server.lane[COUNTER.rejected_connections]).toBe(1)
+  expect(server.lane[COUNTER.rejected_full]).toBe(1)
   expect(server.lane[COUNTER.listen_disabled_num]).toBe(0)
 })
 
@@ -100,6 +101,7 @@ test('one of the source that crowds the server is refused, and nobody stands beh
   server.leave('b')
   expect(server).toMatchObject({ inside: ['c'], refused: ['crowd 1', 'crowd 2'] })
   expect(server.lane[COUNTER.rejected_connections]).toBe(2)
+  expect(server.lane[COUNTER.rejected_crowd]).toBe(2)
 })
 
 test('as many wait as may, the next one is refused', () => {
@@ -211,6 +213,7 @@ test('a worker that holds none takes room from one that holds all, which drops i
   expect(other.refused).toEqual([])
   one.acceptQueue.settleWithOthers()
   expect(one.refused).toEqual(['d'])
+  expect(one.lane[COUNTER.rejected_displaced]).toBe(1)
   other.leave('inside')
   expect(other.inside).toEqual(['newcomer'])
 })

@@ -137,6 +137,7 @@ test('with every place taken a newcomer takes that of whoever has waited longest
   expect(waited.isClosedUnread).toBe(true)
   expect(server.turnedAway).toEqual([])
   expect(server.lane[COUNTER.rejected_connections]).toBe(1)
+  expect(server.lane[COUNTER.rejected_displaced]).toBe(1)
   expect(server.lane[COUNTER.curr_connections]).toBe(3)
 })
 

@@ -1,0 +1,14 @@
+/** What the dialects of a worker are made with. */
+import type { OperationParts } from '../command/operations/operations.ts'
+import type { TurnCounts } from './turn-counts.ts'
+
+export interface DialectOptions {
+  /** The largest value that can be stored, in bytes. */
+  readonly valueBytesMax: number
+  /** The largest SASL message with its mechanism name, in bytes. */
+  readonly saslBytesMax: number
+  readonly requestsPerTurnMax: number
+  readonly version: string
+  readonly operations: OperationParts
+  readonly counts: TurnCounts
+}

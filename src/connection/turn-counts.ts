@@ -1,0 +1,208 @@
+/**
+ * Hot path. What a turn of a connection amounts to: its requests by dialect and verb, what they did for
+ * which user, and how long they took. One object a worker, since one connection has its turn at a time.
+ * A request adds to two numbers; all else is done once a turn, whose requests came with one read and whose
+ * replies leave with one write.
+ *
+ * A time is that from the moment at which the worker began to look at a read that had the last byte of
+ * the request until its reply has been handed to the socket:
+ *
+ *      read        request, request, request         write
+ *   ----|--------------------------------------------|-----
+ *       begin()    count()  count()  count()         end()
+ *
+ * So all requests of a turn took as long as the turn, which is what each of their senders waited for. What
+ * is not answered in its turn goes on in later ones and is counted in the one that answers it, from
+ * the first one on: a login, a long list, whoever gave its turn away. Not in it: what a request waited for
+ * in the kernel while the worker served others, which the lag of its event loop tells of.
+ *
+ * Invariants: nothing is allocated a turn. Every request that is answered is counted once. Without
+ * `latencies` no clock is read.
+ */
+import { COUNTER } from '../observe/counters.ts'
+import { HISTOGRAM_SLOTS, observe } from '../observe/power-histogram.ts'
+import {
+  USER_BYTES_READ,
+  USER_BYTES_WRITTEN,
+  USER_HITS,
+  USER_MISSES,
+  USER_REQUESTS,
+  USER_SLOTS,
+} from '../observe/user-counts.ts'
+import { VERB_META_DEBUG, VERB_META_GET, VERB_OPERATE } from '../protocol/request.ts'
+
+/** What is counted for each of its own is at `base` and its verb: a number for each verb there may be. */
+export const BINARY_VERBS = 0
+export const TEXT_VERBS = 32
+/** Over both dialects. */
+export const VERB_SLOTS = 64
+/** A lane of `latencies`: a histogram for each of those. */
+export const LATENCY_SLOTS: number = VERB_SLOTS * HISTOGRAM_SLOTS
+
+/** Of a connection that waits for nothing. */
+export const NOT_WAITING = -1
+/** No request was counted. */
+export const NO_REQUEST = -1
+
+const HITS = 0
+const MISSES = 1
+const WRITTEN = 2
+
+export interface TurnCountsOptions {
+  /** The worker's lane of counters. */
+  readonly lane: Float64Array
+  /** Its lane of what is counted by user. */
+  readonly users: Float64Array
+  /** Its lane of requests by dialect and verb, VERB_SLOTS long. */
+  readonly requests: Float64Array
+  /** Its lane of times; undefined: none are taken. */
+  readonly latencies: Float64Array | undefined
+  /** The lane of a namespace that counts what its requests found; undefined: it is no more. */
+  readonly itemLane: (namespace: number) => Float64Array | undefined
+  readonly nowMs: () => number
+}
+
+export class TurnCounts {
+  /** When the turn began, or the first one of what it goes on with; NOT_WAITING where nobody asks. */
+  startedMs: number = NOT_WAITING
+  private readonly options: TurnCountsOptions
+  private readonly lane: Float64Array
+  private readonly users: Float64Array
+  private readonly counts: Int32Array = new Int32Array(VERB_SLOTS)
+  private total = 0
+  private last = 0
+  private receivedBytes = 0
+  /** What the lanes had counted when the turn began. */
+  private readonly before: Float64Array = new Float64Array(3)
+  private itemLane: Float64Array
+  private namespace: number | undefined = undefined
+
+  constructor(options: TurnCountsOptions) {
+    this.options = options
+    this.lane = options.lane
+    this.users = options.users
+    this.itemLane = options.lane
+  }
+
+  /** A turn begins. `sinceMs`: since when it waits for this one, or NOT_WAITING. */
+  begin(namespace: number, sinceMs: number, receivedBytes: number): void {
+    if (namespace !== this.namespace) this.enter(namespace)
+    const { before, itemLane, options } = this
+    this.receivedBytes = receivedBytes
+    before[HITS] = itemLane[COUNTER.get_hits]!
+    before[MISSES] = itemLane[COUNTER.get_misses]!
+    before[WRITTEN] = this.lane[COUNTER.bytes_written]!
+    if (options.latencies === undefined) return
+    this.startedMs = sinceMs >= 0 ? sinceMs : options.nowMs()
+  }
+
+  /** A namespace is no more; another may get its number. */
+  forget(namespace: number): void {
+    if (this.namespace === namespace) this.namespace = undefined
+  }
+
+  private enter(namespace: number): void {
+    this.namespace = namespace
+    this.itemLane = this.options.itemLane(namespace) ?? this.lane
+  }
+
+  /** A request is answered in this turn, unless `takeBack` says otherwise. `slot`: BINARY_VERBS + verb, say. */
+  count(slot: number): void {
+    this.counts[slot]!++
+    this.total++
+    this.last = slot
+  }
+
+  /** The request that was counted last is not answered yet; returns its slot, or NO_REQUEST. */
+  takeBack(): number {
+    const { counts, last } = this
+    if (counts[last] === 0) return NO_REQUEST
+    counts[last]!--
+    this.total--
+    return last
+  }
+
+  /** What was taken back is answered now. Returns NO_REQUEST. */
+  recount(slot: number): number {
+    if (slot !== NO_REQUEST) this.count(slot)
+    return NO_REQUEST
+  }
+
+  /** The turn is over, and what it had to say is with the socket. `user`: the number of whose turn it was. */
+  end(user: number): void {
+    const { users, lane, before, total, itemLane } = this
+    const at = user * USER_SLOTS
+    users[at + USER_BYTES_READ]! += this.receivedBytes
+    users[at + USER_BYTES_WRITTEN]! += lane[COUNTER.bytes_written]! - before[WRITTEN]!
+    if (total === 0) return
+    users[at + USER_REQUESTS]! += total
+    users[at + USER_HITS]! += itemLane[COUNTER.get_hits]! - before[HITS]!
+    users[at + USER_MISSES]! += itemLane[COUNTER.get_misses]! - before[MISSES]!
+    this.total = 0
+    this.addUp(total)
+  }
+
+  private addUp(total: number): void {
+    const { counts, last, options, startedMs } = this
+    const { requests, latencies } = options
+    const micros = latencies === undefined ? 0 : (options.nowMs() - startedMs) * 1000
+    // A pipeline is mostly of one verb.
+    const isUniform = counts[last] === total
+    const end = isUniform ? last + 1 : VERB_SLOTS
+    for (let slot = isUniform ? last : 0; slot < end; slot++) {
+      const times = counts[slot]!
+      if (times === 0) continue
+      counts[slot] = 0
+      requests[slot]! += times
+      if (latencies !== undefined) observe(latencies, slot * HISTOGRAM_SLOTS, micros, times)
+    }
+  }
+}
+
+/** By verb. */
+const VERB_NAMES: readonly string[] = [
+  'unknown',
+  'get',
+  'set',
+  'add',
+  'replace',
+  'append',
+  'prepend',
+  'delete',
+  'incr',
+  'decr',
+  'touch',
+  'gat',
+  'flush_all',
+  'noop',
+  'version',
+  'verbosity',
+  'stat',
+  'quit',
+  'sasl_list',
+  'sasl_start',
+  'sasl_step',
+  'cas',
+  'mg',
+  'ms',
+  'md',
+  'ma',
+  'mn',
+  'me',
+  'operation',
+]
+
+export interface VerbLabels extends Readonly<Record<string, string>> {
+  readonly dialect: 'binary' | 'text' | 'meta'
+  readonly verb: string
+}
+
+/** What is counted at each slot; undefined: nothing. */
+export function verbLabels(slot: number): VerbLabels | undefined {
+  const isText = slot >= TEXT_VERBS
+  const verb = isText ? slot - TEXT_VERBS : slot - BINARY_VERBS
+  const name = VERB_NAMES[verb]
+  if (name === undefined || verb > VERB_OPERATE) return undefined
+  const isMeta = verb >= VERB_META_GET && verb <= VERB_META_DEBUG
+  return { dialect: isText ? (isMeta ? 'meta' : 'text') : 'binary', verb: name }
+}
