@@ -1,7 +1,7 @@
 /**
  * `saslcached health [address]`: one version request to the address, or to the server that the options
  * name; without either to the server that runs here, whatever it was started with, or to the one that
- * would be started. Exit code 0 when it answers, 1 when it does not.
+ * would be started, of which one that has --http is asked whether it is ready. Exit code 0 when it answers, 1 when it does not.
  */
 import { Command } from 'commander'
 import { EXIT_FAILURE, EXIT_OK } from '../base/exit-code.ts'
@@ -39,11 +39,17 @@ export async function runHealth(
   const isToldWhere = address !== undefined || inputs.flags.uses.length > 0 || isFileNamed
   const server = isToldWhere ? undefined : findRunning(io, inputs)
   const asked = server === undefined || server === 'several' ? inputs : server
-  const { network, problems } = await loadNetwork(asked)
+  const { network, http, problems } = await loadNetwork(asked)
   let target: HealthTarget | undefined
   try {
     target = address === undefined ? healthTarget(network) : parseTarget(address)
     const version = await checkHealth(target, TIMEOUT_MS)
+    if (address === undefined && http !== undefined) {
+      // Only who is asked over HTTP pays for it.
+      const { askWhyNotReady } = await import('../server/http/ready-check.ts')
+      const reasons = await askWhyNotReady(http, TIMEOUT_MS)
+      if (reasons !== undefined) throw new HealthError(`not ready: ${reasons}`)
+    }
     io.out(`healthy: version ${version} at ${formatTarget(target)}\n`)
     return EXIT_OK
   } catch (error) {

@@ -95,6 +95,7 @@ export interface ConfigInputs {
 
 export interface NetworkInputs {
   readonly network: Config['network']
+  readonly http: Config['http']
   readonly problems: readonly ConfigProblem[]
 }
 
@@ -106,7 +107,7 @@ export interface NetworkInputs {
 export async function loadNetwork(inputs: ConfigInputs): Promise<NetworkInputs> {
   const loader = new Loader(inputs)
   await loader.readAll()
-  return { network: deepFreeze(loader.resolveNetwork()), problems: loader.problems }
+  return { ...deepFreeze(loader.resolvePlaces()), problems: loader.problems }
 }
 
 /** A value that won, and where it came from. */
@@ -481,6 +482,11 @@ class Loader {
       ciphers: values.tls_ciphers === '' ? undefined : values.tls_ciphers,
       verify: values.tls_verify,
     }
+  }
+
+  /** Where the server is found. */
+  resolvePlaces(): Pick<Config, 'network' | 'http'> {
+    return { network: this.resolveNetwork(), http: this.#resolveHttp(this.#values.tls) }
   }
 
   #resolveHttp(hasTls: boolean): Config['http'] {

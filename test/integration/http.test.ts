@@ -1,0 +1,272 @@
+/** The HTTP listener, as monitors use it and as strangers abuse it. */
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { request as ask } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
+
+const FOLDER = mkdtempSync(join(tmpdir(), 'saslcached-http-'))
+afterAll(() => rmSync(FOLDER, { recursive: true, force: true }))
+
+interface Answer {
+  readonly status: number | undefined
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly body: string
+}
+
+interface Asked {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
+function get(socketPath: string, path: string, asked: Asked = {}): Promise<Answer> {
+  const { method = 'GET', headers = {}, body } = asked
+  return new Promise((resolve, reject) => {
+    const request = ask({ socketPath, path, method, headers, agent: false }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
+      response.on('end', () =>
+        resolve({ status: response.statusCode, headers: response.headers, body: text }),
+      )
+    })
+    request.on('error', reject).end(body)
+  })
+}
+
+/** What the server sends to who sends these bytes, until it closes. */
+async function send(target: string | number, bytes: string): Promise<string> {
+  const socket = typeof target === 'string' ? connect(target) : connect(target, '127.0.0.1')
+  let received = ''
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    received += chunk
+  })
+  socket.on('error', () => undefined)
+  socket.write(bytes)
+  // once() would take a reset for a failure of the test.
+  await new Promise((resolve) => socket.once('close', resolve))
+  return received
+}
+
+describe('without a login', () => {
+  let server: TestServer
+  const path = join(FOLDER, 'h.sock')
+  let port: number
+  beforeAll(async () => {
+    server = await startSaslcached({ flags: ['--http', '127.0.0.1:-1', '--http', path] })
+    const line = await server.waitForLog(
+      ({ event, family }) => event === 'http_listening' && family === 'IPv4',
+    )
+    port = Number(String(line.address).split(':')[1])
+  })
+  afterAll(async () => {
+    await server.stop()
+  })
+
+  test('/live and /ready say so', async () => {
+    expect(await get(path, '/live')).toMatchObject({ status: 200, body: 'live\n' })
+    expect(await get(path, '/ready')).toMatchObject({ status: 200, body: 'ready\n' })
+  })
+
+  test('no answer is kept, framed, or read by a page of others', async () => {
+    for (const each of ['/metrics', '/live', '/nothing']) {
+      const { headers } = await get(path, each)
+      expect(headers).toMatchObject({
+        'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
+        'content-security-policy': expect.stringContaining("default-src 'none'"),
+      })
+      expect(headers).not.toHaveProperty('access-control-allow-origin')
+    }
+  })
+
+  test.each(['/metrics/', '/../metrics', '/%6detrics', '//metrics', '/./metrics', '/etc/passwd'])(
+    'there is nothing at %s',
+    async (each) => {
+      expect(await get(path, each)).toMatchObject({ status: 404 })
+    },
+  )
+
+  test.each(['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE'])('%s is refused', async (method) => {
+    const answer = await get(path, '/metrics', { method })
+    expect(answer).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD' } })
+  })
+
+  test('CONNECT, an upgrade, another host as target and what is no HTTP get nothing', async () => {
+    expect(await send(path, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')).toBe('')
+    const upgrade = 'GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'
+    expect(await send(path, upgrade)).toBe('')
+    const proxied = 'GET http://a/metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+    expect(await send(path, proxied)).toMatch(/^HTTP\/1.1 400 /)
+    expect(await send(path, 'get key\r\n')).toMatch(/^HTTP\/1.1 400 /)
+  })
+
+  test('HEAD has the headers of GET and no body', async () => {
+    const { status, headers, body } = await get(path, '/live', { method: 'HEAD' })
+    expect({ status, length: headers['content-length'], body }).toEqual({
+      status: 200,
+      length: '5',
+      body: '',
+    })
+  })
+
+  test('a body is refused, announced or in pieces', async () => {
+    expect(
+      await get(path, '/live', { body: 'x', headers: { 'content-length': '1' } }),
+    ).toMatchObject({ status: 413 })
+    const chunked = { 'transfer-encoding': 'chunked' }
+    expect(await get(path, '/live', { body: 'x', headers: chunked })).toMatchObject({ status: 413 })
+  })
+
+  test('a header without end is cut where it is too long', async () => {
+    const header = `GET /live HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(9000)}`
+    expect(await send(path, header)).toMatch(/^HTTP\/1.1 431 /)
+  })
+
+  test('who does not send a header to its end, or nothing at all, is closed', async () => {
+    const begun = 'GET /metrics HTTP/1.1\r\nHost: a\r\n'
+    const answers = await Promise.all([send(path, begun), send(path, '')])
+    expect(answers[0]).toMatch(/^HTTP\/1.1 408 /)
+    expect(answers[1]).toMatch(/^(HTTP\/1.1 408 .*)?/)
+  })
+
+  test('a page that has its own name resolve to this machine reads nothing', async () => {
+    for (const host of ['evil.example', 'evil.example:9150', '127.0.0.1.evil.example', 'a b']) {
+      const answer = await get(path, '/metrics', { headers: { host } })
+      expect([host, answer.status]).toEqual([host, 421])
+    }
+    for (const host of ['127.0.0.1:9150', '[::1]:9150', 'localhost', 'cache', 'a.localhost']) {
+      const answer = await get(path, '/metrics', { headers: { host } })
+      expect([host, answer.status]).toEqual([host, 200])
+    }
+  })
+
+  test('a source has a bounded number of connections, and others are served meanwhile', async () => {
+    const hanging: Socket[] = []
+    for (let count = 0; count < 64; count++) {
+      const socket = connect(port, '127.0.0.1')
+      socket.on('error', () => undefined)
+      hanging.push(socket)
+      await once(socket, 'connect')
+    }
+    expect(await send(port, 'GET /live HTTP/1.1\r\nHost: a\r\n\r\n')).toBe('')
+    expect(await get(path, '/live')).toMatchObject({ status: 200 })
+    for (const socket of hanging) socket.destroy()
+  })
+
+  test('a client that asks and asks without waiting for answers is cut off', async () => {
+    const request = 'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n'
+    const received = await send(path, request.repeat(2000))
+    expect(received.split('HTTP/1.1 200 OK').length - 1).toBeLessThanOrEqual(16)
+    expect(await get(path, '/live')).toMatchObject({ status: 200 })
+  })
+
+  test('the same is shown as what memcached_exporter makes of stats', async () => {
+    const client = new TextClient(server)
+    await client.ask('set a 0 0 1\r\nx\r\nget a b\r\n', 'END\r\n')
+    const stats = new Map<string, string>()
+    for (const group of ['', ' items', ' slabs', ' settings']) {
+      const text = await client.ask(`stats${group}\r\n`, 'END\r\n')
+      for (const [, name = '', value = ''] of text.matchAll(
+        /^STAT (?:items:1:|1:)?(\S+) (.*)\r$/gm,
+      )) {
+        if (group === '' || !stats.has(name)) stats.set(name, value)
+      }
+    }
+    // What was kept from before is not shown any more.
+    let shown = ''
+    await expect
+      .poll(async () => {
+        shown = (await get(path, '/metrics')).body
+        return shown
+      })
+      .toContain('memcached_current_items 1\n')
+    const shownAs = (series: string): string | undefined =>
+      shown
+        .split('\n')
+        .find((line) => line.startsWith(`${series} `))
+        ?.slice(series.length + 1)
+    const expected: Readonly<Record<string, string>> = {
+      memcached_up: '1',
+      'memcached_commands_total{command="get",status="hit"}': stats.get('get_hits') ?? '',
+      'memcached_commands_total{command="get",status="miss"}': stats.get('get_misses') ?? '',
+      'memcached_commands_total{command="set",status="hit"}': stats.get('cmd_set') ?? '',
+      memcached_current_bytes: stats.get('bytes') ?? '',
+      memcached_limit_bytes: stats.get('limit_maxbytes') ?? '',
+      memcached_max_connections: stats.get('maxconns') ?? '',
+      memcached_malloced_bytes: stats.get('total_malloced') ?? '',
+      'memcached_slab_current_items{slab="1"}': '1',
+      'memcached_slab_lru_hits_total{slab="1",lru="cold"}': stats.get('hits_to_cold') ?? '',
+      [`memcached_version{version="${stats.get('version')}"}`]: '1',
+      saslcached_get_hits_total: stats.get('get_hits') ?? '',
+    }
+    for (const [series, value] of Object.entries(expected)) {
+      expect([series, shownAs(series)]).toEqual([series, value])
+    }
+  })
+})
+
+describe('with --http-auth', () => {
+  let server: TestServer
+  const users = [
+    { name: 'monitor', password: 'right' },
+    { name: 'reader', password: 'right' },
+  ]
+  const path = join(FOLDER, 'auth.sock')
+  const basic = (name: string, password: string): Asked => ({
+    headers: { authorization: `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}` },
+  })
+
+  beforeAll(async () => {
+    server = await startSaslcached({
+      users: users.slice(0, 1),
+      usersFileEnd: '[users.reader]\npassword = "right"\nrights = ["read"]\n',
+      flags: ['--http', path, '--http-auth'],
+    })
+  })
+  afterAll(async () => {
+    await server.stop()
+  })
+
+  test('a user with the right stats sees the metrics, and others are told to log in', async () => {
+    expect(await get(path, '/metrics', basic('monitor', 'right'))).toMatchObject({ status: 200 })
+    for (const asked of [{}, basic('monitor', 'wrong'), basic('nobody', 'right')]) {
+      const { status, headers, body } = await get(path, '/metrics', asked)
+      expect({ status, body }).toEqual({ status: 401, body: 'This takes a login.\n' })
+      expect(headers['www-authenticate']).toMatch(/^Basic realm=/)
+    }
+    expect(await get(path, '/metrics', basic('reader', 'right'))).toMatchObject({ status: 403 })
+  })
+
+  test('probes need none', async () => {
+    expect(await get(path, '/ready')).toMatchObject({ status: 200 })
+  })
+
+  test.each(['Basic', 'Basic !', 'Basic YQ==', 'Bearer x', `Basic ${'a'.repeat(5000)}`])(
+    'this is no login: %.10s',
+    async (authorization) => {
+      expect(await get(path, '/metrics', { headers: { authorization } })).toMatchObject({
+        status: 401,
+      })
+    },
+  )
+
+  test('failures are told of as others are, without the password', async () => {
+    await get(path, '/metrics', basic('monitor', 'a-wrong-one'))
+    await server.waitForLog(
+      ({ event, user, mechanism }) =>
+        event === 'login_failed' && user === 'monitor' && mechanism === 'http-basic',
+    )
+    expect(server.output()).not.toContain('a-wrong-one')
+    // Until what was kept from before is shown no more.
+    await expect
+      .poll(async () => (await get(path, '/metrics', basic('monitor', 'right'))).body)
+      .toMatch(/^saslcached_login_failed_wrong_password_total [1-9]/m)
+  })
+})
