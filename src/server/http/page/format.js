@@ -6,6 +6,7 @@ const NARROW = '\u202f'
 function threeDigits(value) {
   if (value === 0) return '0'
   if (value < 0.1) return value.toPrecision(1)
+  if (value < 0.995) return value.toFixed(2).replace(/0$/, '')
   if (value < 9.95) return value.toFixed(1).replace(/\.0$/, '')
   return value < 999.5 ? String(Math.round(value)) : value.toPrecision(3)
 }

@@ -230,7 +230,7 @@ export function showMemory({ segments, metrics }) {
   const text =
     `${amount(metrics.items)} items have ${bytes(live)}. Their segments have ${bytes(taken)}, ` +
     `of which ${bytes(taken - live)} are dead or not filled yet; ` +
-    `the index has ${bytes(wholeBytes('index'))}, and ${bytes(wholeBytes('free'))} are free.`
+    `the index has ${bytes(metrics.index_bytes)}, and ${bytes(wholeBytes('free'))} are free.`
   document.getElementById('memory-text').textContent = text
   fillTable(
     'uses',
