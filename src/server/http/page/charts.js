@@ -222,10 +222,13 @@ export function sparkline(points, className) {
   picture.classList.add('spark')
   if (known.length < 2) return picture
   const top = Math.max(...known) || 1
-  const path = points
-    .map((value, index) => [(index / (points.length - 1)) * 100, 22 - ((value ?? 0) / top) * 20])
-    .map(([x, y], index) => `${index === 0 ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}`)
-    .join('')
+  let path = ''
+  for (const [index, value] of points.entries()) {
+    if (value === undefined) continue
+    const x = (index / (points.length - 1)) * 100
+    const step = path === '' || points[index - 1] === undefined ? 'M' : 'L'
+    path += `${step}${x.toFixed(1)} ${(22 - (value / top) * 20).toFixed(1)}`
+  }
   picture.append(svg('path', { class: `curve ${className}`, d: path }))
   return picture
 }

@@ -50,7 +50,6 @@ const CHARTS = [
       {
         name: 'of lookups',
         color: 'blue',
-        isArea: true,
         of: ({ hits, misses }) => hits.map((value, index) => ratio(value, misses[index])),
       },
     ],
