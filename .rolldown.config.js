@@ -6,7 +6,11 @@
  * the sources do; with NODE_OPTIONS=--enable-source-maps it also names their lines.
  *
  * Packages stay outside: pino starts a thread of its own by its path.
+ *
+ * The page that the server shows over HTTP goes beside it as it is: src/server/http/page-routes.ts reads
+ * its files from the folder `page` next to the module that it is in.
  */
+import { readdirSync, readFileSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { defineConfig } from 'rolldown'
 
@@ -22,9 +26,22 @@ const OUTPUT = {
   chunkFileNames: 'bin/[name].js',
 }
 
+const PAGE = 'src/server/http/page'
+
+const withPage = {
+  name: 'page',
+  generateBundle() {
+    for (const file of readdirSync(PAGE)) {
+      const source = readFileSync(`${PAGE}/${file}`)
+      this.emitFile({ type: 'asset', fileName: `bin/page/${file}`, source })
+    }
+  },
+}
+
 export default defineConfig([
   {
     ...COMMON,
+    plugins: [withPage],
     input: { saslcached: 'bin/saslcached.ts' },
     output: { ...OUTPUT, cleanDir: true },
   },

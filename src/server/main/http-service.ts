@@ -9,11 +9,13 @@ import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { COUNTER, counterLane } from '../../observe/counters.ts'
 import type { Log } from '../../observe/log.ts'
+import type { MetricFamily } from '../../observe/metric-family.ts'
 import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import { BasicLogin } from '../http/basic-login.ts'
 import { healthRoutes } from '../http/health-routes.ts'
 import { HttpListener, isLocalAddress } from '../http/http-listener.ts'
 import { metricsRoute } from '../http/metrics-route.ts'
+import { pageRoutes } from '../http/page-routes.ts'
 import type { Route } from '../http/route.ts'
 import { BoundSockets, type SharedSocket, type UnixAccess } from '../net/bound-sockets.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
@@ -27,6 +29,7 @@ import { metricFamilies } from './metric-families.ts'
 import type { Readiness } from './readiness.ts'
 import { type Say, sayInto } from './say.ts'
 import { ServerMetrics } from './server-metrics.ts'
+import { ServerStatus } from './server-status.ts'
 import { settingsRows } from './settings-rows.ts'
 import type { ServerMemory } from './shared-memory.ts'
 import { asStartError, StartError } from './start-error.ts'
@@ -58,6 +61,7 @@ export class HttpService {
   private login: BasicLogin | undefined = undefined
   private tls: TlsMaterial | undefined = undefined
   private endLooks: () => void = () => undefined
+  private status: ServerStatus | undefined = undefined
 
   constructor(options: HttpServiceOptions) {
     this.options = options
@@ -98,30 +102,57 @@ export class HttpService {
   /** There is memory, and users where they are asked for: the metrics are answered, too. */
   open(memory: ServerMemory, auth: WorkerAuth | undefined): void {
     if (this.options.http.asksForLogin && auth !== undefined) this.createLogin(memory.shared, auth)
-    this.routes = [...this.routes, this.metrics(memory)]
+    const metrics = this.createMetrics(memory)
+    const families = metricFamilies({
+      shared: memory.shared,
+      namespaces: () => memory.namespaces.all,
+      residentBytes: () => process.memoryUsage.rss(),
+    })
+    this.status = this.createStatus(memory, auth, metrics, families)
+    const page = pageRoutes(this.status.status)
+    this.routes = [...this.routes, this.metrics(metrics, families), ...page]
   }
 
-  private metrics(memory: ServerMemory): Route {
+  private createMetrics(memory: ServerMemory): ServerMetrics {
     const { config, readiness, clock, threadClock } = this.options
-    const { threads } = config.process
-    const metrics = new ServerMetrics({
+    return new ServerMetrics({
       memory,
       clock,
       nowMs: () => threadClock.nowMs(),
       connectionsMax: config.limits.connectionsMax,
-      threadCount: threads,
+      threadCount: config.process.threads,
       isAccepting: () => readiness.isReady,
       certificatesReadAtSeconds: () => this.tls?.loadedAtSeconds,
     })
+  }
+
+  private createStatus(
+    memory: ServerMemory,
+    auth: WorkerAuth | undefined,
+    metrics: ServerMetrics,
+    families: readonly MetricFamily[],
+  ): ServerStatus {
+    const { config, readiness, threadClock, clockBase } = this.options
+    return new ServerStatus({
+      memory,
+      readiness,
+      threadClock,
+      startedMs: clockBase.monotonicMs,
+      process: () => metrics.ofProcess(),
+      families,
+      evicts: config.memory.evicts,
+      credentials: auth?.credentials,
+      throttle: auth?.throttle,
+    })
+  }
+
+  private metrics(metrics: ServerMetrics, families: readonly MetricFamily[]): Route {
+    const { config } = this.options
     return metricsRoute({
       read: () => metrics.read(),
-      settings: settingsRows(config, threads),
+      settings: settingsRows(config, config.process.threads),
       version: VERSION,
-      families: metricFamilies({
-        shared: memory.shared,
-        namespaces: () => memory.namespaces.all,
-        residentBytes: () => process.memoryUsage.rss(),
-      }),
+      families,
     })
   }
 
@@ -145,6 +176,7 @@ export class HttpService {
 
   replaceCredentials(snapshot: CredentialSnapshot): void {
     this.login?.replaceCredentials(snapshot)
+    this.status?.replaceCredentials(snapshot)
   }
 
   replaceCertificates(tls: TlsMaterial): void {
@@ -155,6 +187,7 @@ export class HttpService {
   /** Does nothing the second time. */
   close(): void {
     this.endLooks()
+    this.status?.close()
     this.listener?.close()
     this.removeSocketFiles()
   }

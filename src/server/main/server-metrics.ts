@@ -44,11 +44,11 @@ export class ServerMetrics {
     return new MetricReader({
       counters: memory.counters,
       store: () => readStoreMetrics(memory.store),
-      process: () => this.processMetrics(),
+      process: () => this.ofProcess(),
     }).read()
   }
 
-  private processMetrics(): Readonly<Record<ProcessMetricName, number>> {
+  ofProcess(): Readonly<Record<ProcessMetricName, number>> {
     const { clock, nowMs, connectionsMax, threadCount, isAccepting } = this.options
     const now = nowMs()
     const { userCPUTime, systemCPUTime } = process.resourceUsage()
