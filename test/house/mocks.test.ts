@@ -1,0 +1,23 @@
+/**
+ * Unit tests share processes and modules (vitest.config.ts). One that puts something in the place of a
+ * module would do so for others, too, or come too late; it stands in the list of those that have a process
+ * of their own.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { MOCKING } from '../unit/mocking.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+/** What leaves a trace in the process that others can see. */
+const TRACES = /\bvi\.(?:mock|doMock|hoisted|spyOn|stubEnv|stubGlobal|useFakeTimers)\b/
+
+test('who changes modules or the process has a process of its own, and nobody else', () => {
+  const files = ['test/unit', 'test/house', 'test/vectors'].flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.test.ts') && name !== 'mocks.test.ts')
+      .map((name) => `${folder}/${name}`),
+  )
+  const tracing = files.filter((file) => TRACES.test(readFileSync(join(ROOT, file), 'utf8')))
+  expect(tracing.sort()).toEqual([...MOCKING])
+})
