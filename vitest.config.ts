@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config'
-import { MOCKING } from './test/unit/mocking.ts'
+import { ALONE } from './test/unit/alone.ts'
 
 /** What is polled for comes when a busy machine lets it; the default, 1 s, is too short for that. */
 const patient = { poll: { timeout: 15_000 } }
@@ -17,13 +17,13 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts', 'test/vectors/**/*.test.ts'],
-          exclude: [...MOCKING],
+          exclude: [...ALONE],
           testTimeout: 30_000,
           expect: patient,
           isolate: false,
         },
       },
-      { test: { name: 'unit-alone', include: [...MOCKING], testTimeout: 30_000, expect: patient } },
+      { test: { name: 'unit-alone', include: [...ALONE], testTimeout: 30_000, expect: patient } },
       {
         test: {
           name: 'integration',
