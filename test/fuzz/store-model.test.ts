@@ -8,7 +8,8 @@ import { checkIntegrity } from '../../src/storage/integrity.ts'
 import { Store } from '../../src/storage/store.ts'
 import { ModelDriver, memoryOf, randomOf, seedOfRun } from '../unit/storage/model.ts'
 
-const OPERATIONS = Number(process.env.OPERATIONS ?? 100_000)
+/** Of each row. Where memory is to be short it is so from the first; a long run sets OPERATIONS=. */
+const OPERATIONS = Number(process.env.OPERATIONS ?? 50_000)
 const SLICES = 10
 const MIB = 1024 * 1024
 

@@ -4,7 +4,6 @@
  * that happened. The clock is shared, too, but each thread looks at it only now and then, as the
  * workers of a server do, so their seconds differ.
  */
-import { spawnSync } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -66,6 +65,8 @@ const MODES = {
 // All threads on one CPU, half of them with hardly any claim to it: those are stopped anywhere, also
 // while they hold a lock, and for long.
 if (isCrowded) {
+  // Only here: it brings half of Node with it, into each of a hundred threads.
+  const { spawnSync } = await import('node:child_process')
   const threadId = Number(readlinkSync('/proc/thread-self').split('/').at(-1))
   spawnSync('taskset', ['-cp', '0', String(threadId)])
   if (workerIndex % 2 === 1) setPriority(threadId, 19)

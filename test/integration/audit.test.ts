@@ -1,13 +1,5 @@
 /** The audit log of a real server: what stands in it, rotation under load, a disk that is full. */
-import {
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -80,14 +72,11 @@ function expectNoGap(lines: readonly Line[]): void {
 test('it has what happened, in order, and nothing that is secret', async () => {
   const path = newPath()
   const server = await start(path, '-vvv')
-  rmSync(server.usersFile)
   const restricted = USERS.map(
     ({ name, password }) =>
       `[users.${name}]\npassword = "${password}"\n${name === 'reader' ? 'rights = ["read"]\n' : ''}`,
   )
-  writeFileSync(server.usersFile, `${restricted.join('')}[users.new]\npassword = "${PASSWORD}"\n`, {
-    mode: 0o600,
-  })
+  server.replaceUsers(`${restricted.join('')}[users.new]\npassword = "${PASSWORD}"\n`)
   await server.waitForLog(({ event }) => event === 'credentials_reloaded')
   expect(await ask(server.port, login('admin'), 'flush_all', 'verbosity 1')).toEqual([
     'STORED',

@@ -835,14 +835,10 @@ describe('users that change', () => {
   })
 
   test('a connection stays logged in across a reload', async () => {
-    await afterEvent('credentials_reloaded', () =>
-      writeFileSync(server.usersFile, usersToml([ALICE])),
-    )
+    await afterEvent('credentials_reloaded', () => server.replaceUsers(usersToml([ALICE])))
     const client = await connectTo(server)
     await client.loginPlain(ALICE.name, ALICE.password)
-    await afterEvent('credentials_reloaded', () =>
-      writeFileSync(server.usersFile, usersToml([ALICE, BOB])),
-    )
+    await afterEvent('credentials_reloaded', () => server.replaceUsers(usersToml([ALICE, BOB])))
     await expectLoggedIn(client)
     expect(await tries(BOB)).toBe(OK)
   })
@@ -851,9 +847,7 @@ describe('users that change', () => {
     const good = readFileSync(server.usersFile, 'utf8')
     const broken = `${good}\n[users.carol]\npassword = "unfinished\n`
     const brokenLine = broken.split('\n').findIndex((line) => line.includes('unfinished')) + 1
-    const record = await afterEvent('credentials_refused', () =>
-      writeFileSync(server.usersFile, broken),
-    )
+    const record = await afterEvent('credentials_refused', () => server.replaceUsers(broken))
     expect(record.level).toBe('error')
     expect(String(record.message)).toContain(`${server.usersFile}:${brokenLine}`)
     expect(String(record.message)).not.toContain(ALICE.password)
@@ -861,7 +855,7 @@ describe('users that change', () => {
     expect(await tries(BOB)).toBe(OK)
     expect(await tries({ name: 'carol', password: 'unfinished' })).toBe(REFUSED)
     await afterEvent('credentials_reloaded', () =>
-      writeFileSync(server.usersFile, usersToml([{ name: 'carol', password: 'finished' }])),
+      server.replaceUsers(usersToml([{ name: 'carol', password: 'finished' }])),
     )
     expect(await tries(ALICE)).toBe(REFUSED)
     expect(await tries({ name: 'carol', password: 'finished' })).toBe(OK)
@@ -869,7 +863,7 @@ describe('users that change', () => {
 
   test('two passwords of one user both work while they are rotated', async () => {
     await afterEvent('credentials_reloaded', () =>
-      writeFileSync(server.usersFile, '[users.alice]\npassword = ["the old one", "the new one"]\n'),
+      server.replaceUsers('[users.alice]\npassword = ["the old one", "the new one"]\n'),
     )
     for (const password of ['the old one', 'the new one']) {
       const user = { name: 'alice', password }

@@ -1,5 +1,4 @@
 /** What a reload means for clients that are connected. */
-import { rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { parseResponses, requestFrame } from '../support/binary-frames.ts'
@@ -29,8 +28,7 @@ test('a user who is removed is cut off at the reload; the others notice nothing'
   const alice = login(server.port, 'alice', 'wonderland')
   const mallory = login(server.port, 'mallory', 'intruder')
   await server.waitForLogins(2)
-  rmSync(server.usersFile)
-  writeFileSync(server.usersFile, '[users.alice]\npassword = "wonderland"\n', { mode: 0o600 })
+  server.replaceUsers('[users.alice]\npassword = "wonderland"\n')
   await mallory.ended
   expect(await server.waitForLog(({ event }) => event === 'removed_users_cut')).toMatchObject({
     connections: 1,

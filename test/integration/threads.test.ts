@@ -198,7 +198,7 @@ test('a user who is removed is cut off by every worker', async () => {
   const cut = await Promise.all(Array.from({ length: 8 }, () => connectTo(server)))
   for (const client of cut) await client.ask('set k 0 0 16\r\nmallory intruder\r\n', '\r\n')
   const ends = cut.map(({ socket }) => once(socket, 'end'))
-  writeFileSync(server.usersFile, '[users.alice]\npassword = "wonderland"\n', { mode: 0o600 })
+  server.replaceUsers('[users.alice]\npassword = "wonderland"\n')
   server.signal('SIGHUP')
   await Promise.all(ends)
   expect(await alice.ask('get k\r\n', 'END\r\n')).toBe('END\r\n')
@@ -208,7 +208,7 @@ test('a user who is removed is cut off by every worker', async () => {
 test('users that a reload brings are known to every worker when it is announced', async () => {
   const server = await start(4, { users: [{ name: 'alice', password: 'wonderland' }] })
   const entries = ['alice', 'bob'].map((name) => `[users.${name}]\npassword = "wonderland"\n`)
-  writeFileSync(server.usersFile, entries.join(''), { mode: 0o600 })
+  server.replaceUsers(entries.join(''))
   server.signal('SIGHUP')
   await server.waitForLog(({ event, users }) => event === 'credentials_reloaded' && users === 2)
   const clients = await Promise.all(Array.from({ length: 12 }, () => connectTo(server)))

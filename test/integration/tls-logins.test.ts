@@ -47,8 +47,7 @@ function writeUsers(...names: readonly string[]): void {
     const login = name === 'machine' ? 'password_login = false' : 'password = "secret"'
     return `[users.${name}]\n${login}\n`
   })
-  rmSync(server.usersFile)
-  writeFileSync(server.usersFile, users.join('\n'), { mode: 0o600 })
+  server.replaceUsers(users.join('\n'))
   // Just after the start nobody may watch the file yet.
   server.signal('SIGHUP')
 }

@@ -7,7 +7,15 @@
  * crashed test left behind is killed when the test process ends.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -153,6 +161,16 @@ export class TestServer {
       LOG_DEADLINE_MS,
       () => `fewer than ${count} logins in the log; the server printed:\n${this.output()}`,
     )
+  }
+
+  /**
+   * Puts another users file over the old one, as an editor does, in one step: a server that looks in
+   * the middle of writing would find no users, or half of them, refuse that, and say so.
+   */
+  replaceUsers(text: string): void {
+    const next = join(this.directory, 'users.toml.next')
+    writeFileSync(next, text, { mode: 0o600 })
+    renameSync(next, this.usersFile)
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -1,3 +1,3 @@
 import { playAll } from './play-all.ts'
 
-playAll('saslcached', 4)
+playAll('saslcached', 4, { arrival: 'whole' })

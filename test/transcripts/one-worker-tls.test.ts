@@ -1,3 +1,3 @@
 import { playAll } from './play-all.ts'
 
-playAll('saslcached', 1, true)
+playAll('saslcached', 1, { isOverTls: true })

@@ -1,3 +1,3 @@
 import { playAll } from './play-all.ts'
 
-playAll('saslcached', 2)
+playAll('saslcached', 2, { arrival: 'in pieces' })

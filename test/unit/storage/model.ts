@@ -3,7 +3,6 @@
  * store may forget (it evicts) the model learns from a miss, and counts: with enough memory that
  * count must stay 0.
  */
-import { expect } from 'vitest'
 import { createStoreMemory, type StoreMemory } from '../../../src/storage/geometry.ts'
 import {
   EXISTS,
@@ -23,6 +22,7 @@ import {
   WRITE_REPLACE,
   WRITE_SET,
 } from '../../../src/storage/store.ts'
+import { mustBe } from '../../support/must-be.ts'
 import { orderOf } from './client.ts'
 
 const MIB = 1024 * 1024
@@ -164,10 +164,10 @@ export class ModelDriver {
       const keyBytes = Buffer.from(key)
       const result = store.write(orderOf(keyBytes, value, this.now))
       if (result === NO_MEMORY) {
-        expect(this.#options.mayRefuse, 'no memory').toBe(true)
+        mustBe(this.#options.mayRefuse, true, 'no memory')
         this.refused++
       } else {
-        expect(result).toBe(STORED)
+        mustBe(result, STORED)
         const cas = `${store.casHigh}:${store.casLow}`
         this.items.set(key, { value: Buffer.from(value), flags: 0, expiry: 0, cas })
       }
@@ -204,7 +204,7 @@ export class ModelDriver {
   }
 
   #forget(key: string): void {
-    expect(this.#options.mayForget, `the store forgot ${key} at ${this.now}`).toBe(true)
+    mustBe(this.#options.mayForget, true, `the store forgot ${key} at ${this.now}`)
     this.items.delete(key)
     this.forgotten++
   }
@@ -217,7 +217,7 @@ export class ModelDriver {
       if (expected !== undefined) this.#forget(key)
       return
     }
-    expect(result).toBe(HIT)
+    mustBe(result, HIT)
     const offset = this.#random.below(16)
     store.copyValue(this.#buffer, offset)
     if (this.#random.below(2) === 0) store.markRead(this.now)
@@ -298,7 +298,7 @@ export class ModelDriver {
     const extends_ = mode === WRITE_APPEND || mode === WRITE_PREPEND
     const total = (extends_ ? (item?.value.length ?? 0) : 0) + value.length
     if (result === NO_MEMORY) {
-      expect(this.#options.mayRefuse, 'no memory').toBe(true)
+      mustBe(this.#options.mayRefuse, true, 'no memory')
       this.refused++
       if (mode === WRITE_SET) this.items.delete(key)
       return
@@ -306,7 +306,7 @@ export class ModelDriver {
     if (bytes.length + total + 48 > this.#options.itemBytesMax) {
       if (extends_ && bytes.length + value.length + 48 <= this.#options.itemBytesMax) {
         if (hasCas && item !== undefined && item.cas !== `${casHigh}:${casLow}`) {
-          expect(result === EXISTS || result === NOT_STORED).toBe(true)
+          mustBe(result === EXISTS || result === NOT_STORED, true)
           return
         }
         if (result === NOT_STORED) {
@@ -314,7 +314,7 @@ export class ModelDriver {
           return
         }
       }
-      expect(result).toBe(TOO_LARGE)
+      mustBe(result, TOO_LARGE)
       if (mode === WRITE_SET) this.items.delete(key)
       return
     }
@@ -326,21 +326,21 @@ export class ModelDriver {
     const present = this.#live(key)
     if (hasCas) {
       if (present === undefined) {
-        expect(result).toBe(missing)
+        mustBe(result, missing)
         return
       }
       if (present.cas !== `${casHigh}:${casLow}`) {
-        expect(result).toBe(EXISTS)
+        mustBe(result, EXISTS)
         return
       }
     } else if (mode === WRITE_ADD && present !== undefined) {
-      expect(result).toBe(EXISTS)
+      mustBe(result, EXISTS)
       return
     } else if (present === undefined && mode !== WRITE_SET && mode !== WRITE_ADD) {
-      expect(result).toBe(missing)
+      mustBe(result, missing)
       return
     }
-    expect(result).toBe(STORED)
+    mustBe(result, STORED)
     const copy = Buffer.from(value)
     const cas = `${store.casHigh}:${store.casLow}`
     if (extends_) {
@@ -372,7 +372,7 @@ export class ModelDriver {
     const [casHigh, casLow] = this.#cas(item)
     const result = store.remove(bytes, 0, bytes.length, casHigh, casLow, this.now)
     if (item === undefined) {
-      expect(result).toBe(NOT_FOUND)
+      mustBe(result, NOT_FOUND)
       return
     }
     if (result === NOT_FOUND) {
@@ -380,7 +380,7 @@ export class ModelDriver {
       return
     }
     const matches = (casHigh === 0 && casLow === 0) || item.cas === `${casHigh}:${casLow}`
-    expect(result).toBe(matches ? REMOVED : EXISTS)
+    mustBe(result, matches ? REMOVED : EXISTS)
     if (matches) this.items.delete(key)
   }
 
@@ -404,12 +404,12 @@ export class ModelDriver {
       this.now,
     )
     if (result === NO_MEMORY) {
-      expect(this.#options.mayRefuse, 'no memory').toBe(true)
+      mustBe(this.#options.mayRefuse, true, 'no memory')
       this.refused++
       return
     }
     if (item === undefined) {
-      expect(result).toBe(NOT_FOUND)
+      mustBe(result, NOT_FOUND)
       return
     }
     if (result === NOT_FOUND) {
@@ -417,23 +417,23 @@ export class ModelDriver {
       return
     }
     if (item.value.length === 0) {
-      expect(result).toBe(NON_NUMERIC)
+      mustBe(result, NON_NUMERIC)
       return
     }
     if ((casHigh !== 0 || casLow !== 0) && item.cas !== `${casHigh}:${casLow}`) {
-      expect(result).toBe(EXISTS)
+      mustBe(result, EXISTS)
       return
     }
     const text = item.value.toString('latin1')
     const before = numberOf(text)
     if (before === undefined) {
-      expect(result, JSON.stringify(text.slice(0, 40))).toBe(NON_NUMERIC)
+      mustBe(result, NON_NUMERIC, JSON.stringify(text.slice(0, 40)))
       return
     }
-    expect(result, text).toBe(STORED)
+    mustBe(result, STORED, text)
     const delta = (BigInt(deltaHigh) << 32n) | BigInt(deltaLow)
     const after = increment ? (before + delta) & MAX64 : before > delta ? before - delta : 0n
-    expect((BigInt(store.numberHigh) << 32n) | BigInt(store.numberLow)).toBe(after)
+    mustBe((BigInt(store.numberHigh) << 32n) | BigInt(store.numberLow), after)
     item.value = Buffer.from(after.toString().padEnd(text.length, ' '))
     item.cas = `${store.casHigh}:${store.casLow}`
   }
@@ -445,7 +445,7 @@ export class ModelDriver {
     const casHigh = this.#random.below(8) === 0 ? 1 + this.#random.below(2 ** 32 - 1) : 0
     const result = store.lookupToChange(bytes, 0, bytes.length, expiry, casHigh, this.now)
     if (result === NO_MEMORY) {
-      expect(this.#options.mayRefuse, 'no memory').toBe(true)
+      mustBe(this.#options.mayRefuse, true, 'no memory')
       this.refused++
       return
     }
@@ -457,7 +457,7 @@ export class ModelDriver {
     if (casHigh !== 0) store.setCas(casHigh, this.#random.below(2 ** 32))
     const cas = `${store.casHigh}:${store.casLow}`
     store.release()
-    expect(item).toBeDefined()
+    mustBe(item !== undefined, true, 'an item that was never stored')
     item!.expiry = expiry
     item!.cas = cas
   }

@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import { counterLanes, REINSERTED, readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { NO_MEMORY, REMOVED, STORED, WRITE_APPEND } from '../../../src/storage/store.ts'
+import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { type Random, randomOf, seedOfRun } from './model.ts'
 
@@ -68,7 +69,7 @@ test('2000 values of 1000 bytes find the room that 3000 of 64,800 left at random
   expect(keys.length).toBeGreaterThan(62_000)
   removeAll(client, keys.splice(0, 3000))
   for (let index = 0; index < 2000; index++) {
-    expect(client.write(`new ${index}`, contentOf(1000)), `${index}`).toBe(STORED)
+    mustBe(client.write(`new ${index}`, contentOf(1000)), STORED, `${index}`)
   }
   expect(checkIntegrity(client.memory)).toEqual([])
   expect(readStoreCounters(client.memory)).toMatchObject({
@@ -160,20 +161,20 @@ test('shorter values, numbers that grow, appends and touches find room, too', ()
   )
   // A value that replaces one needs room for both; that of a delete is enough for the first.
   removeAll(client, keys.slice(2400, 2450))
-  for (const key of shortened!) expect(client.write(key, contentOf(500))).toBe(STORED)
+  for (const key of shortened!) mustBe(client.write(key, contentOf(500)), STORED)
   for (const key of appended!) {
-    expect(client.write(key, contentOf(300), { mode: WRITE_APPEND })).toBe(STORED)
+    mustBe(client.write(key, contentOf(300), { mode: WRITE_APPEND }), STORED)
   }
-  for (const key of touched!) expect(client.touch(key, client.now + 100)).toBe(true)
+  for (const key of touched!) mustBe(client.touch(key, client.now + 100), true)
   for (let index = 0; index < 300; index++) {
-    expect(client.write(`number ${index}`, '9')).toBe(STORED)
-    expect(client.count(`number ${index}`, 123_456_789n)).toBe(STORED)
+    mustBe(client.write(`number ${index}`, '9'), STORED)
+    mustBe(client.count(`number ${index}`, 123_456_789n), STORED)
   }
   expect(checkIntegrity(client.memory)).toEqual([])
   client.now += 100
   // Nothing has looked for what has expired.
   for (let index = 0; index < 700; index++) {
-    expect(client.write(`late ${index}`, contentOf(1000)), `${index}`).toBe(STORED)
+    mustBe(client.write(`late ${index}`, contentOf(1000)), STORED, `${index}`)
   }
   expect(checkIntegrity(client.memory)).toEqual([])
 })
@@ -221,10 +222,10 @@ test('a write to a store full to a few per cent moves a bounded number of items'
   let most = 0
   for (let index = 0; index < 30_000; index++) {
     const before = lanes[REINSERTED]!
-    expect(client.write(`new ${index}`, contentOf(1000))).toBe(STORED)
+    mustBe(client.write(`new ${index}`, contentOf(1000)), STORED)
     most = Math.max(most, lanes[REINSERTED]! - before)
     const victim = random.below(keys.length)
-    expect(client.remove(keys[victim]!)).toBe(REMOVED)
+    mustBe(client.remove(keys[victim]!), REMOVED)
     keys[victim] = `new ${index}`
   }
   expect(lanes[REINSERTED]).toBeGreaterThan(10_000)
@@ -237,7 +238,7 @@ test('a refused write costs nothing but a look once nothing more can be found', 
   const lanes = counterLanes(client.memory, 0)
   const before = lanes[REINSERTED]!
   for (let index = 0; index < 1000; index++) {
-    expect(client.write('another', contentOf(1000))).toBe(NO_MEMORY)
+    mustBe(client.write('another', contentOf(1000)), NO_MEMORY)
   }
   expect(lanes[REINSERTED]).toBe(before)
 })
