@@ -5,14 +5,19 @@
  */
 import { EXIT_OS, EXIT_SOFTWARE } from '../src/base/exit-code.ts'
 import { describeShortage } from '../src/base/shortage.ts'
+import { isClientCommand } from '../src/cli/client-commands.ts'
 import { signals } from '../src/server/main/signals.ts'
 
 signals.hold()
 
 try {
-  const { main } = await import('../src/cli/main.ts')
-  const exitCode = await main(process.argv.slice(2), {
+  const argv = process.argv.slice(2)
+  const main = isClientCommand(argv)
+    ? (await import('../src/cli/client/client-main.ts')).clientMain
+    : (await import('../src/cli/main.ts')).main
+  const exitCode = await main(argv, {
     stdin: process.stdin,
+    stdout: process.stdout,
     environment: process.env,
     program: process.argv[1],
     columns: process.stdout.columns,

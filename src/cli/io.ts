@@ -1,7 +1,7 @@
 /**
  * What the command line needs from its process, as a parameter: tests run commands without one.
  */
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { EXIT_FAILURE } from '../base/exit-code.ts'
 import type { Environment } from '../config/environment.ts'
 
@@ -11,8 +11,17 @@ export type Input = Readable & {
   setRawMode?(on: boolean): unknown
 }
 
+/** A terminal, a pipe or a file; the members beyond Writable exist on a terminal only. */
+export type Output = Writable & {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  readonly rows?: number
+}
+
 export interface Io {
   readonly stdin: Input
+  /** For who writes bytes, or waits until they are taken; others call `out`. */
+  readonly stdout?: Output
   readonly environment: Environment
   /** The file that runs as this program; undefined where none does. */
   readonly program?: string | undefined

@@ -12,6 +12,7 @@ import type { ConfigInputs } from '../config/load.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { readLicense, readVersion } from '../config/version.ts'
 import { signals } from '../server/main/signals.ts'
+import { CLIENT_COMMANDS } from './client-commands.ts'
 import { readExtraFlags } from './extra-flags.ts'
 import { addOptions, type CommandLine, GENERAL_GROUP, leftoverProblems } from './flags.ts'
 import { CommandFailure, type Io, indent } from './io.ts'
@@ -35,6 +36,7 @@ Examples:
   saslcached user add alice          make a user; asks for the password
   saslcached -m 512 -l 10.0.0.5 -v   512 MiB of items, one address, a longer log`
 
+/** What asks a server, `saslcached stats` and others, is client/client-main.ts's: bin chooses. */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   return new CommandLineProgram(argv, io).run()
 }
@@ -133,6 +135,7 @@ class CommandLineProgram {
 
     this.#addUserCommands()
     this.#addTlsCommands()
+    this.#addClientCommands()
     const hash = this.#command(this.#program, 'hash-password', 'print verifiers for a password')
       .argument('[name]', 'name of the user; prints an entry for users.toml')
       .option('--iterations <num>', 'PBKDF2 iterations; default: as configured')
@@ -210,6 +213,16 @@ class CommandLineProgram {
       const request = { directory: out, hosts: name ?? [], days, force: force === true }
       this.#exitCode = await runSelfSigned(this.#io, request)
     })
+  }
+
+  /** For help, and for who puts options in front of them. */
+  #addClientCommands(): void {
+    for (const [name, about] of Object.entries(CLIENT_COMMANDS)) {
+      this.#command(this.#program, name, about).action(() => {
+        const message = `comes first: saslcached ${name} ..., its options behind it`
+        throw new ConfigError([{ where: name, message }])
+      })
+    }
   }
 
   #command(parent: Command, name: string, description: string): Command {

@@ -34,6 +34,18 @@ export async function readPassword(io: Io, prompt: string): Promise<string> {
   }
 }
 
+/** A password that there is already: asked for once. Stdin is a terminal. */
+export async function askPassword(io: Io, prompt: string): Promise<string> {
+  const { stdin } = io
+  stdin.setRawMode?.(true)
+  try {
+    return await ask(io, prompt)
+  } finally {
+    stdin.setRawMode?.(false)
+    stdin.pause()
+  }
+}
+
 async function readPipe(io: Io): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0

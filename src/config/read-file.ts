@@ -41,12 +41,14 @@ const PIPE_POLL_MS = 10
 
 /**
  * Reads at most `bytesMax` bytes of UTF-8. Works on pipes that somebody writes into, such as
- * /dev/stdin, as well, and waits for no other: whoever starts us hears a sentence.
+ * /dev/stdin, as well, and waits for no other: whoever starts us hears a sentence. What `refuse` says of
+ * the open file, for its mode or its owner, is why it is not read.
  */
 export function readSmallFile(
   path: string,
   bytesMax: number,
   pipeMsMax: number = PIPE_MS_MAX,
+  refuse: (stats: Stats) => string | undefined = () => undefined,
 ): FileReading {
   // One byte more than allowed tells a file that just fits from one that is too long.
   const buffer = Buffer.alloc(bytesMax + 1)
@@ -60,6 +62,8 @@ export function readSmallFile(
       const stats = fstatSync(fd)
       const changed = troubleWith(stats)
       if (changed !== undefined) return changed
+      const refusal = refuse(stats)
+      if (refusal !== undefined) return { kind: 'unreadable', why: refusal }
       const deadlineMs = performance.now() + pipeMsMax
       while (length < buffer.length) {
         const count = readNow(fd, buffer, length)

@@ -26,21 +26,22 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'connection',
     'config',
   ],
-  cli: ['base', 'server', 'config', 'credential'],
+  client: ['base', 'config', 'protocol', 'credential', 'sasl'],
+  cli: ['base', 'server', 'config', 'credential', 'client'],
 }
 
 /** Node modules that only the named folders may touch; all others are free. */
 const NODE_MODULES: Record<string, readonly string[]> = {
-  'node:net': ['server'],
-  'node:tls': ['server'],
+  'node:net': ['server', 'client'],
+  'node:tls': ['server', 'client'],
   'node:http': ['server'],
   'node:https': ['server'],
   'node:worker_threads': ['server'],
   'node:child_process': ['server'],
   'node:os': ['server', 'config'],
-  'node:fs': ['config', 'credential', 'server'],
+  'node:fs': ['config', 'credential', 'server', 'client'],
   'node:fs/promises': ['config', 'credential', 'server'],
-  'node:crypto': ['credential', 'sasl'],
+  'node:crypto': ['credential', 'sasl', 'client'],
 }
 
 /** What connections carry requests out by: only through commands.ts, which asks the gate. */

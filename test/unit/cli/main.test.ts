@@ -64,7 +64,7 @@ test.each([
 
 /** An argument that nobody understood is not repeated: it may be a password. */
 const NO_COMMAND =
-  'command line: has an argument too many, and no command: there are serve, memcached, health, user, tls, hash-password'
+  'command line: has an argument too many, and no command: there are serve, memcached, health, user, tls, stats, top, get, set, delete, dump, watch, flush, ping, bench, hash-password'
 
 test.each([
   [['--mem', '64'], ['--mem: is not an option; did you mean --memory-limit?']],

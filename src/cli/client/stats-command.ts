@@ -1,0 +1,52 @@
+/** `saslcached stats [group]`. */
+import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
+import { openSession } from '../../client/connect.ts'
+import { printable } from '../../client/printable.ts'
+import { formatStats, statsJson } from '../../client/stat-table.ts'
+import { CommandFailure } from '../io.ts'
+import type { ClientCommand } from './client-command.ts'
+
+/** What people call a group whose name on the wire is another. */
+const ALIASES: Readonly<Record<string, string>> = {
+  general: '',
+  detail: 'detail dump',
+  prefixes: 'detail dump',
+}
+
+/** A memcached holds a key's length of it, and a line end would begin another command. */
+const GROUP = /^[\x21-\x7e]+( [\x21-\x7e]+)*$/
+const GROUP_BYTES_MAX = 250
+
+export const STATS_COMMAND: ClientCommand = {
+  operandsMax: 8,
+  declare: (command) => {
+    command.argument(
+      '[group...]',
+      'settings, items, slabs, conns, sizes, prefixes; of saslcached also auth, store, namespaces, namespace NAME',
+    )
+  },
+  examples: [
+    ['stats', 'the general ones'],
+    ['stats conns', 'a row for each connection'],
+    ['stats --json | jq .curr_items', 'one object'],
+  ],
+  run: async ({ args, target, output, isJson }) => {
+    const words = args.join(' ')
+    const group = Object.hasOwn(ALIASES, words) ? (ALIASES[words] ?? '') : words
+    if (group !== '' && (!GROUP.test(group) || group.length > GROUP_BYTES_MAX)) {
+      throw new CommandFailure('the group is none: words of printable ASCII', EXIT_CONFIG)
+    }
+    const session = await openSession(target)
+    try {
+      const { rows, words: said } = await session.stats(group)
+      // A script counts on a statistic a line.
+      const width = output.isTerminal ? output.columns : 0
+      if (isJson) await output.json(statsJson(rows))
+      else if (rows.length > 0) await output.line(formatStats(rows, width).join('\n'))
+      else await output.line(said.length > 0 ? printable(said.join(' ')) : '(none)')
+      return EXIT_OK
+    } finally {
+      session.close()
+    }
+  },
+}

@@ -1,0 +1,137 @@
+/** `saslcached dump` and `saslcached watch`: lines as they come. */
+import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
+import { ClientError } from '../../client/client-error.ts'
+import { openSession } from '../../client/connect.ts'
+import { fieldsJson, parseFields } from '../../client/dump.ts'
+import { itemJson, keyJson } from '../../client/item-json.ts'
+import { decodeKey } from '../../client/key.ts'
+import { excerpt, printable, printableBytes, printableJson } from '../../client/printable.ts'
+import type { Session } from '../../client/session.ts'
+import { CommandFailure } from '../io.ts'
+import { type ClientCommand, type ClientContext, numberOf } from './client-command.ts'
+
+const LIMIT_MAX = 1_000_000_000
+/** Values are asked for so many at a time. */
+const BATCH_KEYS = 64
+const WATCH_WORD = /^[a-z]{1,32}$/
+
+interface DumpedItem {
+  readonly key: Buffer
+  /** As the server wrote it: percent-encoded. */
+  readonly name: string
+  readonly fields: ReadonlyMap<string, string>
+}
+
+export const DUMP_COMMAND: ClientCommand = {
+  operandsMax: 0,
+  declare: (command) => {
+    command
+      .option('--values', 'print the values, too, behind a tab')
+      .option('--long', 'print all that the server tells of an item')
+      .option('--prefix <text>', 'only keys that begin with it', '')
+      .option('--limit <number>', 'so many at most; 0: all', '0')
+  },
+  examples: [
+    ['dump', 'a key a line, percent-encoded'],
+    ['dump --prefix session: --limit 10 --long', 'with expiry, size and last access'],
+    ['dump --values --json > items.ndjson', 'an object a line'],
+  ],
+  run: async (context) => {
+    const { options, target } = context
+    const prefix = Buffer.from(String(options.prefix))
+    const limit = numberOf(context, 'limit', { flag: '--limit', min: 0, max: LIMIT_MAX })
+    const session = await openSession(target)
+    const reader = options.values === true ? await openSession(target) : undefined
+    try {
+      await dump(context, session, reader, { prefix, limit })
+      return EXIT_OK
+    } finally {
+      session.close()
+      reader?.close()
+    }
+  },
+}
+
+async function dump(
+  context: ClientContext,
+  session: Session,
+  reader: Session | undefined,
+  { prefix, limit }: { readonly prefix: Buffer; readonly limit: number },
+): Promise<void> {
+  let batch: DumpedItem[] = []
+  let count = 0
+  for await (const line of session.lines({ kind: 'metadump' })) {
+    const fields = parseFields(line)
+    const name = fields.get('key') ?? ''
+    const key = decodeKey(name)
+    if (key === undefined || key.length === 0) {
+      throw new ClientError('protocol', `the server's dump makes no sense: "${excerpt(line)}"`)
+    }
+    if (!key.subarray(0, prefix.length).equals(prefix)) continue
+    batch.push({ key, name, fields })
+    count++
+    if (batch.length === BATCH_KEYS) {
+      await printItems(context, reader, batch)
+      batch = []
+    }
+    if (count === limit) break
+  }
+  await printItems(context, reader, batch)
+}
+
+async function printItems(
+  { output, isJson, options }: ClientContext,
+  reader: Session | undefined,
+  batch: readonly DumpedItem[],
+): Promise<void> {
+  const values = await Promise.all(batch.map(({ key }) => reader?.get(key)))
+  const lines: string[] = []
+  for (const [index, { key, name, fields }] of batch.entries()) {
+    const item = values[index]
+    // It has gone since it was listed.
+    if (reader !== undefined && item === undefined) continue
+    if (isJson) {
+      const { key: _, ...told } = fieldsJson(fields)
+      lines.push(printableJson({ ...keyJson(key), ...told, ...(item && itemJson(item)) }))
+      continue
+    }
+    const [, ...told] = [...fields].map(([field, value]) => `${field}=${value}`)
+    const head = options.long === true ? [name, ...told].join(' ') : name
+    lines.push(printable(head) + (item === undefined ? '' : `\t${printableBytes(item.value)}`))
+  }
+  if (lines.length > 0) await output.line(lines.join('\n'))
+}
+
+export const WATCH_COMMAND: ClientCommand = {
+  operandsMax: 16,
+  declare: (command) => {
+    command
+      .argument('[kind...]', 'fetchers, mutations, evictions, deletions, connevents')
+      .option('--count <number>', 'end after so many lines; 0: never', '0')
+  },
+  examples: [
+    ['watch', 'every look-up, until Control-C'],
+    ['watch mutations deletions --json', 'an object a line'],
+    ['watch evictions --count 10', 'ends by itself'],
+  ],
+  run: async (context) => {
+    const { args, target, output, isJson } = context
+    if (!args.every((word) => WATCH_WORD.test(word))) {
+      throw new CommandFailure('what is to be watched is a word of small letters', EXIT_CONFIG)
+    }
+    const count = numberOf(context, 'count', { flag: '--count', min: 0, max: LIMIT_MAX })
+    const words = args.length === 0 ? ['fetchers'] : args
+    const session = await openSession(target)
+    try {
+      let seen = 0
+      for await (const line of session.lines({ kind: 'watch', words })) {
+        if (isJson) await output.json(fieldsJson(parseFields(line)))
+        else await output.line(printable(line))
+        if (++seen === count) break
+      }
+      return EXIT_OK
+    } finally {
+      session.close()
+    }
+  },
+}

@@ -1,0 +1,312 @@
+/**
+ * `saslcached stats`, `get` and the others as processes, against saslcached (in the clear, over TLS, on a
+ * Unix socket) and against memcached: without login, with SASL, with a password file.
+ */
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  hasPrerequisites,
+  type Prerequisite,
+  type ProgramOptions,
+  type ProgramResult,
+  runProgram,
+} from '../support/program.ts'
+import {
+  MEMCACHED,
+  SERVER_NODE,
+  SERVER_PROGRAM,
+  startMemcached,
+  startSaslcached,
+  type TestServer,
+} from '../support/server.ts'
+import { TestTls } from '../support/tls.ts'
+
+const ALICE = { name: 'alice', password: 'wonderland' }
+const READER = { name: 'reader', password: 'r' }
+const PYTHON: Prerequisite = {
+  packages: 'python3',
+  probe: ['python3', '-c', 'import pty, termios'],
+}
+const ENVIRONMENT = { SASLCACHED_USERNAME: ALICE.name, SASLCACHED_PASSWORD: ALICE.password }
+
+function run(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+  options: ProgramOptions = {},
+): Promise<ProgramResult> {
+  const command = [SERVER_NODE, SERVER_PROGRAM, ...argv]
+  return runProgram(command, { ...options, environment: { HOME: '/nonexistent', ...environment } })
+}
+
+async function lines(argv: readonly string[], environment = {}): Promise<string[]> {
+  const { exitCode, stdout, stderr } = await run(argv, environment)
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
+  return stdout.split('\n').slice(0, -1)
+}
+
+describe('the client', () => {
+  let tls: TestTls
+  let server: TestServer
+  let at: (tag: string) => string
+  let socket: string
+
+  beforeAll(async () => {
+    tls = new TestTls()
+    socket = join(tls.directory, 'cache.sock')
+    server = await startSaslcached({
+      users: [ALICE, READER],
+      usersFileEnd: 'roles = ["readonly"]\n',
+      flags: [
+        ...tls.server.flags,
+        ...['-t', '1', '-v', '-l', 'notls:tag_clear_:127.0.0.1:-1,btls:tag_tls_:127.0.0.1:-1'],
+        ...['--listen-as', `alice=${socket}`],
+      ],
+    })
+    await server.waitForLog(({ event }) => event === 'started')
+    at = (tag) => {
+      const line = server.log().find((record) => record.event === 'listening' && record.tag === tag)
+      return `localhost:${line?.port}`
+    }
+  })
+  afterAll(async () => {
+    await server.stop()
+    tls.remove()
+  })
+
+  const clear = () => ({ ...ENVIRONMENT, SASLCACHED_SERVER: at('clear') })
+  const loggedInBy = (name: string) =>
+    server.waitForLog(({ event, mechanism }) => event === 'login' && mechanism === name)
+
+  test('stores, reads, lists and deletes, any bytes', async () => {
+    const input = Buffer.from([0, 1, 27, 13, 10, 255])
+    expect((await run(['set', 'bin key', '--flags', '7'], clear(), { input })).exitCode).toBe(0)
+    const read = await run(['get', 'bin key'], clear())
+    expect(read.stdoutBytes.equals(input)).toBe(true)
+    const [json = ''] = await lines(['get', 'bin key', '--json'], clear())
+    expect(JSON.parse(json)).toMatchObject({
+      key: 'bin key',
+      value_base64: input.toString('base64'),
+      flags: 7,
+      ttl: null,
+    })
+    expect(await lines(['dump', '--values', '--prefix', 'bin'], clear())).toEqual([
+      'bin%20key\t\\x00\\x01\\x1b\\r\\n\\xff',
+    ])
+    expect(await lines(['get', 'bin%20key', '--encoded', '--json'], clear())).toHaveLength(1)
+    expect(await lines(['delete', 'bin key'], clear())).toEqual([])
+    expect(await run(['get', 'bin key'], clear())).toMatchObject({ exitCode: 1, stdout: '' })
+    expect(await run(['delete', 'bin key'], clear())).toMatchObject({ exitCode: 1 })
+  })
+
+  test('statistics, a ping, a line of top, a small load that leaves nothing', async () => {
+    expect((await lines(['stats'], clear())).some((line) => /^curr_items +\d+$/.test(line))).toBe(
+      true,
+    )
+    const [json = ''] = await lines(['stats', 'auth', '--json'], clear())
+    expect(JSON.parse(json)).toMatchObject({ login_successes: expect.any(Number) })
+    expect((await lines(['ping', '--count', '1'], clear()))[0]).toContain('1.6.45-saslcached')
+    expect(await lines(['top', '--interval', '0.1', '--count', '2'], clear())).toHaveLength(2)
+    const load = ['--seconds', '0.1', '--keys', '10', '--pipeline', '4', '--json']
+    const [result = ''] = await lines(['bench', ...load], clear())
+    const { get, misses } = JSON.parse(result) as { get: { requests: number }; misses: number }
+    expect(get.requests).toBeGreaterThan(0)
+    expect(misses).toBe(0)
+    expect(await lines(['dump', '--prefix', 'saslcached-bench:'], clear())).toEqual([])
+  })
+
+  test('in the clear it is SCRAM; over TLS it is bound to the connection, and PLAIN may go', async () => {
+    const secure = { ...ENVIRONMENT, SASLCACHED_SERVER: at('tls') }
+    const ca = ['--tls-ca', tls.caFile]
+    expect(await run(['ping'], clear())).toMatchObject({ exitCode: 0 })
+    await loggedInBy('SCRAM-SHA-256')
+    expect(await run(['ping', ...ca], secure)).toMatchObject({ exitCode: 0 })
+    await loggedInBy('SCRAM-SHA-256-PLUS')
+    const plain = ['ping', '--mechanism', 'PLAIN']
+    expect(await run([...plain, ...ca], secure)).toMatchObject({ exitCode: 0 })
+    await loggedInBy('PLAIN')
+    const stderr = expect.stringContaining('would go over the network as it is')
+    expect(await run(plain, clear())).toMatchObject({ exitCode: 67, stderr })
+    const insecure = [...plain, '--tls-insecure']
+    expect(await run(insecure, secure)).toMatchObject({ exitCode: 67, stderr })
+  })
+
+  test('each sort of trouble has its exit code and a sentence', async () => {
+    const secure = { ...ENVIRONMENT, SASLCACHED_SERVER: at('tls') }
+    const wrong = { ...clear(), SASLCACHED_PASSWORD: 'rabbit' }
+    const trouble = async (argv: readonly string[], environment: Record<string, string>) => {
+      const { exitCode, stdout, stderr } = await run(argv, environment)
+      expect(stdout + stderr).not.toMatch(/wonderland|rabbit/)
+      expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+      return [exitCode, stderr] as const
+    }
+    expect(await trouble(['ping'], wrong)).toEqual([
+      67,
+      expect.stringMatching(/let us in as "alice"/),
+    ])
+    expect(await trouble(['ping', '--tls'], secure)).toEqual([
+      68,
+      expect.stringMatching(/--tls-ca/),
+    ])
+    const misnamed = ['ping', '--tls-ca', tls.caFile, '--tls-name', 'other.example']
+    expect(await trouble(misnamed, secure)).toEqual([68, expect.stringMatching(/another name/)])
+    expect(await trouble(['ping'], secure)).toEqual([69, expect.stringMatching(/give --tls/)])
+    expect(await trouble(['ping', '--tls'], clear())).toEqual([69, expect.any(String)])
+    expect(await trouble(['stats'], { SASLCACHED_SERVER: at('clear') })).toEqual([
+      67,
+      expect.stringMatching(/wants a login/),
+    ])
+    expect(await trouble(['stats', 'nonsense'], clear())).toEqual([1, expect.any(String)])
+    expect(await trouble(['flush'], clear())).toEqual([78, expect.stringMatching(/--yes/)])
+  })
+
+  test('a socket that stands for a user needs no login, and a user may lack a right', async () => {
+    const target = { SASLCACHED_SERVER: socket }
+    expect(await run(['set', 'a', 'b'], target)).toMatchObject({ exitCode: 0 })
+    expect(await run(['get', 'a'], target)).toMatchObject({ stdout: 'b' })
+    expect(await run(['flush', '--yes'], target)).toMatchObject({ exitCode: 0 })
+    expect(await run(['get', 'a'], target)).toMatchObject({ exitCode: 1 })
+    const reader = {
+      SASLCACHED_SERVER: at('clear'),
+      SASLCACHED_USERNAME: READER.name,
+      SASLCACHED_PASSWORD: READER.password,
+    }
+    expect(await run(['set', 'a', 'b'], reader)).toMatchObject({
+      exitCode: 77,
+      stderr: expect.stringContaining('lacks the right'),
+    })
+  })
+
+  test('watch shows what happens, and ends by itself', async () => {
+    const watching = run(['watch', 'mutations', '--count', '1', '--json'], clear())
+    let isSeen = false
+    const seen = watching.then((result) => {
+      isSeen = true
+      return result
+    })
+    // It is not known when it has begun.
+    for (let index = 0; !isSeen; index++) await run(['set', 'seen', String(index)], clear())
+    const { stdout } = await seen
+    expect(JSON.parse(stdout)).toMatchObject({ type: 'item_store', key: 'seen' })
+  })
+
+  if (hasPrerequisites('top in a terminal', [PYTHON])) {
+    test.each([80, 40])(
+      'top at %i columns draws within them and leaves the screen',
+      async (columns) => {
+        const argv = [SERVER_NODE, SERVER_PROGRAM, 'top', '--interval', '0.1']
+        const { stdout, stderr } = await runProgram(
+          ['python3', '-c', SCREEN, String(columns), ...argv],
+          { environment: { ...clear(), HOME: '/nonexistent' } },
+        )
+        expect(stderr).toBe('')
+        const [screen, exitCode, echoes] = JSON.parse(stdout) as [string, number, boolean]
+        expect({ exitCode, echoes }).toEqual({ exitCode: 0, echoes: true })
+        expect(screen.startsWith('\u001b[?1049h\u001b[?25l')).toBe(true)
+        expect(screen.endsWith('\u001b[?25h\u001b[?1049l')).toBe(true)
+        const drawn = screen.slice(screen.lastIndexOf('\u001b[H'), screen.lastIndexOf('\u001b[J'))
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+        const rows = drawn.replaceAll(/\u001b\[[?0-9]*[A-Za-z]/g, '').split(/\r*\n/)
+        expect(rows.filter((row) => row.length > columns)).toEqual([])
+        expect(rows.join('\n')).toMatch(/hit ratio[\s\S]*requests\/s[\s\S]*q quits/)
+      },
+    )
+  }
+})
+
+/** Runs argv[2:] on a terminal of argv[1] columns, types q when the screen is drawn; prints JSON. */
+const SCREEN = `
+import fcntl, json, os, pty, select, struct, sys, termios
+master, slave = pty.openpty()
+fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[1]), 0, 0))
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2):
+        os.dup2(slave, fd)
+    os.closerange(3, 64)
+    os.execvp(sys.argv[2], sys.argv[2:])
+screen = b''
+while b'q quits' not in screen:
+    screen += os.read(master, 4096)
+os.write(master, b'q')
+while b'[?1049l' not in screen:
+    screen += os.read(master, 4096)
+_, status = os.waitpid(pid, 0)
+while select.select([master], [], [], 0)[0]:
+    screen += os.read(master, 4096)
+echoes = bool(termios.tcgetattr(slave)[3] & termios.ECHO)
+print(json.dumps([screen.decode(), os.waitstatus_to_exitcode(status), echoes]))
+`
+
+if (hasPrerequisites('the client against memcached', [MEMCACHED])) {
+  describe('against memcached', () => {
+    test('without login: everything', async () => {
+      const server = await startMemcached()
+      const target = { SASLCACHED_SERVER: server.address }
+      try {
+        expect(await run(['set', 'a b', 'c', '--ttl', '99'], target)).toMatchObject({ exitCode: 0 })
+        expect(await run(['get', 'a b'], target)).toMatchObject({ stdout: 'c' })
+        expect(await lines(['dump', '--values'], target)).toEqual(['a%20b\tc'])
+        expect((await lines(['stats'], target)).length).toBeGreaterThan(50)
+        const other = await run(['get', 'a'], { ...target, ...ENVIRONMENT })
+        expect(other).toMatchObject({
+          exitCode: 67,
+          stderr: expect.stringContaining('takes no logins'),
+        })
+      } finally {
+        await server.stop()
+      }
+    })
+
+    test('with SASL, by SCRAM over the binary protocol: what that has', async () => {
+      const server = await startMemcached({ users: [ALICE] })
+      const target = { SASLCACHED_SERVER: server.address, ...ENVIRONMENT }
+      try {
+        expect(await run(['set', 'a', 'b'], target)).toMatchObject({ exitCode: 0 })
+        expect(await run(['get', 'a'], target)).toMatchObject({ stdout: 'b' })
+        expect((await lines(['stats'], target)).length).toBeGreaterThan(50)
+        expect((await server.waitForLogins(1))[0]?.mechanism).toMatch(/^SCRAM-SHA-/)
+        expect(await run(['dump'], target)).toMatchObject({ exitCode: 1 })
+        const wrong = { ...target, SASLCACHED_PASSWORD: 'rabbit' }
+        expect(await run(['get', 'a'], wrong)).toMatchObject({ exitCode: 67 })
+      } finally {
+        await server.stop()
+      }
+    })
+
+    test('with a password file: only if the password may go in the clear', async () => {
+      const server = await startMemcached({ users: [ALICE], textLogin: true })
+      const target = { SASLCACHED_SERVER: server.address, ...ENVIRONMENT }
+      try {
+        expect(await run(['get', 'a'], target)).toMatchObject({ exitCode: 67 })
+        const asked = ['--plain-in-the-clear']
+        expect(await run(['set', 'a', 'b', ...asked], target)).toMatchObject({ exitCode: 0 })
+        expect(await run(['get', 'a', ...asked], target)).toMatchObject({ stdout: 'b' })
+      } finally {
+        await server.stop()
+      }
+    })
+  })
+}
+
+/** What loading a file of dist/bin loads before it runs, itself among it. */
+function loadedWith(file: string, seen: Set<string> = new Set()): Set<string> {
+  seen.add(file)
+  const text = readFileSync(join(dirname(SERVER_PROGRAM), file), 'utf8')
+  for (const [, name = ''] of text.matchAll(/^(?:import|export) .*["']\.\/([\w-]+\.js)["']/gm)) {
+    if (!seen.has(name)) loadedWith(name, seen)
+  }
+  return seen
+}
+
+test('the server loads nothing of the client, and the client nothing of the server', () => {
+  const server = loadedWith('main.js')
+  const client = loadedWith('client-main.js')
+  expect([...server].filter((file) => /^(client-main|connect|pipe|login)/.test(file))).toEqual([])
+  expect([...client].filter((file) => /^(main|serve|flags|options|supervisor)/.test(file))).toEqual(
+    [],
+  )
+  expect([...server, ...client]).toEqual(expect.arrayContaining(['flags.js', 'signals.js']))
+})
