@@ -11,6 +11,7 @@ export class OutputClosed extends Error {
 }
 
 const COLUMNS_DEFAULT = 80
+const ROWS_DEFAULT = 24
 
 export class ClientOutput {
   readonly #io: Io
@@ -27,12 +28,13 @@ export class ClientOutput {
     return this.#io.stdout?.isTTY === true
   }
 
+  /** A terminal that does not know its size says 0. */
   get columns(): number {
-    return this.#io.stdout?.columns ?? this.#io.columns ?? COLUMNS_DEFAULT
+    return this.#io.stdout?.columns || this.#io.columns || COLUMNS_DEFAULT
   }
 
-  get rows(): number | undefined {
-    return this.#io.stdout?.rows
+  get rows(): number {
+    return this.#io.stdout?.rows || ROWS_DEFAULT
   }
 
   /** Resolves when it has been taken. */

@@ -18,7 +18,6 @@ const LEAVE = '\u001b[?25h\u001b[?1049l'
 const HOME = '\u001b[H'
 const CLEAR_LINE_END = '\u001b[K'
 const CLEAR_BELOW = '\u001b[J'
-const ROWS_DEFAULT = 24
 const CONTROL_C = '\u0003'
 const STOP_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
@@ -178,7 +177,7 @@ class Screen {
   readonly #draw = (): void => {
     if (this.#shown === undefined || !this.#isEntered) return
     const { output, target } = this.#context
-    const size = { columns: output.columns, rows: output.rows ?? ROWS_DEFAULT }
+    const size = { columns: output.columns, rows: output.rows }
     const lines = formatTop(formatAddress(target.address), ...this.#shown, size)
     // Cleared first: behind a line as wide as the screen the cursor still stands on its last character.
     const text = lines.map((line) => CLEAR_LINE_END + line).join('\r\n')
