@@ -2,7 +2,7 @@
  * `saslcached stats`, `get` and the others as processes, against saslcached (in the clear, over TLS, on a
  * Unix socket) and against memcached: without login, with SASL, with a password file.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -291,22 +291,26 @@ if (hasPrerequisites('the client against memcached', [MEMCACHED])) {
   })
 }
 
-/** What loading a file of dist/bin loads before it runs, itself among it. */
-function loadedWith(file: string, seen: Set<string> = new Set()): Set<string> {
+/** The sources of what loading a file of dist/bin loads before it runs. */
+function sourcesLoadedWith(file: string, seen: Set<string> = new Set()): string[] {
   seen.add(file)
-  const text = readFileSync(join(dirname(SERVER_PROGRAM), file), 'utf8')
+  const path = join(dirname(SERVER_PROGRAM), file)
+  const text = readFileSync(path, 'utf8')
+  const sources: string[] = existsSync(`${path}.map`)
+    ? JSON.parse(readFileSync(`${path}.map`, 'utf8')).sources
+    : []
   for (const [, name = ''] of text.matchAll(/^(?:import|export) .*["']\.\/([\w-]+\.js)["']/gm)) {
-    if (!seen.has(name)) loadedWith(name, seen)
+    if (!seen.has(name)) sources.push(...sourcesLoadedWith(name, seen))
   }
-  return seen
+  return sources.map((source) => source.replace(/^(\.\.\/)+/, ''))
 }
 
 test('the server loads nothing of the client, and the client nothing of the server', () => {
-  const server = loadedWith('main.js')
-  const client = loadedWith('client-main.js')
-  expect([...server].filter((file) => /^(client-main|connect|pipe|login)/.test(file))).toEqual([])
-  expect([...client].filter((file) => /^(main|serve|flags|options|supervisor)/.test(file))).toEqual(
-    [],
-  )
-  expect([...server, ...client]).toEqual(expect.arrayContaining(['flags.js', 'signals.js']))
+  const server = sourcesLoadedWith('main.js')
+  const client = sourcesLoadedWith('client-main.js')
+  expect(server.filter((source) => /^src\/(client|cli\/client)\//.test(source))).toEqual([])
+  const ofServer = /^src\/(server|storage|command|connection|observe)\/(?!main\/signals\.ts)/
+  expect(client.filter((source) => ofServer.test(source))).toEqual([])
+  expect(server).toContain('src/cli/main.ts')
+  expect(client).toContain('src/cli/client/client-main.ts')
 })
