@@ -123,6 +123,7 @@ function serverOf() {
       setMemoryLimit: () => true,
       setVerbosity: () => undefined,
       prefixes,
+      cluster: { current: undefined },
     },
   }
   const commands = new Commands(local)
