@@ -5,12 +5,12 @@
  */
 import { EXIT_OS, EXIT_SOFTWARE } from '../src/base/exit-code.ts'
 import { describeShortage } from '../src/base/shortage.ts'
-import { isClientCommand } from '../src/cli/client-commands.ts'
 import { signals } from '../src/server/main/signals.ts'
 
 signals.hold()
 
 try {
+  const { isClientCommand } = await import('../src/cli/client-commands.ts')
   const argv = process.argv.slice(2)
   const main = isClientCommand(argv)
     ? (await import('../src/cli/client/client-main.ts')).clientMain
