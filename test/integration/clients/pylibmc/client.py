@@ -11,6 +11,10 @@ import time
 
 import pylibmc
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../../support"))
+from client_checks import equal, gone_within, raises, run_checks  # noqa: E402
+
 HOST = os.environ["CLIENT_HOST"]
 PORT = os.environ["CLIENT_PORT"]
 LARGE = (b"0123456789abcdef" * 62500)[:1_000_000]
@@ -54,27 +58,6 @@ def login():
         print("accepted")
     except pylibmc.Error as error:
         print("refused:", type(error).__name__, error)
-
-
-def equal(seen, expected):
-    if seen != expected:
-        raise AssertionError(f"expected {expected!r}, saw {seen!r}"[:500])
-
-
-def raises(kind, action):
-    try:
-        action()
-    except kind:
-        return
-    raise AssertionError(f"expected {kind.__name__}, nothing was raised")
-
-
-def gone_within(client, key, seconds):
-    deadline = time.monotonic() + seconds
-    while client.get(key) is not None:
-        if time.monotonic() > deadline:
-            raise AssertionError("the item did not expire")
-        time.sleep(0.05)
 
 
 def check_get(client):
@@ -255,39 +238,36 @@ def check_flush_all(client):
     equal(client.get("flush"), None)
 
 
+CHECKS = {
+    "get": check_get,
+    "get of every type": check_types,
+    "get_multi and set_multi": check_get_multi,
+    "set": check_set,
+    "set with expiry": check_expiry,
+    "add": check_add,
+    "replace": check_replace,
+    "append": check_append,
+    "prepend": check_prepend,
+    "gets and cas": check_cas,
+    "delete and delete_multi": check_delete,
+    "incr": check_incr,
+    "decr": check_decr,
+    "incr_multi": check_incr_multi,
+    "touch": check_touch,
+    "stats": check_stats,
+    "large values": check_large,
+    "a value too large": check_too_large,
+    "compressed values": check_compression,
+    "long and non-ASCII keys": check_keys,
+    "quiet writes": check_noreply,
+    "a new connection": check_reconnect,
+    "flush_all": check_flush_all,
+}
+
+
 def operations():
     client = connect()
-    checks = [
-        ("get", check_get),
-        ("get of every type", check_types),
-        ("get_multi and set_multi", check_get_multi),
-        ("set", check_set),
-        ("set with expiry", check_expiry),
-        ("add", check_add),
-        ("replace", check_replace),
-        ("append", check_append),
-        ("prepend", check_prepend),
-        ("gets and cas", check_cas),
-        ("delete and delete_multi", check_delete),
-        ("incr", check_incr),
-        ("decr", check_decr),
-        ("incr_multi", check_incr_multi),
-        ("touch", check_touch),
-        ("stats", check_stats),
-        ("large values", check_large),
-        ("a value too large", check_too_large),
-        ("compressed values", check_compression),
-        ("long and non-ASCII keys", check_keys),
-        ("quiet writes", check_noreply),
-        ("a new connection", check_reconnect),
-        ("flush_all", check_flush_all),
-    ]
-    for name, check in checks:
-        try:
-            check(client)
-            print("ok -", name)
-        except Exception as error:
-            print(f"not ok - {name}: {type(error).__name__} {error}")
+    run_checks(CHECKS, client)
 
 
 if MODE == "operations":

@@ -6,7 +6,6 @@ The contract with the test is in test/support/client-suite.ts.
 import os
 import ssl
 import sys
-import time
 
 from pymemcache import serde
 from pymemcache.client.base import Client, PooledClient
@@ -17,6 +16,10 @@ from pymemcache.exceptions import (
     MemcacheIllegalInputError,
     MemcacheServerError,
 )
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../../support"))
+from client_checks import equal, gone_within, raises, run_checks  # noqa: E402
 
 SERVER = (os.environ["CLIENT_HOST"], int(os.environ["CLIENT_PORT"]))
 CREDENTIALS = f"{os.environ['CLIENT_USER']} {os.environ['CLIENT_PASSWORD']}".encode()
@@ -64,27 +67,6 @@ def refusal(client):
     except (MemcacheError, OSError) as error:
         return f"refused: {type(error).__name__} {error}"
     return "accepted"
-
-
-def equal(seen, expected):
-    if seen != expected:
-        raise AssertionError(f"expected {expected!r:.200}, saw {seen!r:.200}")
-
-
-def raises(kind, call):
-    try:
-        call()
-    except kind:
-        return
-    raise AssertionError(f"no {kind.__name__}")
-
-
-def gone_within(client, key, seconds):
-    deadline = time.monotonic() + seconds
-    while client.get(key) is not None:
-        if time.monotonic() > deadline:
-            raise AssertionError("the item did not expire")
-        time.sleep(0.05)
 
 
 def check_get(client):
@@ -351,13 +333,7 @@ CHECKS = {
 
 def operations():
     client = connect()
-    for name, check in CHECKS.items():
-        try:
-            check(client)
-            print(f"ok - {name}", flush=True)
-        except Exception as error:
-            why = f"{type(error).__name__} {error}".replace("\n", " ")
-            print(f"not ok - {name}: {why}", flush=True)
+    run_checks(CHECKS, client)
 
 
 if sys.argv[-1] == "operations":

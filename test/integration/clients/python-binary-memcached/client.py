@@ -7,10 +7,13 @@ for a server that has nothing, so the program has it log in by the method that t
 import os
 import ssl
 import sys
-import time
 
 import bmemcached
 from bmemcached.exceptions import MemcachedException
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../../support"))
+from client_checks import equal, gone_within, raises, run_checks  # noqa: E402
 
 SERVER = f"{os.environ['CLIENT_HOST']}:{os.environ['CLIENT_PORT']}"
 USER = os.environ["CLIENT_USER"]
@@ -46,27 +49,6 @@ def refusal():
     except (MemcachedException, OSError) as error:
         return f"refused: {type(error).__name__} {error}"
     return "accepted"
-
-
-def equal(seen, expected):
-    if seen != expected:
-        raise AssertionError(f"expected {expected!r:.200}, saw {seen!r:.200}")
-
-
-def raises(kind, call):
-    try:
-        call()
-    except kind:
-        return
-    raise AssertionError(f"no {kind.__name__}")
-
-
-def gone_within(client, key, seconds):
-    deadline = time.monotonic() + seconds
-    while client.get(key) is not None:
-        if time.monotonic() > deadline:
-            raise AssertionError("the item did not expire")
-        time.sleep(0.05)
 
 
 def check_get(client):
@@ -227,13 +209,7 @@ CHECKS = {
 
 def operations():
     client = connect()
-    for name, check in CHECKS.items():
-        try:
-            check(client)
-            print(f"ok - {name}", flush=True)
-        except Exception as error:
-            why = f"{type(error).__name__} {error}".replace("\n", " ")
-            print(f"not ok - {name}: {why}", flush=True)
+    run_checks(CHECKS, client)
 
 
 if sys.argv[-1] == "operations":
