@@ -10,7 +10,7 @@ import { PASSWORD_BYTES_MAX, problemWith } from '../credential/prepare.ts'
 import { parseAddress, SERVER_DEFAULT, type ServerAddress } from './address.ts'
 import { ClientError } from './client-error.ts'
 import type { SessionTarget } from './connect.ts'
-import { CLIENT_MECHANISMS } from './login.ts'
+import { CLIENT_MECHANISMS, EXTERNAL_NAME } from './login.ts'
 import type { TlsSettings } from './pipe.ts'
 import { readPrivateFile } from './private-file.ts'
 import { type Profile, profileFile, readProfile } from './profile.ts'
@@ -67,11 +67,11 @@ export async function resolveTarget(
   if (user === undefined && tls?.certificate === undefined && mechanism === undefined) {
     return { address, tls, timeoutMs, login: undefined }
   }
-  if (user === undefined && mechanism !== undefined && mechanism !== 'EXTERNAL') {
+  if (user === undefined && mechanism !== undefined && mechanism !== EXTERNAL_NAME) {
     throw new ClientError('settings', `--mechanism ${mechanism} needs a user: give --user`)
   }
   const password =
-    user === undefined || mechanism === 'EXTERNAL'
+    user === undefined || mechanism === EXTERNAL_NAME
       ? undefined
       : await passwordOf(options, [strong, weak], environment, user, ask)
   const allowsPlainInTheClear = options.plainInTheClear === true

@@ -19,6 +19,7 @@ import {
   type Login,
   logIn,
   loginFailed,
+  PLAIN_NAME,
   refusePasswordInTheClear,
 } from './login.ts'
 import { openPipe, type Pipe, type PipeTarget } from './pipe.ts'
@@ -102,7 +103,7 @@ async function logInOverText(
       return session
     case 'set': {
       const { user = '', password, mechanism } = login
-      if (mechanism !== undefined && mechanism !== 'PLAIN') {
+      if (mechanism !== undefined && mechanism !== PLAIN_NAME) {
         const message = `the server offers no ${mechanism}: it takes the password itself`
         throw new ClientError('login', message)
       }

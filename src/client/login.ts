@@ -38,13 +38,16 @@ export type SaslAnswer =
   | { readonly kind: 'failure' }
 
 const PLUS = '-PLUS'
+/** The two that are asked about by name elsewhere. */
+export const PLAIN_NAME = 'PLAIN'
+export const EXTERNAL_NAME = 'EXTERNAL'
 const BARE_SCRAMS = ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1']
 const PREFERENCE: readonly string[] = [
   ...BARE_SCRAMS.map((name) => name + PLUS),
   ...BARE_SCRAMS,
-  'PLAIN',
+  PLAIN_NAME,
 ]
-export const CLIENT_MECHANISMS: readonly string[] = [...PREFERENCE, 'EXTERNAL']
+export const CLIENT_MECHANISMS: readonly string[] = [...PREFERENCE, EXTERNAL_NAME]
 
 const BINDING_TYPES: readonly string[] = ['tls-exporter', 'tls-server-end-point']
 
@@ -53,14 +56,14 @@ const IN_THE_CLEAR =
 
 /** Whether there is nothing to log in with but a certificate, which the server does not ask for. */
 export function isLoginNeedless({ user, mechanism }: Login, offered: readonly string[]): boolean {
-  return user === undefined && mechanism === undefined && !offered.includes('EXTERNAL')
+  return user === undefined && mechanism === undefined && !offered.includes(EXTERNAL_NAME)
 }
 
 /** The mechanism for a list that a server offers. Throws ClientError. */
 export function chooseMechanism(offered: readonly string[], login: Login, pipe: LoginPipe): string {
   const binding = findBinding(pipe.channel)
   const mayUse = (name: string): boolean => {
-    if (name === 'PLAIN') return maySendPassword(login, pipe)
+    if (name === PLAIN_NAME) return maySendPassword(login, pipe)
     return !name.endsWith(PLUS) || binding !== undefined
   }
   const { mechanism } = login
@@ -69,16 +72,16 @@ export function chooseMechanism(offered: readonly string[], login: Login, pipe: 
       const list = excerpt(offered.join(', ')) || 'none'
       throw new ClientError('login', `the server does not offer ${mechanism}; it offers ${list}`)
     }
-    if (mechanism === 'PLAIN') refusePasswordInTheClear(login, pipe)
+    if (mechanism === PLAIN_NAME) refusePasswordInTheClear(login, pipe)
     if (!mayUse(mechanism)) {
       throw new ClientError('login', `${mechanism} needs TLS: there is nothing to bind to`)
     }
     return mechanism
   }
-  if (login.user === undefined) return 'EXTERNAL'
+  if (login.user === undefined) return EXTERNAL_NAME
   const chosen = PREFERENCE.find((name) => offered.includes(name) && mayUse(name))
   if (chosen !== undefined) return chosen
-  if (offered.includes('PLAIN')) {
+  if (offered.includes(PLAIN_NAME)) {
     throw new ClientError(
       'login',
       `the server offers no login that hides the password, and in the clear ${IN_THE_CLEAR}`,
@@ -106,11 +109,11 @@ export async function logIn(
   const mechanism = chooseMechanism(offered, login, pipe)
   const { user = '' } = login
   const password = login.password?.reveal() ?? ''
-  if (mechanism === 'EXTERNAL') {
+  if (mechanism === EXTERNAL_NAME) {
     await sayOnce(carrier, mechanism, Buffer.from(user))
     return
   }
-  if (mechanism === 'PLAIN') {
+  if (mechanism === PLAIN_NAME) {
     await sayOnce(carrier, mechanism, Buffer.from(`\0${user}\0${password}`))
     return
   }

@@ -7,6 +7,7 @@ export const ALONE: readonly string[] = [
   'test/unit/credential/prepare-cost.test.ts',
   'test/unit/sasl/equal-work.test.ts',
   'test/unit/sasl/scram-vectors.test.ts',
+  'test/unit/server/admission/short-connections.test.ts',
   'test/unit/storage/layout.test.ts',
   'test/unit/storage/memory-limit.test.ts',
 ]

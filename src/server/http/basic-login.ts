@@ -16,6 +16,9 @@ import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { SaslSession } from '../../sasl/session.ts'
 
+/** HTTP basic gives what PLAIN takes. */
+export const BASIC_MECHANISM = 'PLAIN'
+
 /** 'unknown': did not say who they are; 'refused': and did not prove it. */
 export type Verdict = 'allowed' | 'denied' | 'unknown' | 'refused'
 
@@ -71,7 +74,7 @@ export class BasicLogin {
   ): Promise<Principal | undefined> {
     const { sasl, onLogin, after } = this.options
     const { generation } = sasl.credentials
-    const step = await new SaslSession(sasl, pipe).start('PLAIN', message)
+    const step = await new SaslSession(sasl, pipe).start(BASIC_MECHANISM, message)
     const peer = pipe.peer.text
     if (step.kind === 'success') {
       const { principal } = step

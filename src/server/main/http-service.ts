@@ -11,7 +11,7 @@ import { COUNTER, counterLane } from '../../observe/counters.ts'
 import type { Log } from '../../observe/log.ts'
 import type { MetricFamily } from '../../observe/metric-family.ts'
 import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
-import { BasicLogin } from '../http/basic-login.ts'
+import { BASIC_MECHANISM, BasicLogin } from '../http/basic-login.ts'
 import { healthRoutes } from '../http/health-routes.ts'
 import { HttpListener, isLocalAddress } from '../http/http-listener.ts'
 import { metricsRoute } from '../http/metrics-route.ts'
@@ -218,7 +218,7 @@ export class HttpService {
       clock: clockBase,
       auth: {
         ...auth,
-        mechanisms: ['PLAIN'],
+        mechanisms: [BASIC_MECHANISM],
         certificateField: undefined,
         tokens: undefined,
         keyDerivationsMax: DERIVATIONS_MAX,

@@ -62,6 +62,7 @@ test('no name is in the table twice, and an unknown one is refused with those th
 
 /** Files that name a mechanism, and why they have to. */
 const NAMED_IN: Readonly<Record<string, string>> = {
+  'client/login.ts': 'what the client prefers, of those that it can do',
   'config/login-mechanisms.ts': 'EXTERNAL comes with its option, and beside what libsasl2 bears it',
   'config/oauth.ts': 'what is announced where tokens are taken, and what is not where none are',
   'config/options.ts': 'which are announced when nothing is configured is a choice',
@@ -69,6 +70,7 @@ const NAMED_IN: Readonly<Record<string, string>> = {
   'credential/credential-source.ts': 'the advice of an error',
   'credential/verifier.ts': 'the hashes, which their mechanisms are named after',
   'sasl/mechanisms.ts': 'the table',
+  'server/http/basic-login.ts': 'HTTP basic is a login by PLAIN',
 }
 
 test('nothing but the table lists the names of mechanisms', () => {
