@@ -15,6 +15,11 @@ function openPlaces(max: number, perSourceMax: number) {
     closed,
     places,
     admit: (name: string, source: string) => places.admit(of(name), source),
+    served: (name: string, source: string) => {
+      const isAdmitted = places.admit(of(name), source)
+      places.asked(of(name))
+      return isAdmitted
+    },
     asked: (name: string) => places.asked(of(name)),
     answered: (name: string) => places.answered(of(name)),
     remove: (name: string) => places.remove(of(name)),
@@ -22,8 +27,8 @@ function openPlaces(max: number, perSourceMax: number) {
 }
 
 test('there are never more than the limit, and one that goes makes a place', () => {
-  const { places, admit, remove, closed } = openPlaces(2, 2)
-  expect([admit('a', '1'), admit('b', '2'), admit('c', '3')]).toEqual([true, true, false])
+  const { places, served, admit, remove, closed } = openPlaces(2, 2)
+  expect([served('a', '1'), served('b', '2'), admit('c', '3')]).toEqual([true, true, false])
   expect(places.count).toBe(2)
   remove('a')
   expect(admit('c', '3')).toBe(true)
@@ -31,25 +36,35 @@ test('there are never more than the limit, and one that goes makes a place', () 
 })
 
 test('a source has no more than its own limit, and others have the rest', () => {
-  const { places, admit } = openPlaces(3, 2)
-  expect([admit('a', '1'), admit('b', '1'), admit('c', '1')]).toEqual([true, true, false])
+  const { places, served, admit } = openPlaces(3, 2)
+  expect([served('a', '1'), served('b', '1'), admit('c', '1')]).toEqual([true, true, false])
   expect(admit('d', '2')).toBe(true)
   expect(places.count).toBe(3)
 })
 
 test('who has been idle for longest gives way, and who is served does not', () => {
-  const { admit, asked, answered, closed } = openPlaces(3, 3)
-  for (const name of ['a', 'b', 'c']) admit(name, name)
+  const { served, asked, answered, closed } = openPlaces(3, 3)
+  for (const name of ['a', 'b', 'c']) served(name, name)
   answered('b')
   answered('a')
   answered('c')
   asked('b')
-  expect(admit('d', 'd')).toBe(true)
+  expect(served('d', 'd')).toBe(true)
   expect(closed).toEqual(['a'])
-  expect(admit('e', 'e')).toBe(true)
+  expect(served('e', 'e')).toBe(true)
   expect(closed).toEqual(['a', 'c'])
-  expect(admit('f', 'f')).toBe(false)
+  expect(served('f', 'f')).toBe(false)
   expect(closed).toEqual(['a', 'c'])
+})
+
+test('where nobody is idle, who has been silent for longest gives way', () => {
+  const { admit, asked, answered, closed } = openPlaces(3, 3)
+  for (const name of ['a', 'b', 'c']) admit(name, name)
+  asked('a')
+  asked('c')
+  answered('c')
+  for (const name of ['d', 'e', 'f']) expect(admit(name, name)).toBe(true)
+  expect(closed).toEqual(['c', 'b', 'd'])
 })
 
 test('a full source closes an idle one of its own, not of others', () => {
@@ -64,13 +79,13 @@ test('a full source closes an idle one of its own, not of others', () => {
 })
 
 test('one that was closed is counted once, whatever is told of it later', () => {
-  const { places, admit, asked, answered, remove } = openPlaces(2, 1)
+  const { places, served, admit, asked, answered, remove } = openPlaces(2, 1)
   admit('a', '1')
   for (let count = 0; count < 2; count++) remove('a')
   answered('a')
   asked('a')
   expect(places.count).toBe(0)
-  expect([admit('b', '1'), admit('c', '1')]).toEqual([true, false])
+  expect([served('b', '1'), served('c', '1')]).toEqual([true, false])
 })
 
 test('all are closed at once, and their places are free', () => {
