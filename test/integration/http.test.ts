@@ -22,12 +22,21 @@ interface Asked {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
+  /** The source, over TCP. */
+  readonly localAddress?: string
 }
 
-function get(socketPath: string, path: string, asked: Asked = {}): Promise<Answer> {
-  const { method = 'GET', headers = {}, body } = asked
+const LIVE = 'GET /live HTTP/1.1\r\nHost: a\r\n'
+
+/** From a Unix socket, or a port. */
+function get(target: string | number, path: string, asked: Asked = {}): Promise<Answer> {
+  const { method = 'GET', headers = {}, body, localAddress = '127.0.0.1' } = asked
+  const where =
+    typeof target === 'string'
+      ? { socketPath: target }
+      : { host: '127.0.0.1', port: target, localAddress }
   return new Promise((resolve, reject) => {
-    const request = ask({ socketPath, path, method, headers, agent: false }, (response) => {
+    const request = ask({ ...where, path, method, headers, agent: false }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
@@ -147,17 +156,44 @@ describe('without a login', () => {
     }
   })
 
-  test('a source has a bounded number of connections, and others are served meanwhile', async () => {
+  test('strangers who connect and say nothing are bounded, and keep nobody out', async () => {
     const hanging: Socket[] = []
-    for (let count = 0; count < 64; count++) {
-      const socket = connect(port, '127.0.0.1')
-      socket.on('error', () => undefined)
+    const open = new Set<Socket>()
+    // More than one source may have, and more than all.
+    for (let count = 0; count < 400; count++) {
+      const localAddress = `127.0.0.${2 + (count % 5)}`
+      const socket = connect({ port, host: '127.0.0.1', localAddress })
       hanging.push(socket)
+      socket.on('error', () => undefined)
+      socket.once('connect', () => open.add(socket)).once('close', () => open.delete(socket))
       await once(socket, 'connect')
     }
-    expect(await send(port, 'GET /live HTTP/1.1\r\nHost: a\r\n\r\n')).toBe('')
+    // From one of their sources, and from another.
+    expect(await send(port, `${LIVE}Connection: close\r\n\r\n`)).toMatch(/^HTTP\/1.1 200 /)
     expect(await get(path, '/live')).toMatchObject({ status: 200 })
+    await expect.poll(() => open.size).toBeLessThanOrEqual(256)
     for (const socket of hanging) socket.destroy()
+  })
+
+  test('two hundred scrapers at once, a thousand times, hold up nobody who gets', async () => {
+    const client = new TextClient(server)
+    let isOver = false
+    const gets = async (): Promise<number> => {
+      let count = 0
+      for (; !isOver; count++) await client.ask('get nothing\r\n', 'END\r\n')
+      return count
+    }
+    const getting = gets()
+    const scrape = async (index: number): Promise<void> => {
+      const localAddress = `127.0.0.${2 + (index % 5)}`
+      for (let count = 0; count < 5; count++) {
+        const answer = await get(port, '/metrics', { localAddress })
+        expect(answer).toMatchObject({ status: 200 })
+      }
+    }
+    await Promise.all(Array.from({ length: 200 }, (_, index) => scrape(index)))
+    isOver = true
+    expect(await getting).toBeGreaterThan(5)
   })
 
   test('a client that asks and asks without waiting for answers is cut off', async () => {

@@ -1,5 +1,5 @@
 /**
- * Unit tests that put something in the place of a module, or measure the memory of the process. Each has a
+ * Unit tests that put something in the place of a module or a timer, or measure the memory of the process. Each has a
  * process of its own (vitest.config.ts); test/house/alone.test.ts holds this list.
  */
 export const ALONE: readonly string[] = [
@@ -8,6 +8,7 @@ export const ALONE: readonly string[] = [
   'test/unit/sasl/equal-work.test.ts',
   'test/unit/sasl/scram-vectors.test.ts',
   'test/unit/server/admission/short-connections.test.ts',
+  'test/unit/server/http/http-listener.test.ts',
   'test/unit/storage/layout.test.ts',
   'test/unit/storage/memory-limit.test.ts',
 ]

@@ -1,6 +1,7 @@
 /**
  * The connections of the HTTP listener, bounded over all and by source. Who is idle between two requests
- * gives way to a newcomer; who is served does not.
+ * gives way to a newcomer, and where nobody is, who has not asked for longest: strangers who connect and
+ * say nothing must not keep a probe out, and a probe asks at once. Who is served does not give way.
  *
  * Invariant: there are never more than `max` of them, nor more than `perSourceMax` of one source.
  */
@@ -14,8 +15,8 @@ export interface HttpConnection {
 
 interface Place {
   readonly source: string
-  /** Its last answer was given, or it has not asked yet. */
-  isIdle: boolean
+  /** Has not asked yet; waits for an answer; has been given its last one. */
+  state: 'late' | 'served' | 'idle'
 }
 
 export interface HttpConnectionsOptions {
@@ -25,7 +26,7 @@ export interface HttpConnectionsOptions {
 
 export class HttpConnections<Connection extends HttpConnection> {
   private readonly options: HttpConnectionsOptions
-  /** Those that have been idle for longest come first. */
+  /** Those that have been idle, or late, for longest come first. */
   private readonly places: Map<Connection, Place> = new Map()
   private readonly counts: Map<string, number> = new Map()
 
@@ -37,25 +38,25 @@ export class HttpConnections<Connection extends HttpConnection> {
     return this.places.size
   }
 
-  /** False, and there is no place for it. One that asks nothing is not idle, but late. */
+  /** False, and there is no place for it: all are served. */
   admit(connection: Connection, source: string): boolean {
     const { max, perSourceMax } = this.options
     if ((this.counts.get(source) ?? 0) >= perSourceMax && !this.evict(source)) return false
     if (this.places.size >= max && !this.evict(undefined)) return false
-    this.places.set(connection, { source, isIdle: false })
+    this.places.set(connection, { source, state: 'late' })
     this.counts.set(source, (this.counts.get(source) ?? 0) + 1)
     return true
   }
 
   asked(connection: Connection): void {
     const place = this.places.get(connection)
-    if (place !== undefined) place.isIdle = false
+    if (place !== undefined) place.state = 'served'
   }
 
   answered(connection: Connection): void {
     const place = this.places.get(connection)
     if (place === undefined) return
-    place.isIdle = true
+    place.state = 'idle'
     this.places.delete(connection)
     this.places.set(connection, place)
   }
@@ -76,13 +77,15 @@ export class HttpConnections<Connection extends HttpConnection> {
     }
   }
 
-  /** Closes who has been idle for longest, of all or of one source; false if nobody is. */
+  /** Closes who has been idle for longest, or else late, of all or of one source; false if nobody is. */
   private evict(source: string | undefined): boolean {
-    for (const [connection, place] of this.places) {
-      if (!place.isIdle || (source !== undefined && place.source !== source)) continue
-      this.remove(connection)
-      connection.destroy()
-      return true
+    for (const state of ['idle', 'late'] as const) {
+      for (const [connection, place] of this.places) {
+        if (place.state !== state || (source !== undefined && place.source !== source)) continue
+        this.remove(connection)
+        connection.destroy()
+        return true
+      }
     }
     return false
   }

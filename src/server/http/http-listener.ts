@@ -3,7 +3,7 @@
  * serves monitors, probes and a page, a few times a minute, and is open to strangers: whatever they do
  * costs as little as it can, and never a worker's time.
  *
- *     connections    HTTP_CONNECTIONS_MAX, of one source CONNECTIONS_PER_SOURCE_MAX; the idle give way
+ *     connections    HTTP_CONNECTIONS_MAX, of one source CONNECTIONS_PER_SOURCE_MAX; the idle and the silent give way
  *     headers        HEADER_BYTES_MAX bytes, within HEADER_MS; nobody sends a body
  *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
  *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them

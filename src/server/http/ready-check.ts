@@ -36,7 +36,7 @@ function ask(
     const request = protocol.get({ ...target, path: '/ready', agent: false }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
-        if (text.length < REASON_CHARS_MAX) text += chunk
+        text = (text + chunk).slice(0, REASON_CHARS_MAX)
       })
       response.on('close', () => {
         clearTimeout(timer)

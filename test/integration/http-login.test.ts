@@ -1,0 +1,186 @@
+/**
+ * Who logs in over HTTP, over TLS, is held to what holds for every login: the throttle that all ways in share,
+ * the audit, and a users file that can take the login away again. And whoever probes a server that stops.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import type { IncomingMessage, RequestOptions } from 'node:http'
+import { request as askPlain } from 'node:http'
+import { Agent, request } from 'node:https'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { runProgram } from '../support/program.ts'
+import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
+import { connectTls, TestTls } from '../support/tls.ts'
+
+const FAILURES_MAX = 3
+/** A source of its own, which nobody else here is refused with. */
+const GUESSER = '127.0.0.9'
+const STAYS = '[users.monitor]\npassword = "right"\n'
+
+let tls: TestTls
+let server: TestServer
+let auditLog: string
+let port: number
+
+beforeAll(async () => {
+  tls = new TestTls()
+  auditLog = join(tls.directory, 'audit.log')
+  server = await startSaslcached({
+    users: ['leaver', 'victim'].map((name) => ({ name, password: 'right' })),
+    usersFileEnd: STAYS,
+    throttles: true,
+    flags: [
+      ...tls.server.flags,
+      ...['--http', 'btls:127.0.0.1:0', '--http-auth', '--audit-log', auditLog],
+      // Whoever is refused is so for longer than the test takes.
+      ...['--throttle-failures', String(FAILURES_MAX), '--throttle-min', '600'],
+      ...['--throttle-max', '600'],
+    ],
+  })
+  const { address, tls: isTls } = await server.waitForLog(({ event }) => event === 'http_listening')
+  expect(isTls).toBe(true)
+  port = Number(String(address).split(':')[1])
+})
+
+afterAll(async () => {
+  await server.stop()
+  tls.remove()
+})
+
+interface Answer {
+  readonly status: number | undefined
+  readonly connection: string | undefined
+  /** In PEM. */
+  readonly certificate: string | undefined
+  readonly isSameConnection: boolean
+}
+
+/** Over TLS, looking at the certificate; by default on a connection of its own. */
+async function get(user: string, password: string, options: RequestOptions = {}): Promise<Answer> {
+  return await new Promise((resolve, reject) => {
+    const auth = `${user}:${password}`
+    const target = { host: '127.0.0.1', servername: 'localhost', port, path: '/metrics', auth }
+    const asked = request(
+      { ca: tls.authority.certificate, agent: false, ...target, ...options },
+      (response: IncomingMessage) => {
+        const certificate = (response.socket as TLSSocket).getPeerX509Certificate()?.toString()
+        response.resume().on('end', () =>
+          resolve({
+            status: response.statusCode,
+            connection: response.headers.connection,
+            certificate,
+            isSameConnection: asked.reusedSocket,
+          }),
+        )
+      },
+    )
+    asked.on('error', reject).end()
+  })
+}
+
+test('a right password is answered over TLS, and nobody without TLS', async () => {
+  expect(await get('monitor', 'right')).toMatchObject({ status: 200 })
+  const plain = await new Promise((resolve) => {
+    askPlain({ port, host: '127.0.0.1', path: '/metrics' }, () => resolve('answered'))
+      .on('error', () => resolve('cut'))
+      .end()
+  })
+  expect(plain).toBe('cut')
+})
+
+test('the audit has a line of each login, without the password', async () => {
+  await get('monitor', 'right')
+  await get('monitor', 'a-wrong-one')
+  const lines = (): Record<string, unknown>[] =>
+    readFileSync(auditLog, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ mechanism }) => mechanism === 'http-basic')
+  await expect
+    .poll(lines)
+    .toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ event: 'login', user: 'monitor', outcome: 'success' }),
+        expect.objectContaining({ event: 'login', user: 'monitor', reason: 'wrong-password' }),
+      ]),
+    )
+  expect(readFileSync(auditLog, 'utf8')).not.toContain('a-wrong-one')
+})
+
+test('who guesses over HTTP is refused by every way in, and others are not', async () => {
+  const from = { localAddress: GUESSER, servername: 'localhost' }
+  for (let count = 0; count < FAILURES_MAX; count++) {
+    const answer = await get('victim', 'wrong', from)
+    expect(answer).toMatchObject({ status: 401, connection: 'close' })
+  }
+  await server.waitForLog(({ event }) => event === 'throttle_began')
+  expect(await get('victim', 'right', from)).toMatchObject({ status: 401 })
+  const client = await connectTls(server.port, from)
+  client.setEncoding('latin1').write('set auth 0 0 12\r\nvictim right\r\n')
+  const answer = await new Promise((resolve) => client.once('data', resolve))
+  expect(answer).toMatch(/^CLIENT_ERROR /)
+  client.destroy()
+  expect(await get('monitor', 'right')).toMatchObject({ status: 200 })
+})
+
+test('a removed user is refused at once, on a connection that has logged in', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const ask = (user: string): Promise<Answer> => get(user, 'right', { agent })
+  expect(await ask('leaver')).toMatchObject({ status: 200 })
+  expect(await ask('leaver')).toMatchObject({ status: 200, isSameConnection: true })
+  server.replaceUsers(STAYS)
+  await server.waitForLog(({ event, users }) => event === 'credentials_reloaded' && users === 1)
+  expect(await ask('leaver')).toMatchObject({ status: 401, isSameConnection: true })
+  expect(await ask('monitor')).toMatchObject({ status: 200 })
+  agent.destroy()
+})
+
+test('newcomers are shown the new certificate, and who is there stays', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const before = await get('monitor', 'right', { agent })
+  expect(before.certificate).toBe(tls.server.certificate)
+  const next = tls.authority.issue({ names: 'DNS:localhost' })
+  writeFileSync(tls.server.certificateFile, next.certificate)
+  writeFileSync(tls.server.keyFile, next.key)
+  server.signal('SIGHUP')
+  await expect.poll(async () => (await get('monitor', 'right')).certificate).toBe(next.certificate)
+  expect(await get('monitor', 'right', { agent })).toMatchObject({
+    status: 200,
+    isSameConnection: true,
+  })
+  agent.destroy()
+})
+
+test('a server that finishes what is under way is not ready, and not healthy', async () => {
+  const socketPath = join(tls.directory, 'h.sock')
+  const stopping = await startSaslcached({ flags: ['--http', socketPath] })
+  const client = connect(stopping.port, '127.0.0.1')
+  client.setEncoding('latin1').write('mn\r\nset k 0 0 4\r\nva')
+  await new Promise((resolve) => client.once('data', resolve))
+  stopping.signal('SIGTERM')
+  await stopping.waitForLog(({ event }) => event === 'stopping')
+  const ready = await new Promise((resolve, reject) => {
+    askPlain({ socketPath, path: '/ready' }, (response) => {
+      let text = ''
+      response.on('data', (bytes: Buffer) => {
+        text += bytes
+      })
+      response.on('end', () => resolve({ status: response.statusCode, text }))
+    })
+      .on('error', reject)
+      .end()
+  })
+  expect(ready).toEqual({ status: 503, text: 'draining: the server is stopping\n' })
+  const flags = ['-l', '127.0.0.1', '-p', String(stopping.port), '--http', socketPath]
+  const health = await runProgram([SERVER_NODE, SERVER_PROGRAM, 'health', ...flags])
+  expect(health).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/^unhealthy: /) })
+  // What was under way is finished.
+  const answer = new Promise((resolve) => client.once('data', resolve))
+  client.write('lu\r\n')
+  expect(await answer).toBe('STORED\r\n')
+  client.destroy()
+  await stopping.stop()
+})

@@ -1,0 +1,176 @@
+/** The listener over real sockets, with routes that count, and a clock that a test moves. */
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { HttpListener } from '../../../../src/server/http/http-listener.ts'
+import type { Route } from '../../../../src/server/http/route.ts'
+import { BoundSockets } from '../../../../src/server/net/bound-sockets.ts'
+
+/** More than the system takes for a client that does not read. */
+const LARGE = Buffer.alloc(64 * 1024 * 1024, 'x')
+const ANSWER_MS = 10_000
+
+let nowMs = 0
+let port = 0
+let madeCount = 0
+let failures: string[] = []
+let listener: HttpListener
+
+const ROUTES: readonly Route[] = [
+  {
+    path: '/counted',
+    freshMs: 1000,
+    answer: () => ({ status: 200, contentType: 'text/plain', body: `${madeCount++}` }),
+  },
+  {
+    path: '/large',
+    freshMs: 1000,
+    answer: () => ({ status: 200, contentType: 'text/plain', body: LARGE }),
+  },
+  { path: '/never', freshMs: 0, answer: () => new Promise(() => undefined) },
+  {
+    path: '/fails',
+    freshMs: 0,
+    answer: () => {
+      throw new Error('a secret of the inside')
+    },
+  },
+]
+
+beforeEach(async () => {
+  nowMs = 0
+  madeCount = 0
+  failures = []
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  listener = new HttpListener({
+    routes: () => ROUTES,
+    login: undefined,
+    isOpen: true,
+    hostNames: [],
+    nowMs: () => nowMs,
+    onFailure: (path) => failures.push(path),
+  })
+  const sockets = new BoundSockets()
+  await sockets.bindTcp({ host: '127.0.0.1', port: 0 })
+  const [socket] = sockets.shared
+  if (socket === undefined) throw new Error('nothing was bound')
+  port = socket.address.port
+  await listener.listen(socket, undefined)
+})
+
+afterEach(() => {
+  listener.close()
+  vi.useRealTimers()
+})
+
+interface Asked {
+  readonly localAddress?: string
+  readonly agent?: Agent
+}
+
+/** The body; undefined if the connection is closed instead. */
+async function get(path: string, { localAddress, agent }: Asked = {}): Promise<string | undefined> {
+  return await new Promise((resolve) => {
+    const target = { host: '127.0.0.1', port, path, agent: agent ?? false }
+    const from = localAddress === undefined ? {} : { localAddress }
+    request({ ...target, ...from }, (response) => {
+      let text = ''
+      response.setEncoding('latin1').on('data', (chunk: string) => {
+        text += chunk
+      })
+      response.on('end', () => resolve(text))
+    })
+      .on('error', () => resolve(undefined))
+      .end()
+  })
+}
+
+function open(path: string): Socket {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => undefined)
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+  return socket
+}
+
+test('a thousand connections in turn are answered from one rendering a second', async () => {
+  for (let count = 0; count < 500; count++) expect(await get('/counted')).toBe('0')
+  nowMs = 999
+  for (let count = 0; count < 500; count++) expect(await get('/counted')).toBe('0')
+  nowMs = 1000
+  expect(await get('/counted')).toBe('1')
+})
+
+test('two hundred at once, of several sources, are answered from one', async () => {
+  const agent = new Agent({ keepAlive: true })
+  const sources = Array.from({ length: 200 }, (_, index) => `127.0.0.${2 + (index % 4)}`)
+  for (let round = 0; round < 2; round++) {
+    const bodies = await Promise.all(
+      sources.map((localAddress) => get('/counted', { localAddress, agent })),
+    )
+    expect(bodies).toEqual(sources.map(() => '0'))
+  }
+  agent.destroy()
+})
+
+test('whoever keeps connections and does not ask gives way to newcomers', async () => {
+  const agent = new Agent({ keepAlive: true })
+  const closed = vi.fn()
+  const sources = Array.from({ length: 256 }, (_, index) => `127.0.0.${2 + (index % 4)}`)
+  agent.on('free', (socket) => socket.once('close', closed))
+  await Promise.all(sources.map((localAddress) => get('/counted', { localAddress, agent })))
+  expect(closed).not.toHaveBeenCalled()
+  expect(await get('/counted', { localAddress: '127.0.0.9' })).toBe('0')
+  await vi.waitUntil(() => closed.mock.calls.length > 0)
+  expect(closed).toHaveBeenCalledTimes(1)
+  agent.destroy()
+})
+
+test('who reads nothing of an answer is cut off when its time is over', async () => {
+  const socket = open('/large')
+  await once(socket, 'data')
+  socket.pause()
+  vi.advanceTimersByTime(ANSWER_MS - 1)
+  // It was told nothing of an end, and others are served.
+  expect(await get('/counted')).toBe('0')
+  vi.advanceTimersByTime(1)
+  let received = 0
+  socket.on('data', (bytes: Buffer) => {
+    received += bytes.length
+  })
+  socket.resume()
+  await once(socket, 'close')
+  expect(received).toBeLessThan(LARGE.length)
+})
+
+test('who reads in time gets all of it, and nothing is left that would cut the next', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  expect((await get('/large', { agent }))?.length).toBe(LARGE.length)
+  await vi.waitUntil(() => vi.getTimerCount() === 0)
+  expect(await get('/counted', { agent })).toBe('0')
+  agent.destroy()
+})
+
+test('a route that never answers keeps its client no longer than others', async () => {
+  const socket = open('/never')
+  const closed = once(socket, 'close')
+  await vi.waitUntil(() => vi.getTimerCount() > 0)
+  vi.advanceTimersByTime(ANSWER_MS)
+  await closed
+})
+
+test('a route that fails tells the client nothing of why', async () => {
+  expect(await get('/fails')).toBe(
+    'This could not be answered; the log of the server has the reason.\n',
+  )
+  expect(failures).toEqual(['/fails'])
+})
+
+test('one that is closed answers nobody any more, and cuts off who is there', async () => {
+  const socket = open('/never')
+  const closed = once(socket, 'close')
+  await vi.waitUntil(() => vi.getTimerCount() > 0)
+  listener.close()
+  await closed
+  expect(await get('/counted')).toBe(undefined)
+})
