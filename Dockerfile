@@ -62,8 +62,9 @@ COPY config/saslcached.toml config/users.example.toml ./config/
 USER 11211:11211
 EXPOSE 11211 9150
 # VERSION is answered before login: the check needs no password and holds no secret. It finds out how
-# process 1 was started, so it works with any -p, -l, -s, file or variables.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
+# process 1 was started, so it works with any -p, -l, -s, file or variables. A server whose items come back is
+# not ready yet; the first success ends the long start period.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=300s --retries=3 \
     CMD ["node", "/app/dist/bin/saslcached.js", "health"]
 STOPSIGNAL SIGTERM
 # Not with --disable-sigusr1: it blocks the signal, which is one of those that stop the server.

@@ -7,6 +7,7 @@
  * with its file and what to do about it. Nothing of a key or a password is ever in one.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { basename } from 'node:path'
 import { decodeUtf8, type FileContent } from './file-access.ts'
 import { peerCertificate } from './peer-certificate.ts'
 import { type PemBlock, readPem } from './pem.ts'
@@ -54,6 +55,9 @@ export class TlsFileError extends Error {
 /** One that was found good, and how long it is. */
 export interface DatedCertificate {
   readonly file: string
+  readonly role: 'chain' | 'ca' | 'crl'
+  /** The first host that it is for, or the last part of the file's path. */
+  readonly name: string
   /** What it is, in a sentence: `the certificate`. */
   readonly what: string
   readonly validToMs: number
@@ -201,6 +205,8 @@ class Check {
     if (leaf !== undefined) {
       this.dated.push({
         file,
+        role: 'chain',
+        name: namesOf(leaf.x509)[0] ?? basename(file),
         what: 'the certificate',
         validToMs: Math.min(...chain.map(({ x509 }) => Date.parse(x509.validTo))),
       })
@@ -323,7 +329,13 @@ class Check {
       (least, { x509 }) => Math.min(least, Date.parse(x509.validTo)),
       Infinity,
     )
-    this.dated.push({ file, what: 'an authority', validToMs: last })
+    this.dated.push({
+      file,
+      role: 'ca',
+      name: basename(file),
+      what: 'an authority',
+      validToMs: last,
+    })
     return certificates
   }
 
@@ -361,7 +373,13 @@ class Check {
       throw new Unusable('crl', file, message)
     }
     if (nextMs !== Infinity) {
-      this.dated.push({ file, what: 'the list of revoked certificates', validToMs: nextMs })
+      this.dated.push({
+        file,
+        role: 'crl',
+        name: basename(file),
+        what: 'the list of revoked certificates',
+        validToMs: nextMs,
+      })
     }
     return blocks.map(({ text }) => text).join('')
   }

@@ -56,6 +56,17 @@ function manifest(kind: string): Manifest {
   return found
 }
 
+interface Compose {
+  readonly services: Readonly<Record<string, { image: string; ports: string[] }>>
+}
+
+function composed(): Compose['services'][string] {
+  const [compose] = parseYaml(read('config/compose.yaml')) as [Compose]
+  const service = compose.services.saslcached
+  if (service === undefined) throw new Error('the compose file has no saslcached')
+  return service
+}
+
 function podTemplate(): { metadata: { labels: Record<string, string> }; spec: PodSpec } {
   return manifest('StatefulSet').spec.template
 }
@@ -107,8 +118,9 @@ test('the server takes the configuration of the ConfigMap, and the pod has memor
   expect(config.tls).toBeDefined()
   const [container] = podTemplate().spec.containers
   const itemsMiB = config.memory.limitBytes / 1024 / 1024
-  // The process, and three bounds of 64, 32 and 64 MiB (docs/limits.md), the first of them twice for a while.
-  const besideMiB = 80 + 15 + 64 * 2 + 32 + 64
+  // The process, three bounds of 64, 32 and 64 MiB (docs/limits.md), the first of them twice for a while, and
+  // what the snapshot takes (docs/operations.md).
+  const besideMiB = 80 + 15 + 64 * 2 + 32 + 64 + 12 + itemsMiB / 512
   expect(mebibytesOf(container?.resources?.limits?.memory)).toBeGreaterThan(itemsMiB + besideMiB)
 })
 
@@ -116,9 +128,9 @@ test('the pod may do nothing that it need not', () => {
   const { spec } = podTemplate()
   expect(lacksOfPod(spec)).toEqual([])
   const mounted = spec.containers.flatMap(({ volumeMounts = [] }) => volumeMounts)
-  expect(mounted.map(({ name }) => name).sort()).toEqual(
-    spec.volumes?.map(({ name }) => name).sort(),
-  )
+  const claims = manifest('StatefulSet').spec.volumeClaimTemplates as readonly Manifest[]
+  const volumes = [...(spec.volumes ?? []), ...claims.map(({ metadata }) => metadata)]
+  expect(mounted.map(({ name }) => name).sort()).toEqual(volumes.map(({ name }) => name).sort())
   // The check sees what is missing.
   const text = JSON.stringify(spec)
   for (const name of ['runAsNonRoot', 'seccompProfile', 'readOnlyRootFilesystem', 'capabilities']) {
@@ -148,20 +160,14 @@ test('the kustomization names every manifest, and no Secret is in the code base'
 test('image, chart, manifests and compose file are of the version of the package', () => {
   const { version } = JSON.parse(read('package.json')) as { version: string }
   const [chart] = parseYaml(read('config/helm/saslcached/Chart.yaml')) as [Record<string, string>]
-  const [compose] = parseYaml(read('config/compose.yaml')) as [
-    { services: Record<string, { image: string }> },
-  ]
   expect(read('Dockerfile')).toContain(`ARG VERSION=${version}\n`)
   expect(chart.appVersion).toBe(version)
   expect(podTemplate().spec.containers[0]?.image).toBe(`saslcached:${version}`)
-  expect(compose.services.saslcached?.image).toBe(`saslcached:${version}`)
+  expect(composed().image).toBe(`saslcached:${version}`)
 })
 
 test('the container of the compose file may do nothing that it need not', () => {
-  const [compose] = parseYaml(read('config/compose.yaml')) as [
-    { services: Record<string, unknown> },
-  ]
-  expect(compose.services.saslcached).toMatchObject({
+  expect(composed()).toMatchObject({
     read_only: true,
     cap_drop: ['ALL'],
     security_opt: ['no-new-privileges:true'],
@@ -179,4 +185,79 @@ test('the image is an empty one with the server, for a user who is not root', ()
   )
   expect(image).not.toMatch(/^RUN /m)
   expect(image).toContain('sbom.cdx.json')
+})
+
+/** The blocks below a key, as lines without indentation and comments; a template as if TLS were on. */
+function blocksOf(file: string, key: string): string[][] {
+  const lines = read(file)
+    .replaceAll('{{ ternary "HTTPS" "HTTP" .Values.tls.enabled }}', 'HTTPS')
+    .split('\n')
+    .filter((line) => !/^\s*#/.test(line))
+  return lines.flatMap((line, index) => {
+    const indentation = line.search(/\S/)
+    if (line.trim() !== `${key}:`) return []
+    const rest = lines.slice(index + 1)
+    const end = rest.findIndex((each) => each.search(/\S/) <= indentation)
+    return [rest.slice(0, end === -1 ? rest.length : end).map((each) => each.trim())]
+  })
+}
+
+test.each([
+  ['ports', 1],
+  ['securityContext', 2],
+  ['startupProbe', 1],
+  ['readinessProbe', 1],
+  ['livenessProbe', 1],
+])('the pods of the chart have the %s of the plain manifests', (key, count) => {
+  const blocks = blocksOf(`${KUBERNETES}/statefulset.yaml`, key)
+  expect(blocksOf('config/helm/saslcached/templates/statefulset.yaml', key)).toEqual(blocks)
+  expect(blocks.filter(({ length }) => length > 1)).toHaveLength(count)
+})
+
+test('image, pod and compose file have the same ports and user', () => {
+  const [container] = podTemplate().spec.containers
+  const ports = (container?.ports ?? []).map(({ containerPort }) => containerPort)
+  expect(read('Dockerfile')).toContain(`\nEXPOSE ${ports.join(' ')}\n`)
+  expect(composed().ports).toEqual([`127.0.0.1:${ports[0]}:${ports[0]}`])
+  const { runAsUser, runAsGroup } = podTemplate().spec.securityContext ?? {}
+  expect(read('Dockerfile')).toContain(`\nUSER ${runAsUser}:${runAsGroup}\n`)
+})
+
+const STATE = '/var/lib/saslcached'
+
+test('what outlives a stop is on a volume, encrypted, where the image and the unit have room for it', () => {
+  expect(manifest('ConfigMap').data?.['saslcached.toml']).toContain(
+    `snapshot = "${STATE}/snapshot"`,
+  )
+  const [container] = podTemplate().spec.containers
+  const mounts = container?.volumeMounts ?? []
+  expect(mounts).toContainEqual({ name: 'state', mountPath: STATE })
+  expect(composed()).toMatchObject({
+    environment: {
+      SASLCACHED_SNAPSHOT: `${STATE}/snapshot`,
+      SASLCACHED_SNAPSHOT_KEY_FILE: '/run/secrets/snapshot.key',
+    },
+    volumes: [`state:${STATE}`],
+  })
+  expect(read('Dockerfile')).toContain(`-o 11211 -g 11211 $root${STATE};`)
+  expect(read('config/systemd/saslcached.service')).toMatch(/^StateDirectory=saslcached$/m)
+  // The server refuses a snapshot that a group may write to, which `Always` would make of it at each start.
+  expect(podTemplate().spec.securityContext?.fsGroupChangePolicy).toBe('OnRootMismatch')
+})
+
+test('a stop may take 30 s, and 30 s for each GiB of items that are written', () => {
+  const secondsFor = (text: string, memory: RegExp): number =>
+    30 + (30 * Number(memory.exec(text)?.[1])) / 1024
+  const inToml = /^memory_limit_mib = (\d+)/m
+  const map = manifest('ConfigMap').data?.['saslcached.toml'] ?? ''
+  const { terminationGracePeriodSeconds } = podTemplate().spec
+  expect(terminationGracePeriodSeconds).toBeGreaterThanOrEqual(secondsFor(map, inToml))
+  const compose = read('config/compose.yaml')
+  const composeSeconds = Number(/stop_grace_period: (\d+)s$/m.exec(compose)?.[1])
+  const inVariable = /SASLCACHED_MEMORY_LIMIT_MIB: "(\d+)"/
+  expect(composeSeconds).toBeGreaterThanOrEqual(secondsFor(compose, inVariable))
+  const unit = read('config/systemd/saslcached.service')
+  const unitSeconds = Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])
+  const byDefault = secondsFor(read('config/saslcached.toml'), inToml)
+  expect(unitSeconds).toBeGreaterThanOrEqual(byDefault)
 })

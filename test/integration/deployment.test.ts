@@ -155,6 +155,13 @@ describe.runIf(hasPrerequisites('the Helm chart', [RENDERER]))('the Helm chart',
     networkPolicy: { egress: [{ ports: [{ port: 443 }] }], peers: [{ namespaceSelector: {} }] },
     metrics: { podMonitor: { enabled: true, secret: 'shop-metrics', serverName: 'shop' } },
     resources: { limits: { cpu: '2' } },
+    memory: { itemsMiB: 2500 },
+    snapshot: {
+      enabled: true,
+      keySecret: 'shop-snapshot',
+      storageClass: 'fast',
+      options: { snapshot_every_minutes: 5, restore: 'wait' },
+    },
     nodeSelector: { disk: 'fast' },
     tolerations: [{ key: 'cache', operator: 'Exists' }],
     affinity: { nodeAffinity: {} },
@@ -193,11 +200,42 @@ describe.runIf(hasPrerequisites('the Helm chart', [RENDERER]))('the Helm chart',
     expect(printed).toMatchObject({ exitCode: 0, stderr: '' })
     expect(printed.stdout).toMatch(/^conn_limit = 4096/m)
     expect(printed.stdout).toMatch(/^login_timeout_seconds = 2\.5/m)
-    expect(printed.stdout).toMatch(/^memory_limit_mib = 1024/m)
+    expect(printed.stdout).toMatch(/^memory_limit_mib = 2500/m)
+    expect(printed.stdout).toMatch(/^snapshot = "\/var\/lib\/saslcached\/snapshot"/m)
+    expect(printed.stdout).toMatch(/^snapshot_every_minutes = 5/m)
+  })
+
+  test('is the same as the plain manifests if asked for the same', async () => {
+    const names = { users: 'saslcached-users', tls: 'saslcached-tls', key: 'saslcached-snapshot' }
+    const values = {
+      users: { secret: names.users },
+      tls: { secret: names.tls },
+      snapshot: { enabled: true, keySecret: names.key },
+    }
+    const set = (await rendered(values)).find(({ kind }) => kind === 'StatefulSet')
+    const file = join(CONFIG, 'kubernetes', 'statefulset.yaml')
+    const [plain] = parseYaml(readFileSync(file, 'utf8')) as [Manifest]
+    if (set === undefined) throw new Error('there is no set')
+    const { volumes, ...pod } = set.spec.template.spec as { volumes: { name: string }[] }
+    const [container] = plain.spec.template.spec.containers
+    expect(pod).toMatchObject({
+      terminationGracePeriodSeconds: plain.spec.template.spec.terminationGracePeriodSeconds,
+      containers: [{ resources: container.resources, volumeMounts: container.volumeMounts }],
+    })
+    expect(volumes.slice(1)).toEqual(plain.spec.template.spec.volumes.slice(1))
+    for (const field of ['volumeClaimTemplates', 'persistentVolumeClaimRetentionPolicy']) {
+      expect(set.spec[field], field).toEqual(plain.spec[field])
+    }
+  })
+
+  test('gives a pod 30 s to stop, and 30 s for each GiB that it has to write', async () => {
+    const set = (await rendered(ALL)).find(({ kind }) => kind === 'StatefulSet')
+    expect(set?.spec.template.spec.terminationGracePeriodSeconds).toBe(30 + 74)
   })
 
   test.each([
     ['a Secret with the users', { tls: { secret: 't' } }, 'users.secret'],
+    ['a key for the snapshot', { ...SECRETS, snapshot: { enabled: true } }, 'snapshot.keySecret'],
     ['a certificate, or a word that there is none', { users: { secret: 'u' } }, 'tls.secret'],
     [
       'tables that it writes itself to be left alone',

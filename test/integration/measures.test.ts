@@ -1,5 +1,13 @@
 /** What two workers count with labels, read from `/metrics` of a real server. */
-import { expect, test } from 'vitest'
+
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { TestAuthority } from '../support/authority.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
 
@@ -68,6 +76,41 @@ test('what two workers count by user, verb and mechanism is read as one', async 
   for (const worker of [0, 1]) {
     expect(values).toHaveProperty([`event_loop_active_seconds_total{worker="${worker}"}`])
     expect(values).toHaveProperty([`gc_seconds_total{worker="${worker}",kind="minor"}`])
+  }
+  await server.stop()
+})
+
+test('of TLS, handshakes that failed and the ends of the certificates are told', async () => {
+  const authority = new TestAuthority()
+  const directory = mkdtempSync(join(tmpdir(), 'saslcached-measures-'))
+  onTestFinished(() => {
+    authority.remove()
+    rmSync(directory, { recursive: true, force: true })
+  })
+  const { certificate, key } = authority.issue({ names: 'DNS:cache.example' })
+  const crt = join(directory, 'tls.crt')
+  const keyFile = join(directory, 'tls.key')
+  const ca = join(directory, 'ca.pem')
+  writeFileSync(crt, certificate)
+  writeFileSync(keyFile, key, { mode: 0o600 })
+  writeFileSync(ca, authority.certificate)
+  const pair = ['-Z', '--tls-cert', crt, '--tls-key', keyFile, '--tls-ca', ca, '--tls-verify', '1']
+  const server = await startSaslcached({ flags: [...pair, '--http', 'notls:127.0.0.1:0'] })
+  const socket = connect(server.port, server.host).on('error', () => undefined)
+  socket.resume().end('version\r\n')
+  await once(socket, 'close')
+  await expect
+    .poll(async () =>
+      Object.entries(await scrape(server)).filter(([name]) => name.startsWith('tls_handshake_')),
+    )
+    .toEqual([[expect.stringMatching(/^tls_handshake_failures_total\{reason="[\w-]+"\}$/), 1]])
+  const values = await scrape(server)
+  for (const [labels, pem] of [
+    ['role="chain",certificate="cache.example"', certificate],
+    ['role="ca",certificate="ca.pem"', authority.certificate],
+  ] as const) {
+    const endSeconds = Date.parse(new X509Certificate(pem).validTo) / 1000
+    expect(values[`tls_certificate_not_after_seconds{${labels}}`]).toBe(endSeconds)
   }
   await server.stop()
 })

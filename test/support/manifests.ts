@@ -17,6 +17,7 @@ export interface Container {
   readonly env?: readonly { readonly name: string; readonly value?: string }[]
   readonly securityContext?: Readonly<Record<string, unknown>>
   readonly resources?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number }[]
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
   readonly [probe: `${string}Probe`]: unknown
 }

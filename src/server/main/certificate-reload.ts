@@ -84,6 +84,11 @@ export class CertificateReload {
     })
   }
 
+  /** Until when the certificates in force are good, and what clients are checked against. */
+  get dated(): readonly DatedCertificate[] {
+    return this.loaded?.dated ?? []
+  }
+
   /** The certificates of the start. Throws TlsFileError. */
   async load(): Promise<TlsMaterial> {
     await this.read()
@@ -206,7 +211,7 @@ export class CertificateReload {
 
   private warnOfEnds(): void {
     const warned = new Map<string, number>()
-    for (const certificate of this.loaded?.dated ?? []) {
+    for (const certificate of this.dated) {
       const leftDays = (certificate.validToMs - this.wallMs()) / DAY_MS
       const reached = WARNED_DAYS.find((days) => leftDays <= days)
       if (reached === undefined) continue

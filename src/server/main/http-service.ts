@@ -6,6 +6,7 @@ import type { Clock, ClockBase } from '../../base/clock.ts'
 import { EXIT_OS } from '../../base/exit-code.ts'
 import type { Config, HttpConfig } from '../../config/config.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { DatedCertificate } from '../../credential/tls-certificates.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { COUNTER, counterLane } from '../../observe/counters.ts'
 import type { Log } from '../../observe/log.ts'
@@ -48,6 +49,8 @@ export interface HttpServiceOptions {
   readonly threadClock: ThreadClock
   readonly clockBase: ClockBase
   readonly clock: Clock
+  /** Those in force; none without TLS. */
+  readonly datedCertificates: () => readonly DatedCertificate[]
   /** An event that came over the way that workers have to the audit. */
   readonly onAudit: (event: AuditEvent) => void
 }
@@ -106,6 +109,7 @@ export class HttpService {
     const families = metricFamilies({
       shared: memory.shared,
       namespaces: () => memory.namespaces.all,
+      datedCertificates: this.options.datedCertificates,
       residentBytes: () => process.memoryUsage.rss(),
     })
     this.status = this.createStatus(memory, auth, metrics, families)

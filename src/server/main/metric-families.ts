@@ -4,6 +4,7 @@
  */
 import { verbLabels } from '../../connection/turn-counts.ts'
 import { DEFAULT_NAMESPACE } from '../../credential/namespaces.ts'
+import type { DatedCertificate } from '../../credential/tls-certificates.ts'
 import { sumCounter } from '../../observe/counters.ts'
 import type { HistogramSample, MetricFamily, ValueSample } from '../../observe/metric-family.ts'
 import type { CounterName, StoreMetricName } from '../../observe/metrics.ts'
@@ -19,6 +20,7 @@ export interface MetricFamilySources {
   readonly shared: SharedMemory
   /** Those beside the default one, as they are now. */
   readonly namespaces: () => readonly NamespaceMemory[]
+  readonly datedCertificates: () => readonly DatedCertificate[]
   readonly residentBytes: () => number
 }
 
@@ -33,6 +35,7 @@ export function metricFamilies(sources: MetricFamilySources): readonly MetricFam
     ...eventFamilies(events),
     ...loopFamilies(loops),
     ...memoryFamilies(sources),
+    certificateFamily(sources),
   ]
 }
 
@@ -155,6 +158,24 @@ function memoryFamilies({ shared, residentBytes }: MetricFamilySources): MetricF
         })),
     },
   ]
+}
+
+/** Certificates of one name, such as an RSA and an ECDSA key have them, are one series: the first to end. */
+function certificateFamily({ datedCertificates }: MetricFamilySources): MetricFamily {
+  return {
+    name: 'tls_certificate_not_after_seconds',
+    kind: 'gauge',
+    help: 'Until when certificates, and lists of revoked ones, are good, in seconds since 1970.',
+    samples: (): ValueSample[] => {
+      const ends = new Map<string, ValueSample>()
+      for (const { role, name, validToMs } of datedCertificates()) {
+        const key = `${role} ${name}`
+        const value = Math.min(validToMs / 1000, ends.get(key)?.value ?? Infinity)
+        ends.set(key, { labels: { role, certificate: name }, value })
+      }
+      return [...ends.values()]
+    },
+  }
 }
 
 /** Of all shared buffers in a record. */

@@ -369,6 +369,7 @@ export class Supervisor {
       threadClock,
       clockBase: this.clock,
       clock: this.threadTime,
+      datedCertificates: () => this.certificates?.dated ?? [],
       onAudit: (event) => this.audit?.recordOfWorker(event),
     })
   }

@@ -76,7 +76,7 @@ describe('a pair that is good', () => {
     const { certificate, key } = root.issue({ names: 'DNS:Cache.Example,DNS:*.shop.example' })
     const { identities, dated, warnings } = await load({ pairs: [pairOf(certificate, key)] })
     expect(identities.map(({ names }) => names)).toEqual([['cache.example', '*.shop.example']])
-    expect(dated.map(({ what }) => what)).toEqual(['the certificate'])
+    expect(dated).toMatchObject([{ role: 'chain', name: 'cache.example', what: 'the certificate' }])
     expect(warnings).toEqual([])
     expect(structuredClone(identities)).toEqual(identities)
   })

@@ -178,6 +178,8 @@ test('a refresh is done when the last worker shows the new pair', async () => {
   expect(await refreshing).toBeUndefined()
   expect(server.events[0]).toBe('certificates_reloaded')
   expect(shown(server)).toBe(plain(second.certificate))
+  const endMs = Date.parse(new X509Certificate(second.certificate).validTo)
+  expect(server.reload.dated).toMatchObject([{ role: 'chain', validToMs: endMs }])
 })
 
 test('however many ask at once, the files are read once more for all of them', async () => {

@@ -22,8 +22,14 @@ function twoWorkers(takesTimes = true): SharedMemory {
   return { ...manualShared(2), measures: createMeasureMemory(2, takesTimes) }
 }
 
+const SOURCES = {
+  namespaces: () => [],
+  datedCertificates: () => [],
+  residentBytes: () => 1234,
+}
+
 function familiesOf(shared: SharedMemory): readonly MetricFamily[] {
-  return metricFamilies({ shared, namespaces: () => [], residentBytes: () => 1234 })
+  return metricFamilies({ ...SOURCES, shared })
 }
 
 /** The samples of a family as `label=value,... -> value`. */
@@ -130,7 +136,7 @@ test('a namespace is told of with its quota, and its counts go on where statisti
   counterLane(memory.counters, 1).fill(3)
   const { store, counters, prefixes } = memory
   const tenant = { name: 'shop', id: 1, store, counters, prefixes }
-  const families = metricFamilies({ shared, namespaces: () => [tenant], residentBytes: () => 0 })
+  const families = metricFamilies({ ...SOURCES, shared, namespaces: () => [tenant] })
   const read = (name: string): unknown =>
     families
       .find((family) => family.name === name)
@@ -193,4 +199,36 @@ test('memory that the threads share is told by its use', () => {
   expect(values['use=prefixes']).toBe(shared.prefixes.buffer.byteLength)
   expect(values['use=audit']).toBe(0)
   expect(valuesOf(shared, 'resident_bytes')).toEqual({ '': 1234 })
+})
+
+test('the end of a certificate is told by its name, and of two of one name the first', () => {
+  const dated = (role: 'chain' | 'ca' | 'crl', name: string, validToMs: number) => ({
+    role,
+    name,
+    validToMs,
+    file: `/etc/${name}`,
+    what: 'one',
+  })
+  let certificates = [
+    dated('chain', 'cache.example', 9_000),
+    dated('chain', 'cache.example', 7_000),
+    dated('chain', '"\\\n', 8_000),
+    dated('ca', 'clients.pem', 6_000),
+    dated('crl', 'clients.pem', 5_000),
+  ]
+  const family = metricFamilies({
+    ...SOURCES,
+    shared: twoWorkers(),
+    datedCertificates: () => certificates,
+  }).find(({ name }) => name === 'tls_certificate_not_after_seconds')
+  expect(family?.samples()).toEqual([
+    { labels: { role: 'chain', certificate: 'cache.example' }, value: 7 },
+    { labels: { role: 'chain', certificate: '"\\\n' }, value: 8 },
+    { labels: { role: 'ca', certificate: 'clients.pem' }, value: 6 },
+    { labels: { role: 'crl', certificate: 'clients.pem' }, value: 5 },
+  ])
+  certificates = [dated('chain', 'cache.example', 99_000)]
+  expect(family?.samples()).toEqual([
+    { labels: { role: 'chain', certificate: 'cache.example' }, value: 99 },
+  ])
 })
