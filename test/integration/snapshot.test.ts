@@ -98,7 +98,8 @@ test('a second server on the file does not start, and the first goes on', async 
   )
   expect([status, stderr]).toEqual([
     71,
-    `saslcached: the snapshot ${snapshot} belongs to another server, process ${first.pid}\n`,
+    `saslcached: the snapshot ${snapshot} belongs to another server, process ${first.pid}: ` +
+      'stop that one, or give this one a --snapshot of its own\n',
   ])
   await first.stop()
   expect(existsSync(snapshot)).toBe(true)

@@ -21,6 +21,8 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants
 const LOCK_BYTES_MAX = 1024
 /** Taking the lock of a process that is gone is tried so often: others may want it, too. */
 const LOCK_ATTEMPTS = 3
+
+const REMEDY = 'stop that one, or give this one a --snapshot of its own'
 /** In /proc/PID/stat, counted behind the name, when the process was started. */
 const START_TIME_FIELD = 19
 
@@ -72,9 +74,9 @@ export class SnapshotPlace {
       const holder = this.readLock()
       const text = `the snapshot ${this.path} belongs to another server`
       if (holder !== undefined && this.isAlive(holder)) {
-        throw new SnapshotInUse(`${text}, process ${holder.pid}`)
+        throw new SnapshotInUse(`${text}, process ${holder.pid}: ${REMEDY}`)
       }
-      if (attempt === LOCK_ATTEMPTS) throw new SnapshotInUse(text)
+      if (attempt === LOCK_ATTEMPTS) throw new SnapshotInUse(`${text}: ${REMEDY}`)
       this.remove(this.lockPath)
     }
     this.removeNew()

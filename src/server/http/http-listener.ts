@@ -174,7 +174,7 @@ export class HttpListener {
     })
     server.on('clientError', turnAway)
     server.on('connect', (_, socket) => socket.destroy())
-    server.on('upgrade', (_, socket) => socket.destroy())
+    // Without a listener for upgrades they are passed over, as HTTP has it: curl and Java ask for HTTP/2 so.
   }
 
   private async respond(

@@ -118,6 +118,7 @@ export class SnapshotKeeper {
         'error',
         'snapshot_unavailable',
         `no snapshot can be written: ${describeFileTrouble(error)}`,
+        { path: this.settings.path },
       )
     }
     const touched = this.prepare()
@@ -228,7 +229,9 @@ export class SnapshotKeeper {
     const { path } = this.settings
     const why = error instanceof RefusedSnapshot ? error.message : describeFileTrouble(error)
     let where = ''
-    if (error instanceof RefusedSnapshot && error.isOurs && this.isUsable) {
+    if (error instanceof RefusedSnapshot && !error.isOurs) {
+      where = '; it stays as it is, and no snapshot is written until it is moved away or removed'
+    } else if (error instanceof RefusedSnapshot && this.isUsable) {
       this.tryTo(() => {
         this.place.setAside()
         where = `; it is ${path}.refused now`
@@ -291,7 +294,9 @@ export class SnapshotKeeper {
     try {
       if (!place.isLocked) this.sayNotWritten('another server has taken the file over')
       else if (!mayReplace(fs, place.path)) {
-        this.sayNotWritten('a file of that name is no snapshot, and is left as it is')
+        this.sayNotWritten(
+          'a file of that name is no snapshot, and is left as it is: move it away or remove it',
+        )
       } else return true
     } catch (error) {
       this.sayNotWritten(describeFileTrouble(error))

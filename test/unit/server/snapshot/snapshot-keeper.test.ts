@@ -406,8 +406,12 @@ describe('a file that cannot be used', () => {
     const path = freshPath()
     writeFileSync(path, 'precious', { mode: 0o600 })
     const run = new Run(path)
-    expect(run.log('snapshot_refused')).toMatch('it is not a snapshot')
-    expect(run.stop().log('snapshot_failed')).toMatch('is no snapshot, and is left')
+    expect(run.log('snapshot_refused')).toMatch(
+      /it is not a snapshot; .* until it is moved away or removed/,
+    )
+    expect(run.stop().log('snapshot_failed')).toMatch(
+      /is no snapshot, and is left as it is: move it away or remove it/,
+    )
     expect(readFileSync(path, 'utf8')).toBe('precious')
   })
 
@@ -417,7 +421,7 @@ describe('a file that cannot be used', () => {
     writeFileSync(target, 'precious')
     symlinkSync(target, path)
     const run = new Run(path)
-    expect(run.log('snapshot_refused')).toMatch('symbolic link')
+    expect(run.log('snapshot_refused')).toMatch(/symbolic link; .* until it is moved away/)
     run.stop()
     expect(run.events()).toContain('snapshot_failed')
     expect(readFileSync(target, 'utf8')).toBe('precious')
@@ -488,8 +492,10 @@ describe('a disk', () => {
   })
 
   test('whose folder is not there costs the snapshot', () => {
-    const run = new Run(join(directory, 'none', 'snapshot'))
+    const path = join(directory, 'none', 'snapshot')
+    const run = new Run(path)
     expect(run.log('snapshot_unavailable')).toMatch('there is no such folder')
+    expect(run.log('snapshot_unavailable')).toMatch(path)
     run.do({ kind: 'write', reason: 'stop' })
     expect(run.posted).toContainEqual({ kind: 'written', reason: 'stop' })
   })
