@@ -2,11 +2,12 @@
  * Who logs in over HTTP, over TLS, is held to what holds for every login: the throttle that all ways in share,
  * the audit, and a users file that can take the login away again. And whoever probes a server that stops.
  */
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage, RequestOptions } from 'node:http'
-import { request as askPlain } from 'node:http'
+import { request as askPlain, createServer } from 'node:http'
 import { Agent, request } from 'node:https'
-import { connect } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -17,6 +18,7 @@ import { connectTls, TestTls } from '../support/tls.ts'
 const FAILURES_MAX = 3
 /** A source of its own, which nobody else here is refused with. */
 const GUESSER = '127.0.0.9'
+const STUCK = 'stuck: a worker thread is stuck'
 const STAYS = '[users.monitor]\npassword = "right"\n'
 
 let tls: TestTls
@@ -152,6 +154,24 @@ test('newcomers are shown the new certificate, and who is there stays', async ()
     isSameConnection: true,
   })
   agent.destroy()
+})
+
+test('health says why a server that answers is not ready', async () => {
+  const ready = createServer((_, response) => response.writeHead(503).end(`${STUCK}\n`))
+  ready.listen(0, '127.0.0.1')
+  await once(ready, 'listening')
+  const http = (ready.address() as AddressInfo).port
+  const flags = [...tls.server.flags, '-l', '127.0.0.1', '-p', String(server.port)]
+  const command = [SERVER_NODE, SERVER_PROGRAM, 'health', ...flags]
+  expect(await runProgram([...command, '--http', `notls:127.0.0.1:${http}`])).toMatchObject({
+    exitCode: 1,
+    stderr: `unhealthy: ${server.address}: not ready: ${STUCK}\n`,
+  })
+  ready.close()
+  await once(ready, 'close')
+  // Whoever keeps the port from answering does not have the server restarted.
+  const silent = await runProgram([...command, '--http', `notls:127.0.0.1:${http}`])
+  expect(silent).toMatchObject({ exitCode: 0, stderr: '' })
 })
 
 test('a server that finishes what is under way is not ready, and not healthy', async () => {
