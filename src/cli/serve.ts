@@ -39,6 +39,7 @@ async function check(io: Io, config: Config): Promise<number> {
     await checkUsers(io, config),
     await checkCertificates(io, config),
     await checkTokens(io, config),
+    await checkSnapshotKey(io, config),
   ]
   const worst = Math.max(...outcomes)
   if (worst !== EXIT_OK) return worst
@@ -95,4 +96,17 @@ async function checkTokens(io: Io, { auth: { tokens }, tls }: Config): Promise<n
   if (typeof keys !== 'string') return EXIT_OK
   io.err(`saslcached: the keys for tokens cannot be used\n  ${tokens.keys.path}: ${keys}\n`)
   return EXIT_CONFIG
+}
+
+async function checkSnapshotKey(io: Io, { snapshot }: Config): Promise<number> {
+  if (snapshot?.keyFile === undefined) return EXIT_OK
+  const { readSnapshotKey, SnapshotKeyError } = await import('../credential/snapshot-seal.ts')
+  try {
+    readSnapshotKey(snapshot.keyFile)
+    return EXIT_OK
+  } catch (error) {
+    if (!(error instanceof SnapshotKeyError)) throw error
+    io.err(`saslcached: ${error.message}\n`)
+    return EXIT_CONFIG
+  }
 }

@@ -406,7 +406,7 @@ test('a Unix socket that is served is not taken, and its server goes on', async 
   const second = run(['--no-auth', '-s', path])
   expect((await second.exited).code).toBe(EXIT_OS)
   expect(second.stderr).toBe(
-    `saslcached: cannot listen on ${path}: a server is running there (stop it, or choose another path with -s)\n`,
+    `saslcached: cannot listen on ${path}: a server is running there (stop it, or choose another path with -s or --http)\n`,
   )
   await expectServed(await connectUnix(path))
   expect(readdirSync(directory)).toEqual(['server.sock'])

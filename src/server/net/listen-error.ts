@@ -13,26 +13,26 @@ export function explain(code: string, isUnix: boolean = false): string {
   switch (code) {
     case 'EADDRINUSE':
       return isUnix
-        ? 'a server is running there (stop it, or choose another path with -s)'
-        : 'the address is in use (is another server running there? choose another with -p or -l)'
+        ? 'a server is running there (stop it, or choose another path with -s or --http)'
+        : 'the address is in use (is another server running there? choose another with -p, -l or --http)'
     case 'EACCES':
     case 'EPERM':
       return isUnix
-        ? 'permission denied (its directory must be writable for this user; check -s)'
-        : 'permission denied (ports below 1024 need privileges; choose a higher one with -p)'
+        ? 'permission denied (its directory must be writable for this user; check -s or --http)'
+        : 'permission denied (ports below 1024 need privileges; choose a higher one with -p or --http)'
     case 'EROFS':
-      return 'the file system is read-only (check -s)'
+      return 'the file system is read-only (check -s or --http)'
     case 'EADDRNOTAVAIL':
-      return 'no interface of this machine has that address (check -l)'
+      return 'no interface of this machine has that address (check -l or --http)'
     case 'EAFNOSUPPORT':
-      return 'this machine does not have that kind of address (check -l)'
+      return 'this machine does not have that kind of address (check -l or --http)'
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return 'the host name cannot be resolved (check -l)'
+      return 'the host name cannot be resolved (check -l or --http)'
     case 'ENOENT':
-      return 'the directory of the socket does not exist (check -s)'
+      return 'the directory of the socket does not exist (check -s or --http)'
     case 'ENOTDIR':
-      return 'a part of the path of the socket is not a directory (check -s)'
+      return 'a part of the path of the socket is not a directory (check -s or --http)'
     case 'EMFILE':
       return 'this process may not open more files (ulimit -n)'
     default:

@@ -143,6 +143,21 @@ test('--check-config reads the users as well', async () => {
   expect(bad.err).not.toContain('hunter2')
 })
 
+test('--check-config reads the key of the snapshot as well', async () => {
+  const directory = makeDirectory()
+  const key = join(directory, 'key')
+  const flags = ['--snapshot', join(directory, 'snapshot'), '--snapshot-key-file', key]
+  const check = () => run([...flags, '--check-config'], { directory })
+  expect(await check()).toMatchObject({ exitCode: 78, err: expect.stringContaining('ENOENT') })
+  writeFileSync(key, 'hunter2\n', { mode: 0o600 })
+  const bad = await check()
+  expect(bad.exitCode).toBe(78)
+  expect(bad.err).toMatch(/^saslcached: the snapshot key .* is no key: 64 hexadecimal digits/)
+  expect(bad.err).not.toContain('hunter2')
+  writeFileSync(key, `${'0f'.repeat(32)}\n`, { mode: 0o600 })
+  expect((await check()).exitCode).toBe(0)
+})
+
 test('--check-config holds the users of listeners against the users', async () => {
   const { exitCode, err } = await run(['--listen-as', 'monitor=127.0.0.1:11212', '--check-config'])
   expect(exitCode).toBe(78)
