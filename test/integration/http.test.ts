@@ -116,10 +116,12 @@ describe('without a login', () => {
     expect(received).toMatch(/\r\n\r\nlive\n$/)
   })
 
-  test('CONNECT, another host as target and what is no HTTP get nothing', async () => {
+  test('CONNECT, another host as target, two hosts and what is no HTTP get nothing', async () => {
     expect(await send(path, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n')).toBe('')
     const proxied = 'GET http://a/metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
     expect(await send(path, proxied)).toMatch(/^HTTP\/1.1 400 /)
+    const twice = 'GET /live HTTP/1.1\r\nHost: a\r\nHost: b.example\r\nConnection: close\r\n\r\n'
+    expect(await send(path, twice)).toMatch(/^HTTP\/1.1 400 /)
     expect(await send(path, 'get key\r\n')).toMatch(/^HTTP\/1.1 400 /)
   })
 

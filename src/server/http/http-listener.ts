@@ -252,7 +252,9 @@ export class HttpListener {
 }
 
 /** What cannot be answered whatever it asks for. */
-function problemOf({ method, headers, url }: IncomingMessage): RouteAnswer | undefined {
+function problemOf(request: IncomingMessage): RouteAnswer | undefined {
+  const { method, headers, url } = request
+  const { host: hosts = [] } = request.headersDistinct
   if (method !== 'GET' && method !== 'HEAD') {
     const answer = refusal(STATUS_METHOD_NOT_ALLOWED, 'GET and HEAD are answered here.')
     return { ...answer, headers: { allow: 'GET, HEAD', connection: 'close' } }
@@ -264,6 +266,10 @@ function problemOf({ method, headers, url }: IncomingMessage): RouteAnswer | und
   }
   if (url?.startsWith('/') !== true) {
     return refusal(STATUS_BAD_REQUEST, 'A request names a path.')
+  }
+  // Node keeps the first; who stands in between may have looked at the second (RFC 9112, 3.2).
+  if (hosts.length > 1) {
+    return refusal(STATUS_BAD_REQUEST, 'A request names one host.')
   }
   return undefined
 }
