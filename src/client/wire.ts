@@ -11,8 +11,11 @@ import { ClientError } from './client-error.ts'
 
 /** A statistic, a line of a dump, a list of mechanisms; what is longer is none. */
 export const LINE_BYTES_MAX: number = 16 * 1024
-/** The largest value that memcached and saslcached can be told to hold. */
-export const VALUE_BYTES_MAX: number = 1024 * 1024 * 1024
+/**
+ * Of a value, which is held whole, and for a moment twice. Servers can be told to hold larger ones, but who
+ * answers may be anybody.
+ */
+export const VALUE_BYTES_MAX: number = 128 * 1024 * 1024
 /** A value has more time the longer it is: as if it came at this speed. */
 const BYTES_PER_SECOND_MIN = 64 * 1024
 
