@@ -76,6 +76,7 @@ test.each([
   ['a line without end', 'version', LONG],
   ['a statistic without end', 'stats', `STAT a ${LONG}`],
   ['a length beyond all', 'get', 'VA 99999999999 f0 c1 t-1\r\nabc'],
+  ['a length that would fill this machine', 'get', 'VA 134217729 f0 c1 t-1\r\nabc'],
   ['a length that is none', 'get', 'VA -1 f0 c1 t-1\r\nabc\r\n'],
   ['a length that is too short', 'get', 'VA 2 f0 c1 t-1\r\nabcdef\r\n'],
   ['a value without its flags', 'get', 'VA 3 s3\r\nabc\r\n'],
