@@ -59,6 +59,7 @@ export async function resolveTarget(
     textOf(environment.SASLCACHED_SERVER) ??
     weak?.server ??
     SERVER_DEFAULT
+  refusePasswordBehind(options.user)
   const user = options.user ?? strong?.user ?? variable(environment, 'USERNAME') ?? weak?.user
   const tls = tlsOf(options, profile)
   const mechanism = mechanismOf(options.mechanism)
@@ -89,6 +90,14 @@ function variable(environment: Environment, name: string): string | undefined {
     if (value !== undefined) return value
   }
   return undefined
+}
+
+/** Whoever wrote a password behind the name should not see it again. */
+function refusePasswordBehind(user: string | undefined): void {
+  if (user?.includes(':') !== true) return
+  const message =
+    '--user takes a name without a colon: a password belongs on no command line (a name that has one can come from SASLCACHED_USERNAME or a profile)'
+  throw new ClientError('settings', message)
 }
 
 function addressOf(text: string): ServerAddress {

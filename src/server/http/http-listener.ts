@@ -17,7 +17,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Peer, UNIX_PEER, UNKNOWN_PEER } from '../../base/peer.ts'
 import type { Pipe } from '../../base/pipe.ts'
-import type { BoundAddress, SharedSocket } from '../net/bound-sockets.ts'
+import { type BoundAddress, isLocalAddress, type SharedSocket } from '../net/bound-sockets.ts'
 import { explain, ListenError } from '../net/listen-error.ts'
 import { withCertificates } from '../net/tls-contexts.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
@@ -310,10 +310,6 @@ function peerOf({ remoteAddress, remotePort }: Socket, { family }: BoundAddress)
   if (family === 'unix') return UNIX_PEER
   if (remoteAddress === undefined || remotePort === undefined) return UNKNOWN_PEER
   return Peer.at(remoteAddress.replace(/^::ffff:(?=\d+\.)/, ''), remotePort)
-}
-
-export function isLocalAddress({ family, text }: BoundAddress): boolean {
-  return family === 'unix' || text.startsWith('127.') || text.startsWith('[::1]:')
 }
 
 function tlsOptions(material: TlsMaterial): https.ServerOptions {

@@ -14,11 +14,16 @@ import type { MetricFamily } from '../../observe/metric-family.ts'
 import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import { BASIC_MECHANISM, BasicLogin } from '../http/basic-login.ts'
 import { healthRoutes } from '../http/health-routes.ts'
-import { HttpListener, isLocalAddress } from '../http/http-listener.ts'
+import { HttpListener } from '../http/http-listener.ts'
 import { metricsRoute } from '../http/metrics-route.ts'
 import { pageRoutes } from '../http/page-routes.ts'
 import type { Route } from '../http/route.ts'
-import { BoundSockets, type SharedSocket, type UnixAccess } from '../net/bound-sockets.ts'
+import {
+  BoundSockets,
+  isLocalAddress,
+  type SharedSocket,
+  type UnixAccess,
+} from '../net/bound-sockets.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import { LoginLog } from '../worker/login-log.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'

@@ -3,7 +3,7 @@
  */
 import type { Config } from '../../config/config.ts'
 import { findMechanism } from '../../sasl/mechanisms.ts'
-import type { SharedSocket } from '../net/bound-sockets.ts'
+import { isLocalAddress, type SharedSocket } from '../net/bound-sockets.ts'
 import type { Say } from './say.ts'
 
 export function sayListening(socket: SharedSocket, say: Say): void {
@@ -25,7 +25,9 @@ export function sayListening(socket: SharedSocket, say: Say): void {
 /** Says of listeners that others can listen to what that means. */
 export function warnAboutClear(sockets: readonly SharedSocket[], config: Config, say: Say): void {
   const { required, passwordsInTheClear, mechanisms } = config.auth
-  const exposed = sockets.filter((socket) => socket.tls === undefined && isExposed(socket))
+  const exposed = sockets.filter(
+    (socket) => socket.tls === undefined && !isLocalAddress(socket.address),
+  )
   const addresses = exposed.map(({ address }) => address.text)
   if (config.tls !== undefined && passwordsInTheClear) {
     say(
@@ -59,9 +61,4 @@ function sendsPassword(name: string): boolean {
 /** All others are taken nowhere but over TLS: they send what is as good as a password, or take a certificate. */
 function isScram(name: string): boolean {
   return findMechanism(name)?.hash !== undefined
-}
-
-function isExposed({ address }: SharedSocket): boolean {
-  if (address.family === 'unix') return false
-  return !/^(127\.|\[::1\])/.test(address.text)
 }

@@ -33,6 +33,11 @@ export interface BoundAddress {
   readonly isDualStack: boolean
 }
 
+/** Nobody on another machine can reach it. */
+export function isLocalAddress({ family, text }: BoundAddress): boolean {
+  return family === 'unix' || text.startsWith('127.') || text.startsWith('[::1]:')
+}
+
 /** A bound socket, as a worker gets it. */
 export interface SharedSocket {
   readonly fd: number

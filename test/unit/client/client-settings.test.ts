@@ -48,6 +48,10 @@ test.each([
   expect(await resolved({ server })).toMatch(expected)
 })
 
+test('a password behind the name of --user is refused, and not repeated', async () => {
+  expect(await resolved({ user: 'alice:hunter2' })).toMatch(/^(?!.*hunter2)--user takes a name/)
+})
+
 test('the command line wins over a named profile, that over the environment, that over the default', async () => {
   const HOME = home({
     [PLACE]:
