@@ -46,6 +46,7 @@ const DEADLINE_MS = 10_000
 /** A server without clients ends in a fraction of this, and waits for its log for a second. */
 const STUCK_LOG_END_MS = 10_000
 const BREAKER = join(import.meta.dirname, '..', 'support', 'break-worker.mjs')
+const LOADED_MODULES = join(import.meta.dirname, '..', 'support', 'loaded-modules.cjs')
 const PASSWORD = 'Xyzzy-plugh-42'
 const isRoot = process.getuid?.() === 0
 
@@ -477,6 +478,25 @@ test.each([
   expect(refused.stderr).toContain(told)
   expect(refused.stderr).not.toMatch(/\n\s+at /)
   expect(events(refused)).not.toContain('crashed')
+})
+
+// Imported rather than required, node:http brings along undici: 10 MiB and, on Node 22, 10 GB of addresses.
+test.each([
+  ['nothing of HTTP', [], []],
+  ['no client of HTTP where it serves it', ['--http', '127.0.0.1:0'], ['http']],
+])('a server loads %s', async (_, flags, loaded) => {
+  const list = join(temporary(), 'modules')
+  const server = run(['--no-auth', '-l', '127.0.0.1', '-p', '-1', ...flags], {
+    environment: { LOADED_MODULES: list },
+    nodeFlags: ['--require', LOADED_MODULES],
+  })
+  await untilStarted(server)
+  await stop(server)
+  const modules = JSON.parse(readFileSync(list, 'utf8')) as string[]
+  const found = ['http', 'http2', 'internal/deps/undici/undici'].filter((name) =>
+    modules.includes(`NativeModule ${name}`),
+  )
+  expect(found).toEqual(loaded)
 })
 
 test('each port that was bound is in the port file, for every address', async () => {

@@ -11,13 +11,15 @@
  * Invariant: a route that takes a right is answered to who is known to have it, or where nobody is asked
  * and only this machine can ask, or the operator has said that it is for all.
  */
-import http, { type IncomingMessage, type ServerResponse } from 'node:http'
-import https from 'node:https'
+import type http from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type https from 'node:https'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Peer, UNIX_PEER, UNKNOWN_PEER } from '../../base/peer.ts'
 import type { Pipe } from '../../base/pipe.ts'
 import { type BoundAddress, isLocalAddress, type SharedSocket } from '../net/bound-sockets.ts'
+import { loadHttp, loadHttps } from '../net/http-modules.ts'
 import { explain, ListenError } from '../net/listen-error.ts'
 import { withCertificates } from '../net/tls-contexts.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
@@ -112,8 +114,8 @@ export class HttpListener {
     }
     const server =
       tls === undefined
-        ? http.createServer(settings)
-        : https.createServer({ ...settings, ...tlsOptions(tls), handshakeTimeout: HEADER_MS })
+        ? loadHttp().createServer(settings)
+        : loadHttps().createServer({ ...settings, ...tlsOptions(tls), handshakeTimeout: HEADER_MS })
     server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX
     this.take(server, address, tls !== undefined)
     try {
@@ -135,7 +137,7 @@ export class HttpListener {
 
   replaceCertificates(tls: TlsMaterial): void {
     for (const server of this.servers) {
-      if (server instanceof https.Server) server.setSecureContext(tlsOptions(tls))
+      if ('setSecureContext' in server) server.setSecureContext(tlsOptions(tls))
     }
   }
 

@@ -3,9 +3,10 @@
  * it is not is taken for one that is not: whoever fills the places of the listener must not have
  * a server restarted that serves.
  */
-import http from 'node:http'
-import https from 'node:https'
+import type http from 'node:http'
+import type https from 'node:https'
 import type { HttpConfig } from '../../config/config.ts'
+import { loadHttp, loadHttps } from '../net/http-modules.ts'
 
 const STATUS_UNAVAILABLE = 503
 const REASON_CHARS_MAX = 1024
@@ -17,14 +18,14 @@ export async function askWhyNotReady(
 ): Promise<string | undefined> {
   const [socketPath] = sockets
   const address = listen.find(({ port }) => port > 0)
-  if (socketPath !== undefined) return await ask(http, { socketPath }, timeoutMs)
+  if (socketPath !== undefined) return await ask(loadHttp(), { socketPath }, timeoutMs)
   if (address === undefined) return undefined
   const { host, port, tls } = address
   const target = { host: host === '*' ? '127.0.0.1' : host, port }
   // What is asked is whether it is ready, not who: its certificate may be for another name.
   if (tls !== undefined)
-    return await ask(https, { ...target, rejectUnauthorized: false }, timeoutMs)
-  return await ask(http, target, timeoutMs)
+    return await ask(loadHttps(), { ...target, rejectUnauthorized: false }, timeoutMs)
+  return await ask(loadHttp(), target, timeoutMs)
 }
 
 function ask(

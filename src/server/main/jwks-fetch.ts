@@ -2,9 +2,10 @@
  * One look at the place where an issuer publishes its keys. The server at the other end may be anybody's
  * by mistake: it gets a bounded time for all it has to say, may say so much, and may send us nowhere else.
  */
-import { get as getPlain, type IncomingMessage } from 'node:http'
-import { get as getSecure, type RequestOptions } from 'node:https'
+import type { IncomingMessage } from 'node:http'
+import type { RequestOptions } from 'node:https'
 import { KEY_SET_BYTES_MAX } from '../../credential/token-keys.ts'
+import { loadHttp, loadHttps } from '../net/http-modules.ts'
 
 export interface JwksRequest {
   readonly url: string
@@ -45,8 +46,9 @@ export function fetchJwks(
       minVersion: 'TLSv1.2',
       ...(ca === undefined ? {} : { ca }),
     }
+  const { get } = isSecure ? loadHttps() : loadHttp()
   return new Promise((resolve) => {
-    const request = (isSecure ? getSecure : getPlain)(url, options, (response) => {
+    const request = get(url, options, (response) => {
       readBody(response, resolve)
     })
     request.on('error', (error) => resolve(describe(error, timeMsMax)))
