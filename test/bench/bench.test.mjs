@@ -396,7 +396,17 @@ describe('the harness', () => {
   test('--help shows every option that the harness takes', () => {
     const { code, stdout } = harness('--help')
     expect(code).toBe(0)
-    for (const option of ['quick', 'set', 'only', 'rounds', 'seconds', 'node', 'json', 'check']) {
+    for (const option of [
+      'quick',
+      'set',
+      'only',
+      'rounds',
+      'seconds',
+      'node',
+      'json',
+      'svg',
+      'check',
+    ]) {
       expect(stdout).toMatch(new RegExp(`--${option}\\b`))
     }
   })

@@ -17,12 +17,15 @@ import { MEMORY_MIB } from './servers.mjs'
  * @property {'ratio' | 'value'} of
  * @property {number} [most]
  * @property {number} [least]
+ * @property {boolean} [orTheirs] what the other server did in the same run is enough, too
  *
  * @typedef {object} Case
  * @property {string} name
  * @property {readonly string[]} sets which --set runs it
  * @property {string} what one line for people
  * @property {Readonly<Record<string, string | number | boolean>>} load
+ * @property {readonly Readonly<Record<string, string | number | boolean>>[]} [besides] loads that go on
+ *   at the same time, on keys of other lengths
  * @property {'memcached' | 'one thread'} versus whom saslcached is compared with
  * @property {boolean} hasLogin the server demands a login and each connection logs in first
  * @property {boolean} hasNamespaces saslcached has several, and its users are not in the default one
@@ -60,6 +63,17 @@ const HALF_LOAD_RATE = 40_000
 const STALL_KEYS = 1_000_000
 const STALL_MEMORY_MIB = 64
 const STALL_SECONDS = 600
+/**
+ * Values of all sizes at once, at full memory: of each size as many bytes as fill half of it. Keys of another
+ * length are other keys. The largest value is one that memcached's largest item has room for.
+ */
+const STALL_MIX = [
+  { valueBytes: 100, keyBytes: 20, keys: 200_000, rate: 10_000 },
+  { valueBytes: 1000, keyBytes: 21, keys: 32_000, rate: 3000 },
+  { valueBytes: 10_000, keyBytes: 22, keys: 3200, rate: 500 },
+  { valueBytes: 100_000, keyBytes: 23, keys: 320, rate: 60 },
+  { valueBytes: 1_000_000, keyBytes: 24, keys: 32, rate: 10 },
+]
 /** Eight threads on fewer cores: below this share of one thread's rate they hinder each other. */
 const COLLAPSE_RATIO = 0.8
 
@@ -116,6 +130,31 @@ function requests({
     hasNamespaces,
     threads,
     judges: [{ figure: 'cpuUs', of: 'ratio', most }],
+  }
+}
+
+/** @returns {Case} */
+function stallMix() {
+  const [load, ...besides] = STALL_MIX.map((part) => ({
+    mode: 'load',
+    dialect: 'binary',
+    connections: CONNECTIONS / STALL_MIX.length,
+    ratio: '1:1',
+    prefill: true,
+    mayRefuse: true,
+    ...part,
+  }))
+  return {
+    ...USUAL,
+    name: 'longest-stall-mix',
+    sets: ['stall'],
+    what: 'binary, values of 100 bytes to 1 MB at fixed rates, a set to each get, evicting all the time',
+    load,
+    besides,
+    memoryMib: STALL_MEMORY_MIB,
+    seconds: STALL_SECONDS,
+    rounds: 1,
+    judges: [{ figure: 'latencyMaxMs', of: 'value', most: 10, orTheirs: true }],
   }
 }
 
@@ -231,6 +270,7 @@ const OTHER = [
     rounds: 1,
     judges: [{ figure: 'latencyMaxMs', of: 'value', most: 10 }],
   },
+  stallMix(),
 ]
 
 /** CPU per request with more threads than one, against one; and with many more than there are cores. */

@@ -256,6 +256,17 @@ static uint64_t histogram[ROWS * STEPS];
 static uint64_t latencySumNs;
 static uint64_t latencyMaxNs;
 static uint64_t latencyCount;
+/* The slowest reply of each second of the window; what comes later counts for the last one. */
+enum { TIMELINE_SECONDS = 3600 };
+static uint64_t slowestNs[TIMELINE_SECONDS];
+static uint32_t timelineSeconds;
+
+static inline void recordSlowest(uint64_t ns, uint64_t sinceStartNs) {
+  uint64_t second = sinceStartNs / 1000000000u;
+  if (second >= TIMELINE_SECONDS) second = TIMELINE_SECONDS - 1;
+  if (ns > slowestNs[second]) slowestNs[second] = ns;
+  if (second >= timelineSeconds) timelineSeconds = (uint32_t)second + 1;
+}
 
 static inline void recordLatency(uint64_t ns, uint64_t count) {
   uint32_t index = (uint32_t)ns;
@@ -366,7 +377,10 @@ static void printReport(void) {
   printf(",\"latencyUs\":{\"mean\":%.2f,\"p50\":%.2f,\"p99\":%.2f,\"p999\":%.2f,\"max\":%.2f}",
          latencyCount > 0 ? (double)latencySumNs / (double)latencyCount / 1000 : 0,
          percentileUs(0.5), percentileUs(0.99), percentileUs(0.999), (double)latencyMaxNs / 1000);
-  printf(",\"sendLateUs\":%.2f", (double)sendLateMaxNs / 1000);
+  printf(",\"sendLateUs\":%.2f,\"slowestUs\":[", (double)sendLateMaxNs / 1000);
+  for (uint32_t i = 0; i < timelineSeconds; i++)
+    printf("%s%.0f", i == 0 ? "" : ",", (double)slowestNs[i] / 1000);
+  printf("]");
   printf(",\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"stores\":%" PRIu64 ",\"errors\":%" PRIu64
          ",\"refusals\":%" PRIu64,
          window.hits, window.misses, window.stores, window.errors, window.refusals);
@@ -1009,7 +1023,10 @@ static void readReplies(Connection *c) {
   if (c->carryBytes > CARRY_BYTES) wrongReply(c, "a head without end", start + at, c->carryBytes);
   if (c->carryBytes > 0) memcpy(c->carry, start + at, c->carryBytes);
   uint32_t answered = c->answered - answeredBefore;
-  if (phase == MEASURE && answered > 0) recordLatency(now - c->startNs, answered);
+  if (phase == MEASURE && answered > 0) {
+    recordLatency(now - c->startNs, answered);
+    if (gapNs > 0) recordSlowest(now - c->startNs, now - window.startNs);
+  }
   if (c->answered < c->sent || c->replyState != HEAD) return;
   busyConnections--;
   if (gapNs > 0 && phase != PREFILL) {

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { driveServer } from './cache-driver.mjs'
 import { runGenerator } from './generator.mjs'
 import { residentMib } from './machine.mjs'
+import { Progress } from './progress.mjs'
 import { formatColumns, programReport } from './report.mjs'
 import { MEMORY_MIB, startServer } from './servers.mjs'
 import { Fill } from './traces.mjs'
@@ -193,9 +194,10 @@ function rowsOf({ name, servers, leastRatio, verdict }) {
 export async function measure(bench, names) {
   const results = []
   let failure = null
+  const progress = new Progress(names.length)
   try {
     for (const each of PARTS.filter(({ name }) => names.includes(name))) {
-      process.stderr.write(`${each.name}: ${each.what}\n`)
+      progress.begin(`${each.name}: ${each.what}`)
       const part = bench.options.quick
         ? { ...each, memoryMib: QUICK_MEMORY_MIB, loadSeconds: QUICK_LOAD_SECONDS }
         : { ...each, memoryMib: MEMORY_MIB, loadSeconds: LOAD_SECONDS }

@@ -10,6 +10,7 @@
 import { join } from 'node:path'
 import { driveServer } from './cache-driver.mjs'
 import { residentMib } from './machine.mjs'
+import { Progress } from './progress.mjs'
 import { formatColumns } from './report.mjs'
 import { PASSWORD, startServer, USER } from './servers.mjs'
 import {
@@ -151,7 +152,6 @@ function warningsOf(results) {
 }
 
 async function measureWorkload(bench, workload, results) {
-  process.stderr.write(`${workload.name}: ${workload.what}\n`)
   const share = bench.options.quick ? QUICK_SHARE : 1
   const run = {
     warm: requestsOf(workload, WARM_REQUESTS * share),
@@ -170,8 +170,13 @@ async function measureWorkload(bench, workload, results) {
 export async function measure(bench, names) {
   const results = []
   let failure = null
+  const progress = new Progress(names.length)
   try {
-    for (const name of names) await measureWorkload(bench, workloadOf(name), results)
+    for (const name of names) {
+      const workload = workloadOf(name)
+      progress.begin(`${workload.name}: ${workload.what}`)
+      await measureWorkload(bench, workload, results)
+    }
   } catch (error) {
     // What was measured before stands, and took minutes: it is shown first.
     failure = error

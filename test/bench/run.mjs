@@ -14,12 +14,14 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CASES, casesOf, lengthOf, SETS } from './cases.mjs'
+import { chartOf } from './charts.mjs'
 import * as full from './full.mjs'
 import { COMPILER, compileGenerator, runGenerator } from './generator.mjs'
 import { coreTicks, machineText, placement, processTicks } from './machine.mjs'
 import * as memory from './memory.mjs'
 import * as missRatio from './miss-ratio.mjs'
-import { figuresOf, formatTable, medians, rowsOf, verdictOf } from './report.mjs'
+import { Progress } from './progress.mjs'
+import { figuresOf, formatTable, medians, printedTogether, rowsOf, verdictOf } from './report.mjs'
 import {
   MissingError,
   memcachedServer,
@@ -82,6 +84,7 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
   --slowness N       miss-ratio: take N times as long, on a machine that falls behind (1)
   --node PATH        run saslcached on this node; repeated: on each of them, the last one is judged
   --json FILE        also write everything, round by round, to FILE
+  --svg FILE         also draw it into FILE: CPU by case, misses by memory, or the slowest reply of each second
   --check            exit with 1 when a target is missed
   --help
 
@@ -110,6 +113,7 @@ function parseOptions() {
         slowness: { type: 'string' },
         node: { type: 'string', multiple: true, default: [process.execPath] },
         json: { type: 'string' },
+        svg: { type: 'string' },
         check: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -210,18 +214,21 @@ function disturbance(place, before, after, generatorSeconds) {
 
 async function measureRound(bench, each, place, running, seconds) {
   const before = stampOf(place, running.pid)
-  const printed = await runGenerator(
-    bench.program,
-    place.generator,
-    {
-      port: running.port,
-      serverPid: running.pid,
-      seconds,
-      ...each.load,
-      ...(each.hasLogin ? { user: USER, password: PASSWORD } : {}),
-    },
-    bench.children,
-  ).catch((error) => {
+  const generate = (load) =>
+    runGenerator(
+      bench.program,
+      place.generator,
+      {
+        port: running.port,
+        serverPid: running.pid,
+        seconds,
+        ...load,
+        ...(each.hasLogin ? { user: USER, password: PASSWORD } : {}),
+      },
+      bench.children,
+    )
+  const loads = [each.load, ...(each.besides ?? [])]
+  const printed = await Promise.all(loads.map(generate)).then(printedTogether, (error) => {
     throw new Error(`${running.name}, ${each.name}: ${error.message}\n${running.logTail()}`)
   })
   const after = stampOf(place, running.pid)
@@ -338,6 +345,7 @@ function resultOf(each, contestants, rounds, measuredCount) {
     name: each.name,
     what: each.what,
     load: each.load,
+    besides: each.besides,
     threads: each.threads,
     hasLogin: each.hasLogin,
     verdicts,
@@ -412,8 +420,9 @@ function timingLines(options) {
 async function measureCases(bench) {
   const results = []
   let failure = null
+  const progress = new Progress(bench.options.cases.length)
   for (const each of bench.options.cases) {
-    process.stderr.write(`${each.name}: ${each.what}\n`)
+    progress.begin(`${each.name}: ${each.what}`)
     try {
       results.push(await measureCase(bench, each))
     } catch (error) {
@@ -431,6 +440,12 @@ async function measureCases(bench) {
       .map((result) => result.name),
     failure,
   }
+}
+
+function draw(file, results) {
+  const drawn = chartOf(results)
+  if (drawn === null) console.error(`${file}: not drawn: two servers that were compared are needed`)
+  else writeFileSync(file, drawn)
 }
 
 async function run(options) {
@@ -462,6 +477,7 @@ async function run(options) {
         `${JSON.stringify({ header, time: new Date().toISOString(), results, warnings }, null, 2)}\n`,
       )
     }
+    if (options.svg !== undefined) draw(options.svg, results)
     if (failure !== null) throw failure
     if (options.check && missed.length > 0) {
       console.error(`\nMissed: ${missed.join(', ')}`)

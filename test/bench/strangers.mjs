@@ -16,6 +16,7 @@ import { getPriority, setPriority } from 'node:os'
 import { join } from 'node:path'
 import { compileGenerator, generatorArguments, runGenerator } from './generator.mjs'
 import { coreTicks, placement, processTicks } from './machine.mjs'
+import { Progress } from './progress.mjs'
 import { formatColumns, median, programReport } from './report.mjs'
 import { MissingError, PASSWORD, startServer, USER } from './servers.mjs'
 
@@ -353,9 +354,10 @@ export async function measure(bench, names) {
   const program = compileGenerator(bench.folder, 'attack')
   const results = []
   let failure = null
+  const progress = new Progress(names.length)
   try {
     for (const part of PARTS.filter(({ name }) => names.includes(name))) {
-      process.stderr.write(`${part.name}: ${part.what}\n`)
+      progress.begin(`${part.name}: ${part.what}`)
       results.push(await measurePart(bench, server, part, program))
     }
   } catch (error) {
