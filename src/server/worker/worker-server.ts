@@ -457,7 +457,7 @@ export class WorkerServer {
     this.handshakeLog.rollOver(context.nowMs)
     this.reportUnreadReplies()
     this.items.maintain()
-    workerTable.beat()
+    workerTable.turns.beat()
     acceptor.balance()
     if (this.wantedVerbosity === undefined) return
     this.post({ kind: 'verbosity', level: this.wantedVerbosity })
