@@ -31,13 +31,8 @@ import { formatListenAddress, parseListenAddress, SOCKET_PATH_BYTES_MAX } from '
 import { type IdentityListener, readIdentityListeners } from './listen-as.ts'
 import { refusalOfMechanisms, resolveMechanisms } from './login-mechanisms.ts'
 import { announcedMechanisms, resolveOAuth } from './oauth.ts'
-import {
-  type LogLevel,
-  OPTION_NAMES,
-  OPTIONS,
-  type OptionName,
-  type OptionValues,
-} from './options.ts'
+import type { LogLevel } from './options/process-options.ts'
+import { OPTION_NAMES, OPTIONS, type OptionName, type OptionValues } from './options.ts'
 import { ConfigError, type ConfigProblem } from './problem.ts'
 import { readSmallFile, whyUnreadable } from './read-file.ts'
 
