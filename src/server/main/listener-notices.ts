@@ -4,7 +4,7 @@
 import type { Config } from '../../config/config.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { findMechanism } from '../../sasl/mechanisms.ts'
-import { isLocalAddress, type SharedSocket } from '../net/bound-sockets.ts'
+import { isLocalAddress, type SharedSocket } from '../net/shared-socket.ts'
 import type { Say } from './say.ts'
 
 /** What the audit says of a listener that speaks TLS. */
