@@ -33,6 +33,7 @@
 import { assert } from '../../base/assert.ts'
 import { NO_SLOT, Slots } from '../../base/slots.ts'
 import type { SourceKey } from '../../base/source-network.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
@@ -260,7 +261,8 @@ export class Admission {
     const { workerTable, connectionsMax } = this.options
     // Whom others want dropped goes first: who is dropped for them is not there for the newcomer.
     this.dropWanted(nowMs)
-    switch (workerTable.strangers.takePlaceFor(source.id, connectionsMax, isProven)) {
+    const taken = workerTable.strangers.takePlaceFor(source.id, connectionsMax, isProven)
+    switch (taken) {
       case 'crowd':
         this.reportCrowd(source, nowMs)
         return 'crowd'
@@ -275,6 +277,8 @@ export class Admission {
         }
         return workerTable.strangers.takePlaceOfSilent(victim) ? 'displaced' : 'full'
       }
+      default:
+        return unreachable(taken)
     }
   }
 

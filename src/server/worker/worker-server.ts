@@ -8,6 +8,7 @@
 import { Clock } from '../../base/clock.ts'
 import { Coalesced } from '../../base/coalesced.ts'
 import type { Pipe } from '../../base/pipe.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import { AnswerDelays } from '../../connection/answer-delays.ts'
 import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
@@ -250,6 +251,8 @@ export class WorkerServer {
       case 'stop':
         this.stop(message.deadlineMs)
         break
+      default:
+        unreachable(message)
     }
   }
 
