@@ -12,7 +12,8 @@ import {
   type FlagCollection,
   FOREIGN_FLAGS,
 } from '../config/extended.ts'
-import { GROUPS, OPTION_NAMES, OPTIONS, type OptionName } from '../config/options.ts'
+import { GROUPS } from '../config/options/option.ts'
+import { OPTION_NAMES, OPTIONS, type OptionName } from '../config/options.ts'
 import { type ConfigProblem, nearestName } from '../config/problem.ts'
 
 /** Headings in help for what is not an option of the table. */

@@ -12,6 +12,7 @@
  *
  * It has more than the 24 bytes of a binary header, for which a binary server would wait.
  */
+import { unreachable } from '../base/unreachable.ts'
 import { BinarySession } from './binary-session.ts'
 import { ClientError } from './client-error.ts'
 import {
@@ -115,6 +116,8 @@ async function logInOverText(
       if (!(await session.logInBySet(user, password?.reveal() ?? ''))) throw loginFailed(user)
       return session
     }
+    default:
+      return unreachable(offer)
   }
 }
 

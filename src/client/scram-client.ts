@@ -11,6 +11,7 @@
  * a server that we could have bound: one that offered to knows then that somebody cut its list.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { unreachable } from '../base/unreachable.ts'
 import { prepare } from '../credential/prepare.ts'
 import {
   decodeBase64,
@@ -91,6 +92,8 @@ export class ScramClient {
         return Buffer.alloc(0)
       case 'over':
         throw nonsense('it goes on after the end')
+      default:
+        return unreachable(state)
     }
   }
 

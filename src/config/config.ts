@@ -6,15 +6,12 @@
  * an address can be bound and whether a users file makes sense is found by those who use them.
  * load.ts makes it.
  */
-import type {
-  Group,
-  LogFormat,
-  LogLevel,
-  OptionName,
-  Protocol,
-  TlsMinVersion,
-  TlsVerify,
-} from './options.ts'
+
+import type { Protocol } from './options/network-options.ts'
+import type { Group } from './options/option.ts'
+import type { LogFormat, LogLevel } from './options/process-options.ts'
+import type { TlsMinVersion, TlsVerify } from './options/tls-options.ts'
+import type { OptionName } from './options.ts'
 import type { Secret } from './secret.ts'
 
 export interface ListenAddress {

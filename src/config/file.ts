@@ -4,7 +4,8 @@
  */
 import { parse, TomlError } from 'smol-toml'
 import { Refusal } from './kind.ts'
-import { GROUPS, OPTION_NAMES, OPTIONS, type OptionName } from './options.ts'
+import { GROUPS } from './options/option.ts'
+import { OPTION_NAMES, OPTIONS, type OptionName } from './options.ts'
 import { type ConfigProblem, nearestName } from './problem.ts'
 
 export interface FileValue {

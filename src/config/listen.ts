@@ -11,7 +11,7 @@
  */
 import type { ListenAddress } from './config.ts'
 import { Refusal } from './kind.ts'
-import type { Protocol } from './options.ts'
+import type { Protocol } from './options/network-options.ts'
 
 /** A host name or IPv4 address; the underscore is for names that containers are given. */
 const HOST_NAME = /^(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$/

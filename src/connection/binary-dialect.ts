@@ -7,6 +7,7 @@
  * and no body of its is ever waited for.
  */
 
+import { unreachable } from '../base/unreachable.ts'
 import type { Commands } from '../command/commands.ts'
 import { carryOut, rightsOfOperation } from '../command/operations/operations.ts'
 import { refusalOf } from '../command/permission.ts'
@@ -479,6 +480,9 @@ export class BinaryDialect implements Dialect, LargeDialect {
         this.writeBody(connection, STATUS_AUTH_ERROR, BODY_AUTH_FAILURE)
         connection.loginChanged()
         if (answer.isLast) connection.drain()
+        return
+      default:
+        unreachable(answer)
     }
   }
 }

@@ -3,6 +3,7 @@
  * of memcached (protocol/text/operations.ts). All of it is rare and read by people or monitors, so it
  * works with strings; nothing of it is on the hot path.
  */
+import { unreachable } from '../base/unreachable.ts'
 import type { Commands } from '../command/commands.ts'
 import {
   type Answer,
@@ -134,6 +135,9 @@ export class TextOperations {
         return
       case 'refused':
         this.answer(connection, row.refused?.[answer.reason] ?? ERROR, row, request)
+        return
+      default:
+        unreachable(answer)
     }
   }
 

@@ -71,6 +71,10 @@ function findToken(pairs: readonly string[]): string | undefined {
       }
       case 'port':
         if (!PORT.test(value)) return undefined
+        break
+      default:
+        // A key that the RFC does not know is passed over.
+        break
     }
   }
   return token

@@ -15,6 +15,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Pipe } from '../base/pipe.ts'
+import { unreachable } from '../base/unreachable.ts'
 import type { Principal } from '../credential/principal.ts'
 import type { TokenKey } from '../credential/token-keys.ts'
 import type { ExaminedToken, TokenProblem } from '../credential/token-verifier.ts'
@@ -79,6 +80,8 @@ export class OAuthBearerMechanism implements Mechanism {
         return failure(this.#refusal ?? 'malformed')
       case 'over':
         return failure('out-of-sequence')
+      default:
+        return unreachable(state)
     }
   }
 

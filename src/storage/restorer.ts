@@ -107,7 +107,7 @@ export class Restorer {
       }
       log.abandon()
       if (verdict !== STORED) return verdict
-      if (!this.parts.index.addOverflowPage()) break
+      if (!this.makeRoomInIndex()) break
     }
     return NO_MEMORY
   }
@@ -132,15 +132,11 @@ export class Restorer {
     assert(received.missingBytes === 0, 'a large value is restored before it has arrived')
     const { expiry } = order
     let verdict = this.begin(order)
-    if (verdict === STORED) {
-      const recordBytes = recordBytesOf(
-        LAYOUT_ALL,
-        item.keyLength,
-        order.valueLength,
-        view.unitShift,
-      )
+    const recordBytes = recordBytesOf(LAYOUT_ALL, item.keyLength, order.valueLength, view.unitShift)
+    for (let attempt = 0; verdict === STORED; attempt++) {
       item.lock()
       verdict = this.judge()
+      let isLinked = false
       if (verdict === STORED) {
         this.writer.fillReceived(order, received, undefined, false)
         const words = view.segmentArena(log.segment)
@@ -148,16 +144,27 @@ export class Restorer {
         words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! | ((order.state & STATE_MASK) << 24)
         setLastAccessAt(words, base, order.lastAccess)
         received.beforeLink(recordBytes, this.groupFor(order, recordBytes), this.epoch)
-        if (record.link(false, recordBytes, order.givenCasHigh, order.givenCasLow)) {
-          this.raiseFrequency(order.frequency)
-        } else verdict = NO_MEMORY
+        isLinked = record.link(false, recordBytes, order.givenCasHigh, order.givenCasLow)
+        if (isLinked) this.raiseFrequency(order.frequency)
       }
       item.unlock()
-      if (verdict === STORED) received.commit(recordBytes, expiry)
+      if (isLinked) {
+        received.commit(recordBytes, expiry)
+        break
+      }
+      if (verdict === STORED && (attempt === ATTEMPTS_MAX || !this.makeRoomInIndex())) {
+        verdict = NO_MEMORY
+      }
     }
     if (verdict !== STORED) received.abandon()
     else this.upkeep.leaveRestored()
     return verdict
+  }
+
+  /** Whether the index, which had no slot, may have one now. Nothing is evicted for it. */
+  private makeRoomInIndex(): boolean {
+    const { index } = this.parts
+    return !index.isChainFull && index.addOverflowPage()
   }
 
   /** STORED: go on. */

@@ -9,7 +9,8 @@ import { pathToFileURL } from 'node:url'
 const dist = resolve(process.env.STORE_DIST ?? '.modules')
 const load = async (name) => await import(pathToFileURL(`${dist}/src/${name}.js`).href)
 const { Admission } = await load('server/admission/admission')
-const { createWorkerTableMemory, WorkerTable } = await load('server/admission/worker-table')
+const { WorkerTable } = await load('server/admission/worker-table')
+const { createWorkerTableMemory } = await load('server/admission/worker-table-memory')
 const { SocketNewcomer } = await load('server/net/socket-newcomer')
 const { COUNTER_NAMES } = await load('observe/counters')
 

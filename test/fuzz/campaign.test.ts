@@ -26,7 +26,7 @@ import { seedOfRun } from '../unit/storage/model.ts'
 const KIB = 1024
 const MINUTES = Number(process.env.MINUTES ?? 0)
 /** Of an owner in a short run. */
-const BATCHES = MINUTES === 0 ? 15 : 30
+const BATCHES = MINUTES === 0 ? 12 : 30
 /** Of the owners but the first, whose long pipelines are as long as the row says. */
 const SHORTER_PIPELINE = 500
 const OWNERS = 5

@@ -31,7 +31,7 @@ import { type Random, randomOf, seedOfRun } from '../unit/storage/model.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 const DIST = process.env.STORE_DIST ?? join(ROOT, '.modules')
 /** Of one round, all threads together. */
-const OPERATIONS = Number(process.env.OPERATIONS ?? 5_000)
+const OPERATIONS = Number(process.env.OPERATIONS ?? 3_000)
 const MINUTES = Number(process.env.MINUTES ?? 0)
 const ROUNDS = MINUTES === 0 ? 2 : 10
 const MIB = 1024 * 1024

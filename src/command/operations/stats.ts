@@ -121,6 +121,8 @@ export class Stats {
         return new ConnectionRows(connections())
       case 'sizes':
         return sizes.isEnabled ? sizes.count() : new FixedRows(sizes.status())
+      default:
+        break
     }
     const namespaces = seesAll ? this.facts.namespaces?.() : undefined
     if (namespaces !== undefined) {

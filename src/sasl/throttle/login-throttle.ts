@@ -24,6 +24,7 @@ import { createHmac } from 'node:crypto'
 import { acquire, release } from '../../base/lock.ts'
 import type { Pipe } from '../../base/pipe.ts'
 import type { SourceKey } from '../../base/source-network.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import type { ClaimedUser } from '../claimed-user.ts'
 import type { FailureReason } from '../failure-reason.ts'
 import { attemptSource, narrowName, type SourceNet, wideName } from './attempt-source.ts'
@@ -289,12 +290,18 @@ export class LoginThrottle {
   }
 
   private noteBegin(list: ThrottledList, who: Throttled, key: SourceNet): void {
-    switch (list.begin(who, key.kind, key.high, key.low)) {
+    const begun = list.begin(who, key.kind, key.high, key.low)
+    switch (begun) {
       case 'listed':
         this.begun.push(who)
         return
       case 'full':
         this.unlistedCount++
+        return
+      case 'known':
+        return
+      default:
+        unreachable(begun)
     }
   }
 

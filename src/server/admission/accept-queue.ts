@@ -24,7 +24,8 @@ import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
 import { FairQueue, type Place } from './fair-queue.ts'
 import { NO_SOURCE, OWN_CROWD, SourceCounts, sourceCountsWords } from './source-counts.ts'
-import { PROVEN_MAX, type WorkerTable } from './worker-table.ts'
+import { PROVEN_MAX } from './stranger-places.ts'
+import type { WorkerTable } from './worker-table.ts'
 
 export interface AcceptQueueOptions {
   /** For all workers together; 0 refuses at once. */

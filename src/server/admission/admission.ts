@@ -33,6 +33,7 @@
 import { assert } from '../../base/assert.ts'
 import { NO_SLOT, Slots } from '../../base/slots.ts'
 import type { SourceKey } from '../../base/source-network.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
@@ -113,7 +114,7 @@ export class Admission {
     const { lane, workerTable, connectionsMax, strangersMax, turnAway } = this.options
     const { network, networkKey } = newcomer.peer
     const isProven = this.options.isProven?.(networkKey) ?? false
-    const source = { network, id: workerTable.holdSource(networkKey) }
+    const source = { network, id: workerTable.strangers.holdSource(networkKey) }
     if (source.id === NO_SOURCE) {
       turnAway(newcomer, 'full')
       return
@@ -121,13 +122,13 @@ export class Admission {
     if (!workerTable.claimPlace(connectionsMax)) {
       const outcome = this.displace(source, isProven, nowMs)
       if (outcome !== 'displaced') {
-        workerTable.releaseSource(source.id)
+        workerTable.strangers.releaseSource(source.id)
         turnAway(newcomer, outcome)
         return
       }
     }
     lane[COUNTER.total_connections]!++
-    const goesBefore = workerTable.addStranger(source.id, isProven)
+    const goesBefore = workerTable.strangers.addStranger(source.id, isProven)
     if (this.options.isIdentified?.(newcomer)) workerTable.countStranger(1)
     else if (!workerTable.claimStranger(strangersMax, goesBefore)) {
       this.startWaiting({
@@ -151,12 +152,12 @@ export class Admission {
     if (served === undefined) return
     const { source } = served
     if (connection.gate.isOpen) {
-      if (this.forgetStranger(served)) workerTable.loseStranger(source.id)
+      if (this.forgetStranger(served)) workerTable.strangers.loseStranger(source.id)
       this.admitWaiting(nowMs)
     } else if (served.place === undefined) {
       this.rememberStranger(connection, served)
       workerTable.countStranger(1)
-      workerTable.addStranger(source.id)
+      workerTable.strangers.addStranger(source.id)
     }
     this.count()
   }
@@ -167,7 +168,7 @@ export class Admission {
     if (served !== undefined) {
       this.served[connection.slot] = undefined
       this.connections.remove(connection)
-      workerTable.leave(served.source.id, this.forgetStranger(served))
+      workerTable.strangers.leave(served.source.id, this.forgetStranger(served))
     }
     this.admitWaiting(nowMs)
     this.count()
@@ -215,7 +216,8 @@ export class Admission {
     this.served[connection.slot] = served
     this.rememberStranger(connection, served)
     // On a server without authentication nobody is a stranger for longer than this.
-    if (connection.gate.isOpen && this.forgetStranger(served)) workerTable.loseStranger(source.id)
+    if (connection.gate.isOpen && this.forgetStranger(served))
+      workerTable.strangers.loseStranger(source.id)
     this.count()
   }
 
@@ -245,7 +247,9 @@ export class Admission {
     const isTurnOfFew = this.isTurnOfFew
     this.isTurnOfFew = !isTurnOfFew
     if (!isTurnOfFew) return this.waiting.oldest
-    return this.waiting.takeTurn(TURN_LOOK_MAX, (site, other) => workerTable.hasFewer(site, other))
+    return this.waiting.takeTurn(TURN_LOOK_MAX, (site, other) =>
+      workerTable.strangers.hasFewer(site, other),
+    )
   }
 
   /** Makes room for a newcomer by dropping a stranger, or says why not. */
@@ -257,7 +261,8 @@ export class Admission {
     const { workerTable, connectionsMax } = this.options
     // Whom others want dropped goes first: who is dropped for them is not there for the newcomer.
     this.dropWanted(nowMs)
-    switch (workerTable.takePlaceFor(source.id, connectionsMax, isProven)) {
+    const taken = workerTable.strangers.takePlaceFor(source.id, connectionsMax, isProven)
+    switch (taken) {
       case 'crowd':
         this.reportCrowd(source, nowMs)
         return 'crowd'
@@ -266,19 +271,21 @@ export class Admission {
       case 'taken':
         return 'displaced'
       case 'ours': {
-        const { victim, mustBeSilent } = workerTable
+        const { victim, mustBeSilent } = workerTable.strangers
         if (this.dropStranger(victim, mustBeSilent, nowMs)) {
           return workerTable.claimPlace(connectionsMax) ? 'displaced' : 'full'
         }
-        return workerTable.takePlaceOfSilent(victim) ? 'displaced' : 'full'
+        return workerTable.strangers.takePlaceOfSilent(victim) ? 'displaced' : 'full'
       }
+      default:
+        return unreachable(taken)
     }
   }
 
   private dropWanted(nowMs: number): void {
     const { workerTable } = this.options
     for (;;) {
-      const source = workerTable.nextWantedSource()
+      const source = workerTable.strangers.nextWantedSource()
       if (source === NO_SOURCE) return
       const isDropped = this.dropStranger(source, false, nowMs)
       assert(isDropped, 'a worker has the strangers that it is counted with')
@@ -315,8 +322,8 @@ export class Admission {
   private startWaiting(waiting: Waiting): void {
     const { workerTable } = this.options
     const { id } = waiting.source
-    waiting.place = this.waiting.add(waiting, workerTable.siteOf(id), id)
-    workerTable.startWaiting(id)
+    waiting.place = this.waiting.add(waiting, workerTable.strangers.siteOf(id), id)
+    workerTable.strangers.startWaiting(id)
     this.waitingChanged()
   }
 
@@ -324,14 +331,14 @@ export class Admission {
     assert(waiting.place !== undefined, 'who waits has a place')
     this.waiting.remove(waiting.place)
     waiting.place = undefined
-    this.options.workerTable.stopWaiting(waiting.source.id)
+    this.options.workerTable.strangers.stopWaiting(waiting.source.id)
     this.waitingChanged()
   }
 
   private dropWaiting(waiting: Waiting): void {
     this.stopWaiting(waiting)
     waiting.newcomer.close()
-    this.options.workerTable.leave(waiting.source.id, true)
+    this.options.workerTable.strangers.leave(waiting.source.id, true)
   }
 
   private reportCrowd(source: Source | undefined, nowMs: number): void {
@@ -339,12 +346,12 @@ export class Admission {
     if (nowMs - this.crowdReportedMs < CROWD_REPORT_MS) return
     this.crowdReportedMs = nowMs
     const { workerTable, onCrowd } = this.options
-    onCrowd(source.network, workerTable.sourceStrangers(source.id), workerTable.strangers)
+    onCrowd(source.network, workerTable.strangers.ofSource(source.id), workerTable.strangers.total)
   }
 
   private rememberStranger(connection: Connection, served: Served): void {
     const { id } = served.source
-    served.place = this.strangers.add(connection, this.options.workerTable.siteOf(id), id)
+    served.place = this.strangers.add(connection, this.options.workerTable.strangers.siteOf(id), id)
   }
 
   /** Gives its place among the served strangers back; false when it has none. */

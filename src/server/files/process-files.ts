@@ -21,7 +21,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import type { BoundAddress } from '../net/bound-sockets.ts'
+import type { BoundAddress } from '../net/shared-socket.ts'
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants
 /** Where a file beside cannot be made or put in place: the file itself may be writable all the same. */

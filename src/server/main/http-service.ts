@@ -18,12 +18,8 @@ import { HttpListener } from '../http/http-listener.ts'
 import { metricsRoute } from '../http/metrics-route.ts'
 import { pageRoutes } from '../http/page-routes.ts'
 import type { Route } from '../http/route.ts'
-import {
-  BoundSockets,
-  isLocalAddress,
-  type SharedSocket,
-  type UnixAccess,
-} from '../net/bound-sockets.ts'
+import { BoundSockets, type UnixAccess } from '../net/bound-sockets.ts'
+import { isLocalAddress, type SharedSocket } from '../net/shared-socket.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import { LoginLog } from '../worker/login-log.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'

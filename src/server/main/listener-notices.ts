@@ -2,9 +2,30 @@
  * What a listener is, said at the start: whom it serves, and what it means where it is not encrypted.
  */
 import type { Config } from '../../config/config.ts'
+import type { AuditEvent } from '../../observe/audit-line.ts'
 import { findMechanism } from '../../sasl/mechanisms.ts'
-import { isLocalAddress, type SharedSocket } from '../net/bound-sockets.ts'
+import { isLocalAddress, type SharedSocket } from '../net/shared-socket.ts'
 import type { Say } from './say.ts'
+
+/** What the audit says of a listener that speaks TLS. */
+const CLIENT_CERTIFICATES = {
+  none: 'no client certificates',
+  request: 'client certificates if there are',
+  require: 'client certificates required',
+  once: 'client certificates required',
+} as const
+
+/** What the audit says of a listener at the start. */
+export function listenerEvent({ address, tls, identity }: SharedSocket): AuditEvent {
+  return {
+    event: 'listener',
+    address: address.text,
+    family: address.family,
+    port: address.port,
+    tls: tls === undefined ? 'none' : CLIENT_CERTIFICATES[tls],
+    identity,
+  }
+}
 
 export function sayListening(socket: SharedSocket, say: Say): void {
   const { address, identity, tls, protocol, tag } = socket

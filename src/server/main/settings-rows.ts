@@ -3,7 +3,7 @@
  * its proxy), with what holds here. A setting of a part that only memcached has says no, 0 or NULL.
  */
 import type { Config, TlsConfig } from '../../config/config.ts'
-import type { TlsVerify } from '../../config/options.ts'
+import type { TlsVerify } from '../../config/options/tls-options.ts'
 
 /** Client flags are 32 bits, as protocol.txt has them. */
 const CLIENT_FLAGS_BYTES = 4

@@ -8,7 +8,7 @@ import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-tabl
 import { createWatchMemory, startObserving } from '../../observe/watch-memory.ts'
 import { createThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
-import { createWorkerTableMemory } from '../admission/worker-table.ts'
+import { createWorkerTableMemory } from '../admission/worker-table-memory.ts'
 import { createConnectionTableMemory } from '../worker/connection-table.ts'
 import { createMeasureMemory } from '../worker/measure-memory.ts'
 import { createAuditMemory } from '../worker/worker-audit.ts'

@@ -6,6 +6,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { EXIT_OS } from '../../base/exit-code.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import type {
   FromSnapshot,
@@ -167,6 +168,8 @@ export class Snapshots {
       case 'log':
         options.onLog(message.event)
         break
+      default:
+        unreachable(message)
     }
   }
 }

@@ -7,14 +7,11 @@ import { assert } from '../../base/assert.ts'
 import { Clock, type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
-import { deriveSaltedPassword, SCRAM_HASHES } from '../../credential/verifier.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { Log, LogEvent } from '../../observe/log.ts'
-import { AppendFile, describeOpenError } from '../files/append-file.ts'
 import {
   dropPrivileges,
   groupToGive,
-  openFilesMax,
   PidFile,
   type SystemUser,
   userToBecome,
@@ -26,15 +23,17 @@ import { type Internal, WITHOUT } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import { threadClock } from '../worker/thread-clock.ts'
-import { type AuditMemory, AuditQueue } from '../worker/worker-audit.ts'
+import type { AuditMemory } from '../worker/worker-audit.ts'
 import type { SharedMemory, ToWorker, WorkerAuth } from '../worker/worker-messages.ts'
-import { AUDIT_LOOK_MS, Audit } from './audit.ts'
+import { AUDIT_LOOK_MS, type Audit } from './audit.ts'
 import { CertificateReload } from './certificate-reload.ts'
 import { ClusterList, type ClusterListOptions } from './cluster-list.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
+import { warnAboutHost } from './host-notices.ts'
 import type { HttpService } from './http-service.ts'
-import { sayListening, warnAboutClear } from './listener-notices.ts'
+import { listenerEvent, sayListening, warnAboutClear } from './listener-notices.ts'
+import { openAudit } from './open-audit.ts'
 import { Readiness } from './readiness.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
@@ -42,22 +41,11 @@ import { signals } from './signals.ts'
 import { snapshotSettings } from './snapshot-settings.ts'
 import { Snapshots } from './snapshots.ts'
 import { asStartError, StartError, StopAsked } from './start-error.ts'
-import { yieldToEventLoops } from './thread-pool.ts'
+import { deriveAnyKey, yieldToEventLoops } from './thread-pool.ts'
 import { TokenKeySource } from './token-key-source.ts'
 import { VERSION } from './version.ts'
 import { WorkerPool } from './worker-pool.ts'
-import { heldConnectionsMax, workerSettings } from './worker-settings.ts'
-
-/** Files that a server without connections has open, and some to spare. */
-const OWN_OPEN_FILES = 48
-
-/** What the audit says of a listener that speaks TLS. */
-const CLIENT_CERTIFICATES = {
-  none: 'no client certificates',
-  request: 'client certificates if there are',
-  require: 'client certificates required',
-  once: 'client certificates required',
-} as const
+import { workerSettings } from './worker-settings.ts'
 
 /** A second signal to stop that comes so much later ends the writing of a snapshot. */
 const ASKED_AGAIN_MS = 1000
@@ -155,7 +143,7 @@ export class Supervisor {
     const auth = await this.loadUsers()
     const tls = await this.certificates?.load()
     this.http = await this.createHttp()
-    this.warnAboutHost()
+    warnAboutHost(this.config, this.http === undefined ? 0 : HTTP_CONNECTIONS_MAX, this.say)
     const finished = new Promise<number>((resolve) => {
       this.settle = resolve
     })
@@ -240,16 +228,7 @@ export class Supervisor {
     for (const socket of this.sockets.shared) sayListening(socket, say)
     this.http?.announce()
     warnAboutClear(this.sockets.shared, config, say)
-    for (const { address, tls, identity } of this.sockets.shared) {
-      this.audit?.record({
-        event: 'listener',
-        address: address.text,
-        family: address.family,
-        port: address.port,
-        tls: tls === undefined ? 'none' : CLIENT_CERTIFICATES[tls],
-        identity,
-      })
-    }
+    for (const socket of this.sockets.shared) this.audit?.record(listenerEvent(socket))
     say('info', 'started', `saslcached ${VERSION} is ready`, {
       version: VERSION,
       node: process.versions.node,
@@ -265,30 +244,6 @@ export class Supervisor {
     this.sockets.removeSocketFiles()
     this.http?.removeSocketFiles()
     this.pidFile?.remove()
-  }
-
-  private warnAboutHost(): void {
-    const { process: processConfig } = this.config
-    if (process.getuid?.() === 0 && processConfig.runAsUser === undefined) {
-      this.say(
-        'warn',
-        'running_as_root',
-        'running as root: nothing here needs it; give a user with -u or start as one',
-      )
-    }
-    const { connectionsMax } = this.config.limits
-    const httpFiles = this.http === undefined ? 0 : HTTP_CONNECTIONS_MAX
-    const filesNeeded =
-      connectionsMax + heldConnectionsMax(this.config) + httpFiles + OWN_OPEN_FILES
-    const openFiles = openFilesMax()
-    // libuv closes what it has no file for without telling us: it must be said beforehand.
-    if (openFiles !== undefined && filesNeeded > openFiles) {
-      const message =
-        `the system allows ${openFiles} open files, too few for -c ${connectionsMax}: clients beyond ` +
-        `that will be disconnected; allow ${filesNeeded} (ulimit -n) or lower -c`
-      const fields = { connections: connectionsMax, open_files: openFiles }
-      this.say('warn', 'open_files_limited', message, fields)
-    }
   }
 
   private warnWithout(internal: Internal): void {
@@ -332,7 +287,7 @@ export class Supervisor {
     const memory = createSharedMemory(config, sockets.length, this.say, undefined, wanted)
     const { shared, namespaces } = memory
     this.credentials?.useNamespaces(namespaces)
-    this.openAudit(shared.audit)
+    this.beginAudit(shared.audit)
     this.http?.open(memory, auth)
     const touched = await this.takeSnapshot(shared)
     const supplies = {
@@ -404,31 +359,11 @@ export class Supervisor {
     return undefined
   }
 
-  /** As root where it is, so that the file may be anywhere; it belongs to who we become. */
-  private openAudit(memory: AuditMemory | undefined): void {
+  private beginAudit(memory: AuditMemory | undefined): void {
     const { config, say, user } = this
-    if (memory === undefined || config.audit === undefined) return
-    const { path } = config.audit
-    try {
-      this.audit = new Audit({
-        file: new AppendFile(path, user),
-        queue: new AuditQueue(memory),
-        say,
-        run: crypto.randomUUID(),
-      })
-    } catch (cause) {
-      const message = `cannot open the audit log ${path}: ${describeOpenError(cause)}`
-      throw new StartError(message, EXIT_OS, cause)
-    }
+    this.audit = openAudit(config, memory, user, say)
+    if (this.audit === undefined) return
     this.endAuditLooks = threadClock.every(AUDIT_LOOK_MS, () => this.audit?.look())
-    this.audit.record({
-      event: 'start',
-      version: VERSION,
-      node: process.versions.node,
-      pid: process.pid,
-      threads: config.process.threads,
-      authentication: config.auth.required,
-    })
   }
 
   private closeAudit(by: string, cutCount: number): void {
@@ -550,14 +485,4 @@ export class Supervisor {
     this.workers.broadcast({ kind: 'log-level', level, verbosity: shown })
     this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
   }
-}
-
-/** Some milliseconds of work for the thread pool. */
-function deriveAnyKey(): Promise<unknown> {
-  const parameters = {
-    hash: SCRAM_HASHES[0]!,
-    iterations: 8000,
-    salt: new Uint8Array(16),
-  }
-  return deriveSaltedPassword('any', parameters)
 }

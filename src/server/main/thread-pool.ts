@@ -10,6 +10,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { getPriority, setPriority } from 'node:os'
+import { deriveSaltedPassword, SCRAM_HASHES } from '../../credential/verifier.ts'
 
 const TASKS = '/proc/self/task'
 const POOL_THREAD = /^libuv-worker/
@@ -23,6 +24,16 @@ const TRIES_MAX = 3
 /** Processor time of a thread that worked, and the largest part of it that another may have had meanwhile. */
 const WORKED_NS_MIN = 1_000_000
 const OTHERS_SHARE_MAX = 0.3
+
+/** Some milliseconds of work for the thread pool. */
+export function deriveAnyKey(): Promise<unknown> {
+  const parameters = {
+    hash: SCRAM_HASHES[0]!,
+    iterations: 8000,
+    salt: new Uint8Array(16),
+  }
+  return deriveSaltedPassword('any', parameters)
+}
 
 /**
  * Resolves to how many threads give way from now on; none where they cannot be told or changed. To be

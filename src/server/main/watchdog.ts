@@ -6,7 +6,8 @@
  * Time is counted in looks of the main thread, not on a clock: a process that was stopped as a whole,
  * or a machine that slept, has missed none.
  */
-import { readBeats, type WorkerTableMemory } from '../admission/worker-table.ts'
+import { readBeats } from '../admission/worker-rows.ts'
+import type { WorkerTableMemory } from '../admission/worker-table-memory.ts'
 
 /** One look a second. */
 export const LOOK_INTERVAL_MS = 1000

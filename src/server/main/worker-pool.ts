@@ -9,9 +9,10 @@
 import { Worker } from 'node:worker_threads'
 import { EXIT_OS } from '../../base/exit-code.ts'
 import { describeShortage } from '../../base/shortage.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { LogEvent } from '../../observe/log.ts'
-import type { WorkerTableMemory } from '../admission/worker-table.ts'
+import type { WorkerTableMemory } from '../admission/worker-table-memory.ts'
 import type { Internal } from '../net/node-internals.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from '../worker/worker-messages.ts'
@@ -192,6 +193,8 @@ export class WorkerPool {
         this.cutCount += message.cutCount
         if (--this.servingCount === 0) options.onStopped(this.cutCount)
         break
+      default:
+        unreachable(message)
     }
   }
 

@@ -2,7 +2,7 @@
 import type { ClockBase } from '../../base/clock.ts'
 import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
 import type { Config } from '../../config/config.ts'
-import type { SharedSocket } from '../net/bound-sockets.ts'
+import type { SharedSocket } from '../net/shared-socket.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import type { SharedMemory, WorkerAuth, WorkerSettings } from '../worker/worker-messages.ts'

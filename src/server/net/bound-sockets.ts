@@ -20,37 +20,7 @@ import { getSystemErrorName } from 'node:util'
 import type { ListenAddress } from '../../config/config.ts'
 import { type FileIdentity, fileAt, isStill, type SystemUser } from '../files/process-files.ts'
 import { explain, ListenError } from './listen-error.ts'
-import type { TlsVerify } from './tls-handshakes.ts'
-
-export interface BoundAddress {
-  readonly family: 'IPv4' | 'IPv6' | 'unix'
-  /** `address:port`, `[address]:port`, or the socket's path. */
-  readonly text: string
-  /** The same as it was given: with the name of -l, or `*`. */
-  readonly given: string
-  readonly port: number
-  /** True when the address is every interface, of IPv6 and of IPv4. */
-  readonly isDualStack: boolean
-}
-
-/** Nobody on another machine can reach it. */
-export function isLocalAddress({ family, text }: BoundAddress): boolean {
-  return family === 'unix' || text.startsWith('127.') || text.startsWith('[::1]:')
-}
-
-/** A bound socket, as a worker gets it. */
-export interface SharedSocket {
-  readonly fd: number
-  readonly address: BoundAddress
-  /** Whoever connects there is this user, without a login. */
-  readonly identity?: string | undefined
-  /** It speaks TLS, and what it asks of a client's certificate; undefined: in the clear. */
-  readonly tls?: TlsVerify | undefined
-  /** Which dialects it speaks, where not the same as all others. */
-  readonly protocol?: 'auto' | 'binary' | 'ascii' | undefined
-  /** A name that it was given. */
-  readonly tag?: string | undefined
-}
+import type { BoundAddress, SharedSocket } from './shared-socket.ts'
 
 interface BoundHandle {
   readonly fd: number

@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import type { Config, ListenAddress } from '../../config/config.ts'
-import type { TlsVerify } from '../../config/options.ts'
+import type { TlsVerify } from '../../config/options/tls-options.ts'
 import {
   HEADER_BYTES,
   MAGIC_REQUEST,

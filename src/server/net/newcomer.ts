@@ -4,8 +4,8 @@
  */
 import type { Pipe } from '../../base/pipe.ts'
 import type { Transport } from '../../connection/transport.ts'
-import type { SharedSocket } from './bound-sockets.ts'
 import type { Internal } from './node-internals.ts'
+import type { SharedSocket } from './shared-socket.ts'
 import type { TlsParts } from './tls-transport.ts'
 
 /** Exactly one of the three is called, once. */

@@ -9,6 +9,7 @@
  * not to start.
  */
 import { Clock } from '../../base/clock.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import type { LogFields, LogLevel } from '../../observe/log.ts'
 import { LendingRing } from '../../storage/lending.ts'
 import type { SnapshotMoment } from '../../storage/snapshot-summary.ts'
@@ -159,6 +160,8 @@ export class SnapshotKeeper {
         this.tryTo(() => this.place.release())
         this.port.postMessage({ kind: 'released' })
         break
+      default:
+        unreachable(message)
     }
   }
 

@@ -122,7 +122,7 @@ export class Acceptor {
   balance(): void {
     const { workerTable } = this.options
     if (this.isStopped || this.isHeld || !workerTable.hasOthers) return
-    this.isPassing = !workerTable.balance()
+    this.isPassing = !workerTable.turns.balance()
     if (this.isPassing) this.source.pause()
     else this.source.resume()
   }
@@ -137,7 +137,7 @@ export class Acceptor {
   /** For good; those that wait for a place are still there, see `dismiss`. */
   stop(): void {
     this.isStopped = true
-    this.options.workerTable.retire()
+    this.options.workerTable.turns.retire()
     this.source.pause()
   }
 
@@ -157,8 +157,8 @@ export class Acceptor {
     this.queue.arrive(newcomer)
     this.balance()
     if (!workerTable.hasOthers || this.isPassing || this.isHeld) return
-    workerTable.awaitOthers(time.nowMs)
-    this.isPassing = workerTable.handOver()
+    workerTable.turns.awaitOthers(time.nowMs)
+    this.isPassing = workerTable.turns.handOver()
     if (this.isPassing) this.source.pause()
   }
 

@@ -5,7 +5,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { ConnectionFacts, ConnectionSource } from '../../command/operations/stats.ts'
 import { type Connection, STATE_NAMES } from '../../connection/connection.ts'
-import type { SharedSocket } from '../net/bound-sockets.ts'
+import type { SharedSocket } from '../net/shared-socket.ts'
 import {
   type ConnectionRow,
   ConnectionTable,

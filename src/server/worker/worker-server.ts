@@ -8,19 +8,18 @@
 import { Clock } from '../../base/clock.ts'
 import { Coalesced } from '../../base/coalesced.ts'
 import type { Pipe } from '../../base/pipe.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import { AnswerDelays } from '../../connection/answer-delays.ts'
 import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import { TurnCounts } from '../../connection/turn-counts.ts'
 import { prepare } from '../../credential/prepare.ts'
-import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
-import { COUNTER, counterLane, sumCounter } from '../../observe/counters.ts'
+import { counterLane } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import { sharedLane } from '../../observe/shared-lanes.ts'
 import { UserCounts } from '../../observe/user-counts.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
-import { WATCH_CONNEVENTS } from '../../observe/watch-memory.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
@@ -34,35 +33,28 @@ import type {
 import { TlsHandshakes } from '../net/tls-handshakes.ts'
 import { Acceptor } from './acceptor.ts'
 import { ConnectionRows } from './connection-rows.ts'
+import { tellWatchers } from './connection-watch.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
 import { EventCounters } from './event-counters.ts'
 import { HandshakeLog } from './handshake-log.ts'
 import { ItemService } from './item-service.ts'
 import { LoginLog } from './login-log.ts'
+import { cutNamespaces, renewLogins } from './login-renewal.ts'
 import { LoopMeasures } from './loop-measures.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import { createThrottle } from './throttle-log.ts'
+import { TickReports } from './tick-reports.ts'
 import { Turns } from './turns.ts'
+import { unfinishedBudget } from './unfinished-budget.ts'
 import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
 import { createSasl } from './worker-sasl.ts'
 
-const MEBIBYTE = 1024 * 1024
-
 /** Period of the one timer behind all deadlines. */
 const TICK_MS = 100
-/**
- * What unfinished requests of clients that are logged in hold in the process, or twice the largest item
- * if that is more.
- */
-const UNFINISHED_BYTES_MAX = 64 * MEBIBYTE
-/** What all others hold of theirs, or four times the largest request before login if that is more. */
-const STRANGER_BYTES_MAX = 32 * MEBIBYTE
 /** How often a look is taken at whose refusal is over. */
 const THROTTLE_LOOK_MS = 1000
-/** The log says so often at most that replies were refused for want of memory. */
-const REPLY_REPORT_MS = 10_000
 /** The login deadline while others wait for their turn. */
 const CROWDED_LOGIN_TIMEOUT_MS = 1000
 const LINGER_MS = 1000
@@ -89,6 +81,7 @@ export class WorkerServer {
   private readonly log: WorkerLog
   private readonly loginLog: LoginLog
   private readonly handshakeLog: HandshakeLog
+  private readonly reports: TickReports
   private readonly audit: WorkerAudit | undefined
   private readonly users: UserCounts
   private readonly events: EventCounters
@@ -111,10 +104,6 @@ export class WorkerServer {
     this.refreshCertificates(),
   )
   private refreshed: (problem: string | undefined) => void = () => undefined
-  /** Connections that ended so since the last tick. */
-  private expiredCount = 0
-  private replyRefusalsSeen = 0
-  private replyReportMs = Number.NEGATIVE_INFINITY
   private isStopping = false
   private isFinished = false
   private cutCount = 0
@@ -158,6 +147,7 @@ export class WorkerServer {
     )
     this.loginLog = new LoginLog((event) => this.log.write(event), settings.threadCount)
     this.handshakeLog = new HandshakeLog((event) => this.log.write(event))
+    this.reports = new TickReports((event) => this.log.write(event), lane)
     this.gateOptions = this.createGateOptions(lane)
     this.rows = new ConnectionRows({
       memory: settings.connectionTable,
@@ -261,6 +251,8 @@ export class WorkerServer {
       case 'stop':
         this.stop(message.deadlineMs)
         break
+      default:
+        unreachable(message)
     }
   }
 
@@ -328,9 +320,7 @@ export class WorkerServer {
 
   private createContext(): ConnectionContext {
     const { settings, lane, items, turns } = this
-    const { counters, loginTimeoutMs } = settings
-    const unfinishedBytesMax = Math.max(UNFINISHED_BYTES_MAX, 2 * settings.valueBytesMax)
-    const strangerBytesMax = Math.max(STRANGER_BYTES_MAX, 4 * settings.saslBytesMax)
+    const { loginTimeoutMs } = settings
     return {
       limits: {
         loginTimeoutMs,
@@ -348,12 +338,7 @@ export class WorkerServer {
       isStopping: false,
       lingerMs: LINGER_MS,
       replyMemory: items.replyMemory,
-      hasRoomFor(bytes, isLoggedIn) {
-        const strangerBytes = sumCounter(counters, 'unauthenticated_buf_bytes')
-        if (!isLoggedIn) return strangerBytes + bytes <= strangerBytesMax
-        const allBytes = sumCounter(counters, 'read_buf_bytes')
-        return allBytes - strangerBytes + bytes <= unfinishedBytesMax
-      },
+      hasRoomFor: unfinishedBudget(settings),
       detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
       defer: (connection) => {
         if (connection.gate.takeRest()) this.resting.push(connection)
@@ -372,7 +357,7 @@ export class WorkerServer {
     const id = this.workerTable.nextConnectionId()
     const connection = new Connection(this.context, transport, gate, id)
     this.rows.add(connection)
-    this.tellWatchers(connection, CONNECTION_NEW)
+    tellWatchers(this.items.watchLog, connection, CONNECTION_NEW)
     this.logDetail(connection, 'connected', 'client connected')
     transport.attach(connection)
     return connection
@@ -398,14 +383,14 @@ export class WorkerServer {
   private closed(connection: Connection): void {
     this.logDetail(connection, 'disconnected', 'client disconnected')
     this.items.watchers.remove(connection)
-    this.tellWatchers(connection, CONNECTION_CLOSE)
+    tellWatchers(this.items.watchLog, connection, CONNECTION_CLOSE)
     this.rows.remove(connection)
     this.acceptor.closed(connection)
     if (this.isStopping) this.finishWhenEmpty()
   }
 
   private expired(connection: Connection): void {
-    this.expiredCount++
+    this.reports.expired()
     this.logDetail(connection, 'login_expired', 'the login of a client has expired')
   }
 
@@ -419,19 +404,6 @@ export class WorkerServer {
     const what = lack === 'option' ? 'nobody has it here' : 'the user may not do that'
     const message = `a command was refused: ${what}`
     this.log.write({ level: 'debug', event: 'command_denied', message, fields })
-  }
-
-  private tellWatchers(connection: Connection, command: number): void {
-    const { watchLog } = this.items
-    if (!watchLog.isWatched(WATCH_CONNEVENTS)) return
-    const { record } = watchLog
-    record.kind = WATCH_CONNEVENTS
-    record.connectionId = connection.id
-    record.command = command
-    record.status = connection.closeReason
-    const peer = Buffer.from(connection.transport.peer.text, 'latin1')
-    // Connections are no tenant's: whoever may see the process is told.
-    watchLog.write(NAMESPACE_DEFAULT, peer, 0, peer.length)
   }
 
   private readClock(): void {
@@ -450,14 +422,14 @@ export class WorkerServer {
     this.delays.release(context.nowMs)
     this.endRests()
     this.tellThrottleEnds()
-    this.reportExpired()
+    this.reports.reportExpired()
     acceptor.checkDeadlines()
     if (workerTable.hasOthers) this.rows.publish()
     this.loginLog.rollOver(context.nowMs)
     this.handshakeLog.rollOver(context.nowMs)
-    this.reportUnreadReplies()
+    this.reports.reportUnreadReplies(context.nowMs)
     this.items.maintain()
-    workerTable.beat()
+    workerTable.turns.beat()
     acceptor.balance()
     if (this.wantedVerbosity === undefined) return
     this.post({ kind: 'verbosity', level: this.wantedVerbosity })
@@ -476,87 +448,23 @@ export class WorkerServer {
     this.sasl?.throttle?.tellEnded()
   }
 
-  /** One line for all that expired together: tokens are often of one age. */
-  private reportExpired(): void {
-    if (this.expiredCount === 0) return
-    this.log.write({
-      level: 'info',
-      event: 'logins_expired',
-      message: 'connections whose login has expired are closed',
-      fields: { connections: this.expiredCount },
-    })
-    this.expiredCount = 0
-  }
-
-  private reportUnreadReplies(): void {
-    const { nowMs } = this.context
-    const refusals = this.lane[COUNTER.unread_reply_oom]!
-    if (refusals === this.replyRefusalsSeen || nowMs - this.replyReportMs < REPLY_REPORT_MS) return
-    this.log.write({
-      level: 'warn',
-      event: 'unread_replies',
-      message:
-        'clients do not read what they asked for: replies were refused, or readers cut, for want of memory',
-      fields: { replies: refusals - this.replyRefusalsSeen },
-    })
-    this.replyRefusalsSeen = refusals
-    this.replyReportMs = nowMs
-  }
-
   /**
    * Takes other users. What those who are logged in may do is what these say from now on; who is there no
    * more is cut off, and so is who is in another namespace: what it has under way belongs to the old one.
    */
   private replaceCredentials(credentials: CredentialSnapshot): void {
-    const { sasl } = this
-    if (sasl === undefined) return
-    sasl.replaceCredentials(credentials)
-    let removedCount = 0
-    let movedCount = 0
-    for (const connection of [...this.acceptor.connections]) {
-      const { principal } = connection.gate
-      if (principal === undefined) continue
-      const renewed = sasl.credentials.renew(principal)
-      if (renewed?.namespace === principal.namespace) {
-        connection.gate.become(renewed)
-        connection.accessChanged()
-        continue
-      }
-      if (renewed === undefined) removedCount++
-      else movedCount++
-      connection.drain()
-    }
-    const { log } = this
-    if (removedCount > 0) {
-      log.write({
-        level: 'warn',
-        event: 'removed_users_cut',
-        message: 'connections of users that were removed are closed',
-        fields: { connections: removedCount },
-      })
-    }
-    if (movedCount > 0) {
-      log.write({
-        level: 'warn',
-        event: 'moved_users_cut',
-        message: 'connections of users that are in another namespace now are closed',
-        fields: { connections: movedCount },
-      })
+    if (this.sasl === undefined) return
+    this.sasl.replaceCredentials(credentials)
+    for (const event of renewLogins(this.acceptor.connections, this.sasl.credentials)) {
+      this.log.write(event)
     }
   }
 
   /** Closes the connections of namespaces that are no more, at once: what they have under way ends with them. */
   private leaveNamespaces(ids: readonly number[]): void {
-    const cut = [...this.acceptor.connections].filter(({ gate }) => ids.includes(gate.namespace))
-    for (const connection of cut) connection.close()
+    const event = cutNamespaces(this.acceptor.connections, ids)
     this.items.leaveNamespaces(ids)
-    if (cut.length === 0) return
-    this.log.write({
-      level: 'warn',
-      event: 'removed_namespace_cut',
-      message: 'connections to namespaces that were removed are closed',
-      fields: { connections: cut.length },
-    })
+    if (event !== undefined) this.log.write(event)
   }
 
   private stop(deadlineMs: number): void {

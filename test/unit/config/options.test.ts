@@ -6,9 +6,9 @@ import { parse } from 'smol-toml'
 import { expect, test } from 'vitest'
 import { FOREIGN_FLAGS } from '../../../src/config/extended.ts'
 import { Refusal } from '../../../src/config/kind.ts'
+import { GROUPS } from '../../../src/config/options/option.ts'
 import {
   environmentName,
-  GROUPS,
   OPTION_NAMES,
   OPTIONS,
   type OptionName,

@@ -1,5 +1,5 @@
 /**
- * Hash flooding: 100,000 keys that were chosen so that their hashes end in the same bits. Who
+ * Hash flooding: 40,000 keys that were chosen so that their hashes end in the same bits. Who
  * does not know the seed cannot choose them; who does (here: the test) finds that no probe is longer
  * than a chain may be, and that the others' items are left alone.
  */
@@ -14,7 +14,7 @@ import { NO_MEMORY, STORED } from '../../../src/storage/store.ts'
 import { Client } from './client.ts'
 
 const MIB = 1024 * 1024
-const KEY_COUNT = 100_000
+const KEY_COUNT = 40_000
 const KNOWN_SEED = [0x12345678, 0x9abcdef0] as const
 /** Keys that are chosen for so many bits share their buckets with that part of all others. */
 const CHOSEN_BITS = 6

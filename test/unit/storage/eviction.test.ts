@@ -6,6 +6,7 @@ import { GhostTable } from '../../../src/storage/ghost.ts'
 import { Groups, queueOf } from '../../../src/storage/group.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { STORED } from '../../../src/storage/store.ts'
+import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { memoryOf, randomOf, seedOfRun } from './model.ts'
 
@@ -15,7 +16,7 @@ const VALUE = 'v'.repeat(300)
 /** Writes items that nobody reads until `bytes` of them were written. */
 function scan(client: Client, name: string, bytes: number): void {
   for (let index = 0; index * 340 < bytes; index++) {
-    expect(client.write(`${name} ${index}`, VALUE)).toBe(STORED)
+    mustBe(client.write(`${name} ${index}`, VALUE), STORED)
   }
 }
 
@@ -133,7 +134,7 @@ test('eight workers on 1 MiB take every write, of items with all sorts of TTLs',
   for (let index = 0; index < 20_000; index++) {
     const client = workers[random.below(8)]!
     const expiry = client.now + 2 ** random.below(20)
-    expect(client.write(`key ${random.below(9000)}`, VALUE, { expiry })).toBe(STORED)
+    mustBe(client.write(`key ${random.below(9000)}`, VALUE, { expiry }), STORED)
     client.get(`key ${random.below(9000)}`)
     if (index % 2000 === 0) expect(checkIntegrity(one.memory)).toEqual([])
   }

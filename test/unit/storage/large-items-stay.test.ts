@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { HIT, STORED, TOO_LARGE, WRITE_ADD } from '../../../src/storage/store.ts'
+import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 
 const KIB = 1024
@@ -26,7 +27,7 @@ function placeOf(client: Client, key: string): number {
 function fillWithHoles(client: Client, freeSegments: number): number {
   let count = 0
   for (; readStoreCounters(client.memory).segmentsFree > freeSegments; count++) {
-    expect(client.write(`filler ${count}`, FILLER)).toBe(STORED)
+    mustBe(client.write(`filler ${count}`, FILLER), STORED)
   }
   for (let index = 0; index < count; index += 2) client.remove(`filler ${index}`)
   return count

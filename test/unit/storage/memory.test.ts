@@ -15,6 +15,7 @@ import {
   WRITE_APPEND,
   WRITE_PREPEND,
 } from '../../../src/storage/store.ts'
+import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 
@@ -39,7 +40,7 @@ test('a full store takes every write and keeps within its memory', () => {
   let stored = 0
   for (let index = 0; stored < 3 * MIB; index++) {
     const length = random.below(10) === 0 ? random.below(60 * KIB) : random.below(2 * KIB)
-    expect(client.write(`key ${index}`, contentOf(length, index))).toBe(STORED)
+    mustBe(client.write(`key ${index}`, contentOf(length, index)), STORED)
     stored += length
     expect(bytesOf(client, `key ${index}`)?.equals(contentOf(length, index))).toBe(true)
     if (index % 50 === 0) expect(checkIntegrity(client.memory)).toEqual([])
@@ -263,7 +264,7 @@ test('nothing is evicted while the live items need little of the memory', () => 
   for (let index = 0; index < 1000; index++) client.write(`key ${index}`, 'v'.repeat(370))
   for (let write = 0; write < 10_000; write++) {
     const length = 340 + random.below(60)
-    expect(client.write(`key ${random.below(900)}`, 'w'.repeat(length))).toBe(STORED)
+    mustBe(client.write(`key ${random.below(900)}`, 'w'.repeat(length)), STORED)
   }
   const counters = readStoreCounters(client.memory)
   expect(counters).toMatchObject({ items: 1000, evictions: 0 })
@@ -274,7 +275,7 @@ test('nothing is evicted while the live items need little of the memory', () => 
 
 for (const hotShare of [0, 0.5, 0.9, 1]) {
   test(`no write to a full store meets more than 40 items, with ${hotShare * 100} % of them read`, () => {
-    const client = new Client({ memoryBytes: 8 * MIB })
+    const client = new Client({ memoryBytes: 4 * MIB })
     const random = randomOf(seedOfRun())
     const lanes = counterLanes(client.memory, 0)
     const met = () => lanes[EVICTIONS]! + lanes[REINSERTED]! + lanes[RECLAIMED]!

@@ -90,7 +90,7 @@ interface Kind {
 const KINDS: readonly Kind[] = [
   { name: '8 bytes', lengthOf: () => 8, freeMax: 0.05, memoryBytes: 4 * MIB },
   { name: '100 bytes', lengthOf: () => 100, freeMax: 0.05, memoryBytes: 8 * MIB },
-  { name: '1000 bytes', lengthOf: () => 1000, freeMax: 0.05 },
+  { name: '1000 bytes', lengthOf: () => 1000, freeMax: 0.05, memoryBytes: 16 * MIB },
   { name: '4000 bytes', lengthOf: () => 4000, freeMax: 0.05 },
   { name: '64 KiB', lengthOf: () => 64 * KIB, freeMax: 0.06 },
   { name: '128 KiB', lengthOf: () => 128 * KIB, freeMax: 0.06 },
@@ -100,7 +100,7 @@ const KINDS: readonly Kind[] = [
     name: 'up to 2000 bytes',
     lengthOf: (random) => random.below(2000),
     freeMax: 0.05,
-    memoryBytes: 16 * MIB,
+    memoryBytes: 8 * MIB,
   },
   {
     name: 'all lengths up to 500 KiB',

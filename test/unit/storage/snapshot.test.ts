@@ -20,6 +20,9 @@ import { chunksOf, continueFrom, SAME_TIME, takeIn, targetOf } from './snapshot-
 const KIB = 1024
 const MIB = 1024 * KIB
 
+/** Values that are copied a piece at a time. */
+const LARGE_BYTES = [64 * KIB, 513 * KIB, 1.2 * MIB, 3 * MIB]
+
 /** What a store has, by key. */
 type Content = Map<string, string>
 
@@ -64,7 +67,7 @@ test.each(OTHERS)(
     const from = new Client({ memoryBytes: 16 * MIB, itemBytesMax: 4 * MIB, workerCount: 2 })
     const seed = seedOfRun()
     const keys = fill(from, seed, 3000, 3000)
-    for (const [index, bytes] of [64 * KIB, 513 * KIB, 1.2 * MIB, 3 * MIB].entries()) {
+    for (const [index, bytes] of LARGE_BYTES.entries()) {
       from.write(`large${index}`, Buffer.alloc(bytes, 65 + index), { flags: index })
       keys.push(`large${index}`)
     }
@@ -78,6 +81,23 @@ test.each(OTHERS)(
     expect(checkIntegrity(to.memory)).toEqual([])
   },
 )
+
+test('a large item comes back although the bucket that it belongs to is full', () => {
+  const from = new Client({ memoryBytes: 16 * MIB, itemBytesMax: 4 * MIB, workerCount: 2 })
+  // With this seed the small items of that bucket leave no slot for it.
+  fill(from, 1_700_000_084, 3000, 3000)
+  for (const [index, bytes] of LARGE_BYTES.entries()) {
+    from.write(`large${index}`, Buffer.alloc(bytes, 65 + index))
+  }
+  const { chunks, walk } = chunksOf(from.store, from.now)
+  const to = new Client({ memoryBytes: 32 * MIB, itemBytesMax: 4 * MIB, evicts: false })
+  const { counts } = takeIn(targetOf(to.store, to.memory, walk), chunks, to.now)
+  expect(counts).toEqual({ restored: 3004, expired: 0, superseded: 0, dropped: 0 })
+  for (const [index, bytes] of LARGE_BYTES.entries()) {
+    expect(to.find(`large${index}`)?.value.length).toBe(Math.floor(bytes))
+  }
+  expect(checkIntegrity(to.memory)).toEqual([])
+})
 
 test('what has expired meanwhile does not come back, to the second', () => {
   const from = new Client()

@@ -1,10 +1,8 @@
 import { expect, test } from 'vitest'
 import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { AcceptQueue } from '../../../../src/server/admission/accept-queue.ts'
-import {
-  createWorkerTableMemory,
-  WorkerTable,
-} from '../../../../src/server/admission/worker-table.ts'
+import { WorkerTable } from '../../../../src/server/admission/worker-table.ts'
+import { createWorkerTableMemory } from '../../../../src/server/admission/worker-table-memory.ts'
 import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 
 /** A server with `places`, and what became of everybody who came. */

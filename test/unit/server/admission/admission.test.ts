@@ -4,10 +4,8 @@ import { NO_SLOT } from '../../../../src/base/slots.ts'
 import type { Connection } from '../../../../src/connection/connection.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { Admission } from '../../../../src/server/admission/admission.ts'
-import {
-  createWorkerTableMemory,
-  WorkerTable,
-} from '../../../../src/server/admission/worker-table.ts'
+import { WorkerTable } from '../../../../src/server/admission/worker-table.ts'
+import { createWorkerTableMemory } from '../../../../src/server/admission/worker-table-memory.ts'
 import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 
 /** A connection as far as admission looks at one. */

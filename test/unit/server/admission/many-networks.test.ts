@@ -8,10 +8,8 @@ import { NO_SLOT } from '../../../../src/base/slots.ts'
 import type { Connection } from '../../../../src/connection/connection.ts'
 import { COUNTER_NAMES } from '../../../../src/observe/counters.ts'
 import { Admission } from '../../../../src/server/admission/admission.ts'
-import {
-  createWorkerTableMemory,
-  WorkerTable,
-} from '../../../../src/server/admission/worker-table.ts'
+import { WorkerTable } from '../../../../src/server/admission/worker-table.ts'
+import { createWorkerTableMemory } from '../../../../src/server/admission/worker-table-memory.ts'
 import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
@@ -229,6 +227,6 @@ test(`limits and counts hold in any order of events, over all workers (SEED=${SE
     for (const connection of [...admission.connections]) connection.close()
   }
   const { workerTable } = server.workers[0] as { workerTable: WorkerTable }
-  expect([server.inside, workerTable.strangers]).toEqual([0, 0])
+  expect([server.inside, workerTable.strangers.total]).toEqual([0, 0])
   expect(workerTable.claimPlace(1)).toBe(true)
 })

@@ -1,22 +1,20 @@
 import { expect, test } from 'vitest'
 import { NO_SOURCE } from '../../../../src/server/admission/source-counts.ts'
-import {
-  createWorkerTableMemory,
-  WorkerTable,
-} from '../../../../src/server/admission/worker-table.ts'
+import { WorkerTable } from '../../../../src/server/admission/worker-table.ts'
+import { createWorkerTableMemory } from '../../../../src/server/admission/worker-table-memory.ts'
 
 const MANY = 1_000_000
 
 function workers(count: number): WorkerTable[] {
   const memory = createWorkerTableMemory(count, 0)
   const rosters = Array.from({ length: count }, (_, index) => new WorkerTable(memory, index))
-  for (const workerTable of rosters) workerTable.balance()
+  for (const workerTable of rosters) workerTable.turns.balance()
   return rosters
 }
 
 function accept(workerTable: WorkerTable): boolean {
   workerTable.claimPlace(MANY)
-  return workerTable.balance()
+  return workerTable.turns.balance()
 }
 
 test('the limit on connections is one for all workers', () => {
@@ -42,7 +40,7 @@ test('a worker with more connections than another that accepts leaves newcomers 
   const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   expect(accept(first)).toBe(false)
   expect(accept(second)).toBe(true)
-  expect(first.balance()).toBe(true)
+  expect(first.turns.balance()).toBe(true)
 })
 
 test('at least one worker accepts, whatever they have', () => {
@@ -54,7 +52,7 @@ test('at least one worker accepts, whatever they have', () => {
     const workerTable = rosters[seed % 4] as WorkerTable
     if (seed % 3 === 0) workerTable.givePlaceBack()
     else workerTable.claimPlace(MANY)
-    if (workerTable.balance()) accepting.add(workerTable)
+    if (workerTable.turns.balance()) accepting.add(workerTable)
     else accepting.delete(workerTable)
     expect(accepting.size).toBeGreaterThan(0)
   }
@@ -65,7 +63,7 @@ test('newcomers that come one by one spread evenly', () => {
   const counts = [0, 0, 0, 0]
   for (let newcomer = 0; newcomer < 40; newcomer++) {
     // The event loops turn: who was called back looks again. The first that accepts is the fastest.
-    const accepting = rosters.map((workerTable) => workerTable.balance())
+    const accepting = rosters.map((workerTable) => workerTable.turns.balance())
     const taker = accepting.lastIndexOf(true)
     counts[taker] = (counts[taker] ?? 0) + 1
     accept(rosters[taker] as WorkerTable)
@@ -75,14 +73,14 @@ test('newcomers that come one by one spread evenly', () => {
 
 test('a worker that shows no sign of life is not waited for', () => {
   const [first, second] = workers(2) as [WorkerTable, WorkerTable]
-  second.beat()
-  first.beat()
+  second.turns.beat()
+  first.turns.beat()
   expect(accept(first)).toBe(false)
-  for (let tick = 0; tick < 3; tick++) first.beat()
-  expect(first.balance()).toBe(true)
-  second.beat()
-  first.beat()
-  expect(first.balance()).toBe(false)
+  for (let tick = 0; tick < 3; tick++) first.turns.beat()
+  expect(first.turns.balance()).toBe(true)
+  second.turns.beat()
+  first.turns.beat()
+  expect(first.turns.balance()).toBe(false)
 })
 
 test('a stranger waits for those of other workers who came before', () => {
@@ -107,11 +105,11 @@ test('of two that wait with different workers the older is first', () => {
 
 /** A stranger with a place, from an IPv4 address; returns the number of its source. */
 function arrive(workerTable: WorkerTable, address: number, waits = false): number {
-  const source = workerTable.holdSource({ kind: 4, high: 0, low: address })
+  const source = workerTable.strangers.holdSource({ kind: 4, high: 0, low: address })
   workerTable.claimPlace(MANY)
-  workerTable.addStranger(source)
+  workerTable.strangers.addStranger(source)
   if (!waits) return source
-  workerTable.startWaiting(source)
+  workerTable.strangers.startWaiting(source)
   workerTable.publishWaiting(1, workerTable.nextTicket())
   return source
 }
@@ -119,25 +117,27 @@ function arrive(workerTable: WorkerTable, address: number, waits = false): numbe
 test('a place of who waits elsewhere is taken over at once, and answered for once', () => {
   const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   const source = arrive(second, 1, true)
-  const newcomer = first.holdSource({ kind: 4, high: 0, low: 2 })
+  const newcomer = first.strangers.holdSource({ kind: 4, high: 0, low: 2 })
   expect(first.claimPlace(1)).toBe(false)
-  expect(first.takePlaceFor(newcomer, 1)).toBe('taken')
+  expect(first.strangers.takePlaceFor(newcomer, 1)).toBe('taken')
   // The one that waits is spoken for: nobody else can have its place.
-  expect(first.takePlaceFor(newcomer, 1)).toBe('none')
-  expect(second.nextWantedSource()).toBe(source)
-  second.stopWaiting(source)
+  expect(first.strangers.takePlaceFor(newcomer, 1)).toBe('none')
+  expect(second.strangers.nextWantedSource()).toBe(source)
+  second.strangers.stopWaiting(source)
   second.publishWaiting(0, 0)
-  second.leave(source, true)
-  expect(second.nextWantedSource()).toBe(NO_SOURCE)
+  second.strangers.leave(source, true)
+  expect(second.strangers.nextWantedSource()).toBe(NO_SOURCE)
   expect(second.claimPlace(1)).toBe(false)
 })
 
 test('a stranger that leaves before its worker answers for its place has answered for it', () => {
   const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   const source = arrive(second, 1, true)
-  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 1)).toBe('taken')
-  second.leave(source, true)
-  expect(second.nextWantedSource()).toBe(NO_SOURCE)
+  expect(
+    first.strangers.takePlaceFor(first.strangers.holdSource({ kind: 4, high: 0, low: 2 }), 1),
+  ).toBe('taken')
+  second.strangers.leave(source, true)
+  expect(second.strangers.nextWantedSource()).toBe(NO_SOURCE)
   expect(second.claimPlace(1)).toBe(false)
   expect(first.claimPlace(2)).toBe(true)
 })
@@ -145,14 +145,20 @@ test('a stranger that leaves before its worker answers for its place has answere
 test('a stranger that logs in before its worker answers for its place keeps it, and nobody comes until one leaves', () => {
   const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   const source = arrive(second, 1, true)
-  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 1)).toBe('taken')
+  expect(
+    first.strangers.takePlaceFor(first.strangers.holdSource({ kind: 4, high: 0, low: 2 }), 1),
+  ).toBe('taken')
   arrive(first, 3)
   first.givePlaceBack()
-  second.loseStranger(source)
-  expect(second.nextWantedSource()).toBe(NO_SOURCE)
-  expect(second.takePlaceFor(second.holdSource({ kind: 4, high: 0, low: 4 }), 1)).toBe('none')
-  second.leave(source, false)
-  expect(second.takePlaceFor(second.holdSource({ kind: 4, high: 0, low: 5 }), 1)).toBe('ours')
+  second.strangers.loseStranger(source)
+  expect(second.strangers.nextWantedSource()).toBe(NO_SOURCE)
+  expect(
+    second.strangers.takePlaceFor(second.strangers.holdSource({ kind: 4, high: 0, low: 4 }), 1),
+  ).toBe('none')
+  second.strangers.leave(source, false)
+  expect(
+    second.strangers.takePlaceFor(second.strangers.holdSource({ kind: 4, high: 0, low: 5 }), 1),
+  ).toBe('ours')
 })
 
 test('a place is taken from the worker where the source has most strangers', () => {
@@ -160,11 +166,15 @@ test('a place is taken from the worker where the source has most strangers', () 
   const source = arrive(second, 1, true)
   arrive(third, 1, true)
   arrive(third, 1)
-  expect(first.sourceStrangers(source)).toBe(3)
+  expect(first.strangers.ofSource(source)).toBe(3)
   // Of waiting ones both have one, and of equal workers the first that was found is asked.
-  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 3)).toBe('taken')
-  expect(first.takePlaceFor(first.holdSource({ kind: 4, high: 0, low: 2 }), 3)).toBe('taken')
-  expect([second, third].map((workerTable) => workerTable.nextWantedSource())).toEqual([
+  expect(
+    first.strangers.takePlaceFor(first.strangers.holdSource({ kind: 4, high: 0, low: 2 }), 3),
+  ).toBe('taken')
+  expect(
+    first.strangers.takePlaceFor(first.strangers.holdSource({ kind: 4, high: 0, low: 2 }), 3),
+  ).toBe('taken')
+  expect([second, third].map((workerTable) => workerTable.strangers.nextWantedSource())).toEqual([
     source,
     source,
   ])
@@ -190,12 +200,12 @@ test('what the accept queues hold is bounded for all workers together', () => {
 test('a worker far ahead hands accepting over to those behind, but not to one that is dead', () => {
   const [first, second] = workers(2) as [WorkerTable, WorkerTable]
   for (let count = 0; count < 2; count++) first.claimPlace(MANY)
-  expect(first.handOver()).toBe(false)
+  expect(first.turns.handOver()).toBe(false)
   first.claimPlace(MANY)
-  expect(first.handOver()).toBe(true)
-  expect(first.balance()).toBe(false)
-  expect(second.balance()).toBe(true)
-  for (let tick = 0; tick < 5; tick++) first.beat()
-  expect(first.handOver()).toBe(false)
-  expect(first.balance()).toBe(true)
+  expect(first.turns.handOver()).toBe(true)
+  expect(first.turns.balance()).toBe(false)
+  expect(second.turns.balance()).toBe(true)
+  for (let tick = 0; tick < 5; tick++) first.turns.beat()
+  expect(first.turns.handOver()).toBe(false)
+  expect(first.turns.balance()).toBe(true)
 })

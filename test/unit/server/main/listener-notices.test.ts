@@ -1,7 +1,7 @@
 /** What the log says at the start of listeners that others can listen to. */
 import { expect, test } from 'vitest'
 import { warnAboutClear } from '../../../../src/server/main/listener-notices.ts'
-import type { SharedSocket } from '../../../../src/server/net/bound-sockets.ts'
+import type { SharedSocket } from '../../../../src/server/net/shared-socket.ts'
 import { load } from '../../config/support.ts'
 
 const TLS = ['--tls', 'true', '--tls-cert', '/c.pem', '--tls-key', '/k.pem']

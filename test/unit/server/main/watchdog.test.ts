@@ -1,8 +1,6 @@
 import { expect, test } from 'vitest'
-import {
-  createWorkerTableMemory,
-  WorkerTable,
-} from '../../../../src/server/admission/worker-table.ts'
+import { WorkerTable } from '../../../../src/server/admission/worker-table.ts'
+import { createWorkerTableMemory } from '../../../../src/server/admission/worker-table-memory.ts'
 import { type Verdict, Watchdog } from '../../../../src/server/main/watchdog.ts'
 
 function looks(watchdog: Watchdog, count: number, beat: () => void): Verdict[] {
@@ -16,7 +14,7 @@ test('a worker without a sign of life is stuck after five looks and lost after t
   const memory = createWorkerTableMemory(2, 0)
   const alive = new WorkerTable(memory, 0)
   const watchdog = new Watchdog(memory)
-  const verdicts = looks(watchdog, 30, () => alive.beat())
+  const verdicts = looks(watchdog, 30, () => alive.turns.beat())
   expect(verdicts.indexOf('stuck')).toBe(4)
   expect(verdicts.indexOf('lost')).toBe(29)
 })
@@ -25,9 +23,9 @@ test('a worker that comes back is well again', () => {
   const memory = createWorkerTableMemory(2, 0)
   const tables = [new WorkerTable(memory, 0), new WorkerTable(memory, 1)]
   const watchdog = new Watchdog(memory)
-  looks(watchdog, 10, () => tables[0]?.beat())
+  looks(watchdog, 10, () => tables[0]?.turns.beat())
   const verdicts = looks(watchdog, 3, () =>
-    tables.forEach((workerTable) => void workerTable.beat()),
+    tables.forEach((workerTable) => void workerTable.turns.beat()),
   )
   expect(verdicts).toEqual(['well', 'well', 'well'])
 })

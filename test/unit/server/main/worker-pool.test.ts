@@ -169,7 +169,7 @@ describe('a worker whose event loop stands still', () => {
   function stick({ clock, shared }: Awaited<ReturnType<typeof makeStartedPool>>, seconds: number) {
     const table = new WorkerTable(shared.workerTable, 0)
     for (let second = 0; second < seconds; second++) {
-      table.beat()
+      table.turns.beat()
       clock.pass(1000)
     }
   }
@@ -185,7 +185,7 @@ describe('a worker whose event loop stands still', () => {
       ['stuck', true],
     ])
     for (const { told } of made.threads) expect(told).toEqual([{ kind: 'accept', accepts: false }])
-    new WorkerTable(made.shared.workerTable, 1).beat()
+    new WorkerTable(made.shared.workerTable, 1).turns.beat()
     stick(made, 1)
     expect(made.reported.slice(2)).toEqual([
       ['say', 'worker_unstuck'],

@@ -1,0 +1,129 @@
+/**
+ * Where the server listens: addresses, Unix sockets, those that stand for a user, and what each of them speaks.
+ *
+ * Invariant: who turns logins off and names no address is reached from this machine alone; who asks for TLS is served in the clear
+ * nowhere but where the address says so.
+ */
+import { resolveClusterNodes } from './cluster.ts'
+import type { Config, ListenAddress } from './config.ts'
+import { PORT_FILE_VARIABLE } from './environment.ts'
+import { environmentPath, type GivenOptions } from './given-options.ts'
+import { Refusal } from './kind.ts'
+import { formatListenAddress, parseListenAddress, SOCKET_PATH_BYTES_MAX } from './listen.ts'
+import { type IdentityListener, readIdentityListeners } from './listen-as.ts'
+
+const BACKLOG_MAX = 65_535
+
+export function resolveNetwork(given: GivenOptions): Config['network'] {
+  const values = given.values
+  const unixSocket = given.path('unix_socket')
+  if (unixSocket !== undefined && Buffer.byteLength(unixSocket) > SOCKET_PATH_BYTES_MAX) {
+    given.problem(
+      'unix_socket',
+      `${JSON.stringify(unixSocket)} is longer than ${SOCKET_PATH_BYTES_MAX} bytes, which no socket can be`,
+    )
+  }
+  const listen = listenAddresses(given)
+  const known = identityListeners(given, listen)
+  const identityAddresses = known.flatMap((each) => ('address' in each ? [each.address] : []))
+  if (unixSocket !== undefined && values.listen.length > 0) {
+    const where = given.source('unix_socket')
+    given.notices.push(`${given.source('listen')} has no effect: ${where} turns TCP off`)
+  }
+  if (unixSocket === undefined && listen.length + known.length === 0 && values.port === 0) {
+    given.problem('port', '0 turns TCP off, and there is no Unix socket to listen on instead')
+  }
+  return {
+    listen: [...(unixSocket === undefined ? listen : []), ...identityAddresses],
+    unixSocket,
+    identitySockets: known.flatMap((each) => ('path' in each ? [each] : [])),
+    unixMask: values.unix_mask,
+    unixGroup: unixGroup(given, unixSocket !== undefined || known.some((each) => 'path' in each)),
+    clusterNodes: resolveClusterNodes(values.cluster_nodes, (message) =>
+      given.problem('cluster_nodes', message),
+    ),
+    // The system cuts it to its own limit (somaxconn), 0 is one for it.
+    backlog: Math.min(Math.max(1, values.listen_backlog), BACKLOG_MAX),
+    protocol: values.protocol,
+    portFile: environmentPath(given.inputs.environment, PORT_FILE_VARIABLE),
+  }
+}
+
+/** Connecting takes the permission to write. */
+function unixGroup(given: GivenOptions, hasSocket: boolean): string | undefined {
+  const { unix_group: group, unix_mask: mask } = given.values
+  if (group === '') return undefined
+  if (!hasSocket) {
+    given.problem('unix_group', 'takes a Unix socket: -s PATH or --listen-as USER=PATH')
+  } else if ((mask & 0o020) === 0) {
+    const shown = mask.toString(8).padStart(3, '0')
+    given.problem('unix_group', `gives the group nothing while -a is ${shown}: add -a 770`)
+  }
+  return group
+}
+
+function listenAddresses(given: GivenOptions): readonly ListenAddress[] {
+  const { port, listen, no_auth: noAuth } = given.values
+  const tls = given.values.tls ? { tls: given.values.tls_verify } : {}
+  if (listen.length === 0) {
+    // Whoever turns login off and says nothing else gets nobody but this machine.
+    if (port === 0) return []
+    const anyOrGiven = Math.max(0, port)
+    if (!noAuth) return [{ host: '*', port: anyOrGiven, ...tls }]
+    return [
+      { host: '127.0.0.1', port: anyOrGiven, ...tls },
+      { host: '::1', port: anyOrGiven, isSecond: true, ...tls },
+    ]
+  }
+  const addresses: ListenAddress[] = []
+  const seen = new Set<string>()
+  for (const [index, text] of listen.entries()) {
+    // As memcached: the same -l again is once enough, except where the system picks the port.
+    if (port > 0 && !/:(-1|0)$/.test(text) && listen.indexOf(text) < index) continue
+    const address = parseListenAddress(text, Math.max(0, port))
+    if (address instanceof Refusal) {
+      given.problem('listen', `${JSON.stringify(text)} ${address.reason}`)
+      continue
+    }
+    const key = formatListenAddress(address).toLowerCase()
+    if (address.port !== 0 && seen.has(key)) {
+      given.problem('listen', `${JSON.stringify(text)} is listed twice`)
+    }
+    seen.add(key)
+    // With -p 0, an address without a port of its own asks for nothing.
+    if (port !== 0 || address.port !== 0) addresses.push(secured(given, address, text))
+  }
+  return addresses
+}
+
+/** Listeners that stand for a user; `others` are those that do not. */
+function identityListeners(
+  given: GivenOptions,
+  others: readonly ListenAddress[],
+): readonly IdentityListener[] {
+  const { listen_as: listeners, no_auth: noAuth } = given.values
+  if (noAuth && listeners.length > 0) {
+    const where = given.source('no_auth')
+    given.problem('listen_as', `names users, and with ${where} everybody may do everything`)
+  }
+  const base = given.baseOf('listen_as')
+  const taken = [...others.map(formatListenAddress), given.path('unix_socket') ?? '']
+  const found = readIdentityListeners(listeners, base, taken)
+  for (const problem of found.problems) given.problem('listen_as', problem)
+  return found.listeners
+}
+
+/** The address with what it speaks. */
+function secured(given: GivenOptions, address: ListenAddress, text: string): ListenAddress {
+  const { tls: isOn, tls_verify: verify } = given.values
+  const { security } = address
+  if (!isOn) {
+    if (security === 'btls' || security === 'mtls') {
+      given.problem('listen', `${JSON.stringify(text)} asks for TLS, which takes -Z`)
+    }
+    return address
+  }
+  if (security === 'notls') return address
+  if (security === 'btls') return { ...address, tls: 'none' }
+  return { ...address, tls: security === 'mtls' ? 'require' : verify }
+}
