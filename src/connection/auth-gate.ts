@@ -86,7 +86,7 @@ export interface AuthGateOptions {
   readonly onRefusal?: (event: RefusalEvent) => void
   readonly onOperation?: (event: OperationEvent) => void
   /** Whoever is told of these cannot keep up: who makes more of them has to wait. */
-  readonly isBehind?: () => boolean
+  readonly isBehind?: (of: 'refusals' | 'operations') => boolean
 }
 
 export type GateAnswer =
@@ -283,11 +283,11 @@ export class AuthGate {
   operated(operation: string, number: number): void {
     const { principal, pipe } = this
     this.options.onOperation?.({ principal, peer: pipe.peer.text, operation, number })
-    this.noteRest()
+    this.noteRest('operations')
   }
 
-  private noteRest(): void {
-    if (this.options.isBehind?.()) this.owesRest = true
+  private noteRest(of: 'refusals' | 'operations'): void {
+    if (this.options.isBehind?.(of)) this.owesRest = true
   }
 
   /** Whether the next turn is to come later, which is settled by this. */
@@ -336,7 +336,7 @@ export class AuthGate {
       refused: (command, lack, key) => {
         lane[COUNTER.auth_denied_commands]!++
         onRefusal?.({ principal, peer, command, lack, key })
-        this.noteRest()
+        this.noteRest('refusals')
       },
     }
   }
