@@ -108,8 +108,12 @@ export class Watchers {
 
   private changed(): void {
     let kinds = 0
-    for (const watcher of this.watchers.values()) kinds |= watcher.kinds
-    this.options.log.want(kinds)
+    const namespaces = new Set<number>()
+    for (const watcher of this.watchers.values()) {
+      kinds |= watcher.kinds
+      namespaces.add(watcher.namespace)
+    }
+    this.options.log.want(kinds, namespaces)
     const isActive = this.watchers.size > 0
     if (isActive === this.isActive) return
     this.isActive = isActive
