@@ -468,7 +468,9 @@ class Loader {
     }
     if (caFile === undefined && asks) {
       const blamed = values.tls_verify === 'none' ? 'listen' : 'tls_verify'
-      this.#problem(blamed, 'asks for client certificates, which takes --tls-ca FILE')
+      const message =
+        'asks for client certificates, which takes --tls-ca FILE: without it every client would be refused'
+      this.#problem(blamed, message)
     }
     const crlFile = this.#path('tls_crl')
     if (crlFile !== undefined && caFile === undefined) {
