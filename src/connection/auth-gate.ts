@@ -70,6 +70,8 @@ export interface OperationEvent {
   /** A name of operations.ts. */
   readonly operation: string
   readonly number: number
+  /** Where it was named. */
+  readonly namespace?: string | undefined
 }
 
 export interface AuthGateOptions {
@@ -116,6 +118,8 @@ export class AuthGate {
   restriction: Restriction | undefined = undefined
   /** The number of the namespace whose items are seen. */
   namespace: number = NAMESPACE_DEFAULT
+  /** The one in which an answer goes on that takes turns, or a watcher watches; it may have been named. */
+  visited: number = NAMESPACE_DEFAULT
   /** The number that the principal is counted by. */
   user: number = NOBODY
 
@@ -280,9 +284,10 @@ export class AuthGate {
   }
 
   /** Something that others notice is being carried out. */
-  operated(operation: string, number: number): void {
+  operated(operation: string, number: number, namespace?: string): void {
     const { principal, pipe } = this
-    this.options.onOperation?.({ principal, peer: pipe.peer.text, operation, number })
+    const peer = pipe.peer.text
+    this.options.onOperation?.({ principal, peer, operation, number, namespace })
     this.noteRest('operations')
   }
 

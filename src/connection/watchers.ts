@@ -49,14 +49,13 @@ export class Watchers {
   }
 
   /** Makes a watcher of the connection, which then takes no more commands; false: too many. */
-  add(connection: Connection, kinds: number): boolean {
+  add(connection: Connection, kinds: number, namespace: number): boolean {
     const { log } = this.options
     if (!log.takePlace()) return false
     this.drain()
     connection.watch()
     connection.push(OK)
     const lastEventId = log.lastEventId()
-    const { namespace } = connection.gate
     const watcher = { kinds, namespace, lastEventId, seenCount: 0, lines: '', skippedCount: 0 }
     this.watchers.set(connection, watcher)
     this.changed()

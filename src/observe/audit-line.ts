@@ -24,7 +24,7 @@ const FIELDS = {
     'count',
   ],
   refused: ['user', 'peer', 'command', 'lacks', 'key', 'count'],
-  operation: ['user', 'peer', 'operation', 'number', 'count'],
+  operation: ['user', 'peer', 'operation', 'namespace', 'number', 'count'],
   throttle: ['state', 'source', 'network', 'user', 'unknown_user', 'more', 'count'],
   // What stands there of roles and namespaces, or of certificates, are names as well.
   reload: [

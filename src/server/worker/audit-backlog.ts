@@ -16,6 +16,7 @@ const TELLING = [
   'outcome',
   'command',
   'operation',
+  'namespace',
   'number',
   'mechanism',
   'lacks',

@@ -133,10 +133,10 @@ export class WorkerAudit {
     this.record({ event: 'refused', user, peer, command, lacks: lack, key: shown })
   }
 
-  operation({ principal, peer, operation, number }: OperationEvent): void {
+  operation({ principal, peer, operation, number, namespace }: OperationEvent): void {
     const shown = number === 0 ? undefined : number
     const user = principal?.name
-    this.record({ event: 'operation', user, peer, operation, number: shown })
+    this.record({ event: 'operation', user, peer, operation, number: shown, namespace })
   }
 
   /** One that came to nothing; those that come to something are told of with their logins. */

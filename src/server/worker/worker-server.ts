@@ -549,7 +549,9 @@ export class WorkerServer {
 
   /** Closes the connections of namespaces that are no more, at once: what they have under way ends with them. */
   private leaveNamespaces(ids: readonly number[]): void {
-    const cut = [...this.acceptor.connections].filter(({ gate }) => ids.includes(gate.namespace))
+    const cut = [...this.acceptor.connections].filter(
+      ({ gate }) => ids.includes(gate.namespace) || ids.includes(gate.visited),
+    )
     for (const connection of cut) connection.close()
     this.items.leaveNamespaces(ids)
     if (cut.length === 0) return
