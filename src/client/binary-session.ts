@@ -109,7 +109,13 @@ export class BinarySession implements Session, SaslCarrier {
     return true
   }
 
-  async flush(): Promise<void> {
+  async flush(namespace?: string): Promise<void> {
+    if (namespace !== undefined) {
+      throw new ClientError(
+        'refused',
+        'this server speaks the binary protocol alone, in which no namespace can be named',
+      )
+    }
     const { status, value } = await this.#ask({ opcode: OP_FLUSH })
     if (status !== STATUS_OK) throw refusalOf(status, value)
   }

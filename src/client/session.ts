@@ -30,7 +30,8 @@ export interface Session {
   set(key: Uint8Array, value: Uint8Array, ttlSeconds: number, flags: number): Promise<boolean>
   /** False: there is none. */
   delete(key: Uint8Array): Promise<boolean>
-  flush(): Promise<void>
+  /** Of a namespace that is named, or of the own one. */
+  flush(namespace?: string): Promise<void>
   stats(group: string): Promise<StatAnswer>
   /** Lines as they come, from when the server has agreed; of the text dialect alone. */
   lines(request: LineRequest): AsyncGenerator<string, void, undefined>
@@ -38,9 +39,10 @@ export interface Session {
 }
 
 /** A list that ends, or a stream that goes on until the connection is closed. */
-export type LineRequest =
+export type LineRequest = { readonly namespace?: string | undefined } & (
   | { readonly kind: 'metadump' }
   | { readonly kind: 'watch'; readonly words: readonly string[] }
+)
 
 /**
  * A row more of a statistics group is not taken: a server that never comes to an end would fill our

@@ -74,8 +74,8 @@ export class TextSession implements Session, SaslCarrier {
     throw this.#refusal(answer)
   }
 
-  async flush(): Promise<void> {
-    const answer = await this.#ask(`flush_all${LINE_END}`)
+  async flush(namespace?: string): Promise<void> {
+    const answer = await this.#ask(`${within(namespace)}flush_all${LINE_END}`)
     if (answer !== 'OK') throw this.#refusal(answer)
   }
 
@@ -86,7 +86,7 @@ export class TextSession implements Session, SaslCarrier {
 
   async *lines(request: LineRequest): AsyncGenerator<string, void, undefined> {
     const words = request.kind === 'watch' ? ['watch', ...request.words] : METADUMP
-    this.#wire.write(words.join(' ') + LINE_END)
+    this.#wire.write(within(request.namespace) + words.join(' ') + LINE_END)
     const endless = request.kind === 'watch'
     // memcached before 1.6.43 begins a dump without saying OK.
     let line = await this.#wire.line(this.#wire.deadline())
@@ -231,4 +231,9 @@ function wireKey(key: Uint8Array): { readonly text: string; readonly flag: '' | 
   const text = bytes.toString('latin1')
   if (PLAIN_KEY.test(text)) return { text, flag: '' }
   return { text: bytes.toString('base64'), flag: ' b' }
+}
+
+/** What stands before a command that is carried out in a namespace by its name; of saslcached alone. */
+function within(namespace: string | undefined): string {
+  return namespace === undefined ? '' : `namespace ${namespace} `
 }

@@ -37,8 +37,11 @@ export interface Caller {
   readonly isOpen: boolean
   /** Undefined: once open, it may do everything. */
   readonly restriction: Restriction | undefined
-  /** To be told of what it had carried out that others notice, by the name in operations.ts. */
-  operated?(operation: string, number: number): void
+  /**
+   * To be told of what it had carried out that others notice, by the name in operations.ts, and of the
+   * namespace if it named one.
+   */
+  operated?(operation: string, number: number, namespace?: string): void
   /** To be told of what it asked for and nobody has here, as that was switched off at the start. */
   withheld?(command: string): void
   /** The number of the namespace whose items it sees. */

@@ -142,7 +142,7 @@ export const EXTENDED: Readonly<Record<string, Verdict>> = {
   ssl_verify_mode: { kind: 'option', option: 'tls_verify' },
   ssl_ciphers: { kind: 'option', option: 'tls_ciphers' },
   ssl_ca_cert: { kind: 'option', option: 'tls_ca' },
-  ssl_wbuf_size: ignored('replies are gathered for each turn', NUMBER),
+  ssl_wbuf_size: ignored('a thread gathers its replies in 128 KiB, also without TLS', NUMBER),
   // Sessions are resumed by tickets, always.
   ssl_session_cache: ACCEPTED,
   ssl_kernel_tls: ignored('the cryptography stays in the process'),

@@ -46,7 +46,9 @@ export function resolveTls(
   }
   if (caFile === undefined && asks) {
     const blamed = values.tls_verify === 'none' ? 'listen' : 'tls_verify'
-    given.problem(blamed, 'asks for client certificates, which takes --tls-ca FILE')
+    const message =
+      'asks for client certificates, which takes --tls-ca FILE: without it every client would be refused'
+    given.problem(blamed, message)
   }
   const crlFile = given.path('tls_crl')
   if (crlFile !== undefined && caFile === undefined) {

@@ -70,6 +70,8 @@ export interface OperationEvent {
   /** A name of operations.ts. */
   readonly operation: string
   readonly number: number
+  /** Where it was named. */
+  readonly namespace?: string | undefined
 }
 
 export interface AuthGateOptions {
@@ -86,7 +88,7 @@ export interface AuthGateOptions {
   readonly onRefusal?: (event: RefusalEvent) => void
   readonly onOperation?: (event: OperationEvent) => void
   /** Whoever is told of these cannot keep up: who makes more of them has to wait. */
-  readonly isBehind?: () => boolean
+  readonly isBehind?: (of: 'refusals' | 'operations') => boolean
 }
 
 export type GateAnswer =
@@ -116,6 +118,8 @@ export class AuthGate {
   restriction: Restriction | undefined = undefined
   /** The number of the namespace whose items are seen. */
   namespace: number = NAMESPACE_DEFAULT
+  /** The one in which an answer goes on that takes turns, or a watcher watches; it may have been named. */
+  visited: number = NAMESPACE_DEFAULT
   /** The number that the principal is counted by. */
   user: number = NOBODY
 
@@ -280,14 +284,15 @@ export class AuthGate {
   }
 
   /** Something that others notice is being carried out. */
-  operated(operation: string, number: number): void {
+  operated(operation: string, number: number, namespace?: string): void {
     const { principal, pipe } = this
-    this.options.onOperation?.({ principal, peer: pipe.peer.text, operation, number })
-    this.noteRest()
+    const peer = pipe.peer.text
+    this.options.onOperation?.({ principal, peer, operation, number, namespace })
+    this.noteRest('operations')
   }
 
-  private noteRest(): void {
-    if (this.options.isBehind?.()) this.owesRest = true
+  private noteRest(of: 'refusals' | 'operations'): void {
+    if (this.options.isBehind?.(of)) this.owesRest = true
   }
 
   /** Whether the next turn is to come later, which is settled by this. */
@@ -336,7 +341,7 @@ export class AuthGate {
       refused: (command, lack, key) => {
         lane[COUNTER.auth_denied_commands]!++
         onRefusal?.({ principal, peer, command, lack, key })
-        this.noteRest()
+        this.noteRest('refusals')
       },
     }
   }

@@ -28,6 +28,7 @@
 import { NO_SLOT } from '../base/slots.ts'
 import type { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
+import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { RIGHT } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
@@ -329,8 +330,10 @@ export class Connection implements IntakeOwner, Receiver {
    * is gone, ends with the connection: half an answer would look like a whole one.
    */
   accessChanged(): void {
-    const needed = this.state === STATE_WATCHING ? RIGHT.watch : (this.suspended?.rights ?? 0)
-    const { restriction } = this.gate
+    const own = this.state === STATE_WATCHING ? RIGHT.watch : (this.suspended?.rights ?? 0)
+    const { restriction, namespace, visited } = this.gate
+    const isNamed = visited !== NAMESPACE_DEFAULT && visited !== namespace
+    const needed = own !== 0 && isNamed ? own | RIGHT.admin : own
     if (restriction !== undefined && (restriction.rights & needed) !== needed) this.drain()
   }
 

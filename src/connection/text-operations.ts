@@ -4,11 +4,12 @@
  * works with strings; nothing of it is on the hot path.
  */
 import { unreachable } from '../base/unreachable.ts'
-import type { Commands } from '../command/commands.ts'
+import type { Caller, Commands } from '../command/commands.ts'
 import {
   type Answer,
   carryOut,
   denialOf,
+  enterNamespace,
   isWithheld,
   OPERATIONS,
   type OperationParts,
@@ -16,8 +17,14 @@ import {
 } from '../command/operations/operations.ts'
 import type { LineSource, RowSource } from '../command/operations/rows.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
-import type { Request } from '../protocol/request.ts'
-import { findOperation, type OperationWords, readArgument } from '../protocol/text/operations.ts'
+import { OUTCOME_NO_RIGHT, OUTCOME_OK, Request, VERB_FLUSH } from '../protocol/request.ts'
+import {
+  FLUSH,
+  findOperation,
+  type OperationWords,
+  readArgument,
+  readWithin,
+} from '../protocol/text/operations.ts'
 import { PROBLEM_NO_RIGHT, PROBLEM_TEXTS } from '../protocol/text/problems.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 import { StatLines, TextAnswer } from './text-answer.ts'
@@ -27,6 +34,8 @@ import type { Watchers } from './watchers.ts'
 const OK = 'OK'
 const ERROR = 'ERROR'
 const NO_RIGHT = PROBLEM_TEXTS[PROBLEM_NO_RIGHT] ?? ERROR
+const NOT_WITHIN =
+  'CLIENT_ERROR usage: namespace NAME flush_all|lru_crawler metadump|lru_crawler mgdump|watch|stats'
 
 /** The command stays in the receive buffer until its one line is known. */
 class LateLine implements SuspendedRequest {
@@ -75,11 +84,54 @@ export class TextOperations {
     }
     if (OPERATIONS[row.operation].isCostly === true) this.replies.turnsLeft = 0
     const { gate } = connection
-    if (denialOf(row.operation, gate) !== undefined) {
+    if (row.operation === 'namespace') this.operateWithin(connection, line, row, request)
+    else this.operateAs(connection, gate, line, row, request)
+  }
+
+  /** What stands behind the name of a namespace, carried out there. */
+  private operateWithin(
+    connection: Connection,
+    line: readonly string[],
+    row: OperationWords,
+    request: Request,
+  ): void {
+    const within = readWithin(line)
+    const caller = enterNamespace(line[1] ?? '', this.parts, connection.gate)
+    if (caller === undefined) {
+      this.answer(connection, row.refused?.unknown ?? ERROR, row, request)
+    } else if ('kind' in caller) {
+      this.answer(connection, NO_RIGHT, row, request)
+    } else if (within === undefined) {
+      this.answer(connection, NOT_WITHIN, row, request)
+    } else if (within === FLUSH) {
+      this.answer(connection, this.flush(caller), row, request)
+      this.commands.beginTurn(connection.id, connection.gate)
+    } else {
+      this.operateAs(connection, caller, line.slice(2), within, request)
+    }
+  }
+
+  private flush(caller: Caller): string {
+    const flush = new Request()
+    flush.verb = VERB_FLUSH
+    const outcome = this.commands.execute(flush, new Uint8Array(0), caller)
+    if (outcome === OUTCOME_OK) return OK
+    return outcome === OUTCOME_NO_RIGHT ? NO_RIGHT : 'CLIENT_ERROR flush_all not allowed'
+  }
+
+  private operateAs(
+    connection: Connection,
+    caller: Caller,
+    line: readonly string[],
+    row: OperationWords,
+    request: Request,
+  ): void {
+    connection.gate.visited = caller.namespace
+    if (denialOf(row.operation, caller) !== undefined) {
       this.answer(connection, NO_RIGHT, row, request)
       return
     }
-    if (isWithheld(row.operation, this.parts, gate)) {
+    if (isWithheld(row.operation, this.parts, caller)) {
       this.answer(connection, row.notOffered ?? ERROR, row, request)
       return
     }
@@ -90,7 +142,7 @@ export class TextOperations {
     }
     const argument = readArgument(row, line)
     if (typeof argument === 'string') this.answer(connection, argument, row, request)
-    else this.tell(connection, carryOut(row.operation, this.parts, argument, gate), row, request)
+    else this.tell(connection, carryOut(row.operation, this.parts, argument, caller), row, request)
   }
 
   /** The one operation whose line is decoded with those of the requests. */
@@ -119,7 +171,7 @@ export class TextOperations {
         this.tellLines(connection, answer.lines, row, request)
         return
       case 'watch':
-        if (this.watchers.add(connection, answer.kinds)) return
+        if (this.watchers.add(connection, answer.kinds, connection.gate.visited)) return
         this.answer(connection, row.refused?.failed ?? ERROR, row, request)
         return
       case 'later':

@@ -49,14 +49,13 @@ export class Watchers {
   }
 
   /** Makes a watcher of the connection, which then takes no more commands; false: too many. */
-  add(connection: Connection, kinds: number): boolean {
+  add(connection: Connection, kinds: number, namespace: number): boolean {
     const { log } = this.options
     if (!log.takePlace()) return false
     this.drain()
     connection.watch()
     connection.push(OK)
     const lastEventId = log.lastEventId()
-    const { namespace } = connection.gate
     const watcher = { kinds, namespace, lastEventId, seenCount: 0, lines: '', skippedCount: 0 }
     this.watchers.set(connection, watcher)
     this.changed()
@@ -108,8 +107,12 @@ export class Watchers {
 
   private changed(): void {
     let kinds = 0
-    for (const watcher of this.watchers.values()) kinds |= watcher.kinds
-    this.options.log.want(kinds)
+    const namespaces = new Set<number>()
+    for (const watcher of this.watchers.values()) {
+      kinds |= watcher.kinds
+      namespaces.add(watcher.namespace)
+    }
+    this.options.log.want(kinds, namespaces)
     const isActive = this.watchers.size > 0
     if (isActive === this.isActive) return
     this.isActive = isActive

@@ -10,7 +10,7 @@ const FIELDS = {
   start: ['version', 'node', 'pid', 'threads', 'authentication'],
   stop: ['by', 'connections_cut'],
   listener: ['address', 'family', 'port', 'tls', 'identity'],
-  handshake: ['outcome', 'peer', 'reason'],
+  handshake: ['outcome', 'peer', 'reason', 'count'],
   login: [
     'outcome',
     'user',
@@ -21,10 +21,11 @@ const FIELDS = {
     'tls',
     'certificate',
     'fingerprint',
+    'count',
   ],
-  refused: ['user', 'peer', 'command', 'lacks', 'key'],
-  operation: ['user', 'peer', 'operation', 'number'],
-  throttle: ['state', 'source', 'network', 'user', 'unknown_user', 'more'],
+  refused: ['user', 'peer', 'command', 'lacks', 'key', 'count'],
+  operation: ['user', 'peer', 'operation', 'namespace', 'number', 'count'],
+  throttle: ['state', 'source', 'network', 'user', 'unknown_user', 'more', 'count'],
   // What stands there of roles and namespaces, or of certificates, are names as well.
   reload: [
     'what',
@@ -38,7 +39,7 @@ const FIELDS = {
     'generation',
     'files',
   ],
-  lost: ['count'],
+  lost: ['count', 'events', 'users'],
 } as const
 
 type Table = typeof FIELDS
@@ -75,7 +76,7 @@ export function auditLine({ run, sequence, time }: AuditHead, event: AuditEvent)
   const given: Readonly<Record<string, AuditValue>> = event
   for (const name of FIELDS[event.event]) {
     const value = given[name]
-    if (value !== undefined && value !== '') fields[name] = bounded(value)
+    if (value !== undefined && value !== '' && !isEmptyList(value)) fields[name] = bounded(value)
   }
   return `${escapeUnprintable(JSON.stringify(fields))}\n`
 }
@@ -83,6 +84,10 @@ export function auditLine({ run, sequence, time }: AuditHead, event: AuditEvent)
 /** The time of a line, which stands beside those of other programs. */
 export function auditTime(): Date {
   return new Date()
+}
+
+function isEmptyList(value: AuditValue): boolean {
+  return typeof value === 'object' && value.length === 0
 }
 
 function bounded(value: Exclude<AuditValue, undefined>): unknown {

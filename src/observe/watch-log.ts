@@ -24,11 +24,14 @@ import { COUNTER } from './counters.ts'
 import {
   EVENT_ID_INDEX,
   gatherWanted,
+  NAMESPACE_WORDS,
+  NAMESPACES_VERSION_WORD,
   OBSERVED_WORD,
   UNIT_BYTES,
   WATCHER_COUNT_WORD,
   type WatchMemory,
   WORKER_CURSORS,
+  WORKER_NAMESPACES,
   WORKER_WANTED,
   WORKER_WRITTEN,
   workerWord,
@@ -42,6 +45,8 @@ const NAMESPACE_SHIFT = 24
 const FILLER = 0xffffffff
 /** As in memcached. */
 export const WATCHERS_MAX = 20
+const RECORD_UNITS_MAX = Math.ceil((RECORD_HEADER_BYTES + KEY_BYTES_MAX) / UNIT_BYTES)
+const DEFAULT_ALONE = [0]
 
 /** An event as it is written and read; one record is reused for all. */
 export class WatchRecord {
@@ -75,6 +80,13 @@ export class WatchLog {
   private readonly lane: Float64Array
   private readonly nowMicros: () => number
   private readonly read: WatchRecord = new WatchRecord()
+  /** The namespaces that anybody watches, as of this version, and what each may have in a ring. */
+  private readonly watched: Int32Array = new Int32Array(NAMESPACE_WORDS)
+  private watchedVersion = -1
+  private shareUnits: number
+  /** What each namespace has in the own ring from here on; every reader has read what is before. */
+  private readonly unreadOf: Uint32Array = new Uint32Array(32 * NAMESPACE_WORDS)
+  private retired = 0
 
   /** `nowMicros`: Unix time in microseconds. */
   constructor(
@@ -88,6 +100,7 @@ export class WatchLog {
     this.rings = memory.rings.map((ring) => new DataView(ring))
     this.bytes = memory.rings.map((ring) => new Uint8Array(ring))
     this.ringUnits = memory.rings[0]!.byteLength / UNIT_BYTES
+    this.shareUnits = this.ringUnits
     this.workerCount = memory.rings.length
     this.workerIndex = workerIndex
     this.lane = lane
@@ -104,6 +117,7 @@ export class WatchLog {
    * who watch `namespace` are told.
    */
   write(namespace: number, key: Uint8Array, keyOffset: number, keyLength: number): void {
+    if (!this.isWatchedIn(namespace)) return
     const own = workerWord(this.workerCount, this.workerIndex)
     const control = this.observed
     const ringUnits = this.ringUnits
@@ -112,7 +126,13 @@ export class WatchLog {
     const written = control[own + WORKER_WRITTEN]!
     const unitsToEnd = ringUnits - ((written >>> 0) % ringUnits)
     const fillerUnits = units > unitsToEnd ? unitsToEnd : 0
-    if (ringUnits - this.unreadUnits(own, written) < fillerUnits + units) {
+    const unread = this.unreadUnits(own, written)
+    this.retire((written - unread) | 0)
+    const { unreadOf } = this
+    if (
+      ringUnits - unread < fillerUnits + units ||
+      unreadOf[namespace]! + units > this.shareUnits
+    ) {
       this.lane[COUNTER.log_worker_dropped]!++
       return
     }
@@ -138,6 +158,7 @@ export class WatchLog {
     const bytes = this.bytes[this.workerIndex]!
     const keyStart = offset + RECORD_HEADER_BYTES
     for (let index = 0; index < length; index++) bytes[keyStart + index] = key[keyOffset + index]!
+    unreadOf[namespace]! += units
     Atomics.store(control, own + WORKER_WRITTEN, (written + fillerUnits + units) | 0)
     this.lane[COUNTER.log_worker_written]!++
   }
@@ -162,11 +183,12 @@ export class WatchLog {
     this.lane[COUNTER.log_watchers]!--
   }
 
-  /** The watchers of this worker want these kinds from now on; 0 is nothing. */
-  want(kinds: number): void {
+  /** The watchers of this worker want these kinds from now on, of these namespaces; 0 is nothing. */
+  want(kinds: number, namespaces: Iterable<number> = DEFAULT_ALONE): void {
     const { observed: control, workerCount, workerIndex } = this
     const own = workerWord(workerCount, workerIndex)
     const isFirst = control[own + WORKER_WANTED] === 0
+    this.wantIn(own, kinds === 0 ? [] : namespaces)
     // In this order: a writer that sees the new reader with an old cursor drops, and is not ahead.
     Atomics.store(control, own + WORKER_WANTED, kinds)
     if (isFirst) {
@@ -217,6 +239,53 @@ export class WatchLog {
     read.status = ring.getUint8(offset + 39)
     const keyStart = offset + RECORD_HEADER_BYTES
     for (let index = 0; index < read.keyLength; index++) read.key[index] = bytes[keyStart + index]!
+  }
+
+  private wantIn(own: number, namespaces: Iterable<number>): void {
+    const bits = new Int32Array(NAMESPACE_WORDS)
+    for (const namespace of namespaces) bits[namespace >>> 5]! |= 1 << (namespace & 31)
+    const { observed: control } = this
+    for (let word = 0; word < NAMESPACE_WORDS; word++) {
+      Atomics.store(control, own + WORKER_NAMESPACES + word, bits[word]!)
+    }
+    Atomics.add(control, NAMESPACES_VERSION_WORD, 1)
+  }
+
+  private isWatchedIn(namespace: number): boolean {
+    const version = Atomics.load(this.observed, NAMESPACES_VERSION_WORD)
+    if (version !== this.watchedVersion) this.readWatched(version)
+    return ((this.watched[namespace >>> 5]! >>> (namespace & 31)) & 1) === 1
+  }
+
+  private readWatched(version: number): void {
+    const { observed: control, watched, workerCount, ringUnits } = this
+    let count = 0
+    for (let word = 0; word < NAMESPACE_WORDS; word++) {
+      let bits = 0
+      for (let worker = 0; worker < workerCount; worker++) {
+        bits |= Atomics.load(control, workerWord(workerCount, worker) + WORKER_NAMESPACES + word)
+      }
+      watched[word] = bits
+      for (; bits !== 0; bits &= bits - 1) count++
+    }
+    // A filler takes less than a record, and there is one at a time.
+    const shared = ringUnits - RECORD_UNITS_MAX
+    this.shareUnits = count > 1 ? Math.floor(shared / count) : ringUnits
+    this.watchedVersion = version
+  }
+
+  /** Takes off the namespaces' accounts what all readers have read: what is before `end`. */
+  private retire(end: number): void {
+    const ring = this.rings[this.workerIndex]!
+    const { ringUnits, unreadOf } = this
+    // A reader that has just come has an old cursor for a moment, which lies behind.
+    while (((end - this.retired) | 0) > 0) {
+      const offset = ((this.retired >>> 0) % ringUnits) * UNIT_BYTES
+      const head = ring.getUint32(offset)
+      const units = head & UNITS_MASK
+      if (ring.getUint32(offset + 4) !== FILLER) unreadOf[head >>> NAMESPACE_SHIFT]! -= units
+      this.retired = (this.retired + units) | 0
+    }
   }
 
   /** Units of the own ring that some worker with watchers has not read. */

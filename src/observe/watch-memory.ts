@@ -8,10 +8,15 @@
  *     1          watchers of all workers
  *     2, 3       the number of the last event, 64 bits
  *     4          whether `stats sizes` answers (SIZES_WORD)
+ *     5          grows whenever other namespaces are watched (NAMESPACES_VERSION_WORD)
  *     16 + w*s   worker w, s words each: how far it has written its ring, what its watchers watch,
- *                and how far each reader has read that ring
+ *                in which namespaces, a bit each, and how far each reader has read that ring
  *
  * Positions count units of 8 bytes and wrap at 2^32; a ring is a power of two of them.
+ *
+ * While several namespaces are watched, each has an equal share of every ring: what one writes and its
+ * readers have not taken leaves the others theirs, so that nobody's flood costs another's lines. Events of
+ * a namespace that nobody watches are not written.
  *
  * Invariants: a writer never passes the cursor of a worker that has watchers: what does not fit is
  * dropped and counted. Only worker w writes its position and what its watchers watch; only reader r
@@ -33,14 +38,19 @@ export const WATCHER_COUNT_WORD = 1
 export const EVENT_ID_INDEX = 1
 /** `stats sizes_enable`. */
 export const SIZES_WORD = 4
+export const NAMESPACES_VERSION_WORD = 5
 const WORKERS_WORD = 16
 export const WORKER_WRITTEN = 0
 export const WORKER_WANTED = 1
-export const WORKER_CURSORS = 2
+/** A bit for each namespace that a record can have. */
+export const WORKER_NAMESPACES = 2
+export const NAMESPACE_WORDS = 8
+export const WORKER_CURSORS: number = WORKER_NAMESPACES + NAMESPACE_WORDS
 
 const LINE_WORDS = 16
 export const UNIT_BYTES = 8
-const RING_BYTES_MIN = 4096
+/** The shares of as many namespaces as there are watchers, each for one record of the largest. */
+const RING_BYTES_MIN = 8192
 /** The length of a record, or of the filler at the end, is told in 24 bits. */
 const RING_BYTES_MAX: number = 2 ** 23 * UNIT_BYTES
 

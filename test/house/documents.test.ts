@@ -15,6 +15,7 @@ const README_LINES_MAX = 199
 
 /** Long flags of commands and of Node, which are no options of the server. */
 const OTHER_FLAGS: readonly string[] = [
+  '--namespace',
   '--check-config',
   '--config',
   '--count',

@@ -56,7 +56,9 @@ describe('the client', () => {
     socket = join(tls.directory, 'cache.sock')
     server = await startSaslcached({
       users: [ALICE, READER],
-      usersFileEnd: 'roles = ["readonly"]\n',
+      usersFileEnd:
+        'roles = ["readonly"]\n[namespaces.shop]\nmemory = "8m"\n' +
+        `[users.tenant]\npassword = "${READER.password}"\nnamespace = "shop"\n`,
       flags: [
         ...tls.server.flags,
         ...['-t', '1', '-v', '-l', 'notls:tag_clear_:127.0.0.1:-1,btls:tag_tls_:127.0.0.1:-1'],
@@ -175,6 +177,28 @@ describe('the client', () => {
       exitCode: 77,
       stderr: expect.stringContaining('lacks the right'),
     })
+  })
+
+  test('an administrator lists and flushes another namespace by its name', async () => {
+    const tenant = {
+      SASLCACHED_SERVER: at('clear'),
+      SASLCACHED_USERNAME: 'tenant',
+      SASLCACHED_PASSWORD: READER.password,
+    }
+    expect(await run(['set', 'theirs', 'x'], tenant)).toMatchObject({ exitCode: 0 })
+    expect(await lines(['dump', '--namespace', 'shop'], clear())).toEqual(['theirs'])
+    expect(await run(['flush', '--namespace', 'shop', '--yes'], clear())).toMatchObject({
+      exitCode: 0,
+    })
+    expect(await run(['get', 'theirs'], tenant)).toMatchObject({ exitCode: 1 })
+    for (const [words, reason] of [
+      [['flush', '--namespace', 'none', '--yes'], 'no such namespace'],
+      [['flush', '--namespace', 'a b', '--yes'], 'no name of a namespace'],
+      [['dump', '--namespace', 'shop', '--values'], '--values goes without --namespace'],
+    ] as const) {
+      const { exitCode, stderr } = await run([...words], clear())
+      expect([exitCode === 0, stderr]).toEqual([false, expect.stringContaining(reason)])
+    }
   })
 
   test('watch shows what happens, and ends by itself', async () => {

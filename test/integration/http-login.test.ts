@@ -14,6 +14,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runProgram } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
 import { connectTls, TestTls } from '../support/tls.ts'
+import { TlsRecords } from '../support/tls-records.ts'
 
 const FAILURES_MAX = 3
 /** A source of its own, which nobody else here is refused with. */
@@ -90,6 +91,43 @@ test('a right password is answered over TLS, and nobody without TLS', async () =
       .end()
   })
   expect(plain).toBe('cut')
+})
+
+test('two logins in a request are none: who stands in between may have looked at the other', async () => {
+  const authorization = ['leaver:right', 'leaver:wrong'].map(
+    (login) => `Basic ${Buffer.from(login).toString('base64')}`,
+  )
+  for (const given of [authorization, [...authorization].reverse()]) {
+    const socket = await connectTls(port)
+    const lines = given.map((each) => `Authorization: ${each}\r\n`).join('')
+    socket.write(`GET /metrics HTTP/1.1\r\nHost: x\r\n${lines}\r\n`)
+    const [answer] = await once(socket, 'data')
+    socket.destroy()
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 400 /)
+  }
+})
+
+test('who asks for new keys again and again and for nothing else is cut off, who does so sometimes is not', async () => {
+  const client = await TlsRecords.connect(port)
+  for (const socket of [client.socket, client.under]) socket.on('error', () => undefined)
+  const answer = once(client.socket, 'data')
+  const live = 'GET /live HTTP/1.1\r\nHost: x\r\n\r\n'
+  client.under.write(Buffer.concat([client.keyUpdates(200), client.data(live)]))
+  expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 200 /)
+  const isClosed = once(client.under, 'close')
+  client.under.write(client.keyUpdates(15_000))
+  await isClosed
+})
+
+test('no connection is keyed anew', async () => {
+  const socket = await connectTls(port, { maxVersion: 'TLSv1.2' })
+  socket.on('error', () => undefined)
+  const error = await new Promise<Error | null>((resolve) => {
+    socket.once('close', () => resolve(new Error('closed')))
+    socket.renegotiate({}, resolve)
+  })
+  socket.destroy()
+  expect(error).not.toBeNull()
 })
 
 test('the audit has a line of each login, without the password', async () => {

@@ -1,5 +1,7 @@
 /** Namespaces as their users meet them: over sockets, with several workers, through reloads. */
-import { renameSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
@@ -165,6 +167,81 @@ test('nobody sees, counts, dumps, watches or flushes the items of another', asyn
   expect(lines.map((line) => Number(/gid=(\d+)/.exec(line)?.[1]))).toEqual(
     lines.map((_, at) => at + 1),
   )
+})
+
+test('an administrator dumps, counts, watches and flushes a namespace by its name, and nobody else does', async () => {
+  const audit = `${mkdtempSync(join(tmpdir(), 'namespaces-'))}/audit.log`
+  const usersFile = [
+    ALL,
+    user('flusher', 'rights = ["admin", "flush"]'),
+    user('dumper', 'rights = ["dump", "flush", "watch"]'),
+  ].join('\n')
+  const server = await start(usersFile, ['--audit-log', audit])
+  const names = ['root', 'sally', 'bob', 'flusher', 'dumper', 'guest']
+  const clients = await Promise.all(names.map((name) => login(server, name)))
+  const [root, sally, bob, flusher, dumper, guest] = clients as [TextClient, ...TextClient[]]
+  await sally!.ask('set basket 0 0 5\r\nsally\r\n')
+  await bob!.ask('set post 0 0 3\r\nbob\r\n')
+  await root.ask('set own 0 0 4\r\nroot\r\n')
+  const dump = 'namespace shop lru_crawler mgdump all\r\n'
+  expect(await root.ask(dump, 'EN\r\n')).toBe('OK\r\nmg basket\r\nEN\r\n')
+  const named = await root.ask('namespace shop stats items\r\n', 'END\r\n')
+  expect(named).toContain('STAT items:1:number 1\r\n')
+  // Nobody else, and nothing but these: items are their users' own.
+  const lacking = await guest!.ask('flush_all\r\n')
+  expect(lacking).toMatch(/^CLIENT_ERROR /)
+  for (const client of [sally!, bob!, dumper!, guest!]) {
+    for (const line of [dump, 'namespace shop flush_all\r\n', 'namespace none flush_all\r\n']) {
+      expect(await client.ask(line)).toBe(lacking)
+    }
+  }
+  expect(await flusher!.ask(dump)).toBe(lacking)
+  expect(await dumper!.ask('namespace default flush_all\r\n')).toBe(lacking)
+  expect(await root.ask('namespace none flush_all\r\n')).toBe('CLIENT_ERROR no such namespace\r\n')
+  for (const line of [
+    'get basket',
+    'flush_all 10',
+    'verbosity 1',
+    'stats reset',
+    'cache_memlimit 9',
+  ]) {
+    expect(await root.ask(`namespace shop ${line}\r\n`)).toMatch(/^CLIENT_ERROR usage: namespace/)
+  }
+  // A request behind it is one of its own namespace again.
+  root.send('namespace shop flush_all\r\nget own basket\r\nset new 0 0 3\r\nnew\r\n')
+  expect(await root.until('END\r\nSTORED\r\n')).toBe(
+    'OK\r\nVALUE own 0 4\r\nroot\r\nEND\r\nSTORED\r\n',
+  )
+  expect(await sally!.ask('get basket\r\n')).toBe('END\r\n')
+  expect(await bob!.ask('get post\r\n', 'END\r\n')).toContain('bob')
+  expect(await flusher!.ask('namespace blog flush_all\r\n')).toBe('OK\r\n')
+  expect(await bob!.ask('get post\r\n')).toBe('END\r\n')
+
+  // A watcher sees that namespace alone, until it may not any more.
+  expect(await root.ask('namespace shop watch mutations\r\n')).toBe('OK\r\n')
+  await bob!.ask('set post 0 0 3\r\nbob\r\n')
+  await sally!.ask('set seen 0 0 1\r\nx\r\n')
+  expect(await root.until('status=stored')).toMatch(/^ts=\S+ gid=1 type=item_store key=seen/)
+  await reload(server, usersFile.replace(ROOT, user('root', 'rights = ["watch", "dump"]')))
+  await expect.poll(() => root.hasEnded).toBe(true)
+
+  await server.stop()
+  const lines = readFileSync(audit, 'utf8').split('\n').slice(0, -1)
+  const operations = lines.map((line) => JSON.parse(line)).filter((it) => it.event === 'operation')
+  expect(operations).toMatchObject([
+    { user: 'root', operation: 'dump-keys', namespace: 'shop' },
+    { user: 'root', operation: 'flush', namespace: 'shop' },
+    { user: 'flusher', operation: 'flush', namespace: 'blog' },
+    { user: 'root', operation: 'watch', namespace: 'shop' },
+  ])
+})
+
+test('who watches a namespace by its name is cut off when that goes away', async () => {
+  const server = await start()
+  const root = await login(server, 'root')
+  expect(await root.ask('namespace blog watch mutations\r\n')).toBe('OK\r\n')
+  await reload(server, [SHOP, ROOT, SALLY].join('\n'))
+  await expect.poll(() => root.hasEnded).toBe(true)
 })
 
 test('who connects is told to watchers of the default namespace, and to no tenant', async () => {

@@ -25,6 +25,21 @@ export interface ClientCommand {
   run(context: ClientContext): Promise<number>
 }
 
+/** Where a command is about a namespace that administrators may name. */
+export const NAMESPACE_OPTION = [
+  '--namespace <name>',
+  'of that namespace; for administrators, in text',
+] as const
+/** As in users.toml. */
+const NAMESPACE = /^[A-Za-z0-9_.:/@+-]{1,64}$/
+
+export function namespaceOf({ options }: ClientContext): string | undefined {
+  if (options.namespace === undefined) return undefined
+  const name = String(options.namespace)
+  if (NAMESPACE.test(name)) return name
+  throw new CommandFailure('that is no name of a namespace', EXIT_CONFIG)
+}
+
 /** A whole number of an option, within bounds. */
 export function numberOf(
   { options }: ClientContext,

@@ -10,7 +10,13 @@ import type { Session } from '../../client/session.ts'
 import { readValueFile } from '../../client/value-file.ts'
 import { VALUE_BYTES_MAX } from '../../client/wire.ts'
 import { CommandFailure, type Io } from '../io.ts'
-import { type ClientCommand, type ClientContext, numberOf } from './client-command.ts'
+import {
+  type ClientCommand,
+  type ClientContext,
+  NAMESPACE_OPTION,
+  namespaceOf,
+  numberOf,
+} from './client-command.ts'
 
 const FLAGS_MAX = 0xffff_ffff
 /** Ten years: what is longer is a date by mistake. */
@@ -91,16 +97,20 @@ export const DELETE_COMMAND: ClientCommand = {
 export const FLUSH_COMMAND: ClientCommand = {
   operandsMax: 0,
   declare: (command: Command) => {
-    command.option('--yes', 'do not ask')
+    command.option('--yes', 'do not ask').option(...NAMESPACE_OPTION)
   },
   examples: [
     ['flush', 'asks first'],
     ['flush --profile test --yes', 'for scripts'],
+    ['flush --namespace shop', 'those of one namespace'],
   ],
   run: async (context) => {
     const { io, options, target } = context
-    if (options.yes !== true) await confirm(io, formatAddress(target.address))
-    await withSession(context, (session) => session.flush())
+    const namespace = namespaceOf(context)
+    const address = formatAddress(target.address)
+    const where = namespace === undefined ? address : `namespace ${namespace} of ${address}`
+    if (options.yes !== true) await confirm(io, where)
+    await withSession(context, (session) => session.flush(namespace))
     return await told(context, true, 'flushed', '')
   },
 }

@@ -8,7 +8,13 @@ import { decodeKey } from '../../client/key.ts'
 import { excerpt, printable, printableBytes, printableJson } from '../../client/printable.ts'
 import type { Session } from '../../client/session.ts'
 import { CommandFailure } from '../io.ts'
-import { type ClientCommand, type ClientContext, numberOf } from './client-command.ts'
+import {
+  type ClientCommand,
+  type ClientContext,
+  NAMESPACE_OPTION,
+  namespaceOf,
+  numberOf,
+} from './client-command.ts'
 
 const LIMIT_MAX = 1_000_000_000
 /** Values are asked for so many at a time. */
@@ -30,6 +36,7 @@ export const DUMP_COMMAND: ClientCommand = {
       .option('--long', 'print all that the server tells of an item')
       .option('--prefix <text>', 'only keys that begin with it', '')
       .option('--limit <number>', 'so many at most; 0: all', '0')
+      .option(...NAMESPACE_OPTION)
   },
   examples: [
     ['dump', 'a key a line, percent-encoded'],
@@ -40,6 +47,11 @@ export const DUMP_COMMAND: ClientCommand = {
     const { options, target } = context
     const prefix = Buffer.from(String(options.prefix))
     const limit = numberOf(context, 'limit', { flag: '--limit', min: 0, max: LIMIT_MAX })
+    if (namespaceOf(context) !== undefined && options.values === true) {
+      const message =
+        'values are read by users of the namespace alone: --values goes without --namespace'
+      throw new CommandFailure(message, EXIT_CONFIG)
+    }
     const session = await openSession(target)
     const reader = options.values === true ? await openSession(target) : undefined
     try {
@@ -60,7 +72,7 @@ async function dump(
 ): Promise<void> {
   let batch: DumpedItem[] = []
   let count = 0
-  for await (const line of session.lines({ kind: 'metadump' })) {
+  for await (const line of session.lines({ kind: 'metadump', namespace: namespaceOf(context) })) {
     const fields = parseFields(line)
     const name = fields.get('key') ?? ''
     const key = decodeKey(name)
@@ -108,6 +120,7 @@ export const WATCH_COMMAND: ClientCommand = {
     command
       .argument('[kind...]', 'fetchers, mutations, evictions, deletions, connevents')
       .option('--count <number>', 'end after so many lines; 0: never', '0')
+      .option(...NAMESPACE_OPTION)
   },
   examples: [
     ['watch', 'every look-up, until Control-C'],
@@ -121,10 +134,11 @@ export const WATCH_COMMAND: ClientCommand = {
     }
     const count = numberOf(context, 'count', { flag: '--count', min: 0, max: LIMIT_MAX })
     const words = args.length === 0 ? ['fetchers'] : args
+    const namespace = namespaceOf(context)
     const session = await openSession(target)
     try {
       let seen = 0
-      for await (const line of session.lines({ kind: 'watch', words })) {
+      for await (const line of session.lines({ kind: 'watch', words, namespace })) {
         if (isJson) await output.json(fieldsJson(parseFields(line)))
         else await output.line(printable(line))
         if (++seen === count) break

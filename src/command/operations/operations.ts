@@ -28,6 +28,8 @@ export interface OperationParts {
   readonly dumpEnabled: boolean
   /** Those of another namespace than the default one; undefined: it is no more. */
   readonly of?: (namespace: number) => OperationParts | undefined
+  /** The number of a namespace; undefined: there is none of that name. */
+  readonly namespaceOf?: (name: string) => number | undefined
   /**
    * The rows of a `stats` group, of all namespaces for who may see those; undefined for a group that
    * does not exist.
@@ -204,6 +206,8 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
         : { kind: 'lines', lines: new ClusterLines(words, current) },
   },
   flush: { right: 'flush' },
+  // What stands behind the name has its own right, and is an operation of its own: `enterNamespace`.
+  namespace: { right: 'admin', isGlobal: true },
   shutdown: {
     right: 'admin',
     isGlobal: true,
@@ -241,7 +245,8 @@ export function rightsOfOperation(name: OperationName): number {
   return RIGHT[OPERATIONS[name].right]
 }
 
-const DENIED: Answer = { kind: 'denied' }
+type Denied = Extract<Answer, { readonly kind: 'denied' }>
+const DENIED: Denied = { kind: 'denied' }
 
 /** DENIED, of which is told, or undefined: the caller may have it carried out. */
 export function denialOf(name: OperationName, caller: Caller): Answer | undefined {
@@ -256,6 +261,29 @@ export function denialOf(name: OperationName, caller: Caller): Answer | undefine
   if ((restriction.rights & rightsOfOperation(name)) !== 0) return undefined
   restriction.refused(name, 'right')
   return DENIED
+}
+
+/**
+ * Who asks, as somebody of the namespace that it names: with its own rights, and under its own name. What it
+ * has carried out is told with the namespace. DENIED where it may not name one, of which is told; undefined
+ * where there is none of that name.
+ */
+export function enterNamespace(
+  name: string,
+  { namespaceOf }: OperationParts,
+  caller: Caller,
+): Caller | Denied | undefined {
+  const denial = denialOf('namespace', caller)
+  if (denial !== undefined) return DENIED
+  const namespace = namespaceOf?.(name)
+  if (namespace === undefined) return undefined
+  return {
+    isOpen: caller.isOpen,
+    restriction: caller.restriction,
+    namespace,
+    operated: (operation, number) => caller.operated?.(operation, number, name),
+    withheld: (command) => caller.withheld?.(command),
+  }
 }
 
 /** Carries out an operation, which does nothing where it is not offered, or to whom it is denied. */

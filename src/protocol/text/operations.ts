@@ -26,6 +26,7 @@ export type OperationName =
   | 'refresh-certificates'
   | 'cluster-nodes'
   | 'flush'
+  | 'namespace'
   | 'shutdown'
 
 export interface OperationArgument {
@@ -68,6 +69,9 @@ const ERROR = 'ERROR'
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format'
 const SLAB_CLASSES = 64
 const UINT32_MAX = 0xffff_ffff
+
+/** Among the requests to the store, and so no operation of this table. */
+export const FLUSH = 'flush_all'
 
 const NO_DETAIL = 'CLIENT_ERROR stats detail not allowed'
 
@@ -143,6 +147,13 @@ const OPERATIONS: readonly OperationWords[] = [
     ignoresNoreply: true,
   },
   {
+    words: ['namespace'],
+    operation: 'namespace',
+    read: (words) => ({ ...NO_ARGUMENT, words: words[1] ?? '' }),
+    refused: { unknown: 'CLIENT_ERROR no such namespace' },
+    ignoresNoreply: true,
+  },
+  {
     words: ['shutdown'],
     operation: 'shutdown',
     read: readShutdown,
@@ -196,6 +207,24 @@ export function findOperation(line: readonly string[]): OperationWords | undefin
       words.every((word, index) => line[index] === word) &&
       (wordCount === undefined || wordCount === line.length),
   )
+}
+
+const IN_NAMESPACE: ReadonlySet<OperationName> = new Set([
+  'dump-items',
+  'dump-keys',
+  'watch',
+  'stats',
+])
+
+/**
+ * What `namespace NAME` of a line stands before; undefined: that is nothing which is carried out in a
+ * namespace by name. Items are not to be had so, nor is what concerns all.
+ */
+export function readWithin(line: readonly string[]): OperationWords | typeof FLUSH | undefined {
+  const within = line.slice(2)
+  if (within.length === 1 && within[0] === FLUSH) return FLUSH
+  const row = findOperation(within)
+  return row !== undefined && IN_NAMESPACE.has(row.operation) ? row : undefined
 }
 
 /** The argument that a line has, or the answer to a line that cannot be carried out. */

@@ -7,6 +7,7 @@
  *     headers        HEADER_BYTES_MAX bytes, within HEADER_MS; nobody sends a body
  *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
  *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them
+ *     what else      IDLE_BYTES_MAX without a request: line ends, or over TLS new keys again and again
  *
  * Invariant: a route that takes a right is answered to who is known to have it, or where nobody is asked
  * and only this machine can ask, or the operator has said that it is for all.
@@ -22,6 +23,7 @@ import { loadHttp, loadHttps } from '../net/http-modules.ts'
 import { explain, ListenError } from '../net/listen-error.ts'
 import { type BoundAddress, isLocalAddress, type SharedSocket } from '../net/shared-socket.ts'
 import { withCertificates } from '../net/tls-contexts.ts'
+import { NO_RENEGOTIATION } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { BasicLogin } from './basic-login.ts'
 import { isMeantForUs } from './host-guard.ts'
@@ -39,6 +41,8 @@ const REQUESTS_PER_CONNECTION_MAX = 10_000
 /** Requests that a client sends without waiting for answers, which nobody has to. */
 const PIPELINED_MAX = 16
 const LOOK_MS = 500
+/** What requests in a row may come to, of which none has begun to be answered; encrypted over TLS. */
+const IDLE_BYTES_MAX = 2 * PIPELINED_MAX * HEADER_BYTES_MAX
 const BACKLOG = 128
 
 const STATUS_BAD_REQUEST = 400
@@ -86,6 +90,8 @@ interface Client extends Pipe {
   readonly isLocal: boolean
   /** Requests that were not answered yet. */
   pendingCount: number
+  /** What had come when the last request was there. */
+  usefulBytes: number
 }
 
 export class HttpListener {
@@ -96,6 +102,9 @@ export class HttpListener {
     perSourceMax: CONNECTIONS_PER_SOURCE_MAX,
   })
   private readonly kept: KeptAnswers
+  /** By whom a request of a server is known, of each server. */
+  private readonly clients: Map<string | Socket, Client>[] = []
+  private looks: NodeJS.Timeout | undefined = undefined
 
   constructor(options: HttpListenerOptions) {
     this.options = options
@@ -133,6 +142,7 @@ export class HttpListener {
     // The workers keep the process alive.
     server.unref()
     this.servers.push(server)
+    this.looks ??= setInterval(() => this.cutIdlers(), LOOK_MS).unref()
   }
 
   replaceCertificates(tls: TlsMaterial): void {
@@ -143,9 +153,24 @@ export class HttpListener {
 
   /** Whoever is connected is cut off. */
   close(): void {
+    clearInterval(this.looks)
+    this.looks = undefined
     for (const server of this.servers) server.close()
     this.servers.length = 0
+    this.clients.length = 0
     this.connections.destroyAll()
+  }
+
+  /**
+   * Cuts off who sends on and on, and no request: of that Node tells nobody. Each wish for new keys (KeyUpdate,
+   * RFC 8446, 4.6.3) is answered, and answers that are not read pile up.
+   */
+  private cutIdlers(): void {
+    for (const clients of this.clients) {
+      for (const { socket, usefulBytes } of clients.values()) {
+        if (socket.bytesRead - usefulBytes > IDLE_BYTES_MAX) socket.destroy()
+      }
+    }
   }
 
   private take(server: http.Server | https.Server, address: BoundAddress, isTls: boolean): void {
@@ -154,6 +179,7 @@ export class HttpListener {
     const channel = { kind, listenerIndex: 0 } as const
     // A TLS socket is another object than the one that was accepted, and has the same peer.
     const clients = new Map<string | Socket, Client>()
+    this.clients.push(clients)
     const keyOf = (socket: Socket): string | Socket =>
       isTls ? `${socket.remoteAddress}:${socket.remotePort}` : socket
     server.on('connection', (socket: Socket) => {
@@ -163,7 +189,7 @@ export class HttpListener {
         return
       }
       const key = keyOf(socket)
-      clients.set(key, { peer, channel, socket, isLocal, pendingCount: 0 })
+      clients.set(key, { peer, channel, socket, isLocal, pendingCount: 0, usefulBytes: 0 })
       socket.once('close', () => {
         clients.delete(key)
         this.connections.remove(socket)
@@ -186,6 +212,7 @@ export class HttpListener {
   ): Promise<void> {
     const { socket } = client
     client.pendingCount++
+    client.usefulBytes = socket.bytesRead
     this.connections.asked(socket)
     const cut = setTimeout(() => socket.destroy(), ANSWER_MS).unref()
     response.once('close', () => {
@@ -256,7 +283,7 @@ export class HttpListener {
 /** What cannot be answered whatever it asks for. */
 function problemOf(request: IncomingMessage): RouteAnswer | undefined {
   const { method, headers, url } = request
-  const { host: hosts = [] } = request.headersDistinct
+  const { host: hosts = [], authorization: logins = [] } = request.headersDistinct
   if (method !== 'GET' && method !== 'HEAD') {
     const answer = refusal(STATUS_METHOD_NOT_ALLOWED, 'GET and HEAD are answered here.')
     return { ...answer, headers: { allow: 'GET, HEAD', connection: 'close' } }
@@ -272,6 +299,9 @@ function problemOf(request: IncomingMessage): RouteAnswer | undefined {
   // Node keeps the first; who stands in between may have looked at the second (RFC 9112, 3.2).
   if (hosts.length > 1) {
     return refusal(STATUS_BAD_REQUEST, 'A request names one host.')
+  }
+  if (logins.length > 1) {
+    return refusal(STATUS_BAD_REQUEST, 'A request has one login.')
   }
   return undefined
 }
@@ -319,6 +349,11 @@ function tlsOptions(material: TlsMaterial): https.ServerOptions {
   return withCertificates(
     // Whoever asks over HTTP has a password, not a certificate.
     { identities: material.identities, ca: undefined, crl: undefined },
-    { minVersion, ...(ciphers !== undefined && { ciphers }), honorCipherOrder: true },
+    {
+      minVersion,
+      ...(ciphers !== undefined && { ciphers }),
+      honorCipherOrder: true,
+      secureOptions: NO_RENEGOTIATION,
+    },
   )
 }

@@ -24,7 +24,7 @@ import type { TlsMaterial } from '../net/tls-material.ts'
 import { LoginLog } from '../worker/login-log.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'
 import { createThrottle } from '../worker/throttle-log.ts'
-import { createAudit } from '../worker/worker-audit.ts'
+import { createAudit, type WorkerAudit } from '../worker/worker-audit.ts'
 import type { SharedMemory, WorkerAuth } from '../worker/worker-messages.ts'
 import { createSasl } from '../worker/worker-sasl.ts'
 import { metricFamilies } from './metric-families.ts'
@@ -246,14 +246,23 @@ export class HttpService {
         audit?.login(event)
       },
     })
-    this.lookRegularly(loginLog, throttle)
+    this.lookRegularly(loginLog, throttle, audit)
   }
 
-  private lookRegularly(loginLog: LoginLog, throttle: LoginThrottle | undefined): void {
+  private lookRegularly(
+    loginLog: LoginLog,
+    throttle: LoginThrottle | undefined,
+    audit: WorkerAudit | undefined,
+  ): void {
     const { threadClock } = this.options
-    this.endLooks = threadClock.every(LOOK_MS, () => {
+    const endLooks = threadClock.every(LOOK_MS, () => {
       loginLog.rollOver(threadClock.nowMs())
       throttle?.tellEnded()
+      audit?.flush()
     })
+    this.endLooks = () => {
+      endLooks()
+      audit?.end()
+    }
   }
 }

@@ -24,7 +24,7 @@ import {
   VERB_VERBOSITY,
 } from '../../protocol/request.ts'
 import { decodeLine } from '../../protocol/text/decode.ts'
-import { findOperation } from '../../protocol/text/operations.ts'
+import { findOperation, readWithin } from '../../protocol/text/operations.ts'
 import { scanLine } from '../../protocol/text/scan.ts'
 
 /** What a server offers at all. */
@@ -71,6 +71,10 @@ export function checkPermission(
   const decoded = decodeLine(bytes, 0, bytes.length, VALUE_BYTES_MAX, VALUE_BYTES_MAX, request)
   if (decoded !== DECODED) return undefined
   const { verb } = request
+  const [first, , ...within] = words
+  if (verb === VERB_OPERATE && first === 'namespace') {
+    return checkWithin(access, words, within, offers)
+  }
   if (verb === VERB_OPERATE || verb === VERB_STAT || verb === VERB_VERBOSITY) {
     const found = verb === VERB_VERBOSITY ? 'verbosity' : findOperation(words)?.operation
     return found === undefined
@@ -79,6 +83,21 @@ export function checkPermission(
   }
   if (verb === VERB_FLUSH && !offers.flushEnabled) return notOffered('flush_all')
   return checkRequest(access, request, bytes, words)
+}
+
+/** What is carried out in a namespace by name takes its own right and that to name one. */
+function checkWithin(
+  access: Access,
+  words: readonly string[],
+  within: readonly string[],
+  offers: Offers,
+): Verdict | undefined {
+  if (readWithin(words) === undefined) return undefined
+  const naming = checkOperation(access, OPERATIONS.namespace, words, offers)
+  if (!naming.isAllowed) return naming
+  const verdict = checkPermission(access, within, offers)
+  if (verdict === undefined || !verdict.isAllowed) return verdict
+  return { isAllowed: true, reason: `${verdict.reason} and admin` }
 }
 
 function complete(words: readonly string[]): string {

@@ -4,6 +4,7 @@
  */
 import type { Config, TlsConfig } from '../../config/config.ts'
 import type { TlsVerify } from '../../config/options/tls-options.ts'
+import { SEND_BUFFER_BYTES } from '../../connection/send-buffer.ts'
 
 /** Client flags are 32 bits, as protocol.txt has them. */
 const CLIENT_FLAGS_BYTES = 4
@@ -11,8 +12,6 @@ const CLIENT_FLAGS_BYTES = 4
 const VERIFY_MODES: readonly TlsVerify[] = ['none', 'request', 'require', 'once']
 /** SSL_FILETYPE_PEM of OpenSSL. */
 const PEM_FORMAT = 1
-/** memcached's default, which nothing here goes by. */
-const WBUF_BYTES = 16 * 1024
 
 export function settingsRows(
   config: Config,
@@ -102,7 +101,7 @@ function tlsRows(tls: TlsConfig | undefined): [string, string | number | boolean
     ['ssl_keyformat', PEM_FORMAT],
     ['ssl_ciphers', tls?.ciphers ?? 'NULL'],
     ['ssl_ca_cert', tls?.caFile ?? 'NULL'],
-    ['ssl_wbuf_size', WBUF_BYTES],
+    ['ssl_wbuf_size', SEND_BUFFER_BYTES],
     ['ssl_session_cache', tls !== undefined],
     ['ssl_kernel_tls', false],
     ['ssl_min_version', `tlsv${tls?.minVersion ?? '1.2'}`],

@@ -49,7 +49,7 @@ export interface TlsHandshakesOptions {
 /** The protocol's name for ALPN (RFC 7301): not registered, taken by those who offer it. */
 const ALPN_PROTOCOLS = ['memcached']
 /** SSL_OP_NO_RENEGOTIATION of OpenSSL 1.1.0h and later: an established connection is never keyed anew. */
-const NO_RENEGOTIATION = 0x4000_0000
+export const NO_RENEGOTIATION = 0x4000_0000
 /**
  * Forward secrecy and authenticated encryption alone. AES-128 comes first: it is as good, and cheaper.
  * The server's order counts.

@@ -179,6 +179,7 @@ export class ItemService {
         watchEnabled,
         dumpEnabled,
         of: (id) => this.tenants.get(id)?.operations,
+        namespaceOf: (name) => [...this.tenants.values()].find((it) => it.name === name)?.id,
         setMemoryLimit: (mib) => this.first.store.setMemoryLimit(mib * MEBIBYTE),
         setVerbosity: onVerbosity,
         shutdown: onShutdown,

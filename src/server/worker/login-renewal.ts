@@ -34,12 +34,14 @@ export function renewLogins(
   ].filter((event) => event !== undefined)
 }
 
-/** Closes those of namespaces that are no more, at once. Returns what the log is to be told. */
+/** Closes those of namespaces that are no more, and of who looks into them, at once. Returns what the log is to be told. */
 export function cutNamespaces(
   connections: Iterable<Connection>,
   ids: readonly number[],
 ): LogEvent | undefined {
-  const cut = [...connections].filter(({ gate }) => ids.includes(gate.namespace))
+  const cut = [...connections].filter(
+    ({ gate }) => ids.includes(gate.namespace) || ids.includes(gate.visited),
+  )
   for (const connection of cut) connection.close()
   return cutEvent('removed_namespace_cut', 'to namespaces that were removed', cut.length)
 }

@@ -39,6 +39,7 @@ export interface TenantOptions {
     | 'cluster'
     | 'refreshCertificates'
     | 'of'
+    | 'namespaceOf'
   >
 }
 

@@ -1,30 +1,51 @@
 /**
  * What one worker has to tell the audit, which the main thread writes. Events wait in the way between the
- * threads, so many of all workers together and no more; what does not fit is counted as lost.
+ * threads, so many of all workers together and no more. What does not fit waits in the worker, where equal
+ * events are counted together (audit-backlog.ts), until there is room: nothing is lost between the threads.
  *
- * Who is logged in makes events as fast as requests, by what is refused to it. Such events have a part of the
- * way, and whoever makes more waits while another part is full. So nobody keeps logins out, or out of the
- * audit, by asking for what is refused anyway.
+ * The way has lanes, so that nobody keeps what matters from being told one by one: what strangers fail at,
+ * what is refused to those who are logged in, what operators have carried out, and who logged in. Who makes
+ * more refusals or operations than are written waits.
  *
- *     shared memory: | 1 while the file takes nothing | on their way | lost on their way |
+ *     shared memory: | 1 while the file takes nothing | on their way, a word a lane |
  *
  * Invariant: an event is either posted, and counted as on its way until the main thread has dealt with it,
- * or counted as lost.
+ * or counted in the backlog of its lane.
  */
 import type { LoginEvent, OperationEvent, RefusalEvent } from '../../connection/auth-gate.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { keyTag } from '../../sasl/key-tag.ts'
 import type { Throttled } from '../../sasl/throttle/throttled-list.ts'
+import { AuditBacklog } from './audit-backlog.ts'
 
 const IS_FAILING = 0
-const UNDER_WAY = 1
-const LOST = 2
-const WORDS = 4
 
-const UNDER_WAY_MAX = 10_000
-/** Of these, what requests and handshakes may have, and from how many on those who ask wait. */
-const OF_REQUESTS_MAX = 7500
-const BEHIND_MIN = 2500
+/** Each lane: how many events may be on their way, and from how many on whoever makes more waits. */
+const LANES = {
+  strangers: { word: 1, underWayMax: 2500, behindMin: 2500 },
+  refusals: { word: 2, underWayMax: 5000, behindMin: 2500 },
+  operations: { word: 3, underWayMax: 1250, behindMin: 625 },
+  logins: { word: 4, underWayMax: 1250, behindMin: 1250 },
+} as const
+const WORDS = 5
+
+type LaneName = keyof typeof LANES
+const LANE_NAMES = Object.keys(LANES) as readonly LaneName[]
+
+function laneOf(event: AuditEvent): LaneName {
+  switch (event.event) {
+    case 'refused':
+      return 'refusals'
+    case 'operation':
+      return 'operations'
+    case 'handshake':
+      return 'strangers'
+    case 'login':
+      return event.outcome === 'success' ? 'logins' : 'strangers'
+    default:
+      return 'logins'
+  }
+}
 
 export interface AuditMemory {
   readonly buffer: SharedArrayBuffer
@@ -54,14 +75,9 @@ export class AuditQueue {
     this.words = new Int32Array(memory.buffer)
   }
 
-  /** One event that was on its way has been dealt with. */
-  arrived(): void {
-    Atomics.sub(this.words, UNDER_WAY, 1)
-  }
-
-  /** How many were lost on their way since this was asked last. */
-  takeLost(): number {
-    return Atomics.exchange(this.words, LOST, 0)
+  /** An event that was on its way has been dealt with. */
+  arrived(event: AuditEvent): void {
+    Atomics.sub(this.words, LANES[laneOf(event)].word, 1)
   }
 
   setFailing(isFailing: boolean): void {
@@ -73,6 +89,12 @@ export class WorkerAudit {
   private readonly memory: AuditMemory
   private readonly words: Int32Array
   private readonly post: (event: AuditEvent) => void
+  private readonly backlogs: Readonly<Record<LaneName, AuditBacklog>> = {
+    strangers: new AuditBacklog(),
+    refusals: new AuditBacklog(),
+    operations: new AuditBacklog(),
+    logins: new AuditBacklog(),
+  }
 
   constructor(memory: AuditMemory, post: (event: AuditEvent) => void) {
     this.words = new Int32Array(memory.buffer)
@@ -108,18 +130,18 @@ export class WorkerAudit {
       shown = showsKeys ? Buffer.from(key).toString('latin1') : keyTag(keySecret, key)
     }
     const user = principal?.name
-    this.record({ event: 'refused', user, peer, command, lacks: lack, key: shown }, OF_REQUESTS_MAX)
+    this.record({ event: 'refused', user, peer, command, lacks: lack, key: shown })
   }
 
-  operation({ principal, peer, operation, number }: OperationEvent): void {
+  operation({ principal, peer, operation, number, namespace }: OperationEvent): void {
     const shown = number === 0 ? undefined : number
     const user = principal?.name
-    this.record({ event: 'operation', user, peer, operation, number: shown }, OF_REQUESTS_MAX)
+    this.record({ event: 'operation', user, peer, operation, number: shown, namespace })
   }
 
   /** One that came to nothing; those that come to something are told of with their logins. */
   handshake(peer: string, reason: string): void {
-    this.record({ event: 'handshake', outcome: 'failure', peer, reason }, OF_REQUESTS_MAX)
+    this.record({ event: 'handshake', outcome: 'failure', peer, reason })
   }
 
   throttle(state: 'began' | 'ended', { kind, name }: Throttled): void {
@@ -131,26 +153,58 @@ export class WorkerAudit {
     this.record({ event: 'throttle', state: 'began', more: count })
   }
 
-  private record(event: AuditEvent, underWayMax: number = UNDER_WAY_MAX): void {
-    const { words } = this
-    if (Atomics.add(words, UNDER_WAY, 1) >= underWayMax) {
-      Atomics.sub(words, UNDER_WAY, 1)
-      Atomics.add(words, LOST, 1)
-      return
-    }
-    this.post(event)
+  private record(event: AuditEvent): void {
+    const lane = laneOf(event)
+    if (!this.send(lane, event)) this.backlogs[lane].add(event)
   }
 
-  /** Whoever makes more events is to wait. */
-  get isBehind(): boolean {
-    return Atomics.load(this.words, UNDER_WAY) >= BEHIND_MIN
+  /** False: there is no room on the way. */
+  private send(lane: LaneName, event: AuditEvent): boolean {
+    const { word, underWayMax } = LANES[lane]
+    if (Atomics.add(this.words, word, 1) >= underWayMax) {
+      Atomics.sub(this.words, word, 1)
+      return false
+    }
+    this.post(event)
+    return true
+  }
+
+  /** To be called regularly: sends what waits, as far as there is room. */
+  flush(): void {
+    for (const lane of LANE_NAMES) {
+      const backlog = this.backlogs[lane]
+      while (!backlog.isEmpty && this.hasRoom(lane)) this.record(backlog.take()!)
+    }
+  }
+
+  /** Nothing comes behind: sends all that waits, which is bounded. */
+  end(): void {
+    for (const lane of LANE_NAMES) {
+      for (;;) {
+        const event = this.backlogs[lane].take()
+        if (event === undefined) break
+        Atomics.add(this.words, LANES[lane].word, 1)
+        this.post(event)
+      }
+    }
+  }
+
+  private hasRoom(lane: LaneName): boolean {
+    const { word, underWayMax } = LANES[lane]
+    return Atomics.load(this.words, word) < underWayMax
+  }
+
+  /** Whoever makes more of these is to wait. */
+  isBehind(of: 'refusals' | 'operations'): boolean {
+    const { word, behindMin } = LANES[of]
+    return Atomics.load(this.words, word) >= behindMin
   }
 
   /** False while what happens could not be recorded, and that is not to be. */
   get mayLogIn(): boolean {
     const { words, memory } = this
     if (!memory.refusesLogins) return true
-    return Atomics.load(words, IS_FAILING) === 0 && Atomics.load(words, UNDER_WAY) < UNDER_WAY_MAX
+    return Atomics.load(words, IS_FAILING) === 0 && !this.backlogs.logins.isFull
   }
 }
 

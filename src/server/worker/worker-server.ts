@@ -189,7 +189,7 @@ export class WorkerServer {
         this.audit?.refusal(event)
       },
       onOperation: (event) => this.audit?.operation(event),
-      isBehind: () => this.audit?.isBehind ?? false,
+      isBehind: (of) => this.audit?.isBehind(of) ?? false,
     }
   }
 
@@ -420,6 +420,7 @@ export class WorkerServer {
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
     this.delays.release(context.nowMs)
+    this.audit?.flush()
     this.endRests()
     this.tellThrottleEnds()
     this.reports.reportExpired()
@@ -437,8 +438,9 @@ export class WorkerServer {
   }
 
   private endRests(): void {
-    if (this.resting.length === 0 || this.gateOptions.isBehind?.()) return
-    for (const connection of this.resting.splice(0)) this.turns.defer(connection)
+    const { audit, resting } = this
+    if (resting.length === 0 || audit?.isBehind('refusals') || audit?.isBehind('operations')) return
+    for (const connection of resting.splice(0)) this.turns.defer(connection)
   }
 
   private tellThrottleEnds(): void {
@@ -489,6 +491,7 @@ export class WorkerServer {
     this.isFinished = true
     this.endTicks()
     this.loop.end()
+    this.audit?.end()
     this.post({ kind: 'stopped', cutCount: this.cutCount })
   }
 }

@@ -48,6 +48,7 @@ const RIGHTS: Readonly<Record<OperationName, Right>> = {
   'refresh-certificates': 'admin',
   'cluster-nodes': 'read',
   flush: 'flush',
+  namespace: 'admin',
   shutdown: 'admin',
 }
 
@@ -72,6 +73,7 @@ const LINES: Readonly<
   'refresh-certificates': ['refresh_certs', {}],
   'cluster-nodes': ['config get cluster', { words: 'CONFIG cluster 0' }],
   flush: undefined,
+  namespace: ['namespace shop watch', { words: 'shop' }],
   shutdown: ['shutdown graceful', {}],
 }
 

@@ -134,11 +134,15 @@ test.each([
   [[...ON, '-l', 'notls:127.0.0.1'], ['--tls: is on, and every address of -l is marked notls:']],
   [
     [...ON, '--tls-verify', 'require'],
-    ['--tls-verify: asks for client certificates, which takes --tls-ca FILE'],
+    [
+      '--tls-verify: asks for client certificates, which takes --tls-ca FILE: without it every client would be refused',
+    ],
   ],
   [
     [...ON, '-l', 'mtls:127.0.0.1'],
-    ['-l: asks for client certificates, which takes --tls-ca FILE'],
+    [
+      '-l: asks for client certificates, which takes --tls-ca FILE: without it every client would be refused',
+    ],
   ],
   [
     [...ON, '--require-tls', 'true', '--plain-in-the-clear', 'true'],

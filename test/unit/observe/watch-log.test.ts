@@ -33,13 +33,13 @@ function createLogs(workerCount: number, ringBytes = 4096): Bench {
   return { logs, lanes }
 }
 
-function write(log: WatchLog, key: string, kind: number = WATCH_FETCHERS): void {
+function write(log: WatchLog, key: string, kind: number = WATCH_FETCHERS, namespace = 0): void {
   const bytes = Buffer.from(key, 'latin1')
   log.record.kind = kind
   log.record.status = GET_FOUND
   log.record.connectionId = 7
   log.record.valueBytes = 3
-  log.write(0, bytes, 0, bytes.length)
+  log.write(namespace, bytes, 0, bytes.length)
 }
 
 function keysOf(log: WatchLog): string[] {
@@ -109,6 +109,43 @@ describe('the watch log', () => {
     // There is room again.
     write(writer, 'later')
     expect(keysOf(reader)).toEqual(['later'])
+  })
+
+  test('a flood in one namespace costs another no event, and what nobody watches is not written', () => {
+    const { logs, lanes } = createLogs(2)
+    const [reader, writer] = logs as [WatchLog, WatchLog]
+    const dropped = (): number => lanes[1]![COUNTER.log_worker_dropped]!
+    reader.want(WATCH_FETCHERS, [2])
+    for (let index = 0; index < 1000; index++) write(writer, `flood-${index}`, WATCH_FETCHERS, 1)
+    write(writer, 'mine', WATCH_FETCHERS, 2)
+    expect([keysOf(reader), dropped()]).toEqual([['mine'], 0])
+
+    // Also where both are watched, wherever the ring just ends, and however often it turns.
+    reader.want(WATCH_FETCHERS, [1, 2])
+    for (let round = 0; round < 300; round++) {
+      for (let index = 0; index < 200; index++) {
+        write(writer, 'f'.repeat((round * 7 + index) % 251), WATCH_FETCHERS, 1)
+      }
+      const mine = Array.from({ length: 10 }, (_, index) => `mine-${round}-${index}`)
+      for (const key of mine) write(writer, key, WATCH_FETCHERS, 2)
+      expect(keysOf(reader).filter((key) => key.startsWith('mine'))).toEqual(mine)
+    }
+    expect(dropped()).toBeGreaterThan(1000)
+  })
+
+  test('every watcher of twenty namespaces sees a key of the largest size beside floods of the others', () => {
+    const { logs } = createLogs(1, 1)
+    const log = logs[0]!
+    const namespaces = Array.from({ length: 20 }, (_, index) => 3 * index)
+    log.want(WATCH_FETCHERS, namespaces)
+    for (let round = 0; round < 50; round++) {
+      for (const namespace of namespaces.slice(1)) {
+        for (let index = 0; index < 20; index++) write(log, 'f', WATCH_FETCHERS, namespace)
+      }
+      const key = `${round}-`.padEnd(250, 'k')
+      write(log, key)
+      expect(keysOf(log)).toContain(key)
+    }
   })
 
   test('keeps every event through thousands of turns of the ring, whatever the keys', () => {

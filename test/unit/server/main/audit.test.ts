@@ -102,37 +102,175 @@ test('where it must be recorded nobody logs in while it is not', () => {
   expect(worker.mayLogIn).toBe(true)
 })
 
-test('what waits between the threads is bounded, and what is over is counted as lost', () => {
+/** A worker's side whose events wait until the test takes them. */
+function worker(): { readonly side: WorkerAudit; readonly posted: AuditEvent[] } {
   const posted: AuditEvent[] = []
-  const worker = new WorkerAudit(memory.current, (event) => posted.push(event))
-  for (let index = 0; index < 25_000; index++) {
-    worker.throttle('began', { kind: 'source', name: '192.0.2.1' })
+  return { side: new WorkerAudit(memory.current, (event) => posted.push(event)), posted }
+}
+
+function refuse(side: WorkerAudit, user: string, peer: string, command = 'set'): void {
+  const principal = { name: user } as never
+  side.refusal({ principal, peer, command, lack: 'right', key: undefined })
+}
+
+/** How many events the lines stand for, by what `name` gives. */
+function countsBy(name: (line: Record<string, unknown>) => string): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const text of lines) {
+    const line = JSON.parse(text)
+    counts[name(line)] = (counts[name(line)] ?? 0) + (line.count ?? 1)
   }
-  expect(posted).toHaveLength(10_000)
-  expect(worker.mayLogIn).toBe(false)
-  for (const event of posted) audit.recordOfWorker(event)
-  expect(worker.mayLogIn).toBe(true)
-  expect(told()[0]).toEqual([15_001, 'lost', 15_000])
-  expect(told().at(-1)?.[0]).toBe(25_001)
+  return counts
+}
+
+function writeAll({ side, posted }: ReturnType<typeof worker>): void {
+  for (let round = 0; round < 10; round++) {
+    side.flush()
+    for (const event of posted.splice(0)) audit.recordOfWorker(event)
+  }
+}
+
+test('refusals that nobody keeps up with are counted together, and none is lost', () => {
+  const one = worker()
+  for (let index = 0; index < 20_000; index++) {
+    const user = `user${index % 300}`
+    refuse(one.side, user, `192.0.2.${(index % 300) % 250}:${1000 + index}`)
+  }
+  // The way between the threads is bounded.
+  expect(one.posted.length).toBe(5000)
+  writeAll(one)
+  expect(lines.length).toBe(5300)
+  const counts = countsBy(({ user }) => String(user))
+  expect(Object.keys(counts)).toHaveLength(300)
+  expect(Object.values(counts).reduce((sum, count) => sum + count)).toBe(20_000)
+  expect(told().map(([sequence]) => sequence)).toEqual(lines.map((_, index) => index + 1))
+  expect(JSON.parse(lines.at(-1)!)).toEqual({
+    time: new Date(0).toISOString(),
+    run: 'r',
+    seq: 5300,
+    event: 'refused',
+    user: expect.stringMatching(/^user/),
+    // Whose ports differ has its address.
+    peer: expect.stringMatching(/^192\.0\.2\.\d+$/),
+    command: 'set',
+    lacks: 'right',
+    count: expect.any(Number),
+  })
 })
 
-test('requests have a part of the way between the threads: nobody keeps logins out of the audit by them', () => {
-  const posted: AuditEvent[] = []
-  const worker = new WorkerAudit(memory.current, (event) => posted.push(event))
+test('more kinds of refusals than are told apart are counted by their user, and those by their kind', () => {
+  const one = worker()
+  for (let index = 0; index < 5000; index++) refuse(one.side, 'mallory', '192.0.2.1:5')
+  for (let index = 0; index < 3000; index++) refuse(one.side, 'mallory', '192.0.2.1:5', `c${index}`)
+  refuse(one.side, 'eve', '192.0.2.2:5')
+  for (let index = 0; index < 3000; index++) refuse(one.side, `user${index}`, '192.0.2.1:5')
+  writeAll(one)
+  // 500 in full, 500 users beyond them, and one line for the users beyond these.
+  expect(lines.length).toBe(5000 + 500 + 500 + 1)
+  const counts = countsBy(({ user }) => String(user))
+  expect(counts).toMatchObject({ mallory: 8000, eve: 1, undefined: 3000 - 498 })
+  const mallory = lines.map((line) => JSON.parse(line)).filter(({ user }) => user === 'mallory')
+  expect(mallory.at(-1)).toMatchObject({ peer: '192.0.2.1:5', lacks: 'right', count: 2500 })
+  expect(mallory.at(-1)).not.toHaveProperty('command')
+})
+
+test('a flood of refusals, or of failed logins, costs no login, operation or throttling its own line', () => {
+  const one = worker()
   const peer = '192.0.2.1:5'
-  const principal = { name: 'mallory' } as never
+  const principal = { name: 'admin' } as never
   for (let index = 0; index < 10_000; index++) {
     // From then on whoever makes more waits.
-    expect(worker.isBehind).toBe(index >= 1250)
-    worker.refusal({ principal, peer, command: 'set', lack: 'right', key: undefined })
-    worker.operation({ principal, peer, operation: 'flush', number: 0 })
+    expect(one.side.isBehind('refusals')).toBe(index >= 2500)
+    refuse(one.side, 'mallory', peer)
+    const failure = { user: '', unknownUser: `${index} hmac`, reason: 'unknown-user' } as const
+    one.side.login({ succeeded: false, ...failure, peer, mechanism: 'PLAIN' })
+    one.side.handshake(peer, 'ERR_SSL')
   }
-  expect(posted).toHaveLength(7500)
-  expect(worker.mayLogIn).toBe(true)
-  worker.throttle('began', { kind: 'source', name: '192.0.2.1' })
-  expect(posted.at(-1)).toMatchObject({ event: 'throttle' })
-  for (const event of posted) audit.recordOfWorker(event)
-  expect(worker.isBehind).toBe(false)
+  expect([one.side.isBehind('operations'), one.side.mayLogIn]).toEqual([false, true])
+  expect(one.posted).toHaveLength(7500)
+  one.side.login({ succeeded: true, principal, peer, mechanism: 'PLAIN' })
+  one.side.operation({ principal, peer, operation: 'flush', number: 0 })
+  one.side.throttle('began', { kind: 'source', name: '192.0.2.1' })
+  expect(one.posted.slice(7500)).toMatchObject([
+    { event: 'login', outcome: 'success', user: 'admin', peer },
+    { event: 'operation', user: 'admin', operation: 'flush', peer },
+    { event: 'throttle' },
+  ])
+  writeAll(one)
+  const counts = countsBy(({ event, outcome }) => `${event} ${outcome ?? ''}`)
+  expect(counts).toEqual({
+    'refused ': 10_000,
+    'login failure': 10_000,
+    'handshake failure': 10_000,
+    'login success': 1,
+    'operation ': 1,
+    'throttle ': 1,
+  })
+  expect(one.side.isBehind('refusals')).toBe(false)
+})
+
+test('who logs in or has operations carried out all the time keeps nobody out, and is counted', () => {
+  const one = worker()
+  const peer = '192.0.2.1:5'
+  const mallory = { name: 'mallory' } as never
+  for (let index = 0; index < 5000; index++) {
+    expect(one.side.isBehind('operations')).toBe(index >= 625)
+    one.side.login({ succeeded: true, principal: mallory, peer, mechanism: 'PLAIN' })
+    one.side.operation({ principal: mallory, peer, operation: 'verbosity', number: 1 })
+  }
+  expect(one.side.mayLogIn).toBe(true)
+  one.side.login({
+    succeeded: true,
+    principal: { name: 'alice' } as never,
+    peer,
+    mechanism: 'PLAIN',
+  })
+  writeAll(one)
+  const counts = countsBy(({ event, user }) => `${event} ${user}`)
+  expect(counts).toEqual({ 'login mallory': 5000, 'operation mallory': 5000, 'login alice': 1 })
+})
+
+test('where it must be recorded nobody logs in whose name could not be told', () => {
+  const one = worker()
+  const login = (name: string): void => {
+    const principal = { name } as never
+    one.side.login({ succeeded: true, principal, peer: '192.0.2.1:5', mechanism: 'PLAIN' })
+  }
+  for (let index = 0; index < 1250; index++) login('alice')
+  for (let index = 0; index < 999; index++) login(`user${index}`)
+  expect(one.side.mayLogIn).toBe(true)
+  login('last')
+  expect(one.side.mayLogIn).toBe(false)
+  writeAll(one)
+  expect(one.side.mayLogIn).toBe(true)
+  expect(Object.keys(countsBy(({ user }) => String(user)))).toHaveLength(1001)
+})
+
+test('what waits in a worker is sent before it ends, whatever the way has room for', () => {
+  const one = worker()
+  for (let index = 0; index < 6000; index++) refuse(one.side, `user${index}`, '192.0.2.1:5')
+  one.side.end()
+  for (const event of one.posted.splice(0)) audit.recordOfWorker(event)
+  expect(lines.length).toBe(6000)
+  expect(one.side.isBehind('refusals')).toBe(false)
+})
+
+test('what was lost on a full disk is told with what it was and who made it', () => {
+  isFull = true
+  audit.record({ event: 'refused', user: 'mallory', count: 7 })
+  audit.record({ event: 'login', outcome: 'success', user: 'alice' })
+  audit.record({ event: 'stop' })
+  isFull = false
+  audit.look()
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    {
+      seq: 4,
+      event: 'lost',
+      count: 3,
+      events: ['refused 7', 'login 1', 'stop 1'],
+      users: ['mallory', 'alice'],
+    },
+  ])
 })
 
 test('keys stand in refusals as hashes that are the same for the same key, or as they are', () => {

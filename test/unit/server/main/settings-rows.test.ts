@@ -14,7 +14,7 @@ const NONE = [
   ['ssl_keyformat', '1'],
   ['ssl_ciphers', 'NULL'],
   ['ssl_ca_cert', 'NULL'],
-  ['ssl_wbuf_size', '16384'],
+  ['ssl_wbuf_size', '131072'],
   ['ssl_session_cache', 'no'],
   ['ssl_kernel_tls', 'no'],
   ['ssl_min_version', 'tlsv1.2'],
