@@ -91,7 +91,7 @@ class Reader {
     for (;;) {
       const char = this.#text[this.#at]
       if (char === '#') this.#skipComment()
-      else if (char !== undefined && ' \t\r\n\uFEFF'.includes(char)) this.#step()
+      else if (char !== undefined && /[ \t\r\n\uFEFF]/.test(char)) this.#step()
       else return
     }
   }

@@ -17,6 +17,8 @@ export const NOBODY: ClaimedUser = { user: '', unknownUser: '' }
 
 /** Longest name that is reported, in UTF-16 units. */
 const REPORTED_NAME_MAX = 128
+/** U+FFFD, in place of a character that is not shown. */
+const REPLACEMENT = String.fromCodePoint(0xfffd)
 /** Of a name that SASLprep has made eighteen times as long, the beginning and the length will do. */
 const TAGGED_CHARS_MAX = 1024
 /** Enough to tell names apart, too few to find one by trying: many names have the same tag. */
@@ -37,5 +39,5 @@ export function describeClaim(name: string, isKnown: boolean, key: Uint8Array): 
 /** One line, no terminal control, no tricks: a name in a file may have any character. */
 export function reportable(name: string): string {
   const cut = name.length > REPORTED_NAME_MAX ? `${name.slice(0, REPORTED_NAME_MAX)}...` : name
-  return cut.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '\uFFFD')
+  return cut.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, REPLACEMENT)
 }

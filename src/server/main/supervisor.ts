@@ -28,6 +28,7 @@ import type { SharedMemory, ToWorker, WorkerAuth } from '../worker/worker-messag
 import { AUDIT_LOOK_MS, type Audit } from './audit.ts'
 import { CertificateReload } from './certificate-reload.ts'
 import { ClusterList, type ClusterListOptions } from './cluster-list.ts'
+import { collectGarbage } from './collect-garbage.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { isDetached, reportReady } from './daemon.ts'
 import { warnAboutHost } from './host-notices.ts'
@@ -164,6 +165,7 @@ export class Supervisor {
     this.announceStart()
     reportReady()
     signals.handTo({ stop: (signal) => this.stop(signal), reload: () => this.reload() })
+    collectGarbage()
     return await finished
   }
 
