@@ -77,7 +77,7 @@ class CommandLineProgram {
 
   /** Settings that commander does not hand down to commands. */
   #configure(command: Command): Command {
-    const columns = Math.min(this.#io.columns ?? HELP_COLUMNS_DEFAULT, HELP_COLUMNS_MAX)
+    const columns = Math.min(this.#io.columns || HELP_COLUMNS_DEFAULT, HELP_COLUMNS_MAX)
     return command
       .addHelpOption(new Option('-h, --help', 'show this help').helpGroup(GENERAL_GROUP))
       .helpCommand(false)

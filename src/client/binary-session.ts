@@ -164,7 +164,9 @@ export class BinarySession implements Session, SaslCarrier {
     if (response.status === STATUS_AUTH_CONTINUE)
       return { kind: 'challenge', bytes: response.value }
     if (response.status === STATUS_AUTH_ERROR) return { kind: 'failure' }
-    throw refusalOf(response.status, response.value)
+    const refusal = refusalOf(response.status, response.value)
+    // What is refused within a login is the login, whatever the server says of it.
+    throw refusal.kind === 'refused' ? new ClientError('login', refusal.message) : refusal
   }
 
   #ask(packet: Packet, bodyBytesMax = LINE_BYTES_MAX): Promise<Response> {

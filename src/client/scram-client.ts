@@ -17,15 +17,12 @@ import {
   decodeBase64,
   deriveSaltedPassword,
   encodeBase64,
+  ITERATIONS_MAX,
+  ITERATIONS_MIN,
   type ScramHash,
 } from '../credential/verifier.ts'
 import { ClientError } from './client-error.ts'
 import { decodeUtf8 } from './printable.ts'
-
-/** RFC 7677, 4: fewer make it cheap to guess the password from the proof. */
-export const ITERATIONS_MIN = 4096
-/** Half a second of one processor; libsasl2 takes 65536 at most. */
-export const ITERATIONS_MAX = 1_000_000
 
 const MESSAGE_BYTES_MAX = 8192
 const SALT_BYTES_MAX = 1024
@@ -111,7 +108,9 @@ export class ScramClient {
     if (iterations < ITERATIONS_MIN || iterations > ITERATIONS_MAX) {
       throw new ClientError(
         'protocol',
-        `the server asks for ${iterations} iterations of SCRAM; ${ITERATIONS_MIN} to ${ITERATIONS_MAX} are accepted, so that it can neither wear out this machine nor guess the password`,
+        iterations < ITERATIONS_MIN
+          ? `the server asks for ${iterations} iterations of SCRAM, with which the password could be guessed from what it is sent; at least ${ITERATIONS_MIN} are accepted (RFC 7677): the user's password has to be set anew there`
+          : `the server asks for ${iterations} iterations of SCRAM, which would take this machine too long; at most ${ITERATIONS_MAX} are accepted: the user's password has to be set anew there with fewer`,
       )
     }
     const salted = await deriveSaltedPassword(prepare(password), { hash, iterations, salt })

@@ -118,7 +118,7 @@ export class TextSession implements Session, SaslCarrier {
     this.#wire.write(token)
     const answer = await this.#ask(LINE_END)
     if (answer === 'STORED') return true
-    if (answer.startsWith('CLIENT_ERROR authentication failure')) return false
+    if (isRefusedLogin(answer)) return false
     throw this.#refusal(answer)
   }
 
@@ -137,9 +137,9 @@ export class TextSession implements Session, SaslCarrier {
     this.#wire.write(response)
     const answer = await this.#ask(LINE_END)
     if (answer === 'SASL_OK') return { kind: 'success', bytes: Buffer.alloc(0) }
-    if (answer === 'AUTH_ERROR') return { kind: 'failure' }
+    if (answer === 'AUTH_ERROR' || isRefusedLogin(answer)) return { kind: 'failure' }
     const length = /^SASL_CONTINUE (\d{1,5})$/.exec(answer)?.[1]
-    if (length === undefined) throw this.#refusal(answer)
+    if (length === undefined) throw this.#loginRefusal(answer)
     return { kind: 'challenge', bytes: await this.#block(length, CHALLENGE_BYTES_MAX) }
   }
 
@@ -194,6 +194,12 @@ export class TextSession implements Session, SaslCarrier {
     }
   }
 
+  /** What is refused within a login is the login, whatever the server says of it. */
+  #loginRefusal(line: string): ClientError {
+    const refusal = this.#refusal(line)
+    return refusal.kind === 'refused' ? new ClientError('login', refusal.message) : refusal
+  }
+
   /** An error line is an answer like others; what is no answer at all ends the connection. */
   #refusal(line: string): ClientError {
     if (!/^(ERROR|CLIENT_ERROR|SERVER_ERROR|NOT_SUPPORTED|BUSY|AUTH_ERROR)\b/.test(line)) {
@@ -204,6 +210,10 @@ export class TextSession implements Session, SaslCarrier {
 }
 
 const METADUMP: readonly string[] = ['lru_crawler', 'metadump', 'all']
+
+function isRefusedLogin(line: string): boolean {
+  return line.startsWith('CLIENT_ERROR authentication failure')
+}
 
 function isDumpLine(line: string): boolean {
   return line.startsWith('key=') || line === 'END'

@@ -7,7 +7,6 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   hasPrerequisites,
-  type Prerequisite,
   type ProgramOptions,
   type ProgramResult,
   runProgram,
@@ -20,14 +19,19 @@ import {
   startSaslcached,
   type TestServer,
 } from '../support/server.ts'
+import {
+  runInTerminal,
+  TERMINAL,
+  type TerminalOptions,
+  type TerminalStep,
+} from '../support/terminal.ts'
 import { TestTls } from '../support/tls.ts'
 
 const ALICE = { name: 'alice', password: 'wonderland' }
 const READER = { name: 'reader', password: 'r' }
-const PYTHON: Prerequisite = {
-  packages: 'python3',
-  probe: ['python3', '-c', 'import pty, termios'],
-}
+const LISTENERS = ['notls:tag_clear_', 'btls:tag_tls_', 'mtls:tag_mtls_']
+  .map((which) => `${which}:127.0.0.1:-1`)
+  .join()
 const ENVIRONMENT = { SASLCACHED_USERNAME: ALICE.name, SASLCACHED_PASSWORD: ALICE.password }
 
 function run(
@@ -57,11 +61,12 @@ describe('the client', () => {
     server = await startSaslcached({
       users: [ALICE, READER],
       usersFileEnd:
-        'roles = ["readonly"]\n[namespaces.shop]\nmemory = "8m"\n' +
-        `[users.tenant]\npassword = "${READER.password}"\nnamespace = "shop"\n`,
+        'roles = ["readonly"]\n[users.machine]\npassword_login = false\n' +
+        `[namespaces.shop]\nmemory = "8m"\n[users.tenant]\npassword = "${READER.password}"\nnamespace = "shop"\n`,
       flags: [
         ...tls.server.flags,
-        ...['-t', '1', '-v', '-l', 'notls:tag_clear_:127.0.0.1:-1,btls:tag_tls_:127.0.0.1:-1'],
+        ...['--tls-ca', tls.caFile, '--tls-user-from', 'cn'],
+        ...['-t', '1', '-v', '-l', LISTENERS],
         ...['--listen-as', `alice=${socket}`],
       ],
     })
@@ -214,55 +219,91 @@ describe('the client', () => {
     expect(JSON.parse(stdout)).toMatchObject({ type: 'item_store', key: 'seen' })
   })
 
-  if (hasPrerequisites('top in a terminal', [PYTHON])) {
-    test.each([80, 40])(
-      'top at %i columns draws within them and leaves the screen',
-      async (columns) => {
-        const argv = [SERVER_NODE, SERVER_PROGRAM, 'top', '--interval', '0.1']
-        const { stdout, stderr } = await runProgram(
-          ['python3', '-c', SCREEN, String(columns), ...argv],
-          { environment: { ...clear(), HOME: '/nonexistent' } },
-        )
-        expect(stderr).toBe('')
-        const [screen, exitCode, echoes] = JSON.parse(stdout) as [string, number, boolean]
-        expect({ exitCode, echoes }).toEqual({ exitCode: 0, echoes: true })
-        expect(screen.startsWith('\u001b[?1049h\u001b[?25l')).toBe(true)
-        expect(screen.endsWith('\u001b[?25h\u001b[?1049l')).toBe(true)
-        const drawn = screen.slice(screen.lastIndexOf('\u001b[H'), screen.lastIndexOf('\u001b[J'))
-        // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
-        const rows = drawn.replaceAll(/\u001b\[[?0-9]*[A-Za-z]/g, '').split(/\r*\n/)
-        expect(rows.filter((row) => row.length > columns)).toEqual([])
-        expect(rows.join('\n')).toMatch(/hit ratio[\s\S]*requests\/s[\s\S]*q quits/)
-      },
-    )
+  test('logs in by its certificate, and binds to that of the server where TLS has no exporter', async () => {
+    const ca = ['--tls-ca', tls.caFile]
+    const { certificateFile, keyFile } = tls.issue('machine', { subject: '/CN=machine' })
+    const shown = ['ping', ...ca, '--tls-cert', certificateFile, '--tls-key', keyFile]
+    const mutual = { SASLCACHED_SERVER: at('mtls') }
+    expect(await run(shown, mutual)).toMatchObject({ exitCode: 0 })
+    expect((await loggedInBy('EXTERNAL')).user).toBe('machine')
+    const asAlice = [...shown, '--mechanism', 'EXTERNAL', '--user', 'alice']
+    expect(await run(asAlice, mutual)).toMatchObject({ exitCode: 67 })
+
+    const older = { ...ENVIRONMENT, SASLCACHED_SERVER: at('tls'), NODE_OPTIONS: '--tls-max-v1.2' }
+    const bound = ['ping', ...ca, '--mechanism', 'SCRAM-SHA-1-PLUS']
+    expect(await run(bound, older)).toMatchObject({ exitCode: 0 })
+    const login = await loggedInBy('SCRAM-SHA-1-PLUS')
+    expect(login).toMatchObject({ user: 'alice' })
+  })
+
+  if (hasPrerequisites('the client in a terminal', [TERMINAL])) {
+    const inTerminal = (
+      steps: readonly TerminalStep[],
+      argv: readonly string[],
+      options: TerminalOptions = {},
+    ) =>
+      runInTerminal(steps, argv, {
+        ...options,
+        environment: { ...clear(), HOME: '/nonexistent', ...options.environment },
+      })
+    const top = ['top', '--interval', '0.1']
+
+    /** The lines that were drawn last. */
+    const rowsOf = (screen: string): string[] => {
+      const drawn = screen.slice(screen.lastIndexOf('\u001b[H'), screen.lastIndexOf('\u001b[J'))
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+      return drawn.replaceAll(/\u001b\[[?0-9]*[A-Za-z]/g, '').split(/\r*\n/)
+    }
+
+    // A terminal that does not know its size is taken for one of 80 columns.
+    test.each([
+      [80, 80],
+      [40, 40],
+      [0, 80],
+    ])('top at %i columns draws within %i and leaves the screen', async (columns, widest) => {
+      const steps = [{ shows: 'q quits', types: 'q' }]
+      const rows = columns === 0 ? 0 : 24
+      const { screen, exitCode, echoes } = await inTerminal(steps, top, { columns, rows })
+      expect({ exitCode, echoes }).toEqual({ exitCode: 0, echoes: true })
+      expect(screen.startsWith('\u001b[?1049h\u001b[?25l')).toBe(true)
+      expect(screen.endsWith('\u001b[?25h\u001b[?1049l')).toBe(true)
+      const lengths = rowsOf(screen).map((row) => row.length)
+      expect(Math.max(...lengths)).toBeLessThanOrEqual(widest)
+      expect(Math.max(...lengths)).toBeGreaterThan(widest / 2)
+      expect(rowsOf(screen).join('\n')).toMatch(/hit ratio[\s\S]*requests\/s[\s\S]*q quits/)
+    })
+
+    test('top takes the width that a window is pulled to', async () => {
+      // The third number of a line begins the second one only where there is room for two.
+      const narrow = '\u001b[Knew/s'
+      const steps = [
+        { shows: 'q quits', columns: 40 },
+        { shows: narrow, types: 'q' },
+      ]
+      const { screen, exitCode } = await inTerminal(steps, top)
+      expect(exitCode).toBe(0)
+      expect(screen.slice(0, screen.indexOf('q quits'))).not.toContain(narrow)
+      expect(Math.max(...rowsOf(screen).map((row) => row.length))).toBeLessThanOrEqual(40)
+    })
+
+    test('a password is asked for once and not shown, and Control-C leaves', async () => {
+      const environment = { SASLCACHED_USERNAME: 'alice', SASLCACHED_PASSWORD: '' }
+      const argv = ['ping', '--count', '1']
+      const asks = 'Password for "alice": '
+      const right = await inTerminal([{ shows: asks, types: `${ALICE.password}\r` }], argv, {
+        environment,
+      })
+      expect(right).toMatchObject({ exitCode: 0, echoes: true })
+      expect(right.screen).not.toContain(ALICE.password)
+      expect(right.screen).toContain('\r\n1 round trip, min/mean/max')
+      const wrong = await inTerminal([{ shows: asks, types: 'rabbit\r' }], argv, { environment })
+      expect(wrong).toMatchObject({ exitCode: 67, echoes: true })
+      expect(wrong.screen).not.toContain('rabbit')
+      const left = await inTerminal([{ shows: asks, types: 'rab\u0003' }], argv, { environment })
+      expect(left).toMatchObject({ exitCode: 130, echoes: true })
+    })
   }
 })
-
-/** Runs argv[2:] on a terminal of argv[1] columns, types q when the screen is drawn; prints JSON. */
-const SCREEN = `
-import fcntl, json, os, pty, select, struct, sys, termios
-master, slave = pty.openpty()
-fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[1]), 0, 0))
-pid = os.fork()
-if pid == 0:
-    os.setsid()
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-    for fd in (0, 1, 2):
-        os.dup2(slave, fd)
-    os.closerange(3, 64)
-    os.execvp(sys.argv[2], sys.argv[2:])
-screen = b''
-while b'q quits' not in screen:
-    screen += os.read(master, 4096)
-os.write(master, b'q')
-while b'[?1049l' not in screen:
-    screen += os.read(master, 4096)
-_, status = os.waitpid(pid, 0)
-while select.select([master], [], [], 0)[0]:
-    screen += os.read(master, 4096)
-echoes = bool(termios.tcgetattr(slave)[3] & termios.ECHO)
-print(json.dumps([screen.decode(), os.waitstatus_to_exitcode(status), echoes]))
-`
 
 if (hasPrerequisites('the client against memcached', [MEMCACHED])) {
   describe('against memcached', () => {

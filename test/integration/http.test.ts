@@ -6,7 +6,8 @@ import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startSaslcached, type TestServer } from '../support/server.ts'
+import { runProgram } from '../support/program.ts'
+import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
 
 const FOLDER = mkdtempSync(join(tmpdir(), 'saslcached-http-'))
@@ -313,5 +314,74 @@ describe('with --http-auth', () => {
     await expect
       .poll(async () => (await get(path, '/metrics', basic('monitor', 'right'))).body)
       .toMatch(/^saslcached_login_failed_wrong_password_total [1-9]/m)
+    const { body } = await get(path, '/metrics', basic('monitor', 'right'))
+    expect(body).toMatch(/^saslcached_logins_total\{mechanism="http-basic"\} [1-9]/m)
+    expect(body).toMatch(
+      /^saslcached_login_failures_total\{mechanism="http-basic",reason="wrong-password"\} [1-9]/m,
+    )
+  })
+})
+
+describe('with --http-auth and namespaces', () => {
+  const path = join(FOLDER, 'namespaces.sock')
+  const as = (name: string): Asked => ({
+    headers: { authorization: `Basic ${Buffer.from(`${name}:right`).toString('base64')}` },
+  })
+  let server: TestServer
+
+  beforeAll(async () => {
+    server = await startSaslcached({
+      users: [{ name: 'boss', password: 'right' }],
+      usersFileEnd: [
+        'roles = ["admin"]',
+        '[users.monitor]\npassword = "right"\nroles = ["monitor"]',
+        '[users.shopper]\npassword = "right"\nnamespace = "shop"',
+        '[users.shopmonitor]\npassword = "right"\nnamespace = "shop"\nroles = ["monitor"]',
+        '[namespaces.shop]\nmemory = "16m"\n',
+      ].join('\n'),
+      flags: ['--http', path, '--http-auth'],
+    })
+    const environment = {
+      HOME: '/nonexistent',
+      SASLCACHED_SERVER: server.address,
+      SASLCACHED_USERNAME: 'shopper',
+      SASLCACHED_PASSWORD: 'right',
+    }
+    const command = [SERVER_NODE, SERVER_PROGRAM, 'set', 'theirs', 'value']
+    expect(await runProgram(command, { environment })).toMatchObject({ exitCode: 0 })
+  })
+  afterAll(async () => {
+    await server.stop()
+  })
+
+  test('who has stats is told what stats on the wire tells, and nothing of other namespaces', async () => {
+    const { status, body } = await get(path, '/metrics', as('monitor'))
+    expect(status).toBe(200)
+    expect(body).toContain('memcached_current_items 0\n')
+    expect(body).toContain('saslcached_namespace_items{namespace="default"} 0\n')
+    expect(body).toContain('saslcached_logins_total{mechanism="http-basic"}')
+    expect(body).not.toMatch(/shop|user=|saslcached_requests_total/)
+    for (const document of ['/', '/status.json']) {
+      expect(await get(path, document, as('monitor'))).toMatchObject({
+        status: 403,
+        body: 'This tells of all namespaces: it takes a user with the right admin.\n',
+      })
+    }
+  })
+
+  test('an administrator is told of all, also after others were told less', async () => {
+    await get(path, '/metrics', as('monitor'))
+    const { body } = await get(path, '/metrics', as('boss'))
+    expect(body).toContain('memcached_current_items 1\n')
+    expect(body).toContain('saslcached_namespace_items{namespace="shop"} 1\n')
+    expect(body).toContain('saslcached_user_requests_total{user="shopper"}')
+    expect(await get(path, '/', as('boss'))).toMatchObject({ status: 200 })
+    expect(await get(path, '/status.json', as('boss'))).toMatchObject({ status: 200 })
+  })
+
+  test('users of another namespace are told nothing', async () => {
+    for (const name of ['shopper', 'shopmonitor']) {
+      expect(await get(path, '/metrics', as(name))).toMatchObject({ status: 403 })
+    }
   })
 })

@@ -50,6 +50,8 @@ export interface ServerOptions {
   /** Further flags of the command line. */
   readonly flags?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** What the command is given to, and executes it. */
+  readonly launcher?: readonly string[]
 }
 
 export interface Login {
@@ -298,7 +300,7 @@ async function start(
   command: readonly string[],
 ): Promise<TestServer> {
   const portFile = join(directory, 'port')
-  const started = spawnServer(command, {
+  const started = spawnServer([...(options.launcher ?? []), ...command], {
     ...options.environment,
     MEMCACHED_PORT_FILENAME: portFile,
   })

@@ -146,7 +146,7 @@ async function runCommand(
 }
 
 function configure(command: Command, io: Io): void {
-  const columns = Math.min(io.columns ?? HELP_COLUMNS_DEFAULT, HELP_COLUMNS_MAX)
+  const columns = Math.min(io.columns || HELP_COLUMNS_DEFAULT, HELP_COLUMNS_MAX)
   command
     .addHelpOption(new Option('-h, --help', 'show this help').helpGroup(GENERAL_GROUP))
     .helpCommand(false)

@@ -1,4 +1,5 @@
 /** `saslcached ping` and `saslcached bench`. */
+import { counted } from '../../base/counted.ts'
 import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
 import { formatAddress } from '../../client/address.ts'
 import { type BenchLoad, type BenchResult, benchPrefix, runBench } from '../../client/bench.ts'
@@ -59,7 +60,7 @@ export const PING_COMMAND: ClientCommand = {
       const who = target.login === undefined ? 'connected' : 'connected and logged in'
       await output.line(`${printable(server)}: version ${printable(version)}`)
       await output.line(`${who} in ${connectMs.toFixed(1)} ms`)
-      await output.line(`${count} round trips, min/mean/max ${times} ms`)
+      await output.line(`${counted(count, 'round trip')}, min/mean/max ${times} ms`)
     }
     return EXIT_OK
   },
@@ -134,9 +135,9 @@ function formatResult(load: BenchLoad, result: BenchResult): string[] {
     formatMs(histogram.maxUs),
   ]
   return [
-    `${load.connections} connections, ${load.pipeline} requests under way on each, ${load.valueBytes} bytes, ${seconds.toFixed(1)} s`,
+    `${counted(load.connections, 'connection')}, ${counted(load.pipeline, 'request')} under way on each, ${counted(load.valueBytes, 'byte')}, ${seconds.toFixed(1)} s`,
     ...formatGrid([head, row('get', get), row('set', set)]),
-    `${Math.round(total / seconds)} requests/s; times in ms; ${misses} misses, ${notStored} not stored`,
+    `${Math.round(total / seconds)} requests/s; times in ms; ${counted(misses, 'miss', 'misses')}, ${notStored} not stored`,
   ]
 }
 

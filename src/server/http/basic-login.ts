@@ -15,12 +15,16 @@ import { RIGHT, type Right } from '../../credential/rights.ts'
 import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { SaslSession } from '../../sasl/session.ts'
+import { HTTP_MECHANISM } from '../worker/event-counters.ts'
 
 /** HTTP basic gives what PLAIN takes. */
 export const BASIC_MECHANISM = 'PLAIN'
 
-/** 'unknown': did not say who they are; 'refused': and did not prove it. */
-export type Verdict = 'allowed' | 'denied' | 'unknown' | 'refused'
+/**
+ * 'allowed-own': what users of the default namespace are told, and nothing of others; 'unknown': did not say who
+ * they are; 'refused': and did not prove it.
+ */
+export type Verdict = 'allowed' | 'allowed-own' | 'denied' | 'unknown' | 'refused'
 
 export interface BasicLoginOptions {
   readonly sasl: SaslEnvironment
@@ -57,7 +61,7 @@ export class BasicLogin {
     if (header === undefined || message === undefined) return 'unknown'
     const principal = this.known(header, pipe) ?? (await this.logIn(header, message, pipe))
     if (principal === undefined) return 'refused'
-    return mayAsk(principal, right) ? 'allowed' : 'denied'
+    return verdictOn(principal, right)
   }
 
   private known(header: string, pipe: Pipe): Principal | undefined {
@@ -78,13 +82,13 @@ export class BasicLogin {
     const peer = pipe.peer.text
     if (step.kind === 'success') {
       const { principal } = step
-      onLogin({ succeeded: true, principal, peer, mechanism: 'http-basic' })
+      onLogin({ succeeded: true, principal, peer, mechanism: HTTP_MECHANISM })
       this.loggedIn.set(pipe, { principal, header: this.digest(header), generation })
       return principal
     }
     if (step.kind === 'failure') {
       const { user, unknownUser, reason, delayMs } = step
-      onLogin({ succeeded: false, user, unknownUser, reason, peer, mechanism: 'http-basic' })
+      onLogin({ succeeded: false, user, unknownUser, reason, peer, mechanism: HTTP_MECHANISM })
       if (delayMs !== undefined && delayMs > 0) {
         await new Promise<void>((resolve) => after(delayMs, resolve))
       }
@@ -97,10 +101,11 @@ export class BasicLogin {
   }
 }
 
-/** What is counted of the whole process is for who is told of all namespaces. */
-function mayAsk({ rights, namespace, keyPrefixes }: Principal, right: Right): boolean {
-  if (namespace !== NAMESPACE_DEFAULT || keyPrefixes !== undefined) return false
-  return (rights & RIGHT[right]) !== 0
+/** As for `stats`: what is counted of the process is for the default namespace, and all of them for administrators. */
+function verdictOn({ rights, namespace, keyPrefixes }: Principal, right: Right): Verdict {
+  if (namespace !== NAMESPACE_DEFAULT || keyPrefixes !== undefined) return 'denied'
+  if ((rights & RIGHT[right]) === 0) return 'denied'
+  return (rights & RIGHT.admin) !== 0 ? 'allowed' : 'allowed-own'
 }
 
 /** The message of PLAIN (RFC 4616) that says the same; undefined if the header is not one of Basic. */

@@ -19,13 +19,14 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Peer, UNIX_PEER, UNKNOWN_PEER } from '../../base/peer.ts'
 import type { Pipe } from '../../base/pipe.ts'
+import type { Right } from '../../credential/rights.ts'
 import { loadHttp, loadHttps } from '../net/http-modules.ts'
 import { explain, ListenError } from '../net/listen-error.ts'
 import { type BoundAddress, isLocalAddress, type SharedSocket } from '../net/shared-socket.ts'
 import { withCertificates } from '../net/tls-contexts.ts'
 import { NO_RENEGOTIATION } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
-import type { BasicLogin } from './basic-login.ts'
+import type { BasicLogin, Verdict } from './basic-login.ts'
 import { isMeantForUs } from './host-guard.ts'
 import { HTTP_CONNECTIONS_MAX, HttpConnections } from './http-connections.ts'
 import { KeptAnswers } from './kept-answers.ts'
@@ -93,6 +94,14 @@ interface Client extends Pipe {
   /** What had come when the last request was there. */
   usefulBytes: number
 }
+
+interface Access {
+  /** See RouteRequest. */
+  readonly seesAll: boolean
+  readonly refusal: RouteAnswer | undefined
+}
+
+const FULL_ACCESS: Access = { seesAll: true, refusal: undefined }
 
 export class HttpListener {
   private readonly options: HttpListenerOptions
@@ -231,12 +240,13 @@ export class HttpListener {
     const [path = '', query = ''] = splitTarget(request.url ?? '')
     const route = this.options.routes().find((each) => each.path === path)
     if (route === undefined) return refusal(STATUS_NOT_FOUND, 'There is nothing here.')
-    const refused =
-      route.right === undefined ? undefined : await this.refuse(request, route, client)
-    if (refused !== undefined) return refused
+    const access =
+      route.right === undefined ? FULL_ACCESS : await this.accessOf(request, route, client)
+    if (access.refusal !== undefined) return access.refusal
+    const { seesAll } = access
     const { accept = '' } = request.headers
     try {
-      return await this.kept.answer(route, { query: new URLSearchParams(query), accept })
+      return await this.kept.answer(route, { query: new URLSearchParams(query), accept, seesAll })
     } catch (error) {
       this.options.onFailure(path, error)
       return refusal(
@@ -246,29 +256,24 @@ export class HttpListener {
     }
   }
 
-  /** Why a route that takes a right is not answered to this client; undefined: it is. */
-  private async refuse(
-    request: IncomingMessage,
-    { right = 'stats' }: Route,
-    client: Client,
-  ): Promise<RouteAnswer | undefined> {
-    const { login, isOpen, hostNames } = this.options
-    const { host, authorization } = request.headers
-    if (login !== undefined) {
-      // What a browser remembers of this server's password goes to the name that it was given for.
-      const outcome = await login.check(authorization, client, right)
-      if (outcome === 'allowed') return undefined
-      if (outcome === 'denied') {
-        return refusal(
-          STATUS_FORBIDDEN,
-          `This takes a user with the right ${right} over everything.`,
-        )
-      }
-      // As on every listener, a connection that guesses is not kept.
-      const close = outcome === 'refused' ? { connection: 'close' } : {}
-      const headers = { 'www-authenticate': CHALLENGE, ...close }
-      return { ...refusal(STATUS_UNAUTHORIZED, 'This takes a login.'), headers }
+  /** What a route that takes a right answers to this client. */
+  private async accessOf(request: IncomingMessage, route: Route, client: Client): Promise<Access> {
+    const { login } = this.options
+    if (login === undefined) {
+      return { seesAll: true, refusal: this.refuseStranger(request, client) }
     }
+    const { right = 'stats', tellsOfAll = false } = route
+    // What a browser remembers of this server's password goes to the name that it was given for.
+    const outcome = await login.check(request.headers.authorization, client, right)
+    if (outcome === 'allowed') return FULL_ACCESS
+    if (outcome === 'allowed-own' && !tellsOfAll) return { seesAll: false, refusal: undefined }
+    return { seesAll: false, refusal: refusalOf(outcome, right) }
+  }
+
+  /** Where there is no login. */
+  private refuseStranger(request: IncomingMessage, client: Client): RouteAnswer | undefined {
+    const { isOpen, hostNames } = this.options
+    const { host } = request.headers
     if (!client.isLocal && !isOpen) {
       return refusal(
         STATUS_FORBIDDEN,
@@ -277,6 +282,27 @@ export class HttpListener {
     }
     if (isMeantForUs(host, hostNames)) return undefined
     return refusal(STATUS_MISDIRECTED, 'This server does not go by that name (--http-host).')
+  }
+}
+
+/** What is answered to who may not be told what they ask for. */
+function refusalOf(outcome: Verdict, right: Right): RouteAnswer {
+  switch (outcome) {
+    case 'allowed':
+    case 'allowed-own':
+      return refusal(
+        STATUS_FORBIDDEN,
+        'This tells of all namespaces: it takes a user with the right admin.',
+      )
+    case 'denied':
+      return refusal(STATUS_FORBIDDEN, `This takes a user with the right ${right} over everything.`)
+    case 'unknown':
+    case 'refused': {
+      // As on every listener, a connection that guesses is not kept.
+      const close = outcome === 'refused' ? { connection: 'close' } : {}
+      const headers = { 'www-authenticate': CHALLENGE, ...close }
+      return { ...refusal(STATUS_UNAUTHORIZED, 'This takes a login.'), headers }
+    }
   }
 }
 

@@ -25,31 +25,38 @@ import type { Route } from './route.ts'
 const FRESH_MS = 1000
 
 export interface MetricsSource {
-  /** Of all namespaces together. */
-  readonly read: () => MetricValues
+  /** Of all namespaces together, or of the default one alone. */
+  readonly read: (seesAll: boolean) => MetricValues
   /** Rows of `stats settings`. */
   readonly settings: StatRows
   readonly version: string
   /** Metrics with labels, which others count. */
-  readonly families: readonly MetricFamily[]
+  readonly families: (seesAll: boolean) => readonly MetricFamily[]
 }
+
+/** Behind the exposition, in the form for who sees the default namespace alone. */
+const OWN = ' own'
 
 export function metricsRoute(source: MetricsSource): Route {
   return {
     path: '/metrics',
     right: 'stats',
     freshMs: FRESH_MS,
-    form: ({ accept }) => expositionFor(accept),
-    answer: (form) => ({
-      status: 200,
-      contentType: CONTENT_TYPE[form as Exposition],
-      body: expose(allFamilies(source), form as Exposition),
-    }),
+    form: ({ accept, seesAll }) => expositionFor(accept) + (seesAll ? '' : OWN),
+    answer: (form) => {
+      const seesAll = !form.endsWith(OWN)
+      const exposition = (seesAll ? form : form.slice(0, -OWN.length)) as Exposition
+      return {
+        status: 200,
+        contentType: CONTENT_TYPE[exposition],
+        body: expose(familiesFor(source, seesAll), exposition),
+      }
+    },
   }
 }
 
-function allFamilies(source: MetricsSource): ExposedFamily[] {
-  const values = source.read()
+function familiesFor(source: MetricsSource, seesAll: boolean): ExposedFamily[] {
+  const values = source.read(seesAll)
   const facts = { pid: process.pid, version: source.version, eventLoop: '' }
   const rows = {
     general: new Map(generalRows(values, facts)),
@@ -60,7 +67,7 @@ function allFamilies(source: MetricsSource): ExposedFamily[] {
     slabs: ofClass(slabRows(values), SLABS_PREFIX),
     settings: new Map(source.settings),
   }
-  const own = [...ownFamilies(values), ...source.families]
+  const own = [...ownFamilies(values), ...source.families(seesAll)]
   return [...exporterFamilies(rows), ...own.map(exposeFamily)]
 }
 

@@ -65,6 +65,7 @@ export function pageRoutes(status: Status): readonly Route[] {
     return {
       path,
       right: 'stats',
+      tellsOfAll: true,
       freshMs: FILE_FRESH_MS,
       answer: () => ({ status: 200, contentType, body, headers: HEADERS }),
     }
@@ -74,6 +75,7 @@ export function pageRoutes(status: Status): readonly Route[] {
     {
       path: '/status.json',
       right: 'stats',
+      tellsOfAll: true,
       freshMs: STATUS_FRESH_MS,
       answer: () => ({
         status: 200,

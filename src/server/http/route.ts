@@ -13,6 +13,8 @@ export interface RouteRequest {
   readonly query: URLSearchParams
   /** The header, or the empty string. */
   readonly accept: string
+  /** False: whoever asks is to be told of the default namespace, and not of others. */
+  readonly seesAll: boolean
 }
 
 export interface RouteAnswer {
@@ -29,6 +31,8 @@ export interface Route {
   readonly path: string
   /** With `--http-auth`, who may ask; undefined: everybody, also without a login. */
   readonly right?: Right
+  /** It tells of all namespaces in each of its forms: not for who is not to be told of them. */
+  readonly tellsOfAll?: boolean
   /** For so long an answer is given to others who ask for the same form; 0: to those who ask at once. */
   readonly freshMs: number
   /** Which of its forms is asked for, one of few, since each is kept; undefined: there is one. */

@@ -21,13 +21,14 @@ import type { Route } from '../http/route.ts'
 import { BoundSockets, type UnixAccess } from '../net/bound-sockets.ts'
 import { isLocalAddress, type SharedSocket } from '../net/shared-socket.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
+import { EventCounters } from '../worker/event-counters.ts'
 import { LoginLog } from '../worker/login-log.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'
 import { createThrottle } from '../worker/throttle-log.ts'
 import { createAudit, type WorkerAudit } from '../worker/worker-audit.ts'
 import type { SharedMemory, WorkerAuth } from '../worker/worker-messages.ts'
 import { createSasl } from '../worker/worker-sasl.ts'
-import { metricFamilies } from './metric-families.ts'
+import { metricFamilies, ownMetricFamilies } from './metric-families.ts'
 import type { Readiness } from './readiness.ts'
 import { type Say, sayInto } from './say.ts'
 import { ServerMetrics } from './server-metrics.ts'
@@ -66,6 +67,8 @@ export class HttpService {
   private tls: TlsMaterial | undefined = undefined
   private endLooks: () => void = () => undefined
   private status: ServerStatus | undefined = undefined
+  /** Whether there are others than the default one. */
+  private hasNamespaces: () => boolean = () => true
 
   constructor(options: HttpServiceOptions) {
     this.options = options
@@ -107,15 +110,18 @@ export class HttpService {
   open(memory: ServerMemory, auth: WorkerAuth | undefined): void {
     if (this.options.http.asksForLogin && auth !== undefined) this.createLogin(memory.shared, auth)
     const metrics = this.createMetrics(memory)
-    const families = metricFamilies({
+    const sources = {
       shared: memory.shared,
       namespaces: () => memory.namespaces.all,
       datedCertificates: this.options.datedCertificates,
       residentBytes: () => process.memoryUsage.rss(),
-    })
+    }
+    const families = metricFamilies(sources)
+    const ownFamilies = ownMetricFamilies(sources)
+    this.hasNamespaces = () => memory.namespaces.all.length > 0
     this.status = this.createStatus(memory, auth, metrics, families)
     const page = pageRoutes(this.status.status)
-    this.routes = [...this.routes, this.metrics(metrics, families), ...page]
+    this.routes = [...this.routes, this.metrics(metrics, families, ownFamilies), ...page]
   }
 
   private createMetrics(memory: ServerMemory): ServerMetrics {
@@ -151,13 +157,17 @@ export class HttpService {
     })
   }
 
-  private metrics(metrics: ServerMetrics, families: readonly MetricFamily[]): Route {
+  private metrics(
+    metrics: ServerMetrics,
+    families: readonly MetricFamily[],
+    ownFamilies: readonly MetricFamily[],
+  ): Route {
     const { config } = this.options
     return metricsRoute({
-      read: () => metrics.read(),
+      read: (seesAll) => metrics.read(seesAll),
       settings: settingsRows(config, config.process.threads),
       version: VERSION,
-      families,
+      families: (seesAll) => (seesAll ? families : ownFamilies),
     })
   }
 
@@ -209,7 +219,8 @@ export class HttpService {
   }
 
   private async check(...asked: Parameters<BasicLogin['check']>): ReturnType<BasicLogin['check']> {
-    return (await this.login?.check(...asked)) ?? 'unknown'
+    const verdict = (await this.login?.check(...asked)) ?? 'unknown'
+    return verdict === 'allowed-own' && !this.hasNamespaces() ? 'allowed' : verdict
   }
 
   private createLogin(shared: SharedMemory, auth: WorkerAuth): void {
@@ -236,12 +247,14 @@ export class HttpService {
     const sasl = createSasl(settings, lane, threadClock, throttle, audit, forTokens)
     if (sasl === undefined) return
     const loginLog = new LoginLog(write, config.process.threads + 1)
+    const events = new EventCounters(shared.measures.events, config.process.threads)
     this.login = new BasicLogin({
       sasl,
       after: (delayMs, run) => threadClock.after(delayMs, run),
       onLogin: (event) => {
         lane[COUNTER.auth_cmds]!++
         if (!event.succeeded) lane[COUNTER.auth_errors]!++
+        events.login(event)
         loginLog.record(event, threadClock.nowMs())
         audit?.login(event)
       },

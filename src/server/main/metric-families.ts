@@ -39,6 +39,18 @@ export function metricFamilies(sources: MetricFamilySources): readonly MetricFam
   ]
 }
 
+/** What is told of the process and of the default namespace to who is not to be told of other namespaces, or their users. */
+export function ownMetricFamilies(sources: MetricFamilySources): readonly MetricFamily[] {
+  const { events, loops } = sources.shared.measures
+  return [
+    ...namespaceFamilies({ ...sources, namespaces: () => [] }),
+    ...eventFamilies(events),
+    ...loopFamilies(loops),
+    ...memoryFamilies(sources),
+    certificateFamily(sources),
+  ]
+}
+
 /** Verbs that nobody has used are left out: there are many, and most clients use few. */
 function requestFamily(requests: SharedLanes): MetricFamily {
   return {

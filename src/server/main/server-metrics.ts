@@ -30,10 +30,10 @@ export class ServerMetrics {
     this.options = options
   }
 
-  /** Of all namespaces together. */
-  read(): MetricValues {
+  /** Of all namespaces together, or of the default one alone. */
+  read(seesAll: boolean): MetricValues {
     const { shared, namespaces } = this.options.memory
-    const all = [shared, ...namespaces.all]
+    const all = [shared, ...(seesAll ? namespaces.all : [])]
     return sumOfNamespaces(all.map((memory) => this.readOne(memory)))
   }
 

@@ -13,10 +13,13 @@ const OTHER = 'other'
 
 /** What the log calls a connection whose listener stands for a user. */
 const LISTENER = 'listener'
+/** A login by PLAIN over HTTP. */
+export const HTTP_MECHANISM = 'http-basic'
 const MECHANISMS: readonly string[] = [
   ...MECHANISM_NAMES,
   ...MECHANISM_NAMES.filter((name) => name.startsWith('SCRAM-')).map((name) => `${name}-PLUS`),
   LISTENER,
+  HTTP_MECHANISM,
   OTHER,
 ]
 

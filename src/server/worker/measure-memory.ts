@@ -19,7 +19,8 @@ export function createMeasureMemory(workerCount: number, takesTimes: boolean): M
     users: createUserMemory(workerCount),
     requests: createSharedLanes(workerCount, VERB_SLOTS),
     latencies: takesTimes ? createSharedLanes(workerCount, LATENCY_SLOTS) : undefined,
-    events: createEventMemory(workerCount),
+    // Behind those of the workers is that of the main thread, which counts the logins over HTTP.
+    events: createEventMemory(workerCount + 1),
     loops: createLoopMemory(workerCount),
   }
 }

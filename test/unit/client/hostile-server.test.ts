@@ -30,11 +30,14 @@ async function serve(
 }
 
 /** Says `hello` to the question that a client begins with, then does `next` for each request. */
-function greeting(hello: string, next: (socket: Socket) => void = () => undefined) {
+function greeting(
+  hello: string,
+  next: (socket: Socket, request: string) => void = () => undefined,
+) {
   return (socket: Socket): void => {
     socket.once('data', () => {
       socket.write(hello)
-      socket.on('data', () => next(socket))
+      socket.on('data', (request) => next(socket, request.toString('latin1')))
     })
   }
 }
@@ -178,6 +181,38 @@ test.each([
   await expect(sessionAt(address)).rejects.toMatchObject({ kind: 'protocol' })
 })
 
+const ALICE = {
+  user: 'alice',
+  password: new Secret('wonderland'),
+  mechanism: undefined,
+  allowsPlainInTheClear: false,
+}
+const OFFER = 'SASL_MECH SCRAM-SHA-256\r\nVERSION 1\r\nVERSION 1\r\n'
+
+test.each([
+  ['AUTH_ERROR', /does not let us in as "alice"/],
+  ['CLIENT_ERROR authentication failure', /does not let us in as "alice"/],
+  ['CLIENT_ERROR too many failures', /too many failures/],
+  ['SERVER_ERROR no users', /no users/],
+])('a login that is answered with %s, first or last, is a refused login', async (line, message) => {
+  for (const refusedAt of [1, 2]) {
+    let requests = 0
+    const address = await serve(
+      greeting(OFFER, (socket, request) => {
+        requests++
+        const challenge = `r=${/r=([^,\r]*)/.exec(request)?.[1]}x,s=QSXCR+Q6sek8bf92,i=4096`
+        if (requests === refusedAt) socket.write(`${line}\r\n`)
+        else socket.write(`SASL_CONTINUE ${challenge.length}\r\n${challenge}\r\n`)
+      }),
+    )
+    const target = { address, tls: undefined, timeoutMs: TIMEOUT_MS, login: ALICE }
+    const failed = openSession(target)
+    await expect(failed).rejects.toMatchObject({ kind: 'login' })
+    await expect(failed).rejects.toThrow(message)
+    expect(requests).toBe(refusedAt)
+  }
+})
+
 test.each([
   ['offers PLAIN alone', 'SASL_MECH PLAIN\r\nVERSION 1\r\nVERSION 1\r\n'],
   ['takes no logins', HELLO],
@@ -190,13 +225,7 @@ test.each([
     })
     greeting(hello)(socket)
   })
-  const login = {
-    user: 'alice',
-    password: new Secret('wonderland'),
-    mechanism: undefined,
-    allowsPlainInTheClear: false,
-  }
-  const target = { address, tls: undefined, timeoutMs: TIMEOUT_MS, login }
+  const target = { address, tls: undefined, timeoutMs: TIMEOUT_MS, login: ALICE }
   await expect(openSession(target)).rejects.toMatchObject({ kind: 'login' })
   expect(received).toBe('sasl mech\r\nversion\r\nversion\r\n')
 })

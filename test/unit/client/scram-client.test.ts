@@ -2,8 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ITERATIONS_MAX, ITERATIONS_MIN, ScramClient } from '../../../src/client/scram-client.ts'
-import { findScramHash, scramHash } from '../../../src/credential/verifier.ts'
+import { ScramClient } from '../../../src/client/scram-client.ts'
+import {
+  findScramHash,
+  ITERATIONS_MAX,
+  ITERATIONS_MIN,
+  scramHash,
+} from '../../../src/credential/verifier.ts'
 
 interface Vector {
   readonly source: string
@@ -85,6 +90,13 @@ test.each([
   await expect(client.next(Buffer.from(message, 'latin1'))).rejects.toMatchObject({
     kind: 'protocol',
   })
+})
+
+test('too many iterations are told with the bound and the way out', async () => {
+  const message = `r=${NONCE}abc,s=QSXCR+Q6sek8bf92,i=${ITERATIONS_MAX + 1}`
+  await expect(clientOf(RFC_5802).next(Buffer.from(message))).rejects.toThrow(
+    /10000001 iterations.*at most 10000000 .*set anew there with fewer/,
+  )
 })
 
 test('a name is escaped and prepared, and each nonce is another', () => {

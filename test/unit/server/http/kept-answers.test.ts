@@ -5,7 +5,7 @@ import type { Route, RouteAnswer, RouteRequest } from '../../../../src/server/ht
 const FRESH_MS = 1000
 
 function requestFor(accept = ''): RouteRequest {
-  return { query: new URLSearchParams(), accept }
+  return { query: new URLSearchParams(), accept, seesAll: true }
 }
 
 function answerOf(body: string): RouteAnswer {

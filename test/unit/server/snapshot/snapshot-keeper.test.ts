@@ -3,6 +3,7 @@ import fs, {
   existsSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -425,6 +426,23 @@ describe('a file that cannot be used', () => {
     run.stop()
     expect(run.events()).toContain('snapshot_failed')
     expect(readFileSync(target, 'utf8')).toBe('precious')
+  })
+
+  test('is not one of another server under the same key: who has the key may move it', () => {
+    const secret = new Uint8Array(32).fill(7)
+    const [path, other] = [freshPath(), freshPath()]
+    const settings = { secret }
+    const first = new Run(path, { settings, shop: true })
+    first.client.write('key', 'theirs')
+    first.clientOf(first.shopMemory!).write('key', 'of the shop')
+    first.do({ kind: 'write', reason: 'stop' })
+    first.do({ kind: 'release' })
+    renameSync(path, other)
+    const second = new Run(other, { settings }).restore()
+    expect(second.client.find('key')?.value).toBe('theirs')
+    // What was in a namespace comes back to one of that name, or not at all.
+    expect(second.log('snapshot_restored')).toMatch('"restored":1')
+    expect(second.log('snapshot_restored')).toMatch('"dropped":1')
   })
 
   test('because it is of another key is set aside', () => {
