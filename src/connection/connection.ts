@@ -28,7 +28,6 @@
 import { NO_SLOT } from '../base/slots.ts'
 import type { LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
-import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { RIGHT } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import {
@@ -331,9 +330,8 @@ export class Connection implements IntakeOwner, Receiver {
    */
   accessChanged(): void {
     const own = this.state === STATE_WATCHING ? RIGHT.watch : (this.suspended?.rights ?? 0)
-    const { restriction, namespace, visited } = this.gate
-    const isNamed = visited !== NAMESPACE_DEFAULT && visited !== namespace
-    const needed = own !== 0 && isNamed ? own | RIGHT.admin : own
+    const { restriction, isVisiting } = this.gate
+    const needed = own !== 0 && isVisiting ? own | RIGHT.admin : own
     if (restriction !== undefined && (restriction.rights & needed) !== needed) this.drain()
   }
 
