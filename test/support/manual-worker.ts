@@ -9,8 +9,8 @@ import { createPrefixMemory, DEFAULT_DELIMITER } from '../../src/observe/prefix-
 import { createWatchMemory } from '../../src/observe/watch-memory.ts'
 import { createThrottleMemory } from '../../src/sasl/throttle/login-throttle.ts'
 import { createWorkerTableMemory } from '../../src/server/admission/worker-table-memory.ts'
-import type { SharedSocket } from '../../src/server/net/shared-socket.ts'
 import type { NewcomerSource, NewcomerSourceOptions } from '../../src/server/net/newcomer.ts'
+import type { SharedSocket } from '../../src/server/net/shared-socket.ts'
 import { createConnectionTableMemory } from '../../src/server/worker/connection-table.ts'
 import { createMeasureMemory } from '../../src/server/worker/measure-memory.ts'
 import type {
