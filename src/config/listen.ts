@@ -7,7 +7,7 @@
  *   tag_NAME_: | tag[NAME]:                  a name of at most 8 characters, for whoever reads the log
  *
  * Only the form is checked here; whether a name resolves is found when it is bound, and whether there is
- * TLS at all is load.ts's business.
+ * TLS at all is network.ts's business.
  */
 import type { ListenAddress } from './config.ts'
 import { Refusal } from './kind.ts'

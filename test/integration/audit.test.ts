@@ -181,6 +181,7 @@ test('a full disk refuses logins where that is wanted, and costs lines where it 
   expect(await ask(careless.port, login('admin'))).toEqual(['STORED'])
   await careful.waitForLog(({ reason }) => reason === 'audit')
   for (const server of [careful, careless]) {
+    await server.waitForLog(({ event }) => event === 'audit_failed')
     const { length } = server.log().filter(({ event }) => event === 'audit_failed')
     expect(length).toBe(1)
     await server.stop()

@@ -69,7 +69,7 @@ async function reload(server: TestServer, text: string): Promise<void> {
   const before = count()
   writeFileSync(`${server.usersFile}.new`, text, { mode: 0o600 })
   renameSync(`${server.usersFile}.new`, server.usersFile)
-  await expect.poll(count, { timeout: 10_000 }).toBeGreaterThan(before)
+  await expect.poll(count, { timeout: 30_000 }).toBeGreaterThan(before)
 }
 
 /** The last reason why users were refused. */

@@ -102,8 +102,8 @@ test.each([
   async (hidden, internal) => {
     const server = await start(hidden)
     await use(server)
-    expect(warnings(server)).toEqual([internal])
     const said = await server.waitForLog(({ event }) => event === 'node_internals')
+    expect(warnings(server)).toEqual([internal])
     expect(said.message).toContain('more CPU')
     expect(said).toMatchObject({ level: 'warn', node: expect.stringMatching(/^\d+\.\d+\.\d+$/) })
     expect(server.output()).not.toMatch(NODE_WARNING)
@@ -141,6 +141,7 @@ test('without what TLS uses of Node it is read the documented way, and sessions 
   const tunnel = await TlsTunnel.to(server.port)
   onTestFinished(() => tunnel.close())
   await useText(tunnel)
+  await server.waitForLog(({ event }) => event === 'node_internals')
   expect(warnings(server)).toEqual(['decrypt'])
   expect(server.output()).not.toMatch(NODE_WARNING)
   const tickets: Buffer[] = []

@@ -55,6 +55,7 @@ test('every flag that has no effect is mentioned once in the log, and the server
   ])
   const client = new TextClient(server)
   expect(await client.ask('mn\r\n')).toBe('MN\r\n')
+  await server.waitForLog(({ event }) => event === 'started')
   const notices = server.log().filter(({ event }) => event === 'notice')
   expect(notices.map(({ level, message }) => [level, String(message).split(' has no')[0]])).toEqual(
     [

@@ -31,6 +31,8 @@ beforeAll(async () => {
       ...['-l', 'btls:proto[binary]:tag_binary_:127.0.0.1:-1'],
     ],
   })
+  // The ports of the listeners are in the lines before.
+  await server.waitForLog(({ event }) => event === 'started')
   tunnel = await TlsTunnel.to(server.port)
 })
 

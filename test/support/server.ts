@@ -24,9 +24,9 @@ import { inheritedEnvironment, type Prerequisite } from './program.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 const HOST = '127.0.0.1'
 const START_DEADLINE_MS = 60_000
-const STOP_DEADLINE_MS = 10_000
+const STOP_DEADLINE_MS = 30_000
 /** The server looks at its files every five seconds where it is told of no change. */
-const LOG_DEADLINE_MS = 15_000
+const LOG_DEADLINE_MS = 30_000
 const POLL_INTERVAL_MS = 5
 
 export type ServerKind = 'saslcached' | 'memcached'

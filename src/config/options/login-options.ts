@@ -34,7 +34,7 @@ export interface LoginValues {
  */
 const ANNOUNCED_MECHANISMS: readonly string[] = ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN']
 
-/** Whether there is such a mechanism is seen by whoever knows which there are (load.ts). */
+/** Whether there is such a mechanism is seen by whoever knows which there are (given-options.ts). */
 function mechanismName(word: string): string {
   return word.toUpperCase()
 }

@@ -27,7 +27,7 @@ function nonEmptyPath(word: string): string | Refusal {
   return /\p{Cc}/u.test(word) ? new Refusal('has a control character in it') : word
 }
 
-/** As people and OpenSSL write it, and as memcached counts; what is older is not spoken, see load.ts. */
+/** As people and OpenSSL write it, and as memcached counts; what is older is not spoken. */
 function tlsVersion(): Kind<TlsMinVersion> {
   const words = choice<TlsMinVersion>(['1.2', '1.3'], {
     '1.0': 'is broken, and not spoken here; use 1.2 or 1.3',

@@ -8,7 +8,7 @@
  *     those that nobody knows: all but the first PROVEN_MAX of each source that somebody logged in rightly
  *     from lately
  *
- * Invariant: a word belongs to one of the parts, and no part reads another's.
+ * Invariant: where a part begins and ends is known here alone; each part is given its own.
  */
 import { type SourceCountsLayout, sourceCountsWords } from './source-counts.ts'
 
