@@ -26,10 +26,12 @@ import {
 import type { LargeExtension } from '../storage/large-extension.ts'
 import type { LargeValue } from '../storage/large-value.ts'
 import type { CopyCount } from '../storage/memory-view.ts'
+import type { PinnedParts, Pins } from '../storage/pins.ts'
 import { judge, mayRead, type Restriction, refusalOf } from './permission.ts'
 
 /** What is between a request's first and last byte, to those who feed it. */
-export type { LargeExtension, LargeValue }
+/** What a value is made of that leaves from where it is stored, to those who send it. */
+export type { LargeExtension, LargeValue, PinnedParts, Pins }
 
 /** Who asks. */
 export interface Caller {
@@ -52,6 +54,11 @@ export interface Caller {
 export interface HeldValue {
   readonly valueBytes: number
   copyValue(target: Uint8Array, targetOffset: number): void
+  /**
+   * Instead of a copy, for values of PINNED_BYTES_MIN or more: `parts` get the value where it lies, and
+   * release it when they are sent. False: it has to be copied.
+   */
+  pinValue(parts: PinnedParts): boolean
   release(): void
 }
 

@@ -62,7 +62,7 @@ import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
-import { COPIED_BYTES_MAX } from './portions.ts'
+import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
@@ -236,6 +236,9 @@ export class BinaryDialect implements Dialect, LargeDialect {
     )
     if (outcome !== OUTCOME_HIT) return
     const valueBytes = result.valueBytes
+    if (valueBytes >= PINNED_BYTES_MIN && read === undefined) {
+      if (connection.replies.sendStored(result)) return
+    }
     if (valueBytes > sendBuffer.capacity - sendBuffer.used) {
       this.sendLargeValue(connection, valueBytes, read)
       return

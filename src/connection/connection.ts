@@ -84,6 +84,7 @@ export class Connection implements IntakeOwner, Receiver {
   readonly transport: Transport
   readonly id: number
   readonly intake: Intake
+  readonly replies: ReplyWriter
   /** For the worker that serves it: its place among all of them, and its row in their table. */
   slot: number = NO_SLOT
   row = 0
@@ -92,7 +93,6 @@ export class Connection implements IntakeOwner, Receiver {
   lastActivityMs: number
 
   private readonly context: ConnectionContext
-  private readonly replies: ReplyWriter
   private readonly deadlines: Deadlines
   private dialect: Dialect | undefined = undefined
   private isBlocked = false

@@ -5,6 +5,7 @@
  * Invariant: what is held is in the reply memory, which bounds it over all connections, from the write
  * that left it behind until `settle`.
  */
+import type { HeldValue } from '../command/commands.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
 import { COUNTER } from '../observe/counters.ts'
 import type { Transport } from './transport.ts'
@@ -40,6 +41,7 @@ export class ReplyWriter {
   flush(): number {
     const { sendBuffer, lane } = this.context
     lane[COUNTER.bytes_written]! += sendBuffer.used
+    if (sendBuffer.parts.bytes > 0) return this.flushJoined()
     if (this.mayOweBytes) {
       // Each further reply to a slow reader holds its own size, not a whole send buffer.
       const copy = sendBuffer.takeCopy()
@@ -49,6 +51,37 @@ export class ReplyWriter {
     if (unsentBytes === 0) return REPLIES_LEFT
     sendBuffer.replace()
     return this.note(unsentBytes, sendBuffer.capacity)
+  }
+
+  /**
+   * Has the value that is held leave from where it is stored, behind what was gathered, and lets go of the
+   * item. False: it has to be copied, as it is for whoever has replies to take, and while others hold much.
+   */
+  sendStored(held: HeldValue): boolean {
+    const { sendBuffer, replyMemory } = this.context
+    if (this.mayOweBytes || replyMemory.isCrowded) return false
+    if (this.transport.writeParts === undefined) return false
+    const { parts } = sendBuffer
+    parts.place = sendBuffer.used
+    if (!held.pinValue(parts)) return false
+    held.release()
+    return true
+  }
+
+  /** The same as `flush`, where values leave from where they are stored. */
+  private flushJoined(): number {
+    const { sendBuffer, lane } = this.context
+    const { parts, used } = sendBuffer
+    const partBytes = parts.bytes
+    lane[COUNTER.bytes_written]! += partBytes
+    const unsentBytes = this.transport.writeParts?.(sendBuffer.takeJoined(), parts) ?? 0
+    if (!parts.isLate) {
+      parts.release()
+      return REPLIES_LEFT
+    }
+    const heldBytes = partBytes + (sendBuffer.isCopied ? used : sendBuffer.capacity)
+    sendBuffer.leaveJoined()
+    return this.note(unsentBytes, heldBytes)
   }
 
   /**

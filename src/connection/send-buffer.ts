@@ -11,6 +11,7 @@
  * is replaced.
  */
 import { assert } from '../base/assert.ts'
+import { ReplyParts } from './reply-parts.ts'
 
 /**
  * Fits the replies to one full receive buffer of small requests, and values of 64 KiB with what
@@ -27,11 +28,20 @@ const KEPT_VIEW_BYTES_MAX = 4096
 /** A large value's buffer up to this size is kept for the next one. */
 const KEPT_LARGE_BYTES_MAX = 2 * 1024 * 1024
 
+/** The kernel takes less than this in one write even where its buffers are small, as a rule. */
+const LATE_BYTES_MIN = 128 * 1024
+/** What stands around values, if there are few of them. */
+const COPIED_BYTES_MAX = 1024
+
 export class SendBuffer {
   bytes: Buffer
   readonly capacity: number = SEND_BUFFER_BYTES
   used = 0
+  /** What leaves with the gathered replies without being in the buffer. */
+  parts: ReplyParts = new ReplyParts()
 
+  /** Of what was taken last with its parts: it does not refer to the buffer. */
+  isCopied = false
   /** A buffer for a value too large to be gathered, if the kernel has taken all of the last one. */
   private spare: Buffer | undefined = undefined
   /** The first n bytes, at index n; filled as lengths come up. */
@@ -71,6 +81,25 @@ export class SendBuffer {
       this.views[used] = view
     }
     return view
+  }
+
+  /**
+   * Takes everything gathered, parts included, and empties the buffer. Where the kernel may not take that
+   * much at once, what is in the buffer leaves as a copy if it is short, and `isCopied` is set.
+   */
+  takeJoined(): Uint8Array[] {
+    const { used, parts } = this
+    assert(used <= this.capacity, 'whoever writes a reply has made sure of the room')
+    this.used = 0
+    this.isCopied = used <= COPIED_BYTES_MAX && parts.bytes >= LATE_BYTES_MIN
+    const head = this.isCopied ? Buffer.from(this.bytes.subarray(0, used)) : this.bytes
+    return parts.joinWith(head, used)
+  }
+
+  /** Leaves the parts to the write that took them and has not ended, and the memory, if it is in it. */
+  leaveJoined(): void {
+    this.parts = new ReplyParts()
+    if (!this.isCopied) this.replace()
   }
 
   /** The same as a copy, for a connection that still has to send what it was given before. */

@@ -19,7 +19,7 @@ import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protoc
 import { PROBLEM_LINES, PROBLEM_NO_KEY, PROBLEM_NO_RIGHT } from '../protocol/text/problems.ts'
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
-import { COPIED_BYTES_MAX } from './portions.ts'
+import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
 const LINE_END: Uint8Array = Buffer.from('\r\n')
@@ -59,10 +59,16 @@ export class TextReplies {
     return this.sendBuffer.used > 0
   }
 
-  /** Copies the value that is held behind its line, with its line end, and lets go of the item. */
+  /** Sends the value that is held behind its line, with its line end, and lets go of the item. */
   sendValue(connection: Connection, held: HeldValue, read: LargeRead | undefined): void {
     const sendBuffer = this.sendBuffer
     const valueBytes = held.valueBytes
+    if (valueBytes >= PINNED_BYTES_MIN && read === undefined) {
+      if (connection.replies.sendStored(held)) {
+        sendBuffer.used = writeLineEnd(sendBuffer.bytes, sendBuffer.used)
+        return
+      }
+    }
     if (valueBytes + VALUE_END_BYTES <= sendBuffer.capacity - sendBuffer.used) {
       held.copyValue(sendBuffer.bytes, sendBuffer.used)
       held.release()

@@ -14,6 +14,12 @@ export interface Transport extends Pipe {
    * not change.
    */
   write(bytes: Uint8Array): number
+  /**
+   * The same for bytes that lie in several places. If the kernel did not take all of them at once,
+   * `memory.isLate` is true afterwards, and it is released when the write has ended; else it is the caller's.
+   * Undefined where that cannot be had.
+   */
+  writeParts?(chunks: Uint8Array[], memory: LateMemory): number
   /** Calls `Receiver.receive` again, which had said to be left alone. */
   resume(): void
   /** Sends what is queued, then the end of the stream. The peer may still send. */
@@ -22,6 +28,12 @@ export interface Transport extends Pipe {
   destroy(): void
   /** To be asked ten times a second. True: the peer keeps the pipe itself at work, and is to be dropped. */
   isMisused?(): boolean
+}
+
+/** Memory that must not change until the kernel has what is in it. */
+export interface LateMemory {
+  isLate: boolean
+  release(): void
 }
 
 /** Who reads a transport: a connection. */

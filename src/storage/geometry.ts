@@ -143,6 +143,8 @@ export const LIMIT_CHANGES_WORD = 101
 export const GUARANTEED_WORD = 102
 /** Guaranteed segments that others are to give back, as they are needed now. */
 export const DEMANDED_WORD = 103
+/** Pins that are held, a part of a value each (pins.ts). */
+export const PINNED_COUNT_WORD = 104
 /** For each group the list of its sealed segments, oldest first: ids of both ends. */
 export const LISTS_WORD = 112
 export const LIST_WORDS = 2
@@ -199,6 +201,8 @@ export const SEGMENT_SEQUENCE = 12
 export const SEGMENT_EXPIRES_BY = 13
 /** Its place in the table of the segments that this namespace has. */
 export const SEGMENT_PLACE = 14
+/** How many replies are being sent from it: while there are any, it is not free (pins.ts). */
+export const SEGMENT_PINS = 15
 
 /** States of a segment. */
 export const FREE_SEGMENT = 0
@@ -215,6 +219,8 @@ export const PRIMARY_SEGMENT = 5
 export const OVERFLOW_SEGMENT = 6
 /** Being filled with a large value that is still arriving. */
 export const RECEIVING_SEGMENT = 7
+/** Nothing in it is alive, but replies are being sent from it; in no list. */
+export const PINNED_SEGMENT = 8
 
 /** Words of one worker's record: what it has in hand, its counters as doubles, its open segments. */
 export const WORKER_WORDS = 128

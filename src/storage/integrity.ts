@@ -4,8 +4,8 @@
  *
  * Checked: each slot refers to a live record whose key hashes to its tag, path and bucket; no record has
  * two slots; each live record has one; the live bytes of each segment are those of its records; each
- * segment is in the one list that its state says; overflow buckets are in a chain or free, none is
- * lost; counters and the pool's numbers agree with what was counted.
+ * segment is in the one list that its state says, and none from which replies are sent is free; overflow
+ * buckets are in a chain or free, none is lost; counters and the pool's numbers agree with what was counted.
  */
 import { HalfSipHash } from '../base/hash.ts'
 import { hasPathOf, LINK_WORD, SLOTS_PER_BUCKET, tagAt, tagOf } from './bucket.ts'
@@ -48,6 +48,8 @@ import {
   OVERFLOW_PAGES_WORD,
   OVERFLOW_SEGMENT,
   OWNED_COUNT_WORD,
+  PINNED_COUNT_WORD,
+  PINNED_SEGMENT,
   PRIMARY_PAGES_WORD,
   PRIMARY_SEGMENT,
   SEALED_COUNT_WORD,
@@ -60,6 +62,7 @@ import {
   SEGMENT_LIVE,
   SEGMENT_NEWER,
   SEGMENT_OLDER,
+  SEGMENT_PINS,
   SEGMENT_PLACE,
   SEGMENT_SEQUENCE,
   SEGMENT_STATE,
@@ -197,6 +200,7 @@ class IntegrityCheck {
     this.#checkLocks()
     this.#checkBuckets()
     this.#checkSegments()
+    this.#checkPins()
     this.#checkLists()
     this.#checkCounters()
   }
@@ -325,7 +329,12 @@ class IntegrityCheck {
         this.#expect(`state of segment ${segment}, which is not ours`, state, FREE_SEGMENT)
         continue
       }
-      if (state === FREE_SEGMENT || state === PRIMARY_SEGMENT || state === OVERFLOW_SEGMENT) {
+      if (
+        state === FREE_SEGMENT ||
+        state === PINNED_SEGMENT ||
+        state === PRIMARY_SEGMENT ||
+        state === OVERFLOW_SEGMENT
+      ) {
         this.#expect(`live bytes of segment ${segment} in state ${state}`, this.#live[segment]!, 0)
         continue
       }
@@ -342,6 +351,21 @@ class IntegrityCheck {
         this.#report(`segment ${segment} is empty, not free`)
       this.#checkRecords(segment)
     }
+  }
+
+  #checkPins(): void {
+    let count = 0
+    for (const segment of this.#owned) {
+      const record = this.#record(segment)
+      const pins = this.#control[record + SEGMENT_PINS]!
+      const state = this.#control[record + SEGMENT_STATE]!
+      if (state === FREE_SEGMENT) this.#expect(`pins of free segment ${segment}`, pins, 0)
+      if (pins < 0 || (pins === 0 && state === PINNED_SEGMENT)) {
+        this.#report(`segment ${segment} in state ${state} has ${pins} pins`)
+      }
+      count += pins
+    }
+    this.#expect('number of pins', this.#control[PINNED_COUNT_WORD]!, count)
   }
 
   #checkRecords(segment: number): void {
@@ -380,7 +404,7 @@ class IntegrityCheck {
   #checkLists(): void {
     const control = this.#control
     const { segmentCount, segmentShift } = this.#memory.geometry
-    const counts = new Array<number>(8).fill(0)
+    const counts = new Array<number>(PINNED_SEGMENT + 1).fill(0)
     this.#expect('places of segments', this.#owned.size, control[OWNED_COUNT_WORD]!)
     for (let place = 0; place < this.#pool.ownedCount; place++) {
       const at = this.#record(this.#pool.ownedAt(place)) + SEGMENT_PLACE

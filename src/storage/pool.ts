@@ -35,6 +35,7 @@ import {
   LISTS_WORD,
   OPEN_SEGMENT,
   OWNED_COUNT_WORD,
+  PINNED_SEGMENT,
   POOL_LOCK_WORD,
   SEALED_COUNT_WORD,
   SEALED_EVER_WORD,
@@ -49,6 +50,7 @@ import {
   SEGMENT_LIVE,
   SEGMENT_NEWER,
   SEGMENT_OLDER,
+  SEGMENT_PINS,
   SEGMENT_PLACE,
   SEGMENT_SEQUENCE,
   SEGMENT_STATE,
@@ -429,9 +431,22 @@ export class SegmentPool {
     this.#control[this.#view.segmentRecord(segment) + SEGMENT_STATE] = VICTIM_SEGMENT
   }
 
+  /** The last reply that was sent from the segment is with the kernel: what waited for that is free. */
+  unpinned(segment: number): void {
+    const control = this.#control
+    const record = this.#view.segmentRecord(segment)
+    // #pushFree() stores the state before it looks at the pins: one of the two sees the other.
+    if (Atomics.load(control, record + SEGMENT_STATE) !== PINNED_SEGMENT) return
+    acquire(control, POOL_LOCK_WORD)
+    if (control[record + SEGMENT_STATE] === PINNED_SEGMENT) this.#pushFree(segment)
+    release(control, POOL_LOCK_WORD)
+  }
+
   #pushFree(segment: number): void {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
+    Atomics.store(control, record + SEGMENT_STATE, PINNED_SEGMENT)
+    if (Atomics.load(control, record + SEGMENT_PINS) !== 0) return
     control[record + SEGMENT_STATE] = FREE_SEGMENT
     control[record + SEGMENT_NEWER] = control[FREE_FIRST_WORD]!
     control[FREE_FIRST_WORD] = segment + 1

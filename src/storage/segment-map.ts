@@ -18,6 +18,7 @@ import {
   OPENS_MAX,
   OVERFLOW_SEGMENT,
   OWNED_COUNT_WORD,
+  PINNED_SEGMENT,
   PRIMARY_SEGMENT,
   RECEIVING_SEGMENT,
   SEGMENT_GROUP,
@@ -157,6 +158,7 @@ function useOf(state: number, group: number): number {
     case OPEN_SEGMENT:
       return OPEN
     case VICTIM_SEGMENT:
+    case PINNED_SEGMENT:
       return EMPTIED
     case PRIMARY_SEGMENT:
     case OVERFLOW_SEGMENT:

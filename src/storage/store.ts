@@ -39,6 +39,7 @@ import type { CopyCount } from './memory-view.ts'
 import { NewRecord } from './new-record.ts'
 import { Numbers } from './numbers.ts'
 import { createParts, type StoreParts } from './parts.ts'
+import { type PinnedParts, Pins } from './pins.ts'
 import { Receiver } from './receiver.ts'
 import { Restorer } from './restorer.ts'
 import { EXISTS, HIT, MISS, MISS_NONE, NOT_FOUND, REMOVED, STORED } from './result.ts'
@@ -47,7 +48,7 @@ import { TouchedKeys } from './touched-keys.ts'
 import { Upkeep } from './upkeep.ts'
 import { Widener } from './widener.ts'
 import type { WriteOrder } from './write-order.ts'
-import { Writer } from './writer.ts'
+import { COPIED_LOCKED_BYTES_MAX, Writer } from './writer.ts'
 
 export * from './result.ts'
 export * from './write-order.ts'
@@ -107,6 +108,7 @@ export class Store {
   private readonly writer: Writer
   private readonly numbers: Numbers
   private readonly scanner: Scan
+  private readonly pins: Pins
   private readonly targets: LastBlock = new LastBlock()
   private readonly unitShift: number
   private readonly evicts: boolean
@@ -138,6 +140,7 @@ export class Store {
     this.writer = new Writer(parts, item, record, extender, cas, upkeep, sources)
     this.numbers = new Numbers(parts, item, record, cas)
     this.scanner = new Scan(parts, item)
+    this.pins = new Pins(parts.view, parts.pool, COPIED_LOCKED_BYTES_MAX)
     this.scannedKey = this.scanner.key
   }
 
@@ -268,6 +271,15 @@ export class Store {
     targetOffset: number,
   ): void {
     this.item.copyValue(valueOffset, length, this.targets.of(target), targetOffset)
+  }
+
+  /**
+   * Has the whole value stay as it is, where it is, until `parts` has released what it is given; the item
+   * itself may go. Only of values of PINNED_BYTES_MIN or more. False: it has to be copied.
+   */
+  pinValue(parts: PinnedParts): boolean {
+    const { item } = this
+    return this.pins.pin(item.segment(), item.valuePosition(), this.valueBytes, parts)
   }
 
   /** Counts a read: the item is fetched, was accessed now, and is more likely to stay. */

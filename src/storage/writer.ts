@@ -55,7 +55,7 @@ import {
 const STORED_STALE = 11
 
 /** Records up to this size are filled under the stripe lock, larger ones before it is taken. */
-const COPIED_LOCKED_BYTES_MAX = 4096
+export const COPIED_LOCKED_BYTES_MAX = 4096
 
 /** How often a large value, which has its room, is linked at most: again if the index had none. */
 const LINK_ATTEMPTS_MAX = 2

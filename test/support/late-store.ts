@@ -47,6 +47,10 @@ class LateResult implements CommandResult {
     target.set(this.value, targetOffset)
   }
 
+  pinValue(): boolean {
+    return false
+  }
+
   release(): void {
     this.isHeld = false
   }

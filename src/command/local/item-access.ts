@@ -30,7 +30,7 @@ import {
   WRITE_ADD,
   WriteOrder,
 } from '../../storage/store.ts'
-import type { CommandResult, LargeExtension, LargeValue } from '../commands.ts'
+import type { CommandResult, LargeExtension, LargeValue, PinnedParts } from '../commands.ts'
 import { absoluteExpiry } from './absolute-expiry.ts'
 import { countSwap } from './access-counts.ts'
 
@@ -257,6 +257,11 @@ export class ItemAccess implements CommandResult {
   /** After OUTCOME_HIT: copies the value, `valueBytes` long, into `target`. */
   copyValue(target: Uint8Array, targetOffset: number): void {
     this.store.copyValue(target, targetOffset)
+  }
+
+  /** After OUTCOME_HIT: has the value stay where it is until `parts` have released it. */
+  pinValue(parts: PinnedParts): boolean {
+    return this.store.pinValue(parts)
   }
 
   /** After OUTCOME_HIT: ends the hold on the item. */

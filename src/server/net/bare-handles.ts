@@ -15,7 +15,14 @@ import type {
 import type { HandleWriter } from './handle-writer.ts'
 import { learnShutdownRequest } from './node-internals.ts'
 
-const CALLS = ['useUserBuffer', 'readStart', 'readStop', 'shutdown', 'writeBuffer'] as const
+const CALLS = [
+  'useUserBuffer',
+  'readStart',
+  'readStop',
+  'shutdown',
+  'writeBuffer',
+  'writev',
+] as const
 const NUMBERS = ['bytesRead', 'writeQueueSize'] as const
 
 export class BareHandles implements HandleParts {

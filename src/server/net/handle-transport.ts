@@ -19,7 +19,7 @@
 import type { Channel } from '../../base/channel.ts'
 import type { Peer } from '../../base/peer.ts'
 import type { Pipe } from '../../base/pipe.ts'
-import type { Receiver, Transport } from '../../connection/transport.ts'
+import type { LateMemory, Receiver, Transport } from '../../connection/transport.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite } from './handle-writer.ts'
 
@@ -105,6 +105,12 @@ export class HandleTransport implements Transport, LateWrite {
     // A handle that is closed takes nothing.
     if (this.isClosed) return 0
     if (this.parts.writer.write(this.handle, bytes, this) !== 0) this.destroy()
+    return this.unsentBytes
+  }
+
+  writeParts(chunks: Uint8Array[], memory: LateMemory): number {
+    if (this.isClosed) return 0
+    if (this.parts.writer.writeParts(this.handle, chunks, memory, this) !== 0) this.destroy()
     return this.unsentBytes
   }
 

@@ -17,18 +17,24 @@
  *
  * Invariant: a request object that the handle has in use is never handed to it again.
  */
+import type { LateMemory } from '../../connection/transport.ts'
 
 /** A connected socket's handle, as far as it is used here. */
 export interface WritableHandle {
   /** Bytes that wait for the kernel to take them. */
   readonly writeQueueSize?: number
   writeBuffer?(request: WriteRequest | null, bytes: Uint8Array): number | WriteRequest
+  writev?(
+    request: WriteRequest | null,
+    chunks: Uint8Array[],
+    areBuffers: true,
+  ): number | WriteRequest
 }
 
 interface WriteRequest {
   oncomplete?: ((status: number) => void) | null
   /** The handle keeps the request, and the request the memory, until the kernel has the bytes. */
-  buffer?: Uint8Array | null
+  buffer?: Uint8Array | Uint8Array[] | null
   /** From 26.10 on: the end of a write that came before the request was returned. */
   writeStatus?: number | null
   getAsyncId(): number
@@ -102,31 +108,80 @@ export class HandleWriter {
   write(handle: WritableHandle, bytes: Uint8Array, onLate: LateWrite): number {
     if (this.returnsRequests) {
       const result = handle.writeBuffer!(null, bytes)
-      return typeof result === 'number' ? result : this.takeReturned(result, bytes, onLate)
+      return typeof result === 'number'
+        ? result
+        : this.takeReturned(result, bytes, onLate, undefined)
     }
     const request = this.request
     const status = handle.writeBuffer!(request, bytes)
     if (request.getAsyncId() !== NO_ASYNC_ID) {
-      request.buffer = bytes
-      request.oncomplete = (lateStatus) => onLate.onWritten(lateStatus)
-      onLate.onWriteWaits()
       this.request = new this.requestClass()
+      this.keep(request, bytes, onLate, undefined)
     }
     return typeof status === 'number' ? status : this.failUnknown()
   }
 
+  /**
+   * The same for bytes that lie in several places, for handles that have `writev`. Once it is late,
+   * `memory` is released when the write has ended, however it did.
+   */
+  writeParts(
+    handle: WritableHandle,
+    chunks: Uint8Array[],
+    memory: LateMemory,
+    onLate: LateWrite,
+  ): number {
+    const request = this.returnsRequests ? null : this.request
+    const result = handle.writev!(request, chunks, true)
+    const isNumber = typeof result === 'number'
+    // Where nobody can tell when it ends, the memory is never anybody else's again.
+    if (!isNumber && (request !== null || !isRequest(result))) memory.isLate = true
+    if (request === null) {
+      return isNumber ? result : this.takeReturned(result, chunks, onLate, memory)
+    }
+    if (request.getAsyncId() !== NO_ASYNC_ID) {
+      this.request = new this.requestClass()
+      this.keep(request, chunks, onLate, memory)
+    }
+    return isNumber ? result : this.failUnknown()
+  }
+
   /** For a request that the handle returned. */
-  private takeReturned(request: WriteRequest, bytes: Uint8Array, onLate: LateWrite): number {
+  private takeReturned(
+    request: WriteRequest,
+    bytes: Uint8Array | Uint8Array[],
+    onLate: LateWrite,
+    memory: LateMemory | undefined,
+  ): number {
     if (!isRequest(request)) return this.failUnknown()
-    request.buffer = bytes
     const { writeStatus } = request
     if (typeof writeStatus === 'number') {
+      request.buffer = bytes
       request.writeStatus = null
       return writeStatus
     }
-    request.oncomplete = (lateStatus) => onLate.onWritten(lateStatus)
-    onLate.onWriteWaits()
+    this.keep(request, bytes, onLate, memory)
     return 0
+  }
+
+  /** For a request that the handle has in use, until its end. */
+  private keep(
+    request: WriteRequest,
+    bytes: Uint8Array | Uint8Array[],
+    onLate: LateWrite,
+    memory: LateMemory | undefined,
+  ): void {
+    request.buffer = bytes
+    if (memory === undefined) {
+      request.oncomplete = (lateStatus) => onLate.onWritten(lateStatus)
+    } else {
+      memory.isLate = true
+      request.oncomplete = (lateStatus) => {
+        memory.release()
+        onLate.onWritten(lateStatus)
+      }
+    }
+    onLate.onWriteWaits()
   }
 
   /** The handle did what it did not do while we learned: connections that write to theirs are lost. */
