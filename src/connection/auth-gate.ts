@@ -144,6 +144,11 @@ export class AuthGate {
     this.isOpen = options.sasl === undefined
   }
 
+  /** Whether `visited` is one that is neither its own nor the default. */
+  get isVisiting(): boolean {
+    return this.visited !== NAMESPACE_DEFAULT && this.visited !== this.namespace
+  }
+
   get isRequired(): boolean {
     return this.options.sasl !== undefined
   }

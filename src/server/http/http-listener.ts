@@ -19,6 +19,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Peer, UNIX_PEER, UNKNOWN_PEER } from '../../base/peer.ts'
 import type { Pipe } from '../../base/pipe.ts'
+import { unreachable } from '../../base/unreachable.ts'
 import type { Right } from '../../credential/rights.ts'
 import { loadHttp, loadHttps } from '../net/http-modules.ts'
 import { explain, ListenError } from '../net/listen-error.ts'
@@ -303,6 +304,8 @@ function refusalOf(outcome: Verdict, right: Right): RouteAnswer {
       const headers = { 'www-authenticate': CHALLENGE, ...close }
       return { ...refusal(STATUS_UNAUTHORIZED, 'This takes a login.'), headers }
     }
+    default:
+      return unreachable(outcome)
   }
 }
 
