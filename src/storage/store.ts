@@ -275,7 +275,8 @@ export class Store {
 
   /**
    * Has the whole value stay as it is, where it is, until `parts` has released what it is given; the item
-   * itself may go. Only of values of PINNED_BYTES_MIN or more. False: it has to be copied.
+   * itself may go. Only of values of more than 4 KiB, which are never overwritten where they lie. False: it
+   * has to be copied.
    */
   pinValue(parts: PinnedParts): boolean {
     const { item } = this

@@ -54,7 +54,10 @@ import {
 /** Beside the results of a write: it is stored, but as stale. */
 const STORED_STALE = 11
 
-/** Records up to this size are filled under the stripe lock, larger ones before it is taken. */
+/**
+ * Records up to this size are filled under the stripe lock, larger ones before it is taken. Only they are
+ * overwritten where they lie, so longer values can be sent from there (pins.ts).
+ */
 export const COPIED_LOCKED_BYTES_MAX = 4096
 
 /** How often a large value, which has its room, is linked at most: again if the index had none. */

@@ -4,7 +4,7 @@
  *
  * | used                                            | for                             | on            | without it                               |
  * | ----------------------------------------------- | ------------------------------- | ------------- | ---------------------------------------- |
- * | handle.writeBuffer, writeQueueSize              | replies (handle-writer.ts)      | 20 and later  | socket.write                             |
+ * | handle.writeBuffer, writev, writeQueueSize      | replies (handle-writer.ts)      | 20 and later  | socket.write                             |
  * | server._handle: onconnection, readStart,        | accepting, and leaving          | 20 and later  | the server's 'connection' event; threads |
  * | readStop, getpeername, setNoDelay, setKeepAlive | newcomers to other threads      |               | share newcomers as the kernel does       |
  * | handle.onread, bytesRead, useUserBuffer, close, | reading without a net.Socket    | 20 and later  | net.Socket, see the next line            |

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { UNKNOWN_PEER } from '../../../../src/base/peer.ts'
-import type { Receiver, Transport } from '../../../../src/connection/transport.ts'
+import type { LateMemory, Receiver, Transport } from '../../../../src/connection/transport.ts'
 import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
 import { BareHandles } from '../../../../src/server/net/bare-handles.ts'
 import { HandleTransport } from '../../../../src/server/net/handle-transport.ts'
@@ -232,5 +232,82 @@ describe.each([
     client.resetAndDestroy()
     await recorder.untilTold('finish')
     expect(recorder.told).not.toContain('drained')
+  })
+})
+
+/** Shared memory that a reply lies in. */
+class Lent implements LateMemory {
+  isLate = false
+  releases = 0
+  readonly bytes: Uint8Array
+  private tell: () => void = () => undefined
+  readonly released: Promise<void> = new Promise((resolve) => {
+    this.tell = resolve
+  })
+
+  constructor(length: number, fill: number) {
+    this.bytes = new Uint8Array(new SharedArrayBuffer(length)).fill(fill)
+  }
+
+  release(): void {
+    this.releases++
+    this.tell()
+  }
+}
+
+const HEAD = Buffer.from('head')
+const TAIL = Buffer.from('tail')
+
+/** What a peer has to get of it. */
+function replyOf({ bytes }: Lent): Buffer {
+  return Buffer.concat([HEAD, bytes, TAIL])
+}
+
+describe('bytes that lie in several places', () => {
+  test('leave in order, and are the caller\'s again where the kernel takes all of them', async () => {
+    const { transport, client } = await pair(byHandle)
+    const lent = new Lent(1000, 7)
+    expect(transport.writeParts?.([HEAD, lent.bytes, TAIL], lent)).toBe(0)
+    expect(lent).toMatchObject({ isLate: false, releases: 0 })
+    transport.end()
+    const parts: Buffer[] = []
+    for await (const part of client) parts.push(part)
+    expect(Buffer.concat(parts)).toEqual(replyOf(lent))
+  })
+
+  test('are released when a reader that fell behind has taken them, not before', async () => {
+    const { transport, client, recorder } = await pair(byHandle)
+    const lent = new Lent(20 * 1024 * 1024, 7)
+    const next = new Lent(100, 8)
+    expect(transport.writeParts?.([HEAD, lent.bytes, TAIL], lent)).toBeGreaterThan(0)
+    expect(transport.writeParts?.([HEAD, next.bytes, TAIL], next)).toBeGreaterThan(0)
+    expect([lent.isLate, next.isLate]).toEqual([true, true])
+    transport.end()
+    // A round trip on another connection: whatever could have been released by then, is.
+    const other = await pair(byHandle)
+    other.client.write('x')
+    await other.recorder.untilTold('bytes')
+    expect([lent.releases, next.releases]).toEqual([0, 0])
+    const parts: Buffer[] = []
+    for await (const part of client) parts.push(part)
+    expect(Buffer.concat(parts).equals(Buffer.concat([replyOf(lent), replyOf(next)]))).toBe(true)
+    await recorder.untilTold('drained')
+    expect([lent.releases, next.releases]).toEqual([1, 1])
+  })
+
+  test.each([
+    ['its reader resets the connection', (it: Pair) => it.client.resetAndDestroy()],
+    ['the connection is dropped', (it: Pair) => it.transport.destroy()],
+  ])('are released once when %s', async (_, end) => {
+    const it = await pair(byHandle)
+    const lent = new Lent(20 * 1024 * 1024, 7)
+    expect(it.transport.writeParts?.([HEAD, lent.bytes, TAIL], lent)).toBeGreaterThan(0)
+    end(it)
+    await lent.released
+    await it.recorder.untilTold('finish')
+    expect(lent.releases).toBe(1)
+    const late = new Lent(100, 8)
+    expect(it.transport.writeParts?.([HEAD, late.bytes, TAIL], late)).toBe(0)
+    expect(late).toMatchObject({ isLate: false, releases: 0 })
   })
 })
