@@ -213,6 +213,7 @@ class Loader {
         limitBytesMax: this.#resolveLimitMax() * MIB,
         itemBytesMax: this.#resolveItemSize(),
         evicts: !values.disable_evictions,
+        ranksBySize: values.eviction === 'size-aware',
         casEnabled: !values.disable_cas,
       },
       auth: this.#resolveAuth(network),

@@ -3,7 +3,7 @@
  * does not agree. For tests and a debug command; it allocates, and nobody may write meanwhile.
  *
  * Checked: each slot refers to a live record whose key hashes to its tag, path and bucket; no record has
- * two slots; each live record has one; the live bytes of each segment are those of its records; each
+ * two slots; each live record has one; no segment is due later than its rank allows; the live bytes of each segment are those of its records; each
  * segment is in the one list that its state says; overflow buckets are in a chain or free, none is
  * lost; counters and the pool's numbers agree with what was counted.
  */
@@ -16,9 +16,11 @@ import {
   CRAWLED_SEGMENT,
   DEMANDED_WORD,
   EXCESS_WORD,
+  FLOORS_WORD,
   FREE_COUNT_WORD,
   FREE_FIRST_WORD,
   FREE_SEGMENT,
+  GROUPS_MAX,
   GUARANTEED_WORD,
   HEAP_DEMANDED_WORD,
   HEAP_EXCESS_WORD,
@@ -52,6 +54,7 @@ import {
   PRIMARY_SEGMENT,
   SEALED_COUNT_WORD,
   SEALED_SEGMENT,
+  SEGMENT_DUE,
   SEGMENT_EXPIRES_BY,
   SEGMENT_EXPIRES_FROM,
   SEGMENT_FIRST,
@@ -75,7 +78,7 @@ import {
   WORKER_VICTIM_OFFSET,
   WORKER_WORDS,
 } from './geometry.ts'
-import { queueOf } from './group.ts'
+import { queueOf, rankOf } from './group.ts'
 import { CHAIN_BUCKETS_MAX, HashIndex } from './hash-index.ts'
 import { Heap } from './heap.ts'
 import {
@@ -338,9 +341,22 @@ class IntegrityCheck {
       }
       const live = control[record + SEGMENT_LIVE]! + (linked ?? 0)
       this.#expect(`live bytes of segment ${segment}`, live, this.#live[segment]!)
+      this.#checkDue(segment)
       if (state === SEALED_SEGMENT && live === 0)
         this.#report(`segment ${segment} is empty, not free`)
       this.#checkRecords(segment)
+    }
+  }
+
+  /** The floor of a queue only rises: so nothing is due later than what is put into its group now. */
+  #checkDue(segment: number): void {
+    const control = this.#control
+    const record = this.#record(segment)
+    const group = control[record + SEGMENT_GROUP]!
+    if (!this.#memory.geometry.ranksBySize || group >= GROUPS_MAX) return
+    const ahead = (control[record + SEGMENT_DUE]! - control[FLOORS_WORD + queueOf(group)]!) | 0
+    if (ahead > 2 ** rankOf(group)) {
+      this.#report(`segment ${segment} of rank ${rankOf(group)} is due ${ahead} above the floor`)
     }
   }
 
