@@ -147,6 +147,8 @@ export interface Config {
     readonly limitBytesMax: number
     readonly itemBytesMax: number
     readonly evicts: boolean
+    /** Whether eviction weighs how often an item is read against its size. */
+    readonly ranksBySize: boolean
     readonly casEnabled: boolean
   }
   readonly auth: {

@@ -79,6 +79,7 @@ function resolveAll(given: GivenOptions): Config {
       limitBytesMax: limitMaxMib(given) * MIB,
       itemBytesMax: itemBytesMax(given),
       evicts: !values.disable_evictions,
+      ranksBySize: values.eviction === 'size-aware',
       casEnabled: !values.disable_cas,
     },
     auth: resolveAuth(given, network),

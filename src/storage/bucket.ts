@@ -126,6 +126,12 @@ export function lowerFrequencyAt(words: Int32Array, slot: number): void {
   words[at] = words[at]! - (1 << tagShiftOf(slot))
 }
 
+/** Forgets the reads: they are counted elsewhere from now on. */
+export function clearFrequencyAt(words: Int32Array, slot: number): void {
+  const at = tagWordOf(slot)
+  words[at] = words[at]! & ~(FREQUENCY_MAX << tagShiftOf(slot))
+}
+
 export function clearBucket(words: Int32Array, base: number): void {
   for (let word = base; word < base + BUCKET_WORDS; word++) words[word] = 0
 }

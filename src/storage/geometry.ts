@@ -22,6 +22,8 @@ export interface StoreOptions {
   readonly itemBytesMax: number
   /** False is `-M`: a full store refuses writes instead of evicting. */
   readonly evicts: boolean
+  /** Whether eviction weighs reads against size; false is plain S3-FIFO. True if it is left out. */
+  readonly ranksBySize?: boolean
   /** How many workers may open the store, each with its own index from 0. */
   readonly workerCount: number
   /** The key of the hash, two 32-bit lanes of randomness. */
@@ -39,6 +41,7 @@ export interface Geometry {
   readonly memoryBytesMax: number
   readonly itemBytesMax: number
   readonly evicts: boolean
+  readonly ranksBySize: boolean
   readonly workerCount: number
   readonly seed0: number
   readonly seed1: number
@@ -60,6 +63,8 @@ export interface Geometry {
   readonly stripesWord: number
   readonly segmentsWord: number
   readonly ownedWord: number
+  /** How many replies are being sent from each segment: while there are any, it is not free (pins.ts). */
+  readonly pinsWord: number
   readonly pagesWord: number
   readonly workersWord: number
   readonly ghostWord: number
@@ -74,6 +79,9 @@ export interface MemoryShares {
   /** Whether there is a small queue; without it there is only the main one. */
   readonly hasSmallQueue: boolean
   readonly ttlClassCount: number
+  readonly rankCount: number
+  /** Groups of which one worker has an open segment at the same time; what more there are share them. */
+  readonly opensMax: number
   readonly ghostBuckets: number
 }
 
@@ -143,8 +151,10 @@ export const LIMIT_CHANGES_WORD = 101
 export const GUARANTEED_WORD = 102
 /** Guaranteed segments that others are to give back, as they are needed now. */
 export const DEMANDED_WORD = 103
+/** What an item of the lowest value is worth at least that is still there: for each queue (rank.ts). */
+export const FLOORS_WORD = 104
 /** Pins that are held, a part of a value each (pins.ts). */
-export const PINNED_COUNT_WORD = 104
+export const PINNED_COUNT_WORD = 106
 /** For each group the list of its sealed segments, oldest first: ids of both ends. */
 export const LISTS_WORD = 112
 export const LIST_WORDS = 2
@@ -152,24 +162,27 @@ export const LIST_OLDEST = 0
 export const LIST_NEWEST = 1
 
 /**
- * A group is a queue and a class of TTLs: each worker appends to one open segment a group, so that
- * items of one queue which expire at about the same time lie together.
+ * A group is a queue, a class of TTLs and a rank (group.ts): each worker appends to one open segment a
+ * group, so that items lie together which expire, or are to be evicted, at about the same time.
  */
 export const SMALL_QUEUE = 0
 export const MAIN_QUEUE = 1
 /** Class 0 is that of items that live for 9 hours or for ever; each further one an eighth of it. */
 export const TTL_CLASSES_MAX = 5
-export const GROUPS_MAX = 10
+/** Of reads a byte, by factors of two. */
+export const RANKS_MAX = 14
+export const QUEUE_GROUPS: number = TTL_CLASSES_MAX * RANKS_MAX
+export const GROUPS_MAX: number = 2 * QUEUE_GROUPS
 /** With -M: of what compacting moves, so that writes cannot take the room that it counts on. */
-export const MOVED_GROUP = 10
-export const OPENS_MAX = 11
+export const MOVED_GROUP: number = GROUPS_MAX
+export const OPENS_MAX: number = GROUPS_MAX + 1
 /**
  * With -M: of the sealed segments in which only the end of an item lies that is not moved; what follows
  * it can be written anew.
  */
-export const ENDS_GROUP = 11
-export const LISTS_MAX = 12
-const GLOBAL_WORDS = 144
+export const ENDS_GROUP: number = GROUPS_MAX + 1
+export const LISTS_MAX: number = GROUPS_MAX + 2
+const GLOBAL_WORDS = 400
 
 /** Words of one segment's record. */
 export const SEGMENT_WORDS = 16
@@ -201,8 +214,8 @@ export const SEGMENT_SEQUENCE = 12
 export const SEGMENT_EXPIRES_BY = 13
 /** Its place in the table of the segments that this namespace has. */
 export const SEGMENT_PLACE = 14
-/** How many replies are being sent from it: while there are any, it is not free (pins.ts). */
-export const SEGMENT_PINS = 15
+/** The floor of its queue at which what was not read of it is evicted. */
+export const SEGMENT_DUE = 15
 
 /** States of a segment. */
 export const FREE_SEGMENT = 0
@@ -223,7 +236,7 @@ export const RECEIVING_SEGMENT = 7
 export const PINNED_SEGMENT = 8
 
 /** Words of one worker's record: what it has in hand, its counters as doubles, its open segments. */
-export const WORKER_WORDS = 128
+export const WORKER_WORDS = 656
 export const WORKER_VICTIM = 3
 export const WORKER_VICTIM_OFFSET = 4
 /** Bytes of victims that this worker may still keep. */
@@ -249,6 +262,8 @@ const GHOST_SHARE = 128
 /** At least so many segments there must be for each that may be open; with -M, where no room may be lost. */
 const OPEN_SHARE = 8
 const OPEN_SHARE_NO_EVICTION = 32
+/** One of each queue is always open. */
+const OPENS_LEAST = 2
 /**
  * With -M, items of more than so many segments (of at least so many, in a small memory) are not moved;
  * no more than that is to be kept free to move the others.
@@ -305,13 +320,15 @@ function layoutOf(options: StoreOptions, namespace: number, segmentShift: number
   const workersWord = segmentsWord + segmentCount * SEGMENT_WORDS
   const pagesWord = workersWord + workerCount * WORKER_WORDS
   const ownedWord = pagesWord + segmentCount
-  const ghostWord = ownedWord + segmentCount
+  const pinsWord = ownedWord + segmentCount
+  const ghostWord = pinsWord + segmentCount
   return {
     namespace,
     memoryBytes,
     memoryBytesMax,
     itemBytesMax: options.itemBytesMax,
     evicts,
+    ranksBySize: evicts && (options.ranksBySize ?? true),
     workerCount,
     seed0: options.seed[0] | 0,
     seed1: options.seed[1] | 0,
@@ -326,6 +343,7 @@ function layoutOf(options: StoreOptions, namespace: number, segmentShift: number
     stripesWord,
     segmentsWord,
     ownedWord,
+    pinsWord,
     pagesWord,
     workersWord,
     ghostWord,
@@ -358,12 +376,15 @@ function sharesOf(
   const ghostBuckets = evicts ? 2 ** Math.floor(Math.log2(ghostBytesMax / GHOST_BUCKET_BYTES)) : 0
   const segmentCount = Math.floor((limitBytes - ghostBuckets * GHOST_BUCKET_BYTES) / segmentBytes)
   const groups = segmentCount / ((evicts ? OPEN_SHARE : OPEN_SHARE_NO_EVICTION) * workerCount)
+  const hasSmallQueue = evicts && groups >= 1
   return {
     segmentCount,
     freeSegmentsGoal:
       spareSegmentsOf(segmentCount, workerCount) + (segmentCount < PACED_SEGMENTS_MIN ? 1 : 2),
-    hasSmallQueue: evicts && groups >= 1,
+    hasSmallQueue,
     ttlClassCount: Math.min(Math.max(Math.floor(groups / 2), 1), TTL_CLASSES_MAX),
+    rankCount: hasSmallQueue ? RANKS_MAX : 1,
+    opensMax: evicts ? Math.max(Math.floor(groups), OPENS_LEAST) : OPENS_MAX,
     ghostBuckets,
   }
 }
@@ -374,6 +395,7 @@ export function memorySharesOf(geometry: Geometry, limitBytes: number): MemorySh
   const shares = sharesOf(limitBytes, segmentBytes, workerCount, evicts)
   return {
     ...shares,
+    rankCount: geometry.ranksBySize ? shares.rankCount : 1,
     // The first page of the index of any other namespace comes on top of its segments.
     segmentCount: shares.segmentCount - (namespace === 0 ? 0 : 1),
     freeSegmentsGoal: reserveSegments + shares.freeSegmentsGoal,
@@ -476,11 +498,13 @@ export function createNamespaceMemory(
   first: StoreMemory,
   { namespace, quotaBytes, seed }: NamespaceOptions,
 ): StoreMemory {
-  const { memoryBytesMax, itemBytesMax, evicts, workerCount, segmentShift } = first.geometry
+  const { memoryBytesMax, itemBytesMax, evicts, ranksBySize, workerCount, segmentShift } =
+    first.geometry
   assert(namespace > 0, 'namespace 0 is the one that the memory was made for')
   assert(quotaBytes >= quotaBytesMinOf(first), `a quota of ${quotaBytes} bytes is too small`)
   const memoryBytes = quotaBytes
-  const options = { memoryBytes, memoryBytesMax, itemBytesMax, evicts, workerCount, seed }
+  const sizes = { memoryBytes, memoryBytesMax, itemBytesMax }
+  const options = { ...sizes, evicts, ranksBySize, workerCount, seed }
   const geometry = layoutOf(options, namespace, segmentShift)
   const control = createControl(geometry, memorySharesOf(geometry, quotaBytes).segmentCount)
   // The page has the number behind those of all segments, in an arena of its own (memory-view.ts).

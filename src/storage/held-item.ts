@@ -218,10 +218,7 @@ export class HeldItem {
   /** The group in which a longer value of the item belongs: it stays in its queue. */
   group(): number {
     const group = this.control[this.view.segmentRecord(this.segment()) + SEGMENT_GROUP]!
-    const expiry = this.expiry()
-    return queueOf(group) === MAIN_QUEUE
-      ? this.groups.main(expiry, this.nowSeconds)
-      : this.groups.small(expiry, this.nowSeconds)
+    return this.groups.same(group, this.expiry(), this.nowSeconds)
   }
 
   /** Whether it lies in the main queue, and how many of its reads count. */

@@ -3,9 +3,10 @@
  * does not agree. For tests and a debug command; it allocates, and nobody may write meanwhile.
  *
  * Checked: each slot refers to a live record whose key hashes to its tag, path and bucket; no record has
- * two slots; each live record has one; the live bytes of each segment are those of its records; each
- * segment is in the one list that its state says, and none from which replies are sent is free; overflow
- * buckets are in a chain or free, none is lost; counters and the pool's numbers agree with what was counted.
+ * two slots; each live record has one; no segment is due later than its rank allows; the live bytes of each
+ * segment are those of its records; each segment is in the one list that its state says, and none from which
+ * replies are sent is free; overflow buckets are in a chain or free, none is lost; counters and the pool's
+ * numbers agree with what was counted.
  */
 import { HalfSipHash } from '../base/hash.ts'
 import { hasPathOf, LINK_WORD, SLOTS_PER_BUCKET, tagAt, tagOf } from './bucket.ts'
@@ -16,9 +17,11 @@ import {
   CRAWLED_SEGMENT,
   DEMANDED_WORD,
   EXCESS_WORD,
+  FLOORS_WORD,
   FREE_COUNT_WORD,
   FREE_FIRST_WORD,
   FREE_SEGMENT,
+  GROUPS_MAX,
   GUARANTEED_WORD,
   HEAP_DEMANDED_WORD,
   HEAP_EXCESS_WORD,
@@ -54,6 +57,7 @@ import {
   PRIMARY_SEGMENT,
   SEALED_COUNT_WORD,
   SEALED_SEGMENT,
+  SEGMENT_DUE,
   SEGMENT_EXPIRES_BY,
   SEGMENT_EXPIRES_FROM,
   SEGMENT_FIRST,
@@ -62,7 +66,6 @@ import {
   SEGMENT_LIVE,
   SEGMENT_NEWER,
   SEGMENT_OLDER,
-  SEGMENT_PINS,
   SEGMENT_PLACE,
   SEGMENT_SEQUENCE,
   SEGMENT_STATE,
@@ -78,7 +81,7 @@ import {
   WORKER_VICTIM_OFFSET,
   WORKER_WORDS,
 } from './geometry.ts'
-import { queueOf } from './group.ts'
+import { queueOf, rankOf } from './group.ts'
 import { CHAIN_BUCKETS_MAX, HashIndex } from './hash-index.ts'
 import { Heap } from './heap.ts'
 import {
@@ -347,6 +350,7 @@ class IntegrityCheck {
       }
       const live = control[record + SEGMENT_LIVE]! + (linked ?? 0)
       this.#expect(`live bytes of segment ${segment}`, live, this.#live[segment]!)
+      this.#checkDue(segment)
       if (state === SEALED_SEGMENT && live === 0)
         this.#report(`segment ${segment} is empty, not free`)
       this.#checkRecords(segment)
@@ -356,9 +360,8 @@ class IntegrityCheck {
   #checkPins(): void {
     let count = 0
     for (const segment of this.#owned) {
-      const record = this.#record(segment)
-      const pins = this.#control[record + SEGMENT_PINS]!
-      const state = this.#control[record + SEGMENT_STATE]!
+      const pins = this.#control[this.#memory.geometry.pinsWord + segment]!
+      const state = this.#control[this.#record(segment) + SEGMENT_STATE]!
       if (state === FREE_SEGMENT) this.#expect(`pins of free segment ${segment}`, pins, 0)
       if (pins < 0 || (pins === 0 && state === PINNED_SEGMENT)) {
         this.#report(`segment ${segment} in state ${state} has ${pins} pins`)
@@ -366,6 +369,18 @@ class IntegrityCheck {
       count += pins
     }
     this.#expect('number of pins', this.#control[PINNED_COUNT_WORD]!, count)
+  }
+
+  /** The floor of a queue only rises: so nothing is due later than what is put into its group now. */
+  #checkDue(segment: number): void {
+    const control = this.#control
+    const record = this.#record(segment)
+    const group = control[record + SEGMENT_GROUP]!
+    if (!this.#memory.geometry.ranksBySize || group >= GROUPS_MAX) return
+    const ahead = (control[record + SEGMENT_DUE]! - control[FLOORS_WORD + queueOf(group)]!) | 0
+    if (ahead > 2 ** rankOf(group)) {
+      this.#report(`segment ${segment} of rank ${rankOf(group)} is due ${ahead} above the floor`)
+    }
   }
 
   #checkRecords(segment: number): void {

@@ -20,22 +20,22 @@
 import { assert } from '../base/assert.ts'
 import {
   EPOCH_WORD,
+  GROUPS_MAX,
   OPEN_ID,
   OPEN_LINKED,
   OPEN_OFFSET,
   OPEN_WORDS,
   OPENS_MAX,
-  SEALED_EVER_WORD,
+  QUEUE_GROUPS,
   SEGMENT_CONTINUES,
   SEGMENT_EPOCH,
   SEGMENT_EXPIRES_BY,
   SEGMENT_FIRST,
   SEGMENT_HEAD_ITEM,
-  SEGMENT_SEQUENCE,
   WORKER_OPENS_WORD,
   WORKER_WORDS,
 } from './geometry.ts'
-import type { Groups } from './group.ts'
+import { distanceOf, type Groups } from './group.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 
@@ -52,6 +52,9 @@ export class Log {
   segmentsMissing = 0
   /** Segments that large values on their way to this worker hold: they belong to no open segment. */
   receivingSegments = 0
+  /** Groups that may be open at the same time; see MemoryShares. */
+  private opensMax = OPENS_MAX
+  private openCount = 0
   /** 0 while nothing is reserved. */
   private reservedBytes = 0
   /** Whether the record reserved lies in segments of its own, none of which is open. */
@@ -76,14 +79,41 @@ export class Log {
     this.spanBytesMin = view.geometry.spanBytesMin
     this.ownSegmentsBytesMin = view.geometry.ownSegmentsBytesMin
     this.evicts = view.geometry.evicts
+    for (let group = 0; group < OPENS_MAX; group++) if (this.openOf(group) >= 0) this.openCount++
+  }
+
+  /** Works with a limit of the memory from now on. */
+  adopt(opensMax: number): void {
+    this.opensMax = opensMax
+  }
+
+  /**
+   * The group in whose segment an item of `group` comes: that itself, or the nearest one of its queue that
+   * is open, if there are as many open as may be.
+   */
+  private openGroupOf(group: number): number {
+    if (this.openCount < this.opensMax || group >= GROUPS_MAX || this.openOf(group) >= 0)
+      return group
+    const first = group < QUEUE_GROUPS ? 0 : QUEUE_GROUPS
+    let nearest = group
+    let least = QUEUE_GROUPS
+    for (let other = first; other < first + QUEUE_GROUPS; other++) {
+      const distance = distanceOf(group, other)
+      if (distance < least && this.openOf(other) >= 0) {
+        nearest = other
+        least = distance
+      }
+    }
+    return nearest
   }
 
   /**
    * Reserves room for a record whose first `prefixBytes` (header and key) must not be torn apart.
    * Leaves at least `keep` segments free. False: segmentsMissing says what it takes.
    */
-  reserve(recordBytes: number, prefixBytes: number, keep: number, group: number): boolean {
+  reserve(recordBytes: number, prefixBytes: number, keep: number, wanted: number): boolean {
     const control = this.control
+    const group = this.openGroupOf(wanted)
     const entry = this.opens + group * OPEN_WORDS
     const epoch = this.view.epoch
     if (recordBytes > this.ownSegmentsBytesMin) {
@@ -137,6 +167,7 @@ export class Log {
       return false
     }
     this.seal(entry)
+    this.openCount++
     control[entry + OPEN_ID] = next + 1
     control[entry + OPEN_OFFSET] = 0
     control[entry + OPEN_LINKED] = 0
@@ -280,22 +311,18 @@ export class Log {
   }
 
   /**
-   * Seals open segments since whose opening the whole log was sealed once, so that their items have
-   * their turn. Though not full they are not to be compacted: that would gain nothing, and begin the
-   * time of their items anew.
+   * Seals open segments that are due, or where there are no ranks, since whose opening the whole log was
+   * sealed once, so that their items have their turn. Though not full they are not to be compacted: that
+   * would gain nothing, and begin the time of their items anew.
    */
   sealAged(): void {
-    const control = this.control
-    const sealedEver = control[SEALED_EVER_WORD]!
+    const { control, pool } = this
     for (let group = 0; group < OPENS_MAX; group++) {
       const open = this.openOf(group)
-      if (open < 0) continue
-      const openedAt = control[this.view.segmentRecord(open) + SEGMENT_SEQUENCE]!
-      if (((sealedEver - openedAt) | 0) > this.pool.roundSegments) {
-        const entry = this.opens + group * OPEN_WORDS
-        this.pool.keepAsIs(open, control[entry + OPEN_LINKED]!)
-        this.seal(entry)
-      }
+      if (open < 0 || !pool.isAged(open)) continue
+      const entry = this.opens + group * OPEN_WORDS
+      pool.keepAsIs(open, control[entry + OPEN_LINKED]!)
+      this.seal(entry)
     }
   }
 
@@ -328,6 +355,7 @@ export class Log {
     const control = this.control
     const open = control[entry + OPEN_ID]! - 1
     if (open < 0) return
+    this.openCount--
     control[entry + OPEN_ID] = 0
     this.pool.seal(open, control[entry + OPEN_OFFSET]!, control[entry + OPEN_LINKED]!)
   }
@@ -339,6 +367,7 @@ export class Log {
     const control = this.control
     const used = control[this.view.segmentRecord(end) + SEGMENT_FIRST]!
     this.seal(entry)
+    this.openCount++
     control[entry + OPEN_ID] = end + 1
     control[entry + OPEN_OFFSET] = used
     control[entry + OPEN_LINKED] = used

@@ -80,8 +80,8 @@ export class NewRecord {
   /** The group of a new value: of the main queue if its key came back, or it is too large for the small one. */
   groupFor(isRecalled: boolean, recordBytes: number, expiry: number): number {
     return isRecalled || recordBytes > this.upkeep.smallRecordBytesMax
-      ? this.groups.main(expiry, this.item.nowSeconds)
-      : this.groups.small(expiry, this.item.nowSeconds)
+      ? this.groups.main(recordBytes, 1, expiry, this.item.nowSeconds)
+      : this.groups.small(recordBytes, expiry, this.item.nowSeconds)
   }
 
   /** Reserves room for a record, evicting if need be. */

@@ -3,7 +3,7 @@
  * while the kernel may still read them; the item may be overwritten, deleted or evicted meanwhile. Hot
  * path of values of many KiB.
  *
- *     SEGMENT_PINS > 0:   sealed ... -- nothing alive in it --> PINNED -- last pin released --> FREE
+ *     pins > 0:   sealed ... -- nothing alive in it --> PINNED -- last pin released --> FREE
  *
  * Invariants: a part is pinned while the item is held, so its segment is not free then, and does not become
  * free before the pin is released: SegmentPool asks for pins where a segment would come to be so. Only
@@ -12,7 +12,7 @@
  * beyond that nothing is, and the value has to be copied.
  */
 import { assert } from '../base/assert.ts'
-import { PINNED_COUNT_WORD, SEGMENT_PINS } from './geometry.ts'
+import { PINNED_COUNT_WORD } from './geometry.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 
@@ -28,6 +28,8 @@ export class Pins {
   private readonly view: MemoryView
   private readonly pool: SegmentPool
   private readonly control: Int32Array
+  /** One word for each segment. */
+  private readonly pinsWord: number
   private readonly valueBytesMin: number
 
   /** Records of up to `overwrittenBytesMax` may change where they lie. */
@@ -35,6 +37,7 @@ export class Pins {
     this.view = view
     this.pool = pool
     this.control = view.control
+    this.pinsWord = view.geometry.pinsWord
     this.valueBytesMin = overwrittenBytesMax
   }
 
@@ -62,7 +65,7 @@ export class Pins {
     view.copiedBytes += length
     for (let left = length; left > 0; ) {
       const room = Math.min(left, segmentBytes - offset)
-      Atomics.add(control, view.segmentRecord(at) + SEGMENT_PINS, 1)
+      Atomics.add(control, this.pinsWord + at, 1)
       const { buffer } = view.segmentArena(at)
       parts.addPart(new Uint8Array(buffer, view.segmentByteBase(at) + offset, room), this, at)
       left -= room
@@ -75,7 +78,7 @@ export class Pins {
   /** The kernel has the bytes of one part, or will never ask for them. */
   release(segment: number): void {
     const { control } = this
-    const before = Atomics.sub(control, this.view.segmentRecord(segment) + SEGMENT_PINS, 1)
+    const before = Atomics.sub(control, this.pinsWord + segment, 1)
     assert(before > 0, 'a pin is released once')
     if (before === 1) this.pool.unpinned(segment)
     Atomics.sub(control, PINNED_COUNT_WORD, 1)

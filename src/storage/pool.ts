@@ -21,6 +21,7 @@ import {
   ENDS_GROUP,
   EPOCH_WORD,
   EXCESS_WORD,
+  FLOORS_WORD,
   FREE_COUNT_WORD,
   FREE_FIRST_WORD,
   FREE_SEGMENT,
@@ -37,10 +38,12 @@ import {
   OWNED_COUNT_WORD,
   PINNED_SEGMENT,
   POOL_LOCK_WORD,
+  QUEUE_GROUPS,
   SEALED_COUNT_WORD,
   SEALED_EVER_WORD,
   SEALED_SEGMENT,
   SEGMENT_CONTINUES,
+  SEGMENT_DUE,
   SEGMENT_EPOCH,
   SEGMENT_EXPIRES_BY,
   SEGMENT_EXPIRES_FROM,
@@ -50,7 +53,6 @@ import {
   SEGMENT_LIVE,
   SEGMENT_NEWER,
   SEGMENT_OLDER,
-  SEGMENT_PINS,
   SEGMENT_PLACE,
   SEGMENT_SEQUENCE,
   SEGMENT_STATE,
@@ -58,11 +60,10 @@ import {
   SEGMENT_USED,
   SMALL_COUNT_WORD,
   SMALL_QUEUE,
-  TTL_CLASSES_MAX,
   VICTIM_SEGMENT,
   WORTHY_WORD,
 } from './geometry.ts'
-import { mainGroupOf, queueOf } from './group.ts'
+import { mainGroupOf, queueOf, rankOf } from './group.ts'
 import type { Heap } from './heap.ts'
 import { HEADER_BYTES_MAX } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
@@ -78,6 +79,15 @@ const END_LOOKS = 16
 const IDLE_SEGMENTS = 2
 
 /**
+ * So large a part of the sealed segments (1/64, 1/16), and at least so many, are sealed after a segment
+ * before it is emptied for its rank.
+ */
+const SMALL_GRACE_SHIFT = 6
+const SMALL_GRACE_MIN = 8
+const MAIN_GRACE_SHIFT = 4
+const MAIN_GRACE_MIN = 16
+
+/**
  * With -M: what compacting a segment must gain. A 64th of a segment remains after the longest rest in
  * which no record begins, so that so many victims at most are emptied for each segment.
  */
@@ -90,7 +100,9 @@ export class SegmentPool {
   readonly #heap: Heap
   readonly #control: Int32Array
   readonly #ownedWord: number
+  readonly #pinsWord: number
   readonly #evicts: boolean
+  readonly #isRanked: boolean
   readonly #limitBytes: Float64Array
   /** With -M: live bytes up to which a segment is worth compacting; else fewer than there ever are. */
   readonly #worthyLiveMax: number
@@ -99,7 +111,9 @@ export class SegmentPool {
     this.#view = view
     this.#heap = heap
     this.#ownedWord = view.geometry.ownedWord
+    this.#pinsWord = view.geometry.pinsWord
     this.#evicts = view.geometry.evicts
+    this.#isRanked = view.geometry.ranksBySize
     this.#control = view.control
     this.#limitBytes = new Float64Array(view.control.buffer, LIMIT_BYTES_WORD * 4, 1)
     this.#worthyLiveMax = view.geometry.evicts
@@ -148,6 +162,7 @@ export class SegmentPool {
     control[record + SEGMENT_STUCK_LIVE] = 0
     control[record + SEGMENT_GROUP] = group
     control[record + SEGMENT_SEQUENCE] = control[SEALED_EVER_WORD]!
+    control[record + SEGMENT_DUE] = this.#dueOf(group)
     return segment
   }
 
@@ -212,6 +227,7 @@ export class SegmentPool {
       control[record + SEGMENT_STATE] = OPEN_SEGMENT
       control[record + SEGMENT_GROUP] = group
       control[record + SEGMENT_SEQUENCE] = control[SEALED_EVER_WORD]!
+      control[record + SEGMENT_DUE] = this.#dueOf(group)
       Atomics.sub(control, record + SEGMENT_LIVE, control[record + SEGMENT_FIRST]!)
     }
     release(control, POOL_LOCK_WORD)
@@ -265,26 +281,76 @@ export class SegmentPool {
     release(control, POOL_LOCK_WORD)
   }
 
-  /** Takes the oldest sealed segment of a queue out of its list, to be emptied; -1 if there is none. */
-  takeOldest(queue: number): number {
+  /**
+   * Takes the sealed segment of a queue that is to be emptied next out of its list, and raises the floor
+   * of the queue to when it was due; -1 if there is none.
+   */
+  takeNext(queue: number): number {
     const control = this.#control
     acquire(control, POOL_LOCK_WORD)
-    let oldest = -1
-    let oldestSequence = 0
-    const first = queue * TTL_CLASSES_MAX
-    for (let group = first; group < first + TTL_CLASSES_MAX; group++) {
+    const segment = this.#nextOf(queue)
+    if (segment >= 0) {
+      const floor = FLOORS_WORD + queue
+      const due = control[this.#view.segmentRecord(segment) + SEGMENT_DUE]!
+      if (((due - control[floor]!) | 0) > 0) control[floor] = due
+      this.#makeVictim(segment)
+    }
+    release(control, POOL_LOCK_WORD)
+    return segment
+  }
+
+  /**
+   * That which is due first among those that were sealed long enough ago, and of those due at once the
+   * oldest; where all are young, the oldest. Numbers wrap: it is their difference that tells which is first.
+   */
+  #nextOf(queue: number): number {
+    const control = this.#control
+    const sealedEver = control[SEALED_EVER_WORD]!
+    const grace = this.#isRanked ? this.#graceOf(queue) : 0
+    let next = -1
+    let nextDue = 0
+    let nextAge = 0
+    const first = queue * QUEUE_GROUPS
+    for (let group = first; group < first + QUEUE_GROUPS; group++) {
       const segment = this.#oldestOf(group)
       if (segment < 0) continue
-      const sequence = control[this.#view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
-      // Sequence numbers wrap: it is their difference that tells which is older.
-      if (oldest < 0 || ((sequence - oldestSequence) | 0) < 0) {
-        oldest = segment
-        oldestSequence = sequence
+      const record = this.#view.segmentRecord(segment)
+      const age = (sealedEver - control[record + SEGMENT_SEQUENCE]!) | 0
+      const due = control[record + SEGMENT_DUE]!
+      const order = age > grace && nextAge > grace ? (due - nextDue) | 0 : 0
+      if (next < 0 || order < 0 || (order === 0 && age > nextAge)) {
+        next = segment
+        nextDue = due
+        nextAge = age
       }
     }
-    if (oldest >= 0) this.#makeVictim(oldest)
-    release(control, POOL_LOCK_WORD)
-    return oldest
+    return next
+  }
+
+  /** How many segments are sealed after one before it is anybody's turn in it: what is new must have a chance to be read. */
+  #graceOf(queue: number): number {
+    const sealed = this.#control[SEALED_COUNT_WORD]!
+    return queue === SMALL_QUEUE
+      ? Math.max(sealed >> SMALL_GRACE_SHIFT, SMALL_GRACE_MIN)
+      : Math.max(sealed >> MAIN_GRACE_SHIFT, MAIN_GRACE_MIN)
+  }
+
+  /** Whether the items of an open segment have had the time that is theirs. */
+  isAged(segment: number): boolean {
+    const control = this.#control
+    const record = this.#view.segmentRecord(segment)
+    if (this.#isRanked) {
+      const floor = control[FLOORS_WORD + queueOf(control[record + SEGMENT_GROUP]!)]!
+      return ((floor - control[record + SEGMENT_DUE]!) | 0) > 0
+    }
+    const sealedSince = (control[SEALED_EVER_WORD]! - control[record + SEGMENT_SEQUENCE]!) | 0
+    return sealedSince > this.roundSegments
+  }
+
+  /** When a segment of that group that is opened now will be due. */
+  #dueOf(group: number): number {
+    if (!this.#isRanked || group >= GROUPS_MAX) return 0
+    return (this.#control[FLOORS_WORD + queueOf(group)]! + 2 ** rankOf(group)) | 0
   }
 
   /** Takes a segment that is the oldest of its group and in which all has expired; -1 if none is. */
@@ -334,7 +400,9 @@ export class SegmentPool {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
     acquire(control, POOL_LOCK_WORD)
-    control[record + SEGMENT_GROUP] = mainGroupOf(control[record + SEGMENT_GROUP]!)
+    const group = mainGroupOf(control[record + SEGMENT_GROUP]!)
+    control[record + SEGMENT_GROUP] = group
+    control[record + SEGMENT_DUE] = this.#dueOf(group)
     control[record + SEGMENT_STUCK_LIVE] = Atomics.load(control, record + SEGMENT_LIVE) + 1
     control[record + SEGMENT_STATE] = SEALED_SEGMENT
     this.#pushSealed(segment)
@@ -446,7 +514,7 @@ export class SegmentPool {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
     Atomics.store(control, record + SEGMENT_STATE, PINNED_SEGMENT)
-    if (Atomics.load(control, record + SEGMENT_PINS) !== 0) return
+    if (Atomics.load(control, this.#pinsWord + segment) !== 0) return
     control[record + SEGMENT_STATE] = FREE_SEGMENT
     control[record + SEGMENT_NEWER] = control[FREE_FIRST_WORD]!
     control[FREE_FIRST_WORD] = segment + 1

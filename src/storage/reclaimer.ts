@@ -28,7 +28,7 @@
 import { assert } from '../base/assert.ts'
 import { HalfSipHash } from '../base/hash.ts'
 import { acquire, release } from '../base/lock.ts'
-import { frequencyAt, lowerFrequencyAt } from './bucket.ts'
+import { clearFrequencyAt, frequencyAt, lowerFrequencyAt } from './bucket.ts'
 import {
   BYTES,
   COMPACTED_SEGMENTS,
@@ -50,6 +50,7 @@ import {
   MAIN_QUEUE,
   MOVED_GROUP,
   OPENS_MAX,
+  QUEUE_GROUPS,
   SEALED_COUNT_WORD,
   SEALED_SEGMENT,
   SEGMENT_EPOCH,
@@ -152,7 +153,8 @@ const FROM_EXPIRED = 0
 const FROM_EMPTIEST = 1
 const FROM_OLDEST = 2
 
-/** The share of the sealed segments that the small queue may have. */
+/** The share of the sealed segments that the small queue may have, where sizes count, and in S3-FIFO. */
+const SMALL_SHARE_RANKED = 0.05
 const SMALL_SHARE = 0.1
 
 /** What becomes of a record: it is gone; it may not leave; it stays where it is for another round. */
@@ -180,6 +182,8 @@ export class Reclaimer {
   private readonly hash: HalfSipHash
   private readonly worker: number
   private readonly evicts: boolean
+  private readonly isRanked: boolean
+  private readonly smallShare: number
   private readonly creditPerVictim: number
   private readonly creditMax: number
   private readonly compactedBytesMax: number
@@ -193,7 +197,7 @@ export class Reclaimer {
   /** What happens to the live records of the victim in work. */
   private victimFate: number
   private victimSource = FROM_OLDEST
-  private victimQueue: number = MAIN_QUEUE
+  private victimGroup: number = QUEUE_GROUPS
   /** Of the record met last, if it was moved or dropped; else 0. */
   private metBytes = 0
   /** How often a large item may stay yet in this step or search. */
@@ -232,6 +236,8 @@ export class Reclaimer {
     this.hash = new HalfSipHash(geometry.seed0, geometry.seed1)
     this.worker = geometry.workersWord + workerIndex * WORKER_WORDS
     this.evicts = geometry.evicts
+    this.isRanked = geometry.ranksBySize
+    this.smallShare = geometry.ranksBySize ? SMALL_SHARE_RANKED : SMALL_SHARE
     this.creditPerVictim = geometry.segmentBytes - (geometry.segmentBytes >> 3)
     this.creditMax = this.creditPerVictim + geometry.segmentBytes
     this.allCounters = Array.from({ length: geometry.workerCount }, (_, worker) =>
@@ -257,7 +263,7 @@ export class Reclaimer {
 
   /** Works through about `budgetBytes` of victims; false if there is no segment to take. */
   step(budgetBytes: number, nowSeconds: number): boolean {
-    this.staysLeft = STAYS_MAX
+    this.staysLeft = Math.min(STAYS_MAX, this.pool.roundSegments)
     let left = budgetBytes
     let isDone = true
     while (left > 0) {
@@ -291,7 +297,7 @@ export class Reclaimer {
    */
   makeFree(count: number, nowSeconds: number, endBytes: number = 0): boolean {
     if (!this.evicts) return this.makeFreeByMoving(count, nowSeconds, endBytes)
-    this.staysLeft = STAYS_MAX
+    this.staysLeft = Math.min(STAYS_MAX, this.pool.roundSegments)
     // Other workers may take what is freed here: bounded, not just repeated.
     let victimsLeft = 4 * this.pool.roundSegments
     while (this.pool.freeCount < count) {
@@ -311,7 +317,7 @@ export class Reclaimer {
   payAll(nowSeconds: number): boolean {
     const { pool } = this
     this.payExcess()
-    this.staysLeft = STAYS_MAX
+    this.staysLeft = Math.min(STAYS_MAX, this.pool.roundSegments)
     let victimsLeft = 4 * pool.roundSegments
     while (pool.hasExcess) {
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
@@ -505,13 +511,13 @@ export class Reclaimer {
       this.victimSource = FROM_OLDEST
       this.log.sealAged()
       const small = control[SMALL_COUNT_WORD]!
-      const queue = small > control[SEALED_COUNT_WORD]! * SMALL_SHARE ? SMALL_QUEUE : MAIN_QUEUE
-      victim = this.pool.takeOldest(queue)
-      if (victim < 0) victim = this.pool.takeOldest(queue === MAIN_QUEUE ? SMALL_QUEUE : MAIN_QUEUE)
+      const queue = small > control[SEALED_COUNT_WORD]! * this.smallShare ? SMALL_QUEUE : MAIN_QUEUE
+      victim = this.pool.takeNext(queue)
+      if (victim < 0) victim = this.pool.takeNext(queue === MAIN_QUEUE ? SMALL_QUEUE : MAIN_QUEUE)
     }
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
-    this.victimQueue = queueOf(control[record + SEGMENT_GROUP]!)
+    this.victimGroup = control[record + SEGMENT_GROUP]!
     control[this.worker + WORKER_VICTIM] = victim + 1
     control[this.worker + WORKER_VICTIM_OFFSET] = control[record + SEGMENT_FIRST]!
     control[this.worker + WORKER_KEEP_CREDIT] = Math.min(
@@ -525,6 +531,7 @@ export class Reclaimer {
     }
     if (this.endsStuck(victim, nowSeconds) || this.emptyHead(victim, nowSeconds) === STUCK) {
       this.leaveVictim(victim)
+      this.metBytes = this.view.segmentBytes
     }
     return true
   }
@@ -636,9 +643,10 @@ export class Reclaimer {
       control[worker + WORKER_VICTIM_OFFSET] = offset
       return BLOCKED
     }
-    // What stays spans, so it was the last record of the segment.
+    // What stays spans, so it was the last record of the segment. It counts as much as if all was moved:
+    // one write is not to go through everything large because there is no room to move it.
     this.leaveVictim(victim)
-    return RECORD_COST_BYTES
+    return view.segmentBytes
   }
 
   /** With -M: frees a victim, or what of it follows the end of an item that is not moved. */
@@ -748,13 +756,9 @@ export class Reclaimer {
       headIndex !== 0
         ? control[headIndex - SEGMENT_HEAD_ITEM + SEGMENT_FIRST]!
         : Math.min(recordBytes, view.segmentBytes - view.locationOffset(location))
-    const isSmall = this.victimQueue === SMALL_QUEUE
+    const isSmall = queueOf(this.victimGroup) === SMALL_QUEUE
     const wanted = fate === MOVE || (fate === EVICT && frequency > 0 && part <= credit)
-    const group = this.evicts
-      ? isSmall && fate === MOVE
-        ? this.groups.small(expiry, nowSeconds)
-        : this.groups.main(expiry, nowSeconds)
-      : MOVED_GROUP
+    const group = this.groupFor(fate, recordBytes, frequency, expiry, nowSeconds)
     if (
       wanted &&
       recordBytes <= this.movedBytesMax &&
@@ -767,7 +771,7 @@ export class Reclaimer {
         this.copyRecord(words, base, location, keyLength)
         slotWords[slot] = log.location
         if (fate === EVICT) {
-          lowerFrequencyAt(slotWords, slot)
+          this.pay(slotWords, slot)
           if (isSmall) counters[PROMOTED] = counters[PROMOTED]! + 1
         }
         retire(view, this.pool, location)
@@ -788,7 +792,7 @@ export class Reclaimer {
       // Too large to move. Met at its beginning, it pays for another round; in its other segments
       // it just stays.
       if (headIndex === 0) {
-        lowerFrequencyAt(slotWords, slot)
+        this.pay(slotWords, slot)
         control[this.worker + WORKER_KEEP_CREDIT] = credit - part
       }
       this.staysLeft--
@@ -800,6 +804,27 @@ export class Reclaimer {
     this.ghost.remember(low, this.hash.more)
     release(control, stripe)
     return GONE
+  }
+
+  /** Takes back what an item pays for another round: one read, or where there are ranks, which count them, all. */
+  private pay(slotWords: Int32Array, slot: number): void {
+    if (this.isRanked) clearFrequencyAt(slotWords, slot)
+    else lowerFrequencyAt(slotWords, slot)
+  }
+
+  /** Where a record of the victim in work goes if it is moved. */
+  private groupFor(
+    fate: number,
+    recordBytes: number,
+    reads: number,
+    expiry: number,
+    nowSeconds: number,
+  ): number {
+    if (!this.evicts) return MOVED_GROUP
+    const group = this.victimGroup
+    return fate === MOVE
+      ? this.groups.same(group, expiry, nowSeconds)
+      : this.groups.kept(group, recordBytes, reads, expiry, nowSeconds)
   }
 
   /** Whether an item over several segments, which begins in `segment`, is left for another round. */

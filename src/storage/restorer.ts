@@ -191,8 +191,8 @@ export class Restorer {
     const isMain = order.isMain || recordBytes > this.upkeep.smallRecordBytesMax
     const { groups } = this.parts
     return isMain
-      ? groups.main(order.expiry, order.nowSeconds)
-      : groups.small(order.expiry, order.nowSeconds)
+      ? groups.main(recordBytes, Math.max(order.frequency, 1), order.expiry, order.nowSeconds)
+      : groups.small(recordBytes, order.expiry, order.nowSeconds)
   }
 
   private reserve(recordBytes: number, group: number): boolean {

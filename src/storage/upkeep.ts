@@ -207,6 +207,7 @@ export class Upkeep implements Borrower {
     this.smallRecordBytesMax = limitBytes / SMALL_RECORD_SHARE
     this.freeSegmentsGoal = shares.freeSegmentsGoal
     this.groups.adopt(shares)
+    this.log.adopt(shares.opensMax)
     this.ghost.resize(shares.ghostBuckets)
     this.reclaimer.adopt(shares.freeSegmentsGoal)
     this.log.sealUnused(this.groups)

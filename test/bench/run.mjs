@@ -34,6 +34,7 @@ import {
   writeUsers,
 } from './servers.mjs'
 import * as strangers from './strangers.mjs'
+import { ENGINE_LOADS } from './traces.mjs'
 
 const ROOT = resolve(import.meta.dirname, '..', '..')
 
@@ -51,7 +52,14 @@ const DISTURBED_SHARE = 0.1
  * Sets that are not loads of the generator: what they are made of (`PARTS`, which --only chooses from),
  * and what measures them.
  */
-const PROGRAMS = { 'miss-ratio': missRatio, memory, full, strangers }
+const engineLoads = { ...missRatio, PARTS: ENGINE_LOADS }
+const PROGRAMS = {
+  'miss-ratio': missRatio,
+  'engine-loads': engineLoads,
+  memory,
+  full,
+  strangers,
+}
 
 /** What a set measures, of all that --only may name. */
 function partsOf(set, only) {

@@ -14,6 +14,7 @@ import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import {
+  ENGINE_LOADS,
   leastMisses,
   MEASURED_REQUESTS,
   memorySizesMib,
@@ -47,15 +48,20 @@ export async function loadStore(dist) {
  *
  * @param {Awaited<ReturnType<typeof loadStore>>} build
  * @param {import('./traces.mjs').Workload} workload
- * @param {{ seed: number, memoryBytes: number, warm: number, measured: number }} run
+ * @param {{ seed: number, memoryBytes: number, warm: number, measured: number, ranksBySize?: boolean }} run
  */
-export function driveStore(build, workload, { seed, memoryBytes, warm, measured }) {
+export function driveStore(
+  build,
+  workload,
+  { seed, memoryBytes, warm, measured, ranksBySize = true },
+) {
   const { Store, HIT, STORED, WriteOrder } = build
   const trace = new Trace(workload, seed)
   const memory = build.createStoreMemory({
     memoryBytes,
     itemBytesMax: MIB,
     evicts: true,
+    ranksBySize,
     workerCount: 1,
     seed: [1, 2],
   })
@@ -67,6 +73,8 @@ export function driveStore(build, workload, { seed, memoryBytes, warm, measured 
   const maintenanceRequests = Math.ceil(workload.requestsPerSecond / MAINTENANCE_PER_SECOND)
   let reads = 0
   let misses = 0
+  let readBytes = 0
+  let missedBytes = 0
   const start = performance.now()
   for (let number = 0; number < warm + measured; number++) {
     trace.next()
@@ -86,7 +94,11 @@ export function driveStore(build, workload, { seed, memoryBytes, warm, measured 
       }
       if (number >= warm) {
         reads++
-        if (isWrite) misses++
+        readBytes += valueBytes
+        if (isWrite) {
+          misses++
+          missedBytes += valueBytes
+        }
       }
     }
     if (isWrite) {
@@ -102,7 +114,14 @@ export function driveStore(build, workload, { seed, memoryBytes, warm, measured 
   }
   const seconds = (performance.now() - start) / 1000
   const counters = build.readStoreCounters(memory)
-  return { reads, misses, counters, requestsPerSecond: (warm + measured) / seconds }
+  return {
+    reads,
+    misses,
+    readBytes,
+    missedBytes,
+    counters,
+    requestsPerSecond: (warm + measured) / seconds,
+  }
 }
 
 /** memcached's miss ratio of the very same run; null when that was not recorded. */
@@ -121,18 +140,23 @@ function recordedOf(results, workload, mib, { seed, warm, measured }) {
 async function main() {
   const { values } = parseArgs({
     options: {
-      workload: { type: 'string', multiple: true, default: WORKLOADS.map(({ name }) => name) },
+      workload: {
+        type: 'string',
+        multiple: true,
+        default: [...WORKLOADS, ...ENGINE_LOADS].map(({ name }) => name),
+      },
       memory: { type: 'string', multiple: true },
       requests: { type: 'string', default: String(MEASURED_REQUESTS) },
       warm: { type: 'string', default: String(WARM_REQUESTS) },
       seed: { type: 'string', default: '1' },
+      eviction: { type: 'string', default: 'size-aware' },
     },
   })
   const build = await loadStore(resolve(process.env.STORE_DIST ?? '.modules'))
   const seed = Number(values.seed)
   const { results } = JSON.parse(readFileSync(RECORDED, 'utf8'))
   console.log(
-    'workload     MiB  miss ratio   least  memcached  ratio    items  evicted  requests/s',
+    'workload     MiB  miss ratio   least  memcached  ratio  bytes   live    items  evicted  requests/s',
   )
   for (const name of values.workload) {
     const workload = workloadOf(name)
@@ -141,8 +165,13 @@ async function main() {
     const measured = requestsOf(workload, Number(values.requests))
     const least = leastMisses(workload, seed, warm, measured)
     for (const mib of values.memory?.map(Number) ?? memorySizesMib(workload)) {
-      const run = { seed, memoryBytes: mib * MIB, warm, measured }
-      const { reads, misses, counters, requestsPerSecond } = driveStore(build, workload, run)
+      const ranksBySize = values.eviction === 'size-aware'
+      const run = { seed, memoryBytes: mib * MIB, warm, measured, ranksBySize }
+      const { reads, misses, readBytes, missedBytes, counters, requestsPerSecond } = driveStore(
+        build,
+        workload,
+        run,
+      )
       const theirs = recordedOf(results, workload, mib, run)
       console.log(
         name.padEnd(9),
@@ -151,6 +180,8 @@ async function main() {
         (least.misses / least.reads).toFixed(4).padStart(7),
         (theirs?.toFixed(4) ?? '').padStart(10),
         (theirs === null ? '' : (misses / reads / theirs).toFixed(2)).padStart(6),
+        (missedBytes / readBytes).toFixed(4).padStart(6),
+        ((counters.bytes + counters.indexBytes) / run.memoryBytes).toFixed(3).padStart(6),
         String(counters.items).padStart(8),
         String(counters.evictions).padStart(8),
         Math.round(requestsPerSecond).toLocaleString('en-US').padStart(11),

@@ -41,6 +41,9 @@
  * @property {number} shortestTtlSeconds what the shortest of them is in the stream
  * @property {number} requestsPerSecond of the stream's time
  * @property {Scan | null} scan
+ * @property {number} [keyCount] if it does not follow from the sizes; Zipf's law is not shifted then
+ * @property {readonly [number, number]} [valueSizes] the least and the largest
+ * @property {readonly number[]} [memorySizes] in MiB
  */
 
 /** What a driver answers first and does not count; then what it counts. */
@@ -139,9 +142,42 @@ export const WORKLOADS = [
   },
 ]
 
+/**
+ * @param {string} name
+ * @param {{ keyCount: number, alpha: number, key: number, sizes: [number, number], memory: number[] }} load
+ * @returns {Workload}
+ */
+function engineLoad(name, { keyCount, alpha, key, sizes: [from, to], memory }) {
+  const published = { key, value: Math.round((to - from) / Math.log(to / from)), alpha }
+  const ttls = [[DAY, 1]]
+  return {
+    ...cluster(0, { ...published, oneHit: 0, frequency: 1, ttls, shortest: LASTS_SECONDS }),
+    name,
+    what: `${keyCount} keys of ${key} B, values ${from} to ${to} B, alpha ${alpha}`,
+    keyCount,
+    valueSizes: [from, to],
+    memorySizes: memory,
+  }
+}
+
+/**
+ * What the engine is tuned on (`--set engine-loads`): the sizes, the popularity and the number of keys are
+ * given, Zipf's law is not shifted, and nothing expires. `mix` has the most different sizes.
+ *
+ * @type {readonly Workload[]}
+ */
+// biome-ignore format: a table
+export const ENGINE_LOADS = [
+  engineLoad('c52', { keyCount: 800_000, alpha: 1.21, key: 20, sizes: [60, 900], memory: [16, 32, 64] }),
+  engineLoad('c24', { keyCount: 300_000, alpha: 1, key: 32, sizes: [200, 2000], memory: [16, 32, 64] }),
+  engineLoad('c29', { keyCount: 400_000, alpha: 0.9, key: 36, sizes: [300, 2000], memory: [16, 32, 64] }),
+  engineLoad('c22', { keyCount: 3_000_000, alpha: 0.8, key: 54, sizes: [4, 8], memory: [16, 32, 64] }),
+  engineLoad('mix', { keyCount: 500_000, alpha: 0.7, key: 30, sizes: [30, 8000], memory: [16, 32, 64] }),
+]
+
 /** @param {string} name */
 export function workloadOf(name) {
-  return WORKLOADS.find((each) => each.name === name) ?? null
+  return [...WORKLOADS, ...ENGINE_LOADS].find((each) => each.name === name) ?? null
 }
 
 /** @param {Workload} workload */
@@ -149,6 +185,7 @@ const recordBytesOf = ({ keyBytes, valueBytes }) => keyBytes + valueBytes + RECO
 
 /** @param {Workload} workload */
 export const keyCountOf = (workload) =>
+  workload.keyCount ??
   Math.min(KEY_COUNT_MAX, Math.floor(FOOTPRINT_BYTES_MAX / recordBytesOf(workload)))
 
 /**
@@ -157,6 +194,7 @@ export const keyCountOf = (workload) =>
  * @param {Workload} workload
  */
 export function memorySizesMib(workload) {
+  if (workload.memorySizes !== undefined) return workload.memorySizes
   const footprintMib = (keyCountOf(workload) * recordBytesOf(workload)) / 2 ** 20
   return MEMORY_DIVISORS.map((divisor) => Math.round(footprintMib / divisor))
 }
@@ -256,10 +294,12 @@ export class Sampler {
 let popularity = null
 
 /** The last sampler made is kept: a workload is run several times, and a million keys take a while. */
-function popularityOf(keyCount, alpha) {
+function popularityOf(workload) {
+  const { alpha } = workload
+  const keyCount = keyCountOf(workload)
   if (popularity?.keyCount !== keyCount || popularity.alpha !== alpha) {
-    const sampler = new Sampler(weightsOf(keyCount, alpha, shiftOf(keyCount, alpha)))
-    popularity = { keyCount, alpha, sampler }
+    const shift = workload.keyCount === undefined ? shiftOf(keyCount, alpha) : 0
+    popularity = { keyCount, alpha, sampler: new Sampler(weightsOf(keyCount, alpha, shift)) }
   }
   return popularity.sampler
 }
@@ -297,11 +337,16 @@ function keyWriter(keyBytes) {
   }
 }
 
-/** Sizes at evenly spaced quantiles of a log-uniform law with the given mean. */
-function sizeTable(mean) {
+/**
+ * Sizes at evenly spaced quantiles of a log-uniform law with the given mean, or the given ends.
+ *
+ * @param {Workload} workload
+ */
+function sizeTable({ valueBytes: mean, valueSizes }) {
   const least = (mean * Math.log(VALUE_SPREAD)) / (VALUE_SPREAD - 1)
+  const [from, to] = valueSizes ?? [least, least * VALUE_SPREAD]
   return Uint32Array.from({ length: SIZE_STEPS }, (_, step) =>
-    Math.max(1, Math.round(least * VALUE_SPREAD ** ((step + 0.5) / SIZE_STEPS))),
+    Math.max(1, Math.round(from * (to / from) ** ((step + 0.5) / SIZE_STEPS))),
   )
 }
 
@@ -342,11 +387,11 @@ export class Trace {
     this.oneHitCount = 0
     this.scanAt = 0
     this.scanKeyCount = Math.floor(this.keyCount * (workload.scan?.keyShare ?? 0))
-    this.sizes = sizeTable(workload.valueBytes)
+    this.sizes = sizeTable(workload)
     this.valueBytesMax = this.sizes[SIZE_STEPS - 1]
     this.ttls = ttlTable(workload)
-    const { alpha, writeShare, oneHitShare } = workload
-    this.sampler = popularityOf(this.keyCount, alpha)
+    const { writeShare, oneHitShare } = workload
+    this.sampler = popularityOf(workload)
     this.isOneHitWritten = writeShare > WRITE_MOSTLY_SHARE
     const writes = this.isOneHitWritten ? writeShare - oneHitShare : writeShare
     this.otherWriteShare = Math.max(0, writes / (1 - oneHitShare))

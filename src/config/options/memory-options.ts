@@ -7,6 +7,7 @@ export interface MemoryValues {
   memory_limit_max_mib: number | 'auto'
   max_item_size: number
   disable_evictions: boolean
+  eviction: 'size-aware' | 's3-fifo'
   disable_cas: boolean
   snapshot: string
   snapshot_every_minutes: number
@@ -49,6 +50,13 @@ export const MEMORY_OPTIONS: Options<MemoryValues> = {
     kind: flag(),
     default: false,
     description: 'answer "out of memory" instead of evicting items',
+  },
+  eviction: {
+    group: 'memory',
+    long: 'eviction',
+    kind: choice<'size-aware' | 's3-fifo'>(['size-aware', 's3-fifo']),
+    default: 'size-aware',
+    description: 'evict what is read least: for its size (size-aware), or at all (s3-fifo)',
   },
   disable_cas: {
     group: 'memory',

@@ -110,6 +110,7 @@ function tryToReserve(
       memoryBytesMax,
       itemBytesMax: memory.itemBytesMax,
       evicts: memory.evicts,
+      ranksBySize: memory.ranksBySize,
       // The thread that keeps the snapshot is one of those who use the store.
       workerCount: processConfig.threads + (config.snapshot === undefined ? 0 : 1),
       seed: randomSeed(),

@@ -1,9 +1,15 @@
 /** What eviction keeps, what it forgets and what it remembers, as clients of the store see it. */
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
-import { GROUPS_MAX, memorySharesOf, TTL_CLASSES_MAX } from '../../../src/storage/geometry.ts'
+import {
+  GROUPS_MAX,
+  memorySharesOf,
+  QUEUE_GROUPS,
+  RANKS_MAX,
+  TTL_CLASSES_MAX,
+} from '../../../src/storage/geometry.ts'
 import { GhostTable } from '../../../src/storage/ghost.ts'
-import { Groups, queueOf } from '../../../src/storage/group.ts'
+import { Groups, queueOf, rankOf } from '../../../src/storage/group.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { STORED } from '../../../src/storage/store.ts'
 import { mustBe } from '../../support/must-be.ts'
@@ -47,7 +53,7 @@ test('an item that comes back soon after it was evicted outlives a scan without 
   expect(client.has('back')).toBe(true)
 })
 
-test('the small queue has its tenth of the memory, the rest belongs to what was read', () => {
+test('the small queue has its twentieth of the memory, the rest belongs to what was read', () => {
   const client = new Client({ memoryBytes: 4 * MIB })
   const random = randomOf(seedOfRun())
   for (let round = 0; round < 60_000; round++) {
@@ -56,8 +62,8 @@ test('the small queue has its tenth of the memory, the rest belongs to what was 
   }
   const { segmentsSealed, segmentsSmall, evictions } = readStoreCounters(client.memory)
   expect(evictions).toBeGreaterThan(1000)
-  expect(segmentsSmall).toBeLessThanOrEqual(segmentsSealed * 0.1 + 2)
-  expect(segmentsSmall).toBeGreaterThan(segmentsSealed * 0.1 - 4)
+  expect(segmentsSmall).toBeLessThanOrEqual(segmentsSealed * 0.05 + 2)
+  expect(segmentsSmall).toBeGreaterThan(segmentsSealed * 0.05 - 4)
 })
 
 test('items with a group of their own that fills slowly are evicted in their turn', () => {
@@ -102,21 +108,24 @@ test('each class of TTLs spans a factor of eight', () => {
     [32768, 0],
     [2_000_000_000, 0],
   ] as const) {
-    expect(groups.small(now + ttl, now), `${ttl} seconds`).toBe(group)
-    expect(groups.main(now + ttl, now)).toBe(group + TTL_CLASSES_MAX)
+    // Half a MiB is worth less than one read of 64 KiB: rank 0.
+    const small = groups.small(MIB / 2, now + ttl, now)
+    expect(small, `${ttl} seconds`).toBe(group * RANKS_MAX)
+    expect(groups.main(MIB / 2, 1, now + ttl, now)).toBe(small + QUEUE_GROUPS)
   }
-  expect(groups.small(0, now)).toBe(0)
-  expect(groups.small(now - 5, now), 'expired already').toBe(4)
+  expect(groups.small(MIB / 2, 0, now)).toBe(0)
+  expect(groups.small(MIB / 2, now - 5, now), 'expired already').toBe(4 * RANKS_MAX)
 })
 
 test('the fewer segments there are for each worker, the fewer groups', () => {
   const groupsOf = (memoryBytes: number, workerCount: number): number => {
     const { geometry } = memoryOf({ memoryBytes, workerCount })
-    const groups = new Groups(memorySharesOf(geometry, memoryBytes))
+    const shares = memorySharesOf({ ...geometry, ranksBySize: false }, memoryBytes)
+    const groups = new Groups(shares)
     const found = new Set<number>()
     for (let bit = 0; bit < 20; bit++) {
-      found.add(groups.small(1000 + 2 ** bit, 1000))
-      found.add(groups.main(1000 + 2 ** bit, 1000))
+      found.add(groups.small(100, 1000 + 2 ** bit, 1000))
+      found.add(groups.main(100, 1, 1000 + 2 ** bit, 1000))
     }
     for (const group of found) expect(queueOf(group)).toBe(group < GROUPS_MAX / 2 ? 0 : 1)
     return found.size
@@ -125,6 +134,94 @@ test('the fewer segments there are for each worker, the fewer groups', () => {
   expect(groupsOf(4 * MIB, 4)).toBe(6)
   expect(groupsOf(MIB, 4)).toBe(2)
   expect(groupsOf(MIB, 8)).toBe(1)
+})
+
+test('the rank of an item is how often it was read for its size, and what is kept counts what was', () => {
+  const { geometry } = memoryOf({ memoryBytes: 64 * MIB })
+  const groups = new Groups(memorySharesOf(geometry, geometry.memoryBytes))
+  const rank = (bytes: number, reads: number) => rankOf(groups.main(bytes, reads, 0, 0))
+  // 10 bytes are those of its slot in the index.
+  for (const [bytes, expected] of [
+    [65536 - 10, 0],
+    [32768 - 10, 1],
+    [1024 - 10, 6],
+    [64 - 10, 10],
+  ] as const) {
+    expect(rank(bytes, 1), `${bytes} bytes`).toBe(expected)
+    expect(rankOf(groups.small(bytes, 0, 0))).toBe(expected)
+    expect(rank(bytes, 4)).toBe(expected + 2)
+  }
+  expect(rank(16, 100)).toBe(RANKS_MAX - 1)
+  const first = groups.kept(groups.small(1014, 0, 0), 1014, 1, 0, 0)
+  expect(rankOf(first)).toBe(6)
+  const second = groups.kept(first, 1014, 3, 0, 0)
+  expect(rankOf(second)).toBe(8)
+  expect(rankOf(groups.kept(second, 1014, 3, 0, 0)), '4 + 3 reads, rounded').toBe(9)
+  expect(groups.same(second, 0, 0)).toBe(second)
+})
+
+test('of items read as often the small ones outlive the large ones in a full memory', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  const large = Buffer.alloc(3000)
+  for (let index = 0; index < 700; index++) {
+    client.write(`small ${index}`, VALUE)
+    client.write(`large ${index}`, large)
+    client.get(`small ${index}`)
+    client.get(`large ${index}`)
+  }
+  // What comes is read once each, so the main queue has to evict.
+  for (let index = 0; index < 6000; index++) {
+    client.write(`new ${index}`, VALUE)
+    client.get(`new ${index}`)
+  }
+  const countOf = (name: string) =>
+    Array.from({ length: 700 }, (_, index) => client.has(`${name} ${index}`)).filter(Boolean).length
+  expect(countOf('small')).toBe(700)
+  expect(countOf('large')).toBeLessThan(500)
+  expect(checkIntegrity(client.memory)).toEqual([])
+})
+
+test('large items that are read stay among small ones that are not', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  const large = Buffer.alloc(30_000)
+  for (let index = 0; index < 20; index++) client.write(`large ${index}`, large)
+  for (let round = 0; round < 40; round++) {
+    for (let index = 0; index < 20; index++) {
+      expect(client.get(`large ${index}`)?.length, `large ${index} in ${round}`).toBe(large.length)
+    }
+    scan(client, `scan ${round}`, MIB)
+  }
+  expect(checkIntegrity(client.memory)).toEqual([])
+})
+
+test('a new large item has a chance to be read, however many small ones are worth more', () => {
+  const client = new Client({ memoryBytes: 4 * MIB })
+  for (let index = 0; index < 14_000; index++) {
+    client.write(`hot ${index}`, VALUE)
+    client.get(`hot ${index}`)
+  }
+  for (let index = 0; index < 50; index++) {
+    client.write(`large ${index}`, Buffer.alloc(60_000))
+    expect(client.get(`large ${index}`)?.length).toBe(60_000)
+    scan(client, `scan ${index}`, MIB / 16)
+    expect(client.has(`large ${index}`), `large ${index}`).toBe(true)
+  }
+})
+
+test('more groups than one worker may have open share the open segments there are', () => {
+  const client = new Client({ memoryBytes: MIB, workerCount: 2 })
+  const random = randomOf(seedOfRun())
+  for (let index = 0; index < 20_000; index++) {
+    const value = Buffer.alloc(2 ** random.below(14))
+    const expiry = random.below(2) === 0 ? 0 : client.now + 2 ** random.below(18)
+    expect(client.write(`key ${random.below(5000)}`, value, { expiry })).toBe(STORED)
+    client.get(`key ${random.below(5000)}`)
+  }
+  const { opensMax } = memorySharesOf(client.memory.geometry, MIB)
+  expect(opensMax).toBeLessThan(8)
+  // One of each queue is open in any case.
+  expect(readStoreCounters(client.memory).segmentsOpen).toBeLessThanOrEqual(opensMax + 1)
+  expect(checkIntegrity(client.memory)).toEqual([])
 })
 
 test('eight workers on 1 MiB take every write, of items with all sorts of TTLs', () => {

@@ -4,13 +4,14 @@ import {
   createStoreMemory,
   type Geometry,
   GHOST_BUCKET_BYTES,
-  GROUPS_MAX,
   LIST_WORDS,
+  LISTS_MAX,
   LISTS_WORD,
   MEMORY_BYTES_MAX,
   MEMORY_BYTES_MIN,
   OPEN_WORDS,
-  SEGMENT_EXPIRES_BY,
+  OPENS_MAX,
+  SEGMENT_DUE,
   SEGMENT_WORDS,
   WORKER_COUNTERS_WORD,
   WORKER_OPENS_WORD,
@@ -198,15 +199,15 @@ test('header and key and value lie where the diagram says', () => {
 
 test('the records of segments and workers have room for what is in them', () => {
   expect(SEGMENT_WORDS * 4).toBe(64)
-  expect(SEGMENT_EXPIRES_BY).toBeLessThan(SEGMENT_WORDS)
+  expect(SEGMENT_DUE).toBeLessThan(SEGMENT_WORDS)
   expect(WORKER_COUNTERS_WORD % 2).toBe(0)
   expect(WORKER_COUNTERS_WORD + COUNTER_LANES * 2).toBeLessThanOrEqual(WORKER_OPENS_WORD)
-  expect(WORKER_OPENS_WORD + GROUPS_MAX * OPEN_WORDS).toBeLessThanOrEqual(WORKER_WORDS)
+  expect(WORKER_OPENS_WORD + OPENS_MAX * OPEN_WORDS).toBeLessThanOrEqual(WORKER_WORDS)
 })
 
 test('the tables of the control block follow each other without overlap', () => {
   const geometry = geometryOf(64 * MIB, 3)
-  expect(geometry.stripesWord).toBeGreaterThanOrEqual(LISTS_WORD + GROUPS_MAX * LIST_WORDS)
+  expect(geometry.stripesWord).toBeGreaterThanOrEqual(LISTS_WORD + LISTS_MAX * LIST_WORDS)
   expect(geometry.segmentsWord - geometry.stripesWord).toBe(256 * 16)
   expect(geometry.workersWord - geometry.segmentsWord).toBe(geometry.segmentCount * SEGMENT_WORDS)
   expect(geometry.pagesWord - geometry.workersWord).toBe(3 * WORKER_WORDS)
