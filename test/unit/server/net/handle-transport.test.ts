@@ -264,7 +264,7 @@ function replyOf({ bytes }: Lent): Buffer {
 }
 
 describe('bytes that lie in several places', () => {
-  test('leave in order, and are the caller\'s again where the kernel takes all of them', async () => {
+  test("leave in order, and are the caller's again where the kernel takes all of them", async () => {
     const { transport, client } = await pair(byHandle)
     const lent = new Lent(1000, 7)
     expect(transport.writeParts?.([HEAD, lent.bytes, TAIL], lent)).toBe(0)
