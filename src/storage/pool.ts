@@ -283,12 +283,13 @@ export class SegmentPool {
 
   /**
    * Takes the sealed segment of a queue that is to be emptied next out of its list, and raises the floor
-   * of the queue to when it was due; -1 if there is none.
+   * of the queue to when it was due; -1 if there is none. Ages are counted from `sealedBefore`: lest what
+   * one write stores be old by what it moves.
    */
-  takeNext(queue: number): number {
+  takeNext(queue: number, sealedBefore: number): number {
     const control = this.#control
     acquire(control, POOL_LOCK_WORD)
-    const segment = this.#nextOf(queue)
+    const segment = this.#nextOf(queue, sealedBefore)
     if (segment >= 0) {
       const floor = FLOORS_WORD + queue
       const due = control[this.#view.segmentRecord(segment) + SEGMENT_DUE]!
@@ -303,9 +304,8 @@ export class SegmentPool {
    * That which is due first among those that were sealed long enough ago, and of those due at once the
    * oldest; where all are young, the oldest. Numbers wrap: it is their difference that tells which is first.
    */
-  #nextOf(queue: number): number {
+  #nextOf(queue: number, sealedBefore: number): number {
     const control = this.#control
-    const sealedEver = control[SEALED_EVER_WORD]!
     const grace = this.#isRanked ? this.#graceOf(queue) : 0
     let next = -1
     let nextDue = 0
@@ -315,7 +315,7 @@ export class SegmentPool {
       const segment = this.#oldestOf(group)
       if (segment < 0) continue
       const record = this.#view.segmentRecord(segment)
-      const age = (sealedEver - control[record + SEGMENT_SEQUENCE]!) | 0
+      const age = (sealedBefore - control[record + SEGMENT_SEQUENCE]!) | 0
       const due = control[record + SEGMENT_DUE]!
       const order = age > grace && nextAge > grace ? (due - nextDue) | 0 : 0
       if (next < 0 || order < 0 || (order === 0 && age > nextAge)) {

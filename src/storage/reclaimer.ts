@@ -52,6 +52,7 @@ import {
   OPENS_MAX,
   QUEUE_GROUPS,
   SEALED_COUNT_WORD,
+  SEALED_EVER_WORD,
   SEALED_SEGMENT,
   SEGMENT_EPOCH,
   SEGMENT_EXPIRES_FROM,
@@ -202,6 +203,8 @@ export class Reclaimer {
   private metBytes = 0
   /** How often a large item may stay yet in this step or search. */
   private staysLeft = 0
+  /** How many segments were ever sealed when this step or search began. */
+  private sealedBefore = 0
   /** Where the search for a segment to compact goes on. */
   private compactCursor = 0
   /**
@@ -263,7 +266,7 @@ export class Reclaimer {
 
   /** Works through about `budgetBytes` of victims; false if there is no segment to take. */
   step(budgetBytes: number, nowSeconds: number): boolean {
-    this.staysLeft = Math.min(STAYS_MAX, this.pool.roundSegments)
+    this.beginSearch()
     let left = budgetBytes
     let isDone = true
     while (left > 0) {
@@ -297,7 +300,7 @@ export class Reclaimer {
    */
   makeFree(count: number, nowSeconds: number, endBytes: number = 0): boolean {
     if (!this.evicts) return this.makeFreeByMoving(count, nowSeconds, endBytes)
-    this.staysLeft = Math.min(STAYS_MAX, this.pool.roundSegments)
+    this.beginSearch()
     // Other workers may take what is freed here: bounded, not just repeated.
     let victimsLeft = 4 * this.pool.roundSegments
     while (this.pool.freeCount < count) {
@@ -317,7 +320,7 @@ export class Reclaimer {
   payAll(nowSeconds: number): boolean {
     const { pool } = this
     this.payExcess()
-    this.staysLeft = Math.min(STAYS_MAX, this.pool.roundSegments)
+    this.beginSearch()
     let victimsLeft = 4 * pool.roundSegments
     while (pool.hasExcess) {
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
@@ -512,8 +515,11 @@ export class Reclaimer {
       this.log.sealAged()
       const small = control[SMALL_COUNT_WORD]!
       const queue = small > control[SEALED_COUNT_WORD]! * this.smallShare ? SMALL_QUEUE : MAIN_QUEUE
-      victim = this.pool.takeNext(queue)
-      if (victim < 0) victim = this.pool.takeNext(queue === MAIN_QUEUE ? SMALL_QUEUE : MAIN_QUEUE)
+      victim = this.pool.takeNext(queue, this.sealedBefore)
+      if (victim < 0) {
+        const other = queue === MAIN_QUEUE ? SMALL_QUEUE : MAIN_QUEUE
+        victim = this.pool.takeNext(other, this.sealedBefore)
+      }
     }
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
@@ -792,7 +798,7 @@ export class Reclaimer {
       // Too large to move. Met at its beginning, it pays for another round; in its other segments
       // it just stays.
       if (headIndex === 0) {
-        this.pay(slotWords, slot)
+        lowerFrequencyAt(slotWords, slot)
         control[this.worker + WORKER_KEEP_CREDIT] = credit - part
       }
       this.staysLeft--
@@ -804,6 +810,12 @@ export class Reclaimer {
     this.ghost.remember(low, this.hash.more)
     release(control, stripe)
     return GONE
+  }
+
+  /** What is sealed from now on is young until the search is over; and only so much stays. */
+  private beginSearch(): void {
+    this.staysLeft = Math.min(STAYS_MAX, this.pool.roundSegments)
+    this.sealedBefore = this.control[SEALED_EVER_WORD]!
   }
 
   /** Takes back what an item pays for another round: one read, or where there are ranks, which count them, all. */

@@ -170,7 +170,7 @@ test('of items read as often the small ones outlive the large ones in a full mem
     client.get(`large ${index}`)
   }
   // What comes is read once each, so the main queue has to evict.
-  for (let index = 0; index < 6000; index++) {
+  for (let index = 0; index < 9000; index++) {
     client.write(`new ${index}`, VALUE)
     client.get(`new ${index}`)
   }
@@ -184,7 +184,10 @@ test('of items read as often the small ones outlive the large ones in a full mem
 test('large items that are read stay among small ones that are not', () => {
   const client = new Client({ memoryBytes: 4 * MIB })
   const large = Buffer.alloc(30_000)
-  for (let index = 0; index < 20; index++) client.write(`large ${index}`, large)
+  for (let index = 0; index < 20; index++) {
+    client.write(`large ${index}`, large)
+    scan(client, `between ${index}`, MIB / 16)
+  }
   for (let round = 0; round < 40; round++) {
     for (let index = 0; index < 20; index++) {
       expect(client.get(`large ${index}`)?.length, `large ${index} in ${round}`).toBe(large.length)
