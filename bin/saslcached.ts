@@ -18,7 +18,8 @@ try {
   const exitCode = await main(argv, {
     stdin: process.stdin,
     stdout: process.stdout,
-    environment: process.env,
+    // As it was: the server takes secrets out of its own (server/main/serve.ts).
+    environment: { ...process.env },
     program: process.argv[1],
     columns: process.stdout.columns,
     out: (text) => process.stdout.write(text),

@@ -44,6 +44,9 @@ const USER_VARIABLES = [
   ['MEMCACHED_USERNAME', 'MEMCACHED_PASSWORD', 'MEMCACHED_PASSWORD_FILE'],
 ] as const
 
+/** What has a password in it: nothing that the process hands on or writes down of itself is to have it. */
+export const SECRET_VARIABLES: readonly string[] = USER_VARIABLES.map(([, password]) => password)
+
 /** Whose password MEMCACHED_PASSWORD alone is, as in Bitnami's image. */
 const USER_OF_BITNAMI = 'root'
 

@@ -23,6 +23,7 @@ import { seedOfRun } from '../unit/storage/model.ts'
 
 const KIB = 1024
 const MINUTES = Number(process.env.MINUTES ?? 0)
+const WATCHED_READS = 20
 const BATCHES = 30
 const PIPELINE = 300
 const RELOAD_PAUSE_MS = 300
@@ -101,15 +102,18 @@ async function rowsOf(client: TextClient, group: string): Promise<Map<string, st
   )
 }
 
-/** Somebody in a namespace of its own who has items and asks for statistics, again and again. */
+/** Somebody in a namespace of its own who has items, asks for statistics and watches, again and again. */
 class Bystander {
   readonly #client: TextClient
+  readonly #watcher: TextClient
   readonly #violations: Violations
+  #lookCount = 0
   #rows = new Map<string, string>()
   #cas = 0
 
-  constructor(client: TextClient, violations: Violations) {
+  constructor(client: TextClient, watcher: TextClient, violations: Violations) {
     this.#client = client
+    this.#watcher = watcher
     this.#violations = violations
   }
 
@@ -120,6 +124,7 @@ class Bystander {
     }
     this.#rows = await this.#read()
     this.#cas = await this.#writeOnce()
+    await this.#watcher.ask('watch fetchers\r\n')
   }
 
   async look(): Promise<void> {
@@ -129,7 +134,22 @@ class Bystander {
       if (before === value || MOVING_ROWS.test(name.replace(/^.* /, ''))) continue
       this.#violations.add(`statistics: ${name}`, `from ${before} to ${value}`)
     }
-    this.#rows = rows
+    await this.#watch()
+    this.#rows = await this.#read()
+  }
+
+  /** Its watcher sees all that it asks for, and nothing else, however much others do that is watched. */
+  async #watch(): Promise<void> {
+    const look = this.#lookCount++
+    const keys = Array.from({ length: WATCHED_READS }, (_, index) => `look${look}-${index}.`)
+    for (const key of keys) await this.#client.ask(`get ${key}\r\n`)
+    await this.#client.ask('get last.\r\n')
+    const told = (await this.#watcher.until('key=last. status=not_found')).split('\n')
+    await this.#watcher.until('\n')
+    const seen = told.flatMap((line) => /key=(\S+)/.exec(line)?.[1] ?? [])
+    if (seen.join() !== [...keys, 'last.'].join()) {
+      this.#violations.add('watch', `${keys.length + 1} requests, seen: ${seen.join(' ')}`)
+    }
   }
 
   /** Ids of its items count its own writes. */
@@ -237,7 +257,11 @@ async function campaign(seed: number, endMs: number): Promise<void> {
   const violations = new Violations()
   const owners = ownersOf(server, seed, violations)
   const admin = await login(server, 'admin')
-  const bystander = new Bystander(await login(server, 'bystander'), violations)
+  const bystander = new Bystander(
+    await login(server, 'bystander'),
+    await login(server, 'bystander'),
+    violations,
+  )
   let tenants: Tenants | undefined
   let reloads: Reloads | undefined
   let rows = new Map<string, string>()

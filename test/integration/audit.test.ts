@@ -1,5 +1,13 @@
 /** The audit log of a real server: what stands in it, rotation under load, a disk that is full. */
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -199,4 +207,9 @@ test('a file that cannot be opened fails the start, with the reason', async () =
   await expect(start(join(directory, 'no-such', 'audit.log'))).rejects.toThrow(
     /cannot open the audit log .*no-such.*: there is no such directory/,
   )
+  const link = newPath()
+  symlinkSync(newPath(), link)
+  const refused = await start(link).catch((error: unknown) => String(error))
+  expect(refused).toMatch(/cannot open the audit log .*: it is a symbolic link/)
+  expect(refused).not.toMatch(/^ +at /m)
 })

@@ -27,6 +27,9 @@ const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants
 /** Standard output, opened anew: that of a pipe must not make the whole process wait for its reader. */
 const STANDARD_OUTPUT = '/proc/self/fd/1'
 
+/** A file that could be opened and is not to be; the message says why, behind its name. */
+class RefusedFile extends Error {}
+
 export class AppendFile {
   private readonly path: string
   private readonly isOutput: boolean
@@ -111,7 +114,7 @@ export class AppendFile {
       // Standard output that is a socket cannot be opened.
       if (this.isOutput) return 1
       if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error
-      throw new Error('it is a symbolic link, which is not followed', { cause: error })
+      throw new RefusedFile('it is a symbolic link, which is not followed', { cause: error })
     }
   }
 
@@ -120,7 +123,7 @@ export class AppendFile {
     if (!stats.isFile()) return
     if (stats.nlink > 1) {
       this.close()
-      throw new Error('the file has another name as well: whose is it?')
+      throw new RefusedFile('the file has another name as well: whose is it?')
     }
     fchownSync(this.fd, uid, gid)
   }
@@ -136,6 +139,7 @@ function statsOf(path: string): Stats | undefined {
 
 /** Why a file could not be opened, for a person. */
 export function describeOpenError(error: unknown): string {
+  if (error instanceof RefusedFile) return error.message
   switch (codeOf(error)) {
     case 'ENOENT':
       return 'there is no such directory'

@@ -7,6 +7,7 @@
  */
 import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
+import { SECRET_VARIABLES } from '../../config/environment.ts'
 import type { NetworkInputs } from '../../config/load.ts'
 import { CredentialFileError } from '../../credential/credential-file-error.ts'
 import { TlsFileError } from '../../credential/tls-certificates.ts'
@@ -21,6 +22,8 @@ import { Supervisor } from './supervisor.ts'
  */
 export async function serve(config: Config, reread: () => Promise<NetworkInputs>): Promise<number> {
   if (config.process.daemonize && !isDetached()) return await detach()
+  // Node's diagnostic reports list the environment, and threads and programs that are started inherit it.
+  for (const name of SECRET_VARIABLES) delete process.env[name]
   // A look at process.stdout makes a pipe non-blocking: a write to one that nobody reads would hold a
   // thread for good, and the end of the process waits for its threads.
   const isTerminal = process.stdout.isTTY

@@ -287,6 +287,20 @@ export class Tenant {
     }
     if (FOREIGN.test(answer)) this.#report('statistics', `stats${group}: ${shown(answer)}`)
     // What concerns all is refused.
+    const named = this.#pick([
+      ...[
+        'flush_all',
+        'lru_crawler mgdump all',
+        'lru_crawler metadump all',
+        'stats',
+        'stats items',
+      ],
+      ...['watch fetchers', 'namespace shop flush_all'],
+    ])
+    const within = `namespace ${this.#pick(['shop', 'default', 'still', 'evil', 'none'])} ${named}`
+    const denied = await this.#ask(`${within}\r\n`)
+    // Whoever was moved meanwhile is cut off, and hears nothing.
+    if (!/^CLIENT_ERROR |^$/.test(denied)) this.#report('namespace', `${within}: ${shown(denied)}`)
     const global = this.#pick(['verbosity 1', 'cache_memlimit 8', 'shutdown', 'lru mode flat'])
     const refused = await this.#ask(`${global}\r\n`)
     if (/^OK/m.test(refused)) this.#report('statistics', `${global}: ${shown(refused)}`)
