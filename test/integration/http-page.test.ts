@@ -2,7 +2,9 @@
  * The page at / in a real browser: what it shows agrees with `stats`, nothing that a client names becomes
  * markup, it loads nothing from elsewhere, fits a phone, and knows when it has lost its server.
  */
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -217,6 +219,7 @@ describe.runIf(isThere)('the page in a browser', () => {
 const WRITER = '[users.writer]\npassword = "right"\n'
 const monitorWith = (role: string): string =>
   `[users.monitor]\npassword = "right"\nroles = ["${role}"]\n`
+const HELD = 'set held 0 0 4\r\nva'
 
 describe.runIf(isThere)('the page behind a login', () => {
   let server: TestServer
@@ -229,7 +232,7 @@ describe.runIf(isThere)('the page behind a login', () => {
     server = await startSaslcached({
       users: [{ name: 'writer', password: 'right' }],
       usersFileEnd: monitorWith('monitor'),
-      flags: ['-t', '2', '--http', '127.0.0.1:0', '--http-auth'],
+      flags: ['-t', '2', '--http', '127.0.0.1:0', '--http-auth', '--drain-timeout', '60'],
     })
     origin = `http://${await originOf(server)}`
     browser = await launch({ httpCredentials: { username: 'monitor', password: 'right' } })
@@ -260,5 +263,24 @@ describe.runIf(isThere)('the page behind a login', () => {
     expect(await page.textContent('#facts')).toBe(before)
     server.replaceUsers(`${WRITER}${monitorWith('monitor')}`)
     await page.waitForSelector('[data-link="live"]')
+  })
+
+  test('a server that finishes what is under way is shown as it does', async () => {
+    const client = connect(server.port, '127.0.0.1')
+    client.setEncoding('latin1').write('set auth 0 0 12\r\nwriter right\r\n')
+    await once(client, 'data')
+    client.write('mn\r\n')
+    await once(client, 'data')
+    client.write(HELD)
+    server.signal('SIGTERM')
+    await expect
+      .poll(() => page.textContent('#notices'), POLL)
+      .toContain('The server is stopping: it finishes what is under way')
+    expect(await page.textContent('#tiles')).toMatch(/^Statenot readydraining/)
+    expect(await page.title()).toBe('not ready – saslcached')
+    expect(await page.textContent('#notices')).not.toContain('No new connections')
+    client.destroy()
+    await server.exited
+    await page.waitForSelector('[data-link="lost"]')
   })
 })
