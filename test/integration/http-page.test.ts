@@ -2,10 +2,17 @@
  * The page at / in a real browser: what it shows agrees with `stats`, nothing that a client names becomes
  * markup, it loads nothing from elsewhere, fits a phone, and knows when it has lost its server.
  */
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import {
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hasPrerequisites, type Prerequisite } from '../support/program.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
@@ -31,6 +38,28 @@ const DESKTOP = { width: 1280, height: 900 }
 const HOSTILE = '<img/src=x/onerror=document.title="owned">'
 const USERS = ['alice', HOSTILE].map((name) => ({ name, password: 'right' }))
 const FAILURES_MAX = 3
+
+/** A browser of its own, with what it takes to end it. */
+async function launch(options: BrowserContextOptions = {}): Promise<Browser> {
+  const profile = mkdtempSync(join(tmpdir(), 'saslcached-browser-'))
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: CHROMIUM_PROGRAM,
+    headless: true,
+    args: BROWSER_FLAGS,
+    viewport: DESKTOP,
+    ...options,
+  })
+  const end = async (): Promise<void> => {
+    await context.close()
+    rmSync(profile, { recursive: true, force: true })
+  }
+  return { context, end }
+}
+
+interface Browser {
+  readonly context: BrowserContext
+  readonly end: () => Promise<void>
+}
 
 async function start(http: string): Promise<TestServer> {
   return await startSaslcached({
@@ -63,8 +92,7 @@ const isThere = hasPrerequisites('the page in a browser', [CHROMIUM])
 describe.runIf(isThere)('the page in a browser', () => {
   let server: TestServer
   let address = ''
-  let profile = ''
-  let browser: BrowserContext
+  let browser: Browser
   let page: Page
   /** What the browser complained of, refused or asked others for. */
   const complaints: string[] = []
@@ -72,14 +100,8 @@ describe.runIf(isThere)('the page in a browser', () => {
   beforeAll(async () => {
     server = await start('127.0.0.1:0')
     address = await originOf(server)
-    profile = mkdtempSync(join(tmpdir(), 'saslcached-browser-'))
-    browser = await chromium.launchPersistentContext(profile, {
-      executablePath: CHROMIUM_PROGRAM,
-      headless: true,
-      args: BROWSER_FLAGS,
-      viewport: DESKTOP,
-    })
-    page = await browser.newPage()
+    browser = await launch()
+    page = await browser.context.newPage()
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
     })
@@ -93,9 +115,8 @@ describe.runIf(isThere)('the page in a browser', () => {
   })
 
   afterAll(async () => {
-    await browser?.close()
+    await browser?.end()
     await server?.stop()
-    rmSync(profile, { recursive: true, force: true })
   })
 
   async function textOf(selector: string): Promise<string> {
@@ -192,5 +213,74 @@ describe.runIf(isThere)('the page in a browser', () => {
     server = await start(address)
     await page.waitForSelector('[data-link="live"]')
     expect(await textOf('#notices')).toContain('Nothing is stored yet.')
+  })
+})
+
+const WRITER = '[users.writer]\npassword = "right"\n'
+const monitorWith = (role: string): string =>
+  `[users.monitor]\npassword = "right"\nroles = ["${role}"]\n`
+const HELD = 'set held 0 0 4\r\nva'
+
+describe.runIf(isThere)('the page behind a login', () => {
+  let server: TestServer
+  let origin = ''
+  let browser: Browser
+  let page: Page
+  const statuses: number[] = []
+
+  beforeAll(async () => {
+    server = await startSaslcached({
+      users: [{ name: 'writer', password: 'right' }],
+      usersFileEnd: monitorWith('monitor'),
+      flags: ['-t', '2', '--http', '127.0.0.1:0', '--http-auth', '--drain-timeout', '60'],
+    })
+    origin = `http://${await originOf(server)}`
+    browser = await launch({ httpCredentials: { username: 'monitor', password: 'right' } })
+    page = await browser.context.newPage()
+    page.on('response', (response) => statuses.push(response.status()))
+    await page.goto(`${origin}/`)
+    await page.waitForSelector('[data-link="live"]')
+  })
+  afterAll(async () => {
+    await browser?.end()
+    server?.signal('SIGKILL')
+  })
+
+  test('a browser asks for the password once, and shows the page', async () => {
+    expect(await page.textContent('#tiles')).toContain('ready')
+    const refusals = statuses.filter((status) => status === 401).length
+    expect(refusals).toBeLessThanOrEqual(1)
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(5)
+  })
+
+  test('who has lost the right is told so, and the page keeps what it knew', async () => {
+    const before = await page.textContent('#facts')
+    server.replaceUsers(`${WRITER}${monitorWith('readonly')}`)
+    await page.waitForSelector('[data-link="lost"]')
+    expect(await page.textContent('#notices')).toMatch(
+      /^The server turned this page away at \d\d:\d\d:\d\d: this login may not see it any more\. /,
+    )
+    expect(await page.textContent('#facts')).toBe(before)
+    server.replaceUsers(`${WRITER}${monitorWith('monitor')}`)
+    await page.waitForSelector('[data-link="live"]')
+  })
+
+  test('a server that finishes what is under way is shown as it does', async () => {
+    const client = connect(server.port, '127.0.0.1')
+    client.setEncoding('latin1').write('set auth 0 0 12\r\nwriter right\r\n')
+    await once(client, 'data')
+    client.write('mn\r\n')
+    await once(client, 'data')
+    client.write(HELD)
+    server.signal('SIGTERM')
+    await expect
+      .poll(() => page.textContent('#notices'), POLL)
+      .toContain('The server is stopping: it finishes what is under way')
+    expect(await page.textContent('#tiles')).toMatch(/^Statenot readydraining/)
+    expect(await page.title()).toBe('not ready – saslcached')
+    expect(await page.textContent('#notices')).not.toContain('No new connections')
+    client.destroy()
+    await server.exited
+    await page.waitForSelector('[data-link="lost"]')
   })
 })

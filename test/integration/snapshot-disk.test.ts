@@ -16,7 +16,7 @@ const LARGE = 'L'.repeat(900_000)
 /** What needs more than one of them to fill. */
 const DISK = '2m'
 
-const mayMount = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
+const mayMount = spawnSync('sh', ['-c', 'unshare -m mount -t tmpfs tmpfs /mnt']).status === 0
 if (!mayMount)
   console.warn('snapshots on a real disk: skipped: it takes root, and the right to mount')
 
@@ -37,7 +37,7 @@ class Disk {
     const folder = mkdtempSync(join(tmpdir(), 'saslcached-disk-'))
     const script = `mount -t tmpfs -o size=${DISK},mode=700 tmpfs "$0" && echo mounted && exec cat`
     // It has the namespace until its standard input ends, so not longer than this process lives.
-    const holder = spawn('unshare', ['-m', 'sh', '-c', script, folder], {
+    const holder = spawn('sh', ['-c', 'exec unshare -m sh -c "$0" "$1"', script, folder], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     onTestFinished(() => {

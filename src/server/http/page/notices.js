@@ -36,7 +36,7 @@ function ofMemory({ metrics, history, facts, segments }, recent) {
   return []
 }
 
-function ofConnections({ metrics }, _recent) {
+function ofConnections({ metrics, holds }, _recent) {
   const { curr_connections: open, max_connections: most, accepting_conns: accepts } = metrics
   if (open >= most) {
     return [{ tone: 'bad', text: `All ${whole(most)} connections (-c) are taken.` }]
@@ -44,6 +44,8 @@ function ofConnections({ metrics }, _recent) {
   if (open >= most * CROWDED) {
     return [{ tone: 'warn', text: `${whole(open)} of ${whole(most)} connections (-c) are taken.` }]
   }
+  // What holds the server back says so itself.
+  if (holds.length > 0) return []
   return accepts === 0 ? [{ tone: 'warn', text: 'No new connections are accepted just now.' }] : []
 }
 

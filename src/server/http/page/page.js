@@ -338,16 +338,18 @@ function showLink() {
       : `${status?.ready === false ? 'not ready' : 'ready'} – saslcached`
 }
 
-function lose(reason) {
+/** `what` is what became of the server since or at a moment. */
+function lose(what, reason) {
   lostSinceMs ??= Date.now()
   const stale = status === undefined ? '' : ' What is shown below is from before.'
-  const text = `The server has not answered since ${clockTime(lostSinceMs)}: ${reason}.${stale}`
+  const text = `The server ${what} ${clockTime(lostSinceMs)}: ${reason}.${stale}`
   showNotices([{ tone: 'bad', text }])
 }
 
 function reasonOf(code) {
-  if (code === 401 || code === 403) return 'it wants another login, load the page again'
-  return `it turned this page away with status ${code}`
+  if (code === 401) return 'it wants another login, load the page again'
+  if (code === 403) return 'this login may not see it any more'
+  return `it answers with status ${code}`
 }
 
 async function poll() {
@@ -355,7 +357,7 @@ async function poll() {
     const answer = await fetch(`${location.origin}/status.json`, {
       signal: AbortSignal.timeout(ANSWER_MS),
     })
-    if (!answer.ok) lose(reasonOf(answer.status))
+    if (!answer.ok) lose('turned this page away at', reasonOf(answer.status))
     else {
       const next = await answer.json()
       // A server that was started again counts from the beginning.
@@ -365,7 +367,7 @@ async function poll() {
       show()
     }
   } catch {
-    lose('it cannot be reached')
+    lose('has not answered since', 'it cannot be reached')
   }
   showLink()
   plan()
