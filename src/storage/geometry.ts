@@ -151,7 +151,7 @@ export const LIMIT_CHANGES_WORD = 101
 export const GUARANTEED_WORD = 102
 /** Guaranteed segments that others are to give back, as they are needed now. */
 export const DEMANDED_WORD = 103
-/** What an item of the lowest value is worth at least that is still there: for each queue (rank.ts). */
+/** What an item of the lowest value is worth at least that is still there: for each queue (README.md, "When a segment is due"). */
 export const FLOORS_WORD = 104
 /** Pins that are held, a part of a value each (pins.ts). */
 export const PINNED_COUNT_WORD = 106
@@ -173,9 +173,9 @@ export const TTL_CLASSES_MAX = 5
 export const RANKS_MAX = 14
 export const QUEUE_GROUPS: number = TTL_CLASSES_MAX * RANKS_MAX
 export const GROUPS_MAX: number = 2 * QUEUE_GROUPS
-/** With -M: of what compacting moves, so that writes cannot take the room that it counts on. */
-export const MOVED_GROUP: number = GROUPS_MAX
 export const OPENS_MAX: number = GROUPS_MAX + 1
+/** With -M: of what compacting moves, so that writes cannot take the room that it counts on. */
+export const MOVED_GROUP: number = OPENS_MAX - 1
 /**
  * With -M: of the sealed segments in which only the end of an item lies that is not moved; what follows
  * it can be written anew.

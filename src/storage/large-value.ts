@@ -19,6 +19,7 @@ import {
   RECEIVING_SEGMENT,
   SEALED_EVER_WORD,
   SEGMENT_CONTINUES,
+  SEGMENT_DUE,
   SEGMENT_EPOCH,
   SEGMENT_FIRST,
   SEGMENT_GROUP,
@@ -141,12 +142,14 @@ export class LargeValue {
   beforeLink(recordBytes: number, group: number, epoch: number): void {
     const { control, view } = this
     const location = view.locationOf(this.segment, 0)
+    const due = this.pool.dueOf(group)
     let left = recordBytes
     for (let part = this.segment; part >= 0; part = view.continuation(part)) {
       const record = view.segmentRecord(part)
       control[record + SEGMENT_EPOCH] = epoch
       control[record + SEGMENT_GROUP] = group
       control[record + SEGMENT_SEQUENCE] = control[SEALED_EVER_WORD]!
+      control[record + SEGMENT_DUE] = due
       if (part !== this.segment) {
         control[record + SEGMENT_HEAD_ITEM] = location
         control[record + SEGMENT_FIRST] = Math.min(left, view.segmentBytes)

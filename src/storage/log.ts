@@ -127,16 +127,7 @@ export class Log {
       } else {
         const offset = control[entry + OPEN_OFFSET]!
         const room = this.segmentBytes - offset
-        if (recordBytes <= room) {
-          this.segment = open
-          this.offset = offset
-          this.location = this.view.locationOf(open, offset)
-          this.reservedSpans = false
-          this.reservedOwn = false
-          this.reservedBytes = recordBytes
-          this.reservedOpen = entry
-          return true
-        }
+        if (recordBytes <= room) return this.reserveIn(open, offset, recordBytes, entry)
         if (recordBytes > this.spanBytesMin && prefixBytes <= room) {
           // Whole segments are left to large items as long as that wastes little.
           const wastesLittle = !this.evicts && room < this.segmentBytes >> WASTED_SHIFT
@@ -174,9 +165,13 @@ export class Log {
     if (recordBytes > this.segmentBytes) {
       return this.reserveSpan(entry, next, 0, recordBytes, keep, epoch, group)
     }
-    this.segment = next
-    this.offset = 0
-    this.location = this.view.locationOf(next, 0)
+    return this.reserveIn(next, 0, recordBytes, entry)
+  }
+
+  private reserveIn(segment: number, offset: number, recordBytes: number, entry: number): true {
+    this.segment = segment
+    this.offset = offset
+    this.location = this.view.locationOf(segment, offset)
     this.reservedSpans = false
     this.reservedOwn = false
     this.reservedBytes = recordBytes
@@ -193,15 +188,9 @@ export class Log {
       if (open < 0 || this.epochOf(open) !== epoch) continue
       const entry = this.opens + group * OPEN_WORDS
       const offset = control[entry + OPEN_OFFSET]!
-      if (recordBytes > this.segmentBytes - offset) continue
-      this.segment = open
-      this.offset = offset
-      this.location = this.view.locationOf(open, offset)
-      this.reservedSpans = false
-      this.reservedOwn = false
-      this.reservedBytes = recordBytes
-      this.reservedOpen = entry
-      return true
+      if (recordBytes <= this.segmentBytes - offset) {
+        return this.reserveIn(open, offset, recordBytes, entry)
+      }
     }
     return false
   }

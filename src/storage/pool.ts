@@ -162,7 +162,7 @@ export class SegmentPool {
     control[record + SEGMENT_STUCK_LIVE] = 0
     control[record + SEGMENT_GROUP] = group
     control[record + SEGMENT_SEQUENCE] = control[SEALED_EVER_WORD]!
-    control[record + SEGMENT_DUE] = this.#dueOf(group)
+    control[record + SEGMENT_DUE] = this.dueOf(group)
     return segment
   }
 
@@ -227,7 +227,7 @@ export class SegmentPool {
       control[record + SEGMENT_STATE] = OPEN_SEGMENT
       control[record + SEGMENT_GROUP] = group
       control[record + SEGMENT_SEQUENCE] = control[SEALED_EVER_WORD]!
-      control[record + SEGMENT_DUE] = this.#dueOf(group)
+      control[record + SEGMENT_DUE] = this.dueOf(group)
       Atomics.sub(control, record + SEGMENT_LIVE, control[record + SEGMENT_FIRST]!)
     }
     release(control, POOL_LOCK_WORD)
@@ -348,7 +348,7 @@ export class SegmentPool {
   }
 
   /** When a segment of that group that is opened now will be due. */
-  #dueOf(group: number): number {
+  dueOf(group: number): number {
     if (!this.#isRanked || group >= GROUPS_MAX) return 0
     return (this.#control[FLOORS_WORD + queueOf(group)]! + 2 ** rankOf(group)) | 0
   }
@@ -402,7 +402,7 @@ export class SegmentPool {
     acquire(control, POOL_LOCK_WORD)
     const group = mainGroupOf(control[record + SEGMENT_GROUP]!)
     control[record + SEGMENT_GROUP] = group
-    control[record + SEGMENT_DUE] = this.#dueOf(group)
+    control[record + SEGMENT_DUE] = this.dueOf(group)
     control[record + SEGMENT_STUCK_LIVE] = Atomics.load(control, record + SEGMENT_LIVE) + 1
     control[record + SEGMENT_STATE] = SEALED_SEGMENT
     this.#pushSealed(segment)

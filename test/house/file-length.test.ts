@@ -8,10 +8,11 @@ import { type SourceFile, sourceFiles } from './sources.ts'
 const LINES_MAX = 500
 
 const ALLOWED: Readonly<Record<string, number>> = {
-  'storage/geometry.ts': 515,
-  'storage/pool.ts': 675,
-  'storage/reclaimer.ts': 861,
-  'storage/store.ts': 512,
+  'storage/geometry.ts': 545,
+  'storage/integrity.ts': 521,
+  'storage/pool.ts': 758,
+  'storage/reclaimer.ts': 898,
+  'storage/store.ts': 525,
 }
 
 function lineCount({ text }: SourceFile): number {

@@ -134,6 +134,7 @@ test('whatever an option takes as text, its TOML form is taken as the same value
     'continue',
     'hashed',
     'wait',
+    's3-fifo',
     'a,b',
     '',
   ]
