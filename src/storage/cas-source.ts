@@ -5,7 +5,8 @@
  * upper bits are counted in halves of that word's range: whoever draws the first number of a half
  * counts it, and who draws a number of a half not yet counted sees that from its top bit.
  */
-import { CAS_HALF_WORD, CAS_LOW_WORD, type StoreMemory } from './geometry.ts'
+import { CAS_HALF_WORD, CAS_LOW_WORD } from './control-block.ts'
+import type { StoreMemory } from './geometry.ts'
 import { NARROW_CAS_HIGH_MAX } from './item.ts'
 
 /**

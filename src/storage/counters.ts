@@ -23,11 +23,11 @@ import {
   PRIMARY_PAGES_WORD,
   SEALED_COUNT_WORD,
   SMALL_COUNT_WORD,
-  type StoreMemory,
   WORKER_COUNTERS_WORD,
   WORKER_OPENS_WORD,
   WORKER_WORDS,
-} from './geometry.ts'
+} from './control-block.ts'
+import type { StoreMemory } from './geometry.ts'
 
 /** Every counter, in the order of its lane. */
 const LANES: readonly StoreCounterName[] = metricsOf('items')

@@ -7,7 +7,8 @@
  */
 
 import { acquire, release } from '../base/lock.ts'
-import { EPOCH_WORD, FLUSH_AT_WORD, POOL_LOCK_WORD, type StoreMemory } from './geometry.ts'
+import { EPOCH_WORD, FLUSH_AT_WORD, POOL_LOCK_WORD } from './control-block.ts'
+import type { StoreMemory } from './geometry.ts'
 
 /**
  * Makes all items stored so far dead, now (atSeconds 0) or at the second `atSeconds`: then it is

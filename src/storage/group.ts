@@ -21,12 +21,12 @@
 import {
   GROUPS_MAX,
   MAIN_QUEUE,
-  type MemoryShares,
   QUEUE_GROUPS,
   RANKS_MAX,
   SMALL_QUEUE,
   TTL_CLASSES_MAX,
-} from './geometry.ts'
+} from './control-block.ts'
+import type { MemoryShares } from './geometry.ts'
 
 /** A TTL of so many bits or more is of class 0; each further class has three bits less. */
 const LONGEST_BITS = 16

@@ -32,7 +32,6 @@ import {
 } from './bucket.ts'
 import {
   BUCKET_COUNT_WORD,
-  BUCKET_SHIFT,
   GROW_LOCK_WORD,
   OVERFLOW_CUT_WORD,
   OVERFLOW_FREE_COUNT_WORD,
@@ -45,7 +44,8 @@ import {
   PRIMARY_SEGMENT,
   STRIPE_COUNT,
   STRIPE_WORDS,
-} from './geometry.ts'
+} from './control-block.ts'
+import { BUCKET_SHIFT } from './geometry.ts'
 import { headerWordsOf, keyLengthOf, TRAITS_WORD } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
@@ -241,7 +241,7 @@ export class HashIndex {
   /** Makes overflow buckets out of a free segment; false if there is none to spare. */
   addOverflowPage(): boolean {
     const control = this.control
-    if (this.pageCount * 2 >= this.pool.segmentCount) return false
+    if (this.pageCount * 2 >= this.pool.holdings.segmentCount) return false
     const segment = this.pool.take(OVERFLOW_SEGMENT, this.reserveSegments)
     if (segment < 0) return false
     acquire(control, POOL_LOCK_WORD)
@@ -301,7 +301,7 @@ export class HashIndex {
     const control = this.control
     const page = count >>> this.pageShift
     if (control[PRIMARY_PAGES_WORD]! > page) return true
-    if (this.pageCount * 2 >= this.pool.segmentCount) return false
+    if (this.pageCount * 2 >= this.pool.holdings.segmentCount) return false
     const segment = this.pool.take(PRIMARY_SEGMENT, this.reserveSegments)
     if (segment < 0) return false
     control[this.pagesWord + page] = segment

@@ -24,8 +24,8 @@ import {
   HEAP_NAMESPACES_WORD,
   HEAP_NEXT_WORD,
   HEAP_UNASSIGNED_WORD,
-  type StoreMemory,
-} from './geometry.ts'
+} from './control-block.ts'
+import type { StoreMemory } from './geometry.ts'
 
 export class Heap {
   private readonly words: Int32Array

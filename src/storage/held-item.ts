@@ -14,8 +14,6 @@ import { HalfSipHash } from '../base/hash.ts'
 import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
 import { acquire, release } from '../base/lock.ts'
 import { frequencyAt, raiseFrequencyAt, tagOf } from './bucket.ts'
-import { BYTES, ITEMS } from './counters.ts'
-import { flushDue } from './flush.ts'
 import {
   FLUSH_AT_WORD,
   MAIN_QUEUE,
@@ -24,7 +22,9 @@ import {
   SEGMENT_SEQUENCE,
   STRIPE_COUNT,
   STRIPE_WORDS,
-} from './geometry.ts'
+} from './control-block.ts'
+import { BYTES, ITEMS } from './counters.ts'
+import { flushDue } from './flush.ts'
 import { type Groups, queueOf } from './group.ts'
 import type { HashIndex } from './hash-index.ts'
 import {

@@ -10,10 +10,8 @@
  */
 import { HalfSipHash } from '../base/hash.ts'
 import { hasPathOf, LINK_WORD, SLOTS_PER_BUCKET, tagAt, tagOf } from './bucket.ts'
-import { readStoreCounters } from './counters.ts'
 import {
   BUCKET_COUNT_WORD,
-  BUCKET_SHIFT,
   CRAWLED_SEGMENT,
   DEMANDED_WORD,
   EXCESS_WORD,
@@ -22,16 +20,6 @@ import {
   FREE_FIRST_WORD,
   FREE_SEGMENT,
   GROUPS_MAX,
-  GUARANTEED_WORD,
-  HEAP_DEMANDED_WORD,
-  HEAP_EXCESS_WORD,
-  HEAP_FREE_FIRST_WORD,
-  HEAP_FRESH_WORD,
-  HEAP_LOCK_WORD,
-  HEAP_NAMESPACES_WORD,
-  HEAP_NEXT_WORD,
-  HEAP_QUOTA_LOCK_WORD,
-  HEAP_UNASSIGNED_WORD,
   LIMIT_SEGMENTS_WORD,
   LIST_NEWEST,
   LIST_OLDEST,
@@ -74,13 +62,14 @@ import {
   SMALL_QUEUE,
   STRIPE_COUNT,
   STRIPE_WORDS,
-  type StoreMemory,
   VICTIM_SEGMENT,
   WORKER_OPENS_WORD,
   WORKER_VICTIM,
   WORKER_VICTIM_OFFSET,
   WORKER_WORDS,
-} from './geometry.ts'
+} from './control-block.ts'
+import { readStoreCounters } from './counters.ts'
+import { BUCKET_SHIFT, type StoreMemory } from './geometry.ts'
 import { queueOf, rankOf } from './group.ts'
 import { CHAIN_BUCKETS_MAX, HashIndex } from './hash-index.ts'
 import { Heap } from './heap.ts'
@@ -100,52 +89,13 @@ import { MemoryView } from './memory-view.ts'
 import { EXPIRES_NEVER, SegmentPool } from './pool.ts'
 
 /** Reports stop here: one fault often shows in many places. */
-const REPORTS_MAX = 100
+export const REPORTS_MAX = 100
 
 /** Returns one sentence for each violation; empty if all is well. */
 export function checkIntegrity(memory: StoreMemory): string[] {
   const check = new IntegrityCheck(memory)
   check.run()
   return check.reports.slice(0, REPORTS_MAX)
-}
-
-/** The same for all namespaces over one memory, and for the heap: every segment has one owner. */
-export function checkHeapIntegrity(memories: readonly StoreMemory[]): string[] {
-  const reports = memories.flatMap((memory) =>
-    checkIntegrity(memory).map((report) => `namespace ${memory.geometry.namespace}: ${report}`),
-  )
-  const [first] = memories
-  if (first === undefined) return reports
-  const heap = new Int32Array(first.heap)
-  const expect = (what: string, found: number, expected: number): void => {
-    if (found !== expected) reports.push(`${what}: ${found}, should be ${expected}`)
-  }
-  for (const word of [HEAP_LOCK_WORD, HEAP_QUOTA_LOCK_WORD])
-    expect('lock of the heap', heap[word]!, 0)
-  expect('number of namespaces', heap[HEAP_NAMESPACES_WORD]!, memories.length)
-  const owners = new Int32Array(first.geometry.segmentCount)
-  for (let id = heap[HEAP_FREE_FIRST_WORD]!; id !== 0; id = heap[HEAP_NEXT_WORD + id - 1]!) {
-    owners[id - 1]!++
-    if (owners[id - 1]! > 1) return [...reports, `segment ${id - 1} is twice in the heap`]
-  }
-  const sum = { guaranteed: 0, held: 0, excess: 0, demanded: 0 }
-  for (const memory of memories) {
-    const control = new Int32Array(memory.control)
-    const { ownedWord } = memory.geometry
-    const owned = control.subarray(ownedWord, ownedWord + control[OWNED_COUNT_WORD]!)
-    for (const segment of owned) owners[segment]!++
-    sum.guaranteed += control[GUARANTEED_WORD]!
-    sum.held += control[LIMIT_SEGMENTS_WORD]! + control[EXCESS_WORD]!
-    sum.excess += control[EXCESS_WORD]!
-    sum.demanded += control[DEMANDED_WORD]!
-  }
-  for (const [segment, owner] of owners.entries()) {
-    expect(`owners of segment ${segment}`, owner, segment < heap[HEAP_FRESH_WORD]! ? 1 : 0)
-  }
-  expect('unassigned segments', heap[HEAP_UNASSIGNED_WORD]!, sum.guaranteed - sum.held)
-  expect('segments in excess', heap[HEAP_EXCESS_WORD]!, sum.excess)
-  expect('segments demanded', heap[HEAP_DEMANDED_WORD]!, sum.demanded)
-  return reports.slice(0, REPORTS_MAX)
 }
 
 class IntegrityCheck {
@@ -174,7 +124,9 @@ class IntegrityCheck {
     this.#control = this.#view.control
     this.#pool = new SegmentPool(this.#view, new Heap(memory))
     this.#owned = new Set(
-      Array.from({ length: this.#pool.ownedCount }, (_, place) => this.#pool.ownedAt(place)),
+      Array.from({ length: this.#pool.holdings.ownedCount }, (_, place) =>
+        this.#pool.holdings.ownedAt(place),
+      ),
     )
     this.#index = new HashIndex(this.#view, this.#pool)
     this.#hash = new HalfSipHash(geometry.seed0, geometry.seed1)
@@ -421,9 +373,9 @@ class IntegrityCheck {
     const { segmentCount, segmentShift } = this.#memory.geometry
     const counts = new Array<number>(PINNED_SEGMENT + 1).fill(0)
     this.#expect('places of segments', this.#owned.size, control[OWNED_COUNT_WORD]!)
-    for (let place = 0; place < this.#pool.ownedCount; place++) {
-      const at = this.#record(this.#pool.ownedAt(place)) + SEGMENT_PLACE
-      this.#expect(`place of segment ${this.#pool.ownedAt(place)}`, control[at]!, place)
+    for (let place = 0; place < this.#pool.holdings.ownedCount; place++) {
+      const at = this.#record(this.#pool.holdings.ownedAt(place)) + SEGMENT_PLACE
+      this.#expect(`place of segment ${this.#pool.holdings.ownedAt(place)}`, control[at]!, place)
     }
     for (const segment of this.#owned) {
       counts[control[this.#record(segment) + SEGMENT_STATE]!]! += 1

@@ -25,7 +25,7 @@ import {
   SEGMENT_GROUP,
   SEGMENT_HEAD_ITEM,
   SEGMENT_SEQUENCE,
-} from './geometry.ts'
+} from './control-block.ts'
 import { HEADER_BYTES_MAX } from './item.ts'
 import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
@@ -171,7 +171,7 @@ export class LargeValue {
     const { control, pool, reserveSegments } = this
     const held = Atomics.add(control, RECEIVING_COUNT_WORD, 1)
     const isAlone = held === this.segmentCount
-    if (!isAlone && held >= pool.segmentCount >> 1) {
+    if (!isAlone && held >= pool.holdings.segmentCount >> 1) {
       Atomics.sub(control, RECEIVING_COUNT_WORD, 1)
       return false
     }

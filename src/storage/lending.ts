@@ -45,11 +45,11 @@ export class Lending {
    * write would here; false if nobody has them.
    */
   takeBack(missing: number, budgetBytes: number, nowSeconds: number): boolean {
-    this.pool.demand(missing)
+    this.pool.holdings.demand(missing)
     const borrower = this.findBorrower()
     if (borrower === undefined) return false
     borrower.store.giveBack(budgetBytes, nowSeconds)
-    this.pool.claim(missing)
+    this.pool.holdings.claim(missing)
     return true
   }
 
@@ -60,12 +60,12 @@ export class Lending {
    */
   lend(missing: number, nowSeconds: number): boolean {
     const { pool } = this
-    if (pool.claim(missing) > 0) return true
-    if (pool.borrowedCount >= 0) return false
-    pool.demand(missing)
+    if (pool.holdings.claim(missing) > 0) return true
+    if (pool.holdings.borrowedCount >= 0) return false
+    pool.holdings.demand(missing)
     const borrower = this.findBorrower()
     const isGivenBack = borrower?.store.giveBackAll(nowSeconds) === true
-    return pool.claim(missing) > 0 || isGivenBack
+    return pool.holdings.claim(missing) > 0 || isGivenBack
   }
 
   /** The member that holds most beyond its guarantee; undefined if none does. */
@@ -73,7 +73,7 @@ export class Lending {
     let found: Lending | undefined
     let most = 0
     for (const member of this.ring.members) {
-      const count = member.pool.borrowedCount
+      const count = member.pool.holdings.borrowedCount
       if (count > most) {
         most = count
         found = member

@@ -34,7 +34,7 @@ import {
   SEGMENT_HEAD_ITEM,
   WORKER_OPENS_WORD,
   WORKER_WORDS,
-} from './geometry.ts'
+} from './control-block.ts'
 import { distanceOf, type Groups } from './group.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'

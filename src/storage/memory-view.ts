@@ -7,14 +7,8 @@
  * and under which lock, is up to the callers.
  */
 import { ByteBlock, copyBytes } from '../base/bytes.ts'
-import {
-  ARENA_SHIFT,
-  EPOCH_WORD,
-  type Geometry,
-  SEGMENT_CONTINUES,
-  SEGMENT_WORDS,
-  type StoreMemory,
-} from './geometry.ts'
+import { EPOCH_WORD, SEGMENT_CONTINUES, SEGMENT_WORDS } from './control-block.ts'
+import { ARENA_SHIFT, type Geometry, type StoreMemory } from './geometry.ts'
 
 /** Bytes copied in and out so far, moves included: what bounds a turn. Anybody may set it back. */
 export interface CopyCount {

@@ -8,17 +8,19 @@
  */
 import { assert } from '../base/assert.ts'
 import { acquire, release } from '../base/lock.ts'
-import { memoryLimitOf } from './counters.ts'
 import {
-  createNamespaceMemory,
   HEAP_QUOTA_BYTES_WORD,
   HEAP_QUOTA_LOCK_WORD,
   HEAP_QUOTA_SEGMENTS_WORD,
+  OVERFLOW_PAGES_WORD,
+  PRIMARY_PAGES_WORD,
+} from './control-block.ts'
+import { memoryLimitOf } from './counters.ts'
+import {
+  createNamespaceMemory,
   limitBytesMinOf,
   memorySharesOf,
   type NamespaceOptions,
-  OVERFLOW_PAGES_WORD,
-  PRIMARY_PAGES_WORD,
   quotaBytesMinOf,
   type StoreMemory,
 } from './geometry.ts'
@@ -90,9 +92,9 @@ export function addNamespace(first: StoreMemory, options: NamespaceOptions): Sto
   })
   // What is free is there for the new one at once.
   const { freeSegmentsGoal } = memorySharesOf(first.geometry, memoryLimitOf(first))
-  poolOf(first).settle(freeSegmentsGoal)
-  poolOf(first).payExcess(freeSegmentsGoal)
-  poolOf(memory).settle(0)
+  poolOf(first).holdings.settle(freeSegmentsGoal)
+  poolOf(first).holdings.payExcess(freeSegmentsGoal)
+  poolOf(memory).holdings.settle(0)
   return memory
 }
 
@@ -102,9 +104,9 @@ export function setQuota(first: StoreMemory, memory: StoreMemory, quotaBytes: nu
     const added = quotaBytes - memoryLimitOf(memory)
     const pool = poolOf(memory)
     const { segmentCount } = memorySharesOf(memory.geometry, quotaBytes)
-    quotas.add(added, segmentCount - pool.segmentCount)
+    quotas.add(added, segmentCount - pool.holdings.segmentCount)
     quotas.guaranteeFirst(poolOf(first), memoryLimitOf(first) - added)
-    pool.guarantee(segmentCount, quotaBytes)
+    pool.holdings.guarantee(segmentCount, quotaBytes)
   })
 }
 
@@ -119,9 +121,9 @@ export function dropNamespace(first: StoreMemory, memory: StoreMemory): void {
   withQuotas(first, (quotas) => {
     const quotaBytes = memoryLimitOf(memory)
     const pool = poolOf(memory)
-    pool.dissolve()
-    quotas.add(-quotaBytes, -pool.segmentCount)
-    pool.guarantee(0, 0)
+    pool.holdings.dissolve()
+    quotas.add(-quotaBytes, -pool.holdings.segmentCount)
+    pool.holdings.guarantee(0, 0)
     quotas.guaranteeFirst(poolOf(first), memoryLimitOf(first) + quotaBytes)
   })
 }
@@ -175,7 +177,10 @@ class QuotaSum {
     const { geometry } = this.first
     const whole = memorySharesOf(geometry, ownBytes + this.bytes).segmentCount
     const left = whole - this.words[HEAP_QUOTA_SEGMENTS_WORD]!
-    pool.guarantee(Math.min(memorySharesOf(geometry, ownBytes).segmentCount, left), ownBytes)
+    pool.holdings.guarantee(
+      Math.min(memorySharesOf(geometry, ownBytes).segmentCount, left),
+      ownBytes,
+    )
   }
 }
 

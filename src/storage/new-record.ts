@@ -11,8 +11,8 @@
  */
 import type { ByteBlock } from '../base/bytes.ts'
 import type { CasSource } from './cas-source.ts'
+import { GROUPS_MAX } from './control-block.ts'
 import { BYTES, ITEMS, NO_MEMORY_WRITES, TOTAL_ITEMS } from './counters.ts'
-import { GROUPS_MAX } from './geometry.ts'
 import type { Groups } from './group.ts'
 import type { HashIndex } from './hash-index.ts'
 import type { HeldItem } from './held-item.ts'

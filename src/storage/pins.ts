@@ -12,7 +12,7 @@
  * beyond that nothing is, and the value has to be copied.
  */
 import { assert } from '../base/assert.ts'
-import { PINNED_COUNT_WORD } from './geometry.ts'
+import { PINNED_COUNT_WORD } from './control-block.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 
@@ -56,7 +56,7 @@ export class Pins {
       at = view.continuation(at)
     }
     const count = Math.ceil((offset + length) / segmentBytes)
-    const countMax = this.pool.segmentCount >> PINNED_SHARE_SHIFT
+    const countMax = this.pool.holdings.segmentCount >> PINNED_SHARE_SHIFT
     if (Atomics.add(control, PINNED_COUNT_WORD, count) + count > countMax) {
       Atomics.sub(control, PINNED_COUNT_WORD, count)
       return false

@@ -1,11 +1,7 @@
 /**
- * Where free memory comes from: one worker's share of evicting, compacting and crawling. Hot path:
- * writes call step() to do a little of it each.
- *
- * Which segment is the victim: one in which all has expired, if there is any; else the oldest of the
- * small queue, while that has more than its share, or of the main one. While there are segments with
- * many holes, and always with -M, nothing is evicted: the victim is the emptiest of some, and every
- * live record is moved.
+ * Where free memory comes from: one worker's share of evicting and compacting. Hot path: writes call
+ * step() to do a little of it each. Which segment is emptied, victim-choice.ts says; what is dead where
+ * nobody asks for it, crawler.ts finds.
  *
  * Emptying a victim: its records are met in the order in which they were written. Dead ones are
  * skipped, expired and flushed ones dropped. Of a segment that was taken as the oldest, a live one
@@ -30,10 +26,29 @@ import { HalfSipHash } from '../base/hash.ts'
 import { acquire, release } from '../base/lock.ts'
 import { clearFrequencyAt, frequencyAt, lowerFrequencyAt } from './bucket.ts'
 import {
+  EPOCH_WORD,
+  MOVED_GROUP,
+  OPENS_MAX,
+  QUEUE_GROUPS,
+  SEALED_EVER_WORD,
+  SEGMENT_EPOCH,
+  SEGMENT_FIRST,
+  SEGMENT_GROUP,
+  SEGMENT_HEAD_ITEM,
+  SEGMENT_LIVE,
+  SEGMENT_SEQUENCE,
+  SEGMENT_USED,
+  SMALL_QUEUE,
+  STRIPE_COUNT,
+  STRIPE_WORDS,
+  WORKER_KEEP_CREDIT,
+  WORKER_VICTIM,
+  WORKER_VICTIM_OFFSET,
+  WORKER_WORDS,
+} from './control-block.ts'
+import {
   BYTES,
   COMPACTED_SEGMENTS,
-  CRAWLER_CHECKED,
-  CRAWLER_RECLAIMED,
   counterLanes,
   EVICTED_ACTIVE,
   EVICTED_UNFETCHED,
@@ -44,38 +59,9 @@ import {
   RECLAIMED,
   REINSERTED,
 } from './counters.ts'
+import { Crawler, type Dropper } from './crawler.ts'
 import { type EvictionWitness, tellEviction } from './eviction-witness.ts'
-import {
-  EPOCH_WORD,
-  MAIN_QUEUE,
-  MOVED_GROUP,
-  OPENS_MAX,
-  QUEUE_GROUPS,
-  SEALED_COUNT_WORD,
-  SEALED_EVER_WORD,
-  SEALED_SEGMENT,
-  SEGMENT_EPOCH,
-  SEGMENT_EXPIRES_FROM,
-  SEGMENT_FIRST,
-  SEGMENT_GROUP,
-  SEGMENT_HEAD_ITEM,
-  SEGMENT_LIVE,
-  SEGMENT_SEQUENCE,
-  SEGMENT_STATE,
-  SEGMENT_USED,
-  SMALL_COUNT_WORD,
-  SMALL_QUEUE,
-  STRIPE_COUNT,
-  STRIPE_WORDS,
-  type StoreMemory,
-  WORKER_CRAWL,
-  WORKER_CRAWL_OFFSET,
-  WORKER_KEEP_CREDIT,
-  WORKER_VICTIM,
-  WORKER_VICTIM_OFFSET,
-  WORKER_WORDS,
-  WORTHY_WORD,
-} from './geometry.ts'
+import type { StoreMemory } from './geometry.ts'
 import type { GhostTable } from './ghost.ts'
 import { type Groups, queueOf } from './group.ts'
 import type { HashIndex } from './hash-index.ts'
@@ -95,28 +81,15 @@ import {
 import type { Lending } from './lending.ts'
 import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
-import { EXPIRES_NEVER, type SegmentPool } from './pool.ts'
+import type { SegmentPool } from './pool.ts'
 import { retire } from './retire.ts'
+import { FROM_EMPTIEST, FROM_EXPIRED, FROM_OLDEST, VictimChoice } from './victim-choice.ts'
 
 /**
  * Larger items are not moved: that would take longer than a write may. With -M it is those that have
  * segments of their own (ownSegmentsBytesMin), of which only the last one has room for others.
  */
 const MOVED_BYTES_MAX = 1024 * 1024
-
-/**
- * Before anything is evicted, segments are compacted that are live to this share at most: moving six
- * bytes to gain one costs less than the misses that the holes would.
- */
-const COMPACTED_LIVE_MAX = 0.85
-/** Segments among which the emptiest is taken, at most; with -M, where a write looks at all before it is refused. */
-const COMPACT_LOOKS = 256
-const COMPACT_LOOKS_NO_EVICTION = 4096
-/**
- * How often that is done at most while the log as a whole is live to no more than that share: the
- * segments looked at may have been full, or another worker faster, and there are holes elsewhere.
- */
-const COMPACT_ROUNDS = 16
 
 /**
  * How often a large item stays in one step, or one search for free segments, at most: beyond that it
@@ -128,17 +101,12 @@ const STAYS_MAX = 256
 const VICTIMS_PER_SEGMENT = 128
 /** With -M: segments with expired or flushed items that one write goes through before it is refused. */
 const DUE_SEGMENTS_PER_WRITE = 64
-const DUE_SEGMENTS_LOOKED_AT = 4096
 
 /** With -M: what compact() does at least, in the bytes that step() counts. */
 const COMPACT_STEP_BYTES_MIN = 512
 
 /** What meeting a record costs, in the bytes that step() counts. */
 const RECORD_COST_BYTES = 64
-/** Dropping an item costs as much as looking at so many records. */
-const CRAWL_LOOKS = 16
-/** Segments that one maintain() looks at while it searches for one worth crawling. */
-const CRAWL_SEARCH_SEGMENTS = 256
 /** Polls of a victim's live bytes before sleeping, then milliseconds before giving up. */
 const DRAIN_POLLS = 1000
 const DRAIN_WAIT_MS = 1
@@ -149,15 +117,6 @@ const LEAVE = 0
 const EVICT = 1
 const MOVE = 2
 
-/** Why a segment is the victim. */
-const FROM_EXPIRED = 0
-const FROM_EMPTIEST = 1
-const FROM_OLDEST = 2
-
-/** The share of the sealed segments that the small queue may have, where sizes count, and in S3-FIFO. */
-const SMALL_SHARE_RANKED = 0.05
-const SMALL_SHARE = 0.1
-
 /** What becomes of a record: it is gone; it may not leave; it stays where it is for another round. */
 const GONE = 0
 const STUCK = 1
@@ -166,12 +125,15 @@ const STAYS = 2
 /** What advance() returns if another worker must give back room first; else it is a cost. */
 const BLOCKED = -1
 
-export class Reclaimer {
+export class Reclaimer implements Dropper {
   /** Is told of every item that is evicted. */
   witness: EvictionWitness | undefined = undefined
   /** Where there are other namespaces: has their memory, before anything here is evicted. */
   lending: Lending | undefined = undefined
 
+  readonly crawler: Crawler
+
+  private readonly choice: VictimChoice
   private readonly view: MemoryView
   private readonly pool: SegmentPool
   private readonly index: HashIndex
@@ -184,20 +146,14 @@ export class Reclaimer {
   private readonly worker: number
   private readonly evicts: boolean
   private readonly isRanked: boolean
-  private readonly smallShare: number
   private readonly creditPerVictim: number
   private readonly creditMax: number
-  private readonly compactedBytesMax: number
   private readonly movedBytesMax: number
   /** How many segments stay free while others are withdrawn because the limit was lowered. */
   private keptInExcess = 0
-  private readonly allCounters: readonly Float64Array[]
   private readonly stripesWord: number
-  private crawlCursor = 0
-  private crawlCost = 0
   /** What happens to the live records of the victim in work. */
   private victimFate: number
-  private victimSource = FROM_OLDEST
   private victimGroup: number = QUEUE_GROUPS
   /** Of the record met last, if it was moved or dropped; else 0. */
   private metBytes = 0
@@ -205,15 +161,6 @@ export class Reclaimer {
   private staysLeft = 0
   /** How many segments were ever sealed when this step or search began. */
   private sealedBefore = 0
-  /** Where the search for a segment to compact goes on. */
-  private compactCursor = 0
-  /**
-   * With -M: how many segments had come to be worth compacting when none was found, so that it is not
-   * asked again; and how many were looked at in vain since there were so many.
-   */
-  private worthySeen = -1
-  private worthyLooked = -1
-  private fruitlessLooks = 0
   /** With -M: bytes to be moved for each that the victim in work gains. */
   private movedPerGained = 1
 
@@ -240,15 +187,12 @@ export class Reclaimer {
     this.worker = geometry.workersWord + workerIndex * WORKER_WORDS
     this.evicts = geometry.evicts
     this.isRanked = geometry.ranksBySize
-    this.smallShare = geometry.ranksBySize ? SMALL_SHARE_RANKED : SMALL_SHARE
     this.creditPerVictim = geometry.segmentBytes - (geometry.segmentBytes >> 3)
     this.creditMax = this.creditPerVictim + geometry.segmentBytes
-    this.allCounters = Array.from({ length: geometry.workerCount }, (_, worker) =>
-      counterLanes(memory, worker),
-    )
     this.victimFate = geometry.evicts ? EVICT : MOVE
     this.movedBytesMax = geometry.evicts ? MOVED_BYTES_MAX : geometry.ownSegmentsBytesMin
-    this.compactedBytesMax = Math.floor(geometry.segmentBytes * COMPACTED_LIVE_MAX)
+    this.choice = new VictimChoice(memory, view, pool, log)
+    this.crawler = new Crawler(view, pool, log, this.counters, this.worker, this)
     this.stripesWord = geometry.stripesWord
   }
 
@@ -261,7 +205,7 @@ export class Reclaimer {
 
   /** Withdraws what is free and in excess of the limit. */
   payExcess(): void {
-    this.pool.payExcess(this.keptInExcess)
+    this.pool.holdings.payExcess(this.keptInExcess)
   }
 
   /** Works through about `budgetBytes` of victims; false if there is no segment to take. */
@@ -284,7 +228,7 @@ export class Reclaimer {
       }
       left -= cost
     }
-    if (this.pool.hasExcess) this.payExcess()
+    if (this.pool.holdings.hasExcess) this.payExcess()
     return isDone
   }
 
@@ -302,7 +246,7 @@ export class Reclaimer {
     if (!this.evicts) return this.makeFreeByMoving(count, nowSeconds, endBytes)
     this.beginSearch()
     // Other workers may take what is freed here: bounded, not just repeated.
-    let victimsLeft = 4 * this.pool.roundSegments
+    let victimsLeft = 4 * this.pool.holdings.roundSegments
     while (this.pool.freeCount < count) {
       if (this.lending?.lend(count - this.pool.freeCount, nowSeconds) === true) {
         if (victimsLeft-- === 0) return false
@@ -321,8 +265,8 @@ export class Reclaimer {
     const { pool } = this
     this.payExcess()
     this.beginSearch()
-    let victimsLeft = 4 * pool.roundSegments
-    while (pool.hasExcess) {
+    let victimsLeft = 4 * pool.holdings.roundSegments
+    while (pool.holdings.hasExcess) {
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
         if (victimsLeft-- === 0 || !this.begin(nowSeconds)) return false
       }
@@ -334,11 +278,11 @@ export class Reclaimer {
 
   private makeFreeByMoving(count: number, nowSeconds: number, endBytes: number): boolean {
     const { pool } = this
-    if (this.lending !== undefined) pool.claim(count - pool.freeCount)
+    if (this.lending !== undefined) pool.holdings.claim(count - pool.freeCount)
     // What is above the limit goes first, a share at a time.
-    if (pool.hasExcess) {
+    if (pool.holdings.hasExcess) {
       this.step(this.view.segmentBytes, nowSeconds)
-      if (pool.hasExcess) return false
+      if (pool.holdings.hasExcess) return false
     }
     let victimsLeft = VICTIMS_PER_SEGMENT * count
     let dueLeft = DUE_SEGMENTS_PER_WRITE
@@ -346,7 +290,7 @@ export class Reclaimer {
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
         if (victimsLeft-- === 0) return false
         if (!this.begin(nowSeconds)) {
-          if (dueLeft-- === 0 || !this.crawlDue(nowSeconds)) return false
+          if (dueLeft-- === 0 || !this.crawler.dropDue(nowSeconds)) return false
           continue
         }
       }
@@ -355,18 +299,9 @@ export class Reclaimer {
     return true
   }
 
-  /** Drops all that is dead in one segment in which something may be; false if there is none. */
-  private crawlDue(nowSeconds: number): boolean {
-    const { control, worker } = this
-    if (control[worker + WORKER_CRAWL] === 0) this.findCrawl(DUE_SEGMENTS_LOOKED_AT, nowSeconds)
-    const segment = control[worker + WORKER_CRAWL]! - 1
-    if (segment < 0) return false
-    const used = control[this.view.segmentRecord(segment) + SEGMENT_USED]!
-    let offset = control[worker + WORKER_CRAWL_OFFSET]!
-    while (offset < used) offset = this.crawlRecord(segment, offset, nowSeconds)
-    control[worker + WORKER_CRAWL] = 0
-    this.pool.endCrawl(segment)
-    return true
+  /** Drops a record that is expired or flushed; false if it is not there any more, or was prolonged. */
+  dropDead(location: number, nowSeconds: number): boolean {
+    return this.meet(location, LEAVE, nowSeconds) === GONE
   }
 
   /** Counts an item that leaves because it is dead already: expired, or flushed. */
@@ -380,147 +315,14 @@ export class Reclaimer {
   }
 
   /**
-   * Looks for segments with expired or flushed items and drops those: about `budget` items, after
-   * looking at no more than CRAWL_LOOKS times as many records.
-   */
-  crawl(budget: number, nowSeconds: number): void {
-    const control = this.control
-    const worker = this.worker
-    // The open segment is begun anew each time, so it may not take all.
-    const half = (budget * CRAWL_LOOKS) / 2
-    let left = half
-    for (let group = 0; group < OPENS_MAX; group++) left = this.crawlOpen(group, left, nowSeconds)
-    left += half
-    let searchLeft = CRAWL_SEARCH_SEGMENTS
-    while (left > 0) {
-      const segment = control[worker + WORKER_CRAWL]! - 1
-      if (segment < 0) {
-        searchLeft = this.findCrawl(searchLeft, nowSeconds)
-        if (searchLeft === 0) return
-        continue
-      }
-      const offset = control[worker + WORKER_CRAWL_OFFSET]!
-      if (offset >= control[this.view.segmentRecord(segment) + SEGMENT_USED]!) {
-        control[worker + WORKER_CRAWL] = 0
-        this.pool.endCrawl(segment)
-        continue
-      }
-      const next = this.crawlRecord(segment, offset, nowSeconds)
-      control[worker + WORKER_CRAWL_OFFSET] = next
-      left -= this.crawlCost
-    }
-  }
-
-  /** The open segment is crawled in one go: it cannot be sealed in the middle of that. */
-  private crawlOpen(group: number, budget: number, nowSeconds: number): number {
-    const control = this.control
-    const open = this.log.openOf(group)
-    if (open < 0 || budget <= 0) return budget
-    const record = this.view.segmentRecord(open)
-    if (control[record + SEGMENT_EXPIRES_FROM]! >>> 0 > nowSeconds) return budget
-    Atomics.store(control, record + SEGMENT_EXPIRES_FROM, EXPIRES_NEVER)
-    let left = budget
-    let offset = control[record + SEGMENT_FIRST]!
-    const end = this.log.openOffset(group)
-    while (offset < end) {
-      if (left <= 0) {
-        // What was not met may have expired long ago.
-        this.pool.lowerExpiresFrom(open, 0)
-        return 0
-      }
-      offset = this.crawlRecord(open, offset, nowSeconds)
-      left -= this.crawlCost
-    }
-    return left
-  }
-
-  /** Looks at up to `searchLeft` segments for one to crawl; returns how many are left to look at. */
-  private findCrawl(searchLeft: number, nowSeconds: number): number {
-    const control = this.control
-    const end = this.pool.ownedCount
-    const epoch = Atomics.load(control, EPOCH_WORD)
-    let left = Math.min(searchLeft, end)
-    while (left > 0) {
-      left--
-      const place = this.crawlCursor < end ? this.crawlCursor : 0
-      this.crawlCursor = place + 1
-      const segment = this.pool.ownedAt(place)
-      const record = this.view.segmentRecord(segment)
-      if (control[record + SEGMENT_STATE] !== SEALED_SEGMENT) continue
-      const due =
-        control[record + SEGMENT_EXPIRES_FROM]! >>> 0 <= nowSeconds ||
-        control[record + SEGMENT_EPOCH] !== epoch
-      if (due && this.pool.beginCrawl(segment)) {
-        // From here on every item that is met, and every touch, lowers it again.
-        Atomics.store(control, record + SEGMENT_EXPIRES_FROM, EXPIRES_NEVER)
-        control[this.worker + WORKER_CRAWL] = segment + 1
-        control[this.worker + WORKER_CRAWL_OFFSET] = control[record + SEGMENT_FIRST]!
-        // Never 0 here, which would mean that the search has ended.
-        return left + 1
-      }
-    }
-    return 0
-  }
-
-  /** Drops the record if it is dead; sets crawlCost and returns the offset of the next one. */
-  private crawlRecord(segment: number, offset: number, nowSeconds: number): number {
-    const view = this.view
-    const words = view.segmentArena(segment)
-    const base = view.segmentBase(segment) + (offset >>> 2)
-    const traits = words[base + TRAITS_WORD]!
-    const recordBytes = recordBytesAt(words, base, view.unitShift)
-    const counters = this.counters
-    counters[CRAWLER_CHECKED] = counters[CRAWLER_CHECKED]! + 1
-    this.crawlCost = 1
-    if (!isDead(traits)) {
-      // Read without a lock: a touch that comes later lowers SEGMENT_EXPIRES_FROM itself.
-      const expiry = expiryAt(words, base)
-      const record = view.segmentRecord(segment)
-      if (
-        (expiry !== 0 && expiry <= nowSeconds) ||
-        this.control[record + SEGMENT_EPOCH] !== Atomics.load(this.control, EPOCH_WORD)
-      ) {
-        // The segments of a large item are given back one by one.
-        this.crawlCost = Math.max(CRAWL_LOOKS, recordBytes >>> view.segmentShift)
-        const dropped = this.meet(view.locationOf(segment, offset), LEAVE, nowSeconds)
-        if (dropped === GONE) counters[CRAWLER_RECLAIMED] = counters[CRAWLER_RECLAIMED]! + 1
-        // Still there: a touch came first, or lowered its expiry in between.
-        else this.pool.lowerExpiresFrom(segment, nowSeconds + 1)
-      } else if (expiry !== 0) {
-        this.pool.lowerExpiresFrom(segment, expiry)
-      }
-    }
-    const next = offset + recordBytes
-    return Math.min(next, view.segmentBytes)
-  }
-
-  /**
    * Takes a segment to be emptied; false if there is none. `metBytes` is then the length of the item
    * that began in an earlier segment, if it was moved or dropped.
    */
   private begin(nowSeconds: number): boolean {
     const control = this.control
     this.metBytes = 0
-    let victim = this.evicts ? this.pool.takeExpired(nowSeconds) : -1
-    // What is alive in there was prolonged: in its other segments, or after the choice.
-    this.victimFate = MOVE
-    this.victimSource = FROM_EXPIRED
-    if (victim < 0) {
-      this.victimSource = FROM_EMPTIEST
-      victim = this.evicts ? this.takeEmptiest() : this.takeWorthy()
-    }
-    if (victim < 0 && this.evicts) {
-      this.victimFate = EVICT
-      this.victimSource = FROM_OLDEST
-      this.log.sealAged()
-      const small = control[SMALL_COUNT_WORD]!
-      const queue = small > control[SEALED_COUNT_WORD]! * this.smallShare ? SMALL_QUEUE : MAIN_QUEUE
-      victim = this.pool.takeNext(queue, this.sealedBefore)
-      if (victim < 0) {
-        const other = queue === MAIN_QUEUE ? SMALL_QUEUE : MAIN_QUEUE
-        victim = this.pool.takeNext(other, this.sealedBefore)
-      }
-    }
+    const victim = this.choice.take(nowSeconds, this.sealedBefore)
+    this.victimFate = this.choice.source === FROM_OLDEST ? EVICT : MOVE
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
     this.victimGroup = control[record + SEGMENT_GROUP]!
@@ -540,56 +342,6 @@ export class Reclaimer {
       this.metBytes = this.view.segmentBytes
     }
     return true
-  }
-
-  /** Takes a segment that is worth compacting; -1 if none was found. */
-  private takeEmptiest(): number {
-    let victim = this.takeEmptiestOfNext()
-    for (let round = 1; victim < 0 && round < COMPACT_ROUNDS && this.hasHoles(); round++) {
-      victim = this.takeEmptiestOfNext()
-    }
-    return victim
-  }
-
-  /** Whether so much of the sealed log is dead that nothing alive need go. */
-  private hasHoles(): boolean {
-    let live = 0
-    for (const counters of this.allCounters) live += counters[BYTES]!
-    return live < this.control[SEALED_COUNT_WORD]! * this.compactedBytesMax
-  }
-
-  /** Takes the emptiest of the next few segments; -1 if none is worth it. */
-  private takeEmptiestOfNext(): number {
-    const { ownedCount } = this.pool
-    if (ownedCount === 0) return -1
-    const count = Math.min(ownedCount, COMPACT_LOOKS)
-    const victim = this.pool.takeEmptiest(this.compactCursor, count, this.compactedBytesMax)
-    this.compactCursor = (this.compactCursor + count) % ownedCount
-    return victim
-  }
-
-  /** With -M: takes the emptiest of the next many segments, and only then none if there is none at all. */
-  private takeWorthy(): number {
-    const { control, pool } = this
-    for (;;) {
-      const worthy = Atomics.load(control, WORTHY_WORD)
-      if (worthy === this.worthySeen) return -1
-      if (worthy !== this.worthyLooked) {
-        this.worthyLooked = worthy
-        this.fruitlessLooks = 0
-      }
-      const { ownedCount } = pool
-      if (ownedCount === 0) return -1
-      const count = Math.min(ownedCount, COMPACT_LOOKS_NO_EVICTION)
-      const victim = pool.takeEmptiest(this.compactCursor, count, pool.worthyLiveMax)
-      this.compactCursor = (this.compactCursor + count) % ownedCount
-      if (victim >= 0) {
-        this.fruitlessLooks = 0
-        return victim
-      }
-      this.fruitlessLooks += count
-      if (this.fruitlessLooks >= ownedCount) this.worthySeen = worthy
-    }
   }
 
   /** Whether the last record of a victim is one that cannot be moved, though all that is alive should be. */
@@ -683,7 +435,7 @@ export class Reclaimer {
     this.drain(victim)
     control[this.worker + WORKER_VICTIM] = 0
     this.pool.free(victim)
-    if (this.victimSource === FROM_EMPTIEST) {
+    if (this.choice.source === FROM_EMPTIEST) {
       this.counters[COMPACTED_SEGMENTS] = this.counters[COMPACTED_SEGMENTS]! + 1
     }
   }
@@ -711,7 +463,7 @@ export class Reclaimer {
   private leaveVictim(victim: number): void {
     this.control[this.worker + WORKER_VICTIM] = 0
     // Else it would be taken as expired again and again, before anything that can be emptied.
-    if (this.victimSource === FROM_EXPIRED) this.pool.noteExpiry(victim, 0)
+    if (this.choice.source === FROM_EXPIRED) this.pool.noteExpiry(victim, 0)
     this.pool.putBack(victim)
   }
 
@@ -814,7 +566,7 @@ export class Reclaimer {
 
   /** What is sealed from now on is young until the search is over; and only so much stays. */
   private beginSearch(): void {
-    this.staysLeft = Math.min(STAYS_MAX, this.pool.roundSegments)
+    this.staysLeft = Math.min(STAYS_MAX, this.pool.holdings.roundSegments)
     this.sealedBefore = this.control[SEALED_EVER_WORD]!
   }
 

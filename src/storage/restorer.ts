@@ -9,7 +9,8 @@
 
 import { assert } from '../base/assert.ts'
 import { raiseFrequencyAt } from './bucket.ts'
-import { EPOCH_WORD, ITEM_OVERHEAD_BYTES } from './geometry.ts'
+import { EPOCH_WORD } from './control-block.ts'
+import { ITEM_OVERHEAD_BYTES } from './geometry.ts'
 import type { HeldItem } from './held-item.ts'
 import {
   HEADER_BYTES_MAX,
@@ -208,8 +209,8 @@ export class Restorer {
   private hasFree(segments: number): boolean {
     const { pool } = this.parts
     const missing = (): number => this.upkeep.freeSegmentsKept + segments - pool.freeCount
-    const wanted = Math.min(missing(), -pool.borrowedCount)
-    if (wanted > 0) pool.claim(wanted)
+    const wanted = Math.min(missing(), -pool.holdings.borrowedCount)
+    if (wanted > 0) pool.holdings.claim(wanted)
     return missing() <= 0
   }
 

@@ -5,7 +5,7 @@
  * the bytes, because taking off the last bytes may free the segment, and then the record belongs to
  * somebody else. Whoever trusts the mark without a lock must therefore wait for the bytes.
  */
-import { SEGMENT_HEAD_ITEM } from './geometry.ts'
+import { SEGMENT_HEAD_ITEM } from './control-block.ts'
 import { recordBytesAt, STATE_DEAD, spans, TRAITS_WORD } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'

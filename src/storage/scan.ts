@@ -12,7 +12,7 @@
 import { ByteBlock } from '../base/bytes.ts'
 import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
 import { LINK_WORD, SLOTS_PER_BUCKET } from './bucket.ts'
-import { BUCKET_COUNT_WORD } from './geometry.ts'
+import { BUCKET_COUNT_WORD } from './control-block.ts'
 import type { HashIndex } from './hash-index.ts'
 import type { HeldItem } from './held-item.ts'
 import { headerBytesOf, keyLengthOf, TRAITS_WORD } from './item.ts'

@@ -26,11 +26,11 @@ import {
   SEGMENT_STATE,
   SEGMENT_WORDS,
   SMALL_QUEUE,
-  type StoreMemory,
   VICTIM_SEGMENT,
   WORKER_OPENS_WORD,
   WORKER_WORDS,
-} from './geometry.ts'
+} from './control-block.ts'
+import type { StoreMemory } from './geometry.ts'
 import { queueOf } from './group.ts'
 
 /** What a segment is used for. `small` and `main` are the sealed ones of the two queues. */

@@ -6,15 +6,10 @@
  * Invariant: no stripe is held when anything here is called. How room is made is left to the
  * reclaimer; here is decided how much of it comes when.
  */
+
+import { BUCKET_COUNT_WORD, ITEM_COUNT_WORD, LIMIT_CHANGES_WORD } from './control-block.ts'
 import { ITEMS, memoryLimitOf } from './counters.ts'
-import {
-  BUCKET_COUNT_WORD,
-  ITEM_COUNT_WORD,
-  LIMIT_CHANGES_WORD,
-  limitBytesMinOf,
-  memorySharesOf,
-  type StoreMemory,
-} from './geometry.ts'
+import { limitBytesMinOf, memorySharesOf, type StoreMemory } from './geometry.ts'
 import type { GhostTable } from './ghost.ts'
 import type { Groups } from './group.ts'
 import type { HashIndex } from './hash-index.ts'
@@ -135,23 +130,23 @@ export class Upkeep implements Borrower {
   private takesFromOthers(deficit: number, budgetBytes: number, nowSeconds: number): boolean {
     const { pool, lending } = this
     if (lending === undefined) return false
-    const missing = deficit - pool.claim(deficit)
+    const missing = deficit - pool.holdings.claim(deficit)
     if (missing <= 0) return true
     // With -M nothing is lent, and what another has beyond its quota it gives up as its own items go.
-    if (!this.evicts || pool.borrowedCount >= 0) return false
+    if (!this.evicts || pool.holdings.borrowedCount >= 0) return false
     return lending.takeBack(missing, budgetBytes, nowSeconds)
   }
 
   /** Another namespace wants what it lent: gives up what it asks for, for so many bytes of victims' work. */
   giveBack(budgetBytes: number, nowSeconds: number): void {
-    this.pool.settle(this.freeSegmentsGoal)
-    if (this.pool.hasExcess) this.reclaimer.payExcess()
-    if (this.pool.hasExcess) this.reclaimer.step(budgetBytes, nowSeconds)
+    this.pool.holdings.settle(this.freeSegmentsGoal)
+    if (this.pool.holdings.hasExcess) this.reclaimer.payExcess()
+    if (this.pool.holdings.hasExcess) this.reclaimer.step(budgetBytes, nowSeconds)
   }
 
   /** The same, until all that was asked for is given up; false if that cannot be. */
   giveBackAll(nowSeconds: number): boolean {
-    this.pool.settle(this.freeSegmentsGoal)
+    this.pool.holdings.settle(this.freeSegmentsGoal)
     return this.reclaimer.payAll(nowSeconds)
   }
 
@@ -169,8 +164,8 @@ export class Upkeep implements Borrower {
     if (this.control[LIMIT_CHANGES_WORD] !== this.limitChanges) this.adoptLimit()
     else if (this.lending !== undefined) this.settle()
     this.log.sealDead(nowSeconds)
-    this.reclaimer.crawl(budget, nowSeconds)
-    const { hasExcess } = this.pool
+    this.reclaimer.crawler.crawl(budget, nowSeconds)
+    const { hasExcess } = this.pool.holdings
     const deficit = this.freeSegmentsGoal - this.pool.freeCount
     if (hasExcess || deficit > 0) {
       const bytes = budget * (hasExcess ? WITHDRAWN_BYTES : RECORD_BYTES)
@@ -193,8 +188,8 @@ export class Upkeep implements Borrower {
 
   /** Takes its part in what namespaces lend each other. */
   private settle(): void {
-    this.pool.settle(this.freeSegmentsGoal)
-    if (this.pool.hasExcess) this.reclaimer.payExcess()
+    this.pool.holdings.settle(this.freeSegmentsGoal)
+    if (this.pool.holdings.hasExcess) this.reclaimer.payExcess()
   }
 
   /** Works with the limit in force from now on. */

@@ -5,8 +5,9 @@
  * Invariant: only narrow records ever lack a word, so no more than 64 KiB are copied. The work that a
  * write does is owed until the item is let go.
  */
+
+import { SEGMENT_EPOCH } from './control-block.ts'
 import { BYTES } from './counters.ts'
-import { SEGMENT_EPOCH } from './geometry.ts'
 import type { HeldItem } from './held-item.ts'
 import {
   casHighAt,

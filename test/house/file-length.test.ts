@@ -8,10 +8,7 @@ import { type SourceFile, sourceFiles } from './sources.ts'
 const LINES_MAX = 500
 
 const ALLOWED: Readonly<Record<string, number>> = {
-  'storage/geometry.ts': 545,
-  'storage/integrity.ts': 521,
-  'storage/pool.ts': 758,
-  'storage/reclaimer.ts': 898,
+  'storage/reclaimer.ts': 650,
   'storage/store.ts': 525,
 }
 

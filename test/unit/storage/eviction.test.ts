@@ -1,13 +1,13 @@
 /** What eviction keeps, what it forgets and what it remembers, as clients of the store see it. */
 import { expect, test } from 'vitest'
-import { readStoreCounters } from '../../../src/storage/counters.ts'
 import {
   GROUPS_MAX,
-  memorySharesOf,
   QUEUE_GROUPS,
   RANKS_MAX,
   TTL_CLASSES_MAX,
-} from '../../../src/storage/geometry.ts'
+} from '../../../src/storage/control-block.ts'
+import { readStoreCounters } from '../../../src/storage/counters.ts'
+import { memorySharesOf } from '../../../src/storage/geometry.ts'
 import { GhostTable } from '../../../src/storage/ghost.ts'
 import { Groups, queueOf, rankOf } from '../../../src/storage/group.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'

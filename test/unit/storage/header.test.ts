@@ -3,8 +3,8 @@
  * more, and when it needs one less.
  */
 import { expect, test } from 'vitest'
+import { CAS_HALF_WORD, CAS_LOW_WORD } from '../../../src/storage/control-block.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
-import { CAS_HALF_WORD, CAS_LOW_WORD } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { STATE_STALE } from '../../../src/storage/item.ts'
 import { HIT, NO_MEMORY, STORED, WRITE_APPEND, WRITE_PREPEND } from '../../../src/storage/store.ts'

@@ -8,7 +8,7 @@ import {
   SEGMENT_LIVE,
   SEGMENT_STATE,
   SEGMENT_WORDS,
-} from '../../../src/storage/geometry.ts'
+} from '../../../src/storage/control-block.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { setExpiryAt, TRAITS_WORD } from '../../../src/storage/item.ts'
 import { Client } from './client.ts'

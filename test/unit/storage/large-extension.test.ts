@@ -1,7 +1,7 @@
 /** Appending and prepending to values that are too large to be copied in one go. */
 import { expect, test } from 'vitest'
+import { RECEIVING_COUNT_WORD } from '../../../src/storage/control-block.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
-import { RECEIVING_COUNT_WORD } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import type { LargeExtension } from '../../../src/storage/large-extension.ts'
 import {

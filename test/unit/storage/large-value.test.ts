@@ -1,7 +1,7 @@
 /** Values that arrive in pieces, in segments of their own. */
 import { expect, test } from 'vitest'
+import { RECEIVING_COUNT_WORD } from '../../../src/storage/control-block.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
-import { RECEIVING_COUNT_WORD } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import type { LargeValue } from '../../../src/storage/large-value.ts'
 import { EXISTS, NOT_FOUND, STORED, WRITE_ADD, WRITE_REPLACE } from '../../../src/storage/store.ts'

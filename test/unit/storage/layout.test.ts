@@ -1,14 +1,8 @@
 import { expect, test } from 'vitest'
-import { COUNTER_LANES } from '../../../src/storage/counters.ts'
 import {
-  createStoreMemory,
-  type Geometry,
-  GHOST_BUCKET_BYTES,
   LIST_WORDS,
   LISTS_MAX,
   LISTS_WORD,
-  MEMORY_BYTES_MAX,
-  MEMORY_BYTES_MIN,
   OPEN_WORDS,
   OPENS_MAX,
   SEGMENT_DUE,
@@ -16,6 +10,14 @@ import {
   WORKER_COUNTERS_WORD,
   WORKER_OPENS_WORD,
   WORKER_WORDS,
+} from '../../../src/storage/control-block.ts'
+import { COUNTER_LANES } from '../../../src/storage/counters.ts'
+import {
+  createStoreMemory,
+  type Geometry,
+  GHOST_BUCKET_BYTES,
+  MEMORY_BYTES_MAX,
+  MEMORY_BYTES_MIN,
 } from '../../../src/storage/geometry.ts'
 import {
   casHighAt,

@@ -1,5 +1,6 @@
 /** The limit of the memory moves up to what was laid out, and down in bounded steps, for all workers. */
 import { expect, test } from 'vitest'
+import { EXCESS_WORD } from '../../../src/storage/control-block.ts'
 import {
   counterLanes,
   EVICTIONS,
@@ -7,7 +8,7 @@ import {
   REINSERTED,
   readStoreCounters,
 } from '../../../src/storage/counters.ts'
-import { createStoreMemory, EXCESS_WORD } from '../../../src/storage/geometry.ts'
+import { createStoreMemory } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { NO_MEMORY, STORED } from '../../../src/storage/store.ts'
 import { mustBe } from '../../support/must-be.ts'

@@ -1,13 +1,13 @@
 /** Namespaces: each a store of its own over one memory; what one does not use it lends, and gets back. */
 import { describe, expect, test } from 'vitest'
+import { GUARANTEED_WORD } from '../../../src/storage/control-block.ts'
 import { counterLanes, EVICTIONS, readStoreCounters } from '../../../src/storage/counters.ts'
 import {
   createStoreMemory,
-  GUARANTEED_WORD,
   quotaBytesMinOf,
   type StoreMemory,
 } from '../../../src/storage/geometry.ts'
-import { checkHeapIntegrity } from '../../../src/storage/integrity.ts'
+import { checkHeapIntegrity } from '../../../src/storage/heap-integrity.ts'
 import { LendingRing } from '../../../src/storage/lending.ts'
 import {
   addNamespace,

@@ -7,7 +7,7 @@ import {
   PINNED_SEGMENT,
   SEGMENT_STATE,
   SEGMENT_WORDS,
-} from '../../../src/storage/geometry.ts'
+} from '../../../src/storage/control-block.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import type { PinnedParts, Pins } from '../../../src/storage/pins.ts'
 import { HIT, REMOVED, STORED } from '../../../src/storage/store.ts'

@@ -1,0 +1,150 @@
+/**
+ * Which segment one worker empties next: one in which all has expired, if there is any; else, while there are
+ * segments with many holes, the emptiest of some; else the one that is due first of the small queue, while
+ * that has more than its share, or of the main one. With -M, where nothing is evicted, the emptiest of many.
+ *
+ * Invariant: what is taken is in no list, and nobody else's. A choice looks at a bounded number of segments.
+ */
+import {
+  MAIN_QUEUE,
+  SEALED_COUNT_WORD,
+  SMALL_COUNT_WORD,
+  SMALL_QUEUE,
+  WORTHY_WORD,
+} from './control-block.ts'
+import { BYTES, counterLanes } from './counters.ts'
+import type { StoreMemory } from './geometry.ts'
+import type { Log } from './log.ts'
+import type { MemoryView } from './memory-view.ts'
+import type { SegmentPool } from './pool.ts'
+
+/**
+ * Before anything is evicted, segments are compacted that are live to this share at most: moving six
+ * bytes to gain one costs less than the misses that the holes would.
+ */
+const COMPACTED_LIVE_MAX = 0.85
+/** Segments among which the emptiest is taken, at most; with -M, where a write looks at all before it is refused. */
+const COMPACT_LOOKS = 256
+const COMPACT_LOOKS_NO_EVICTION = 4096
+/**
+ * How often that is done at most while the log as a whole is live to no more than that share: the
+ * segments looked at may have been full, or another worker faster, and there are holes elsewhere.
+ */
+const COMPACT_ROUNDS = 16
+
+/** The share of the sealed segments that the small queue may have, where sizes count, and in S3-FIFO. */
+const SMALL_SHARE_RANKED = 0.05
+const SMALL_SHARE = 0.1
+
+/** Why a segment is the victim. */
+export const FROM_EXPIRED = 0
+export const FROM_EMPTIEST = 1
+export const FROM_OLDEST = 2
+
+export class VictimChoice {
+  /** Why the one that was taken last is the victim. */
+  source: number = FROM_OLDEST
+
+  private readonly pool: SegmentPool
+  private readonly log: Log
+  private readonly control: Int32Array
+  private readonly evicts: boolean
+  private readonly smallShare: number
+  private readonly compactedBytesMax: number
+  private readonly allCounters: readonly Float64Array[]
+  /** Where the search for a segment to compact goes on. */
+  private cursor = 0
+  /**
+   * With -M: how many segments had come to be worth compacting when none was found, so that it is not
+   * asked again; and how many were looked at in vain since there were so many.
+   */
+  private worthySeen = -1
+  private worthyLooked = -1
+  private fruitlessLooks = 0
+
+  constructor(memory: StoreMemory, view: MemoryView, pool: SegmentPool, log: Log) {
+    const { geometry } = memory
+    this.pool = pool
+    this.log = log
+    this.control = view.control
+    this.evicts = geometry.evicts
+    this.smallShare = geometry.ranksBySize ? SMALL_SHARE_RANKED : SMALL_SHARE
+    this.compactedBytesMax = Math.floor(geometry.segmentBytes * COMPACTED_LIVE_MAX)
+    this.allCounters = Array.from({ length: geometry.workerCount }, (_, worker) =>
+      counterLanes(memory, worker),
+    )
+  }
+
+  /** Takes a segment out of its list, to be emptied; -1 if there is none. `source` then says which it is. */
+  take(nowSeconds: number, sealedBefore: number): number {
+    const { control, pool } = this
+    if (!this.evicts) {
+      this.source = FROM_EMPTIEST
+      return this.takeWorthy()
+    }
+    // What is alive in there was prolonged: in its other segments, or after the choice.
+    this.source = FROM_EXPIRED
+    const expired = pool.takeExpired(nowSeconds)
+    if (expired >= 0) return expired
+    this.source = FROM_EMPTIEST
+    const emptiest = this.takeEmptiest()
+    if (emptiest >= 0) return emptiest
+    this.source = FROM_OLDEST
+    this.log.sealAged()
+    const small = control[SMALL_COUNT_WORD]!
+    const isSmallDue = small > control[SEALED_COUNT_WORD]! * this.smallShare
+    const next = pool.takeNext(isSmallDue ? SMALL_QUEUE : MAIN_QUEUE, sealedBefore)
+    if (next >= 0) return next
+    return pool.takeNext(isSmallDue ? MAIN_QUEUE : SMALL_QUEUE, sealedBefore)
+  }
+
+  /** Takes a segment that is worth compacting; -1 if none was found. */
+  private takeEmptiest(): number {
+    let victim = this.takeEmptiestOfNext()
+    for (let round = 1; victim < 0 && round < COMPACT_ROUNDS && this.hasHoles(); round++) {
+      victim = this.takeEmptiestOfNext()
+    }
+    return victim
+  }
+
+  /** Whether so much of the sealed log is dead that nothing alive need go. */
+  private hasHoles(): boolean {
+    let live = 0
+    for (const counters of this.allCounters) live += counters[BYTES]!
+    return live < this.control[SEALED_COUNT_WORD]! * this.compactedBytesMax
+  }
+
+  /** Takes the emptiest of the next few segments; -1 if none is worth it. */
+  private takeEmptiestOfNext(): number {
+    const { ownedCount } = this.pool.holdings
+    if (ownedCount === 0) return -1
+    const count = Math.min(ownedCount, COMPACT_LOOKS)
+    const victim = this.pool.takeEmptiest(this.cursor, count, this.compactedBytesMax)
+    this.cursor = (this.cursor + count) % ownedCount
+    return victim
+  }
+
+  /** With -M: takes the emptiest of the next many segments, and only then none if there is none at all. */
+  private takeWorthy(): number {
+    const { control, pool } = this
+    for (;;) {
+      const worthy = Atomics.load(control, WORTHY_WORD)
+      if (worthy === this.worthySeen) return -1
+      if (worthy !== this.worthyLooked) {
+        this.worthyLooked = worthy
+        this.fruitlessLooks = 0
+      }
+      const { ownedCount } = pool.holdings
+      if (ownedCount === 0) return -1
+      const count = Math.min(ownedCount, COMPACT_LOOKS_NO_EVICTION)
+      const victim = pool.takeEmptiest(this.cursor, count, pool.worthyLiveMax)
+      this.cursor = (this.cursor + count) % ownedCount
+      if (victim >= 0) {
+        this.fruitlessLooks = 0
+        return victim
+      }
+      this.fruitlessLooks += count
+      if (this.fruitlessLooks >= ownedCount) this.worthySeen = worthy
+    }
+  }
+}
