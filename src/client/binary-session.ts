@@ -56,6 +56,7 @@ const FLAGS_BYTES = 4
 
 export class BinarySession implements Session, SaslCarrier {
   readonly dialect = 'binary'
+  isLoggedIn = false
   readonly #wire: Wire
   readonly #turns = new Turns()
   #opaque = 0

@@ -101,6 +101,7 @@ async function logInOverText(
       throw new ClientError('login', NO_LOGINS)
     case 'sasl':
       await logIn(session, offer.mechanisms, login, pipe)
+      session.isLoggedIn = true
       return session
     case 'set': {
       const { user = '', password, mechanism } = login
@@ -114,6 +115,7 @@ async function logInOverText(
       }
       refusePasswordInTheClear(login, pipe)
       if (!(await session.logInBySet(user, password?.reveal() ?? ''))) throw loginFailed(user)
+      session.isLoggedIn = true
       return session
     }
     default:
@@ -131,6 +133,7 @@ async function openBinary(target: SessionTarget): Promise<Session> {
     if (login === undefined || isLoginNeedless(login, offered ?? [])) return session
     if (offered === undefined) throw new ClientError('login', NO_LOGINS)
     await logIn(session, offered, login, pipe)
+    session.isLoggedIn = true
     return session
   } catch (error) {
     wire.close()

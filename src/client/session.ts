@@ -23,6 +23,8 @@ export interface StatAnswer {
 
 export interface Session {
   readonly dialect: 'text' | 'binary'
+  /** Whether a login was asked for and went well: a server may need none of who names nobody. */
+  isLoggedIn: boolean
   version(): Promise<string>
   /** Undefined: a miss. */
   get(key: Uint8Array): Promise<Item | undefined>

@@ -24,6 +24,7 @@ const NUMBER = /^\d{1,20}$/
 
 export class TextSession implements Session, SaslCarrier {
   readonly dialect = 'text'
+  isLoggedIn = false
   readonly #wire: Wire
   readonly #turns = new Turns()
 

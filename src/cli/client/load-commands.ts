@@ -57,7 +57,7 @@ export const PING_COMMAND: ClientCommand = {
       await output.json({ server, version, count, ...rounded })
     } else {
       const times = [minMs, meanMs, maxMs].map((ms) => ms.toFixed(3)).join('/')
-      const who = target.login === undefined ? 'connected' : 'connected and logged in'
+      const who = session.isLoggedIn ? 'connected and logged in' : 'connected'
       await output.line(`${printable(server)}: version ${printable(version)}`)
       await output.line(`${who} in ${connectMs.toFixed(1)} ms`)
       await output.line(`${counted(count, 'round trip')}, min/mean/max ${times} ms`)
