@@ -108,8 +108,7 @@ const TEXT_WIDTH = 230
 const microseconds = (value) => value.toFixed(value < 10 ? 2 : 1)
 
 /** Bars of the ratio, the range of its rounds across them; a case that misses its target is of another colour. */
-export function cpuChart(results) {
-  const rows = results.filter(({ ratio }) => ratio !== null)
+export function cpuChart(rows) {
   const most = niceAbove(Math.max(1.2, ...rows.map(({ ratio }) => ratio.most)))
   const width = WIDTH - 2 * MARGIN - NAME_WIDTH - TEXT_WIDTH
   const left = MARGIN + NAME_WIDTH
@@ -294,8 +293,11 @@ export function chartOf(results) {
       (load?.rate !== undefined || loads !== undefined) &&
       servers.every(({ rounds }) => rounds[0].printed.slowestUs.length > 0),
   )
-  if (timed.length > 0) return latencyChart(timed)
-  return results.some(({ ratio }) => ratio) ? cpuChart(results) : null
+  if (timed.length > 0 && timed.length === results.length) return latencyChart(timed)
+  const compared = results.filter(
+    ({ ratio, verdicts }) => ratio && verdicts[0].judge.figure === 'cpuUs',
+  )
+  return compared.length > 0 ? cpuChart(compared) : null
 }
 
 if (process.argv[1] === import.meta.filename) {

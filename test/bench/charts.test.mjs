@@ -97,6 +97,18 @@ describe('a chart', () => {
     expect(svg).toContain('>2 s<')
   })
 
+  test('of a set with loads of both kinds is that of CPU', () => {
+    const timed = {
+      ...cpuResult('half-load', 1, true),
+      load: { rate: 1000 },
+      verdicts: [{ judge: { figure: 'latencyP99Us', of: 'ratio', most: 1.5 }, isReached: true }],
+      servers: [server('memcached', false, 1, [1000]), server('saslcached', true, 1, [1000])],
+    }
+    const svg = chartOf([cpuResult('x50', 0.25, true), timed])
+    expect(svg).toContain('>x50<')
+    expect(svg).not.toContain('half-load')
+  })
+
   test('there is none where nothing was compared', () => {
     expect(chartOf([])).toBeNull()
     const alone = { name: 'x1', load: {}, ratio: null, verdicts: [], servers: [] }
