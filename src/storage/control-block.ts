@@ -48,7 +48,7 @@ export const LIMIT_CHANGES_WORD = 101
 export const GUARANTEED_WORD = 102
 /** Guaranteed segments that others are to give back, as they are needed now. */
 export const DEMANDED_WORD = 103
-/** What an item of the lowest value is worth at least that is still there: for each queue (README.md, "When a segment is due"). */
+/** The floor of each queue: when the last of its segments was due that were emptied (README.md, "When a segment is due"). */
 export const FLOORS_WORD = 104
 /** Pins that are held, a part of a value each (pins.ts). */
 export const PINNED_COUNT_WORD = 106

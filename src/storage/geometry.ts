@@ -27,7 +27,6 @@ import {
   OWNED_COUNT_WORD,
   PRIMARY_PAGES_WORD,
   PRIMARY_SEGMENT,
-  RANKS_MAX,
   SEGMENT_STATE,
   SEGMENT_WORDS,
   STRIPE_COUNT,
@@ -103,7 +102,8 @@ export interface MemoryShares {
   /** Whether there is a small queue; without it there is only the main one. */
   readonly hasSmallQueue: boolean
   readonly ttlClassCount: number
-  readonly rankCount: number
+  /** Whether items are told apart by what they are worth. */
+  readonly hasRanks: boolean
   /** Groups of which one worker has an open segment at the same time; what more there are share them. */
   readonly opensMax: number
   readonly ghostBuckets: number
@@ -260,7 +260,7 @@ function sharesOf(
       spareSegmentsOf(segmentCount, workerCount) + (segmentCount < PACED_SEGMENTS_MIN ? 1 : 2),
     hasSmallQueue,
     ttlClassCount: Math.min(Math.max(Math.floor(groups / 2), 1), TTL_CLASSES_MAX),
-    rankCount: hasSmallQueue ? RANKS_MAX : 1,
+    hasRanks: hasSmallQueue,
     opensMax: evicts ? Math.max(Math.floor(groups), OPENS_LEAST) : OPENS_MAX,
     ghostBuckets,
   }
@@ -272,7 +272,7 @@ export function memorySharesOf(geometry: Geometry, limitBytes: number): MemorySh
   const shares = sharesOf(limitBytes, segmentBytes, workerCount, evicts)
   return {
     ...shares,
-    rankCount: geometry.ranksBySize ? shares.rankCount : 1,
+    hasRanks: geometry.ranksBySize && shares.hasRanks,
     // The first page of the index of any other namespace comes on top of its segments.
     segmentCount: shares.segmentCount - (namespace === 0 ? 0 : 1),
     freeSegmentsGoal: reserveSegments + shares.freeSegmentsGoal,

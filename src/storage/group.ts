@@ -54,7 +54,7 @@ export class Groups {
   adopt(shares: MemoryShares): void {
     this.smallQueue = shares.hasSmallQueue ? SMALL_QUEUE : MAIN_QUEUE
     this.ttlClassCount = shares.ttlClassCount
-    this.hasRanks = shares.rankCount > 1
+    this.hasRanks = shares.hasRanks
   }
 
   /** Whether new items come into the group. */

@@ -109,7 +109,8 @@ export class Log {
 
   /**
    * Reserves room for a record whose first `prefixBytes` (header and key) must not be torn apart.
-   * Leaves at least `keep` segments free. False: segmentsMissing says what it takes.
+   * Leaves at least `keep` segments free. It comes in the open segment of the group `wanted`, or of the nearest that
+   * may be open. False: segmentsMissing says what it takes.
    */
   reserve(recordBytes: number, prefixBytes: number, keep: number, wanted: number): boolean {
     const control = this.control

@@ -4,10 +4,10 @@
  * nobody asks for it, crawler.ts finds.
  *
  * Emptying a victim: its records are met in the order in which they were written. Dead ones are
- * skipped, expired and flushed ones dropped. Of a segment that was taken as the oldest, a live one
- * that was read since it was last met is moved to the main queue with its frequency lowered by one;
- * any other is evicted, and the ghost table remembers its key. Of any other segment, what is alive
- * is moved, and nothing evicted.
+ * skipped, expired and flushed ones dropped. Of a segment that was taken because it was due, a live one
+ * that was read since it was last met is moved to the main queue, to the rank that its reads have earned
+ * (with S3-FIFO it pays one read of them); any other is evicted, and the ghost table remembers its key. Of
+ * any other segment, what is alive is moved, and nothing evicted.
  *
  * A large item that was read but cannot be moved (it is over movedBytesMax, or the free segments do
  * not suffice) stays where it is, and its segments go back among the sealed. Where all that is alive
@@ -83,7 +83,7 @@ import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 import { retire } from './retire.ts'
-import { FROM_EMPTIEST, FROM_EXPIRED, FROM_OLDEST, VictimChoice } from './victim-choice.ts'
+import { FROM_DUE, FROM_EMPTIEST, FROM_EXPIRED, VictimChoice } from './victim-choice.ts'
 
 /**
  * Larger items are not moved: that would take longer than a write may. With -M it is those that have
@@ -322,7 +322,7 @@ export class Reclaimer implements Dropper {
     const control = this.control
     this.metBytes = 0
     const victim = this.choice.take(nowSeconds, this.sealedBefore)
-    this.victimFate = this.choice.source === FROM_OLDEST ? EVICT : MOVE
+    this.victimFate = this.choice.source === FROM_DUE ? EVICT : MOVE
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
     this.victimGroup = control[record + SEGMENT_GROUP]!

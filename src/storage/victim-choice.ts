@@ -39,11 +39,11 @@ const SMALL_SHARE = 0.1
 /** Why a segment is the victim. */
 export const FROM_EXPIRED = 0
 export const FROM_EMPTIEST = 1
-export const FROM_OLDEST = 2
+export const FROM_DUE = 2
 
 export class VictimChoice {
   /** Why the one that was taken last is the victim. */
-  source: number = FROM_OLDEST
+  source: number = FROM_DUE
 
   private readonly pool: SegmentPool
   private readonly log: Log
@@ -89,7 +89,7 @@ export class VictimChoice {
     this.source = FROM_EMPTIEST
     const emptiest = this.takeEmptiest()
     if (emptiest >= 0) return emptiest
-    this.source = FROM_OLDEST
+    this.source = FROM_DUE
     this.log.sealAged()
     const small = control[SMALL_COUNT_WORD]!
     const isSmallDue = small > control[SEALED_COUNT_WORD]! * this.smallShare

@@ -80,6 +80,33 @@ function violationsOf(file: SourceFile): Violation[] {
   return found
 }
 
+/** Why is in server/net/http-modules.ts, which requires them. */
+const IMPORTED_HTTP =
+  /^import (?!type\b)(?:(?!\bfrom\b)[^;])*from 'node:https?'|(?<!typeof )import\('node:https?'\)/gm
+
+function importsHttp({ path, text }: SourceFile): string[] {
+  if (path === 'server/net/http-modules.ts') return []
+  return [...text.matchAll(IMPORTED_HTTP)].map(
+    ([found]) => `src/${path}: ${found}: take loadHttp() or loadHttps()`,
+  )
+}
+
+test('nobody imports node:http: whoever needs it requires it', () => {
+  expect(sourceFiles().flatMap(importsHttp)).toEqual([])
+})
+
+test('the checker sees imports of values of node:http, and none of types', () => {
+  const bad = [
+    `import http from 'node:http'`,
+    `import { get } from 'node:https'`,
+    `import {\n  get,\n  type IncomingMessage,\n} from 'node:http'`,
+    `const http = await import('node:http')`,
+  ]
+  for (const text of bad) expect(importsHttp({ path: 'server/bad.ts', text })).toHaveLength(1)
+  const good = `import { a } from './a.ts'\nimport type http from 'node:http'\nimport { b } from 'b'`
+  expect(importsHttp({ path: 'server/good.ts', text: good })).toEqual([])
+})
+
 test('every import respects the layers', () => {
   expect(sourceFiles().flatMap(violationsOf)).toEqual([])
 })
