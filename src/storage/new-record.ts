@@ -166,8 +166,10 @@ export class NewRecord {
 
   /** Says that the reserved record is linked, and does the share of the work of a write. */
   commit(recordBytes: number, expiry: number): void {
+    const { upkeep } = this
+    const { sealedEver } = upkeep
     this.log.commit(expiry)
-    this.upkeep.leave(recordBytes, this.item.nowSeconds)
+    upkeep.leave(recordBytes, this.item.nowSeconds, sealedEver)
   }
 
   /** Whether link() may succeed now that it has failed. */

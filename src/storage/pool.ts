@@ -23,6 +23,7 @@ import {
   LIST_OLDEST,
   LIST_WORDS,
   LISTS_WORD,
+  MAIN_QUEUE,
   OPEN_SEGMENT,
   OWNED_COUNT_WORD,
   PINNED_SEGMENT,
@@ -43,6 +44,7 @@ import {
   SEGMENT_STATE,
   SEGMENT_STUCK_LIVE,
   SEGMENT_USED,
+  SMALL_QUEUE,
   VICTIM_SEGMENT,
   WORTHY_WORD,
 } from './control-block.ts'
@@ -230,14 +232,24 @@ export class SegmentPool {
   }
 
   /**
-   * Takes the sealed segment of a queue that is to be emptied next out of its list, and raises the floor
-   * of the queue to when it was due; -1 if there is none. Ages are counted from `sealedBefore`: lest what
-   * one write stores be old by what it moves.
+   * Takes the sealed segment that is to be emptied next out of its list, and raises the floor of its queue
+   * to when it was due; -1 if there is none. It is of `wantedQueue`, unless what that has is young, and the
+   * other has what is not. Ages are counted from `sealedBefore`: lest what one write stores be old by what
+   * it moves.
    */
-  takeNext(queue: number, sealedBefore: number): number {
+  takeNext(wantedQueue: number, sealedBefore: number, sparesNew: boolean): number {
     const control = this.#control
     acquire(control, POOL_LOCK_WORD)
-    const segment = this.#sealed.nextOf(queue, sealedBefore)
+    let queue = wantedQueue
+    let segment = this.#sealed.nextOf(queue, sealedBefore, sparesNew)
+    if (segment < 0 || this.#sealed.isYoung(segment, queue, sealedBefore)) {
+      const otherQueue = queue === SMALL_QUEUE ? MAIN_QUEUE : SMALL_QUEUE
+      const other = this.#sealed.nextOf(otherQueue, sealedBefore, sparesNew)
+      if (other >= 0 && (segment < 0 || !this.#sealed.isYoung(other, otherQueue, sealedBefore))) {
+        queue = otherQueue
+        segment = other
+      }
+    }
     if (segment >= 0) {
       const floor = FLOORS_WORD + queue
       const due = control[this.#view.segmentRecord(segment) + SEGMENT_DUE]!
@@ -276,9 +288,10 @@ export class SegmentPool {
 
   /**
    * Takes the sealed segment with the fewest live bytes among `count` from place `first` on (wrapping
-   * round), if they are at most `liveMax` and were not found to be stuck; -1 if there is none.
+   * round), if they are at most `liveMax`, were not found to be stuck, and it was sealed before
+   * `sealedBefore`; -1 if there is none.
    */
-  takeEmptiest(first: number, count: number, liveMax: number): number {
+  takeEmptiest(first: number, count: number, liveMax: number, sealedBefore: number): number {
     const control = this.#control
     const end = control[OWNED_COUNT_WORD]!
     let best = -1
@@ -286,7 +299,7 @@ export class SegmentPool {
     // Looked at without the lock: what is found is looked at again under it.
     for (let looked = 0; looked < count; looked++) {
       const segment = this.holdings.ownedAt((first + looked) % end)
-      const live = this.#emptiableLive(segment)
+      const live = this.#emptiableLive(segment, sealedBefore)
       if (live < bestLive) {
         best = segment
         bestLive = live
@@ -294,7 +307,7 @@ export class SegmentPool {
     }
     if (best < 0) return -1
     acquire(control, POOL_LOCK_WORD)
-    if (this.#emptiableLive(best) <= liveMax) this.#makeVictim(best)
+    if (this.#emptiableLive(best, sealedBefore) <= liveMax) this.#makeVictim(best)
     else best = -1
     release(control, POOL_LOCK_WORD)
     return best
@@ -386,12 +399,13 @@ export class SegmentPool {
   }
 
   /** Live bytes of a segment that could be emptied by moving them; more than any number if it cannot. */
-  #emptiableLive(segment: number): number {
+  #emptiableLive(segment: number, sealedBefore: number): number {
     const control = this.#control
     const record = this.#view.segmentRecord(segment)
     if (
       control[record + SEGMENT_STATE] !== SEALED_SEGMENT ||
-      control[record + SEGMENT_GROUP] === ENDS_GROUP
+      control[record + SEGMENT_GROUP] === ENDS_GROUP ||
+      ((sealedBefore - control[record + SEGMENT_SEQUENCE]!) | 0) <= 0
     ) {
       return this.#view.segmentBytes + 1
     }

@@ -159,8 +159,10 @@ export class Reclaimer implements Dropper {
   private metBytes = 0
   /** How often a large item may stay yet in this step or search. */
   private staysLeft = 0
-  /** How many segments were ever sealed when this step or search began. */
+  /** How many segments were ever sealed when this step or search began, or what was stored before it. */
   private sealedBefore = 0
+  /** Whether what was sealed since then may hold what was stored. */
+  private sparesNew = false
   /** With -M: bytes to be moved for each that the victim in work gains. */
   private movedPerGained = 1
 
@@ -208,9 +210,13 @@ export class Reclaimer implements Dropper {
     this.pool.holdings.payExcess(this.keptInExcess)
   }
 
-  /** Works through about `budgetBytes` of victims; false if there is no segment to take. */
-  step(budgetBytes: number, nowSeconds: number): boolean {
-    this.beginSearch()
+  /**
+   * Works through about `budgetBytes` of victims; false if there is no segment to take. Nothing is evicted
+   * that was sealed when `sealedBefore` segments were or later: what was stored then does not make room for
+   * what comes next.
+   */
+  step(budgetBytes: number, nowSeconds: number, sealedBefore: number = this.sealedEver): boolean {
+    this.beginSearch(sealedBefore, true)
     let left = budgetBytes
     let isDone = true
     while (left > 0) {
@@ -244,7 +250,7 @@ export class Reclaimer implements Dropper {
    */
   makeFree(count: number, nowSeconds: number, endBytes: number = 0): boolean {
     if (!this.evicts) return this.makeFreeByMoving(count, nowSeconds, endBytes)
-    this.beginSearch()
+    this.beginSearch(this.sealedEver, false)
     // Other workers may take what is freed here: bounded, not just repeated.
     let victimsLeft = 4 * this.pool.holdings.roundSegments
     while (this.pool.freeCount < count) {
@@ -264,7 +270,7 @@ export class Reclaimer implements Dropper {
   payAll(nowSeconds: number): boolean {
     const { pool } = this
     this.payExcess()
-    this.beginSearch()
+    this.beginSearch(this.sealedEver, false)
     let victimsLeft = 4 * pool.holdings.roundSegments
     while (pool.holdings.hasExcess) {
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
@@ -321,7 +327,7 @@ export class Reclaimer implements Dropper {
   private begin(nowSeconds: number): boolean {
     const control = this.control
     this.metBytes = 0
-    const victim = this.choice.take(nowSeconds, this.sealedBefore)
+    const victim = this.choice.take(nowSeconds, this.sealedBefore, this.sparesNew)
     this.victimFate = this.choice.source === FROM_DUE ? EVICT : MOVE
     if (victim < 0) return false
     const record = this.view.segmentRecord(victim)
@@ -565,9 +571,14 @@ export class Reclaimer implements Dropper {
   }
 
   /** What is sealed from now on is young until the search is over; and only so much stays. */
-  private beginSearch(): void {
+  private beginSearch(sealedBefore: number, sparesNew: boolean): void {
     this.staysLeft = Math.min(STAYS_MAX, this.pool.holdings.roundSegments)
-    this.sealedBefore = this.control[SEALED_EVER_WORD]!
+    this.sealedBefore = sealedBefore
+    this.sparesNew = sparesNew
+  }
+
+  private get sealedEver(): number {
+    return this.control[SEALED_EVER_WORD]!
   }
 
   /** Takes back what an item pays for another round: one read, or where there are ranks, which count them, all. */

@@ -111,9 +111,10 @@ export class SealedLists {
 
   /**
    * That which is due first among those that were sealed long enough ago, and of those due at once the
-   * oldest; where all are young, the oldest. Numbers wrap: it is their difference that tells which is first.
+   * oldest; where all are young, the oldest, unless it was not sealed before `sealedBefore` and `sparesNew`.
+   * -1 if there is none. Numbers wrap: it is their difference that tells which is first.
    */
-  nextOf(queue: number, sealedBefore: number): number {
+  nextOf(queue: number, sealedBefore: number, sparesNew: boolean): number {
     const control = this.control
     const grace = this.isRanked ? this.graceOf(queue) : 0
     let next = -1
@@ -133,7 +134,13 @@ export class SealedLists {
         nextAge = age
       }
     }
-    return next
+    return sparesNew && nextAge <= 0 ? -1 : next
+  }
+
+  /** Whether a segment is so new that its items had no chance to be read. */
+  isYoung(segment: number, queue: number, sealedBefore: number): boolean {
+    const sequence = this.control[this.view.segmentRecord(segment) + SEGMENT_SEQUENCE]!
+    return ((sealedBefore - sequence) | 0) <= (this.isRanked ? this.graceOf(queue) : 0)
   }
 
   /** How many segments are sealed after one before it is anybody's turn in it: what is new must have a chance to be read. */

@@ -8,6 +8,7 @@
 import {
   MAIN_QUEUE,
   SEALED_COUNT_WORD,
+  SEALED_EVER_WORD,
   SMALL_COUNT_WORD,
   SMALL_QUEUE,
   WORTHY_WORD,
@@ -75,8 +76,12 @@ export class VictimChoice {
     )
   }
 
-  /** Takes a segment out of its list, to be emptied; -1 if there is none. `source` then says which it is. */
-  take(nowSeconds: number, sealedBefore: number): number {
+  /**
+   * Takes a segment out of its list, to be emptied; -1 if there is none. `source` then says which it is.
+   * What was not sealed before `sealedBefore` has no holes that are worth it: to move it again gains nothing,
+   * and may go on for ever, as a hole wanders along items that span. `sparesNew`: nor is it evicted.
+   */
+  take(nowSeconds: number, sealedBefore: number, sparesNew: boolean): number {
     const { control, pool } = this
     if (!this.evicts) {
       this.source = FROM_EMPTIEST
@@ -87,22 +92,20 @@ export class VictimChoice {
     const expired = pool.takeExpired(nowSeconds)
     if (expired >= 0) return expired
     this.source = FROM_EMPTIEST
-    const emptiest = this.takeEmptiest()
+    const emptiest = this.takeEmptiest(sealedBefore)
     if (emptiest >= 0) return emptiest
     this.source = FROM_DUE
     this.log.sealAged()
     const small = control[SMALL_COUNT_WORD]!
     const isSmallDue = small > control[SEALED_COUNT_WORD]! * this.smallShare
-    const next = pool.takeNext(isSmallDue ? SMALL_QUEUE : MAIN_QUEUE, sealedBefore)
-    if (next >= 0) return next
-    return pool.takeNext(isSmallDue ? MAIN_QUEUE : SMALL_QUEUE, sealedBefore)
+    return pool.takeNext(isSmallDue ? SMALL_QUEUE : MAIN_QUEUE, sealedBefore, sparesNew)
   }
 
   /** Takes a segment that is worth compacting; -1 if none was found. */
-  private takeEmptiest(): number {
-    let victim = this.takeEmptiestOfNext()
+  private takeEmptiest(sealedBefore: number): number {
+    let victim = this.takeEmptiestOfNext(sealedBefore)
     for (let round = 1; victim < 0 && round < COMPACT_ROUNDS && this.hasHoles(); round++) {
-      victim = this.takeEmptiestOfNext()
+      victim = this.takeEmptiestOfNext(sealedBefore)
     }
     return victim
   }
@@ -115,11 +118,12 @@ export class VictimChoice {
   }
 
   /** Takes the emptiest of the next few segments; -1 if none is worth it. */
-  private takeEmptiestOfNext(): number {
+  private takeEmptiestOfNext(sealedBefore: number): number {
     const { ownedCount } = this.pool.holdings
     if (ownedCount === 0) return -1
     const count = Math.min(ownedCount, COMPACT_LOOKS)
-    const victim = this.pool.takeEmptiest(this.cursor, count, this.compactedBytesMax)
+    const { compactedBytesMax } = this
+    const victim = this.pool.takeEmptiest(this.cursor, count, compactedBytesMax, sealedBefore)
     this.cursor = (this.cursor + count) % ownedCount
     return victim
   }
@@ -137,7 +141,8 @@ export class VictimChoice {
       const { ownedCount } = pool.holdings
       if (ownedCount === 0) return -1
       const count = Math.min(ownedCount, COMPACT_LOOKS_NO_EVICTION)
-      const victim = pool.takeEmptiest(this.cursor, count, pool.worthyLiveMax)
+      const sealedEver = control[SEALED_EVER_WORD]!
+      const victim = pool.takeEmptiest(this.cursor, count, pool.worthyLiveMax, sealedEver)
       this.cursor = (this.cursor + count) % ownedCount
       if (victim >= 0) {
         this.fruitlessLooks = 0

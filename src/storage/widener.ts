@@ -31,6 +31,8 @@ import type { Upkeep } from './upkeep.ts'
 export class Widener {
   /** Bytes that were written for the item that is held. */
   owedBytes = 0
+  /** How many segments were ever sealed before they were committed. */
+  private owedSince = 0
   private readonly parts: StoreParts
   private readonly item: HeldItem
   private readonly record: NewRecord
@@ -68,7 +70,7 @@ export class Widener {
   pay(): void {
     const owed = this.owedBytes
     this.owedBytes = 0
-    this.upkeep.leave(owed, this.item.nowSeconds)
+    this.upkeep.leave(owed, this.item.nowSeconds, this.owedSince)
   }
 
   /** False: there is no room, or a flush has come since the item was found. */
@@ -107,6 +109,7 @@ export class Widener {
     const gained = recordBytes - retire(view, pool, location)
     counters[BYTES] = counters[BYTES]! + gained
     item.select(item.slotWords, item.slot, log.location)
+    this.owedSince = this.upkeep.sealedEver
     log.commit(expiry)
     this.owedBytes = recordBytes
     return true

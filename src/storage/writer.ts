@@ -218,8 +218,9 @@ export class Writer {
       item.unlock()
       if (linked) {
         if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
+        const { sealedEver } = this.upkeep
         received.commit(recordBytes, storedExpiry)
-        this.upkeep.leave(0, item.nowSeconds)
+        this.upkeep.leave(0, item.nowSeconds, sealedEver)
         return STORED
       }
       if (!record.makeRoomInIndex()) break

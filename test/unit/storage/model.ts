@@ -174,6 +174,14 @@ export class ModelDriver {
     }
   }
 
+  /** Deletes most of what fill() stored, a little here and there. */
+  thin(): void {
+    const filling = [...this.items.keys()].filter((key) => key.startsWith('filling '))
+    for (const [index, key] of filling.entries()) {
+      if (index % 8 !== 0) this.#remove(this.#stores[0]!, key)
+    }
+  }
+
   /** Asks for every key once, so that the model forgets what the store has forgotten. */
   reconcile(): void {
     for (const key of [...this.items.keys()]) this.#get(this.#stores[0]!, key)
@@ -350,6 +358,10 @@ export class ModelDriver {
     } else {
       this.items.set(key, { value: copy, flags, expiry, cas })
     }
+    // Whatever the store forgets to make room, it is not what that write has just stored.
+    if (this.#live(key) === undefined) return
+    mustBe(store.lookup(bytes, 0, bytes.length, this.now), HIT, 'just stored')
+    store.release()
   }
 
   #storeMissed(result: number, mode: number, hasCas: boolean): boolean {
