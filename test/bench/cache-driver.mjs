@@ -181,7 +181,10 @@ class Channel {
     }
     if (status === STATUS_NOT_FOUND) {
       this.missed[this.missedCount++] = id
-      if ((kind & IS_COUNTED) !== 0) this.driver.misses++
+      if ((kind & IS_COUNTED) !== 0) {
+        this.driver.misses++
+        this.driver.missedBytes += this.driver.stream.valueBytesOf(id)
+      }
     }
     if (status === STATUS_NO_MEMORY) this.driver.refusedSets++
     this.skipBytes = bodyBytes - extrasBytes
@@ -221,7 +224,9 @@ class Driver {
     this.allowed = 0
     this.isCounting = false
     this.reads = 0
+    this.readBytes = 0
     this.misses = 0
+    this.missedBytes = 0
     this.refusedSets = 0
     this.startMs = 0
     this.channels = []
@@ -240,7 +245,10 @@ class Driver {
     if (this.made >= this.allowed) return false
     this.stream.next()
     this.isCounting = this.made++ >= this.warm
-    if (this.isCounting && !this.stream.isWrite) this.reads++
+    if (this.isCounting && !this.stream.isWrite) {
+      this.reads++
+      this.readBytes += this.stream.valueBytesOf(this.stream.id)
+    }
     return true
   }
 
@@ -314,7 +322,8 @@ class Driver {
 }
 
 /**
- * Drives a server with a stream and counts the reads after `warm` requests, and those that missed.
+ * Drives a server with a stream and counts the reads after `warm` requests, and those that missed, each with
+ * the bytes of their values.
  *
  * `stream` is a Trace, or anything with `next`, `id`, `isWrite`, `keyBytes`, `valueBytesMax`,
  * `valueBytesOf`, `ttlSecondsOf` and `writeKey`. `requestsPerSecond` bounds the pace, so that real
@@ -334,8 +343,9 @@ export async function driveServer(stream, run) {
     for (let index = 0; index < CONNECTION_COUNT; index++) await driver.open(run.port, run.login)
     driver.start()
     await driver.end
-    const { reads, misses, refusedSets, startMs } = driver
-    return { reads, misses, refusedSets, seconds: (performance.now() - startMs) / 1000 }
+    const { reads, readBytes, misses, missedBytes, refusedSets, startMs } = driver
+    const seconds = (performance.now() - startMs) / 1000
+    return { reads, readBytes, misses, missedBytes, refusedSets, seconds }
   } finally {
     driver.close()
   }

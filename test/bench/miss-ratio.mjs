@@ -51,7 +51,7 @@ async function measureServer(bench, server, workload, { memoryMib, warm, measure
     const trace = new Trace(workload, SEED)
     const requests = warm + measured
     const isPaced = trace.expiresWithin(requests)
-    const { reads, misses, refusedSets, seconds } = await driveServer(trace, {
+    const { seconds, ...counts } = await driveServer(trace, {
       port: running.port,
       login: hasLogin ? { user: USER, password: PASSWORD } : null,
       warm,
@@ -60,10 +60,9 @@ async function measureServer(bench, server, workload, { memoryMib, warm, measure
       slowness,
     })
     return {
-      reads,
-      misses,
-      refusedSets,
-      missRatio: misses / reads,
+      ...counts,
+      missRatio: counts.misses / counts.reads,
+      bytesMissRatio: counts.missedBytes / counts.readBytes,
       rssMib: residentMib(running.pid),
       lateness: isPaced ? seconds / ((requests / workload.requestsPerSecond) * slowness) : 1,
     }
@@ -92,26 +91,39 @@ async function measureSize(bench, workload, memoryMib, run, least) {
     leastMissRatio: least.misses / least.reads,
     servers,
     ratio: memcached && saslcached ? saslcached.misses / memcached.misses : null,
+    bytesRatio: memcached && saslcached ? saslcached.missedBytes / memcached.missedBytes : null,
   }
 }
 
-const COLUMNS = ['workload', '-m MiB', 'memcached', 'saslcached', 'ratio', 'least', 'RSS MiB']
+const COLUMNS = [
+  'workload',
+  '-m MiB',
+  'memcached',
+  'saslcached',
+  'ratio',
+  'bytes',
+  'least',
+  'RSS MiB',
+]
 const ratioText = (value) => (value === undefined || value === null ? '' : value.toFixed(4))
 
 /** @param {readonly any[]} results */
 export function formatMissRatios(results) {
-  const rows = results.map(({ workload, memoryMib, servers, ratio, leastMissRatio }, index) => [
-    results[index - 1]?.workload === workload ? '' : workload,
-    String(memoryMib),
-    ratioText(servers.memcached?.missRatio),
-    ratioText(servers.saslcached?.missRatio),
-    ratio === null ? '' : ratio.toFixed(2),
-    ratioText(leastMissRatio),
-    [servers.memcached, servers.saslcached]
-      .filter((server) => server !== undefined)
-      .map(({ rssMib }) => rssMib.toFixed(0))
-      .join(' / '),
-  ])
+  const rows = results.map(
+    ({ workload, memoryMib, servers, ratio, bytesRatio, leastMissRatio }, index) => [
+      results[index - 1]?.workload === workload ? '' : workload,
+      String(memoryMib),
+      ratioText(servers.memcached?.missRatio),
+      ratioText(servers.saslcached?.missRatio),
+      ratio === null ? '' : ratio.toFixed(2),
+      bytesRatio === null ? '' : bytesRatio.toFixed(2),
+      ratioText(leastMissRatio),
+      [servers.memcached, servers.saslcached]
+        .filter((server) => server !== undefined)
+        .map(({ rssMib }) => rssMib.toFixed(0))
+        .join(' / '),
+    ],
+  )
   return formatColumns(COLUMNS, new Set(['workload']), rows)
 }
 

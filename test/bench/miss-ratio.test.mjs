@@ -28,8 +28,10 @@ describe('the driver over sockets', () => {
 
   test('counts a miss for every read of a server that forgets', () =>
     withServer({ forgets: true }, async (port) => {
-      const { reads, misses } = await drive(port)
+      const { reads, readBytes, misses, missedBytes } = await drive(port)
       expect(misses).toBe(reads)
+      expect(missedBytes).toBe(readBytes)
+      expect(readBytes).toBeGreaterThan(reads)
     }))
 
   test('splits the fills of large values over batches when all of a batch missed', () =>
@@ -117,6 +119,7 @@ describe('the verdict', () => {
       saslcached: { missRatio: ours, rssMib: 90.6 },
     },
     ratio: ours / theirs,
+    bytesRatio: ours / theirs + 0.25,
   })
 
   test('wants fewer misses in each, and a fifth fewer on average', () => {
@@ -133,6 +136,8 @@ describe('the verdict', () => {
   test('the table shows both ratios, theirs to ours, and the memory of both', () => {
     const lines = formatMissRatios([result('one', 16, 0.4, 0.2), result('one', 32, 0.2, 0.19)])
     expect(lines.split('\n')).toHaveLength(4)
-    expect(lines).toMatch(/\none +16 +0\.4000 +0\.2000 +0\.50 +0\.1000 +20 \/ 91\n +32 +0\.2000/)
+    expect(lines).toMatch(
+      /\none +16 +0\.4000 +0\.2000 +0\.50 +0\.75 +0\.1000 +20 \/ 91\n +32 +0\.2000/,
+    )
   })
 })
