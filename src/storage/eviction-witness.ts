@@ -1,5 +1,5 @@
 /**
- * How somebody outside sees items being evicted. The reclaimer makes one call for each; this reads
+ * How somebody outside sees items being evicted. record-fate.ts makes one call for each; this reads
  * the record for whoever wants to know and is skipped when nobody does.
  *
  * A witness is called under the stripe lock of the item: it copies what it needs, and calls nothing

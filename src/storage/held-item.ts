@@ -48,7 +48,7 @@ import { LastBlock } from './last-block.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { StoreParts } from './parts.ts'
 import type { SegmentPool } from './pool.ts'
-import type { Reclaimer } from './reclaimer.ts'
+import type { RecordFate } from './record-fate.ts'
 import { MISS_EXPIRED, MISS_FLUSHED, MISS_NONE } from './result.ts'
 import { retire } from './retire.ts'
 import type { TouchedKeys } from './touched-keys.ts'
@@ -77,7 +77,7 @@ export class HeldItem {
   private readonly pool: SegmentPool
   private readonly index: HashIndex
   private readonly groups: Groups
-  private readonly reclaimer: Reclaimer
+  private readonly fates: RecordFate
   private readonly counters: Float64Array
   private readonly isShared: boolean
   private readonly stripesWord: number
@@ -94,7 +94,7 @@ export class HeldItem {
     this.pool = parts.pool
     this.index = parts.index
     this.groups = parts.groups
-    this.reclaimer = parts.reclaimer
+    this.fates = parts.fates
     this.counters = parts.counters
     this.isShared = parts.isShared
     this.stripesWord = geometry.stripesWord
@@ -161,7 +161,7 @@ export class HeldItem {
     const traits = this.words[this.base + TRAITS_WORD]!
     index.removeSlot(this.keyLow, this.slotWords, slot)
     const recordBytes = retire(this.view, this.pool, this.location)
-    this.reclaimer.countDead(reason === MISS_EXPIRED, traits, recordBytes)
+    this.fates.countDead(reason === MISS_EXPIRED, traits, recordBytes)
     return false
   }
 

@@ -33,6 +33,7 @@ import type { MemoryView } from './memory-view.ts'
 import type { StoreParts } from './parts.ts'
 import type { SegmentPool } from './pool.ts'
 import type { Reclaimer } from './reclaimer.ts'
+import type { RecordFate } from './record-fate.ts'
 import { NO_MEMORY } from './result.ts'
 import { retire } from './retire.ts'
 import type { Upkeep } from './upkeep.ts'
@@ -49,6 +50,7 @@ export class NewRecord {
   private readonly index: HashIndex
   private readonly log: Log
   private readonly groups: Groups
+  private readonly fates: RecordFate
   private readonly reclaimer: Reclaimer
   private readonly counters: Float64Array
   private readonly evicts: boolean
@@ -65,6 +67,7 @@ export class NewRecord {
     this.index = parts.index
     this.log = parts.log
     this.groups = parts.groups
+    this.fates = parts.fates
     this.reclaimer = parts.reclaimer
     this.counters = parts.counters
     this.evicts = parts.geometry.evicts
@@ -160,7 +163,7 @@ export class NewRecord {
     if (index.insert(keyLow, keyTag, location)) return true
     if (!index.isChainFull || !this.evicts) return false
     const slot = index.leastRead(keyLow)
-    this.reclaimer.evict(keyLow, index.slotWords, slot, item.nowSeconds)
+    this.fates.evict(keyLow, index.slotWords, slot, item.nowSeconds)
     return index.insert(keyLow, keyTag, location)
   }
 

@@ -13,6 +13,7 @@ import { Log } from './log.ts'
 import { MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'
 import { Reclaimer } from './reclaimer.ts'
+import { RecordFate } from './record-fate.ts'
 
 export interface StoreParts {
   readonly memory: StoreMemory
@@ -29,6 +30,7 @@ export interface StoreParts {
   readonly log: Log
   readonly groups: Groups
   readonly ghost: GhostTable
+  readonly fates: RecordFate
   readonly reclaimer: Reclaimer
   readonly counters: Float64Array
 }
@@ -42,6 +44,7 @@ export function createParts(memory: StoreMemory, workerIndex: number): StorePart
   const log = new Log(view, pool, workerIndex)
   const groups = new Groups(memorySharesOf(geometry, geometry.memoryBytes))
   const ghost = new GhostTable(geometry, view.control)
+  const fates = new RecordFate(memory, view, pool, index, log, groups, ghost, workerIndex)
   return {
     memory,
     geometry,
@@ -53,7 +56,8 @@ export function createParts(memory: StoreMemory, workerIndex: number): StorePart
     log,
     groups,
     ghost,
-    reclaimer: new Reclaimer(memory, view, pool, index, log, groups, ghost, workerIndex),
+    fates,
+    reclaimer: new Reclaimer(memory, view, pool, log, fates, workerIndex),
     counters: counterLanes(memory, workerIndex),
   }
 }

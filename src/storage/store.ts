@@ -167,7 +167,7 @@ export class Store {
 
   /** Tells `witness` of every item that this worker evicts. */
   witnessEvictions(witness: EvictionWitness): void {
-    this.parts.reclaimer.witness = witness
+    this.parts.fates.witness = witness
   }
 
   /**
