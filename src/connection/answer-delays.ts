@@ -1,6 +1,10 @@
 /**
- * Answers to failed logins that leave later, all of a worker's by its one coarse timer. A connection has
- * one at most, and releases it when it goes, so there are never more than connections.
+ * Answers to failed logins that leave later. A connection has one at most, and releases it when it goes, so
+ * there are never more than connections.
+ *
+ * A flood of wrong passwords has hundreds of them wait at a time. Each that leaves takes a write, and mostly
+ * the end of its connection and a new one soon after: whoever is logged in must not wait for many of them,
+ * so each leaves at a time of its own, and few in one turn of the event loop.
  */
 
 export interface DelayedAnswer {
@@ -9,22 +13,39 @@ export interface DelayedAnswer {
   release(): void
 }
 
+/** The worker's, see server/worker/thread-clock.ts. */
+export interface DelayClock {
+  nowMs(): number
+  after(delayMs: number, run: () => void): void
+  soon(run: () => void): void
+}
+
 interface Delay {
   readonly dueMs: number
   readonly release: () => void
 }
 
-export class AnswerDelays {
-  /** By the clock that dues are measured by. */
-  readonly nowMs: () => number
-  private readonly delays: Set<Delay> = new Set()
+const RELEASED_PER_TURN = 2
+/** Between two looks at them all. */
+const PAUSE_MS = 4
 
-  constructor(nowMs: () => number) {
-    this.nowMs = nowMs
+export class AnswerDelays {
+  private readonly clock: DelayClock
+  private readonly delays: Set<Delay> = new Set()
+  /** When the next look is taken. */
+  private lookMs = Number.POSITIVE_INFINITY
+
+  constructor(clock: DelayClock) {
+    this.clock = clock
   }
 
   get size(): number {
     return this.delays.size
+  }
+
+  /** By the clock that dues are measured by. */
+  nowMs(): number {
+    return this.clock.nowMs()
   }
 
   until(dueMs: number): DelayedAnswer {
@@ -40,11 +61,36 @@ export class AnswerDelays {
       },
     }
     this.delays.add(delay)
+    if (dueMs < this.lookMs) this.lookAt(dueMs)
     return { released, release: delay.release }
   }
 
-  /** To be called by the coarse timer: releases what is due. */
-  release(nowMs: number): void {
-    for (const delay of this.delays) if (delay.dueMs <= nowMs) delay.release()
+  private lookAt(dueMs: number): void {
+    this.lookMs = dueMs
+    this.clock.after(Math.max(dueMs - this.clock.nowMs(), PAUSE_MS), () => {
+      // An earlier look may have been asked for meanwhile, and this one with the one after.
+      if (this.lookMs === dueMs) this.look()
+    })
+  }
+
+  /** Releases what is due, some at a time, and looks again when the next is. */
+  private look(): void {
+    const nowMs = this.clock.nowMs()
+    let nextMs = Number.POSITIVE_INFINITY
+    let releasedCount = 0
+    for (const delay of this.delays) {
+      if (delay.dueMs > nowMs) {
+        nextMs = Math.min(nextMs, delay.dueMs)
+        continue
+      }
+      if (releasedCount === RELEASED_PER_TURN) {
+        this.clock.soon(() => this.look())
+        return
+      }
+      releasedCount++
+      delay.release()
+    }
+    this.lookMs = Number.POSITIVE_INFINITY
+    if (nextMs < this.lookMs) this.lookAt(nextMs)
   }
 }

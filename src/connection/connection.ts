@@ -147,8 +147,7 @@ export class Connection implements IntakeOwner, Receiver {
     const context = this.context
     context.lane[COUNTER.bytes_read]! += length
     this.lastActivityMs = context.nowMs
-    if (this.state === STATE_DRAINING || this.state === STATE_WATCHING) return true
-    if (this.state === STATE_CLOSED) return false
+    if (this.state >= STATE_WATCHING) return this.state !== STATE_CLOSED
     if (this.dialect === undefined) {
       this.dialect = context.detect(bytes[0]!, this.transport.channel.listenerIndex)
       this.state = STATE_SERVING
@@ -156,7 +155,8 @@ export class Connection implements IntakeOwner, Receiver {
     const { intake } = this
     context.counts.begin(this.gate.namespace, this.waitsSinceMs, length)
     let offset = intake.take(bytes, length)
-    if (offset < length && this.isServing && !this.isDeferred && !intake.waitsForRound()) {
+    const isFree = this.isServing && !this.isDeferred
+    if (offset < length && isFree && !intake.waitsForRound(length - offset)) {
       offset = this.dialect.serve(this, bytes, offset, length)
       intake.wasCostly = this.dialect.copiedBytes >= COPIED_BYTES_MAX
     }

@@ -49,10 +49,12 @@ export class Intake {
   wasCostly = false
   readonly pending: ReceiveBuffer
   private readonly owner: IntakeOwner
+  private readonly context: WorkerContext
   private readonly unfinished: UnfinishedRequest
 
   constructor(context: WorkerContext, owner: IntakeOwner) {
     this.owner = owner
+    this.context = context
     this.unfinished = new UnfinishedRequest(context)
     this.pending = this.unfinished.buffer
   }
@@ -90,13 +92,23 @@ export class Intake {
       : this.receiveBody(this.body, bytes, at, length)
   }
 
-  /** True: what has arrived, or goes on, takes long, and is served when the connection's turn comes. */
-  waitsForRound(): boolean {
-    if (!this.wasCostly && this.pending.length < ARRIVED_BYTES_MAX) return false
+  /**
+   * True: what has arrived, or goes on, takes long, or is one of many strangers', and is served when the
+   * connection's turn comes. `restBytes` of the read are to be kept then.
+   */
+  waitsForRound(restBytes: number): boolean {
+    const isCostly = this.wasCostly || this.pending.length >= ARRIVED_BYTES_MAX
+    if (!isCostly && (this.owner.gate.isOpen || !this.isBehindStrangers(restBytes))) return false
     if (!this.owner.isServing) return false
     this.wasCostly = false
     this.owner.yieldTurn()
     return true
+  }
+
+  /** Whoever has no room to wait is served: waiting must not cost a login its connection. */
+  private isBehindStrangers(restBytes: number): boolean {
+    if (this.context.isStrangersTurn()) return false
+    return this.unfinished.hasRoomFor(restBytes, this.wantedBytes, false)
   }
 
   /**
@@ -124,7 +136,7 @@ export class Intake {
       at = end
       if (pending.length < this.wantedBytes) {
         this.restWhileArriving(pending.length, arrivedBytes)
-      } else if (!this.waitsForRound()) {
+      } else if (!this.waitsForRound(length - at)) {
         owner.servePending()
       }
       at = this.passOn(bytes, at, length)

@@ -37,4 +37,6 @@ export interface WorkerContext {
    * clients that are logged in, or over all others.
    */
   hasRoomFor(bytes: number, isLoggedIn: boolean): boolean
+  /** False: what a client sent that is not logged in waits for a round (Connection.yieldTurn). */
+  isStrangersTurn(): boolean
 }

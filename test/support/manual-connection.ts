@@ -109,6 +109,7 @@ export interface ManualConnectionOptions {
   readonly loginAttemptsMax?: number
   readonly onLogin?: (event: LoginEvent) => void
   readonly hasRoomFor?: ConnectionContext['hasRoomFor']
+  readonly isStrangersTurn?: ConnectionContext['isStrangersTurn']
   /** What it comes through; by default a TCP connection. */
   readonly channel?: Channel
 }
@@ -122,6 +123,7 @@ export function openManualConnection(
     loginAttemptsMax = 5,
     onLogin = () => undefined,
     hasRoomFor = () => true,
+    isStrangersTurn = () => true,
     channel,
   }: ManualConnectionOptions = {},
 ): ManualConnection {
@@ -145,6 +147,7 @@ export function openManualConnection(
     isStopping: false,
     lingerMs: 1000,
     hasRoomFor,
+    isStrangersTurn,
     detect: () => dialect,
     defer: (connection) => deferred.push(connection),
     onGateChanged: () => undefined,

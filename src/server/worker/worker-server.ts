@@ -44,7 +44,7 @@ import { LoopMeasures } from './loop-measures.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import { createThrottle } from './throttle-log.ts'
 import { TickReports } from './tick-reports.ts'
-import { Turns } from './turns.ts'
+import { StrangerTurns, Turns } from './turns.ts'
 import { unfinishedBudget } from './unfinished-budget.ts'
 import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
@@ -78,6 +78,7 @@ export class WorkerServer {
   /** What all connections share; also this worker's coarse time. */
   private readonly context: ConnectionContext
   private readonly turns: Turns
+  private readonly strangerTurns: StrangerTurns
   private readonly log: WorkerLog
   private readonly loginLog: LoginLog
   private readonly handshakeLog: HandshakeLog
@@ -135,8 +136,9 @@ export class WorkerServer {
     const write = (event: LogEvent): void => this.log.write(event)
     const throttle = createThrottle(settings, lane, clock, write, this.audit)
     this.sasl = createSasl(settings, lane, clock, throttle, this.audit, forTokens)
-    this.delays = new AnswerDelays(() => clock.nowMs())
+    this.delays = new AnswerDelays(clock)
     this.turns = new Turns(clock)
+    this.strangerTurns = new StrangerTurns(clock)
     this.items = this.createItems()
     this.context = this.createContext()
     this.log = new WorkerLog(
@@ -319,7 +321,7 @@ export class WorkerServer {
   }
 
   private createContext(): ConnectionContext {
-    const { settings, lane, items, turns } = this
+    const { settings, lane, items, turns, strangerTurns } = this
     const { loginTimeoutMs } = settings
     return {
       limits: {
@@ -339,10 +341,11 @@ export class WorkerServer {
       lingerMs: LINGER_MS,
       replyMemory: items.replyMemory,
       hasRoomFor: unfinishedBudget(settings),
+      isStrangersTurn: () => strangerTurns.isOpen(),
       detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
       defer: (connection) => {
         if (connection.gate.takeRest()) this.resting.push(connection)
-        else turns.defer(connection)
+        else (connection.gate.isOpen ? turns : strangerTurns).defer(connection)
       },
       onGateChanged: (connection) => this.acceptor.gateChanged(connection),
       onExpired: (connection) => this.expired(connection),
@@ -419,7 +422,6 @@ export class WorkerServer {
     this.loop.tick(context.nowMs)
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
-    this.delays.release(context.nowMs)
     this.audit?.flush()
     this.endRests()
     this.tellThrottleEnds()

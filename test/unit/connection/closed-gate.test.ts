@@ -101,6 +101,8 @@ function binaryRequests(): Buffer[] {
 interface Trouble {
   readonly name: string
   readonly hasRoom: boolean
+  /** Many strangers ask at once, and each waits for a round. */
+  readonly isCrowded?: boolean
   /** Where the request is cut, if it is. */
   readonly cuts: (length: number) => readonly number[]
   /** Before the request. */
@@ -130,6 +132,9 @@ const TROUBLES: readonly Trouble[] = [
       { name: `read by read, ${room}`, hasRoom, cuts: reads },
     ]
   }),
+  { name: 'whole, behind other strangers', hasRoom: true, isCrowded: true, cuts: whole },
+  { name: 'cut in the middle, behind others', hasRoom: true, isCrowded: true, cuts: half },
+  { name: 'behind others, with every budget full', hasRoom: false, isCrowded: true, cuts: half },
   {
     name: 'to a peer that takes nothing',
     hasRoom: true,
@@ -238,6 +243,7 @@ function tryRequests(
     const peer = openManualConnection(server, choose(server), {
       sasl: environment,
       hasRoomFor: () => trouble.hasRoom,
+      isStrangersTurn: () => trouble.isCrowded !== true,
     })
     send(peer, request, trouble)
     const { output } = peer.transport

@@ -3,7 +3,9 @@ import { expect, test } from 'vitest'
 import type { Connection, Dialect } from '../../../src/connection/connection.ts'
 import { SendBuffer } from '../../../src/connection/send-buffer.ts'
 import { COUNTER_NAMES } from '../../../src/observe/counters.ts'
+import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
 import { openManualConnection } from '../../support/manual-connection.ts'
+import { fixture, snapshotOf } from '../sasl/fixture.ts'
 
 const REPLY_BYTES = 100
 
@@ -47,4 +49,63 @@ test('a peer that reads again between two turns has one turn coming, not two', (
     expect(dialect.servedCount).toBe(turn)
   }
   expect(deferred).toEqual([])
+})
+
+/** Answers each byte at once. */
+class AtOnce extends OneATurn {
+  override serve(_connection: Connection, _bytes: Uint8Array, start: number, end: number): number {
+    this.servedCount += end - start
+    this.sendBuffer.used += REPLY_BYTES
+    return end
+  }
+}
+
+function crowdedConnection(sasl: SaslEnvironment | undefined, hasRoom = true) {
+  const dialect = new AtOnce()
+  const lane = new Float64Array(COUNTER_NAMES.length)
+  const manual = openManualConnection({ sendBuffer: dialect.sendBuffer, lane }, dialect, {
+    ...(sasl === undefined ? {} : { sasl }),
+    isStrangersTurn: () => false,
+    hasRoomFor: () => hasRoom,
+  })
+  return { ...manual, dialect }
+}
+
+test('a stranger waits for a round while others do, and is not read from meanwhile', () => {
+  const { environment } = fixture(snapshotOf({ alice: 'secret' }))
+  const { connection, deferred, dialect } = crowdedConnection(environment)
+  expect(connection.receive(new Uint8Array(10), 10)).toBe(false)
+  expect(dialect.servedCount).toBe(0)
+  expect(deferred).toEqual([connection])
+  connection.continueServing()
+  expect(dialect.servedCount).toBe(10)
+  expect(deferred).toHaveLength(1)
+})
+
+test('a stranger who waits and goes leaves nothing to serve', () => {
+  const { environment } = fixture(snapshotOf({ alice: 'secret' }))
+  const { connection, dialect } = crowdedConnection(environment)
+  connection.receive(new Uint8Array(10), 10)
+  connection.close()
+  connection.continueServing()
+  expect(dialect.servedCount).toBe(0)
+  expect(connection.bufferedBytes).toBe(0)
+})
+
+test('whoever is logged in does not wait for a round of strangers', () => {
+  const { connection, deferred, dialect } = crowdedConnection(undefined)
+  expect(connection.receive(new Uint8Array(10), 10)).toBe(true)
+  expect(dialect.servedCount).toBe(10)
+  expect(deferred).toEqual([])
+})
+
+test('a stranger for whose bytes there is no room is served, and a small login waits all the same', () => {
+  const { environment } = fixture(snapshotOf({ alice: 'secret' }))
+  const large = crowdedConnection(environment, false)
+  large.connection.receive(new Uint8Array(5000), 5000)
+  expect(large.dialect.servedCount).toBe(5000)
+  const small = crowdedConnection(environment, false)
+  small.connection.receive(new Uint8Array(100), 100)
+  expect(small.dialect.servedCount).toBe(0)
+  expect(small.deferred).toEqual([small.connection])
 })

@@ -9,6 +9,7 @@ import {
   createThrottleMemory,
   LoginThrottle,
 } from '../../../../src/sasl/throttle/login-throttle.ts'
+import { ManualClock } from '../../../support/manual-clock.ts'
 import { pipeAt } from '../../../support/pipe.ts'
 import { fixture, plain, scramLogin, snapshotOf } from '../fixture.ts'
 
@@ -137,7 +138,8 @@ test('an exchange that is left is held against where it came from', async () => 
 })
 
 test('answers to failures leave later and later, those to right logins at once', async () => {
-  const delays = new AnswerDelays(() => nowMs)
+  const clock = new ManualClock()
+  const delays = new AnswerDelays(clock)
   const lane = new Float64Array(COUNTER_NAMES.length)
   const events: LoginEvent[] = []
   const gate = new AuthGate(
@@ -152,17 +154,17 @@ test('answers to failures leave later and later, those to right logins at once',
   )
   const answered: GateAnswer[] = []
   const tryOnce = async (): Promise<number> => {
-    const startMs = nowMs
+    const startMs = clock.nowMs()
     const count = events.length + 1
     const answer = Promise.resolve(gate.start('PLAIN', plain('alice', 'wrong')))
     void answer.then((value) => answered.push(value))
     while (events.length < count) await new Promise(setImmediate)
     for (let tick = 0; answered.length < count && tick < 20; tick++) {
-      delays.release(nowMs)
       await new Promise(setImmediate)
-      if (answered.length < count) nowMs += 100
+      if (answered.length < count) clock.pass(100)
+      nowMs = clock.nowMs()
     }
-    return nowMs - startMs
+    return clock.nowMs() - startMs
   }
   const lateMs: number[] = []
   for (let index = 0; index < 6; index++) lateMs.push(await tryOnce())
@@ -181,7 +183,7 @@ test('answers to failures leave later and later, those to right logins at once',
 
 test('a connection that goes leaves no answer behind that is due later', async () => {
   await failFrom()
-  const delays = new AnswerDelays(() => nowMs)
+  const delays = new AnswerDelays(new ManualClock())
   const lane = new Float64Array(COUNTER_NAMES.length)
   const options = {
     sasl: environment,
