@@ -1,13 +1,13 @@
 /**
  * The rest of a long list of keys: what a `get` needs to go on after it gave its turn away, its reader
  * fell behind, or an outcome of a store elsewhere is to come. The line stays in the receive buffer until
- * the last key is served; offsets are relative to its beginning.
+ * the last key is served; the offsets kept of it are relative to its beginning.
  */
 import type { PendingOutcome } from '../command/commands.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import { OUTCOME_PENDING, Request } from '../protocol/request.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
-import { LIST_REFUSED, type TextReplies } from './text-replies.ts'
+import { LIST_REFUSED, LIST_SERVED, type TextReplies } from './text-replies.ts'
 
 const END = Buffer.from('END\r\n')
 
@@ -15,21 +15,22 @@ export class KeyList implements SuspendedRequest {
   readonly frameBytes: number
   private readonly replies: TextReplies
   private readonly request: Request = new Request()
-  private readonly listEnd: number
-  private reached: number
-  // What the key at `reached` waits for, if not for a turn.
+  private readonly keysEnd: number
+  private keyOffset: number
+  // What the key at `keyOffset` waits for, if not for a turn.
   private pending: PendingOutcome | undefined = undefined
   private read: LargeRead | undefined = undefined
 
-  /** Goes on at `reached` with the list of `request`, which ends at `listEnd`. */
-  constructor(replies: TextReplies, request: Request, reached: number, listEnd: number) {
+  /** Goes on with the key of `request`, whose line begins at `start`. */
+  constructor(replies: TextReplies, request: Request, start: number) {
     this.replies = replies
     this.request.verb = request.verb
     this.request.wantsCas = request.wantsCas
     this.request.expiry = request.expiry
+    this.request.keyLength = request.keyLength
     this.frameBytes = request.frameBytes
-    this.reached = reached
-    this.listEnd = listEnd
+    this.keyOffset = request.keyOffset - start
+    this.keysEnd = request.keysEnd - start
   }
 
   /** To be called when the replies have stopped before the last key. */
@@ -41,24 +42,20 @@ export class KeyList implements SuspendedRequest {
   }
 
   proceed(connection: Connection, bytes: Uint8Array, start: number): boolean {
+    const { replies, request } = this
     const outcome = this.pending === undefined ? OUTCOME_PENDING : this.pending.load()
-    const reached = this.replies.sendValues(
-      connection,
-      this.request,
-      bytes,
-      start + this.reached,
-      start + this.listEnd,
-      outcome,
-      this.read,
-    )
-    if (reached === LIST_REFUSED) return true
-    this.reached = reached - start
-    if (this.reached < this.listEnd) {
-      this.suspend(connection)
-      return false
+    request.keyOffset = start + this.keyOffset
+    request.keysEnd = start + this.keysEnd
+    switch (replies.sendValues(connection, request, bytes, outcome, this.read)) {
+      case LIST_REFUSED:
+        return true
+      case LIST_SERVED:
+        replies.send(connection, END)
+        return true
     }
-    this.replies.send(connection, END)
-    return true
+    this.keyOffset = request.keyOffset - start
+    this.suspend(connection)
+    return false
   }
 
   cancel(): void {

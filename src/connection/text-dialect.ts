@@ -45,7 +45,7 @@ import { decodeLine } from '../protocol/text/decode.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
 import { CLUSTER_KEY } from '../protocol/text/operations.ts'
 import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
-import { contentEnd, isWord, scanLine } from '../protocol/text/scan.ts'
+import { isWord, scanLine } from '../protocol/text/scan.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { KeyList } from './key-list.ts'
@@ -58,6 +58,7 @@ import { TextOperations } from './text-operations.ts'
 import { TextRefusals } from './text-refusals.ts'
 import {
   LIST_REFUSED,
+  LIST_SERVED,
   NO_MEMORY_LINE,
   NO_MEMORY_TO_READ_LINE,
   TextReplies,
@@ -167,7 +168,7 @@ export class TextDialect implements Dialect, LargeDialect {
         if (!connection.isServing) return offset
         continue
       }
-      if (gate.restriction !== undefined && this.isRefused(connection, bytes, offset, decoded)) {
+      if (gate.restriction !== undefined && this.isRefused(connection, bytes, decoded)) {
         offset = this.refusals.skip(connection, offset, end)
         continue
       }
@@ -201,22 +202,17 @@ export class TextDialect implements Dialect, LargeDialect {
   }
 
   /** True: the client may not have that carried out, and was told so. Nothing of it is waited for. */
-  private isRefused(
-    connection: Connection,
-    bytes: Uint8Array,
-    offset: number,
-    decoded: number,
-  ): boolean {
+  private isRefused(connection: Connection, bytes: Uint8Array, decoded: number): boolean {
     const { request } = this
     const { restriction } = connection.gate
     if (restriction === undefined) return false
     if (decoded !== DECODED && decoded !== INCOMPLETE && decoded !== OVERSIZE) return false
-    const { verb, keyOffset, lineEnd } = request
+    const { verb, keyOffset, keysEnd } = request
     const isList = verb === VERB_GET || verb === VERB_GET_AND_TOUCH
     // The command face looks at it in a moment, and nothing is begun for it before.
     if (decoded === DECODED && !isList && !this.large.mayTake(request)) return false
     const refusal = isList
-      ? refusalOfKeys(request, bytes, keyOffset, contentEnd(bytes, offset, lineEnd), restriction)
+      ? refusalOfKeys(request, bytes, keyOffset, keysEnd, restriction)
       : refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
     this.options.counts.count(TEXT_VERBS + verb)
@@ -392,24 +388,15 @@ export class TextDialect implements Dialect, LargeDialect {
       this.operations.operate(connection, CLUSTER_LINE, request)
       return !connection.keepsRequest
     }
-    const { keyOffset } = request
-    const listEnd = contentEnd(bytes, offset, request.lineEnd)
-    const reached = this.replies.sendValues(
-      connection,
-      request,
-      bytes,
-      keyOffset,
-      listEnd,
-      OUTCOME_PENDING,
-      undefined,
-    )
-    const sendBuffer = this.sendBuffer
-    if (reached === LIST_REFUSED) return true
-    if (reached === listEnd) {
-      sendBuffer.used = writeEnd(sendBuffer.bytes, sendBuffer.used)
-      return true
+    const { sendBuffer, replies } = this
+    switch (replies.sendValues(connection, request, bytes, OUTCOME_PENDING, undefined)) {
+      case LIST_REFUSED:
+        return true
+      case LIST_SERVED:
+        sendBuffer.used = writeEnd(sendBuffer.bytes, sendBuffer.used)
+        return true
     }
-    new KeyList(this.replies, request, reached - offset, listEnd - offset).suspend(connection)
+    new KeyList(replies, request, offset).suspend(connection)
     return false
   }
 

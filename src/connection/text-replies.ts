@@ -17,7 +17,7 @@ import {
 } from '../protocol/request.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protocol/text/encode.ts'
 import { PROBLEM_LINES, PROBLEM_NO_KEY, PROBLEM_NO_RIGHT } from '../protocol/text/problems.ts'
-import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
+import { nextKey } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
 import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
@@ -31,8 +31,10 @@ export const NO_MEMORY_TO_READ_LINE: Uint8Array = Buffer.from(
   'SERVER_ERROR out of memory reading request\r\n',
 )
 
-/** The list was answered by an error. */
-export const LIST_REFUSED = -1
+/** What sendValues() came to: all of the list, what goes on at the request's key, an error that answers it. */
+export const LIST_SERVED = 0
+const LIST_STOPPED = 1
+export const LIST_REFUSED = 2
 
 /** Room for a line end and `END` behind a value. */
 const VALUE_END_BYTES = 16
@@ -90,9 +92,10 @@ export class TextReplies {
   }
 
   /**
-   * Looks up the keys in `[from, listEnd)` and sends what is found, until the turn is over or the
-   * connection no longer serves. Returns `listEnd` if all were served, else where to go on, or
-   * LIST_REFUSED: a line of error ends the answer, as in memcached, and no END comes behind it.
+   * Looks up the keys of a list, from that of the request on, and sends what is found, until the turn is
+   * over or the connection no longer serves. Returns LIST_SERVED; LIST_STOPPED, where the request has the
+   * key to go on with; or LIST_REFUSED: a line of error ends the answer, as in memcached, and no END comes
+   * behind it.
    * `firstOutcome` is that of the first key, if it has come meanwhile, or OUTCOME_PENDING; `firstRead` the
    * copy that was begun for it.
    */
@@ -100,8 +103,6 @@ export class TextReplies {
     connection: Connection,
     request: Request,
     bytes: Uint8Array,
-    from: number,
-    listEnd: number,
     firstOutcome: number,
     firstRead: LargeRead | undefined,
   ): number {
@@ -112,23 +113,18 @@ export class TextReplies {
     const mayNeedCopy = this.copies.areNeeded || read !== undefined
     // The list's own turn pays for its first key.
     let turnsLeft = this.turnsLeft + 1
-    let at = from
-    for (;;) {
-      at = skipSpaces(bytes, at, listEnd)
-      if (at >= listEnd) break
+    do {
       const isOver = turnsLeft === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX
-      if (isOver || !connection.isServing) return this.stopAt(at, read)
+      if (isOver || !connection.isServing) return this.stop(read)
       turnsLeft--
       if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) {
         connection.flush()
-        if (!connection.isServing) return this.stopAt(at, read)
+        if (!connection.isServing) return this.stop(read)
       }
-      const keyEnd = findTokenEnd(bytes, at, listEnd)
-      request.keyOffset = at
-      request.keyLength = keyEnd - at
+      const { keyOffset, keyLength } = request
       if (mayNeedCopy) {
-        read = this.copies.prepare(read, bytes, at, keyEnd - at, gate)
-        if (read?.isUnderWay) return this.stopAt(at, read)
+        read = this.copies.prepare(read, bytes, keyOffset, keyLength, gate)
+        if (read?.isUnderWay) return this.stop(read)
         if (read?.isRefused) return this.refuseList(connection, NO_MEMORY_LINE, turnsLeft)
       }
       const outcome = known === OUTCOME_PENDING ? commands.execute(request, bytes, gate) : known
@@ -138,15 +134,15 @@ export class TextReplies {
           sendBuffer.bytes,
           sendBuffer.used,
           bytes,
-          at,
-          keyEnd - at,
+          keyOffset,
+          keyLength,
           request.wantsCas,
           commands.result,
         )
         this.sendValue(connection, commands.result, read)
       } else if (outcome === OUTCOME_PENDING) {
         this.pending = commands.takePending()
-        return this.stopAt(at, undefined)
+        return this.stop(undefined)
       } else if (outcome !== OUTCOME_NOT_FOUND) {
         read?.cancel()
         return this.refuseList(connection, lineOf(outcome), turnsLeft)
@@ -155,10 +151,9 @@ export class TextReplies {
         read.cancel()
         read = undefined
       }
-      at = keyEnd
-    }
+    } while (nextKey(bytes, request))
     this.turnsLeft = turnsLeft > 0 ? turnsLeft - 1 : 0
-    return listEnd
+    return LIST_SERVED
   }
 
   /**
@@ -171,10 +166,10 @@ export class TextReplies {
     return LIST_REFUSED
   }
 
-  private stopAt(at: number, read: LargeRead | undefined): number {
+  private stop(read: LargeRead | undefined): number {
     this.read = read
     this.turnsLeft = 0
-    return at
+    return LIST_STOPPED
   }
 
   /** The copy that the list which has just stopped waits for, if it does. */

@@ -128,6 +128,8 @@ export class Request {
   tokenBytesMax = 0
   /** Offset of the line feed. */
   lineEnd = 0
+  /** Of a list of keys: where it ends. The first of them is at keyOffset. */
+  keysEnd = 0
   /** WRONG_LINE: which answer (protocol/text/problems.ts). */
   problem = 0
 

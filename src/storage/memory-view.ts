@@ -115,12 +115,8 @@ export class MemoryView implements CopyCount {
   ): void {
     this.copiedBytes += length
     const segmentBytes = this.segmentBytes
-    let at = segment
-    let offset = position
-    while (offset >= segmentBytes) {
-      offset -= segmentBytes
-      at = this.continuation(at)
-    }
+    let at = this.segmentAt(segment, position)
+    let offset = position & (segmentBytes - 1)
     let done = 0
     while (done < length) {
       const room = segmentBytes - offset
@@ -147,12 +143,8 @@ export class MemoryView implements CopyCount {
   ): void {
     this.copiedBytes += length
     const segmentBytes = this.segmentBytes
-    let at = segment
-    let offset = position
-    while (offset >= segmentBytes) {
-      offset -= segmentBytes
-      at = this.continuation(at)
-    }
+    let at = this.segmentAt(segment, position)
+    let offset = position & (segmentBytes - 1)
     let done = 0
     while (done < length) {
       const room = segmentBytes - offset
@@ -179,12 +171,8 @@ export class MemoryView implements CopyCount {
     length: number,
   ): void {
     const segmentBytes = this.segmentBytes
-    let from = fromSegment
-    let fromOffset = fromPosition
-    while (fromOffset >= segmentBytes) {
-      fromOffset -= segmentBytes
-      from = this.continuation(from)
-    }
+    let from = this.segmentAt(fromSegment, fromPosition)
+    let fromOffset = fromPosition & (segmentBytes - 1)
     let done = 0
     while (done < length) {
       const room = segmentBytes - fromOffset
@@ -201,6 +189,15 @@ export class MemoryView implements CopyCount {
       fromOffset = 0
       if (done < length) from = this.continuation(from)
     }
+  }
+
+  /** The segment of a record's chain, which begins in `segment`, in which what is at `position` lies. */
+  segmentAt(segment: number, position: number): number {
+    let at = segment
+    for (let left = position; left >= this.segmentBytes; left -= this.segmentBytes) {
+      at = this.continuation(at)
+    }
+    return at
   }
 
   /** The segment in which the last record of a segment continues. */

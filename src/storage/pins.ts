@@ -49,12 +49,8 @@ export class Pins {
     const { view, control } = this
     const { segmentBytes } = view
     assert(length >= this.valueBytesMin, 'what may be overwritten where it lies is not pinned')
-    let at = segment
-    let offset = position
-    while (offset >= segmentBytes) {
-      offset -= segmentBytes
-      at = view.continuation(at)
-    }
+    let at = view.segmentAt(segment, position)
+    let offset = position & (segmentBytes - 1)
     const count = Math.ceil((offset + length) / segmentBytes)
     const countMax = this.pool.holdings.segmentCount >> PINNED_SHARE_SHIFT
     if (Atomics.add(control, PINNED_COUNT_WORD, count) + count > countMax) {

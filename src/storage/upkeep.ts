@@ -32,6 +32,8 @@ const GROWTH_AHEAD = 1000
 /** What a write adds to its own size when it works for free segments, in bytes of a victim. */
 const STEP_BYTES_MIN = 512
 const STEP_FACTOR = 4
+/** With more segments missing than so many it works for one more. */
+const EASY_DEFICIT = 2
 /** A larger record than this works for no more: it makes the rest of its room when it comes to it. */
 const STEP_RECORD_BYTES_MAX = 16 * 1024
 /** With -M a write works for what it took and so much more, or twice that if segments run short. */
@@ -225,6 +227,8 @@ export class Upkeep implements Borrower {
 
 /** Bytes of victims for which a write works. */
 function stepBytesOf(deficit: number, recordBytes: number): number {
-  // Dearer as segments run short, so that a victim that gains little cannot exhaust them.
-  return deficit * (STEP_FACTOR * Math.min(recordBytes, STEP_RECORD_BYTES_MAX) + STEP_BYTES_MIN)
+  // Dearer as segments run short, and once more for the last ones, so that victims that gain little cannot
+  // exhaust them: a write that finds none has to empty whole ones.
+  const urgency = deficit > EASY_DEFICIT ? deficit + 1 : deficit
+  return urgency * (STEP_FACTOR * Math.min(recordBytes, STEP_RECORD_BYTES_MAX) + STEP_BYTES_MIN)
 }

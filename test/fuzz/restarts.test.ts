@@ -20,6 +20,8 @@ const ROUNDS = Number(process.env.ROUNDS ?? 4)
 const CLIENTS = 3
 const KEYS = 300
 const OPERATIONS_MAX = 2500
+/** Of each of the first rounds at least: enough that something comes back. */
+const OPERATIONS_MIN = 300
 /** What an expiry in whole seconds, and a machine that is busy, add to what a client sees. */
 const SLACK_MS = 3000
 const BEGINS: readonly string[] = ['snapshot_none', 'snapshot_found']
@@ -212,7 +214,7 @@ test(
         ends[end]++
         if (random.below(3) === 0)
           await Promise.all(writers.map((writer) => writer.checkAll(server)))
-        let left = random.below(OPERATIONS_MAX) + 1
+        let left = random.below(OPERATIONS_MAX) + (round < 3 ? OPERATIONS_MIN : 1)
         const onRequest = (): void => {
           if (--left === 0) server.signal(end === 'kill' ? 'SIGKILL' : 'SIGTERM')
         }

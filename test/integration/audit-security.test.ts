@@ -120,7 +120,7 @@ test('a login has its TLS version, and the subject and fingerprint of a certific
 })
 
 test('a login by certificate ends with the certificate, and no session brings it back', async () => {
-  const endsAtMs = Date.now() + 5000
+  const endsAtMs = Date.now() + 8000
   const pair = tls.authority.issue({ subject: '/CN=alice', names: '', endsAtMs })
   const options: ConnectionOptions = {
     cert: pair.certificate,

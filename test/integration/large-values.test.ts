@@ -194,20 +194,19 @@ test('a value that is overwritten and deleted while it is read is never torn', a
   const writer = new TextClient(server)
   const values = [1, 2, 3].map((byte) => Buffer.alloc(12 * MIB + byte, byte))
   let isDone = false
-  const write = async (): Promise<number> => {
-    let count = 0
-    for (; !isDone; count++) {
-      const value = values[count % 3]!
+  let written = 0
+  const write = async (): Promise<void> => {
+    for (; !isDone; written++) {
+      const value = values[written % 3]!
       writer.send(`set torn 0 0 ${value.length}\r\n`)
       writer.socket.write(value)
       expect(await writer.ask('\r\n')).toBe('STORED\r\n')
-      if (count % 5 === 4) expect(await writer.ask('delete torn\r\n')).toBe('DELETED\r\n')
+      if (written % 5 === 4) expect(await writer.ask('delete torn\r\n')).toBe('DELETED\r\n')
     }
-    return count
   }
   const writing = write()
   let hits = 0
-  for (let read = 0; read < 15 || hits < 4; read++) {
+  for (let read = 0; read < 15 || hits < 4 || written < 6; read++) {
     const answer = await readUntilQuit('get torn\r\nquit\r\n')
     if (latin1(answer) === 'END\r\n') continue
     hits++
@@ -217,7 +216,7 @@ test('a value that is overwritten and deleted while it is read is never torn', a
     expect(value.equals(values[value[0]! - 1]!)).toBe(true)
   }
   isDone = true
-  expect(await writing).toBeGreaterThan(3)
+  await writing
 })
 
 test('a value that is evicted while it is read is read whole, or not found', async () => {
@@ -299,7 +298,7 @@ test('what unread replies hold goes back to the system when their readers are go
     expect(single.residentBytes - before).toBeGreaterThan(valueBytes / 2)
     reader.destroy()
     // Not by waiting for so long: each question is a turn of the server's, in which it may do its part.
-    const endMs = performance.now() + 10_000
+    const endMs = performance.now() + 30_000
     while (single.residentBytes - before > 16 * MIB && performance.now() < endMs) {
       expect(await client.ask('mn\r\n')).toBe('MN\r\n')
     }

@@ -239,10 +239,10 @@ describe('a client with a token', () => {
       })
       .toBe('SASL_OK')
     expect(await new TlsClient().textLogin(token({}, second))).toBe('SASL_CONTINUE 26')
-  }, 60_000)
+  })
 
   test('is cut when the token expires, and stays when it has shown a newer one', async () => {
-    const soon = Math.floor(Date.now() / 1000) + 2
+    const soon = Math.floor(Date.now() / 1000) + 5
     const cut = new TlsClient()
     const kept = new TlsClient()
     expect(await cut.textLogin(token({ exp: soon }))).toBe('SASL_OK')

@@ -113,7 +113,8 @@ test.each([
 ] as const)(
   'a request under way when %s comes at -t %d is finished; newcomers are not accepted',
   async (signal, threads) => {
-    const server = await serve(['--no-auth', '-t', String(threads)])
+    const flags = ['--drain-timeout', '60', '-t', String(threads)]
+    const server = await serve(['--no-auth', ...flags])
     const clients = await Promise.all(Array.from({ length: 2 * threads }, () => connect(server)))
     const idle = await connect(server)
     for (const client of clients) await expectServed(client)

@@ -56,11 +56,11 @@ async function untilStats(
   group: string,
   isTrue: (rows: Record<string, number>) => boolean,
 ): Promise<Record<string, number>> {
-  const endMs = performance.now() + 20_000
+  const endMs = performance.now() + 30_000
   for (;;) {
     const rows = await stats(client, group)
     if (isTrue(rows)) return rows
-    if (performance.now() > endMs) throw new Error(`not in 20 s: ${JSON.stringify(rows)}`)
+    if (performance.now() > endMs) throw new Error(`not in 30 s: ${JSON.stringify(rows)}`)
   }
 }
 
@@ -163,7 +163,7 @@ test('strangers with half requests take nothing from who is logged in, and chang
   expect(answer === `${expected.join('')}MN\r\n`).toBe(true)
   for (const stranger of strangers) stranger.destroy()
   await untilStats(alice, 'auth', ({ unauthenticated_buf_bytes: bytes = 0 }) => bytes === 0)
-}, 60_000)
+})
 
 test('a pipeline behind a request that is not complete is answered, whatever others hold', async () => {
   const server = await start(['-m', '64', '-I', '1m'])
@@ -189,7 +189,7 @@ test('a pipeline behind a request that is not complete is answered, whatever oth
   const sets = Array.from({ length: 20_000 }, (_, index) => `set k${index} 0 0 5\r\nvalue\r\n`)
   const answer = await text.ask(`${sets.join('')}mn\r\n`, 'MN\r\n')
   expect(answer === `${'STORED\r\n'.repeat(20_000)}MN\r\n`).toBe(true)
-}, 60_000)
+})
 
 test('who reads nothing makes the server hold no more than is set apart for unread replies', async () => {
   const server = await start(['-m', '64', '-c', '2048'])
@@ -222,4 +222,4 @@ test('who reads nothing makes the server hold no more than is set apart for unre
   const found = await alice.request({ opcode: GET, key: 'big' })
   expect(found.value.equals(value)).toBe(true)
   expect(server.residentBytes - before).toBeLessThan(64 * MIB)
-}, 60_000)
+})

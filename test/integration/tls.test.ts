@@ -389,7 +389,7 @@ describe('a server with little patience', () => {
     impatient = await startSaslcached({
       users: [ALICE],
       flags: [
-        ...[...tls.server.flags, '-t', '1', '-c', '64', '--login-timeout', '2'],
+        ...[...tls.server.flags, '-t', '1', '-c', '64', '--login-timeout', '5'],
         ...['--stalled-write-timeout', '1'],
       ],
     })

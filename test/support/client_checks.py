@@ -26,6 +26,28 @@ def gone_within(client, key, seconds):
         time.sleep(0.05)
 
 
+def check_set(client):
+    equal(client.set("set", "one"), True)
+    equal(client.set("set", "two"), True)
+    equal(client.get("set"), "two")
+
+
+def check_add(client):
+    equal(client.add("add", "first"), True)
+    equal(client.add("add", "second"), False)
+    equal(client.get("add"), "first")
+
+
+def check_delete(client):
+    """Of one key and of several, of clients that write several with set_multi."""
+    client.set("delete", "x")
+    equal(client.delete("delete"), True)
+    equal(client.get("delete"), None)
+    client.set_multi({"delete-1": "x", "delete-2": "x"})
+    equal(client.delete_multi(["delete-1", "delete-2"]), True)
+    equal(client.get_multi(["delete-1", "delete-2"]), {})
+
+
 def run_checks(checks, client):
     """Runs each of `checks`, functions of the client by what they are about; one that fails ends none."""
     for name, check in checks.items():

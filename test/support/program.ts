@@ -9,7 +9,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { test } from 'vitest'
 
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 const OUTPUT_BYTES_MAX = 16 * 1024 * 1024
 
 export interface ProgramOptions {

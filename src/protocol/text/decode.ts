@@ -61,7 +61,7 @@ import {
   PROBLEM_INVALID_DELTA,
   PROBLEM_INVALID_EXPTIME,
 } from './problems.ts'
-import { isWord } from './scan.ts'
+import { contentEnd, isWord } from './scan.ts'
 
 /** Without a line feed in this many bytes, only a list of keys can be under way. */
 export const LINE_BYTES_MAX = 2048
@@ -184,7 +184,7 @@ export function decodeLine(
     case VERB_GET:
       if (request.tokenCount < 2) return wrong(request, PROBLEM_BAD_FORMAT)
       request.wantsCas = candidates[index]!.wantsCas
-      return checkKeys(request, 1)
+      return decodeKeys(bytes, offset, 1, request)
     case VERB_SET:
     case VERB_ADD:
     case VERB_REPLACE:
@@ -196,7 +196,7 @@ export function decodeLine(
       if (request.tokenCount < 3) return wrong(request, PROBLEM_BAD_FORMAT)
       request.wantsCas = candidates[index]!.wantsCas
       if (!readExpiry(bytes, 1, request)) return wrong(request, PROBLEM_INVALID_EXPTIME)
-      return checkKeys(request, 2)
+      return decodeKeys(bytes, offset, 2, request)
     case VERB_DELETE:
       if (!decodeKey(bytes, 2, request)) return wrong(request, PROBLEM_BAD_FORMAT)
       request.casHigh = 0
@@ -249,8 +249,16 @@ function unknownLine(bytes: Uint8Array, request: Request): number {
 }
 
 /** One key of a list that is too long spoils the request before any of it is answered. */
-function checkKeys(request: Request, firstKeyToken: number): number {
-  request.keyOffset = request.tokens[2 * firstKeyToken]!
+function decodeKeys(
+  bytes: Uint8Array,
+  offset: number,
+  firstKeyToken: number,
+  request: Request,
+): number {
+  const start = request.tokens[2 * firstKeyToken]!
+  request.keyOffset = start
+  request.keyLength = request.tokens[2 * firstKeyToken + 1]! - start
+  request.keysEnd = contentEnd(bytes, offset, request.lineEnd)
   if (request.tokenBytesMax <= KEY_BYTES_MAX) return DECODED
   return wrong(request, PROBLEM_BAD_FORMAT)
 }

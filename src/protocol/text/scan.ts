@@ -9,7 +9,7 @@
  *   0     1       2   3     4    tokens[2n] is where token n begins, tokens[2n + 1] where it ends
  *
  * Invariant: a token is never empty. Of a line with more than TOKENS_MAX tokens, which only a list
- * of keys may be, the rest is read with `skipSpaces` and `findTokenEnd`.
+ * of keys may be, the rest is read with `nextKey`.
  */
 import { type Request, TOKENS_MAX } from '../request.ts'
 
@@ -60,6 +60,16 @@ export function scanLine(
     at++
   }
   return false
+}
+
+/** Makes the key that follows in a list the request's; false if that was the last one. */
+export function nextKey(bytes: Uint8Array, request: Request): boolean {
+  const end = request.keysEnd
+  const start = skipSpaces(bytes, request.keyOffset + request.keyLength, end)
+  if (start >= end) return false
+  request.keyOffset = start
+  request.keyLength = findTokenEnd(bytes, start, end) - start
+  return true
 }
 
 /** The first byte at or behind `offset` that is not a space, at most `end`. */

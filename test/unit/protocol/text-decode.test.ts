@@ -7,6 +7,7 @@ import {
   INCOMPLETE,
   OVERSIZE,
   Request,
+  TOKENS_MAX,
   VERB_ADD,
   VERB_CAS,
   VERB_DECREMENT,
@@ -31,7 +32,7 @@ import {
 import { decodeLine, judgeUnfinishedLine } from '../../../src/protocol/text/decode.ts'
 import { EXPIRY_IN_THE_PAST } from '../../../src/protocol/text/number.ts'
 import { PROBLEM_LINES } from '../../../src/protocol/text/problems.ts'
-import { scanLine } from '../../../src/protocol/text/scan.ts'
+import { nextKey, scanLine } from '../../../src/protocol/text/scan.ts'
 
 const VALUE_MAX = 100
 const SASL_MAX = 64
@@ -94,6 +95,22 @@ test.each([
   const { result, request } = decode(text)
   expect(result).toBe(DECODED)
   expect(request).toMatchObject({ verb, wantsCas })
+})
+
+test.each([
+  ['get a\r\n', ['a']],
+  ['get a\n', ['a']],
+  ['gets  first   second third \r\n', ['first', 'second', 'third']],
+  ['gat 5 a bb\r\n', ['a', 'bb']],
+  [`get ${'k '.repeat(2 * TOKENS_MAX)}\r\n`, Array(2 * TOKENS_MAX).fill('k')],
+  ['get a\r b\r\r\n', ['a\r', 'b\r']],
+])('%j names one key after the other', (text, keys) => {
+  const decoded = decode(text)
+  expect(decoded.result).toBe(DECODED)
+  const named: string[] = []
+  do named.push(keyOf(decoded))
+  while (nextKey(decoded.bytes, decoded.request))
+  expect(named).toEqual(keys)
 })
 
 test.each([

@@ -13,7 +13,15 @@ from bmemcached.exceptions import MemcachedException
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../../support"))
-from client_checks import equal, gone_within, raises, run_checks  # noqa: E402
+from client_checks import (  # noqa: E402
+    check_add,
+    check_delete,
+    check_set,
+    equal,
+    gone_within,
+    raises,
+    run_checks,
+)
 
 SERVER = f"{os.environ['CLIENT_HOST']}:{os.environ['CLIENT_PORT']}"
 USER = os.environ["CLIENT_USER"]
@@ -71,23 +79,11 @@ def check_get_multi(client):
     equal(client.get_multi([]), {})
 
 
-def check_set(client):
-    equal(client.set("set", "one"), True)
-    equal(client.set("set", "two"), True)
-    equal(client.get("set"), "two")
-
-
 def check_expiry(client):
     client.set("expiry", "long", time=100)
     equal(client.get("expiry"), "long")
     client.set("expiry", "short", time=1)
     gone_within(client, "expiry", 10)
-
-
-def check_add(client):
-    equal(client.add("add", "first"), True)
-    equal(client.add("add", "second"), False)
-    equal(client.get("add"), "first")
 
 
 def check_replace(client):
@@ -108,15 +104,6 @@ def check_cas(client):
     _, unique = client.get_multi(["cas"], get_cas=True)["cas"]
     equal(client.delete("cas", cas=unique + 1), False)
     equal(client.delete("cas", cas=unique), True)
-
-
-def check_delete(client):
-    client.set("delete", "x")
-    equal(client.delete("delete"), True)
-    equal(client.get("delete"), None)
-    client.set_multi({"delete-1": "x", "delete-2": "x"})
-    equal(client.delete_multi(["delete-1", "delete-2"]), True)
-    equal(client.get_multi(["delete-1", "delete-2"]), {})
 
 
 def check_incr_and_decr(client):
