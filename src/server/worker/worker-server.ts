@@ -199,6 +199,7 @@ export class WorkerServer {
     if (this.settings.measures.latencies !== undefined) this.loop.watchCollections()
     this.endTicks = this.threadClock.every(TICK_MS, () => this.tick())
     this.readClock()
+    await this.items.opened()
     try {
       await this.acceptor.listen()
     } catch (error) {
@@ -271,6 +272,7 @@ export class WorkerServer {
         this.wantedVerbosity = level
       },
       onShutdown: () => this.post({ kind: 'shutdown' }),
+      write: (event) => this.log.write(event),
       refreshCertificates: settings.tls === undefined ? undefined : () => this.refreshes.run(),
     })
   }
@@ -491,6 +493,7 @@ export class WorkerServer {
     this.isFinished = true
     this.endTicks()
     this.loop.end()
+    this.items.close()
     this.audit?.end()
     this.post({ kind: 'stopped', cutCount: this.cutCount })
   }
