@@ -69,6 +69,8 @@ export interface CommandResult extends MetaResult, HeldValue {}
 export interface PendingOutcome {
   /** Is fulfilled when the outcome is there, whatever it is; never rejected. */
   readonly settled: Promise<void>
+  /** It is. */
+  readonly isSettled: boolean
   /** Then, once: puts what the outcome carries into the result, and returns it. Never OUTCOME_PENDING. */
   load(): number
   /** Nobody waits for it any more. */

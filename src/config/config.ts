@@ -44,6 +44,25 @@ export interface ClusterNode {
   readonly port: number
 }
 
+/** A cluster that others run, and how it is reached. */
+export interface StoreConfig {
+  /** At least one. */
+  readonly nodes: readonly { readonly host: string; readonly port: number }[]
+  readonly user: string | undefined
+  readonly passwordFile: string | undefined
+  /** Undefined: in the clear. */
+  readonly tls:
+    | {
+        readonly caFile: string | undefined
+        readonly certificateFile: string | undefined
+        readonly keyFile: string | undefined
+      }
+    | undefined
+  readonly timeoutMs: number
+  readonly connections: number
+  readonly missesOnFailure: boolean
+}
+
 /** A certificate and its key: files in PEM. */
 export interface TlsPair {
   readonly certificateFile: string
@@ -212,6 +231,8 @@ export interface Config {
     readonly pidFile: string | undefined
     readonly runAsUser: string | undefined
   }
+  /** Undefined: the items are in this process. */
+  readonly store: StoreConfig | undefined
   /** Undefined: items do not outlive the server. */
   readonly snapshot:
     | {

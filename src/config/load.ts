@@ -16,6 +16,7 @@ import { announcedMechanisms, resolveOAuth } from './oauth.ts'
 import type { LogLevel } from './options/process-options.ts'
 import { OPTION_NAMES, OPTIONS, type OptionName, type OptionValues } from './options.ts'
 import { ConfigError, type ConfigProblem } from './problem.ts'
+import { resolveStore } from './store.ts'
 import { resolveTls, takesPasswordsInTheClear } from './tls.ts'
 
 export type { ConfigInputs }
@@ -109,6 +110,7 @@ function resolveAll(given: GivenOptions): Config {
       pidFile: given.path('pidfile'),
       runAsUser: values.run_as_user === '' ? undefined : values.run_as_user,
     },
+    store: resolveStore(given),
     snapshot: resolveSnapshot(given),
     audit: resolveAudit(given),
     log: {
@@ -219,7 +221,7 @@ function limitMaxMib(given: GivenOptions): number {
 
 function itemBytesMax(given: GivenOptions): number {
   const { max_item_size: bytes, memory_limit_mib: mib } = given.values
-  if (bytes > (mib * MIB) / 2) {
+  if (bytes > (mib * MIB) / 2 && given.values.store === 'local') {
     // Blame what was set: -m 1 alone is too small for the default item.
     const blamed = given.isGiven('max_item_size') ? 'max_item_size' : 'memory_limit_mib'
     const message =

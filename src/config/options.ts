@@ -15,12 +15,14 @@ import { MEMORY_OPTIONS, type MemoryValues } from './options/memory-options.ts'
 import { NETWORK_OPTIONS, type NetworkValues } from './options/network-options.ts'
 import type { Options } from './options/option.ts'
 import { PROCESS_OPTIONS, type ProcessValues } from './options/process-options.ts'
+import { STORE_OPTIONS, type StoreValues } from './options/store-options.ts'
 import { TLS_OPTIONS, type TlsValues } from './options/tls-options.ts'
 
 export interface OptionValues
   extends NetworkValues,
     TlsValues,
     MemoryValues,
+    StoreValues,
     LoginValues,
     LimitValues,
     ProcessValues {}
@@ -32,6 +34,7 @@ export const OPTIONS: Options<OptionValues> = {
   ...NETWORK_OPTIONS,
   ...TLS_OPTIONS,
   ...MEMORY_OPTIONS,
+  ...STORE_OPTIONS,
   ...LOGIN_OPTIONS,
   ...LIMIT_OPTIONS,
   ...PROCESS_OPTIONS,

@@ -59,10 +59,12 @@ import {
   WRONG_MAGIC,
 } from '../protocol/request.ts'
 import type { AuthGate, GateAnswer } from './auth-gate.ts'
+import { binaryWindows } from './binary-window.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
+import type { RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
@@ -83,6 +85,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
   private readonly lane: Float64Array
   private readonly options: DialectOptions
   private readonly version: Uint8Array
+  private readonly windows: RequestWindows | undefined
   /** Requests that the connection may still have served in this turn. */
   private turnsLeft = 0
 
@@ -99,6 +102,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     this.lane = lane
     this.options = options
     this.version = encoder.encode(options.version)
+    this.windows = binaryWindows(commands, this, this.request, options)
   }
 
   get copiedBytes(): number {
@@ -106,10 +110,8 @@ export class BinaryDialect implements Dialect, LargeDialect {
   }
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
-    const request = this.request
-    const { commands } = this
+    const { commands, request, sendBuffer } = this
     const { gate } = connection
-    const sendBuffer = this.sendBuffer
     const { valueBytesMax, saslBytesMax, counts } = this.options
     this.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
@@ -155,7 +157,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
           if (!connection.isServing) return offset
           continue
         }
-        if (!this.serveItem(connection, bytes)) return offset
+        if (!this.serveItem(connection, bytes, offset, end)) return offset
         offset = this.skip(connection, offset, end)
         if (!connection.isServing) return offset
       } else if (body === INCOMPLETE) {
@@ -204,7 +206,13 @@ export class BinaryDialect implements Dialect, LargeDialect {
   }
 
   /** Serves a request about an item; false: it is suspended. */
-  private serveItem(connection: Connection, bytes: Uint8Array): boolean {
+  private serveItem(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+  ): boolean {
+    if (this.windows?.open(connection, bytes, offset, end)) return false
     const { commands, request } = this
     if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
@@ -224,17 +232,10 @@ export class BinaryDialect implements Dialect, LargeDialect {
     outcome: number,
     read: LargeRead | undefined,
   ): void {
+    this.writeOutcome(outcome, bytes)
+    if (outcome !== OUTCOME_HIT) return
     const { sendBuffer } = this
     const { result } = this.commands
-    sendBuffer.used = writeBinaryResponse(
-      sendBuffer.bytes,
-      sendBuffer.used,
-      this.request,
-      outcome,
-      result,
-      bytes,
-    )
-    if (outcome !== OUTCOME_HIT) return
     const valueBytes = result.valueBytes
     if (valueBytes >= PINNED_BYTES_MIN && read === undefined) {
       if (connection.replies.sendStored(result)) return

@@ -11,4 +11,6 @@ export interface DialectOptions {
   readonly version: string
   readonly operations: OperationParts
   readonly counts: TurnCounts
+  /** Requests are answered later, and many of a connection may be under way (request-window.ts). */
+  readonly isStoreElsewhere?: boolean
 }

@@ -43,14 +43,14 @@ import {
 } from '../protocol/request.ts'
 import { decodeLine } from '../protocol/text/decode.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
-import { CLUSTER_KEY } from '../protocol/text/operations.ts'
 import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
-import { isWord, scanLine } from '../protocol/text/scan.ts'
+import { scanLine } from '../protocol/text/scan.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { KeyList } from './key-list.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
+import { RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { suspendOutcome } from './suspended-outcome.ts'
 import { TextLogin } from './text-login.ts'
@@ -63,6 +63,7 @@ import {
   NO_MEMORY_TO_READ_LINE,
   TextReplies,
 } from './text-replies.ts'
+import { CLUSTER_LINE, isClusterKey, TextWindow } from './text-window.ts'
 import { TEXT_VERBS } from './turn-counts.ts'
 import type { Watchers } from './watchers.ts'
 
@@ -74,14 +75,6 @@ const LINE_END_BYTES = 2
 const TLS_HANDSHAKE = 0x16
 
 const LEFT_INCOMPLETE = -1
-
-const CLUSTER_LINE: readonly string[] = ['get', CLUSTER_KEY]
-const CLUSTER_LINE_BYTES: Uint8Array = Buffer.from(CLUSTER_LINE.join(' '))
-
-/** The whole line asks for the nodes of the cluster, and for no item. */
-function isClusterKey(bytes: Uint8Array, { tokens, tokenCount }: Request): boolean {
-  return tokenCount === 2 && isWord(bytes, tokens[0]!, tokens[3]!, CLUSTER_LINE_BYTES)
-}
 
 export interface TextDialectOptions extends DialectOptions {
   readonly watchers: Watchers
@@ -99,6 +92,8 @@ export class TextDialect implements Dialect, LargeDialect {
   private readonly login: TextLogin
   private readonly operations: TextOperations
   private readonly cluster: ClusterParts
+  /** Undefined where the store is that of this process. */
+  private readonly windows: RequestWindows | undefined = undefined
   private readonly version: Uint8Array
 
   constructor(
@@ -123,6 +118,11 @@ export class TextDialect implements Dialect, LargeDialect {
       options.watchers,
     )
     this.cluster = options.operations.cluster
+    if (options.isStoreElsewhere === true) {
+      const { request, replies } = this
+      const window = new TextWindow(commands, this, request, replies, sendBuffer, options)
+      this.windows = new RequestWindows(commands, window)
+    }
     this.version = Buffer.from(`VERSION ${options.version}\r\n`)
   }
 
@@ -176,13 +176,13 @@ export class TextDialect implements Dialect, LargeDialect {
         const verb = request.verb
         counts.count(TEXT_VERBS + verb)
         if (verb === VERB_GET || verb === VERB_GET_AND_TOUCH) {
-          if (!this.serveKeys(connection, bytes, offset)) return offset
+          if (!this.serveKeys(connection, bytes, offset, end)) return offset
         } else if (verb === VERB_META_NOOP) {
           sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
         } else if ((verb >= VERB_VERSION && verb <= VERB_SASL_STEP) || verb === VERB_OPERATE) {
           this.control(connection, bytes)
           if (connection.keepsRequest) return offset
-        } else if (!this.serveItem(connection, bytes)) {
+        } else if (!this.serveItem(connection, bytes, offset, end)) {
           return offset
         }
         offset += request.frameBytes
@@ -291,7 +291,13 @@ export class TextDialect implements Dialect, LargeDialect {
   }
 
   /** Serves a request about one item; false if it is not answered yet. */
-  private serveItem(connection: Connection, bytes: Uint8Array): boolean {
+  private serveItem(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+  ): boolean {
+    if (this.windows?.open(connection, bytes, offset, end)) return false
     const { commands, request } = this
     if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
@@ -382,13 +388,18 @@ export class TextDialect implements Dialect, LargeDialect {
   }
 
   /** Serves a list of keys; false if its rest waits for another turn. */
-  private serveKeys(connection: Connection, bytes: Uint8Array, offset: number): boolean {
-    const request = this.request
+  private serveKeys(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+  ): boolean {
+    if (this.windows?.open(connection, bytes, offset, end)) return false
+    const { request, sendBuffer, replies } = this
     if (this.cluster.current !== undefined && isClusterKey(bytes, request)) {
       this.operations.operate(connection, CLUSTER_LINE, request)
       return !connection.keepsRequest
     }
-    const { sendBuffer, replies } = this
     switch (replies.sendValues(connection, request, bytes, OUTCOME_PENDING, undefined)) {
       case LIST_REFUSED:
         return true

@@ -12,10 +12,16 @@ import {
   OUTCOME_NO_RIGHT,
   OUTCOME_NOT_FOUND,
   OUTCOME_PENDING,
+  OUTCOME_STORE_LATE,
   type Request,
   TOKENS_MAX,
 } from '../protocol/request.ts'
-import { TEXT_RESPONSE_BYTES_MAX, writeLineEnd, writeValueLine } from '../protocol/text/encode.ts'
+import {
+  problemOfStore,
+  TEXT_RESPONSE_BYTES_MAX,
+  writeLineEnd,
+  writeValueLine,
+} from '../protocol/text/encode.ts'
 import { PROBLEM_LINES, PROBLEM_NO_KEY, PROBLEM_NO_RIGHT } from '../protocol/text/problems.ts'
 import { nextKey } from '../protocol/text/scan.ts'
 import type { Connection } from './connection.ts'
@@ -219,7 +225,8 @@ export class TextReplies {
 }
 
 /** What a list ends with that met this outcome. */
-function lineOf(outcome: number): Uint8Array {
+export function lineOf(outcome: number): Uint8Array {
+  if (outcome >= OUTCOME_STORE_LATE) return PROBLEM_LINES[problemOfStore(outcome)] ?? NO_MEMORY_LINE
   if (outcome === OUTCOME_NO_RIGHT) return PROBLEM_LINES[PROBLEM_NO_RIGHT] ?? NO_MEMORY_LINE
   if (outcome === OUTCOME_NO_KEY) return PROBLEM_LINES[PROBLEM_NO_KEY] ?? NO_MEMORY_LINE
   return NO_MEMORY_LINE

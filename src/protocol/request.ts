@@ -69,6 +69,15 @@ export const OUTCOME_PENDING = 15
 export const OUTCOME_NO_RIGHT = 16
 /** The user may not use that key. */
 export const OUTCOME_NO_KEY = 17
+// A store elsewhere failed. What it made of the request is known in the last two cases only: nothing.
+/** It did not answer in time. */
+export const OUTCOME_STORE_LATE = 18
+/** It is out of reach. */
+export const OUTCOME_STORE_DOWN = 19
+/** So much waits for it that this request was not given to it. */
+export const OUTCOME_STORE_BUSY = 20
+/** It refused. */
+export const OUTCOME_STORE_REFUSED = 21
 
 // What a decoder says of the bytes it was given.
 /** A whole request is in the record; it takes `frameBytes`. */

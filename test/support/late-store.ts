@@ -111,6 +111,9 @@ export class LateStore implements CommandStore {
     this.requests.push(late)
     this.pending = {
       settled,
+      get isSettled() {
+        return given !== undefined
+      },
       load: () => {
         if (given === undefined) throw new Error('asked before it was there')
         result.value = Buffer.from(given.value, 'latin1')

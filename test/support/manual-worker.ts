@@ -77,6 +77,7 @@ export function manualSettings(shared: SharedMemory): WorkerSettings {
     valueBytesMax: MEBIBYTE,
     flushEnabled: true,
     dumpEnabled: true,
+    remote: undefined,
     cluster: undefined,
     watchEnabled: true,
     shutdownEnabled: true,

@@ -13,6 +13,7 @@ export type Group =
   | 'tls'
   | 'memory'
   | 'snapshot'
+  | 'store'
   | 'authentication'
   | 'oauth'
   | 'limits'
@@ -26,6 +27,7 @@ export const GROUPS: Readonly<Record<Group, string>> = {
   tls: 'TLS',
   memory: 'Memory',
   snapshot: 'Warm restart',
+  store: 'Items in a cluster',
   authentication: 'Logins and rights',
   oauth: 'Logins by token (OAUTHBEARER)',
   limits: 'Limits',

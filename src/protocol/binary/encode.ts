@@ -20,6 +20,10 @@ import {
   OUTCOME_NUMBER,
   OUTCOME_OK,
   OUTCOME_REFUSED,
+  OUTCOME_STORE_BUSY,
+  OUTCOME_STORE_DOWN,
+  OUTCOME_STORE_LATE,
+  OUTCOME_STORE_REFUSED,
   OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
   type Request,
@@ -32,6 +36,8 @@ import {
   HEADER_BYTES,
   MAGIC_RESPONSE,
   STATUS_AUTH_ERROR,
+  STATUS_BUSY,
+  STATUS_INTERNAL_ERROR,
   STATUS_INVALID_ARGUMENTS,
   STATUS_KEY_EXISTS,
   STATUS_KEY_NOT_FOUND,
@@ -40,6 +46,7 @@ import {
   STATUS_NOT_STORED,
   STATUS_OK,
   STATUS_OUT_OF_MEMORY,
+  STATUS_TEMPORARY_FAILURE,
   STATUS_TOO_LARGE,
   STATUS_UNKNOWN_COMMAND,
 } from './wire.ts'
@@ -64,6 +71,9 @@ const TEXT_REFUSED = errorText('Auth failure.')
 const TEXT_NO_ACCESS = errorText('No access.')
 const TEXT_UNKNOWN_COMMAND = errorText('Unknown command')
 const TEXT_NO_MEMORY = errorText('Out of memory allocating item')
+const TEXT_STORE_FAILED = errorText('Temporary failure')
+const TEXT_STORE_BUSY = errorText('System is too busy')
+const TEXT_STORE_REFUSED = errorText('Internal error')
 
 function writeUint32(bytes: Uint8Array, offset: number, value: number): void {
   bytes[offset] = value >>> 24
@@ -244,6 +254,13 @@ function writeRefusal(
       return request.verb === VERB_INCREMENT || request.verb === VERB_DECREMENT
         ? writeBinaryBody(bytes, offset, request, STATUS_NO_ACCESS, TEXT_NO_ACCESS)
         : writeBinaryBody(bytes, offset, request, STATUS_AUTH_ERROR, TEXT_REFUSED)
+    case OUTCOME_STORE_LATE:
+    case OUTCOME_STORE_DOWN:
+      return writeBinaryBody(bytes, offset, request, STATUS_TEMPORARY_FAILURE, TEXT_STORE_FAILED)
+    case OUTCOME_STORE_BUSY:
+      return writeBinaryBody(bytes, offset, request, STATUS_BUSY, TEXT_STORE_BUSY)
+    case OUTCOME_STORE_REFUSED:
+      return writeBinaryBody(bytes, offset, request, STATUS_INTERNAL_ERROR, TEXT_STORE_REFUSED)
     default:
       return writeBinaryBody(bytes, offset, request, STATUS_UNKNOWN_COMMAND, TEXT_UNKNOWN_COMMAND)
   }

@@ -61,6 +61,9 @@ export const STATUS_AUTH_CONTINUE = 0x21
 export const STATUS_NO_ACCESS = 0x24
 export const STATUS_UNKNOWN_COMMAND = 0x81
 export const STATUS_OUT_OF_MEMORY = 0x82
+export const STATUS_INTERNAL_ERROR = 0x84
+export const STATUS_BUSY = 0x85
+export const STATUS_TEMPORARY_FAILURE = 0x86
 
 /** memcached refuses a larger body before it reads it. */
 export const BODY_BYTES_MAX = 0x40000000

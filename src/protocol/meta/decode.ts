@@ -58,8 +58,10 @@ function flagBit(letter: string): number {
 
 export const FLAG_C: number = flagBit('c')
 export const FLAG_E: number = flagBit('e')
+export const FLAG_H: number = flagBit('h')
 export const FLAG_I: number = flagBit('i')
 export const FLAG_K: number = flagBit('k')
+export const FLAG_L: number = flagBit('l')
 export const FLAG_N: number = flagBit('n')
 export const FLAG_Q: number = flagBit('q')
 export const FLAG_R: number = flagBit('r')

@@ -17,6 +17,7 @@ import {
   OUTCOME_NOT_FOUND,
   OUTCOME_NUMBER,
   OUTCOME_OK,
+  OUTCOME_STORE_LATE,
   OUTCOME_TOO_LARGE,
   type Request,
   VERB_META_ARITHMETIC,
@@ -25,6 +26,7 @@ import {
   VERB_META_SET,
 } from '../request.ts'
 import {
+  problemOfStore,
   type TextResult,
   writeBytes,
   writeDecimal64,
@@ -155,6 +157,7 @@ export function writeMetaResponse(
     case OUTCOME_NO_KEY:
       return writeProblem(bytes, at, PROBLEM_NO_KEY)
     default:
+      if (outcome >= OUTCOME_STORE_LATE) return writeProblem(bytes, at, problemOfStore(outcome))
       at = writeBytes(bytes, at, NS)
   }
   at = writeFlags(bytes, at, request, outcome, result, input, nowSeconds)

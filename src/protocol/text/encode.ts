@@ -17,6 +17,8 @@ import {
   OUTCOME_NUMBER,
   OUTCOME_OK,
   OUTCOME_REFUSED,
+  OUTCOME_STORE_LATE,
+  OUTCOME_STORE_REFUSED,
   OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
   type Request,
@@ -29,7 +31,13 @@ import {
   VERB_VERBOSITY,
 } from '../request.ts'
 import { writeDecimal } from './number.ts'
-import { PROBLEM_ERROR, PROBLEM_LINES, PROBLEM_NO_KEY, PROBLEM_NO_RIGHT } from './problems.ts'
+import {
+  PROBLEM_ERROR,
+  PROBLEM_LINES,
+  PROBLEM_NO_KEY,
+  PROBLEM_NO_RIGHT,
+  PROBLEM_STORE_LATE,
+} from './problems.ts'
 
 /** Room that every answer without a value fits in: a key, five numbers, flags, a text. */
 export const TEXT_RESPONSE_BYTES_MAX = 1024
@@ -131,6 +139,13 @@ export function writeProblem(bytes: Uint8Array, offset: number, problem: number)
   return writeBytes(bytes, offset, PROBLEM_LINES[problem]!)
 }
 
+/** What a failure of the store is told as; PROBLEM_ERROR if it is none. */
+export function problemOfStore(outcome: number): number {
+  return outcome >= OUTCOME_STORE_LATE && outcome <= OUTCOME_STORE_REFUSED
+    ? PROBLEM_STORE_LATE + outcome - OUTCOME_STORE_LATE
+    : PROBLEM_ERROR
+}
+
 /** The answer to a classic command that is not a retrieval. */
 export function writeTextResponse(
   bytes: Uint8Array,
@@ -172,6 +187,6 @@ export function writeTextResponse(
     case OUTCOME_NO_KEY:
       return writeProblem(bytes, offset, PROBLEM_NO_KEY)
     default:
-      return writeProblem(bytes, offset, PROBLEM_ERROR)
+      return writeProblem(bytes, offset, problemOfStore(outcome))
   }
 }

@@ -27,6 +27,8 @@ export const PROBLEM_INVALID_INITIAL_VALUE = 21
 export const PROBLEM_NO_RIGHT = 22
 export const PROBLEM_NO_KEY = 23
 export const PROBLEM_LOGIN_NEEDS_TLS = 24
+/** From here on one for each OUTCOME_STORE_, in their order. */
+export const PROBLEM_STORE_LATE = 25
 
 /** The answers, by problem. */
 export const PROBLEM_TEXTS: readonly string[] = [
@@ -55,6 +57,10 @@ export const PROBLEM_TEXTS: readonly string[] = [
   'CLIENT_ERROR permission denied: this user lacks the right',
   'CLIENT_ERROR permission denied: this user may not use this key',
   'CLIENT_ERROR passwords are not taken in the clear here: use TLS',
+  'SERVER_ERROR the store did not answer in time',
+  'SERVER_ERROR the store is out of reach',
+  'SERVER_ERROR too much waits for the store',
+  'SERVER_ERROR the store refused the request',
 ]
 
 const encoder = new TextEncoder()

@@ -36,6 +36,7 @@ import type { HttpService } from './http-service.ts'
 import { listenerEvent, sayListening, warnAboutClear } from './listener-notices.ts'
 import { openAudit } from './open-audit.ts'
 import { Readiness } from './readiness.ts'
+import { remoteSettings } from './remote-store.ts'
 import { type Say, sayInto } from './say.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import { signals } from './signals.ts'
@@ -299,6 +300,7 @@ export class Supervisor {
       auth,
       tls,
       cluster: this.cluster.current,
+      remote: remoteSettings(config.store),
       touched,
     }
     const settings = Array.from({ length: config.process.threads }, (_, workerIndex) =>

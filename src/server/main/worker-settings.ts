@@ -2,6 +2,7 @@
 import type { ClockBase } from '../../base/clock.ts'
 import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
 import type { Config } from '../../config/config.ts'
+import type { RemoteSettings } from '../../remote/remote-settings.ts'
 import type { SharedSocket } from '../net/shared-socket.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
@@ -20,6 +21,8 @@ export interface WorkerSupplies {
   readonly tls: TlsMaterial | undefined
   /** Undefined: no nodes were configured. */
   readonly cluster: ClusterNodes | undefined
+  /** Undefined: the items are in this process. */
+  readonly remote: RemoteSettings | undefined
   /** Undefined: no snapshot is restored. */
   readonly touched: TouchedMemories | undefined
 }
@@ -32,7 +35,7 @@ export function heldConnectionsMax({ limits, network }: Config): number {
 export function workerSettings(
   config: Config,
   workerIndex: number,
-  { shared, clock, sockets, auth, tls, cluster, touched }: WorkerSupplies,
+  { shared, clock, sockets, auth, tls, cluster, remote, touched }: WorkerSupplies,
 ): WorkerSettings {
   const { network, memory, limits, log } = config
   const { flushEnabled, dumpEnabled, watchEnabled, shutdownEnabled } = config.auth
@@ -46,13 +49,15 @@ export function workerSettings(
     sockets,
     tls,
     cluster,
+    remote,
     touched,
     passwordsInTheClear: config.auth.passwordsInTheClear,
     backlog: network.backlog,
     logLevel: log.level,
     valueBytesMax: memory.itemBytesMax,
     flushEnabled,
-    dumpEnabled,
+    // There is no list of what is in a cluster, and no telling of what is done there.
+    dumpEnabled: dumpEnabled && remote === undefined,
     watchEnabled,
     shutdownEnabled,
     protocol: network.protocol,

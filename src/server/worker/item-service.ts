@@ -21,12 +21,14 @@ import type { TurnCounts } from '../../connection/turn-counts.ts'
 import { Watchers } from '../../connection/watchers.ts'
 import { DEFAULT_NAMESPACE } from '../../credential/namespaces.ts'
 import { sumCounter } from '../../observe/counters.ts'
+import type { LogEvent } from '../../observe/log.ts'
 import { WatchLog } from '../../observe/watch-log.ts'
 import { MAGIC_REQUEST } from '../../protocol/binary/wire.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { memoryLimitOf } from '../../storage/counters.ts'
 import { LendingRing } from '../../storage/lending.ts'
 import { OperatorFacts } from './operator-facts.ts'
+import { createRemote, type RemoteService } from './remote-service.ts'
 import { Tenant, type TenantOptions } from './tenant.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import { throttledRows } from './throttle-log.ts'
@@ -56,6 +58,7 @@ export interface ItemServiceOptions {
   readonly onVerbosity: (level: number) => void
   /** A client that may do so asks for the end. */
   readonly onShutdown: () => void
+  readonly write: (event: LogEvent) => void
   /** Undefined without TLS. */
   readonly refreshCertificates: OperationParts['refreshCertificates']
 }
@@ -70,6 +73,7 @@ export class ItemService {
   readonly counts: TurnCounts
 
   private readonly options: ItemServiceOptions
+  private readonly remote: RemoteService | undefined
   /** By the number of their namespace, the default one first. */
   private readonly tenants: Map<number, Tenant> = new Map()
   private readonly first: Tenant
@@ -81,7 +85,8 @@ export class ItemService {
 
   constructor(options: ItemServiceOptions) {
     this.options = options
-    const { settings, lane, clock, threadClock } = options
+    const { settings, lane, clock, threadClock, write } = options
+    this.remote = createRemote(settings, clock, threadClock, write)
     this.watchLog = new WatchLog(settings.watch, settings.workerIndex, lane, () =>
       Math.round(clock.epochMs(threadClock.nowMs()) * 1000),
     )
@@ -128,6 +133,16 @@ export class ItemService {
     for (const { commands } of this.tenants.values()) commands.setTime(nowSeconds)
   }
 
+  /** Is fulfilled when requests can be carried out, or it is not known when they can be. */
+  async opened(): Promise<void> {
+    await this.remote?.opened()
+  }
+
+  /** Nobody asks any more. */
+  close(): void {
+    this.remote?.close()
+  }
+
   /** To be called by the worker's coarse timer. */
   maintain(): void {
     const { nowSeconds } = this.first.commands
@@ -171,6 +186,7 @@ export class ItemService {
     const tenant = new Tenant({
       settings,
       memory,
+      remote: this.remote,
       watchLog: this.watchLog,
       passOn: () => this.watchers.drain(),
       facts: () => this.factsFor(memory),
@@ -202,6 +218,7 @@ export class ItemService {
       version: settings.version,
       operations: this.first.operations,
       counts,
+      isStoreElsewhere: this.remote !== undefined,
     }
     const transfers = new Transfers(commands, {
       valueBytesMax: settings.valueBytesMax,

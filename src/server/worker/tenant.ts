@@ -15,12 +15,15 @@ import { PrefixTable } from '../../observe/prefix-table.ts'
 import type { WatchLog } from '../../observe/watch-log.ts'
 import { readStoreMetrics } from '../../storage/counters.ts'
 import { Store } from '../../storage/store.ts'
+import type { RemoteService } from './remote-service.ts'
 import type { NamespaceMemory, WorkerSettings } from './worker-messages.ts'
 
 export interface TenantOptions {
   readonly settings: WorkerSettings
   readonly memory: NamespaceMemory
   readonly watchLog: WatchLog
+  /** Undefined: the items are in this process. */
+  readonly remote: RemoteService | undefined
   /** Makes room in the watch log. */
   readonly passOn: () => void
   /** What `stats` tells beside the metrics of the namespace. */
@@ -69,7 +72,9 @@ export class Tenant {
     const observer = new RequestObserver(this.store, watchLog, this.prefixes, options.passOn)
     this.store.witnessEvictions(observer)
     this.lane = counterLane(memory.counters, settings.workerIndex)
-    this.commands = new LocalCommands(this.store, this.lane, observer, { flushEnabled, casEnabled })
+    this.commands =
+      options.remote?.commandsOf(this.name, this.lane) ??
+      new LocalCommands(this.store, this.lane, observer, { flushEnabled, casEnabled })
     const { process, ...facts } = options.facts(this)
     this.stats = new Stats({
       ...facts,

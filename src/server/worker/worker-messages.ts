@@ -11,6 +11,7 @@ import type { CounterMemory } from '../../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'
+import type { RemoteSettings } from '../../remote/remote-settings.ts'
 import type { CertificateField } from '../../sasl/certificate-user.ts'
 import type { ThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import type { TokenSettings } from '../../sasl/token-logins.ts'
@@ -109,6 +110,8 @@ export interface WorkerSettings extends SharedMemory {
   readonly stalledWriteTimeoutMs: number
   readonly sendBufferBytesMax: number
   readonly watcherBufferBytesMax: number
+  /** Where the items are; undefined: in this process. */
+  readonly remote: RemoteSettings | undefined
   /** Which nodes clients may discover. */
   readonly cluster: ClusterNodes | undefined
   /** Rows of `stats settings`. */

@@ -201,6 +201,7 @@ export class WorkerServer {
     if (this.settings.measures.latencies !== undefined) this.loop.watchCollections()
     this.endTicks = this.threadClock.every(TICK_MS, () => this.tick())
     this.readClock()
+    await this.items.opened()
     try {
       await this.acceptor.listen()
     } catch (error) {
@@ -273,6 +274,7 @@ export class WorkerServer {
         this.wantedVerbosity = level
       },
       onShutdown: () => this.post({ kind: 'shutdown' }),
+      write: (event) => this.log.write(event),
       refreshCertificates: settings.tls === undefined ? undefined : () => this.refreshes.run(),
     })
   }
@@ -493,6 +495,7 @@ export class WorkerServer {
     this.isFinished = true
     this.endTicks()
     this.loop.end()
+    this.items.close()
     this.audit?.end()
     this.post({ kind: 'stopped', cutCount: this.cutCount })
   }

@@ -135,6 +135,8 @@ test('whatever an option takes as text, its TOML form is taken as the same value
     'hashed',
     'wait',
     's3-fifo',
+    'cluster',
+    'miss',
     'a,b',
     '',
   ]

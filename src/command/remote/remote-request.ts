@@ -1,0 +1,172 @@
+/**
+ * One request that was given to a store elsewhere: the command for the engine, and what its reply means. Each kind of
+ * command has a class of its own; classic-requests.ts and meta-requests.ts have them.
+ *
+ * Invariant: it is settled once, by the engine's reply or by a failure, and never by both.
+ */
+
+import { COUNTER } from '../../observe/counters.ts'
+import {
+  OUTCOME_NO_MEMORY,
+  OUTCOME_NOT_FOUND,
+  OUTCOME_STORE_BUSY,
+  OUTCOME_STORE_DOWN,
+  OUTCOME_STORE_LATE,
+  OUTCOME_STORE_REFUSED,
+} from '../../protocol/request.ts'
+import type { Argument } from '../../remote/cluster-client.ts'
+import type { Command, Engine } from '../../remote/engine.ts'
+import {
+  FAILURE_BUSY,
+  FAILURE_DOWN,
+  FAILURE_FULL,
+  FAILURE_NONE,
+  FAILURE_TIMEOUT,
+} from '../../remote/failure.ts'
+import type { Generation, Waiting } from '../../remote/generation.ts'
+import type { PendingOutcome } from '../commands.ts'
+import type { RemoteResult } from './remote-result.ts'
+
+/** What the requests of a namespace share. */
+export interface RemoteParts {
+  readonly engine: Engine
+  readonly generation: Generation
+  readonly result: RemoteResult
+  readonly lane: Float64Array
+  readonly casEnabled: boolean
+  /** What is read while the store fails is told to be missing. */
+  readonly missesOnFailure: boolean
+  /** Unix seconds. */
+  nowSeconds: number
+}
+
+export abstract class RemoteRequest implements PendingOutcome, Command, Waiting {
+  readonly settled: Promise<void>
+  isSettled = false
+  key: Buffer = NO_KEY
+  args: readonly Argument[] = []
+  bytes = 0
+  protected readonly parts: RemoteParts
+  /** It only reads: where it fails, it may be told to be a miss. */
+  protected readonly mayMiss: boolean = false
+  private readonly ownKey: Buffer
+  private lane = 0
+  private wake: () => void = nothing
+  private failure = FAILURE_NONE
+  private reply: unknown = undefined
+
+  /** `ownKey` is the client's, a copy. */
+  constructor(parts: RemoteParts, ownKey: Buffer) {
+    this.parts = parts
+    this.ownKey = ownKey
+    this.settled = new Promise((resolve) => {
+      this.wake = resolve
+    })
+  }
+
+  /** The command for the engine, whose key is `key`. */
+  protected abstract command(key: Buffer): readonly Argument[]
+  /** What the reply means: puts what it carries into the result, counts it, and returns an outcome. */
+  protected abstract read(reply: unknown): number
+  /** To be asked anew with another command; true: it was. */
+  protected goesOn(_reply: unknown): boolean {
+    return false
+  }
+
+  start(lane: number): void {
+    this.lane = lane
+    const { generation } = this.parts
+    if (generation.isConfirmed()) this.send()
+    else generation.wait(this)
+  }
+
+  ready(failure: number): void {
+    if (failure === FAILURE_NONE) this.send()
+    else this.settle(undefined, failure)
+  }
+
+  protected send(): void {
+    const { engine, generation } = this.parts
+    const { ownKey } = this
+    this.key = generation.keyOf(ownKey, 0, ownKey.length)
+    this.args = this.command(this.key)
+    let bytes = 0
+    for (const arg of this.args) bytes += arg.length
+    this.bytes = bytes
+    engine.send(this, this.lane)
+  }
+
+  settle(reply: unknown, failure: number): void {
+    if (this.isSettled) return
+    if (failure === FAILURE_NONE && this.goesOn(reply)) {
+      this.send()
+      return
+    }
+    this.isSettled = true
+    this.reply = reply
+    this.failure = failure
+    this.args = []
+    this.wake()
+  }
+
+  load(): number {
+    const { result, lane, missesOnFailure } = this.parts
+    const { failure, reply } = this
+    this.reply = undefined
+    result.isCreated = false
+    result.marks = 0
+    result.clearCas()
+    if (failure === FAILURE_NONE) return this.read(reply)
+    if (failure === FAILURE_FULL) {
+      lane[COUNTER.store_no_memory]!++
+      return OUTCOME_NO_MEMORY
+    }
+    if (missesOnFailure && this.mayMiss) {
+      lane[COUNTER.get_misses]!++
+      return OUTCOME_NOT_FOUND
+    }
+    return outcomeOf(failure)
+  }
+
+  cancel(): void {
+    this.reply = undefined
+  }
+
+  protected loadCas(high: number, low: number): void {
+    const { result, casEnabled } = this.parts
+    result.casHigh = casEnabled ? high : 0
+    result.casLow = casEnabled ? low : 0
+  }
+}
+
+const NO_KEY: Buffer = Buffer.alloc(0)
+
+function nothing(): void {}
+
+export function outcomeOf(failure: number): number {
+  switch (failure) {
+    case FAILURE_TIMEOUT:
+      return OUTCOME_STORE_LATE
+    case FAILURE_DOWN:
+      return OUTCOME_STORE_DOWN
+    case FAILURE_BUSY:
+      return OUTCOME_STORE_BUSY
+    default:
+      return OUTCOME_STORE_REFUSED
+  }
+}
+
+/** The letter that a function's reply begins with; empty: it is none. */
+export function letterOf(reply: unknown): string {
+  return Array.isArray(reply) ? String(reply[0]) : ''
+}
+
+/** Element `at` of a function's reply, as bytes. */
+export function bytesAt(reply: unknown, at: number): Buffer {
+  const element: unknown = Array.isArray(reply) ? reply[at] : undefined
+  return Buffer.isBuffer(element) ? element : NO_KEY
+}
+
+export function numberAt(reply: unknown, at: number): number {
+  return Array.isArray(reply) ? Number(String(reply[at])) : 0
+}
