@@ -22,7 +22,7 @@ import { seedOfRun } from '../unit/storage/model.ts'
 const KIB = 1024
 const MIB = 1024 * KIB
 /** Of one round, all connections together. */
-const REQUESTS = Number(process.env.OPERATIONS ?? 3000)
+const REQUESTS = Number(process.env.OPERATIONS ?? 2000)
 const MINUTES = Number(process.env.MINUTES ?? 0)
 const ROUNDS = MINUTES === 0 ? 1 : 10
 const CONNECTIONS = 12
@@ -171,7 +171,7 @@ const secondsPerTest = (MINUTES * 60) / (THREAD_COUNTS.length * RUNS.length)
 for (const [row, run] of RUNS.entries()) {
   for (const threadCount of THREAD_COUNTS) {
     const name = `-t ${threadCount}, ${run.name}: every history has an explanation`
-    test(name, { timeout: 120_000 + secondsPerTest * 1000 }, async () => {
+    test(name, { timeout: 600_000 + secondsPerTest * 1000 }, async () => {
       const endMs = performance.now() + secondsPerTest * 1000
       let operations = 0
       let turn = 0
