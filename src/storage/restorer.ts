@@ -50,7 +50,7 @@ export class Restorer {
   private readonly touched: TouchedKeys
   private readonly sources: LastBlock = new LastBlock()
   /** Of the flushes: what was stored before another one is dead. */
-  private readonly epoch: number
+  readonly epoch: number
 
   constructor(
     parts: StoreParts,
@@ -59,6 +59,7 @@ export class Restorer {
     upkeep: Upkeep,
     writer: Writer,
     touched: SharedArrayBuffer,
+    epoch: number = Atomics.load(parts.control, EPOCH_WORD),
   ) {
     this.parts = parts
     this.item = item
@@ -66,7 +67,7 @@ export class Restorer {
     this.upkeep = upkeep
     this.writer = writer
     this.touched = new TouchedKeys(touched)
-    this.epoch = Atomics.load(parts.control, EPOCH_WORD)
+    this.epoch = epoch
   }
 
   /** There was a flush: nothing more of the snapshot comes back. */
