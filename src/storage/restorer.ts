@@ -52,6 +52,7 @@ export class Restorer {
   /** Of the flushes: what was stored before another one is dead. */
   readonly epoch: number
 
+  /** `epoch` is that of the first restorer of the same snapshot, so that a flush since then ends all of them. */
   constructor(
     parts: StoreParts,
     item: HeldItem,
@@ -112,6 +113,13 @@ export class Restorer {
       if (!this.makeRoomInIndex()) break
     }
     return NO_MEMORY
+  }
+
+  /** Nobody uses this worker's place any more: what it has open may be emptied as everything else. */
+  leave(): void {
+    const { log } = this.parts
+    assert(!log.isReserved, 'a restorer leaves in the middle of an item')
+    log.sealAll()
   }
 
   /** Makes the index as large as so many items need, a bounded number of buckets at a time; false if that was the end. */

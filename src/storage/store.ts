@@ -186,19 +186,10 @@ export class Store {
     item.noteChange()
   }
 
-  /**
-   * Puts items of a snapshot back; clients' changes are noted in `touched` from before on. `epoch` is that of
-   * the first one for the same snapshot, so that a flush since then ends both.
-   */
+  /** Puts items of a snapshot back; clients' changes are noted in `touched` from before on. `epoch`: see Restorer. */
   createRestorer(touched: SharedArrayBuffer, epoch?: number): Restorer {
     const { parts, item, record, upkeep, writer } = this
     return new Restorer(parts, item, record, upkeep, writer, touched, epoch)
-  }
-
-  /** Nobody uses this worker's place any more: what it had open may be emptied as everything else. */
-  leave(): void {
-    assert(this.quiesce(), 'a worker leaves in the middle of a value')
-    this.parts.log.sealAll()
   }
 
   /** What this worker copies, for whatever purpose. */

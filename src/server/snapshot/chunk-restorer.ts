@@ -6,6 +6,7 @@
  * record that is not as it should be, and all that is left when it is told to end.
  */
 import { Clock } from '../../base/clock.ts'
+import type { Restorer } from '../../storage/restorer.ts'
 import { SnapshotIntake } from '../../storage/snapshot-intake.ts'
 import { CHUNK_HEADER_BYTES, SnapshotError } from '../../storage/snapshot-layout.ts'
 import { Store } from '../../storage/store.ts'
@@ -33,7 +34,7 @@ const STEP_ITEMS = 128
 
 export class ChunkRestorer {
   private readonly exchange: ChunkExchange
-  private readonly stores: readonly Store[]
+  private readonly restorers: readonly Restorer[]
   private readonly intake: SnapshotIntake
   private readonly nowSeconds: () => number
   private done = 0
@@ -51,7 +52,7 @@ export class ChunkRestorer {
       // There is room for all: the first thread has seen to that.
       return { store, restorer, memoryBytes, evicts, ageBytes: [], itemCount: 0 }
     })
-    this.stores = targets.flatMap((target) => (target === undefined ? [] : [target.store]))
+    this.restorers = targets.flatMap((target) => (target === undefined ? [] : [target.restorer]))
     this.intake = new SnapshotIntake(targets, settings.shift, false)
   }
 
@@ -79,7 +80,7 @@ export class ChunkRestorer {
     for (;;) {
       const given = Atomics.load(words, GIVEN)
       if (given === GIVEN_END) {
-        for (const store of this.stores) store.leave()
+        for (const restorer of this.restorers) restorer.leave()
         this.end(ENDED_WELL)
         return false
       }
