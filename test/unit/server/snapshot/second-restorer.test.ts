@@ -5,9 +5,16 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openSnapshot } from '../../../../src/server/files/snapshot-file.ts'
 import { SnapshotPlace } from '../../../../src/server/files/snapshot-place.ts'
+import {
+  createExchangeMemory,
+  ENDED,
+  ENDED_BADLY,
+  exchangeOf,
+} from '../../../../src/server/snapshot/chunk-exchange.ts'
 import { ChunkRestorer } from '../../../../src/server/snapshot/chunk-restorer.ts'
 import { Progress } from '../../../../src/server/snapshot/progress.ts'
 import { RestoreJob } from '../../../../src/server/snapshot/restore-job.ts'
+import { SecondRestorer } from '../../../../src/server/snapshot/second-restorer.ts'
 import type { SnapshotTenant } from '../../../../src/server/snapshot/snapshot-tenant.ts'
 import { WriteJob } from '../../../../src/server/snapshot/write-job.ts'
 import { counterLanes, ITEMS } from '../../../../src/storage/counters.ts'
@@ -203,4 +210,16 @@ test('there is no second thread where not all has room', () => {
   const restore = new Restore(path, 10 * MIB).run(1)
   expect(restore.second).toBeUndefined()
   expect(restore.missing.length).toBeLessThan(SMALL)
+})
+
+test.each([
+  ['has failed', ENDED_BADLY],
+  ['does not answer', 0],
+])('a second thread that %s is a death: it may hold a lock', (_, how) => {
+  const memory = createExchangeMemory()
+  const { words } = exchangeOf(memory)
+  const second = new SecondRestorer(memory, () => {
+    words[ENDED] = how
+  })
+  expect(() => second.end()).toThrow('the second thread that restores has failed')
 })
