@@ -337,6 +337,11 @@ export class Log {
     }
   }
 
+  /** Seals all that is open. */
+  sealAll(): void {
+    for (let group = 0; group < OPENS_MAX; group++) this.seal(this.opens + group * OPEN_WORDS)
+  }
+
   private epochOf(open: number): number {
     return this.control[this.view.segmentRecord(open) + SEGMENT_EPOCH]!
   }

@@ -186,10 +186,10 @@ export class Store {
     item.noteChange()
   }
 
-  /** Puts items of a snapshot back; clients' changes are noted in `touched` from before on. */
-  createRestorer(touched: SharedArrayBuffer): Restorer {
+  /** Puts items of a snapshot back; clients' changes are noted in `touched` from before on. `epoch`: see Restorer. */
+  createRestorer(touched: SharedArrayBuffer, epoch?: number): Restorer {
     const { parts, item, record, upkeep, writer } = this
-    return new Restorer(parts, item, record, upkeep, writer, touched)
+    return new Restorer(parts, item, record, upkeep, writer, touched, epoch)
   }
 
   /** What this worker copies, for whatever purpose. */

@@ -358,6 +358,14 @@ test('-o idle_timeout sets the idle timeout; comma lists and repeats are joined'
   expect(config.notices).toEqual(['-o hashpower has no effect: the index sizes itself'])
 })
 
+test('-o no_modern lets clients wait for a place, as memcached does with it', async () => {
+  const { limits, notices } = await load({ flags: ['-o', 'no_modern'] })
+  expect([limits.waitsForPlace, notices]).toEqual([true, []])
+  expect((await load({ flags: ['-o', 'no_modern,maxconns_fast'] })).limits.waitsForPlace).toBe(
+    false,
+  )
+})
+
 test('an unknown, an empty, an unavailable and a valueless suboption of -o are refused', async () => {
   const flags = [
     '-o',
