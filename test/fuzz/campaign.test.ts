@@ -125,6 +125,14 @@ const RUNS: readonly Run[] = [
   },
   {
     ...USUAL,
+    name: 'memory is short, and large values are on their way to who does not read them',
+    flags: ['-t', '2', '-m', '4', '-c', '1024'],
+    mayVanish: true,
+    largeBytesMax: 200 * KIB,
+    silentReaders: 60,
+  },
+  {
+    ...USUAL,
     name: 'strangers have been logged in before',
     flags: ['-t', '2', '-m', '64', '-c', '1024'],
     haveLogin: true,
