@@ -5,7 +5,7 @@
  * To add a metric, add its row, and count where it happens.
  *
  *   group                  where its values are
- *   connections ... watch  in the lanes of the workers
+ *   connections ... cluster  in the lanes of the workers
  *   items                  in the lanes of the store, which has its own
  *   memory                 in the control words of the store
  *   process                given to whoever reads (metric-reader.ts)
@@ -131,6 +131,16 @@ export const METRICS = {
     log_watcher_sent: ['counter', 'lines', 'cleared', 'Sent to watchers.'],
     log_watchers: ['gauge', 'connections', 'kept', 'Watch.'],
   },
+  cluster: {
+    cluster_answered: ['counter', 'requests', 'cleared', 'Carried out by the cluster.'],
+    cluster_late: ['counter', 'requests', 'cleared', 'Had no answer of the cluster in time.'],
+    cluster_down: ['counter', 'requests', 'cleared', 'Refused: node or cluster was out of reach.'],
+    cluster_busy: ['counter', 'requests', 'cleared', 'Refused: too much waited for their node.'],
+    cluster_full: ['counter', 'requests', 'cleared', 'Refused by a node for want of memory.'],
+    cluster_refused: ['counter', 'requests', 'cleared', 'Refused by a node for another reason.'],
+    cluster_waiting: ['gauge', 'requests', 'kept', 'Wait for the cluster.'],
+    cluster_unreachable: ['gauge', 'threads', 'kept', 'Reach no node of the cluster.'],
+  },
   items: {
     items: ['gauge', 'items', 'kept', 'In the index; the expired until something meets them.'],
     total_items: ['counter', 'items', 'cleared', 'Stored.'],
@@ -199,6 +209,7 @@ export const LANE_GROUPS = [
   'logins',
   'buffers',
   'watch',
+  'cluster',
 ] as const
 
 /** The names of some groups, in the order of the table. */

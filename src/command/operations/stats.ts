@@ -78,7 +78,7 @@ const GROUPS: ReadonlyMap<string, (stats: Stats, values: MetricValues) => StatRo
   ['items', (stats, values) => stats.items(values)],
   ['slabs', (_, values) => slabRows(values)],
   ['auth', (stats, values) => stats.auth(values)],
-  ['store', (_, values) => groupRows(values, 'items', 'memory')],
+  ['store', (_, values) => groupRows(values, 'items', 'memory', 'cluster')],
 ])
 
 class ConnectionRows implements RowSource {

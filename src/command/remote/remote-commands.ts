@@ -76,6 +76,7 @@ import { NO_LARGE_VALUES } from './no-large-values.ts'
 import { RemoteFlush } from './remote-flush.ts'
 import type { RemoteParts, RemoteRequest } from './remote-request.ts'
 import { RemoteResult } from './remote-result.ts'
+import type { RequestCounts } from './request-counts.ts'
 
 /** What an item takes beside its key and its value, as the limit on items counts it. */
 const ITEM_OVERHEAD_BYTES = 50
@@ -87,6 +88,8 @@ export interface RemoteCommandsOptions {
   readonly generation: Generation
   readonly casClock: CasClock
   readonly lane: Float64Array
+  /** Of the worker. */
+  readonly counts: RequestCounts
   readonly after: (delayMs: number, run: () => void) => void
   /** Largest item, with its key. */
   readonly itemBytesMax: number
@@ -112,11 +115,20 @@ export class RemoteCommands implements CommandStore {
 
   constructor(options: RemoteCommandsOptions) {
     this.options = options
-    const { engine, generation, lane, casClock, casEnabled, missesOnFailure } = options
+    const { engine, generation, lane, counts, casClock, casEnabled, missesOnFailure } = options
     this.lane = lane
     this.casClock = casClock
     const { result } = this
-    this.parts = { engine, generation, result, lane, casEnabled, missesOnFailure, nowSeconds: 0 }
+    this.parts = {
+      engine,
+      generation,
+      result,
+      lane,
+      counts,
+      casEnabled,
+      missesOnFailure,
+      nowSeconds: 0,
+    }
   }
 
   get nowSeconds(): number {

@@ -26,6 +26,7 @@ import {
 import type { Generation, Waiting } from '../../remote/generation.ts'
 import type { PendingOutcome } from '../commands.ts'
 import type { RemoteResult } from './remote-result.ts'
+import type { RequestCounts } from './request-counts.ts'
 
 /** What the requests of a namespace share. */
 export interface RemoteParts {
@@ -33,6 +34,7 @@ export interface RemoteParts {
   readonly generation: Generation
   readonly result: RemoteResult
   readonly lane: Float64Array
+  readonly counts: RequestCounts
   readonly casEnabled: boolean
   /** What is read while the store fails is told to be missing. */
   readonly missesOnFailure: boolean
@@ -75,7 +77,8 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
 
   start(lane: number): void {
     this.lane = lane
-    const { generation } = this.parts
+    const { generation, counts } = this.parts
+    counts.begin()
     if (generation.isConfirmed()) this.send()
     else generation.wait(this)
   }
@@ -103,6 +106,7 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
       return
     }
     this.isSettled = true
+    this.parts.counts.end(failure)
     this.reply = reply
     this.failure = failure
     this.args = []

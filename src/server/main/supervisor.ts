@@ -8,6 +8,7 @@ import { Clock, type ClockBase, clockBase } from '../../base/clock.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
+import { sumCounter } from '../../observe/counters.ts'
 import type { Log, LogEvent } from '../../observe/log.ts'
 import {
   dropPrivileges,
@@ -292,6 +293,9 @@ export class Supervisor {
     this.credentials?.useNamespaces(namespaces)
     this.beginAudit(shared.audit)
     this.http?.open(memory, auth)
+    if (config.store !== undefined) {
+      this.readiness.ask('store', () => sumCounter(shared.counters, 'cluster_unreachable') > 0)
+    }
     const touched = await this.takeSnapshot(shared)
     const supplies = {
       shared,

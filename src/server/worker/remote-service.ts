@@ -4,11 +4,14 @@
  */
 import type { Clock } from '../../base/clock.ts'
 import { RemoteCommands } from '../../command/remote/remote-commands.ts'
+import { RequestCounts } from '../../command/remote/request-counts.ts'
+import { COUNTER, counterLane } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import { CasClock } from '../../remote/cas-clock.ts'
 import { clusterMaker } from '../../remote/cluster-client.ts'
 import { Engine } from '../../remote/engine.ts'
 import { Generation } from '../../remote/generation.ts'
+import { Reach } from '../../remote/reach.ts'
 import type { RemoteSettings } from '../../remote/remote-settings.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
@@ -50,11 +53,13 @@ export class RemoteService {
   private readonly options: RemoteServiceOptions
   private readonly engine: Engine
   private readonly casClock: CasClock
+  private readonly counts: RequestCounts
+  private readonly reach: Reach
   private readonly toldMs: Map<string, number> = new Map()
 
   constructor(options: RemoteServiceOptions) {
     this.options = options
-    const { remote, clock, epochMs, random } = options
+    const { remote, settings, clock, epochMs, random } = options
     this.casClock = new CasClock(epochMs, random)
     this.engine = new Engine({
       settings: remote,
@@ -62,17 +67,29 @@ export class RemoteService {
       clock,
       onTrouble: (trouble) => this.tell(trouble),
     })
+    const lane = counterLane(settings.counters, settings.workerIndex)
+    lane[COUNTER.cluster_unreachable] = 1
+    const counts = new RequestCounts(lane)
+    this.counts = counts
+    this.reach = new Reach({
+      engine: this.engine,
+      clock,
+      timeoutMs: remote.timeoutMs,
+      takeHeard: () => counts.takeHeard(),
+      onChange: (isReached) => this.reached(isReached, lane),
+    })
   }
 
   /** Carries out the requests of a namespace, and counts them in its lane. */
   commandsOf(name: string, lane: Float64Array): RemoteCommands {
-    const { engine, casClock } = this
+    const { engine, casClock, counts } = this
     const { remote, settings, clock } = this.options
     return new RemoteCommands({
       engine,
       casClock,
       generation: new Generation(engine, clock, name),
       lane,
+      counts,
       after: (delayMs, run) => clock.after(delayMs, run),
       itemBytesMax: settings.valueBytesMax,
       flushEnabled: settings.flushEnabled,
@@ -86,10 +103,26 @@ export class RemoteService {
     const { clock, remote } = this.options
     const late = new Promise<void>((resolve) => clock.after(remote.timeoutMs, resolve))
     await Promise.race([this.engine.opened(), late])
+    this.reach.look()
   }
 
   close(): void {
+    this.reach.close()
     this.engine.close()
+  }
+
+  private reached(isReached: boolean, lane: Float64Array): void {
+    const wasReached = lane[COUNTER.cluster_unreachable] === 0
+    lane[COUNTER.cluster_unreachable] = isReached ? 0 : 1
+    if (isReached === wasReached) return
+    const { write } = this.options
+    const fields = {}
+    if (isReached) {
+      write({ level: 'info', event: 'store_reached', message: 'the store is in reach', fields })
+    } else {
+      const message = 'no node of the store can be reached'
+      write({ level: 'error', event: 'store_unreachable', message, fields })
+    }
   }
 
   private tell(trouble: string): void {

@@ -6,6 +6,7 @@ const HOLDS = {
   restoring: 'Items are being restored: until that is done, lookups may miss.',
   draining: 'The server is stopping: it finishes what is under way and takes no new clients.',
   stuck: 'A worker thread is stuck: no new clients are taken, and the process ends if it stays so.',
+  store: 'The cluster that has the items is out of reach: requests fail, or miss.',
 }
 
 /** Above this share of all connections it is nearly full. */

@@ -23,3 +23,14 @@ test('reasons are told in one order, each once, and released without having been
   readiness.release('stuck')
   expect(readiness.reasons).toEqual(['starting', 'draining'])
 })
+
+test('who is asked for a reason holds the server back while there is one', () => {
+  const readiness = new Readiness()
+  let isLost = true
+  readiness.ask('store', () => isLost)
+  readiness.release('starting')
+  expect(readiness.isReady).toBe(false)
+  expect(readiness.reasons).toEqual(['store'])
+  isLost = false
+  expect(readiness.isReady).toBe(true)
+})
