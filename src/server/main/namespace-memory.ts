@@ -18,6 +18,8 @@ import type { WorkerPool } from './worker-pool.ts'
 
 export interface NamespaceMemoriesOptions {
   readonly store: StoreMemory
+  /** What each gets, whatever its file says: where the items are elsewhere. */
+  readonly quotaBytes?: number | undefined
   readonly delimiter: number
   readonly randomSeed: () => readonly [number, number]
 }
@@ -44,12 +46,12 @@ export class NamespaceMemories {
   /** Why those namespaces cannot be; empty if they can. */
   problemsOf(wanted: readonly Namespace[]): string[] {
     const existing = new Map([...this.byName].map(([name, { store }]) => [name, store]))
-    return quotaProblems(this.options.store, withoutDefault(wanted), existing)
+    return quotaProblems(this.options.store, this.quotasOf(wanted), existing)
   }
 
   /** At the start, before there are workers. */
   begin(wanted: readonly Namespace[]): void {
-    for (const namespace of withoutDefault(wanted)) this.add(namespace)
+    for (const namespace of this.quotasOf(wanted)) this.add(namespace)
   }
 
   /**
@@ -70,7 +72,7 @@ export class NamespaceMemories {
         dropNamespace(store, memory)
       }
     }
-    const known = withoutDefault(wanted).flatMap((namespace) => {
+    const known = this.quotasOf(wanted).flatMap((namespace) => {
       const memory = this.byName.get(namespace.name)?.store
       if (memory === undefined) return []
       return [
@@ -84,7 +86,7 @@ export class NamespaceMemories {
     // Those that get less first, so that the sum is never more than it may be.
     known.sort((a, b) => a.more - b.more)
     for (const { memory, bytes, more } of known) if (more !== 0) setQuota(store, memory, bytes)
-    const added = withoutDefault(wanted).filter(({ name }) => !this.byName.has(name))
+    const added = this.quotasOf(wanted).filter(({ name }) => !this.byName.has(name))
     return added.map((namespace) => this.add(namespace))
   }
 
@@ -110,6 +112,14 @@ export class NamespaceMemories {
     })
   }
 
+  /** Those beside the default one, with what they get. */
+  private quotasOf(wanted: readonly Namespace[]): readonly Namespace[] {
+    const { quotaBytes } = this.options
+    return wanted
+      .filter(({ id }) => id !== NAMESPACE_DEFAULT)
+      .map((each) => (quotaBytes === undefined ? each : { ...each, memoryBytes: quotaBytes }))
+  }
+
   private add({ name, id, memoryBytes }: Namespace): NamespaceMemory {
     const { store, delimiter, randomSeed } = this.options
     const memory = {
@@ -127,8 +137,4 @@ export class NamespaceMemories {
     this.byName.set(name, memory)
     return memory
   }
-}
-
-function withoutDefault(namespaces: readonly Namespace[]): readonly Namespace[] {
-  return namespaces.filter(({ id }) => id !== NAMESPACE_DEFAULT)
 }

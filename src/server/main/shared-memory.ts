@@ -1,7 +1,7 @@
 /** The memory that all workers of a server see, made before the first of them starts. */
 import { EXIT_CONFIG, EXIT_OS } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
-import type { Namespace } from '../../credential/namespaces.ts'
+import { NAMESPACES_MAX, type Namespace } from '../../credential/namespaces.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import { createCounterMemory } from '../../observe/counters.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-table.ts'
@@ -18,6 +18,17 @@ import type { Say } from './say.ts'
 import { StartError } from './start-error.ts'
 
 const MEBIBYTE = 1024 * 1024
+
+/**
+ * Where the items are elsewhere the store stays empty: it is made for small items and gives each namespace little, so that
+ * neither -I nor what the users file says of memory asks more of it than it has.
+ */
+const UNUSED_ITEM_BYTES_MAX = 1024
+const UNUSED_QUOTA_BYTES: number = 512 * 1024
+/** Each thread has open segments of its own. */
+const UNUSED_QUOTA_BYTES_A_THREAD: number = 128 * 1024
+/** Address space, and no memory: of all namespaces that there may be, and of the default one. */
+const UNUSED_QUOTAS: number = NAMESPACES_MAX + 8
 
 /** The namespaces change while the server runs; all else stays as it is. */
 export interface ServerMemory {
@@ -37,13 +48,15 @@ export function createSharedMemory(
 ): ServerMemory {
   const { limits, log } = config
   const workerCount = config.process.threads
+  const quotaBytes = config.store === undefined ? undefined : unusedQuotaBytes(workerCount)
   const quotas = wanted.filter(({ id }) => id !== NAMESPACE_DEFAULT)
-  const store = reserveStore(config, say, createStore, quotas)
+  const leastBytes = quotaBytes ?? Math.min(...quotas.map(({ memoryBytes }) => memoryBytes))
+  const store = reserveStore(ownStore(config), say, createStore, leastBytes)
   const { prefixDelimiter, tracksSizes } = log
   const watch = createWatchMemory(workerCount, limits.workerLogBytesMax)
   startObserving(watch, prefixDelimiter !== undefined, tracksSizes)
   const delimiter = prefixDelimiter?.charCodeAt(0) ?? DEFAULT_DELIMITER
-  const namespaces = new NamespaceMemories({ store, delimiter, randomSeed })
+  const namespaces = new NamespaceMemories({ store, quotaBytes, delimiter, randomSeed })
   const problems = namespaces.problemsOf(wanted)
   if (problems.length > 0) throw new StartError(problems.join('; '), EXIT_CONFIG)
   namespaces.begin(wanted)
@@ -72,17 +85,34 @@ export function createSharedMemory(
   return { shared, namespaces }
 }
 
+function unusedQuotaBytes(threads: number): number {
+  return UNUSED_QUOTA_BYTES + threads * UNUSED_QUOTA_BYTES_A_THREAD
+}
+
+/** As configured, but for a store that stays empty. */
+function ownStore(config: Config): Config {
+  if (config.store === undefined) return config
+  const { memory, process: processConfig } = config
+  const leastBytes = UNUSED_QUOTAS * unusedQuotaBytes(processConfig.threads)
+  const limitBytes = Math.max(memory.limitBytes, leastBytes)
+  const limitBytesMax = Math.max(memory.limitBytesMax, limitBytes)
+  return {
+    ...config,
+    memory: { ...memory, limitBytes, limitBytesMax, itemBytesMax: UNUSED_ITEM_BYTES_MAX },
+  }
+}
+
 function reserveStore(
   config: Config,
   say: Say,
   createStore: CreateStore,
-  quotas: readonly Namespace[],
+  quotaBytesMin: number,
 ): StoreMemory {
   const { limitBytes, limitBytesMax } = config.memory
-  const reserved = tryToReserve(config, limitBytesMax, createStore, quotas)
+  const reserved = tryToReserve(config, limitBytesMax, createStore, quotaBytesMin)
   if (!(reserved instanceof RangeError)) return reserved
   if (limitBytesMax > limitBytes) {
-    const least = tryToReserve(config, limitBytes, createStore, quotas)
+    const least = tryToReserve(config, limitBytes, createStore, quotaBytesMin)
     if (!(least instanceof RangeError)) {
       const message =
         `the system does not reserve ${limitBytesMax / MEBIBYTE} MiB of address space ` +
@@ -101,7 +131,7 @@ function tryToReserve(
   config: Config,
   memoryBytesMax: number,
   createStore: CreateStore,
-  quotas: readonly Namespace[],
+  quotaBytesMin: number,
 ): StoreMemory | RangeError {
   const { memory, process: processConfig } = config
   try {
@@ -114,9 +144,7 @@ function tryToReserve(
       // The thread that keeps the snapshot is one of those who use the store, and a second restores beside it.
       workerCount: processConfig.threads + (config.snapshot === undefined ? 0 : 2),
       seed: randomSeed(),
-      ...(quotas.length > 0 && {
-        quotaBytesMin: Math.min(...quotas.map(({ memoryBytes: bytes }) => bytes)),
-      }),
+      ...(Number.isFinite(quotaBytesMin) && { quotaBytesMin }),
     })
   } catch (error) {
     if (!(error instanceof RangeError)) throw error

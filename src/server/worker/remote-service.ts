@@ -39,6 +39,8 @@ export function createRemote(
 /** The same trouble is told so often at most. */
 const TROUBLE_MS = 10_000
 const TROUBLES_MAX = 100
+/** What Redis and Valkey say to CLUSTER where there is none. */
+const NOT_A_CLUSTER = /cluster support disabled/i
 
 interface RemoteServiceOptions {
   readonly remote: RemoteSettings
@@ -132,6 +134,12 @@ export class RemoteService {
     if (nowMs - (toldMs.get(trouble) ?? Number.NEGATIVE_INFINITY) < TROUBLE_MS) return
     if (toldMs.size >= TROUBLES_MAX) toldMs.clear()
     toldMs.set(trouble, nowMs)
+    if (NOT_A_CLUSTER.test(trouble)) {
+      const message =
+        'a node of --store-nodes is not a cluster: --store cluster takes "cluster-enabled yes" there, for a single node as well'
+      write({ level: 'error', event: 'store_not_a_cluster', message, fields: {} })
+      return
+    }
     write({
       level: 'warn',
       event: 'store_trouble',

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { EXIT_OS } from '../../../../src/base/exit-code.ts'
 import type { Config } from '../../../../src/config/config.ts'
+import { DEFAULT_NAMESPACE, NAMESPACES_MAX } from '../../../../src/credential/namespaces.ts'
 import { createSharedMemory } from '../../../../src/server/main/shared-memory.ts'
 import { StartError } from '../../../../src/server/main/start-error.ts'
 import { createStoreMemory } from '../../../../src/storage/geometry.ts'
@@ -51,3 +52,28 @@ test('memory that the system does not give at all fails the start', async () => 
   expect(fail).toThrow(StartError)
   expect(fail).toThrow(expect.objectContaining({ exitCode: EXIT_OS }))
 })
+
+test.each([
+  ['1', 0],
+  ['2', 32],
+  ['64', 0],
+])(
+  'where the items are elsewhere, with -t %s and %i namespaces at first, neither -I nor quotas take memory',
+  async (threads, first) => {
+    const flags = ['-t', threads, '-I', '64m', '--store', 'cluster', '--store-nodes', '192.0.2.1:1']
+    const config = await load({ flags })
+    const all = Array.from({ length: NAMESPACES_MAX }, (_, index) => ({
+      name: `n${index}`,
+      id: index + 1,
+      memoryBytes: index % 2 === 0 ? MEBIBYTE : 8192 * MEBIBYTE,
+    }))
+    const wanted = (count: number) => [DEFAULT_NAMESPACE, ...all.slice(0, count)]
+    const { namespaces } = createSharedMemory(config, 1, () => undefined, undefined, wanted(first))
+    expect(namespaces.all).toHaveLength(first)
+    expect(namespaces.problemsOf(wanted(NAMESPACES_MAX))).toEqual([])
+    const workers = { size: 1, broadcast: () => undefined }
+    const added = await namespaces.change(wanted(NAMESPACES_MAX), workers)
+    expect(added).toHaveLength(NAMESPACES_MAX - first)
+    expect(namespaces.all).toHaveLength(NAMESPACES_MAX)
+  },
+)
