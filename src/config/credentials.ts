@@ -21,16 +21,16 @@ export interface ConfiguredUsers {
 export interface AskedOfUsers {
   /** Users that listeners stand for. */
   readonly identities: readonly { readonly user: string; readonly place: string }[]
-  /** What namespaces can have together. */
+  /** What namespaces can have together; no bound where the items are elsewhere. */
   readonly memoryBytes: number
 }
 
-export function askedOfUsers({ network, memory }: Config): AskedOfUsers {
+export function askedOfUsers({ network, memory, store }: Config): AskedOfUsers {
   const listeners = [...network.listen, ...network.identitySockets]
   const names = listeners.flatMap(({ identity }) => identity ?? [])
   return {
     identities: names.map((user) => ({ user, place: 'listen_as' })),
-    memoryBytes: memory.limitBytes,
+    memoryBytes: store === undefined ? memory.limitBytes : Number.POSITIVE_INFINITY,
   }
 }
 

@@ -1,9 +1,11 @@
 /**
- * A gate before a cluster of real nodes: logins, rights and namespaces, other people's clients, order, and trouble. One
+ * A gate before a cluster of real nodes: logins, rights and namespaces, other people's clients, order, and trouble. The gate
+ * that asks for a login speaks TLS to the nodes, and logs in there with the rights that docs/cluster.md states. One
  * cluster for all, whose nodes each test leaves as it found them; the last one kills a master.
  */
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { VerifiedLoad } from '../bench/verified-load.ts'
 import {
   ALICE,
   clientEnvironment,
@@ -16,6 +18,7 @@ import { hasPrerequisites, runProgram } from '../support/program.ts'
 import { REDIS, RedisCluster, type RedisNode } from '../support/redis-cluster.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
+import { TestTls } from '../support/tls.ts'
 
 // Debian's modules belong to Debian's interpreter, whatever another `python3` comes first.
 const PYTHON = '/usr/bin/python3'
@@ -25,9 +28,11 @@ const LATE = 'SERVER_ERROR the store did not answer in time\r\n'
 const DOWN = 'SERVER_ERROR the store is out of reach\r\n'
 const FAILURE = /^SERVER_ERROR the store (did not answer in time|is out of reach)\r\n$/
 
+const STORE_PASSWORD = 'of-the-gates'
+
 const NAMESPACES = `
 [namespaces.shop]
-memory = "4m"
+memory = "4g"
 [users.sally]
 password = "s3cret"
 namespace = "shop"
@@ -45,6 +50,7 @@ const hasAll = hasPrerequisites('a gate before a cluster', [
 ])
 
 describe.runIf(hasAll)('a gate before a cluster', () => {
+  const tls = new TestTls()
   let cluster: RedisCluster
   let gate: TestServer
   /** Of the same cluster, and without a login. */
@@ -52,10 +58,19 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
   let missing: TestServer
 
   beforeAll(async () => {
-    cluster = await RedisCluster.start({ nodeTimeoutMs: 1000 })
+    cluster = await RedisCluster.start({
+      nodeTimeoutMs: 1000,
+      tls: { ...tls.server, caFile: tls.caFile },
+    })
+    await cluster.makeUserOfGuide(STORE_PASSWORD)
+    const secured = [
+      ...['--store', 'cluster', '--store-nodes', cluster.tlsSeeds, '--store-user', 'saslcached'],
+      ...['--store-password-file', tls.write('store-password', `${STORE_PASSWORD}\n`)],
+      ...['--store-tls', '--store-tls-ca', tls.caFile, '-t', '2'],
+    ]
     const flags = ['--store', 'cluster', '--store-nodes', cluster.seeds]
     ;[gate, open, missing] = await Promise.all([
-      startSaslcached({ flags: [...flags, '-t', '2'], users: [ALICE], usersFileEnd: NAMESPACES }),
+      startSaslcached({ flags: secured, users: [ALICE], usersFileEnd: NAMESPACES }),
       startSaslcached({ flags: [...flags, '-t', '2'] }),
       startSaslcached({ flags: [...flags, '-t', '1', '--on-store-failure', 'miss'] }),
     ])
@@ -63,6 +78,7 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
   afterAll(async () => {
     await Promise.all([gate, open, missing].map((server) => server?.stop()))
     await cluster?.stop()
+    tls.remove()
   })
 
   async function login(name: string, password: string): Promise<TextClient> {
@@ -257,6 +273,28 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
     }
     return { stopped: there.node, there: there.key, elsewhere }
   }
+
+  test('slots move under load, that of the generation as well, and no value is wrong', async () => {
+    const load = new VerifiedLoad({ host: open.host, port: open.port, connections: 4 })
+    let isOver = false
+    const move = async (): Promise<void> => {
+      const from = await cluster.masterOf('mc-generation:default')
+      const to = cluster.masters.find((node) => node !== from) ?? from
+      const slots = new Set([await cluster.slotOf('mc-generation:default')])
+      for (let index = 0; slots.size < 30; index++) {
+        const { node, key } = await find(`load-${index % 4}-${Math.floor(index / 4)}`)
+        if (node === from) slots.add(await cluster.slotOf(key))
+      }
+      for (const slot of slots) await cluster.moveSlot(slot, from, to)
+      expect(await cluster.masterOf('mc-generation:default')).toBe(to)
+    }
+    const moved = move().finally(() => {
+      isOver = true
+    })
+    const [report] = await Promise.all([load.run(() => isOver), moved])
+    expect(report).toMatchObject({ wrong: 0, lost: 0 })
+    expect(report.requests).toBeGreaterThan(0)
+  })
 
   test('a node that is silent is waited for within the bound, and others are served', async () => {
     const { stopped, there, elsewhere } = await keysApart()

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,6 +29,12 @@ export interface ClusterOptions {
   /** After which a silent master is replaced. */
   readonly nodeTimeoutMs?: number
   readonly flags?: readonly string[]
+  /** Each node speaks TLS on a second port, and in the clear on the first. */
+  readonly tls?: {
+    readonly caFile: string
+    readonly certificateFile: string
+    readonly keyFile: string
+  }
 }
 
 const running = new Set<ChildProcess>()
@@ -38,10 +44,13 @@ process.once('exit', () => {
 
 export class RedisNode {
   readonly port: number
+  /** Where it speaks TLS, if it does. */
+  readonly tlsPort: number
   readonly child: ChildProcess
 
-  constructor(port: number, child: ChildProcess) {
+  constructor(port: number, tlsPort: number, child: ChildProcess) {
     this.port = port
+    this.tlsPort = tlsPort
     this.child = child
   }
 
@@ -92,6 +101,13 @@ export class RedisCluster {
     return cluster
   }
 
+  /** One node that is no cluster. */
+  static async startPlain(): Promise<RedisCluster> {
+    const directory = mkdtempSync(join(tmpdir(), 'redis-cluster-'))
+    const node = await startNode(directory, 0, { flags: ['--cluster-enabled', 'no'] })
+    return new RedisCluster([node], [], directory)
+  }
+
   get nodes(): readonly RedisNode[] {
     return [...this.masters, ...this.replicas]
   }
@@ -101,9 +117,40 @@ export class RedisCluster {
     return this.masters.map(({ port }) => `${HOST}:${port}`).join(',')
   }
 
+  /** The same for who speaks TLS. */
+  get tlsSeeds(): string {
+    return this.masters.map(({ tlsPort }) => `${HOST}:${tlsPort}`).join(',')
+  }
+
+  /** Makes the user of the gates, with the rights that docs/cluster.md states, on every node. */
+  async makeUserOfGuide(password: string): Promise<void> {
+    const guide = readFileSync(join(import.meta.dirname, '../../docs/cluster.md'), 'utf8')
+    const [, rules = ''] = /^```\n(ACL SETUSER saslcached [^`]*)```$/m.exec(guide) ?? []
+    const words = rules.replace('PASSWORD', password).trim().split(/\s+/)
+    for (const node of this.nodes) await ok(node, ...words)
+  }
+
+  /** Moves a slot with all that is in it, as `redis-cli --cluster reshard` does. */
+  async moveSlot(slot: number, from: RedisNode, to: RedisNode): Promise<void> {
+    const number = String(slot)
+    const [fromId, toId] = [await idOf(from), await idOf(to)]
+    await ok(to, 'CLUSTER', 'SETSLOT', number, 'IMPORTING', fromId)
+    await ok(from, 'CLUSTER', 'SETSLOT', number, 'MIGRATING', toId)
+    for (;;) {
+      const reply = await from.ask('CLUSTER', 'GETKEYSINSLOT', number, '100')
+      const keys = reply.split('\r\n').filter((line) => !/^[*$]\d+$/.test(line) && line !== '')
+      if (keys.length === 0) break
+      for (const key of keys) {
+        const moved = await from.ask('MIGRATE', HOST, String(to.tlsPort), key, '0', '5000')
+        if (!/^\+(OK|NOKEY)/.test(moved)) throw new Error(`MIGRATE: ${moved}`)
+      }
+    }
+    for (const node of [to, from]) await ok(node, 'CLUSTER', 'SETSLOT', number, 'NODE', toId)
+  }
+
   /** The node that serves a key of the engine now. */
   async masterOf(key: string): Promise<RedisNode> {
-    const slot = Number((await this.askAny('CLUSTER', 'KEYSLOT', key)).slice(1))
+    const slot = await this.slotOf(key)
     // id, address, flags, master, ping, pong, epoch, state, slots
     for (const line of (await this.askAny('CLUSTER', 'NODES')).split('\n')) {
       const [, address = '', flags = '', , , , , , ...ranges] = line.trim().split(' ')
@@ -113,10 +160,14 @@ export class RedisCluster {
         return from !== undefined && slot >= from && slot <= (to ?? from)
       })
       const port = Number(/:(\d+)@/.exec(address)?.[1])
-      const node = this.nodes.find((each) => each.port === port)
+      const node = this.nodes.find((each) => each.port === port || each.tlsPort === port)
       if (isIts && node !== undefined) return node
     }
     throw new Error(`nobody serves slot ${slot}`)
+  }
+
+  async slotOf(key: string): Promise<number> {
+    return Number((await this.askAny('CLUSTER', 'KEYSLOT', key)).slice(1))
   }
 
   async askAny(...words: readonly string[]): Promise<string> {
@@ -140,7 +191,7 @@ export class RedisCluster {
     }
     const [first] = masters
     for (const node of nodes.slice(1)) {
-      await ok(node, 'CLUSTER', 'MEET', HOST, String(first?.port), String(busPort(first?.port)))
+      await ok(node, 'CLUSTER', 'MEET', HOST, String(first?.tlsPort), String(busPort(first?.port)))
     }
     await this.until(async () => {
       const seen = await Promise.all(nodes.map((node) => node.ask('CLUSTER', 'INFO')))
@@ -151,7 +202,8 @@ export class RedisCluster {
       )
     }, 'the nodes do not know each other')
     for (const [index, node] of replicas.entries()) {
-      const id = (await masters[index]?.ask('CLUSTER', 'MYID'))?.split('\r\n')[1] ?? ''
+      const master = masters[index]
+      const id = master === undefined ? '' : await idOf(master)
       await this.until(
         async () => (await node.ask('CLUSTER', 'REPLICATE', id)).startsWith('+OK'),
         'a replica does not know its master',
@@ -187,6 +239,10 @@ export class RedisCluster {
   }
 }
 
+async function idOf(node: RedisNode): Promise<string> {
+  return (await node.ask('CLUSTER', 'MYID')).split('\r\n')[1] ?? ''
+}
+
 async function ok(node: RedisNode, ...words: readonly string[]): Promise<void> {
   const reply = await node.ask(...words)
   if (!reply.startsWith('+OK')) throw new Error(`${words.join(' ')}: ${reply}`)
@@ -200,7 +256,7 @@ function busPort(port: number | undefined): number {
 async function startNode(
   directory: string,
   index: number,
-  { nodeTimeoutMs = 2000, flags = [] }: ClusterOptions,
+  { nodeTimeoutMs = 2000, flags = [], tls }: ClusterOptions,
 ): Promise<RedisNode> {
   const own = join(directory, String(index))
   mkdirSync(own)
@@ -215,15 +271,30 @@ async function startNode(
         ...['--cluster-node-timeout', String(nodeTimeoutMs)],
         ...['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0'],
         ...['--repl-ping-replica-period', '1', '--loglevel', 'warning'],
+        ...(tls === undefined ? [] : tlsFlags(tls, port)),
         ...flags,
       ],
       { stdio: 'ignore' },
     )
     running.add(child)
-    if (await listens(child, port)) return new RedisNode(port, child)
+    const tlsPort = tls === undefined ? port : tlsPortOf(port)
+    if (await listens(child, port)) return new RedisNode(port, tlsPort, child)
     running.delete(child)
     if (attempt === START_ATTEMPTS) throw new Error('redis-server does not start')
   }
+}
+
+function tlsPortOf(port: number): number {
+  return port - 2
+}
+
+function tlsFlags(tls: NonNullable<ClusterOptions['tls']>, port: number): string[] {
+  return [
+    ...['--tls-port', String(tlsPortOf(port)), '--tls-ca-cert-file', tls.caFile],
+    ...['--tls-cert-file', tls.certificateFile, '--tls-key-file', tls.keyFile],
+    // The port of TLS is what a client that speaks it is told, and needs this.
+    ...['--tls-auth-clients', 'no', '--tls-cluster', 'yes', '--tls-replication', 'yes'],
+  ]
 }
 
 /** False: it has ended, as somebody else has one of its ports. */
@@ -238,26 +309,30 @@ async function listens(child: ChildProcess, port: number): Promise<boolean> {
   return false
 }
 
-/** A port that is free, and so is the one below it. */
+/** A port that is free, and so are the two below it. */
 async function freePort(): Promise<number> {
   for (;;) {
     const server = createServer().listen(0, HOST)
     await once(server, 'listening')
     const address = server.address()
     const port = typeof address === 'object' && address !== null ? address.port : 0
-    const below = createServer().listen(busPort(port), HOST)
-    const isFree = await Promise.race([
-      once(below, 'listening').then(() => true),
-      once(below, 'error').then(() => false),
-    ]).catch(() => false)
-    below.close()
+    const below = [busPort(port), tlsPortOf(port)].map((each) => createServer().listen(each, HOST))
+    const isFree = await Promise.all(
+      below.map(async (each) => {
+        const listening = once(each, 'listening').then(() => true)
+        return await Promise.race([listening, once(each, 'error').then(() => false)]).catch(
+          () => false,
+        )
+      }),
+    )
+    for (const each of below) each.close()
     server.close()
     await once(server, 'close')
-    if (isFree) return port
+    if (isFree.every(Boolean)) return port
   }
 }
 
-/** An inline command and its whole reply: one line, or a string behind its length. */
+/** An inline command and its whole reply: one line, a string behind its length, or a list of such strings. */
 async function ask(port: number, command: string): Promise<string> {
   const socket = connect(port, HOST)
   let received = ''
@@ -270,15 +345,26 @@ async function ask(port: number, command: string): Promise<string> {
       socket.on('connect', () => socket.write(`${command}\r\n`))
       socket.on('data', (text: string) => {
         received += text
-        const length = /^\$(\d+)\r\n/.exec(received)
-        const isWhole =
-          length === null
-            ? received.endsWith('\r\n')
-            : received.length >= length[0].length + Number(length[1]) + 2
-        if (isWhole) resolve(received)
+        if (isWhole(received)) resolve(received)
       })
     })
   } finally {
     socket.destroy()
   }
+}
+
+function isWhole(reply: string): boolean {
+  const line = /^(?:\$(-?\d+)|\*(\d+))\r\n/.exec(reply)
+  if (line === null) return reply.endsWith('\r\n')
+  if (line[1] !== undefined)
+    return reply.length >= line[0].length + Math.max(-2, Number(line[1])) + 2
+  let rest = reply.slice(line[0].length)
+  for (let left = Number(line[2]); left > 0; left--) {
+    const string = /^\$(\d+)\r\n/.exec(rest)
+    if (string === null) return false
+    const length = string[0].length + Number(string[1]) + 2
+    if (rest.length < length) return false
+    rest = rest.slice(length)
+  }
+  return true
 }

@@ -2,7 +2,8 @@
  * The transcripts against gates before one cluster: what a client of memcached sees there. Cases keep to keys of their
  * own and are played side by side, but for those that flush or follow another.
  */
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hasPrerequisites } from '../support/program.ts'
@@ -36,14 +37,22 @@ test('what differs before a cluster is a case, and is told in docs/cluster.md', 
 
 if (hasPrerequisites('the transcripts before a cluster', [REDIS])) {
   describe('before a cluster', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'saslcached-store-'))
     let cluster: RedisCluster
     const gates = new Map<string, TestServer>()
 
     beforeAll(async () => {
       cluster = await RedisCluster.start({ hasReplicas: false })
+      // With the rights of the guide: the transcripts need all that a gate ever asks of the nodes.
+      await cluster.makeUserOfGuide('of-the-gates')
+      const passwordFile = join(directory, 'store-password')
+      writeFileSync(passwordFile, 'of-the-gates\n', { mode: 0o600 })
       await Promise.all(
         GATES.map(async (gate) => {
-          const flags = ['-t', '1', '--store', 'cluster', '--store-nodes', cluster.seeds]
+          const flags = [
+            ...['-t', '1', '--store', 'cluster', '--store-nodes', cluster.seeds],
+            ...['--store-user', 'saslcached', '--store-password-file', passwordFile],
+          ]
           if (gate.startsWith('-')) flags.push(gate)
           const users = gate === 'login' ? [USER] : []
           gates.set(gate, await startSaslcached({ flags, users }))
@@ -53,6 +62,7 @@ if (hasPrerequisites('the transcripts before a cluster', [REDIS])) {
     afterAll(async () => {
       await Promise.all([...gates.values()].map((gate) => gate.stop()))
       await cluster?.stop()
+      rmSync(directory, { recursive: true, force: true })
     })
 
     const cases = transcripts.flatMap(({ name, transcript: { login, flags, cases: all } }, file) =>

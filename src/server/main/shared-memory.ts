@@ -50,7 +50,10 @@ export function createSharedMemory(
   const workerCount = config.process.threads
   const quotaBytes = config.store === undefined ? undefined : unusedQuotaBytes(workerCount)
   const quotas = wanted.filter(({ id }) => id !== NAMESPACE_DEFAULT)
-  const leastBytes = quotaBytes ?? Math.min(...quotas.map(({ memoryBytes }) => memoryBytes))
+  const leastBytes =
+    quotaBytes === undefined
+      ? Math.min(...quotas.map(({ memoryBytes }) => memoryBytes))
+      : UNUSED_QUOTA_BYTES
   const store = reserveStore(ownStore(config), say, createStore, leastBytes)
   const { prefixDelimiter, tracksSizes } = log
   const watch = createWatchMemory(workerCount, limits.workerLogBytesMax)
