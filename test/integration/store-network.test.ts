@@ -1,0 +1,153 @@
+/**
+ * A gate before a cluster that is one node with all slots, and the network between them, which is lost and comes back: what
+ * clients are told, and whoever asks whether the gate is ready. And a node that is no cluster.
+ */
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { hasPrerequisites, runProgram } from '../support/program.ts'
+import { REDIS, RedisCluster } from '../support/redis-cluster.ts'
+import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
+
+/** The way to a node, which can be lost: bytes no longer arrive, or connections end and none are taken. */
+class Network {
+  nodePort = 0
+  private readonly server: Server
+  private readonly sockets: Set<Socket> = new Set()
+  private isCut = false
+
+  constructor() {
+    this.server = createServer((near) => {
+      const far = connect(this.nodePort, '127.0.0.1')
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.sockets.add(one)
+        one.on('error', () => other.destroy())
+        one.on('close', () => {
+          this.sockets.delete(one)
+          other.destroy()
+        })
+        one.pipe(other)
+      }
+      if (this.isCut) near.destroy()
+      else if (this.isSilent) this.silence()
+    })
+  }
+
+  private isSilent = false
+
+  async listen(): Promise<number> {
+    this.server.listen(0, '127.0.0.1')
+    await once(this.server, 'listening')
+    return (this.server.address() as AddressInfo).port
+  }
+
+  /** Nothing arrives any more, and nobody is told. */
+  silence(): void {
+    this.isSilent = true
+    for (const socket of this.sockets) {
+      socket.unpipe()
+      socket.pause()
+    }
+  }
+
+  /** What was under way is lost with its connections. */
+  heal(): void {
+    this.isSilent = false
+    this.isCut = false
+    for (const socket of this.sockets) socket.destroy()
+  }
+
+  cut(): void {
+    this.isCut = true
+    for (const socket of this.sockets) socket.destroy()
+  }
+
+  close(): void {
+    this.cut()
+    this.server.close()
+  }
+}
+
+const FAILURE = /^SERVER_ERROR the store (did not answer in time|is out of reach)\r\n$/
+const UNREADY = 'store: the store is out of reach\n'
+
+if (hasPrerequisites('a gate before one node', [REDIS])) {
+  test('a gate that loses all nodes says so, and finds them again', async () => {
+    const network = new Network()
+    onTestFinished(() => network.close())
+    const port = await network.listen()
+    const cluster = await RedisCluster.start({
+      masters: 1,
+      hasReplicas: false,
+      flags: ['--cluster-announce-port', String(port)],
+    })
+    onTestFinished(() => cluster.stop())
+    network.nodePort = cluster.masters[0]?.port ?? 0
+    const gate = await startSaslcached({
+      flags: [
+        ...['-t', '2', '--store', 'cluster', '--store-nodes', `127.0.0.1:${port}`],
+        ...['--store-timeout', '0.5', '--http', '0'],
+      ],
+    })
+    onTestFinished(() => gate.stop())
+    const ready = await readyOf(gate)
+    await expect.poll(ready).toBe('ready\n')
+    const client = new TextClient(gate)
+    expect(await client.ask('set kept 0 0 1\r\n1\r\n')).toBe('STORED\r\n')
+    expect(await client.ask('incr kept 1\r\n')).toBe('2\r\n')
+    for (const lose of [() => network.silence(), () => network.cut()]) {
+      lose()
+      expect(await client.ask('get kept\r\n')).toMatch(FAILURE)
+      await expect.poll(ready).toBe(UNREADY)
+      expect(await client.ask('set kept 0 0 1\r\n3\r\n')).toMatch(FAILURE)
+      network.heal()
+      await expect.poll(ready).toBe('ready\n')
+      const again = async (): Promise<string> => {
+        client.send('get kept\r\nmn\r\n')
+        return await client.until('MN\r\n')
+      }
+      await expect.poll(again).toBe('VALUE kept 0 1\r\n2\r\nEND\r\nMN\r\n')
+    }
+    const stats = await client.ask('stats store\r\n', 'END\r\n')
+    expect(stats).toMatch(/^STAT cluster_answered [1-9]\d*\r$/m)
+    expect(stats).toMatch(/^STAT cluster_waiting 0\r$/m)
+    expect(stats).toMatch(/^STAT cluster_unreachable 0\r$/m)
+    const failed = /cluster_late (\d+)\r\nSTAT cluster_down (\d+)\r/.exec(stats)
+    expect(Number(failed?.[1]) + Number(failed?.[2])).toBeGreaterThanOrEqual(4)
+  })
+
+  test('of a node that is no cluster the log says what it lacks, and health that it is out of reach', async () => {
+    const cluster = await RedisCluster.startPlain()
+    onTestFinished(() => cluster.stop())
+    const nodes = `127.0.0.1:${cluster.masters[0]?.port}`
+    const gate = await startSaslcached({
+      flags: ['-t', '1', '--store', 'cluster', '--store-nodes', nodes, '--http', '0'],
+    })
+    onTestFinished(() => gate.stop())
+    const said = await gate.waitForLog(({ event }) => event === 'store_not_a_cluster')
+    expect(said.message).toContain('"cluster-enabled yes"')
+    expect(await (await readyOf(gate))()).toBe(UNREADY)
+    const command = [SERVER_NODE, SERVER_PROGRAM, 'health', '-l', '127.0.0.1', '-p', `${gate.port}`]
+    const http = `127.0.0.1:${await httpPort(gate)}`
+    const health = await runProgram([...command, '--http', http])
+    expect(health).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('not ready: store: the store is out of reach'),
+    })
+  })
+}
+
+async function httpPort(gate: TestServer): Promise<number> {
+  const { address } = await gate.waitForLog(({ event }) => event === 'http_listening')
+  return Number(String(address).split(':')[1])
+}
+
+/** What /ready answers. */
+async function readyOf(gate: TestServer): Promise<() => Promise<string>> {
+  const port = await httpPort(gate)
+  return async () => await (await fetch(`http://127.0.0.1:${port}/ready`)).text()
+}
