@@ -1,0 +1,134 @@
+/**
+ * Two gates before one cluster, and connections to both in all three dialects, pipelined and not, that meet on the same few
+ * keys: what all of them were answered is linearizable for each key (support/history/history-checker.ts), no value is
+ * torn, and no increment is lost. CAS uniques of two gates do not follow one another as the checker's do, so they are
+ * off; test/integration/store-cluster.test.ts has those who compare.
+ *
+ *     npm run build && MINUTES=30 npx vitest run --project fuzz --bail 1 test/fuzz/gates.test.ts
+ *
+ * SEED= repeats the requests of a run.
+ */
+import { expect, test } from 'vitest'
+import { BinaryDialect, ClassicDialect, MetaDialect } from '../support/history/dialects.ts'
+import { describeViolation, HistoryChecker } from '../support/history/history-checker.ts'
+import { Recording, RecordingClient } from '../support/history/recording-client.ts'
+import { COUNTER_KEY, PLAIN_REQUEST } from '../support/history/request-source.js'
+import { hasPrerequisites } from '../support/program.ts'
+import { REDIS, RedisCluster } from '../support/redis-cluster.ts'
+import { startSaslcached, type TestServer } from '../support/server.ts'
+import { seedOfRun } from '../unit/storage/model.ts'
+
+const KIB = 1024
+/** Of one round, all connections together. */
+const REQUESTS = Number(process.env.OPERATIONS ?? 4000)
+const MINUTES = Number(process.env.MINUTES ?? 0)
+const CONNECTIONS = 12
+const PIPELINED_MAX = 6
+/** A gate answers "too large" before the old item is gone, so nothing is. */
+const ITEM_KIB_MAX = 1024
+
+const ADD_COUNTER = {
+  ...PLAIN_REQUEST,
+  verb: 'add',
+  key: COUNTER_KEY,
+  value: '0',
+  valueBytes: 1,
+} as const
+
+class Campaign {
+  private readonly recording: Recording = new Recording()
+  private readonly checker: HistoryChecker = new HistoryChecker({
+    mayVanish: false,
+    itemBytesMax: ITEM_KIB_MAX * KIB,
+  })
+  private readonly clients: readonly RecordingClient[]
+  private increments = 0
+
+  constructor(gates: readonly TestServer[], seed: number) {
+    this.clients = Array.from({ length: CONNECTIONS }, (_, process) => {
+      const dialect = [new BinaryDialect(), new ClassicDialect(), new MetaDialect()][process % 3]!
+      // Each dialect comes to each gate.
+      const gate = gates[Math.floor(process / 3) % gates.length]!
+      const client = new RecordingClient(gate, dialect, this.recording, {
+        seed: seed + process * 7919,
+        process,
+        processCount: CONNECTIONS,
+        hotKeyCount: 12,
+        coldKeyCount: 300,
+        valueBytesMax: 20 * KIB,
+        itemBytesMax: 40 * KIB,
+        expires: true,
+        flushEvery: 0,
+        delaysFlushes: false,
+        counts: true,
+        extendsByCas: false,
+      })
+      client.start()
+      return client
+    })
+  }
+
+  async begin(): Promise<void> {
+    await this.clients[0]!.ask([ADD_COUNTER])
+  }
+
+  /** Runs once, and looks at what was answered; resolves to the number of operations. */
+  async round(): Promise<number> {
+    const { clients, recording } = this
+    const count = Math.floor(REQUESTS / CONNECTIONS)
+    // The first connection of each dialect waits for every answer, the others pipeline.
+    await Promise.all(
+      clients.map((client, index) => client.run(count, index < 3 ? 1 : PIPELINED_MAX)),
+    )
+    const keys = new Set(recording.operations.map(({ key }) => key))
+    keys.delete('')
+    for (const [index, key] of [...keys].entries()) {
+      await clients[index % CONNECTIONS]!.ask([{ ...PLAIN_REQUEST, key }])
+    }
+    const history = recording.take()
+    const violation = this.checker.check(history)
+    if (violation !== undefined) throw new Error(describeViolation(violation))
+    this.increments += history.filter(
+      ({ key, verb, result }) => key === COUNTER_KEY && verb === 'increment' && result === 'done',
+    ).length
+    const last = history.findLast(({ key, verb }) => key === COUNTER_KEY && verb === 'get')
+    expect(last?.value.trim()).toBe(String(this.increments))
+    expect(this.increments).toBeGreaterThan(0)
+    return history.length
+  }
+
+  close(): void {
+    for (const client of this.clients) client.close()
+  }
+}
+
+if (hasPrerequisites('histories through two gates', [REDIS])) {
+  const timeout = 600_000 + MINUTES * 60_000
+  test('two gates before one cluster: every history has an explanation', { timeout }, async () => {
+    const cluster = await RedisCluster.start({ hasReplicas: false })
+    const gates: TestServer[] = []
+    let campaign: Campaign | undefined
+    try {
+      const flags = [
+        ...['--store', 'cluster', '--store-nodes', cluster.seeds, '--store-timeout', '20'],
+        ...['-C', '-I', `${ITEM_KIB_MAX}k`],
+      ]
+      gates.push(
+        ...(await Promise.all(
+          ['1', '2'].map((threads) => startSaslcached({ flags: [...flags, '-t', threads] })),
+        )),
+      )
+      campaign = new Campaign(gates, seedOfRun())
+      await campaign.begin()
+      const endMs = performance.now() + MINUTES * 60_000
+      let operations = 0
+      do operations += await campaign.round()
+      while (performance.now() < endMs)
+      console.log(`two gates: ${operations} operations`)
+    } finally {
+      campaign?.close()
+      await Promise.all(gates.map((gate) => gate.stop()))
+      await cluster.stop()
+    }
+  })
+}
