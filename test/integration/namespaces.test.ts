@@ -169,6 +169,38 @@ test('nobody sees, counts, dumps, watches or flushes the items of another', asyn
   )
 })
 
+test('the numbers of connections in the lines of a watcher tell a tenant of no other connection', async () => {
+  const server = await start()
+  const [watcher, owner] = [await login(server, 'bob'), await login(server, 'root')]
+  expect(await watcher.ask('watch fetchers\r\n')).toBe('OK\r\n')
+  expect(await owner.ask('namespace blog watch fetchers\r\n')).toBe('OK\r\n')
+  const cfdOf = async (client: TextClient, key: string): Promise<number> =>
+    Number(
+      / cfd=(\d+) /.exec(
+        await client
+          .until(`key=${key} status=not_found clsid=0 cfd=`)
+          .then(async (head) => `${head}${await client.until('\n')}`),
+      )?.[1],
+    )
+  const told: number[] = []
+  const whole: number[] = []
+  for (let count = 0; count < 12; count++) {
+    const client = await login(server, 'bob')
+    for (const key of [`first${count}`, `again${count}`]) {
+      await client.ask(`get ${key}\r\n`)
+      told.push(await cfdOf(watcher, key))
+      whole.push(await cfdOf(owner, key))
+    }
+  }
+  // Each connection keeps its number, which has nothing to do with how many came before it.
+  const firsts = told.filter((_, index) => index % 2 === 0)
+  expect(told.filter((_, index) => index % 2 === 1)).toEqual(firsts)
+  expect(firsts.toSorted((a, b) => a - b)).not.toEqual(firsts)
+  // An operator finds them in `stats conns`.
+  const seen = whole.filter((_, index) => index % 2 === 0)
+  expect(seen.toSorted((a, b) => a - b)).toEqual(seen)
+})
+
 test('an administrator dumps, counts, watches and flushes a namespace by its name, and nobody else does', async () => {
   const audit = `${mkdtempSync(join(tmpdir(), 'namespaces-'))}/audit.log`
   const usersFile = [
