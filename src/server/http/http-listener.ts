@@ -4,7 +4,7 @@
  * costs as little as it can, and never a worker's time.
  *
  *     connections    HTTP_CONNECTIONS_MAX, of one source CONNECTIONS_PER_SOURCE_MAX; the idle and the silent give way
- *     headers        HEADER_BYTES_MAX bytes, within HEADER_MS; nobody sends a body
+ *     a head         HEADER_BYTES_MAX bytes with all that stands before it (head-meter.ts), within HEADER_MS; nobody sends a body
  *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
  *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them
  *     what else      IDLE_BYTES_MAX without a request: line ends, or over TLS new keys again and again
@@ -28,6 +28,7 @@ import { withCertificates } from '../net/tls-contexts.ts'
 import { NO_RENEGOTIATION } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { BasicLogin, Verdict } from './basic-login.ts'
+import { HeadMeter } from './head-meter.ts'
 import { isMeantForUs } from './host-guard.ts'
 import { HTTP_CONNECTIONS_MAX, HttpConnections } from './http-connections.ts'
 import { KeptAnswers } from './kept-answers.ts'
@@ -94,6 +95,10 @@ interface Client extends Pipe {
   pendingCount: number
   /** What had come when the last request was there. */
   usefulBytes: number
+  /** A head was too long: nothing of what came with it is carried out. */
+  isRefused: boolean
+  /** What is answered last has been settled. */
+  isEnding: boolean
 }
 
 interface Access {
@@ -199,11 +204,16 @@ export class HttpListener {
         return
       }
       const key = keyOf(socket)
-      clients.set(key, { peer, channel, socket, isLocal, pendingCount: 0, usefulBytes: 0 })
+      const counts = { pendingCount: 0, usefulBytes: 0, isEnding: false, isRefused: false }
+      clients.set(key, { peer, channel, socket, isLocal, ...counts })
       socket.once('close', () => {
         clients.delete(key)
         this.connections.remove(socket)
       })
+    })
+    server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
+      const client = clients.get(keyOf(socket))
+      if (client !== undefined) measureHeads(socket, client)
     })
     server.on('request', (request, response) => {
       const client = clients.get(keyOf(request.socket))
@@ -232,12 +242,21 @@ export class HttpListener {
     })
     response.on('error', () => socket.destroy())
     const answer = await this.answerTo(request, client)
-    if (!response.destroyed) write(request, response, answer)
+    if (answer !== undefined && !response.destroyed && request.socket.writable)
+      write(request, response, answer)
   }
 
-  private async answerTo(request: IncomingMessage, client: Client): Promise<RouteAnswer> {
+  /** Undefined: the connection is told what it is told without a request (measureHeads). */
+  private async answerTo(
+    request: IncomingMessage,
+    client: Client,
+  ): Promise<RouteAnswer | undefined> {
     const problem = problemOf(request)
-    if (problem !== undefined) return problem
+    if (problem !== undefined) {
+      if (problem.headers?.connection === 'close') client.isEnding = true
+      return problem
+    }
+    if (client.isRefused) return undefined
     const [path = '', query = ''] = splitTarget(request.url ?? '')
     const route = this.options.routes().find((each) => each.path === path)
     if (route === undefined) return refusal(STATUS_NOT_FOUND, 'There is nothing here.')
@@ -354,6 +373,20 @@ function write(request: IncomingMessage, response: ServerResponse, answer: Route
 
 function refusal(status: number, sentence: string): RouteAnswer {
   return { status, contentType: TEXT_PLAIN, body: `${sentence}\n` }
+}
+
+/** Cuts off who sends more before a request than one may have: Node bounds names and values, and nothing between. */
+function measureHeads(socket: Socket, client: Client): void {
+  const meter = new HeadMeter(HEADER_BYTES_MAX)
+  // Before Node reads the same bytes, and behind it, when it is known whether they ended with a request to answer.
+  socket.prependListener('data', (bytes: Buffer) => {
+    if (!client.isEnding && !client.isRefused) client.isRefused = !meter.take(bytes)
+  })
+  socket.on('data', () => {
+    if (client.isEnding || !client.isRefused) return
+    client.isEnding = true
+    turnAway({ name: 'Error', message: '', code: 'HPE_HEADER_OVERFLOW' }, socket)
+  })
 }
 
 /** What makes no sense, is too large or comes too late; the client may not read what it is told. */
