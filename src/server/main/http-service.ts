@@ -228,7 +228,7 @@ export class HttpService {
     // Behind those of the workers.
     const lane = counterLane(shared.counters, config.process.threads)
     const write: Log['write'] = (event) => log.write(event)
-    const audit = createAudit(shared, onAudit, threadClock.nowMs)
+    const audit = createAudit(shared, onAudit, threadClock)
     const settings = {
       throttle: shared.throttle,
       clock: clockBase,

@@ -12,6 +12,7 @@
 import { sourceNetwork } from '../../base/source-network.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { AuditBacklog } from './audit-backlog.ts'
+import type { ThreadClock } from './thread-clock.ts'
 
 /** Of one actor and one kind, in a second, from one thread. */
 export const LINES_PER_SECOND_MAX = 10
@@ -29,13 +30,12 @@ interface Actor {
 
 export class AuditRate {
   private readonly pass: (event: AuditEvent) => void
-  private readonly nowMs: () => number
+  private readonly clock: Pick<ThreadClock, 'nowMs'>
   private readonly actors: Map<string, Actor> = new Map()
 
-  /** `nowMs`: of a clock that never goes back. */
-  constructor(pass: (event: AuditEvent) => void, nowMs: () => number) {
+  constructor(pass: (event: AuditEvent) => void, clock: Pick<ThreadClock, 'nowMs'>) {
     this.pass = pass
-    this.nowMs = nowMs
+    this.clock = clock
   }
 
   add(event: AuditEvent): void {
@@ -45,7 +45,7 @@ export class AuditRate {
       this.pass(event)
       return
     }
-    const nowMs = this.nowMs()
+    const nowMs = this.clock.nowMs()
     if (actor.held.isEmpty && nowMs - actor.beganMs >= SECOND_MS) {
       actor.beganMs = nowMs
       actor.lineCount = 0
@@ -60,7 +60,7 @@ export class AuditRate {
 
   /** Passes on what was held for a second, and forgets who did nothing since. */
   flush(): void {
-    const nowMs = this.nowMs()
+    const nowMs = this.clock.nowMs()
     for (const [name, actor] of this.actors) {
       if (nowMs - actor.beganMs < SECOND_MS) continue
       if (actor.held.isEmpty) this.actors.delete(name)
@@ -96,7 +96,7 @@ export class AuditRate {
   }
 
   private create(name: string, heldMax: number | undefined): Actor {
-    const actor = { beganMs: this.nowMs(), lineCount: 0, held: new AuditBacklog(heldMax) }
+    const actor = { beganMs: this.clock.nowMs(), lineCount: 0, held: new AuditBacklog(heldMax) }
     this.actors.set(name, actor)
     return actor
   }

@@ -20,6 +20,7 @@ import { keyTag } from '../../sasl/key-tag.ts'
 import type { Throttled } from '../../sasl/throttle/throttled-list.ts'
 import { AuditBacklog } from './audit-backlog.ts'
 import { AuditRate } from './audit-rate.ts'
+import type { ThreadClock } from './thread-clock.ts'
 
 const IS_FAILING = 0
 
@@ -101,8 +102,12 @@ export class WorkerAudit {
 
   private readonly rate: AuditRate
 
-  constructor(memory: AuditMemory, post: (event: AuditEvent) => void, nowMs: () => number) {
-    this.rate = new AuditRate((event) => this.deliver(event), nowMs)
+  constructor(
+    memory: AuditMemory,
+    post: (event: AuditEvent) => void,
+    clock: Pick<ThreadClock, 'nowMs'>,
+  ) {
+    this.rate = new AuditRate((event) => this.deliver(event), clock)
     this.words = new Int32Array(memory.buffer)
     this.memory = memory
     this.post = post
@@ -224,7 +229,7 @@ export class WorkerAudit {
 export function createAudit(
   { audit }: { readonly audit: AuditMemory | undefined },
   post: (event: AuditEvent) => void,
-  nowMs: () => number,
+  clock: Pick<ThreadClock, 'nowMs'>,
 ): WorkerAudit | undefined {
-  return audit === undefined ? undefined : new WorkerAudit(audit, post, nowMs)
+  return audit === undefined ? undefined : new WorkerAudit(audit, post, clock)
 }

@@ -94,12 +94,12 @@ test('the count is written as soon as there is room, also if nothing happens any
 })
 
 test('where it must be recorded nobody logs in while it is not', () => {
-  const worker = new WorkerAudit(memory.current, (event) => audit.recordOfWorker(event), Date.now)
-  const careless = new WorkerAudit(
-    { ...memory.current, refusesLogins: false },
-    () => undefined,
-    Date.now,
-  )
+  const worker = new WorkerAudit(memory.current, (event) => audit.recordOfWorker(event), {
+    nowMs: Date.now,
+  })
+  const careless = new WorkerAudit({ ...memory.current, refusesLogins: false }, () => undefined, {
+    nowMs: Date.now,
+  })
   expect(worker.mayLogIn).toBe(true)
   isFull = true
   worker.throttle('began', { kind: 'source', name: '192.0.2.1' })
@@ -112,14 +112,12 @@ test('where it must be recorded nobody logs in while it is not', () => {
 /** A worker's side whose events wait until the test takes them; time goes on by `stepMs` with each event. */
 function worker(stepMs = 1000): { readonly side: WorkerAudit; readonly posted: AuditEvent[] } {
   const posted: AuditEvent[] = []
-  const side = new WorkerAudit(
-    memory.current,
-    (event) => posted.push(event),
-    () => {
+  const side = new WorkerAudit(memory.current, (event) => posted.push(event), {
+    nowMs: () => {
       nowMs += stepMs
       return nowMs
     },
-  )
+  })
   return { side, posted }
 }
 
@@ -294,7 +292,7 @@ test('keys stand in refusals as hashes that are the same for the same key, or as
     const worker = new WorkerAudit(
       { ...memory.current, showsKeys },
       (event) => events.push(event),
-      Date.now,
+      { nowMs: Date.now },
     )
     for (const key of ['shop:1', 'shop:1', 'shop:2', '\n\u00ff']) {
       worker.refusal({
