@@ -317,15 +317,17 @@ const ENGINE = ['binary', 'text', 'meta'].flatMap((dialect) => [
       ),
     ),
   ),
-  ...['10:1', '0:1'].map((ratio) =>
-    requests({
-      sets: ['engine', dialect],
-      dialect,
-      pipeline: 1,
-      valueBytes: 65536,
-      ratio,
-      most: 1.1,
-    }),
+  ...[64 * 1024, 256 * 1024].flatMap((valueBytes) =>
+    ['10:1', '0:1'].map((ratio) =>
+      requests({
+        sets: ['engine', dialect],
+        dialect,
+        pipeline: 1,
+        valueBytes,
+        ratio,
+        most: 1.1,
+      }),
+    ),
   ),
   ...(dialect === 'binary' ? [] : [100, 4096]).map((valueBytes) =>
     requests({
