@@ -153,7 +153,7 @@ export class Restorer {
         const base = view.locationBase(log.location)
         words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! | ((order.state & STATE_MASK) << 24)
         setLastAccessAt(words, base, order.lastAccess)
-        received.beforeLink(recordBytes, this.groupFor(order, recordBytes), this.epoch)
+        received.beforeLink(recordBytes, this.groupFor(order, recordBytes), this.epoch, expiry)
         isLinked = record.link(false, recordBytes, order.givenCasHigh, order.givenCasLow)
         if (isLinked) this.raiseFrequency(order.frequency)
       }
