@@ -105,7 +105,7 @@ export class Restorer {
       item.unlock()
       if (isLinked) {
         log.commit(expiry)
-        this.upkeep.leaveRestored()
+        this.upkeep.leaveWithoutWork()
         return STORED
       }
       log.abandon()
@@ -167,7 +167,7 @@ export class Restorer {
       }
     }
     if (verdict !== STORED) received.abandon()
-    else this.upkeep.leaveRestored()
+    else this.upkeep.leaveWithoutWork()
     return verdict
   }
 

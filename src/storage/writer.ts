@@ -223,9 +223,9 @@ export class Writer {
       item.unlock()
       if (linked) {
         if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
-        const { sealedEver } = this.upkeep
         received.commit(recordBytes, storedExpiry)
-        this.upkeep.leave(0, item.nowSeconds, sealedEver)
+        // Its share of the work was done as it came; and what it lies in may be sealed, and the next to be emptied.
+        this.upkeep.leaveWithoutWork()
         return STORED
       }
       if (!record.makeRoomInIndex()) break
