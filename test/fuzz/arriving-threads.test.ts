@@ -11,7 +11,7 @@ import { memoryOf, seedOfRun } from '../unit/storage/model.ts'
 
 const MIB = 1024 * 1024
 const THREADS = 4
-const STEPS = Number(process.env.STEPS ?? 10_000)
+const STEPS = Number(process.env.STEPS ?? 5000)
 const DIST = pathToFileURL(join(import.meta.dirname, '../../.modules/src/storage')).href
 
 interface Counts {
