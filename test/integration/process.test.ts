@@ -3,7 +3,7 @@
  * it is run as an operator runs it, with nothing of the test's own between them.
  */
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -24,6 +24,7 @@ import {
   temporary,
   until,
   untilStarted,
+  usersFile,
 } from '../support/server-process.ts'
 
 const SET = 0x01
@@ -219,6 +220,22 @@ test('strangers who take all open files keep nobody out, and are counted', async
   expect(stats.get('curr_connections')).toBeLessThanOrEqual(held)
   await stop(server)
   expect(events(server)).not.toContain('accept_failed')
+})
+
+test.runIf(isRoot)('-u warns of files that the user may not have later', async () => {
+  const folder = temporary()
+  // The user may enter it and write nothing there.
+  chmodSync(folder, 0o755)
+  const users = usersFile(folder)
+  const flags = ['-u', 'nobody', '--users-file', users, '--snapshot', join(folder, 'items')]
+  const server = await serve(flags)
+  await until(() => (events(server).includes('started') ? true : undefined), 'the start')
+  expect(server.stdout).toContain(`chown nobody ${users}`)
+  expect(server.stdout).toContain(`chown nobody ${folder}`)
+  expect(events(server)).toEqual(
+    expect.arrayContaining(['file_out_of_reach', 'snapshot_unavailable']),
+  )
+  await stop(server)
 })
 
 test.runIf(isRoot)('-u gives root up, groups included, after binding', async () => {

@@ -29,8 +29,9 @@ import { CertificateReload } from './certificate-reload.ts'
 import { ClusterList, type ClusterListOptions } from './cluster-list.ts'
 import { collectGarbage } from './collect-garbage.ts'
 import { CredentialReload } from './credential-reload.ts'
-import { isDetached, reportReady } from './daemon.ts'
+import { reportReady, tellStarter } from './daemon.ts'
 import type { HttpService } from './http-service.ts'
+import { warnOfLaterFiles } from './later-files.ts'
 import { listenerEvent, sayListening, warnAboutClear } from './listener-notices.ts'
 import { openAudit } from './open-audit.ts'
 import { watchOpenFiles } from './open-files.ts'
@@ -407,12 +408,15 @@ export class Supervisor {
         this.pidFile = new PidFile(pidFile)
       })
     }
+    const { user } = this
+    if (user === undefined) return
     try {
-      if (this.user !== undefined) dropPrivileges(this.user)
+      dropPrivileges(user)
     } catch (error) {
       assert(error instanceof Error, 'only Errors are thrown')
       throw new StartError(error.message, EXIT_OS, error)
     }
+    warnOfLaterFiles(this.config, user.name, this.say).forEach(tellStarter)
   }
 
   /** As in memcached, a server without its pid file is better than none. */
@@ -422,8 +426,7 @@ export class Supervisor {
     } catch (error) {
       assert(error instanceof Error, 'only Errors are thrown')
       this.say('warn', 'file_not_written', error.message)
-      // The log of a daemon goes nowhere.
-      if (isDetached()) process.stderr.write(`saslcached: ${error.message}\n`)
+      tellStarter(error.message)
     }
   }
 
