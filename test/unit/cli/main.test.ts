@@ -258,6 +258,37 @@ test('a user is added from a terminal', async () => {
   expect(err).toBe(`Password for "alice": \nThe same again: \nuser "alice" was added to ${file}\n`)
 })
 
+test.each([
+  ['a user that exists', ['add', 'alice'], /exists already/],
+  ['a folder that is missing', ['add', 'bob', '--file', '/nonexistent/u'], /no such directory/],
+  ['a namespace that is not stated', ['add', 'bob', '--namespace', 'shop'], /shop/],
+  ['a user that is not there', ['passwd', 'bob'], /bob/],
+])('no password is asked for in vain: %s', async (_, argv, why) => {
+  const directory = makeDirectory()
+  const added = await run(['user', 'add', 'alice'], { directory, stdin: 'x' })
+  expect(added.exitCode).toBe(0)
+  const before = readFileSync(join(directory, 'users.toml'), 'utf8')
+  for (const stdin of [new FakeTerminal('secret\r', 'secret\r'), '']) {
+    const { exitCode, err } = await run(['user', ...argv], { directory, stdin })
+    expect(exitCode).toBe(1)
+    expect(err).toMatch(why)
+    expect(err).not.toMatch(/Password for|New password|on stdin/)
+  }
+  expect(readFileSync(join(directory, 'users.toml'), 'utf8')).toBe(before)
+})
+
+test('the variables of the client commands keep nobody from editing users', async () => {
+  const directory = makeDirectory()
+  const environment = {
+    SASLCACHED_SERVER: 'cache:11211',
+    SASLCACHED_PROFILE: 'prod',
+    SASLCACHED_USERNAME: 'alice',
+  }
+  const given = { directory, environment, stdin: 'x' }
+  expect(await run(['user', 'add', 'bob'], given)).toMatchObject({ exitCode: 0 })
+  expect((await run(['user', 'list'], given)).out).toMatch(/^bob /)
+})
+
 test('a new name is one that people can type, and its limits are said', async () => {
   const file = join(makeDirectory(), 'users.toml')
   const add = (name: string) => run(['user', 'add', name, '--file', file], { stdin: 'x' })
