@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { readVersion } from '../../../src/config/version.ts'
 import { FakeTerminal, makeDirectory, run } from './support.ts'
 
@@ -392,4 +393,32 @@ test('"saslcached user" alone shows its help and fails', async () => {
   const { exitCode, out, err } = await run(['user'])
   expect({ exitCode, out }).toEqual({ exitCode: 78, out: '' })
   expect(err).toMatch(/^Usage: saslcached user /)
+})
+
+test('health speaks TLS to an address if it is told to, and says how where it was not', async () => {
+  const firstBytes: (number | undefined)[] = []
+  const listener = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.once('data', ([first]) => {
+      firstBytes.push(first)
+      socket.end()
+    })
+  })
+  onTestFinished(() => void listener.close())
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  const address = `127.0.0.1:${(listener.address() as AddressInfo).port}`
+  const hint = `if it speaks TLS, write btls:${address}, or give --tls`
+  const plain = await run(['health', address])
+  expect(plain).toMatchObject({ exitCode: 1, err: expect.stringContaining(hint) })
+  for (const argv of [
+    ['health', '--tls', address],
+    ['health', `btls:${address}`],
+  ]) {
+    const { exitCode, err } = await run(argv)
+    expect(exitCode).toBe(1)
+    expect(err).not.toContain('--tls')
+  }
+  await run(['health', '--tls', `notls:${address}`])
+  // A request of the binary protocol begins with 0x80, a handshake with 0x16.
+  expect(firstBytes).toEqual([0x80, 0x16, 0x16, 0x80])
 })
