@@ -76,4 +76,9 @@ export default defineConfig([
     input: { 'snapshot-thread': 'src/server/snapshot/snapshot-thread.ts' },
     output: { ...OUTPUT, codeSplitting: false },
   },
+  {
+    ...COMMON,
+    input: { 'second-thread': 'src/server/snapshot/second-thread.ts' },
+    output: { ...OUTPUT, codeSplitting: false },
+  },
 ])

@@ -268,8 +268,9 @@ class Check {
     if (slowness !== undefined) {
       this.warnings.push({ role: 'key', file: keyFile, line: block.line, message: slowness })
     }
-    if ((stats.mode & 0o004) !== 0) {
-      const message = 'everybody on this machine may read the key; run chmod o-r on it'
+    if ((stats.mode & 0o006) !== 0) {
+      const what = ['', 'change', 'read', 'read and change'][(stats.mode & 0o006) >> 1]
+      const message = `everybody on this machine may ${what} the key; run chmod o-rw on it`
       this.warnings.push({ role: 'key', file: keyFile, line: 0, message })
     }
     return key

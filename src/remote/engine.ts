@@ -6,6 +6,10 @@
  * it beneath. What waits for a node is bounded, in number and in bytes, and counted until the library has let go of
  * it, not only until it was answered: a node that says nothing takes no more than its share of memory. A command is
  * sent a second time only where the engine said that it did not carry it out.
+ *
+ * A node that let the bound pass without a word is silent: until it says something, commands for it are refused at once,
+ * but for one now and then that asks. Else each connection would soon wait for that node, and none ask the others
+ * (docs/cluster-plan.md).
  */
 import {
   type Argument,
@@ -38,6 +42,8 @@ const LOOK_MS = 50
 const SILENCE_MS = 1500
 const RENEW_MS_MIN = 1000
 const CONNECT_AGAIN_MS = 500
+/** How often a silent node is asked. */
+const ASK_SILENT_MS = 250
 
 export interface EngineClock {
   nowMs(): number
@@ -69,16 +75,42 @@ class Load {
   bytes = 0
   /** Since when it owes an answer and has given none. */
   silentSinceMs = 0
+  /** It let the bound of a command pass, and has said nothing since. */
+  isSilent = false
+  private askedMs = Number.NEGATIVE_INFINITY
+
+  /** What is known of the node, for another view of it: nothing waits there yet. */
+  renewed(): Load {
+    const load = new Load()
+    load.isSilent = this.isSilent
+    load.askedMs = this.askedMs
+    return load
+  }
+
+  /** It said something. */
+  heard(nowMs: number): void {
+    this.silentSinceMs = nowMs
+    this.isSilent = false
+  }
+
+  /** Whether a command may go there: any, or to a silent one from time to time. */
+  mayAsk(nowMs: number): boolean {
+    if (this.isSilent && nowMs - this.askedMs < ASK_SILENT_MS) return false
+    this.askedMs = nowMs
+    return true
+  }
 }
 
 /** A command under way. */
 class Flight {
   readonly command: Command
+  readonly load: Load
   readonly sinceMs: number
   isSettled = false
 
-  constructor(command: Command, sinceMs: number) {
+  constructor(command: Command, load: Load, sinceMs: number) {
     this.command = command
+    this.load = load
     this.sinceMs = sinceMs
   }
 
@@ -93,7 +125,8 @@ class Flight {
 class Pool {
   readonly options: EngineOptions
   cluster: ClusterClient | undefined = undefined
-  private loads: WeakMap<MasterNode, Load> = new WeakMap()
+  /** By the address of a node. */
+  private loads: Map<string, Load> = new Map()
   private readonly loading: Map<string, Promise<void>> = new Map()
   private renewedMs = Number.NEGATIVE_INFINITY
   private isRenewing = false
@@ -107,10 +140,11 @@ class Pool {
   }
 
   loadOf(node: MasterNode): Load {
-    let load = this.loads.get(node)
+    const address = addressOf(node)
+    let load = this.loads.get(address)
     if (load === undefined) {
       load = new Load()
-      this.loads.set(node, load)
+      this.loads.set(address, load)
     }
     return load
   }
@@ -134,6 +168,10 @@ class Pool {
         return
       }
       this.cluster = next
+      const loads = next.masters.map(
+        (node) => [addressOf(node), this.loadOf(node).renewed()] as const,
+      )
+      this.loads = new Map(loads)
       last?.destroy()
       this.isRenewing = false
       await Promise.allSettled(next.masters.map((node) => this.loadOnce(next, node)))
@@ -153,7 +191,7 @@ class Pool {
 
   /** One load at a time for each node. */
   private async loadOnce(cluster: ClusterClient, node: MasterNode): Promise<void> {
-    const address = `${node.host}:${node.port}`
+    const address = addressOf(node)
     const running =
       this.loading.get(address) ??
       this.loadOn(cluster, node).finally(() => this.loading.delete(address))
@@ -183,8 +221,8 @@ export class Engine {
   /** In the order in which they were sent. */
   private flights: Flight[] = []
   private readonly endLooks: () => void
-  /** Masters that owe an answer. */
-  private readonly owing: Map<MasterNode, Pool> = new Map()
+  /** Of masters that owe an answer. */
+  private readonly owing: Map<Load, Pool> = new Map()
   private sinceConnectMs = 0
 
   constructor(options: EngineOptions) {
@@ -214,16 +252,20 @@ export class Engine {
       return
     }
     const nowMs = this.options.clock.nowMs()
-    const flight = new Flight(command, nowMs)
+    if (!load.mayAsk(nowMs)) {
+      command.settle(undefined, FAILURE_DOWN)
+      return
+    }
+    const flight = new Flight(command, load, nowMs)
     this.flights.push(flight)
     if (load.count === 0) load.silentSinceMs = nowMs
     load.count++
     load.bytes += command.bytes
-    this.owing.set(node, pool)
+    this.owing.set(load, pool)
     void this.fly(pool, cluster, node, flight).then(() => {
       load.count--
       load.bytes -= command.bytes
-      if (load.count === 0) this.owing.delete(node)
+      if (load.count === 0) this.owing.delete(load)
     })
   }
 
@@ -239,10 +281,10 @@ export class Engine {
       const reply = client?.isReady
         ? await client.sendCommand(args, AS_BYTES)
         : await this.connectAndSend(cluster, node, flight)
-      pool.loadOf(node).silentSinceMs = this.options.clock.nowMs()
+      flight.load.heard(this.options.clock.nowMs())
       flight.settle(reply, FAILURE_NONE)
     } catch (error) {
-      if (codeOf(error) !== '') pool.loadOf(node).silentSinceMs = this.options.clock.nowMs()
+      if (codeOf(error) !== '') flight.load.heard(this.options.clock.nowMs())
       if (isRedirection(error) || isFunctionMissing(error)) {
         await this.again(pool, cluster, key, flight, error)
       } else this.fail(pool, flight, error)
@@ -301,12 +343,14 @@ export class Engine {
     for (; first < flights.length; first++) {
       const flight = flights[first]
       if (flight === undefined) continue
-      if (!flight.isSettled && nowMs - flight.sinceMs < settings.timeoutMs) break
+      const { load, sinceMs } = flight
+      if (!flight.isSettled && nowMs - sinceMs < settings.timeoutMs) break
+      if (!flight.isSettled && load.silentSinceMs <= sinceMs) load.isSilent = true
       flight.settle(undefined, FAILURE_TIMEOUT)
     }
     if (first > 0) this.flights = flights.slice(first)
-    for (const [node, pool] of this.owing) {
-      if (nowMs - pool.loadOf(node).silentSinceMs >= SILENCE_MS) void pool.renew()
+    for (const [load, pool] of this.owing) {
+      if (nowMs - load.silentSinceMs >= SILENCE_MS) void pool.renew()
     }
     if (nowMs - this.sinceConnectMs < CONNECT_AGAIN_MS) return
     this.sinceConnectMs = nowMs
@@ -319,6 +363,10 @@ export class Engine {
     for (const flight of this.flights) flight.settle(undefined, FAILURE_DOWN)
     this.flights = []
   }
+}
+
+function addressOf({ host, port }: MasterNode): string {
+  return `${host}:${port}`
 }
 
 /** What an error says, for the log; never a command or its arguments. */

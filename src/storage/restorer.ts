@@ -50,8 +50,9 @@ export class Restorer {
   private readonly touched: TouchedKeys
   private readonly sources: LastBlock = new LastBlock()
   /** Of the flushes: what was stored before another one is dead. */
-  private readonly epoch: number
+  readonly epoch: number
 
+  /** `epoch` is that of the first restorer of the same snapshot, so that a flush since then ends all of them. */
   constructor(
     parts: StoreParts,
     item: HeldItem,
@@ -59,6 +60,7 @@ export class Restorer {
     upkeep: Upkeep,
     writer: Writer,
     touched: SharedArrayBuffer,
+    epoch: number = Atomics.load(parts.control, EPOCH_WORD),
   ) {
     this.parts = parts
     this.item = item
@@ -66,7 +68,7 @@ export class Restorer {
     this.upkeep = upkeep
     this.writer = writer
     this.touched = new TouchedKeys(touched)
-    this.epoch = Atomics.load(parts.control, EPOCH_WORD)
+    this.epoch = epoch
   }
 
   /** There was a flush: nothing more of the snapshot comes back. */
@@ -103,7 +105,7 @@ export class Restorer {
       item.unlock()
       if (isLinked) {
         log.commit(expiry)
-        this.upkeep.leaveRestored()
+        this.upkeep.leaveWithoutWork()
         return STORED
       }
       log.abandon()
@@ -111,6 +113,13 @@ export class Restorer {
       if (!this.makeRoomInIndex()) break
     }
     return NO_MEMORY
+  }
+
+  /** Nobody uses this worker's place any more: what it has open may be emptied as everything else. */
+  leave(): void {
+    const { log } = this.parts
+    assert(!log.isReserved, 'a restorer leaves in the middle of an item')
+    log.sealAll()
   }
 
   /** Makes the index as large as so many items need, a bounded number of buckets at a time; false if that was the end. */
@@ -144,7 +153,7 @@ export class Restorer {
         const base = view.locationBase(log.location)
         words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! | ((order.state & STATE_MASK) << 24)
         setLastAccessAt(words, base, order.lastAccess)
-        received.beforeLink(recordBytes, this.groupFor(order, recordBytes), this.epoch)
+        received.beforeLink(recordBytes, this.groupFor(order, recordBytes), this.epoch, expiry)
         isLinked = record.link(false, recordBytes, order.givenCasHigh, order.givenCasLow)
         if (isLinked) this.raiseFrequency(order.frequency)
       }
@@ -158,7 +167,7 @@ export class Restorer {
       }
     }
     if (verdict !== STORED) received.abandon()
-    else this.upkeep.leaveRestored()
+    else this.upkeep.leaveWithoutWork()
     return verdict
   }
 

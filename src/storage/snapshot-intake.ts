@@ -6,6 +6,9 @@
  * Invariant: nothing that a chunk says is believed about lengths: what does not fit into it ends the restore
  * with a SnapshotError. Every item is counted, as restored or by why it is not. What has expired by the second
  * of a step is not restored.
+ *
+ * Two may take in chunks of one snapshot. A large value that comes in several chunks is left to the first one: the
+ * second stops before it, and the first goes on there.
  */
 
 import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
@@ -98,6 +101,7 @@ export class SnapshotIntake {
   private view: DataView = new DataView(this.payload.buffer)
   private at = 0
   private end = 0
+  private readonly takesLarge: boolean
   private target: IntakeTarget | undefined = undefined
   private share: Share | undefined = undefined
   /** The large value whose pieces are expected; undefined with `isLarge`: it is not wanted. */
@@ -106,10 +110,30 @@ export class SnapshotIntake {
   private largeBytesLeft = 0
   private readonly largeKey: Uint8Array = new Uint8Array(KEY_BYTES_MAX)
 
-  constructor(targets: readonly (IntakeTarget | undefined)[], shift: TimeShift) {
+  constructor(
+    targets: readonly (IntakeTarget | undefined)[],
+    shift: TimeShift,
+    takesLarge: boolean = true,
+  ) {
+    this.takesLarge = takesLarge
     this.targets = [...targets]
     this.shares = targets.map((target) => (target === undefined ? undefined : shareOf(target)))
     this.shift = shift
+  }
+
+  /** Whether all has room. If not, what is left out is counted as it comes, by one alone. */
+  get hasRoomForAll(): boolean {
+    return this.shares.every((share) => share === undefined)
+  }
+
+  /** Whether the next chunk has to be a piece of a large value. */
+  get awaitsPiece(): boolean {
+    return this.isLarge
+  }
+
+  /** Where in the chunk it is: at its end if all is taken. */
+  get position(): number {
+    return this.at
   }
 
   /** A namespace is no more. */
@@ -135,8 +159,8 @@ export class SnapshotIntake {
     return goesOn
   }
 
-  /** The next chunk, whose bytes stay as they are until step() says that it is done. */
-  take(payload: Uint8Array, length: number): void {
+  /** The next chunk, whose bytes stay as they are until step() says that it is done. `from`: where the other one stopped. */
+  take(payload: Uint8Array, length: number, from: number = CHUNK_HEADER_BYTES): void {
     const [kind, place] = payload
     if (length < CHUNK_HEADER_BYTES || (kind !== CHUNK_ITEMS && kind !== CHUNK_PIECE)) {
       throw new SnapshotError('a chunk of an unknown kind')
@@ -147,22 +171,21 @@ export class SnapshotIntake {
     if (place! >= this.targets.length) throw new SnapshotError('a chunk of no namespace')
     this.payload = payload
     this.view = new DataView(payload.buffer, payload.byteOffset, length)
-    this.at = CHUNK_HEADER_BYTES
+    this.at = from
     this.end = length
     if (kind === CHUNK_PIECE) return
     this.target = this.targets[place!]
     this.share = this.shares[place!]
   }
 
-  /** Restores up to `count` items; false if the chunk is done. */
+  /** Restores up to `count` items; false if the chunk is done, or the next item is not for this one. */
   step(count: number, nowSeconds: number): boolean {
     if (this.payload[0] === CHUNK_PIECE) {
       this.takePiece(nowSeconds)
       return false
     }
     for (let left = count; left > 0; left--) {
-      if (this.at === this.end) return false
-      this.takeRecord(nowSeconds)
+      if (this.at === this.end || !this.takeRecord(nowSeconds)) return false
     }
     return this.at < this.end
   }
@@ -174,9 +197,14 @@ export class SnapshotIntake {
     return !this.isLarge
   }
 
-  private takeRecord(nowSeconds: number): void {
-    const { order, counts } = this
+  /** False: it is a large one, and left to the other. */
+  private takeRecord(nowSeconds: number): boolean {
+    const { order, counts, at } = this
     const isLarge = this.decode(nowSeconds)
+    if (isLarge && !this.takesLarge) {
+      this.at = at
+      return false
+    }
     if (isLarge) {
       if (this.at !== this.end) throw new SnapshotError('records behind a large one')
       this.isLarge = true
@@ -189,6 +217,7 @@ export class SnapshotIntake {
     else if (isLarge || order.valueLength >= target.store.largeBytesMin)
       this.beginLarge(target, isLarge)
     else this.count(target.restorer.restore(order))
+    return true
   }
 
   /** Fills the order; its expiry is `nowSeconds` if its time is over. True for a record without its value. */

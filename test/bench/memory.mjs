@@ -29,7 +29,7 @@ const STATS_DEADLINE_MS = 10_000
 
 /** MiB over -m: for one thread, and for each further one. */
 const FIXED_MIB_MOST = 60
-const THREAD_MIB_MOST = 15
+const THREAD_MIB_MOST = 12
 export const fixedMibMost = (threads) => FIXED_MIB_MOST + (threads - 1) * THREAD_MIB_MOST
 
 const items = (valueBytes, leastRatio) => ({
@@ -50,10 +50,10 @@ const fixed = (threads) => ({
 
 /** What --only and --list take. */
 export const PARTS = [
-  items(8, 1.4),
-  items(100, 1.2),
-  items(300, 1.05),
-  items(1000, 1.05),
+  items(8, 1.6),
+  items(100, 1.15),
+  items(300, 0.95),
+  items(1000, 0.95),
   fixed(1),
   fixed(2),
   fixed(4),

@@ -10,6 +10,7 @@
 import { join } from 'node:path'
 import { driveServer } from './cache-driver.mjs'
 import { residentMib } from './machine.mjs'
+import { readStats } from './memory.mjs'
 import { Progress } from './progress.mjs'
 import { formatColumns } from './report.mjs'
 import { PASSWORD, startServer, USER } from './servers.mjs'
@@ -29,8 +30,13 @@ const QUICK_SHARE = 0.02
 /** Real seconds by the stream's: above this a run is marked. */
 const LATE_SHARE = 1.05
 const CONNECTION_LIMIT = 256
-/** What saslcached has to reach: fewer misses each time, and this ratio on average. */
-const MEAN_RATIO_MOST = 0.8
+
+/**
+ * What saslcached has to reach, by set: the ratio on average, and each single one, which must be below 1 in any
+ * case. What both servers hold as a whole says nothing of either, and is left out.
+ */
+const MISS_RATIO_GOAL = { set: 'miss-ratio', meanMost: 0.78, eachMost: 1 }
+export const ENGINE_LOADS_GOAL = { set: 'engine-loads', meanMost: 0.8, eachMost: 0.92 }
 
 /** What --only and --list take. */
 export const PARTS = WORKLOADS
@@ -61,6 +67,7 @@ async function measureServer(bench, server, workload, { memoryMib, warm, measure
     })
     return {
       ...counts,
+      evictions: hasLogin ? null : Number((await readStats(running.port)).get('evictions')),
       missRatio: counts.misses / counts.reads,
       bytesMissRatio: counts.missedBytes / counts.readBytes,
       rssMib: residentMib(running.pid),
@@ -127,26 +134,36 @@ export function formatMissRatios(results) {
   return formatColumns(COLUMNS, new Set(['workload']), rows)
 }
 
-/** The workloads' mean ratios, their mean, and whether that and each single one is low enough. */
-export function judgeRatios(results) {
-  const judged = results.filter(({ ratio }) => ratio !== null)
-  if (judged.length === 0) return { mean: null, worse: [], isReached: null }
+const describeResult = ({ workload, memoryMib, ratio }) =>
+  `${workload} at ${memoryMib} MiB (${ratio.toFixed(2)})`
+
+/** Nothing had to leave memcached: whoever misses then misses what was never there. */
+const holdsAll = ({ servers }) => servers.memcached?.evictions === 0
+
+/**
+ * The mean of the ratios where memcached's cache was full, and whether that and each single one is low enough.
+ */
+export function judgeRatios(results, { meanMost, eachMost } = MISS_RATIO_GOAL) {
+  const compared = results.filter(({ ratio }) => ratio !== null)
+  const judged = compared.filter((each) => !holdsAll(each))
+  const leftOut = compared.filter(holdsAll).map(describeResult)
+  if (judged.length === 0) return { mean: null, worse: [], leftOut, isReached: null }
   const mean = judged.reduce((sum, { ratio }) => sum + ratio, 0) / judged.length
-  const worse = judged
-    .filter(({ ratio }) => ratio >= 1)
-    .map(
-      ({ workload, memoryMib, ratio }) => `${workload} at ${memoryMib} MiB (${ratio.toFixed(2)})`,
-    )
-  return { mean, worse, isReached: worse.length === 0 && mean <= MEAN_RATIO_MOST }
+  const worse = judged.filter(({ ratio }) => ratio >= 1 || ratio > eachMost).map(describeResult)
+  return { mean, worse, leftOut, isReached: worse.length === 0 && mean <= meanMost }
 }
 
-function summaryOf(results) {
-  const { mean, worse, isReached } = judgeRatios(results)
-  if (mean === null) return ''
-  const also = worse.length === 0 ? '' : `; not fewer in ${worse.join(', ')}`
+function summaryOf(results, goal = MISS_RATIO_GOAL) {
+  const { mean, worse, leftOut, isReached } = judgeRatios(results, goal)
+  const { meanMost, eachMost } = goal
+  const whole =
+    leftOut.length === 0 ? '' : `\nnothing evicted, so not judged: ${leftOut.join(', ')}`
+  if (mean === null) return whole
+  const each = eachMost === 1 ? 'fewer misses everywhere' : `<= ${eachMost} each`
+  const also = worse.length === 0 ? '' : `; not so in ${worse.join(', ')}`
   return (
-    `\nmean ratio ${mean.toFixed(2)}, target <= ${MEAN_RATIO_MOST} and fewer misses everywhere` +
-    `${also}: ${isReached ? 'reached' : 'MISSED'}`
+    `\nmean ratio ${mean.toFixed(2)}, target <= ${meanMost} and ${each}` +
+    `${also}: ${isReached ? 'reached' : 'MISSED'}${whole}`
   )
 }
 
@@ -176,10 +193,11 @@ async function measureWorkload(bench, workload, results) {
 }
 
 /**
+ * @param {typeof MISS_RATIO_GOAL} goal
  * @param {any} bench see run.mjs
  * @param {readonly string[]} names of workloads
  */
-export async function measure(bench, names) {
+async function measureFor(goal, bench, names) {
   const results = []
   let failure = null
   const progress = new Progress(names.length)
@@ -193,12 +211,16 @@ export async function measure(bench, names) {
     // What was measured before stands, and took minutes: it is shown first.
     failure = error
   }
-  const isMissed = judgeRatios(results).isReached === false
+  const isMissed = judgeRatios(results, goal).isReached === false
   return {
-    text: formatMissRatios(results) + summaryOf(results),
+    text: formatMissRatios(results) + summaryOf(results, goal),
     results,
     warnings: warningsOf(results),
-    missed: isMissed ? ['miss-ratio'] : [],
+    missed: isMissed ? [goal.set] : [],
     failure,
   }
 }
+
+/** The set `miss-ratio`, and `engine-loads`, which is measured alike. */
+export const measure = (bench, names) => measureFor(MISS_RATIO_GOAL, bench, names)
+export const measureEngineLoads = (bench, names) => measureFor(ENGINE_LOADS_GOAL, bench, names)

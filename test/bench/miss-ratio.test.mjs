@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { driveServer } from './cache-driver.mjs'
 import { withServer } from './fake-server.mjs'
-import { formatMissRatios, judgeRatios } from './miss-ratio.mjs'
+import { ENGINE_LOADS_GOAL, formatMissRatios, judgeRatios } from './miss-ratio.mjs'
 import { leastMisses, Trace, workloadOf } from './traces.mjs'
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
@@ -110,12 +110,12 @@ describe('the driver over sockets', () => {
 })
 
 describe('the verdict', () => {
-  const result = (workloadName, memoryMib, theirs, ours) => ({
+  const result = (workloadName, memoryMib, theirs, ours, evictions = 1) => ({
     workload: workloadName,
     memoryMib,
     leastMissRatio: 0.1,
     servers: {
-      memcached: { missRatio: theirs, rssMib: 20.4 },
+      memcached: { missRatio: theirs, rssMib: 20.4, evictions },
       saslcached: { missRatio: ours, rssMib: 90.6 },
     },
     ratio: ours / theirs,
@@ -131,6 +131,20 @@ describe('the verdict', () => {
     })
     expect(judgeRatios([result('one', 16, 0.2, 0.17)]).isReached).toBe(false)
     expect(judgeRatios([{ ...good[0], ratio: null }]).isReached).toBeNull()
+  })
+
+  test('of the engine loads wants a bound in each, and judges none that memcached holds whole', () => {
+    const good = [result('one', 16, 0.4, 0.2), result('one', 32, 0.2, 0.184)]
+    const verdictOf = (...more) => judgeRatios([...good, ...more], ENGINE_LOADS_GOAL)
+    expect(verdictOf().isReached).toBe(true)
+    expect(verdictOf(result('two', 16, 0.2, 0.186))).toMatchObject({
+      worse: ['two at 16 MiB (0.93)'],
+      isReached: false,
+    })
+    const whole = verdictOf(result('two', 64, 0.2, 0.2, 0))
+    expect(whole).toMatchObject({ worse: [], leftOut: ['two at 64 MiB (1.00)'], isReached: true })
+    expect(whole.mean).toBeCloseTo(verdictOf().mean)
+    expect(judgeRatios([result('two', 64, 0.2, 0.2, 0)], ENGINE_LOADS_GOAL).isReached).toBeNull()
   })
 
   test('the table shows both ratios, theirs to ours, and the memory of both', () => {

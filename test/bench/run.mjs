@@ -52,7 +52,7 @@ const DISTURBED_SHARE = 0.1
  * Sets that are not loads of the generator: what they are made of (`PARTS`, which --only chooses from),
  * and what measures them.
  */
-const engineLoads = { ...missRatio, PARTS: ENGINE_LOADS }
+const engineLoads = { measure: missRatio.measureEngineLoads, PARTS: ENGINE_LOADS }
 const PROGRAMS = {
   'miss-ratio': missRatio,
   'engine-loads': engineLoads,

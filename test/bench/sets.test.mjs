@@ -31,7 +31,7 @@ function run(...parameters) {
 describe.skipIf(!canRun)('the set', { timeout: TIMEOUT_MS }, () => {
   test('miss-ratio compares both servers at three sizes and sums up', async () => {
     const table = await run('--set', 'miss-ratio', '--only', 'cluster37')
-    expect(table).toMatch(/^cluster37 +16 +0\.\d{4} +0\.\d{4} +\d\.\d\d +0\.\d{4} +\d+ \/ \d+$/m)
+    expect(table).toMatch(/^cluster37 +16( +0\.\d{4}){2}( +\d\.\d\d){2} +0\.\d{4} +\d+ \/ \d+$/m)
     expect(table.match(/^ +(32|64) +0\.\d{4} +0\.\d{4} /gm)).toHaveLength(2)
     expect(table).toMatch(/^mean ratio \d\.\d\d, target .*: (reached|MISSED)$/m)
   })
@@ -40,7 +40,7 @@ describe.skipIf(!canRun)('the set', { timeout: TIMEOUT_MS }, () => {
     const table = await run('--set', 'memory', '--only', 'items-1000B')
     expect(table).toMatch(/^items-1000B +memcached( +[\d,.]+){5}$/m)
     expect(table).toMatch(
-      /^ +saslcached( +[\d,.]+){5} +\d\.\d\d +items per MiB >= 1\.05 {2}(reached|MISSED)$/m,
+      /^ +saslcached( +[\d,.]+){5} +\d\.\d\d +items per MiB >= 0\.95 {2}(reached|MISSED)$/m,
     )
   })
 
@@ -48,7 +48,7 @@ describe.skipIf(!canRun)('the set', { timeout: TIMEOUT_MS }, () => {
     const table = await run('--set', 'full', '--only', 'full-64m')
     expect(table).toMatch(/^full-64m +memcached( +[\d,.]+)+ +[\d.]+ % +\d+$/m)
     expect(table).toMatch(
-      /^ +saslcached( +[\d,.]+){5} +[\d.]+ % +\d+ +over -m <= 75 MiB {2}(reached|MISSED)$/m,
+      /^ +saslcached( +[\d,.]+){5} +[\d.]+ % +\d+ +over -m <= 72 MiB {2}(reached|MISSED)$/m,
     )
   })
 
@@ -65,7 +65,7 @@ describe.skipIf(!canRun)('the set', { timeout: TIMEOUT_MS }, () => {
   test('threads compares saslcached with itself on one thread', async () => {
     const table = await run('--set', 'threads', '--only', 'x50-100B-gets-t2', '--seconds', '0.2')
     expect(table).toMatch(/^binary-x50-100B-gets-t2 +saslcached -t 1 +\d/m)
-    expect(table).toMatch(/^ +saslcached -t 2 .* \d\.\d\d \(.* CPU <= 1\.1 {2}(reached|MISSED)$/m)
+    expect(table).toMatch(/^ +saslcached -t 2 .* \d\.\d\d \(.* CPU <= 1\.15 {2}(reached|MISSED)$/m)
   })
 })
 
@@ -86,6 +86,6 @@ describe('a part of the set memory', () => {
     const outcome = (threads, overMib) =>
       judgePart({ leastRatio: null, threads }, { saslcached: figures(1, overMib) }).isReached
     expect([outcome(1, 60), outcome(1, 60.1)]).toEqual([true, false])
-    expect([outcome(4, 105), outcome(4, 105.1)]).toEqual([true, false])
+    expect([outcome(4, 96), outcome(4, 96.1)]).toEqual([true, false])
   })
 })

@@ -113,6 +113,11 @@ describe('the figures of an attack', () => {
     expect(resultOfRounds(round(100, 201)).verdict.isReached).toBe(false)
   })
 
+  test('say what of it is not the same attack on another process', () => {
+    const noisy = { ...round(100, 600), control: measured(300) }
+    expect(resultOfRounds(noisy)).toMatchObject({ ratio: 6, controlRatio: 3, overControl: 2 })
+  })
+
   test('are missed when one set failed in one round', () => {
     const result = resultOfRounds(round(100, 100), round(100, 100, 1))
     expect(result.failedSets).toBe(1)
@@ -136,7 +141,7 @@ test.skipIf(!hasCompiler || !hasServer)(
     expect(stderr).not.toMatch(/Error/)
     expect(code).toBe(0)
     expect(stdout).toMatch(
-      /^versions-200 +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d.]+ \([\d.]+-[\d.]+\) +[\d.]+ +\d+ +\d+%\/\d+% +p99 <= 2, no set fails {2}(reached|MISSED)$/m,
+      /^versions-200 +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d.]+ \([\d.]+-[\d.]+\) +[\d.]+ +[\d.]+ +\d+ +\d+%\/\d+% +p99 <= 2, no set fails {2}(reached|MISSED)$/m,
     )
   },
 )

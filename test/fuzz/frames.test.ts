@@ -25,16 +25,16 @@ const SASL_STEP = 0x22
 const OK = 0x00
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 0xffffffff))
-const FRAMES = Number(process.env.FUZZ_FRAMES ?? 300_000)
+const FRAMES = Number(process.env.FUZZ_FRAMES ?? 200_000)
 const ALICE = { name: 'alice', password: 'correct horse' }
 const MEMORY_MIB = 16
 const CONCURRENCY = 8
 const FRAMES_PER_SESSION = 300
-const CLOSE_DEADLINE_MS = 10_000
+const CLOSE_DEADLINE_MS = 30_000
 /** Beyond the item memory: buffers, garbage not yet collected, the log of refused logins. */
 const GROWTH_BYTES_MAX = (MEMORY_MIB + 112) * 1024 * 1024
 /** A frame takes 50 us at the very worst; the rest is a machine that does other things as well. */
-const DEADLINE_MS = 60_000 + FRAMES / 5
+const DEADLINE_MS = 600_000 + FRAMES / 5
 
 interface Random {
   /** From 0 up to, not including, `limit`. */

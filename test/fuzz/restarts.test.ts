@@ -235,5 +235,5 @@ test(
     console.log(JSON.stringify({ ...ends, ...counted }))
     expect(counted.restored).toBeGreaterThan(0)
   },
-  Math.max(120_000, ROUNDS * 20_000),
+  Math.max(600_000, ROUNDS * 20_000),
 )

@@ -31,7 +31,7 @@ import { type Random, randomOf, seedOfRun } from '../unit/storage/model.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 const DIST = process.env.STORE_DIST ?? join(ROOT, '.modules')
 /** Of one round, all threads together. */
-const OPERATIONS = Number(process.env.OPERATIONS ?? 3_000)
+const OPERATIONS = Number(process.env.OPERATIONS ?? 2_000)
 const MINUTES = Number(process.env.MINUTES ?? 0)
 const ROUNDS = MINUTES === 0 ? 2 : 10
 const MIB = 1024 * 1024
@@ -323,7 +323,7 @@ const secondsPerTest = (MINUTES * 60) / (THREAD_COUNTS.length * RUNS.length)
 for (const [row, run] of RUNS.entries()) {
   for (const threadCount of THREAD_COUNTS) {
     const name = `${threadCount} threads, ${run.name}: every history has an explanation`
-    test(name, { timeout: 120_000 + secondsPerTest * 1000 }, async () => {
+    test(name, { timeout: 600_000 + secondsPerTest * 1000 }, async () => {
       expect(
         existsSync(join(DIST, 'src/storage/store.js')),
         'run npm run build:modules first',

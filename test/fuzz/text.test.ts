@@ -15,7 +15,7 @@ import { openManualConnection } from '../support/manual-connection.ts'
 import { createManualServer } from '../support/manual-server.ts'
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
-const CONVERSATIONS = Number(process.env.FUZZ_CONVERSATIONS ?? 1500)
+const CONVERSATIONS = Number(process.env.FUZZ_CONVERSATIONS ?? 800)
 const VALUE_BYTES_MAX = 5000
 /** The longest line of keys, and what may be read at once. */
 const HELD_BYTES_MAX = 2 * (8 * 1024 * 1024 + 65_536)

@@ -3,7 +3,7 @@
  * markup, it loads nothing from elsewhere, fits a phone, and knows when it has lost its server.
  */
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,11 +13,12 @@ import {
   chromium,
   type Page,
 } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { hasPrerequisites, type Prerequisite } from '../support/program.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
 
+const BREAKER = join(import.meta.dirname, '..', 'support', 'break-worker.mjs')
 const CHROMIUM_PROGRAM = '/usr/bin/chromium'
 const CHROMIUM: Prerequisite = { packages: 'chromium', probe: ['test', '-x', CHROMIUM_PROGRAM] }
 const BROWSER_FLAGS = [
@@ -216,6 +217,37 @@ describe.runIf(isThere)('the page in a browser', () => {
   })
 })
 
+/** The end of a server's thread comes long after it was found to be stuck. */
+const STUCK_POLL = { timeout: 60_000, interval: 200 }
+
+test.runIf(isThere)(
+  'a thread that is stuck is told first, by a page that goes on',
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'saslcached-stuck-'))
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
+    const file = join(directory, 'break')
+    const server = await startSaslcached({
+      users: USERS,
+      flags: ['-t', '2', '--http', '127.0.0.1:0'],
+      environment: { NODE_OPTIONS: `--import ${BREAKER}`, BREAK_WORKER: file },
+    })
+    onTestFinished(() => server.signal('SIGKILL'))
+    const { context, end } = await launch()
+    onTestFinished(end)
+    const page = await context.newPage()
+    await page.goto(`http://${await originOf(server)}/`)
+    await page.waitForSelector('[data-link="live"]')
+    writeFileSync(file, 'hang')
+    await expect
+      .poll(() => page.textContent('#notices'), STUCK_POLL)
+      .toMatch(/^A worker thread is stuck: no new clients are taken/)
+    expect(await page.textContent('#tiles')).toMatch(/^Statenot readystuck/)
+    expect(await page.title()).toBe('not ready – saslcached')
+    expect(await page.getAttribute('body', 'data-link')).toBe('live')
+  },
+  120_000,
+)
+
 const WRITER = '[users.writer]\npassword = "right"\n'
 const monitorWith = (role: string): string =>
   `[users.monitor]\npassword = "right"\nroles = ["${role}"]\n`
@@ -279,6 +311,8 @@ describe.runIf(isThere)('the page behind a login', () => {
     expect(await page.textContent('#tiles')).toMatch(/^Statenot readydraining/)
     expect(await page.title()).toBe('not ready – saslcached')
     expect(await page.textContent('#notices')).not.toContain('No new connections')
+    // Who is under way is counted still.
+    expect(await page.textContent('#connections')).toMatch(/^open1 of /)
     client.destroy()
     await server.exited
     await page.waitForSelector('[data-link="lost"]')

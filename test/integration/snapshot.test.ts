@@ -73,6 +73,28 @@ test('users find their items after a stop, each their own, encrypted on the disk
   expect(existsSync(snapshot)).toBe(true)
 })
 
+test('a snapshot that two threads bring back is there as a whole', async () => {
+  const snapshot = freshPath()
+  const values = Array.from({ length: 3000 }, (_, index) =>
+    String(index).repeat(4096).slice(0, 4096),
+  )
+  const sets = values.map((value, index) => `set key${index} 0 0 4096 noreply\r\n${value}\r\n`)
+  const first = await start(snapshot, '-t', '1')
+  const root = await login(first, 'root')
+  root.send(sets.join(''))
+  expect(await root.ask(`set large 0 0 ${LARGE.length}\r\n${LARGE}\r\n`)).toBe('STORED\r\n')
+  await first.stop()
+  const second = await start(snapshot, '--restore', 'wait')
+  const done = second.log().find(({ event }) => event === 'snapshot_restored')
+  expect(done).toMatchObject({ restored: 3001, superseded: 0, dropped: 0 })
+  const root2 = await login(second, 'root')
+  for (const index of [0, 1500, 2999]) {
+    const answer = await root2.ask(`get key${index}\r\n`, 'END\r\n')
+    expect(answer).toBe(`VALUE key${index} 0 4096\r\n${values[index]}\r\nEND\r\n`)
+  }
+  expect(await root2.ask('get large\r\n', 'END\r\n')).toContain(LARGE)
+})
+
 test('after kill -9 the cache starts empty', async () => {
   const snapshot = freshPath()
   const first = await start(snapshot)

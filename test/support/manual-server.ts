@@ -38,6 +38,8 @@ export interface ManualServerOptions {
   readonly shutdownEnabled?: boolean
   /** What is behind the command face instead of the store. */
   readonly behindFace?: CommandStore
+  /** It is elsewhere: many requests of a connection may be under way. */
+  readonly isStoreElsewhere?: boolean
   /** Told of what operators' commands do outside of the store. */
   readonly onOperation?: (name: string) => void
   readonly refreshCertificates?: () => Promise<string | undefined>
@@ -92,6 +94,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
   const { counts } = counted
   const dialectOptions = {
     counts,
+    isStoreElsewhere: options.isStoreElsewhere ?? false,
     valueBytesMax: options.valueBytesMax ?? itemBytesMax,
     saslBytesMax: options.saslBytesMax ?? 1000,
     requestsPerTurnMax: options.requestsPerTurnMax ?? 500,

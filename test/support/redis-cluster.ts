@@ -101,16 +101,22 @@ export class RedisCluster {
     return this.masters.map(({ port }) => `${HOST}:${port}`).join(',')
   }
 
-  /** The master that a key of the engine belongs to now, as one of the nodes. */
+  /** The node that serves a key of the engine now. */
   async masterOf(key: string): Promise<RedisNode> {
     const slot = Number((await this.askAny('CLUSTER', 'KEYSLOT', key)).slice(1))
-    const index = Math.min(
-      this.masters.length - 1,
-      Math.floor(slot / Math.ceil(SLOTS / this.masters.length)),
-    )
-    const node = this.masters[index]
-    if (node === undefined) throw new Error('no master')
-    return node
+    // id, address, flags, master, ping, pong, epoch, state, slots
+    for (const line of (await this.askAny('CLUSTER', 'NODES')).split('\n')) {
+      const [, address = '', flags = '', , , , , , ...ranges] = line.trim().split(' ')
+      if (!/\bmaster\b/.test(flags) || /\bfail\b/.test(flags)) continue
+      const isIts = ranges.some((range) => {
+        const [from, to = from] = range.split('-').map(Number)
+        return from !== undefined && slot >= from && slot <= (to ?? from)
+      })
+      const port = Number(/:(\d+)@/.exec(address)?.[1])
+      const node = this.nodes.find((each) => each.port === port)
+      if (isIts && node !== undefined) return node
+    }
+    throw new Error(`nobody serves slot ${slot}`)
   }
 
   async askAny(...words: readonly string[]): Promise<string> {
@@ -158,10 +164,11 @@ export class RedisCluster {
   async settle(): Promise<void> {
     await this.until(async () => {
       const infos = await Promise.all(this.nodes.map((node) => node.ask('CLUSTER', 'INFO')))
-      const roles = await Promise.all(this.replicas.map((node) => node.ask('INFO', 'replication')))
+      const roles = await Promise.all(this.nodes.map((node) => node.ask('INFO', 'replication')))
       return (
         infos.every((info) => info.includes('cluster_state:ok')) &&
-        roles.every((role) => role.includes('master_link_status:up'))
+        roles.filter((role) => role.includes('role:slave')).length === this.replicas.length &&
+        !roles.some((role) => role.includes('master_link_status:down'))
       )
     }, 'the cluster does not come up')
   }

@@ -3,7 +3,7 @@
  * serves monitors, probes and a page, a few times a minute, and is open to strangers: whatever they do
  * costs as little as it can, and never a worker's time.
  *
- *     connections    HTTP_CONNECTIONS_MAX, of one source CONNECTIONS_PER_SOURCE_MAX; the idle and the silent give way
+ *     connections    `connectionsMax`, of one source CONNECTIONS_PER_SOURCE_MAX; the idle and the silent give way
  *     a head         HEADER_BYTES_MAX bytes with all that stands before it (head-meter.ts), within HEADER_MS; nobody sends a body
  *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
  *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them
@@ -30,7 +30,7 @@ import type { TlsMaterial } from '../net/tls-material.ts'
 import type { BasicLogin, Verdict } from './basic-login.ts'
 import { HeadMeter } from './head-meter.ts'
 import { isMeantForUs } from './host-guard.ts'
-import { HTTP_CONNECTIONS_MAX, HttpConnections } from './http-connections.ts'
+import { HttpConnections } from './http-connections.ts'
 import { KeptAnswers } from './kept-answers.ts'
 import { type Route, type RouteAnswer, TEXT_PLAIN } from './route.ts'
 
@@ -77,6 +77,7 @@ export interface HttpListenerOptions {
   readonly login: Pick<BasicLogin, 'check'> | undefined
   /** Metrics are for whoever reaches the port. */
   readonly isOpen: boolean
+  readonly connectionsMax: number
   /** Names that the server may be asked by. */
   readonly hostNames: readonly string[]
   /** Milliseconds of a clock that never goes back. */
@@ -112,10 +113,7 @@ const FULL_ACCESS: Access = { seesAll: true, refusal: undefined }
 export class HttpListener {
   private readonly options: HttpListenerOptions
   private readonly servers: (http.Server | https.Server)[] = []
-  private readonly connections: HttpConnections<Socket> = new HttpConnections({
-    max: HTTP_CONNECTIONS_MAX,
-    perSourceMax: CONNECTIONS_PER_SOURCE_MAX,
-  })
+  private readonly connections: HttpConnections<Socket>
   private readonly kept: KeptAnswers
   /** By whom a request of a server is known, of each server. */
   private readonly clients: Map<string | Socket, Client>[] = []
@@ -123,6 +121,10 @@ export class HttpListener {
 
   constructor(options: HttpListenerOptions) {
     this.options = options
+    this.connections = new HttpConnections({
+      max: options.connectionsMax,
+      perSourceMax: CONNECTIONS_PER_SOURCE_MAX,
+    })
     this.kept = new KeptAnswers(options.nowMs)
   }
 

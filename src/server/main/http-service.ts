@@ -84,6 +84,7 @@ export class HttpService {
       routes: () => this.routes,
       login: http.asksForLogin ? { check: (...asked) => this.check(...asked) } : undefined,
       isOpen: http.isOpen,
+      connectionsMax: this.options.config.limits.httpConnectionsMax,
       hostNames: http.hostNames,
       nowMs: () => threadClock.nowMs(),
       onFailure: (path, error) => {

@@ -111,8 +111,8 @@ function tryToReserve(
       itemBytesMax: memory.itemBytesMax,
       evicts: memory.evicts,
       ranksBySize: memory.ranksBySize,
-      // The thread that keeps the snapshot is one of those who use the store.
-      workerCount: processConfig.threads + (config.snapshot === undefined ? 0 : 1),
+      // The thread that keeps the snapshot is one of those who use the store, and a second restores beside it.
+      workerCount: processConfig.threads + (config.snapshot === undefined ? 0 : 2),
       seed: randomSeed(),
       ...(quotas.length > 0 && {
         quotaBytesMin: Math.min(...quotas.map(({ memoryBytes: bytes }) => bytes)),

@@ -23,6 +23,8 @@ const CALLS = [
   'writeBuffer',
   'writev',
 ] as const
+/** Of connections that may have ended, so many are looked at in a turn of the event loop. */
+const DOUBTED_PER_TURN = 4
 const NUMBERS = ['bytesRead', 'writeQueueSize'] as const
 
 export class BareHandles implements HandleParts {
@@ -73,9 +75,9 @@ export class BareHandles implements HandleParts {
   }
 
   private lookAgain(): void {
-    const { doubted } = this
-    this.doubted = []
-    for (const transport of doubted) transport.lookAgain()
+    const looked = this.doubted.splice(0, DOUBTED_PER_TURN)
+    if (this.doubted.length > 0) setImmediate(() => this.lookAgain())
+    for (const transport of looked) transport.lookAgain()
   }
 }
 

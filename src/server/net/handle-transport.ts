@@ -8,11 +8,13 @@
  * writer has learned how, and where Node's handles are not as expected (bare-handles.ts).
  *
  * A handle calls `onread` without saying how much it read, which the difference of `bytesRead` tells, and
- * nothing at all of why it read nothing. `readStart` tells that:
+ * nothing at all of why it read nothing. `readStart` tells that, in a later turn of the loop:
  *
  *   0           it does not read any more, and can: the peer sends no more
- *   EALREADY    it reads on, or is about to stop: the same question in the loop's next turn tells which
+ *   EALREADY    it reads on
  *   any other   the pipe is broken
+ *
+ * Connections end a few a turn (bare-handles.ts): a thousand strangers who leave at once keep nobody waiting.
  *
  * Invariant: the handle is closed once; when it is, `finish` is called, and nothing after it.
  */
@@ -56,7 +58,7 @@ export interface HandleParts {
   readonly readBuffer: Buffer
   readonly writer: HandleWriter
   readonly shutdownRequest: new () => ShutdownRequest
-  /** Has the transport `lookAgain` in the loop's next turn. */
+  /** Has the transport `lookAgain` in one of the loop's next turns. */
   doubt(transport: HandleTransport): void
 }
 
@@ -159,19 +161,18 @@ export class HandleTransport implements Transport, LateWrite {
     this.readBytes = bytesRead
     if (this.isClosed || receiver === undefined) return
     if (length === 0) {
-      this.onNothingRead()
+      this.parts.doubt(this)
     } else if (!receiver.receive(this.parts.readBuffer, length) && !this.isClosed) {
       this.isReading = false
       handle.readStop()
     }
   }
 
-  private onNothingRead(): void {
+  /** In a later turn than the one in which nothing was read. */
+  lookAgain(): void {
+    if (!this.isReading || this.isClosed || this.hasPeerEnded) return
     const status = this.handle.readStart()
-    if (status === EALREADY) {
-      this.parts.doubt(this)
-      return
-    }
+    if (status === EALREADY) return
     if (status !== 0) {
       this.destroy()
       return
@@ -180,11 +181,6 @@ export class HandleTransport implements Transport, LateWrite {
     this.hasPeerEnded = true
     this.receiver?.receiveEnd()
     if (this.hasEnded) this.destroy()
-  }
-
-  /** A moment after nothing was read: a pipe that broke has stopped to read by now. */
-  lookAgain(): void {
-    if (this.isReading && !this.hasPeerEnded) this.resume()
   }
 
   /** Our end of the stream is with the kernel. */

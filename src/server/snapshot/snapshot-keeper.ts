@@ -26,6 +26,7 @@ import { bootIdOf, SnapshotInUse, SnapshotPlace } from '../files/snapshot-place.
 import type { ThreadClock } from '../worker/thread-clock.ts'
 import { Progress } from './progress.ts'
 import { RestoreJob } from './restore-job.ts'
+import type { StartSecond } from './second-restorer.ts'
 import type {
   FromSnapshot,
   SnapshotNamespace,
@@ -49,6 +50,8 @@ export interface SnapshotSystem {
   readonly wallMs: () => number
   /** Nobody else is to be considered any more. */
   readonly hurry: () => void
+  /** Starts a second thread that restores; there is none where one CPU is all. */
+  readonly startSecond?: StartSecond
 }
 
 /** The way to the main thread. */
@@ -75,6 +78,7 @@ export class SnapshotKeeper {
   private readonly fs: FileSystem
   private readonly wallMs: () => number
   private readonly hurry: () => void
+  private readonly startSecond: SnapshotSystem['startSecond']
   private readonly place: SnapshotPlace
   private readonly tenants: Map<number, SnapshotTenant> = new Map()
   private readonly lending: LendingRing = new LendingRing()
@@ -90,7 +94,7 @@ export class SnapshotKeeper {
     settings: SnapshotSettings,
     port: SnapshotPort,
     threadClock: ThreadClock,
-    { fs, wallMs, hurry }: SnapshotSystem,
+    { fs, wallMs, hurry, startSecond }: SnapshotSystem,
   ) {
     this.settings = settings
     this.port = port
@@ -99,6 +103,7 @@ export class SnapshotKeeper {
     this.fs = fs
     this.wallMs = wallMs
     this.hurry = hurry
+    this.startSecond = startSecond
     this.place = new SnapshotPlace(fs, settings.path, settings.owner)
     this.openTenants(settings.namespaces)
   }
@@ -189,6 +194,9 @@ export class SnapshotKeeper {
     this.restoring = new RestoreJob({
       opened,
       tenants: this.tenants,
+      startSecond: this.startSecond,
+      clock: settings.clock,
+      workerIndex: settings.workerIndex,
       now: this.moment(),
       nowMs: () => this.threadClock.nowMs(),
       nowSeconds: () => this.nowSeconds(),

@@ -2,6 +2,7 @@
 import type { ClockBase } from '../../base/clock.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import type { StoreMemory } from '../../storage/geometry.ts'
+import type { TimeShift } from '../../storage/snapshot-intake.ts'
 
 /** One namespace, as far as its items are concerned. */
 export interface SnapshotNamespace {
@@ -20,10 +21,28 @@ export interface SnapshotSettings {
   /** One of a server that did not end in order is taken, too. */
   readonly takesStale: boolean
   readonly clock: ClockBase
-  /** Behind those of the workers that serve. */
+  /** Behind those of the workers that serve; the next one is of the second thread that restores. */
   readonly workerIndex: number
   /** The default one first. */
   readonly namespaces: readonly SnapshotNamespace[]
+}
+
+/** A namespace as the second thread that restores is told of it. */
+export interface SecondTarget {
+  readonly store: StoreMemory
+  readonly touched: SharedArrayBuffer
+  /** Of the flushes, when the first thread began. */
+  readonly epoch: number
+}
+
+/** Everything that the second thread is started with. */
+export interface SecondSettings {
+  readonly exchange: SharedArrayBuffer
+  readonly workerIndex: number
+  readonly clock: ClockBase
+  readonly shift: TimeShift
+  /** By their place in the summary. */
+  readonly targets: readonly (SecondTarget | undefined)[]
 }
 
 /** Where workers note which keys are changed, for each namespace that is restored. */

@@ -178,3 +178,9 @@ export type FromWorker =
   | { readonly kind: 'accepts-no-more' }
   /** Every connection is closed; `cutCount` of them by the deadline. */
   | { readonly kind: 'stopped'; readonly cutCount: number }
+
+/** The way to the main thread. */
+export interface WorkerPort {
+  postMessage(message: FromWorker): void
+  on(event: 'message', listener: (message: ToWorker) => void): unknown
+}

@@ -48,7 +48,7 @@ import { StrangerTurns, Turns } from './turns.ts'
 import { unfinishedBudget } from './unfinished-budget.ts'
 import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
-import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts'
+import type { FromWorker, ToWorker, WorkerPort, WorkerSettings } from './worker-messages.ts'
 import { createSasl } from './worker-sasl.ts'
 
 /** Period of the one timer behind all deadlines. */
@@ -60,12 +60,6 @@ const CROWDED_LOGIN_TIMEOUT_MS = 1000
 const LINGER_MS = 1000
 /** When the server stops, clients get less time to close first. */
 const STOPPING_LINGER_MS = 200
-
-/** The way to the main thread. */
-export interface WorkerPort {
-  postMessage(message: FromWorker): void
-  on(event: 'message', listener: (message: ToWorker) => void): unknown
-}
 
 export class WorkerServer {
   private readonly settings: WorkerSettings

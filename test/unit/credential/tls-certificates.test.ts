@@ -120,8 +120,21 @@ describe('a pair that is good', () => {
     expect(identities[0]?.names).toEqual(['localhost'])
     expect(warnings.map(({ message }) => message)).toEqual([
       expect.stringContaining('no subject alternative name'),
-      expect.stringContaining('chmod o-r'),
+      'everybody on this machine may read the key; run chmod o-rw on it',
     ])
+  })
+
+  test.each([
+    [0o602, 'change'],
+    [0o604, 'read'],
+    [0o606, 'read and change'],
+    [0o660, undefined],
+  ])('with a key of mode %o is warned about who may %s it', async (mode, what) => {
+    const pair = pairOf(good.certificate, good.key)
+    chmodSync(pair.keyFile, mode)
+    const { warnings } = await load({ pairs: [pair] })
+    const message = `everybody on this machine may ${what} the key; run chmod o-rw on it`
+    expect(warnings).toMatchObject(what === undefined ? [] : [{ role: 'key', message }])
   })
 
   test('is warned about where a signature with its key takes milliseconds', async () => {

@@ -218,7 +218,7 @@ test('more groups than one worker may have open share the open segments there ar
   for (let index = 0; index < 20_000; index++) {
     const value = Buffer.alloc(2 ** random.below(14))
     const expiry = random.below(2) === 0 ? 0 : client.now + 2 ** random.below(18)
-    expect(client.write(`key ${random.below(5000)}`, value, { expiry })).toBe(STORED)
+    mustBe(client.write(`key ${random.below(5000)}`, value, { expiry }), STORED)
     client.get(`key ${random.below(5000)}`)
   }
   const { opensMax } = memorySharesOf(client.memory.geometry, MIB)
@@ -254,7 +254,7 @@ test('expired memory is taken before anything is evicted, although nothing looke
   for (let index = 0; index < 7000; index++) client.write(`new ${index}`, VALUE)
   expect(readStoreCounters(client.memory)).toMatchObject({ evictions: 0 })
   expect(readStoreCounters(client.memory).reclaimed).toBeGreaterThan(1500)
-  for (let index = 0; index < shortCount; index += 2) expect(client.has(`long ${index}`)).toBe(true)
+  for (let index = 0; index < shortCount; index += 2) mustBe(client.has(`long ${index}`), true)
   expect(checkIntegrity(client.memory)).toEqual([])
 })
 

@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { STORED } from '../../../src/storage/store.ts'
+import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 
@@ -33,9 +34,8 @@ test('an item over several segments that is touched in its last second stays, wh
   const random = randomOf(seedOfRun())
   for (let round = 0; round < 20_000; round++) {
     const value = Buffer.alloc(1000, 2)
-    expect(
-      client.write(`filler ${random.below(2500)}`, value.subarray(0, 500 + (round % 500))),
-    ).toBe(STORED)
+    const length = 500 + (round % 500)
+    mustBe(client.write(`filler ${random.below(2500)}`, value.subarray(0, length)), STORED)
     if (round % 50 === 0) client.store.maintain(client.now, 100)
   }
   const counters = readStoreCounters(client.memory)
@@ -65,13 +65,13 @@ test('with room for everything random touches, writes and expiries on three work
     if (action < 5) {
       // 20 KiB on average: less than half of the memory is alive.
       const length = random.below(3) === 0 ? random.below(100 * KIB) : random.below(4000)
-      expect(client.write(key, Buffer.alloc(length), { expiry })).toBe(STORED)
+      mustBe(client.write(key, Buffer.alloc(length), { expiry }), STORED)
       expiries.set(key, expiry)
     } else if (action < 8) {
-      expect(client.touch(key, expiry), `${key} at step ${step}`).toBe(isAlive)
+      mustBe(client.touch(key, expiry), isAlive, `${key} at step ${step}`)
       if (isAlive) expiries.set(key, expiry)
     } else if (action < 9) {
-      expect(client.has(key), `${key} at step ${step}`).toBe(isAlive)
+      mustBe(client.has(key), isAlive, `${key} at step ${step}`)
     } else {
       client.store.maintain(client.now, 50)
     }

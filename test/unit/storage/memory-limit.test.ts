@@ -144,7 +144,7 @@ test('with -M a lowered limit keeps every item, and refuses until there is room'
   for (let tick = 0; tick < 60; tick++) client.store.maintain(client.now, 2000)
   expect(usedBytes(client)).toBeLessThanOrEqual(4 * MIB)
   expect(client.write('larger', Buffer.alloc(100 * KIB))).toBe(STORED)
-  for (let index = 1; index < count; index += 2) expect(client.has(`key ${index}`)).toBe(true)
+  for (let index = 1; index < count; index += 2) mustBe(client.has(`key ${index}`), true)
   expect(client.store.setMemoryLimit(16 * MIB)).toBe(true)
   expect(write(client, 'again', 8 * MIB)).toBe(0)
   expect(checkIntegrity(client.memory)).toEqual([])
@@ -160,7 +160,7 @@ test('the other workers follow, and use fewer groups while there is less', () =>
     for (let index = 0; index < 20_000; index++) {
       const client = workers[random.below(4)]!
       const value = VALUE.subarray(random.below(1000))
-      expect(client.write(`key ${random.below(50_000)}`, value, { expiry: expiry() })).toBe(STORED)
+      mustBe(client.write(`key ${random.below(50_000)}`, value, { expiry: expiry() }), STORED)
       if (index % 500 === 0) client.store.maintain(client.now, 2000)
     }
     expect(usedBytes(first)).toBeLessThanOrEqual(limit)

@@ -47,6 +47,7 @@ beforeEach(async () => {
     routes: () => ROUTES,
     login: undefined,
     isOpen: true,
+    connectionsMax: 256,
     hostNames: [],
     nowMs: () => nowMs,
     onFailure: (path) => failures.push(path),

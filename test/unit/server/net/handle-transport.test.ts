@@ -311,3 +311,17 @@ describe('bytes that lie in several places', () => {
     expect(late).toMatchObject({ isLate: false, releases: 0 })
   })
 })
+
+test('of many that end at once, few are looked at in one turn of the loop', async () => {
+  const turn = () => new Promise(setImmediate)
+  const seen: number[] = []
+  for (let id = 0; id < 10; id++) {
+    bare?.doubt({ lookAgain: () => seen.push(id) } as unknown as HandleTransport)
+  }
+  expect(seen).toEqual([])
+  for (const count of [4, 8, 10, 10]) {
+    await turn()
+    expect(seen).toHaveLength(count)
+  }
+  expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+})

@@ -1,0 +1,213 @@
+/** Many requests of one connection under way at once, at a store elsewhere that answers when the test says so. */
+import { expect, test } from 'vitest'
+import { WINDOW_BYTES_MAX, WINDOW_REQUESTS_MAX } from '../../../src/connection/request-window.ts'
+import {
+  OUTCOME_HIT,
+  OUTCOME_NOT_FOUND,
+  OUTCOME_OK,
+  OUTCOME_STORE_BUSY,
+  OUTCOME_STORE_DOWN,
+  OUTCOME_STORE_LATE,
+  OUTCOME_STORE_REFUSED,
+} from '../../../src/protocol/request.ts'
+import { parseResponses, requestFrame, storeFrame } from '../../support/binary-frames.ts'
+import { LateStore } from '../../support/late-store.ts'
+import type { ManualConnection } from '../../support/manual-connection.ts'
+import { createManualServer } from '../../support/manual-server.ts'
+
+interface Bench {
+  readonly store: LateStore
+  readonly peer: ManualConnection
+}
+
+function open(dialect: 'text' | 'binary'): Bench {
+  const store = new LateStore()
+  const server = createManualServer({ behindFace: store, isStoreElsewhere: true })
+  return { store, peer: server.open(dialect) }
+}
+
+function send({ peer }: Bench, bytes: string | Buffer): void {
+  const readBuffer = Buffer.from(bytes as string, 'latin1')
+  peer.connection.receive(readBuffer, readBuffer.length)
+  readBuffer.fill(0xee)
+}
+
+const output = ({ peer }: Bench): string => peer.transport.output.toString('latin1')
+
+async function settle({ peer }: Bench): Promise<void> {
+  for (let round = 0; round < 20; round++) {
+    await Promise.resolve()
+    for (const connection of peer.deferred.splice(0)) connection.continueServing()
+  }
+}
+
+const keysOf = ({ store }: Bench): string[] => store.requests.map(({ key }) => key)
+
+test('requests go out together, and are answered in their order whatever comes first', async () => {
+  const bench = open('text')
+  send(bench, 'get a\r\nset b 0 0 1\r\nx\r\nmg c v\r\ndelete d\r\n')
+  expect(keysOf(bench)).toEqual(['a', 'b', 'c', 'd'])
+  bench.store.requests[3]?.answer(OUTCOME_OK)
+  bench.store.requests[1]?.answer(OUTCOME_OK)
+  await settle(bench)
+  expect(output(bench)).toBe('')
+  bench.store.requests[0]?.answer(OUTCOME_HIT, 'A')
+  await settle(bench)
+  const first = 'VALUE a 0 1\r\nA\r\nEND\r\nSTORED\r\n'
+  expect(output(bench)).toBe(first)
+  bench.store.requests[2]?.answer(OUTCOME_NOT_FOUND)
+  await settle(bench)
+  expect(output(bench)).toBe(`${first}EN\r\nDELETED\r\n`)
+})
+
+test('the keys of a list go out together, and its END comes behind the last', async () => {
+  const bench = open('text')
+  send(bench, 'gets a b c\r\nversion\r\n')
+  expect(keysOf(bench)).toEqual(['a', 'b', 'c'])
+  bench.store.requests[2]?.answer(OUTCOME_HIT, 'C')
+  bench.store.requests[1]?.answer(OUTCOME_NOT_FOUND)
+  bench.store.requests[0]?.answer(OUTCOME_HIT, 'A')
+  await settle(bench)
+  const wanted = 'VALUE a 0 1 0\r\nA\r\nVALUE c 0 1 0\r\nC\r\nEND\r\nVERSION 0\r\n'
+  expect(output(bench)).toBe(wanted)
+})
+
+test('a list whose key cannot be read ends with the reason, and what is behind it is answered', async () => {
+  const bench = open('text')
+  send(bench, 'get a b c\r\nget d\r\n')
+  bench.store.requests[0]?.answer(OUTCOME_HIT, 'A')
+  bench.store.requests[1]?.answer(OUTCOME_STORE_DOWN)
+  bench.store.requests[2]?.answer(OUTCOME_HIT, 'C')
+  bench.store.requests[3]?.answer(OUTCOME_HIT, 'D')
+  await settle(bench)
+  expect(output(bench)).toBe(
+    'VALUE a 0 1\r\nA\r\nSERVER_ERROR the store is out of reach\r\nVALUE d 0 1\r\nD\r\nEND\r\n',
+  )
+})
+
+test.each([
+  ['a read behind a write', 'set k 0 0 1\r\nx\r\nget k\r\n'],
+  ['a write behind a read', 'get k\r\nset k 0 0 1\r\nx\r\n'],
+  ['two writes', 'incr k 1\r\nincr k 1\r\n'],
+  ['a key of a list behind a write', 'delete k\r\nget a k b\r\n'],
+  ['a key sent as base64', 'set k 0 0 1\r\nx\r\nmg aw== b v\r\n'],
+])('%s of the same key waits for the one before', async (_, requests) => {
+  const bench = open('text')
+  send(bench, requests)
+  expect(keysOf(bench)).toEqual(['k'])
+  bench.store.requests[0]?.answer(OUTCOME_NOT_FOUND)
+  await settle(bench)
+  expect(bench.store.requests.length).toBeGreaterThan(1)
+})
+
+test('reads of one key go out together', () => {
+  const bench = open('text')
+  send(bench, 'get k\r\nmg k v\r\nget k k\r\n')
+  expect(keysOf(bench)).toEqual(['k', 'k', 'k', 'k'])
+})
+
+test('flush_all waits for what is before it, and what is behind it waits', async () => {
+  const bench = open('text')
+  send(bench, 'get a\r\nflush_all\r\nget b\r\n')
+  expect(bench.store.requests).toHaveLength(1)
+  bench.store.requests[0]?.answer(OUTCOME_NOT_FOUND)
+  await settle(bench)
+  expect(bench.store.requests).toHaveLength(2)
+  bench.store.requests[1]?.answer(OUTCOME_OK)
+  await settle(bench)
+  expect(bench.store.requests).toHaveLength(3)
+  expect(output(bench)).toBe('END\r\nOK\r\n')
+})
+
+test('mn and quiet requests keep their places', async () => {
+  const bench = open('text')
+  send(bench, 'mg a v q\r\nmg b v q\r\nmn\r\nset c 0 0 1 noreply\r\nx\r\nmn\r\n')
+  expect(keysOf(bench)).toEqual(['a', 'b', 'c'])
+  bench.store.requests[2]?.answer(OUTCOME_OK)
+  bench.store.requests[1]?.answer(OUTCOME_HIT, 'B')
+  bench.store.requests[0]?.answer(OUTCOME_NOT_FOUND)
+  await settle(bench)
+  expect(output(bench)).toBe('VA 1\r\nB\r\nMN\r\nMN\r\n')
+})
+
+test('a window has an end in requests, and the rest goes out behind it', async () => {
+  const bench = open('text')
+  const count = WINDOW_REQUESTS_MAX + 10
+  send(bench, Array.from({ length: count }, (_, index) => `get k${index}\r\n`).join(''))
+  expect(bench.store.requests.length).toBeLessThan(count)
+  expect(bench.store.requests.length).toBeGreaterThan(WINDOW_REQUESTS_MAX / 4)
+  for (let index = 0; index < count; index++) {
+    bench.store.requests[index]?.answer(OUTCOME_NOT_FOUND)
+    if (index % 100 === 0 || bench.store.requests.length === index + 1) await settle(bench)
+  }
+  await settle(bench)
+  expect(output(bench)).toBe('END\r\n'.repeat(count))
+})
+
+test('a window has an end in bytes', () => {
+  const bench = open('text')
+  const value = 'v'.repeat(WINDOW_BYTES_MAX / 4)
+  const sets = Array.from({ length: 8 }, (_, index) => `set k${index} 0 0 ${value.length}\r\n`)
+  send(bench, sets.map((line) => `${line}${value}\r\n`).join(''))
+  expect(bench.store.requests.length).toBeLessThanOrEqual(4)
+})
+
+test('where values are large, fewer reads are under way', async () => {
+  const bench = open('text')
+  send(bench, 'get large\r\n')
+  bench.store.requests[0]?.answer(OUTCOME_HIT, 'v'.repeat(1024 * 1024 - 100))
+  await settle(bench)
+  send(bench, Array.from({ length: 50 }, (_, index) => `get k${index}\r\n`).join(''))
+  expect(bench.store.requests.length).toBeLessThan(10)
+})
+
+test('a connection that ends gives up all that is under way', () => {
+  const bench = open('text')
+  send(bench, 'get a\r\nget b c\r\nset d 0 0 1\r\nx\r\n')
+  bench.peer.connection.close()
+  expect(bench.store.requests.map(({ isCancelled }) => isCancelled)).toEqual([
+    true,
+    true,
+    true,
+    true,
+  ])
+})
+
+test('in binary, quiet misses and a NOOP are answered as they stand', async () => {
+  const bench = open('binary')
+  send(
+    bench,
+    Buffer.concat([
+      requestFrame({ opcode: 0x09, key: 'a', opaque: 1 }),
+      requestFrame({ opcode: 0x09, key: 'b', opaque: 2 }),
+      storeFrame(0x01, 'c', 'x', { opaque: 3 }),
+      requestFrame({ opcode: 0x0a, opaque: 4 }),
+    ]),
+  )
+  expect(bench.store.requests).toHaveLength(4)
+  for (const request of bench.store.requests.slice(2)) request.answer(OUTCOME_OK)
+  bench.store.requests[1]?.answer(OUTCOME_HIT, 'B')
+  bench.store.requests[0]?.answer(OUTCOME_NOT_FOUND)
+  await settle(bench)
+  const { frames } = parseResponses(bench.peer.transport.output)
+  expect(frames.map(({ opaque }) => opaque)).toEqual([2, 3, 4])
+})
+
+test.each([
+  [OUTCOME_STORE_LATE, 'SERVER_ERROR the store did not answer in time\r\n', 0x86],
+  [OUTCOME_STORE_DOWN, 'SERVER_ERROR the store is out of reach\r\n', 0x86],
+  [OUTCOME_STORE_BUSY, 'SERVER_ERROR too much waits for the store\r\n', 0x85],
+  [OUTCOME_STORE_REFUSED, 'SERVER_ERROR the store refused the request\r\n', 0x84],
+])('failure %d is told in every dialect', async (outcome, line, status) => {
+  const text = open('text')
+  send(text, 'get a\r\nset b 0 0 1\r\nx\r\nmg c v\r\nmd d q\r\nincr e 1\r\n')
+  for (const request of text.store.requests) request.answer(outcome)
+  await settle(text)
+  expect(output(text)).toBe(line.repeat(5))
+  const binary = open('binary')
+  send(binary, requestFrame({ opcode: 0x09, key: 'a' }))
+  binary.store.requests[0]?.answer(outcome)
+  await settle(binary)
+  const { frames } = parseResponses(binary.peer.transport.output)
+  expect(frames.map((frame) => frame.status)).toEqual([status])
+})
