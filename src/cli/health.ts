@@ -14,6 +14,7 @@ import { ConfigError, formatProblems } from '../config/problem.ts'
 import { findServer } from '../server/files/running-server.ts'
 import {
   checkHealth,
+  formatTarget,
   HealthError,
   type HealthTarget,
   healthTarget,
@@ -42,7 +43,7 @@ export async function runHealth(
   const { network, http, problems } = await loadNetwork(asked)
   let target: HealthTarget | undefined
   try {
-    target = address === undefined ? healthTarget(network) : parseTarget(address)
+    target = address === undefined ? healthTarget(network) : parseTarget(address, saysTls(inputs))
     const version = await checkHealth(target, TIMEOUT_MS)
     if (address === undefined && http !== undefined) {
       // Only who is asked over HTTP pays for it.
@@ -103,14 +104,13 @@ function parseServer(argv: readonly string[]): CommandLine | undefined {
   return [undefined, 'serve', 'memcached'].includes(command) ? line : undefined
 }
 
-function formatTarget(target: HealthTarget): string {
-  if ('path' in target) return target.path
-  const { host, port } = target
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+/** Whether the command line has --tls. */
+function saysTls({ flags }: ConfigInputs): boolean {
+  return flags.uses.findLast(({ option }) => option === 'tls')?.value === 'true'
 }
 
-/** An address as -l takes it, or the path of a Unix socket. */
-function parseTarget(text: string): HealthTarget {
+/** An address as -l takes it, or the path of a Unix socket. `isTls`: where the address says nothing of it. */
+function parseTarget(text: string, isTls: boolean): HealthTarget {
   if (text.includes('/')) return { path: text }
   const address = parseListenAddress(text, OPTIONS.port.default)
   if (address instanceof Refusal) {
@@ -119,6 +119,7 @@ function parseTarget(text: string): HealthTarget {
     ])
   }
   const { host, port, security } = address
-  if (security === undefined || security === 'notls') return { host, port }
+  if (security === undefined) return { host, port, ...(isTls ? { tls: 'none' } : {}) }
+  if (security === 'notls') return { host, port }
   return { host, port, tls: security === 'btls' ? 'none' : 'require' }
 }

@@ -10,16 +10,18 @@ import { ACCESS_ALL, NAMESPACE_DEFAULT_NAME } from '../credential/access.ts'
 import { CredentialFileError } from '../credential/credential-file-error.ts'
 import { problemWith } from '../credential/prepare.ts'
 import { namesOf, RIGHTS_ALL } from '../credential/rights.ts'
+import { UserEditError } from '../credential/user-edit-error.ts'
 import type { UserEntry } from '../credential/user-entry.ts'
 import {
   addUser,
+  checkNewUser,
+  checkPasswordChange,
   findEntry,
   type ListedUser,
   listUsers,
   removeUser,
   setAccess,
   setPassword,
-  UserEditError,
 } from '../credential/users-file-editor.ts'
 import { type AccessSettings, formatKey } from '../credential/users-file-text.ts'
 import { hashPassword } from '../credential/verifier.ts'
@@ -123,12 +125,7 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
   switch (command) {
     case 'add':
       refuse(problemWithNewName(user))
-      await addUser(
-        file,
-        user,
-        request.hasPassword ? await newPassword(io, `Password for ${shown}`) : undefined,
-        { iterations, access: request.access },
-      )
+      await add(io, request, file, iterations)
       io.err(`user ${shown} was added to ${file}\n`)
       // The login line of the text protocol is user, blank, password.
       if (user.includes(' ')) {
@@ -139,6 +136,7 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
       }
       return
     case 'passwd': {
+      await checkPasswordChange(file, user)
       const password = await newPassword(io, `New password for ${shown}`)
       await setPassword(file, user, password, { iterations, keepOld })
       const old = keepOld ? '; the old one works as well until the next change' : ''
@@ -171,6 +169,18 @@ async function run(io: Io, request: UserRequest, file: string, iterations: numbe
     default:
       return unreachable(command)
   }
+}
+
+async function add(
+  io: Io,
+  { user = '', hasPassword, access }: UserRequest,
+  file: string,
+  iterations: number,
+): Promise<void> {
+  const options = { iterations, access }
+  await checkNewUser(file, user, options)
+  const prompt = `Password for ${JSON.stringify(user)}`
+  await addUser(file, user, hasPassword ? await newPassword(io, prompt) : undefined, options)
 }
 
 /** Files may hold what others made; a new name should be one that people can read and type. */

@@ -28,6 +28,8 @@ export interface BenchResult {
   readonly misses: number
   /** Sets that the server did not carry out. */
   readonly notStored: number
+  /** Keys that the server has not deleted: they expire, LEFT_SECONDS after they were written at the latest. */
+  readonly leftKeys: number
 }
 
 export interface BenchParts {
@@ -42,6 +44,7 @@ export interface BenchParts {
 
 /** Longer than the longest run. */
 const TTL_SECONDS = 600
+export const LEFT_SECONDS: number = TTL_SECONDS
 /** Keys written or deleted at a time. */
 const BATCH_KEYS = 256
 
@@ -60,7 +63,7 @@ export async function runBench(load: BenchLoad, parts: BenchParts): Promise<Benc
   const tally = { misses: 0, notStored: 0 }
   const get = new LatencyHistogram()
   const set = new LatencyHistogram()
-  try {
+  const run = async (): Promise<Omit<BenchResult, 'leftKeys'>> => {
     for (let index = 0; index < load.connections; index++) sessions.push(await parts.open())
     const [first] = sessions
     if (first === undefined) throw new RangeError('a load has a connection at least')
@@ -87,24 +90,38 @@ export async function runBench(load: BenchLoad, parts: BenchParts): Promise<Benc
     )
     await Promise.all(clients)
     return { seconds: (parts.nowMs() - beganMs) / 1000, get, set, ...tally }
-  } finally {
+  }
+  try {
+    const result = await run()
+    return { ...result, leftKeys: await cleanUp(keys, parts) }
+  } catch (error) {
     await cleanUp(keys, parts)
+    throw error
+  } finally {
     for (const session of sessions) session.close()
   }
 }
 
-/** On a connection of its own: those of the run may be in the middle of something. */
-async function cleanUp(keys: readonly Buffer[], parts: BenchParts): Promise<void> {
+/**
+ * On a connection of its own: those of the run may be in the middle of something. Returns how many keys may be
+ * left: all that were not there to be deleted are gone.
+ */
+async function cleanUp(keys: readonly Buffer[], parts: BenchParts): Promise<number> {
+  let goneCount = 0
   try {
     const session = await parts.open()
     try {
-      await inBatches(keys, (key) => session.delete(key))
+      await inBatches(keys, async (key) => {
+        await session.delete(key)
+        goneCount++
+      })
     } finally {
       session.close()
     }
   } catch {
-    // What the server keeps expires by itself, and the trouble of the run is told already.
+    // A user without the right, or a server that is gone: what it keeps expires by itself.
   }
+  return keys.length - goneCount
 }
 
 async function inBatches(

@@ -4,6 +4,7 @@
  * environment, so that `flush --profile test` never goes to the server that a variable means.
  */
 
+import { CLIENT_PROFILE_VARIABLE, CLIENT_SERVER_VARIABLE } from '../config/environment.ts'
 import { readSmallFile } from '../config/read-file.ts'
 import { Secret } from '../config/secret.ts'
 import { PASSWORD_BYTES_MAX, problemWith } from '../credential/prepare.ts'
@@ -49,14 +50,14 @@ export async function resolveTarget(
   environment: Environment,
   ask: ((user: string) => Promise<string>) | undefined,
 ): Promise<SessionTarget> {
-  const named = options.profile ?? textOf(environment.SASLCACHED_PROFILE)
+  const named = options.profile ?? textOf(environment[CLIENT_PROFILE_VARIABLE])
   const file = options.config ?? profileFile(environment)
   const profile = readProfile(file, options.config !== undefined, named)
   const [strong, weak]: readonly Profile[] = named === undefined ? [{}, profile] : [profile, {}]
   const server =
     options.server ??
     strong?.server ??
-    textOf(environment.SASLCACHED_SERVER) ??
+    textOf(environment[CLIENT_SERVER_VARIABLE]) ??
     weak?.server ??
     SERVER_DEFAULT
   refusePasswordBehind(options.user)

@@ -1,5 +1,6 @@
 /** The file whose bytes become a value. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
+import { describeReadError } from '../config/read-file.ts'
 import { ClientError } from './client-error.ts'
 import { VALUE_BYTES_MAX } from './wire.ts'
 
@@ -21,7 +22,6 @@ export function readValueFile(path: string): Buffer {
     }
   } catch (error) {
     if (error instanceof ClientError) throw error
-    const { code = String(error) } = error as NodeJS.ErrnoException
-    throw new ClientError('settings', `${path} cannot be read: ${code}`, { cause: error })
+    throw new ClientError('settings', `${path} ${describeReadError(error)}`, { cause: error })
   }
 }

@@ -23,15 +23,15 @@ import {
   type Request,
   VERB_FLUSH,
 } from '../protocol/request.ts'
+import type { ReceivedValue } from '../storage/arriving-value.ts'
 import type { LargeExtension } from '../storage/large-extension.ts'
-import type { LargeValue } from '../storage/large-value.ts'
 import type { CopyCount } from '../storage/memory-view.ts'
 import type { PinnedParts, Pins } from '../storage/pins.ts'
 import { judge, mayRead, type Restriction, refusalOf } from './permission.ts'
 
 /** What is between a request's first and last byte, to those who feed it. */
 /** What a value is made of that leaves from where it is stored, to those who send it. */
-export type { LargeExtension, LargeValue, PinnedParts, Pins }
+export type { LargeExtension, PinnedParts, Pins, ReceivedValue }
 
 /** Who asks. */
 export interface Caller {
@@ -104,14 +104,14 @@ export interface LargeStore {
   readonly heldLocation: number
   readonly heldSequence: number
   /**
-   * Begins the value of a storing request that is too large to be buffered; undefined if it is not,
-   * or is to be extended.
+   * Begins the value of a storing request that is not to be buffered, of which `arrivedBytes` are here;
+   * undefined if it is, or is to be extended.
    */
-  begin(request: Request): LargeValue | undefined
+  begin(request: Request, bytes: Uint8Array, arrivedBytes: number): ReceivedValue | undefined
   /** False: there is no room for it. */
-  append(large: LargeValue, bytes: Uint8Array, offset: number, length: number): boolean
+  append(large: ReceivedValue, bytes: Uint8Array, offset: number, length: number): boolean
   /** The value of the next request is `large`; undefined: it is in the request again. */
-  useValue(large: LargeValue | undefined): void
+  useValue(large: ReceivedValue | undefined): void
   refuse(request: Request, bytes: Uint8Array): number
   beginExtension(request: Request, bytes: Uint8Array): LargeExtension | undefined
   proceedExtension(
@@ -220,18 +220,28 @@ export class Commands {
     return OUTCOME_NO_MEMORY
   }
 
-  /** Begins the value of a request that goes into the store as it arrives; undefined: it does not. */
-  beginLarge(request: Request, bytes: Uint8Array, caller: Caller): LargeValue | undefined {
-    return this.isAllowed(caller, request, bytes) ? this.large.begin(request) : undefined
+  /**
+   * Begins the value of a request that goes into the store as it arrives, of which `arrivedBytes` are here;
+   * undefined: it does not.
+   */
+  beginLarge(
+    request: Request,
+    bytes: Uint8Array,
+    arrivedBytes: number,
+    caller: Caller,
+  ): ReceivedValue | undefined {
+    return this.isAllowed(caller, request, bytes)
+      ? this.large.begin(request, bytes, arrivedBytes)
+      : undefined
   }
 
   /** False: there is no room for it. */
-  appendLarge(large: LargeValue, bytes: Uint8Array, offset: number, length: number): boolean {
+  appendLarge(large: ReceivedValue, bytes: Uint8Array, offset: number, length: number): boolean {
     return this.isIn(large.namespace) && this.large.append(large, bytes, offset, length)
   }
 
   /** Carries out the request whose value has arrived as `large`; `head` is all of it but the value. */
-  executeLarge(large: LargeValue, request: Request, head: Uint8Array, caller: Caller): number {
+  executeLarge(large: ReceivedValue, request: Request, head: Uint8Array, caller: Caller): number {
     const refusal = this.refusalFor(caller, request, head)
     if (refusal !== OUTCOME_OK) return refusal
     if (!this.isIn(large.namespace)) return OUTCOME_REFUSED

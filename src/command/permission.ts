@@ -45,12 +45,22 @@ import {
   VERB_META_DEBUG,
   VERB_META_DELETE,
   VERB_META_GET,
+  VERB_META_NOOP,
   VERB_META_SET,
+  VERB_NOOP,
   VERB_OPERATE,
   VERB_PREPEND,
+  VERB_QUIT,
   VERB_REPLACE,
+  VERB_SASL_LIST,
+  VERB_SASL_START,
+  VERB_SASL_STEP,
   VERB_SET,
+  VERB_STAT,
   VERB_TOUCH,
+  VERB_UNKNOWN,
+  VERB_VERBOSITY,
+  VERB_VERSION,
 } from '../protocol/request.ts'
 import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
@@ -102,13 +112,29 @@ const VERBS: Readonly<Record<number, VerbRow>> = {
   [VERB_META_DEBUG]: { name: 'me', takes: RIGHT.read | HAS_KEY },
 }
 
-/** By verb; 0 of those that are about the connection, or that are looked at elsewhere. */
-const TAKES: Int32Array = Int32Array.from(
-  { length: VERB_OPERATE + 1 },
-  (_, verb) => VERBS[verb]?.takes ?? 0,
-)
-
 const RIGHT_BITS: number = DEPENDS - 1
+/** More than there are. */
+const VERBS_MAX = 128
+
+/** About the connection, no command at all, or looked at elsewhere (operations/operations.ts). */
+const FREE_VERBS: readonly number[] = [
+  VERB_UNKNOWN,
+  VERB_NOOP,
+  VERB_META_NOOP,
+  VERB_VERSION,
+  VERB_VERBOSITY,
+  VERB_STAT,
+  VERB_QUIT,
+  VERB_SASL_LIST,
+  VERB_SASL_START,
+  VERB_SASL_STEP,
+  VERB_OPERATE,
+]
+
+/** By verb. One that somebody adds, and forgets here, is only for who may do everything. */
+const TAKES: Int32Array = Int32Array.from({ length: VERBS_MAX }, (_, verb) =>
+  FREE_VERBS.includes(verb) ? 0 : (VERBS[verb]?.takes ?? RIGHT_BITS),
+)
 
 /** The rights that a decoded request takes, as bits of RIGHT. */
 export function rightsTaken(request: Request): number {

@@ -197,6 +197,10 @@ export interface Config {
     readonly connectionsMax: number
     /** True: who comes when all places are taken waits; false: is refused at once. */
     readonly waitsForPlace: boolean
+    /** Of those over the limit, so many wait at a time: 0 unless they do. */
+    readonly heldConnectionsMax: number
+    /** 0 where nobody is answered over HTTP. */
+    readonly httpConnectionsMax: number
     readonly unauthenticatedConnectionsMax: number
     readonly loginTimeoutMs: number
     readonly loginAttemptsMax: number

@@ -41,7 +41,10 @@ export function credentialOrigins(given: GivenOptions): readonly CredentialOrigi
       given.problems.push({ where: PWDB_VARIABLE, message: `${pwdb} ${trouble.why}` })
     }
   }
-  const user = readEnvironmentUser(environment, given.problems, given.notices)
+  // Whoever edits a file may have there who logs in elsewhere, without a password.
+  const user = mustExist
+    ? readEnvironmentUser(environment, given.problems, given.notices)
+    : undefined
   if (user !== undefined) sources.push(user)
   if (given.values.no_auth && sources.length > 0) {
     given.notices.push(

@@ -29,6 +29,10 @@ const PREFIX = 'SASLCACHED_'
 /** The file to read options from, if --config does not name one. */
 export const CONFIG_VARIABLE = 'SASLCACHED_CONFIG'
 
+/** Of the commands that ask a server: whoever has them set runs all others with them, too, where they mean nothing. */
+export const CLIENT_SERVER_VARIABLE = 'SASLCACHED_SERVER'
+export const CLIENT_PROFILE_VARIABLE = 'SASLCACHED_PROFILE'
+
 /** memcached's own: where to write the ports that were bound. */
 export const PORT_FILE_VARIABLE = 'MEMCACHED_PORT_FILENAME'
 
@@ -59,7 +63,12 @@ export function readOptionsEnvironment(
   problems: ConfigProblem[],
 ): readonly EnvironmentValue[] {
   const values: EnvironmentValue[] = []
-  const known = new Set<string>([CONFIG_VARIABLE, ...USER_VARIABLES[0]])
+  const known = new Set<string>([
+    CONFIG_VARIABLE,
+    CLIENT_SERVER_VARIABLE,
+    CLIENT_PROFILE_VARIABLE,
+    ...USER_VARIABLES[0],
+  ])
   for (const option of OPTION_NAMES) {
     const own = environmentName(option)
     known.add(own)

@@ -46,7 +46,7 @@ export function readOptionsFile(
       const where = `${path}:${lineOf(`${group}.${name}`)}`
       const option = findOption(name)
       if (option === undefined) {
-        problems.push({ where, message: `${name} is not an option${hintFor(name)}` })
+        problems.push({ where, message: `${name} is not an option${hintFor(name, group)}` })
       } else if (OPTIONS[option].group !== group) {
         problems.push({ where, message: `${name} belongs under [${OPTIONS[option].group}]` })
       } else {
@@ -66,10 +66,13 @@ function findOption(name: string): OptionName | undefined {
   return Object.hasOwn(OPTIONS, name) ? (name as OptionName) : undefined
 }
 
-function hintFor(name: string): string {
+function hintFor(name: string, group?: string): string {
   // A long flag's own name is the likeliest mistake: `memory_limit` for `memory_limit_mib`.
   const byFlag = OPTION_NAMES.find((option) => OPTIONS[option].long.replaceAll('-', '_') === name)
-  const nearest = byFlag ?? nearestName(name, OPTION_NAMES)
+  // Then one that leaves out what the table says: `limit` under [memory].
+  const ofGroup = OPTION_NAMES.filter((option) => OPTIONS[option].group === group)
+  const byGroup = ofGroup.find((option) => `${option}_`.startsWith(`${group}_${name}_`))
+  const nearest = byFlag ?? byGroup ?? nearestName(name, OPTION_NAMES)
   if (nearest === undefined) return ''
   return `; did you mean ${nearest}?`
 }

@@ -36,6 +36,8 @@ const SNAPSHOT_OPTIONS = [
   'restore',
   'restore_stale',
 ] as const
+/** Monitors and probes are few. */
+const HTTP_CONNECTIONS_MAX = 256
 const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trace']
 
 export interface NetworkInputs {
@@ -71,10 +73,11 @@ function resolveAll(given: GivenOptions): Config {
   const values = given.values
   const network = resolveNetwork(given)
   const tls = resolveTls(given, network)
+  const http = httpConfig(given, tls !== undefined)
   return {
     network,
     tls,
-    http: httpConfig(given, tls !== undefined),
+    http,
     memory: {
       limitBytes: values.memory_limit_mib * MIB,
       limitBytesMax: limitMaxMib(given) * MIB,
@@ -87,6 +90,9 @@ function resolveAll(given: GivenOptions): Config {
     limits: {
       connectionsMax: values.conn_limit,
       waitsForPlace: values.wait_for_place,
+      // As many as wait to be accepted elsewhere.
+      heldConnectionsMax: values.wait_for_place ? network.backlog : 0,
+      httpConnectionsMax: http === undefined ? 0 : HTTP_CONNECTIONS_MAX,
       unauthenticatedConnectionsMax: unauthenticatedMax(given),
       loginTimeoutMs: milliseconds(values.login_timeout_seconds),
       loginAttemptsMax: values.login_attempts,

@@ -129,8 +129,18 @@ function sleep(ms: number): void {
 }
 
 function troubleOf(error: unknown): FileTrouble {
+  const code = codeOf(error)
+  const kind = code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : 'unreadable'
+  return { kind, why: describeReadError(error) }
+}
+
+/** To be put behind the name of the file. */
+export function describeReadError(error: unknown): string {
+  const code = codeOf(error)
+  return `cannot be read: ${REASONS[code] ?? code}`
+}
+
+function codeOf(error: unknown): string {
   const known = typeof error === 'object' && error !== null && 'code' in error
-  const code = known ? String(error.code) : String(error)
-  const why = `cannot be read: ${REASONS[code] ?? code}`
-  return { kind: code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : 'unreadable', why }
+  return known ? String(error.code) : String(error)
 }

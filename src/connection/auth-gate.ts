@@ -134,6 +134,8 @@ export class AuthGate {
   private messageCount = 0
   private strangerRequestCount = 0
   private delayed: DelayedAnswer | undefined = undefined
+  /** Namespaces that it was in before: replies from there may still be on their way. */
+  private former: number[] = []
   /** Nobody waits for answers any more. */
   private isGone = false
 
@@ -142,6 +144,13 @@ export class AuthGate {
     this.options = options
     this.pipe = pipe
     this.isOpen = options.sasl === undefined
+  }
+
+  /** Whether the connection is, or was, in that namespace, or looks into it. */
+  hasBeenIn(namespace: number): boolean {
+    return (
+      namespace === this.namespace || namespace === this.visited || this.former.includes(namespace)
+    )
   }
 
   /** Whether `visited` is one that is neither its own nor the default. */
@@ -319,8 +328,15 @@ export class AuthGate {
     this.isOpen = true
     this.principal = principal
     this.restriction = this.restrictionOf(principal)
-    this.namespace = principal.namespace
+    this.enter(principal.namespace)
     this.countFor(this.options.users?.numberOf(principal.name, principal.roles !== undefined))
+  }
+
+  private enter(namespace: number): void {
+    const left = this.namespace
+    this.namespace = namespace
+    if (left === namespace || left === NAMESPACE_DEFAULT || this.former.includes(left)) return
+    this.former = [...this.former, left]
   }
 
   /** The connection is no more. */
@@ -355,7 +371,7 @@ export class AuthGate {
     this.isOpen = false
     this.principal = undefined
     this.restriction = undefined
-    this.namespace = NAMESPACE_DEFAULT
+    this.enter(NAMESPACE_DEFAULT)
     this.countFor(NOBODY)
   }
 }

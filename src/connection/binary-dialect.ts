@@ -11,7 +11,7 @@ import { unreachable } from '../base/unreachable.ts'
 import type { Commands } from '../command/commands.ts'
 import { carryOut, rightsOfOperation } from '../command/operations/operations.ts'
 import { refusalOf } from '../command/permission.ts'
-import { LargeBody } from '../command/transfers/large-body.ts'
+import { bytesToBegin, LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
@@ -201,8 +201,9 @@ export class BinaryDialect implements Dialect, LargeDialect {
    */
   private bytesToAwait({ restriction }: AuthGate, offset: number, end: number): number {
     const { verb, valueOffset, frameBytes } = this.request
-    const isHead = restriction !== undefined && isStoring(verb) && end < valueOffset
-    return isHead ? valueOffset - offset : frameBytes
+    if (!isStoring(verb)) return frameBytes
+    const isHead = restriction !== undefined && end < valueOffset
+    return isHead ? valueOffset - offset : bytesToBegin(this.request, offset, end)
   }
 
   /** Serves a request about an item; false: it is suspended. */
@@ -266,15 +267,12 @@ export class BinaryDialect implements Dialect, LargeDialect {
   ): boolean {
     const { commands, request } = this
     if (end < request.valueOffset) return false
-    const large = commands.beginLarge(request, bytes, connection.gate)
+    const arrivedBytes = end - request.valueOffset
+    const large = commands.beginLarge(request, bytes, arrivedBytes, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
-    connection.intake.startBody(
-      new LargeBody(commands, large, head, 0),
-      bytes,
-      request.valueOffset,
-      end,
-    )
+    const body = new LargeBody(commands, large, head, 0)
+    connection.intake.startBody(body, bytes, request.valueOffset, end)
     return true
   }
 

@@ -10,7 +10,7 @@
 import type { Commands } from '../command/commands.ts'
 import type { ClusterParts } from '../command/operations/cluster-lines.ts'
 import { refusalOf, refusalOfKeys } from '../command/permission.ts'
-import { LargeBody } from '../command/transfers/large-body.ts'
+import { bytesToBegin, LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
@@ -191,7 +191,7 @@ export class TextDialect implements Dialect, LargeDialect {
       }
       if (decoded === INCOMPLETE) {
         if (this.startLarge(connection, bytes, offset, end)) return end
-        connection.intake.wantedBytes = request.frameBytes
+        connection.intake.wantedBytes = bytesToBegin(request, offset, end)
         return offset
       }
       if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
@@ -228,7 +228,8 @@ export class TextDialect implements Dialect, LargeDialect {
     end: number,
   ): boolean {
     const { commands, request } = this
-    const large = commands.beginLarge(request, bytes, connection.gate)
+    const arrivedBytes = end - request.valueOffset
+    const large = commands.beginLarge(request, bytes, arrivedBytes, connection.gate)
     if (large === undefined) return false
     const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
     const body = new LargeBody(commands, large, head, LINE_END_BYTES)

@@ -10,11 +10,14 @@ import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { watchLine } from '../observe/watch-line.ts'
 import type { WatchLog, WatchRecord } from '../observe/watch-log.ts'
+import { connectionTag } from '../sasl/key-tag.ts'
 import type { Connection } from './connection.ts'
 
 export interface WatchersOptions {
   readonly log: WatchLog
   readonly lane: Float64Array
+  /** Of all threads (connectionTag). */
+  readonly secret: Uint8Array
   /** `-o watcher_logbuf_size`. */
   readonly bufferBytesMax: number
   /** The first watcher has come, or the last has gone: `drain` is to be called regularly, or not. */
@@ -25,7 +28,9 @@ interface Watcher {
   readonly kinds: number
   /** Whose events it sees. */
   readonly namespace: number
-  /** How many of these there were. Numbers over all would tell one namespace of the others. */
+  /** A user of it: numbers over all events and connections would tell of other namespaces. */
+  readonly isTenant: boolean
+  /** How many of its events there were, which number them outside of the default namespace. */
   seenCount: number
   /** Events up to this one were before its time. */
   readonly lastEventId: number
@@ -54,11 +59,14 @@ export class Watchers {
     if (!log.takePlace()) return false
     this.drain()
     connection.watch()
-    connection.push(OK)
     const lastEventId = log.lastEventId()
-    const watcher = { kinds, namespace, lastEventId, seenCount: 0, lines: '', skippedCount: 0 }
+    const isTenant = connection.gate.namespace !== NAMESPACE_DEFAULT
+    const counts = { seenCount: 0, skippedCount: 0 }
+    const watcher = { kinds, namespace, isTenant, lastEventId, lines: '', ...counts }
     this.watchers.set(connection, watcher)
     this.changed()
+    // Not before all threads find it in the shared memory: whoever knows of it may be on another one.
+    connection.push(OK)
     return true
   }
 
@@ -81,14 +89,19 @@ export class Watchers {
   }
 
   private offer(record: WatchRecord): void {
-    const { eventId } = record
+    const { eventId, connectionId } = record
     for (const [connection, watcher] of this.watchers) {
       if (watcher.namespace !== record.namespace) continue
       if ((watcher.kinds & record.kind) === 0 || eventId <= watcher.lastEventId) continue
       watcher.seenCount++
       record.eventId = watcher.namespace === NAMESPACE_DEFAULT ? eventId : watcher.seenCount
+      record.connectionId = watcher.isTenant ? this.tagOf(record, connectionId) : connectionId
       this.append(connection, watcher, watchLine(record))
     }
+  }
+
+  private tagOf({ namespace }: WatchRecord, connectionId: number): number {
+    return connectionTag(this.options.secret, namespace, connectionId)
   }
 
   private append(connection: Connection, watcher: Watcher, line: string): void {

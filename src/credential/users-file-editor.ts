@@ -7,18 +7,18 @@
  * never half. Owner and mode of the old file stay; a new one is for its owner alone.
  */
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, lstat, open, realpath, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { realpath } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { assert } from '../base/assert.ts'
 import type { Access } from './access.ts'
 import { CredentialFileError } from './credential-file-error.ts'
-import { codeOf, decodeUtf8, describeFileError, readRegularFile } from './file-access.ts'
 import { quoteName } from './file-problems.ts'
 import { prepare, problemWith } from './prepare.ts'
 import { readTomlLayout, type TomlStatement } from './toml-layout.ts'
+import { UserEditError } from './user-edit-error.ts'
 import type { UserEntry } from './user-entry.ts'
 import { DECOY_KEY_BYTES, parseUsersFile } from './users-file.ts'
+import { checkFolder, lockFile, readText, replaceFile } from './users-file-replacement.ts'
 import {
   type AccessSettings,
   formatAccess,
@@ -35,29 +35,6 @@ import {
   SCRAM_HASHES,
   type Verifier,
 } from './verifier.ts'
-
-export type UserEditProblem =
-  | 'user-exists'
-  | 'no-such-user'
-  /** The name or the password itself is not acceptable. */
-  | 'invalid'
-  /** The user is written in a way that only a person can change. */
-  | 'layout'
-  /** Somebody else is editing the file. */
-  | 'locked'
-  /** The file system refuses. */
-  | 'file'
-
-/** The message says what to do; it never contains a password. */
-export class UserEditError extends Error {
-  readonly code: UserEditProblem
-
-  constructor(code: UserEditProblem, message: string) {
-    super(message)
-    this.name = 'UserEditError'
-    this.code = code
-  }
-}
 
 export interface EditOptions {
   /** Of new verifiers; default as in hashPassword. */
@@ -91,11 +68,6 @@ export interface ListedUser {
   readonly roles: readonly string[] | undefined
 }
 
-const DEFAULT_LOCK_WAIT_MS = 5000
-const LOCK_POLL_MS = 50
-/** An edit takes well under a second; a lock this old was left behind by a crash. */
-const LOCK_STALE_MS = 30_000
-const NEW_FILE_MODE = 0o600
 /** What a user is known by. */
 const CREDENTIAL_SETTINGS: readonly string[] = ['verifiers', 'password', 'password_login']
 
@@ -107,30 +79,48 @@ export async function addUser(
   options: AddUserOptions = {},
 ): Promise<void> {
   checkInput(name, password)
-  await edit(
-    path,
-    options,
-    (text) => {
-      const before = text ?? newFileText(options)
-      const users = readUsers(before, path)
-      if (findUser(users, name) !== undefined) {
-        throw new UserEditError(
-          'user-exists',
-          `user ${quoteName(name)} exists already in ${path}; change the password with \`saslcached user passwd\``,
-        )
-      }
-      const newline = newlineOf(before)
-      const gap = before === '' || before.endsWith(newline + newline) ? '' : newline
-      const end = before === '' || before.endsWith('\n') ? '' : newline
-      const credential =
-        password === undefined
-          ? 'password_login = false'
-          : formatVerifiers(hashPassword(password, options), newline)
-      const lines = [`[users.${formatKey(name)}]`, credential, ...formatAccess(options.access)]
-      return `${before}${end}${gap}${lines.map((line) => line + newline).join('')}`
-    },
-    options.access !== undefined,
-  )
+  const change = (text: string | undefined): string =>
+    withNewUser(text, path, name, password, options)
+  await edit(path, options, change, options.access !== undefined)
+}
+
+/** Throws what `addUser` would, whatever the password: nobody is asked for one in vain. */
+export async function checkNewUser(
+  path: string,
+  name: string,
+  options: AddUserOptions = {},
+): Promise<void> {
+  checkInput(name, undefined)
+  const change = (text: string | undefined): string =>
+    withNewUser(text, path, name, undefined, options)
+  await checkEdit(path, change, options.access !== undefined)
+}
+
+/** Without a password: one who has none. */
+function withNewUser(
+  text: string | undefined,
+  path: string,
+  name: string,
+  password: string | undefined,
+  options: AddUserOptions,
+): string {
+  const before = text ?? newFileText(options)
+  const users = readUsers(before, path)
+  if (findUser(users, name) !== undefined) {
+    throw new UserEditError(
+      'user-exists',
+      `user ${quoteName(name)} exists already in ${path}; change the password with \`saslcached user passwd\``,
+    )
+  }
+  const newline = newlineOf(before)
+  const gap = before === '' || before.endsWith(newline + newline) ? '' : newline
+  const end = before === '' || before.endsWith('\n') ? '' : newline
+  const credential =
+    password === undefined
+      ? 'password_login = false'
+      : formatVerifiers(hashPassword(password, options), newline)
+  const lines = [`[users.${formatKey(name)}]`, credential, ...formatAccess(options.access)]
+  return `${before}${end}${gap}${lines.map((line) => line + newline).join('')}`
 }
 
 /** Changes what a user may do: what is given replaces what stands there. With `isReset` nothing else stays. */
@@ -179,6 +169,16 @@ export async function setPassword(
         ? addSecondPassword(user, password, options)
         : hashPassword(password, options)
     return replaceVerifiers(before, path, name, verifiers)
+  })
+}
+
+/** Throws what `setPassword` would, whatever the password. */
+export async function checkPasswordChange(path: string, name: string): Promise<void> {
+  checkInput(name, undefined)
+  await checkEdit(path, (text) => {
+    const before = text ?? ''
+    if (findUser(readUsers(before, path), name) === undefined) throw noSuchUser(path, name)
+    return before
   })
 }
 
@@ -324,29 +324,6 @@ function cutUser(text: string, path: string, name: string): string {
   return before + (isApart ? after.replace(/^\r?\n/, '') : after)
 }
 
-interface ReadText {
-  /** Undefined if there is no file yet. */
-  readonly text: string | undefined
-  readonly mode: number
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined
-}
-
-async function readText(path: string): Promise<ReadText> {
-  const content = await readRegularFile(path).catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return undefined
-    throw new UserEditError('file', `${path}: ${describeFileError(error)}`)
-  })
-  if (content === undefined) return { text: undefined, mode: NEW_FILE_MODE, owner: undefined }
-  if (typeof content === 'string') throw new UserEditError('file', `${path}: ${content}`)
-  const text = decodeUtf8(content.bytes)
-  if (typeof text === 'number') {
-    const message = 'this line is not valid UTF-8'
-    throw new CredentialFileError([{ file: path, line: text, message }])
-  }
-  const { mode, uid, gid } = content.stats
-  return { text, mode: mode & 0o777, owner: { uid, gid } }
-}
-
 /**
  * Reads, changes, checks and replaces the file, alone. With `isAskedFor` a text that is not good is what
  * was asked for (a role that there is not, say), and not a layout that is beyond us.
@@ -359,116 +336,36 @@ async function edit(
 ): Promise<void> {
   // Behind a symbolic link it is the file that is replaced, not the link.
   const target = await realpath(path).catch(() => path)
-  const release = await lock(target, options.lockWaitMs ?? DEFAULT_LOCK_WAIT_MS)
+  const release = await lockFile(target, options.lockWaitMs)
   try {
     const { text, mode, owner } = await readText(target)
     const changed = change(text)
-    // What we write must be what we read; a layout that is beyond us ends here, before any harm.
-    const { problems } = parseUsersFile(changed, path)
-    const [problem] = problems
-    if (problem !== undefined && isAskedFor) throw new UserEditError('invalid', problem.message)
-    if (problem !== undefined) {
-      throw new UserEditError(
-        'layout',
-        `${path} is laid out in a way that only a person can change: ${problem.message}`,
-      )
-    }
+    checkText(changed, path, isAskedFor)
     await replaceFile(target, changed, mode, owner)
   } finally {
     await release()
   }
 }
 
-async function lock(path: string, waitMs: number): Promise<() => Promise<void>> {
-  const lockPath = `${path}.lock`
-  const deadlineMs = performance.now() + waitMs
-  for (;;) {
-    try {
-      const handle = await open(lockPath, 'wx', NEW_FILE_MODE)
-      await handle.writeFile(`${process.pid}\n`)
-      await handle.close()
-      return () => rm(lockPath, { force: true })
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') {
-        throw new UserEditError('file', `${dirname(path)}: there is no such directory`)
-      }
-      if (codeOf(error) !== 'EEXIST') {
-        throw new UserEditError('file', `${lockPath}: ${describeFileError(error)}`)
-      }
-    }
-    const found = await lstat(lockPath).catch(() => undefined)
-    // What is no file was made by no editor: it is not ours to remove, nor to wait for.
-    if (found !== undefined && !found.isFile()) {
-      throw new UserEditError('locked', `${lockPath} is not a file; remove it`)
-    }
-    const age = found === undefined ? 0 : Date.now() - found.mtimeMs
-    if (age > LOCK_STALE_MS) {
-      await rm(lockPath, { force: true })
-    } else if (performance.now() >= deadlineMs) {
-      const holder = await readLockHolder(lockPath)
-      throw new UserEditError(
-        'locked',
-        `${path} is being edited by another process (${holder}); ` +
-          `if that is not so, remove ${lockPath}`,
-      )
-    } else {
-      await delay(LOCK_POLL_MS)
-    }
-  }
-}
-
-/** The id of the process, if that is what the lock says. */
-async function readLockHolder(lockPath: string): Promise<string> {
-  const content = await readRegularFile(lockPath).catch(() => '')
-  const text = typeof content === 'string' ? '' : Buffer.from(content.bytes).toString('latin1')
-  return /^\d{1,10}\n?$/.test(text) ? text.trim() : 'unknown'
-}
-
-async function replaceFile(
+/** Throws what `edit` would, as far as that can be known now; changes nothing, and waits for nobody. */
+async function checkEdit(
   path: string,
-  text: string,
-  mode: number,
-  owner: ReadText['owner'],
+  change: (text: string | undefined) => string,
+  isAskedFor = false,
 ): Promise<void> {
-  const temporary = join(dirname(path), `.users-${randomBytes(6).toString('hex')}.tmp`)
-  try {
-    const handle = await open(temporary, 'wx', NEW_FILE_MODE)
-    try {
-      await handle.writeFile(text)
-      if (owner !== undefined) await keepOwner(handle, owner)
-      // After the owner, since a change of owner may clear bits; and past the umask.
-      await handle.chmod(mode)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    if (error instanceof UserEditError) throw error
-    if (codeOf(error) === 'EBUSY') {
-      throw new UserEditError(
-        'file',
-        `${path} is a mount of its own and cannot be replaced; mount its directory instead`,
-      )
-    }
-    throw new UserEditError('file', `${path}: ${describeFileError(error)}`)
-  }
+  const target = await realpath(path).catch(() => path)
+  await checkFolder(dirname(target))
+  const { text } = await readText(target)
+  checkText(change(text), path, isAskedFor)
 }
 
-async function keepOwner(
-  handle: FileHandle,
-  owner: { readonly uid: number; readonly gid: number },
-): Promise<void> {
-  const own = await handle.stat()
-  if (own.uid === owner.uid && own.gid === owner.gid) return
-  try {
-    await handle.chown(owner.uid, owner.gid)
-  } catch (error) {
-    // Not root: the server might no longer be able to read a file that changed hands.
-    if (codeOf(error) === 'EPERM') {
-      throw new UserEditError('file', 'the file belongs to somebody else; edit it as its owner')
-    }
-    throw error
-  }
+/** What we write must be what we read; a layout that is beyond us ends here, before any harm. */
+function checkText(text: string, path: string, isAskedFor: boolean): void {
+  const [problem] = parseUsersFile(text, path).problems
+  if (problem === undefined) return
+  if (isAskedFor) throw new UserEditError('invalid', problem.message)
+  throw new UserEditError(
+    'layout',
+    `${path} is laid out in a way that only a person can change: ${problem.message}`,
+  )
 }

@@ -57,7 +57,11 @@ const RING_BYTES_MAX: number = 2 ** 23 * UNIT_BYTES
 export interface WatchMemory {
   readonly control: SharedArrayBuffer
   readonly rings: readonly SharedArrayBuffer[]
+  /** What connections are named by to those who may not know how many there are. */
+  readonly secret: Uint8Array
 }
+
+const SECRET_BYTES = 32
 
 /** Rings of at least `ringBytes` each: the next power of two. Untouched they cost no memory. */
 export function createWatchMemory(workerCount: number, ringBytes: number): WatchMemory {
@@ -66,6 +70,7 @@ export function createWatchMemory(workerCount: number, ringBytes: number): Watch
   return {
     control: new SharedArrayBuffer(4 * workerWord(workerCount, workerCount)),
     rings: Array.from({ length: workerCount }, () => new SharedArrayBuffer(bytes)),
+    secret: crypto.getRandomValues(new Uint8Array(SECRET_BYTES)),
   }
 }
 

@@ -52,6 +52,8 @@ export const DEMANDED_WORD = 103
 export const FLOORS_WORD = 104
 /** Pins that are held, a part of a value each (pins.ts). */
 export const PINNED_COUNT_WORD = 106
+/** Segments held by values that arrive in the log (arriving-value.ts). */
+export const ARRIVING_COUNT_WORD = 107
 /** For each group the list of its sealed segments, oldest first: ids of both ends. */
 export const LISTS_WORD = 112
 export const LIST_WORDS = 2

@@ -13,7 +13,9 @@ import {
 } from '../observe/metrics.ts'
 import {
   BUCKET_COUNT_WORD,
+  EXCESS_WORD,
   FREE_COUNT_WORD,
+  GUARANTEED_WORD,
   LIMIT_BYTES_WORD,
   LIMIT_SEGMENTS_WORD,
   OPEN_ID,
@@ -104,7 +106,21 @@ export function readStoreMetrics(memory: StoreMemory): Readonly<Record<StoreMetr
   }
 }
 
-/** The same under names of our own code. */
+/**
+ * The segments as a tenant is told them: those that it uses, and what is free of those that are guaranteed. How many
+ * are lent or borrowed without being used follows from what others write, and is left out.
+ */
+export function readOwnSegments(
+  memory: StoreMemory,
+): Readonly<Pick<Record<StoreMetricName, number>, 'segments' | 'segments_free'>> {
+  const control = new Int32Array(memory.control)
+  const held = control[LIMIT_SEGMENTS_WORD]! + control[EXCESS_WORD]!
+  const used = Math.max(0, held - control[FREE_COUNT_WORD]!)
+  const guaranteed = control[GUARANTEED_WORD]!
+  return { segments: Math.max(guaranteed, used), segments_free: Math.max(0, guaranteed - used) }
+}
+
+/** What readStoreMetrics() tells, under names of our own code. */
 export function readStoreCounters(memory: StoreMemory): StoreCounters {
   return Object.fromEntries(
     Object.entries(readStoreMetrics(memory)).map(([name, value]) => [

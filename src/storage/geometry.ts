@@ -88,6 +88,8 @@ export interface Geometry {
   readonly ownedWord: number
   /** How many replies are being sent from each segment: while there are any, it is not free (pins.ts). */
   readonly pinsWord: number
+  /** How many values are arriving in each segment: while there are any, it is not emptied (arriving-value.ts). */
+  readonly arrivalsWord: number
   readonly pagesWord: number
   readonly workersWord: number
   readonly ghostWord: number
@@ -198,7 +200,8 @@ function layoutOf(options: StoreOptions, namespace: number, segmentShift: number
   const pagesWord = workersWord + workerCount * WORKER_WORDS
   const ownedWord = pagesWord + segmentCount
   const pinsWord = ownedWord + segmentCount
-  const ghostWord = pinsWord + segmentCount
+  const arrivalsWord = pinsWord + segmentCount
+  const ghostWord = arrivalsWord + segmentCount
   return {
     namespace,
     memoryBytes,
@@ -221,6 +224,7 @@ function layoutOf(options: StoreOptions, namespace: number, segmentShift: number
     segmentsWord,
     ownedWord,
     pinsWord,
+    arrivalsWord,
     pagesWord,
     workersWord,
     ghostWord,

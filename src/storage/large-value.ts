@@ -39,6 +39,8 @@ export class LargeValue {
   readonly valueLength: number
   /** The first segment, -1 before the first byte and after the end. */
   segment = -1
+  /** Its record begins at the start of that. */
+  readonly offset = 0
   private readonly view: MemoryView
   private readonly pool: SegmentPool
   private readonly log: Log
@@ -135,11 +137,20 @@ export class LargeValue {
     this.forgetCount()
   }
 
+  /** The epoch is written into its segments with beforeLink(), whatever it is. */
+  isOf(_epoch: number): boolean {
+    return true
+  }
+
+  moveOn(): boolean {
+    return true
+  }
+
   /**
    * Makes the segments ones of a record that is about to be linked: of the age of now, of its group
    * and of the epoch in which its key was looked up, each naming the record that continues in it.
    */
-  beforeLink(recordBytes: number, group: number, epoch: number): void {
+  beforeLink(recordBytes: number, group: number, epoch: number, _expiry: number): void {
     const { control, view } = this
     const location = view.locationOf(this.segment, 0)
     const due = this.pool.dueOf(group)

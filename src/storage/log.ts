@@ -50,7 +50,7 @@ export class Log {
   reservedSpans = false
   /** After reserve() has failed: how many free segments it needs. */
   segmentsMissing = 0
-  /** Segments that large values on their way to this worker hold: they belong to no open segment. */
+  /** Segments held by values on their way to this worker, in the log or in segments of their own. */
   receivingSegments = 0
   /** Groups that may be open at the same time; see MemoryShares. */
   private opensMax = OPENS_MAX
@@ -247,11 +247,11 @@ export class Log {
     }
   }
 
-  /** Makes a record that lies at the start of `segment`, which is not the log's, the one to be filled. */
-  show(segment: number, spans: boolean): void {
+  /** Makes a record that has its room already the one to be filled. */
+  show(segment: number, offset: number, spans: boolean): void {
     this.segment = segment
-    this.offset = 0
-    this.location = this.view.locationOf(segment, 0)
+    this.offset = offset
+    this.location = this.view.locationOf(segment, offset)
     this.reservedSpans = spans
   }
 

@@ -13,6 +13,7 @@ import {
   HEAP_QUOTA_LOCK_WORD,
   HEAP_QUOTA_SEGMENTS_WORD,
   OVERFLOW_PAGES_WORD,
+  PINNED_COUNT_WORD,
   PRIMARY_PAGES_WORD,
 } from './control-block.ts'
 import { memoryLimitOf } from './counters.ts'
@@ -110,12 +111,18 @@ export function setQuota(first: StoreMemory, memory: StoreMemory, quotaBytes: nu
   })
 }
 
+/** Whether replies are still being sent from the memory of a namespace (pins.ts). */
+export function hasPins(memory: StoreMemory): boolean {
+  return Atomics.load(new MemoryView(memory).control, PINNED_COUNT_WORD) > 0
+}
+
 /**
- * Ends a namespace whose store no worker has any more: what it had goes to the heap, and its quota to the
- * first.
+ * Ends a namespace whose store no worker has any more, and from which nothing is being sent: what it had goes to the
+ * heap, and its quota to the first.
  */
 export function dropNamespace(first: StoreMemory, memory: StoreMemory): void {
   assert(memory.geometry.namespace !== 0, 'namespace 0 stays')
+  assert(!hasPins(memory), 'the memory of a namespace is given away while replies leave from it')
   // Before the first is told of its new quota: if it is alone again, all of that is its own at once.
   new Heap(first).countNamespaces(-1)
   withQuotas(first, (quotas) => {

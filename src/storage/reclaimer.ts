@@ -247,16 +247,17 @@ export class Reclaimer {
       this.movedPerGained = live / Math.max(this.view.segmentBytes - live, 1)
       return true
     }
-    if (this.endsStuck(victim, nowSeconds) || this.emptyHead(victim, nowSeconds) === STUCK) {
+    if (this.isStuck(victim, nowSeconds) || this.emptyHead(victim, nowSeconds) === STUCK) {
       this.leaveVictim(victim)
       this.fates.metBytes = this.view.segmentBytes
     }
     return true
   }
 
-  /** Whether the last record of a victim is one that cannot be moved, though all that is alive should be. */
-  private endsStuck(victim: number, nowSeconds: number): boolean {
+  /** Whether a value arrives in a victim, or its last record cannot be moved, though all that is alive should be. */
+  private isStuck(victim: number, nowSeconds: number): boolean {
     const { control, view } = this
+    if (Atomics.load(control, view.geometry.arrivalsWord + victim) !== 0) return true
     const next = view.continuation(victim)
     if (this.victimFate !== MOVE || next < 0) return false
     // The word may be of an earlier use, but what the next segment names is alive there.

@@ -105,7 +105,7 @@ export class Restorer {
       item.unlock()
       if (isLinked) {
         log.commit(expiry)
-        this.upkeep.leaveRestored()
+        this.upkeep.leaveWithoutWork()
         return STORED
       }
       log.abandon()
@@ -153,7 +153,7 @@ export class Restorer {
         const base = view.locationBase(log.location)
         words[base + TRAITS_WORD] = words[base + TRAITS_WORD]! | ((order.state & STATE_MASK) << 24)
         setLastAccessAt(words, base, order.lastAccess)
-        received.beforeLink(recordBytes, this.groupFor(order, recordBytes), this.epoch)
+        received.beforeLink(recordBytes, this.groupFor(order, recordBytes), this.epoch, expiry)
         isLinked = record.link(false, recordBytes, order.givenCasHigh, order.givenCasLow)
         if (isLinked) this.raiseFrequency(order.frequency)
       }
@@ -167,7 +167,7 @@ export class Restorer {
       }
     }
     if (verdict !== STORED) received.abandon()
-    else this.upkeep.leaveRestored()
+    else this.upkeep.leaveWithoutWork()
     return verdict
   }
 

@@ -12,6 +12,7 @@
  * and the life of a segment are in README.md.
  */
 import { assert } from '../base/assert.ts'
+import type { ArrivingValue, ReceivedValue } from './arriving-value.ts'
 import { CasSource } from './cas-source.ts'
 import type { EvictionWitness } from './eviction-witness.ts'
 import { Extender } from './extender.ts'
@@ -40,7 +41,7 @@ import { NewRecord } from './new-record.ts'
 import { Numbers } from './numbers.ts'
 import { createParts, type StoreParts } from './parts.ts'
 import { type PinnedParts, Pins } from './pins.ts'
-import { Receiver } from './receiver.ts'
+import { extendedBytesMinOf, largeBytesMinOf, Receiver } from './receiver.ts'
 import { Restorer } from './restorer.ts'
 import { EXISTS, HIT, MISS, MISS_NONE, NOT_FOUND, REMOVED, STORED } from './result.ts'
 import { Scan } from './scan.ts'
@@ -50,17 +51,9 @@ import { Widener } from './widener.ts'
 import type { WriteOrder } from './write-order.ts'
 import { COPIED_LOCKED_BYTES_MAX, Writer } from './writer.ts'
 
+export { mayBegin } from './arriving-value.ts'
 export * from './result.ts'
 export * from './write-order.ts'
-
-/**
- * From this length on a value is worth segments of its own: on average half of the last one stays
- * unused.
- */
-const LARGE_SEGMENTS_MIN = 8
-const LARGE_BYTES_MIN: number = 1024 * 1024
-/** What appending makes longer than this is not copied while the stripe is held, but in pieces. */
-const EXTENDED_SEGMENTS_MIN = 4
 
 /**
  * Gets each item of a scan, while its stripe is held as after a HIT: it reads the registers and
@@ -116,8 +109,8 @@ export class Store {
   constructor(memory: StoreMemory, workerIndex: number) {
     const { geometry } = memory
     assert(workerIndex >= 0 && workerIndex < geometry.workerCount, `no worker ${workerIndex}`)
-    this.largeBytesMin = Math.max(LARGE_BYTES_MIN, LARGE_SEGMENTS_MIN * geometry.segmentBytes)
-    this.extendedBytesMin = Math.max(LARGE_BYTES_MIN, EXTENDED_SEGMENTS_MIN * geometry.segmentBytes)
+    this.largeBytesMin = largeBytesMinOf(geometry.segmentBytes)
+    this.extendedBytesMin = extendedBytesMinOf(geometry.segmentBytes)
     this.unitShift = geometry.unitShift
     this.evicts = geometry.evicts
     const parts = createParts(memory, workerIndex)
@@ -126,7 +119,7 @@ export class Store {
     const cas = new CasSource(parts.control, parts.isShared)
     const record = new NewRecord(parts, item, cas, upkeep)
     const sources = new LastBlock()
-    const receiver = new Receiver(parts, item, upkeep, sources)
+    const receiver = new Receiver(parts, item, record, upkeep, sources)
     const { extendedBytesMin } = this
     const extender = new Extender(parts, item, record, receiver, upkeep, sources, extendedBytesMin)
     this.parts = parts
@@ -346,9 +339,16 @@ export class Store {
     return this.receiver.begin(keyLength, valueLength)
   }
 
+  /**
+   * The same for a shorter value, if mayBegin() says so. Undefined: it is to be kept elsewhere until it is complete.
+   */
+  beginArriving(order: WriteOrder): ArrivingValue | undefined {
+    return this.receiver.beginArriving(order)
+  }
+
   /** Takes the next bytes of a value under way, and does the share of the work that a write does. */
   appendLarge(
-    large: LargeValue,
+    large: ReceivedValue,
     source: Uint8Array,
     offset: number,
     length: number,

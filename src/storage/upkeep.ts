@@ -112,8 +112,8 @@ export class Upkeep implements Borrower {
     }
   }
 
-  /** What restoring an item ends with: the index grows with it, and nobody makes room for it. */
-  leaveRestored(): void {
+  /** What a write ends with that made no room, or made it before: the index grows with it. */
+  leaveWithoutWork(): void {
     if (this.newItems >= GROWTH_LOT) this.growIndex()
   }
 

@@ -7,8 +7,9 @@
  * answer is. So nothing of one write can come into the next, and an order that was not filled is
  * refused: its key is empty, which is asserted.
  */
+
+import type { ReceivedValue } from './arriving-value.ts'
 import type { LargeExtension } from './large-extension.ts'
-import type { LargeValue } from './large-value.ts'
 
 /** Modes of write(). */
 export const WRITE_SET = 1
@@ -44,8 +45,8 @@ export class WriteOrder {
    * and the token of the item it replaces.
    */
   mayGoStale = false
-  /** The value, if it is in the store already: see Store.beginLarge(). */
-  received: LargeValue | undefined = undefined
+  /** The value, if it is in the store already: see Store.beginLarge() and beginArriving(). */
+  received: ReceivedValue | undefined = undefined
   /** What made it, if this appends or prepends: see Store.beginExtension(). */
   extension: LargeExtension | undefined = undefined
 

@@ -9,6 +9,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { ByteBlock } from '../base/bytes.ts'
+import type { ReceivedValue } from './arriving-value.ts'
 import { frequencyAt, raiseFrequencyAt } from './bucket.ts'
 import type { CasSource } from './cas-source.ts'
 import { EPOCH_WORD } from './control-block.ts'
@@ -35,7 +36,6 @@ import {
   TRAITS_WORD,
 } from './item.ts'
 import type { LargeExtension } from './large-extension.ts'
-import type { LargeValue } from './large-value.ts'
 import type { LastBlock } from './last-block.ts'
 import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
@@ -61,8 +61,8 @@ const STORED_STALE = 11
  */
 export const COPIED_LOCKED_BYTES_MAX = 4096
 
-/** How often a large value, which has its room, is linked at most: again if the index had none. */
-const LINK_ATTEMPTS_MAX = 2
+/** How often a value that has its room is linked at most: again if the index had none, or after a flush. */
+const LINK_ATTEMPTS_MAX = 16
 
 export class Writer {
   private readonly item: HeldItem
@@ -177,7 +177,7 @@ export class Writer {
   }
 
   /** Stores a value that is in its segments already. */
-  private storeReceived(order: WriteOrder, received: LargeValue): number {
+  private storeReceived(order: WriteOrder, received: ReceivedValue): number {
     const { item, record } = this
     const { mode } = order
     const extendsItem = mode === WRITE_APPEND || mode === WRITE_PREPEND
@@ -206,6 +206,11 @@ export class Writer {
         if (extension === undefined) received.abandon()
         return verdict
       }
+      if (!received.isOf(epoch)) {
+        item.unlock()
+        if (!received.moveOn()) break
+        continue
+      }
       const storedExpiry = this.fillReceived(order, received, extension, stale)
       // With up to 512 MiB of memory such a value is always too large for the small queue. With more,
       // the smaller of them have to be read to come into the main queue, as any other item.
@@ -213,14 +218,14 @@ export class Writer {
         extension === undefined
           ? record.groupFor(isRecalled, recordBytes, storedExpiry)
           : item.group()
-      received.beforeLink(recordBytes, group, epoch)
+      received.beforeLink(recordBytes, group, epoch, storedExpiry)
       const linked = record.link(found, recordBytes, order.givenCasHigh, order.givenCasLow)
       item.unlock()
       if (linked) {
         if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
-        const { sealedEver } = this.upkeep
         received.commit(recordBytes, storedExpiry)
-        this.upkeep.leave(0, item.nowSeconds, sealedEver)
+        // Its share of the work was done as it came; and what it lies in may be sealed, and the next to be emptied.
+        this.upkeep.leaveWithoutWork()
         return STORED
       }
       if (!record.makeRoomInIndex()) break
@@ -232,16 +237,16 @@ export class Writer {
   /** Writes header and key before a value that is there already; returns the expiry of its item. */
   fillReceived(
     order: WriteOrder,
-    received: LargeValue,
+    received: ReceivedValue,
     extension: LargeExtension | undefined,
     stale: boolean,
   ): number {
     const { item, view, kept } = this
-    const { keyLength, valueLength, segment } = received
+    const { keyLength, valueLength, segment, offset } = received
     const flags = extension === undefined ? order.flags : item.clientFlags()
     const expiry = extension === undefined ? order.expiry : item.expiry()
-    const position = HEADER_BYTES_MAX + keyLength
-    this.log.show(segment, position + valueLength > view.segmentBytes)
+    const position = offset + HEADER_BYTES_MAX + keyLength
+    this.log.show(segment, offset, position + valueLength > view.segmentBytes)
     // The key is written in whole words, over the first bytes of the value.
     view.copyOut(segment, position, kept, 0, 4)
     this.record.fill(LAYOUT_ALL, valueLength, flags, expiry, 0)

@@ -314,7 +314,7 @@ function mostOf({ dialect, pipeline, valueBytes, ratio }) {
 }
 
 /** A large value, and one that is nearly as large as an item may be. */
-const LARGE_VALUES = [65536, 1_000_000]
+const LARGE_VALUES = [65536, 262144, 1_000_000]
 
 /** The whole matrix: each dialect, alone and pipelined, small and larger values, mixed and sets. */
 const ENGINE = ['binary', 'text', 'meta'].flatMap((dialect) => [

@@ -27,7 +27,7 @@ const MINUTES = Number(process.env.MINUTES ?? 0)
 const ROUNDS = MINUTES === 0 ? 1 : 10
 const CONNECTIONS = 12
 const PIPELINED_MAX = 6
-const ITEM_KIB_MAX = 100
+const ITEM_KIB_MAX = 150
 const USER = { name: 'alice', password: 's3cret' }
 
 interface Run {
@@ -94,7 +94,7 @@ async function campaign(run: Run, threadCount: number, seed: number): Promise<nu
         processCount: CONNECTIONS,
         hotKeyCount: 12,
         coldKeyCount: run.coldKeyCount,
-        valueBytesMax: 80 * KIB,
+        valueBytesMax: 130 * KIB,
         itemBytesMax: ITEM_KIB_MAX * KIB,
         expires: true,
         flushEvery: run.flushEvery,

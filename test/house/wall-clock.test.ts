@@ -12,7 +12,8 @@ const READERS = {
   'base/clock.ts': 'once, when the server starts',
   'cli/tls.ts': 'a certificate says from when on it is good',
   'client/session.ts': 'a time to live of more than 30 days is a date on the wire',
-  'credential/users-file-editor.ts': "against the file system's times, which are of that clock",
+  'credential/users-file-replacement.ts':
+    "against the file system's times, which are of that clock",
   'observe/audit-line.ts': 'a line of the audit stands beside those of other programs',
   'observe/log.ts': 'a line of the log stands beside those of other programs',
   'server/main/certificate-reload.ts': 'certificates are good until a date of that clock',

@@ -137,6 +137,11 @@ test('it has what happened, in order, and nothing that is secret', async () => {
   expect(by('stop')).toMatchObject([{ by: 'SIGTERM' }])
 })
 
+/** How many events lines stand for. */
+function eventsOf(lines: readonly Line[]): number {
+  return lines.reduce((sum, { count }) => sum + Number(count ?? 1), 0)
+}
+
 test('who asks for what is refused, as fast as can be, costs the audit no line, and waits for it', async () => {
   const path = newPath()
   const server = await startSaslcached({
@@ -152,7 +157,10 @@ test('who asks for what is refused, as fast as can be, costs the audit no line, 
   await server.stop()
   const lines = linesOf(path)
   expectNoGap(lines)
-  expect(lines.filter(({ event }) => event === 'refused')).toHaveLength(20_000)
+  const refused = lines.filter(({ event }) => event === 'refused')
+  expect(eventsOf(refused)).toBe(20_000)
+  // Of one user, ten a second of each thread in full.
+  expect(refused.length).toBeLessThan(10_000)
   expect(lines.some(({ event }) => event === 'lost')).toBe(false)
 })
 
@@ -179,7 +187,7 @@ test('rotation under load loses no line, by name and by SIGHUP', async () => {
   await server.stop()
   const lines = linesOf(`${path}.1`, `${path}.2`, path)
   expectNoGap(lines)
-  expect(lines.filter(({ event }) => event === 'login')).toHaveLength(count)
+  expect(eventsOf(lines.filter(({ event }) => event === 'login'))).toBe(count)
 })
 
 test('a full disk refuses logins where that is wanted, and costs lines where it is not', async () => {

@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import {
   hasPrerequisites,
   type ProgramOptions,
@@ -116,10 +116,33 @@ describe('the client', () => {
     expect(await lines(['top', '--interval', '0.1', '--count', '2'], clear())).toHaveLength(2)
     const load = ['--seconds', '0.1', '--keys', '10', '--pipeline', '4', '--json']
     const [result = ''] = await lines(['bench', ...load], clear())
-    const { get, misses } = JSON.parse(result) as { get: { requests: number }; misses: number }
+    const { get, ...rest } = JSON.parse(result) as { get: { requests: number } }
     expect(get.requests).toBeGreaterThan(0)
-    expect(misses).toBe(0)
+    expect(rest).toMatchObject({ misses: 0, left_keys: 0 })
     expect(await lines(['dump', '--prefix', 'saslcached-bench:'], clear())).toEqual([])
+  })
+
+  test('a load whose user may not delete says what it leaves', async () => {
+    const limited = await startSaslcached({
+      users: [ALICE],
+      usersFileEnd: `[users.writer]\npassword = "s3cret"\nrights = ["read", "write"]\n`,
+      flags: ['-t', '1'],
+    })
+    onTestFinished(async () => {
+      await limited.stop()
+    })
+    const as = {
+      ...ENVIRONMENT,
+      SASLCACHED_SERVER: `127.0.0.1:${limited.port}`,
+      SASLCACHED_USERNAME: 'writer',
+      SASLCACHED_PASSWORD: 's3cret',
+    }
+    const load = ['bench', '--seconds', '0.1', '--keys', '10']
+    expect((await lines(load, as)).at(-1)).toMatch(
+      /^warning: 10 keys could not be deleted .* within 10 minutes$/,
+    )
+    const [json = ''] = await lines([...load, '--json'], as)
+    expect(JSON.parse(json)).toMatchObject({ left_keys: 10 })
   })
 
   test('in the clear it is SCRAM; over TLS it is bound to the connection, and PLAIN may go', async () => {

@@ -119,6 +119,21 @@ test('who asks for new keys again and again and for nothing else is cut off, who
   await isClosed
 })
 
+test('a head that is too long is refused over TLS, too, and one after another is not', async () => {
+  const socket = await connectTls(port)
+  socket.on('error', () => undefined)
+  const live = `GET /live HTTP/1.1\r\nHost: x\r\nx:${' '.repeat(8000)}y\r\n\r\n`
+  for (let count = 0; count < 3; count++) {
+    socket.write(live)
+    expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
+  }
+  const isClosed = once(socket, 'close')
+  const answer = once(socket, 'data')
+  socket.write(live.replace('x:', `x:${' '.repeat(200)}`))
+  expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 431 /)
+  await isClosed
+})
+
 test('no connection is keyed anew', async () => {
   const socket = await connectTls(port, { maxVersion: 'TLSv1.2' })
   socket.on('error', () => undefined)

@@ -169,6 +169,89 @@ test('nobody sees, counts, dumps, watches or flushes the items of another', asyn
   )
 })
 
+/** All that a user is told, without what moves with the time. */
+async function toldTo(client: TextClient): Promise<Record<string, string>> {
+  const told: Record<string, string> = {}
+  for (const group of [
+    '',
+    ' items',
+    ' slabs',
+    ' store',
+    ' auth',
+    ' settings',
+    ' conns',
+    ' sizes',
+  ]) {
+    for (const [name, value] of Object.entries(await statsOf(client, group))) {
+      if (!/^(uptime|time|items:1:age)$/.test(name)) told[`${group} ${name}`] = value
+    }
+  }
+  return told
+}
+
+test('what others write moves no figure of a tenant that has no more than its quota', async () => {
+  const server = await start()
+  const [sally, bob, root] = await Promise.all(
+    ['sally', 'bob', 'root'].map((it) => login(server, it)),
+  )
+  const { segments } = await statsOf(sally!, ' store')
+  await flood(sally!, 's', 3000)
+  // What it does not use is to be lent, which takes until the others ask for it.
+  await expect
+    .poll(async () => Number((await statsOf(root!, ' namespaces'))['shop:lent_bytes']), {
+      timeout: 30_000,
+    })
+    .toBeGreaterThan(0)
+  const before = await toldTo(sally!)
+  const heldOf = async (): Promise<string> =>
+    (await statsOf(root!, ' namespaces'))['blog:limit_bytes']!
+  const heldBefore = await heldOf()
+  await flood(bob!, 'b', 30_000)
+  await flood(root!, 'r', 60_000)
+  expect(await heldOf()).not.toBe(heldBefore)
+  await login(server, 'bob')
+  expect(await toldTo(sally!)).toEqual(before)
+  // Nor does it see that it lends.
+  expect(before[' store segments']).toBe(segments)
+  // Who borrows is told what it uses, and of none that it may have beside that.
+  expect(await toldTo(bob!)).toMatchObject({
+    ' slab_global_page_pool': '0',
+    ' store segments_free': '0',
+  })
+})
+
+test('the numbers of connections in the lines of a watcher tell a tenant of no other connection', async () => {
+  const server = await start()
+  const [watcher, owner] = [await login(server, 'bob'), await login(server, 'root')]
+  expect(await watcher.ask('watch fetchers\r\n')).toBe('OK\r\n')
+  expect(await owner.ask('namespace blog watch fetchers\r\n')).toBe('OK\r\n')
+  const cfdOf = async (client: TextClient, key: string): Promise<number> =>
+    Number(
+      / cfd=(\d+) /.exec(
+        await client
+          .until(`key=${key} status=not_found clsid=0 cfd=`)
+          .then(async (head) => `${head}${await client.until('\n')}`),
+      )?.[1],
+    )
+  const told: number[] = []
+  const whole: number[] = []
+  for (let count = 0; count < 12; count++) {
+    const client = await login(server, 'bob')
+    for (const key of [`first${count}`, `again${count}`]) {
+      await client.ask(`get ${key}\r\n`)
+      told.push(await cfdOf(watcher, key))
+      whole.push(await cfdOf(owner, key))
+    }
+  }
+  // Each connection keeps its number, which has nothing to do with how many came before it.
+  const firsts = told.filter((_, index) => index % 2 === 0)
+  expect(told.filter((_, index) => index % 2 === 1)).toEqual(firsts)
+  expect(firsts.toSorted((a, b) => a - b)).not.toEqual(firsts)
+  // An operator finds them in `stats conns`.
+  const seen = whole.filter((_, index) => index % 2 === 0)
+  expect(seen.toSorted((a, b) => a - b)).toEqual(seen)
+})
+
 test('an administrator dumps, counts, watches and flushes a namespace by its name, and nobody else does', async () => {
   const audit = `${mkdtempSync(join(tmpdir(), 'namespaces-'))}/audit.log`
   const usersFile = [

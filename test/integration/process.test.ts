@@ -3,7 +3,7 @@
  * it is run as an operator runs it, with nothing of the test's own between them.
  */
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -17,12 +17,14 @@ import {
   events,
   expectServed,
   isRoot,
+  PASSWORD,
   run,
   serve,
   stop,
   temporary,
   until,
   untilStarted,
+  usersFile,
 } from '../support/server-process.ts'
 
 const SET = 0x01
@@ -96,14 +98,18 @@ test.each(['SIGTERM', 'SIGINT', 'SIGUSR1'] as const)(
   },
 )
 
-async function bytesRead(client: BinaryClient): Promise<number> {
-  let read = 0
+async function statsOf(client: BinaryClient): Promise<Map<string, number>> {
+  const stats = new Map<string, number>()
   client.send(requestFrame({ opcode: STAT }))
   for (;;) {
     const { key, value } = await client.receive()
-    if (key.length === 0) return read
-    if (key.toString() === 'bytes_read') read = Number(value.toString())
+    if (key.length === 0) return stats
+    stats.set(key.toString(), Number(value.toString()))
   }
+}
+
+async function statOf(client: BinaryClient, name: string): Promise<number> {
+  return (await statsOf(client)).get(name) ?? Number.NaN
 }
 
 test.each([
@@ -119,11 +125,11 @@ test.each([
     const idle = await connect(server)
     for (const client of clients) await expectServed(client)
     const frame = storeFrame(SET, 'k', 'x'.repeat(1000))
-    const readBefore = await bytesRead(idle)
+    const readBefore = await statOf(idle, 'bytes_read')
     for (const client of clients) client.send(frame.subarray(0, 500))
     // Of the difference, the questions themselves are 24 bytes each.
     for (let asked = 1; ; asked++) {
-      const halves = (await bytesRead(idle)) - readBefore - 24 * asked
+      const halves = (await statOf(idle, 'bytes_read')) - readBefore - 24 * asked
       if (halves >= 500 * clients.length) break
       await delay(5)
     }
@@ -182,9 +188,54 @@ test('more connections than the system allows open files are warned of at the st
     few.stdout.split('\n').find((line) => line.includes('open_files_limited')) ?? '{}',
   )
   expect(warning).toMatchObject({ level: 'warn', connections: 1000, open_files: 300 })
+  expect(warning.connections_max).toBeLessThan(300)
   const enough = await serve(['-c', '200'], { openFilesMax: 300 })
   await stop(enough)
   expect(events(enough)).not.toContain('open_files_limited')
+})
+
+// libuv closes whoever comes while no file is left, without a word.
+test('strangers who take all open files keep nobody out, and are counted', async () => {
+  const environment = { SASLCACHED_USERNAME: 'alice', SASLCACHED_PASSWORD: PASSWORD }
+  const server = await serve(['-c', '1024', '-t', '2'], { openFilesMax: 160, environment })
+  await until(() => (events(server).includes('started') ? true : undefined), 'the start')
+  const ownFiles = readdirSync(`/proc/${server.pid}/fd`).length
+  const strangers = Array.from({ length: 300 }, () => connectSocket(server))
+  onTestFinished(() => {
+    for (const stranger of strangers) stranger.destroy()
+  })
+  for (const stranger of strangers) stranger.on('error', () => undefined).resume()
+  await until(
+    () => (events(server).includes('full_of_strangers') ? true : undefined),
+    'the line about the crowd',
+  )
+  const client = await connect(server)
+  await client.loginPlain('alice', PASSWORD)
+  await expectServed(client)
+  const stats = await statsOf(client)
+  const held = stats.get('max_connections') ?? 0
+  expect(held).toBeGreaterThan(50)
+  expect(held + ownFiles).toBeLessThan(160 - 8)
+  expect(stats.get('rejected_connections')).toBeGreaterThan(0)
+  expect(stats.get('curr_connections')).toBeLessThanOrEqual(held)
+  await stop(server)
+  expect(events(server)).not.toContain('accept_failed')
+})
+
+test.runIf(isRoot)('-u warns of files that the user may not have later', async () => {
+  const folder = temporary()
+  // The user may enter it and write nothing there.
+  chmodSync(folder, 0o755)
+  const users = usersFile(folder)
+  const flags = ['-u', 'nobody', '--users-file', users, '--snapshot', join(folder, 'items')]
+  const server = await serve(flags)
+  await until(() => (events(server).includes('started') ? true : undefined), 'the start')
+  expect(server.stdout).toContain(`chown nobody ${users}`)
+  expect(server.stdout).toContain(`chown nobody ${folder}`)
+  expect(events(server)).toEqual(
+    expect.arrayContaining(['file_out_of_reach', 'snapshot_unavailable']),
+  )
+  await stop(server)
 })
 
 test.runIf(isRoot)('-u gives root up, groups included, after binding', async () => {

@@ -93,6 +93,22 @@ describe('watch', () => {
     expect(general).toContain('STAT log_watchers 1\r\n')
   })
 
+  test('misses nothing that is asked on any thread once it is told OK', async () => {
+    const server = await start({ flags: ['-t', '4'] })
+    const clients = Array.from({ length: 16 }, () => new TextClient(server))
+    await Promise.all(clients.map((client) => client.ask('version\r\n')))
+    for (let round = 0; round < 150; round++) {
+      const client = clients[round % clients.length]!
+      const watcher = new TextClient(server)
+      // At once, in the turn of the event loop in which the OK is there.
+      watcher.socket.once('data', () => client.send(`get k${round}\r\nget after${round}\r\n`))
+      watcher.send('watch fetchers\r\n')
+      // Lines of one thread are in order: what is missing is known when the next one is there.
+      expect(await watcher.until(` key=after${round} `)).toContain(` key=k${round} `)
+      watcher.socket.destroy()
+    }
+  })
+
   test('takes no more commands, and gives its place back when it goes', async () => {
     const server = await start({ flags: ['-t', '1'] })
     const watcher = await watch(server, 'fetchers')

@@ -116,7 +116,7 @@ export const MEMCACHED_SUBOPTIONS: readonly (readonly [
   ['inline_ascii_resp', 'no effect'],
   ['no_inline_ascii_resp', 'accepted'],
   ['modern', 'accepted'],
-  ['no_modern', 'no effect'],
+  ['no_modern', 'works'],
   ['no_chunked_items', 'no effect'],
   ['drop_privileges', 'refused'],
   ['no_drop_privileges', 'accepted'],

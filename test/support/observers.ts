@@ -19,11 +19,13 @@ export interface Observers {
 
 /** With the rings and buffers of the defaults; time stands still. */
 export function createObservers(store: Store, lane: Float64Array): Observers {
-  const log = new WatchLog(createWatchMemory(1, 64 * 1024), 0, lane, () => 0)
+  const memory = createWatchMemory(1, 64 * 1024)
+  const log = new WatchLog(memory, 0, lane, () => 0)
   const prefixes = new PrefixTable(createPrefixMemory(DEFAULT_DELIMITER, [1, 2]), log.observed)
   const watchers = new Watchers({
     log,
     lane,
+    secret: memory.secret,
     bufferBytesMax: 256 * 1024,
     onActiveChanged: () => undefined,
   })

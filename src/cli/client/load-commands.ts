@@ -2,7 +2,13 @@
 import { counted } from '../../base/counted.ts'
 import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
 import { formatAddress } from '../../client/address.ts'
-import { type BenchLoad, type BenchResult, benchPrefix, runBench } from '../../client/bench.ts'
+import {
+  type BenchLoad,
+  type BenchResult,
+  benchPrefix,
+  LEFT_SECONDS,
+  runBench,
+} from '../../client/bench.ts'
 import { openSession } from '../../client/connect.ts'
 import type { LatencyHistogram } from '../../client/latency-histogram.ts'
 import { printable } from '../../client/printable.ts'
@@ -124,7 +130,7 @@ function loadOf(context: ClientContext): BenchLoad {
 }
 
 function formatResult(load: BenchLoad, result: BenchResult): string[] {
-  const { get, set, seconds, misses, notStored } = result
+  const { get, set, seconds, misses, notStored, leftKeys } = result
   const total = get.count + set.count
   const head = ['', 'requests', 'requests/s', ...QUANTILES.map(([name]) => name), 'max']
   const row = (name: string, histogram: LatencyHistogram): string[] => [
@@ -138,7 +144,12 @@ function formatResult(load: BenchLoad, result: BenchResult): string[] {
     `${counted(load.connections, 'connection')}, ${counted(load.pipeline, 'request')} under way on each, ${counted(load.valueBytes, 'byte')}, ${seconds.toFixed(1)} s`,
     ...formatGrid([head, row('get', get), row('set', set)]),
     `${Math.round(total / seconds)} requests/s; times in ms; ${counted(misses, 'miss', 'misses')}, ${notStored} not stored`,
+    ...(leftKeys === 0 ? [] : [formatLeft(leftKeys)]),
   ]
+}
+
+function formatLeft(leftKeys: number): string {
+  return `warning: ${counted(leftKeys, 'key')} could not be deleted (has this user the right delete?); what is left expires within ${LEFT_SECONDS / 60} minutes`
 }
 
 function resultJson(load: BenchLoad, result: BenchResult): Record<string, unknown> {
@@ -152,7 +163,7 @@ function resultJson(load: BenchLoad, result: BenchResult): Record<string, unknow
     ),
     max_us: Math.round(histogram.maxUs),
   })
-  const { seconds, misses, notStored, get, set } = result
+  const { seconds, misses, notStored, leftKeys, get, set } = result
   return {
     connections: load.connections,
     pipeline: load.pipeline,
@@ -163,6 +174,7 @@ function resultJson(load: BenchLoad, result: BenchResult): Record<string, unknow
     set: side(set),
     misses,
     not_stored: notStored,
+    left_keys: leftKeys,
   }
 }
 

@@ -30,7 +30,7 @@ import {
   WRITE_ADD,
   WriteOrder,
 } from '../../storage/store.ts'
-import type { CommandResult, LargeExtension, LargeValue, PinnedParts } from '../commands.ts'
+import type { CommandResult, LargeExtension, PinnedParts, ReceivedValue } from '../commands.ts'
 import { absoluteExpiry } from './absolute-expiry.ts'
 import { countSwap } from './access-counts.ts'
 
@@ -60,7 +60,7 @@ export class ItemAccess implements CommandResult {
   nowSeconds = 0
 
   /** The value of the request under way, if it is in the store already, and what made it: see LargeWrites. */
-  received: LargeValue | undefined = undefined
+  received: ReceivedValue | undefined = undefined
   extension: LargeExtension | undefined = undefined
 
   readonly store: Store

@@ -7,7 +7,7 @@
  * request and taken back behind it.
  */
 import { COUNTER } from '../../observe/counters.ts'
-import { FLAG_C, FLAG_N, MODE_APPEND, MODE_PREPEND } from '../../protocol/meta/decode.ts'
+import { FLAG_C, FLAG_N, FLAG_T, MODE_APPEND, MODE_PREPEND } from '../../protocol/meta/decode.ts'
 import {
   OUTCOME_CHANGED,
   OUTCOME_NO_MEMORY,
@@ -24,13 +24,14 @@ import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
 import {
   CHANGED,
   HIT,
+  mayBegin,
   STORED,
   type Store,
   WRITE_APPEND,
   WRITE_PREPEND,
   WriteOrder,
 } from '../../storage/store.ts'
-import type { LargeExtension, LargeStore, LargeValue } from '../commands.ts'
+import type { LargeExtension, LargeStore, ReceivedValue } from '../commands.ts'
 import type { ItemAccess } from './item-access.ts'
 
 export class LargeWrites implements LargeStore {
@@ -46,29 +47,25 @@ export class LargeWrites implements LargeStore {
     this.lane = items.lane
   }
 
-  begin(request: Request): LargeValue | undefined {
-    const { store } = this
-    if (request.valueLength < store.largeBytesMin) return undefined
-    switch (request.verb) {
-      case VERB_SET:
-      case VERB_ADD:
-      case VERB_REPLACE:
-      case VERB_CAS:
-        break
-      case VERB_META_SET:
-        if (request.mode === MODE_APPEND || request.mode === MODE_PREPEND) return undefined
-        break
-      default:
-        return undefined
-    }
-    return store.beginLarge(request.keyLength, request.valueLength)
+  begin(request: Request, bytes: Uint8Array, arrivedBytes: number): ReceivedValue | undefined {
+    const { store, order } = this
+    const { keyLength, valueLength } = request
+    const isLarge = valueLength >= store.largeBytesMin
+    if ((!isLarge && !mayBegin(valueLength, arrivedBytes)) || !isStoring(request)) return undefined
+    if (isLarge) return store.beginLarge(keyLength, valueLength)
+    order.setKey(keyBytesOf(request, bytes), keyOffsetOf(request), keyLength)
+    order.valueLength = valueLength
+    const hasExpiry = request.verb !== VERB_META_SET || (request.upperFlags & FLAG_T) !== 0
+    order.expiry = hasExpiry ? this.items.expiryOf(request.expiry) : 0
+    order.nowSeconds = this.items.nowSeconds
+    return store.beginArriving(order)
   }
 
-  append(large: LargeValue, bytes: Uint8Array, offset: number, length: number): boolean {
+  append(large: ReceivedValue, bytes: Uint8Array, offset: number, length: number): boolean {
     return this.store.appendLarge(large, bytes, offset, length, this.items.nowSeconds)
   }
 
-  useValue(large: LargeValue | undefined): void {
+  useValue(large: ReceivedValue | undefined): void {
     this.items.received = large
   }
 
@@ -147,4 +144,10 @@ export class LargeWrites implements LargeStore {
   copyHeldRange(from: number, length: number, target: Uint8Array, targetOffset: number): void {
     this.store.copyValueRange(from, length, target, targetOffset)
   }
+}
+
+/** Whether it brings a whole value. */
+function isStoring({ verb, mode }: Request): boolean {
+  if (verb === VERB_META_SET) return mode !== MODE_APPEND && mode !== MODE_PREPEND
+  return verb === VERB_SET || verb === VERB_ADD || verb === VERB_REPLACE || verb === VERB_CAS
 }

@@ -13,7 +13,7 @@ import {
   type MetricValues,
   sumOfNamespaces,
 } from '../../observe/metric-reader.ts'
-import { type MetricGroup, metricsOf } from '../../observe/metrics.ts'
+import { type MetricGroup, metricsOf, type StoreMetricName } from '../../observe/metrics.ts'
 import { ITEMS_PREFIX, itemRows, slabRows } from './class-rows.ts'
 import { generalRows, isOfLruMaintainer, isOfTls, type ProcessFacts } from './general-rows.ts'
 import type { ItemSizes } from './item-sizes.ts'
@@ -46,6 +46,8 @@ export interface ConnectionSource {
 /** What the statistics need. */
 export interface ServerFacts extends ProcessFacts {
   readonly metrics: MetricSources
+  /** What stands in the place of metrics that tell what others do, for who is told of the own namespace alone. */
+  readonly own: () => Readonly<Partial<Record<StoreMetricName, number>>>
   /** Rows of `stats settings`. */
   readonly settings: () => StatRows
   readonly connections: () => ConnectionSource
@@ -131,7 +133,9 @@ export class Stats {
     }
     const make = GROUPS.get(name)
     if (make === undefined) return undefined
-    return new FixedRows(make(this, namespaces === undefined ? this.read() : readAll(namespaces)))
+    const values =
+      namespaces === undefined ? { ...this.read(), ...this.facts.own() } : readAll(namespaces)
+    return new FixedRows(make(this, values))
   }
 
   read(): MetricValues {

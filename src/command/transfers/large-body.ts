@@ -9,18 +9,30 @@
  * Invariant: every way in which the connection ends abandons the value, so that what a vanished
  * client has sent is given back.
  */
-import type { Commands, LargeValue } from '../commands.ts'
+import type { Request } from '../../protocol/request.ts'
+import { bytesToAwait } from '../../storage/arriving-value.ts'
+import type { Commands, ReceivedValue } from '../commands.ts'
+
+/**
+ * Of how many bytes the coming is to be waited for of a storing request at `offset` that goes on behind `end`:
+ * all of it, or so many that its value may be begun.
+ */
+export function bytesToBegin(request: Request, offset: number, end: number): number {
+  const { valueLength, valueOffset, frameBytes } = request
+  const awaited = bytesToAwait(valueLength, end - valueOffset)
+  return awaited === valueLength ? frameBytes : valueOffset - offset + awaited
+}
 
 export class LargeBody {
   /** The head of the request, as it came. */
   readonly head: Uint8Array
   /** What follows the value: the line end of a text dialect. */
   readonly end: Uint8Array
-  readonly value: LargeValue
+  readonly value: ReceivedValue
   private readonly commands: Commands
   private endBytes = 0
 
-  constructor(commands: Commands, value: LargeValue, head: Uint8Array, endLength: number) {
+  constructor(commands: Commands, value: ReceivedValue, head: Uint8Array, endLength: number) {
     this.commands = commands
     this.value = value
     this.head = head

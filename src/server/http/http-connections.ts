@@ -6,8 +6,6 @@
  * Invariant: there are never more than `max` of them, nor more than `perSourceMax` of one source.
  */
 
-export const HTTP_CONNECTIONS_MAX = 256
-
 /** Of a socket, what is used of it here. */
 export interface HttpConnection {
   destroy(): unknown

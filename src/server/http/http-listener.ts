@@ -3,8 +3,8 @@
  * serves monitors, probes and a page, a few times a minute, and is open to strangers: whatever they do
  * costs as little as it can, and never a worker's time.
  *
- *     connections    HTTP_CONNECTIONS_MAX, of one source CONNECTIONS_PER_SOURCE_MAX; the idle and the silent give way
- *     headers        HEADER_BYTES_MAX bytes, within HEADER_MS; nobody sends a body
+ *     connections    `connectionsMax`, of one source CONNECTIONS_PER_SOURCE_MAX; the idle and the silent give way
+ *     a head         HEADER_BYTES_MAX bytes with all that stands before it (head-meter.ts), within HEADER_MS; nobody sends a body
  *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
  *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them
  *     what else      IDLE_BYTES_MAX without a request: line ends, or over TLS new keys again and again
@@ -28,8 +28,9 @@ import { withCertificates } from '../net/tls-contexts.ts'
 import { NO_RENEGOTIATION } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { BasicLogin, Verdict } from './basic-login.ts'
+import { HeadMeter } from './head-meter.ts'
 import { isMeantForUs } from './host-guard.ts'
-import { HTTP_CONNECTIONS_MAX, HttpConnections } from './http-connections.ts'
+import { HttpConnections } from './http-connections.ts'
 import { KeptAnswers } from './kept-answers.ts'
 import { type Route, type RouteAnswer, TEXT_PLAIN } from './route.ts'
 
@@ -76,6 +77,7 @@ export interface HttpListenerOptions {
   readonly login: Pick<BasicLogin, 'check'> | undefined
   /** Metrics are for whoever reaches the port. */
   readonly isOpen: boolean
+  readonly connectionsMax: number
   /** Names that the server may be asked by. */
   readonly hostNames: readonly string[]
   /** Milliseconds of a clock that never goes back. */
@@ -94,6 +96,10 @@ interface Client extends Pipe {
   pendingCount: number
   /** What had come when the last request was there. */
   usefulBytes: number
+  /** A head was too long: nothing of what came with it is carried out. */
+  isRefused: boolean
+  /** What is answered last has been settled. */
+  isEnding: boolean
 }
 
 interface Access {
@@ -107,10 +113,7 @@ const FULL_ACCESS: Access = { seesAll: true, refusal: undefined }
 export class HttpListener {
   private readonly options: HttpListenerOptions
   private readonly servers: (http.Server | https.Server)[] = []
-  private readonly connections: HttpConnections<Socket> = new HttpConnections({
-    max: HTTP_CONNECTIONS_MAX,
-    perSourceMax: CONNECTIONS_PER_SOURCE_MAX,
-  })
+  private readonly connections: HttpConnections<Socket>
   private readonly kept: KeptAnswers
   /** By whom a request of a server is known, of each server. */
   private readonly clients: Map<string | Socket, Client>[] = []
@@ -118,6 +121,10 @@ export class HttpListener {
 
   constructor(options: HttpListenerOptions) {
     this.options = options
+    this.connections = new HttpConnections({
+      max: options.connectionsMax,
+      perSourceMax: CONNECTIONS_PER_SOURCE_MAX,
+    })
     this.kept = new KeptAnswers(options.nowMs)
   }
 
@@ -199,11 +206,16 @@ export class HttpListener {
         return
       }
       const key = keyOf(socket)
-      clients.set(key, { peer, channel, socket, isLocal, pendingCount: 0, usefulBytes: 0 })
+      const counts = { pendingCount: 0, usefulBytes: 0, isEnding: false, isRefused: false }
+      clients.set(key, { peer, channel, socket, isLocal, ...counts })
       socket.once('close', () => {
         clients.delete(key)
         this.connections.remove(socket)
       })
+    })
+    server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
+      const client = clients.get(keyOf(socket))
+      if (client !== undefined) measureHeads(socket, client)
     })
     server.on('request', (request, response) => {
       const client = clients.get(keyOf(request.socket))
@@ -232,12 +244,21 @@ export class HttpListener {
     })
     response.on('error', () => socket.destroy())
     const answer = await this.answerTo(request, client)
-    if (!response.destroyed) write(request, response, answer)
+    if (answer !== undefined && !response.destroyed && request.socket.writable)
+      write(request, response, answer)
   }
 
-  private async answerTo(request: IncomingMessage, client: Client): Promise<RouteAnswer> {
+  /** Undefined: the connection is told what it is told without a request (measureHeads). */
+  private async answerTo(
+    request: IncomingMessage,
+    client: Client,
+  ): Promise<RouteAnswer | undefined> {
     const problem = problemOf(request)
-    if (problem !== undefined) return problem
+    if (problem !== undefined) {
+      if (problem.headers?.connection === 'close') client.isEnding = true
+      return problem
+    }
+    if (client.isRefused) return undefined
     const [path = '', query = ''] = splitTarget(request.url ?? '')
     const route = this.options.routes().find((each) => each.path === path)
     if (route === undefined) return refusal(STATUS_NOT_FOUND, 'There is nothing here.')
@@ -354,6 +375,20 @@ function write(request: IncomingMessage, response: ServerResponse, answer: Route
 
 function refusal(status: number, sentence: string): RouteAnswer {
   return { status, contentType: TEXT_PLAIN, body: `${sentence}\n` }
+}
+
+/** Cuts off who sends more before a request than one may have: Node bounds names and values, and nothing between. */
+function measureHeads(socket: Socket, client: Client): void {
+  const meter = new HeadMeter(HEADER_BYTES_MAX)
+  // Before Node reads the same bytes, and behind it, when it is known whether they ended with a request to answer.
+  socket.prependListener('data', (bytes: Buffer) => {
+    if (!client.isEnding && !client.isRefused) client.isRefused = !meter.take(bytes)
+  })
+  socket.on('data', () => {
+    if (client.isEnding || !client.isRefused) return
+    client.isEnding = true
+    turnAway({ name: 'Error', message: '', code: 'HPE_HEADER_OVERFLOW' }, socket)
+  })
 }
 
 /** What makes no sense, is too large or comes too late; the client may not read what it is told. */

@@ -52,6 +52,11 @@ export async function detach(): Promise<number> {
   })
 }
 
+/** In the detached process, whose log goes nowhere: whoever starts it sees the message. */
+export function tellStarter(message: string): void {
+  if (isDetached()) process.stderr.write(`saslcached: ${message}\n`)
+}
+
 /** In the detached process: the start succeeded. */
 export function reportReady(): void {
   if (!isDetached() || process.send === undefined) return

@@ -4,15 +4,16 @@
  * Invariant: nothing here keeps a server from starting; whoever reads the log can do better.
  */
 import type { Config } from '../../config/config.ts'
-import { openFilesMax } from '../files/process-files.ts'
+import { openFilesNeeded } from './open-files.ts'
 import type { Say } from './say.ts'
-import { heldConnectionsMax } from './worker-settings.ts'
 
-/** Files that a server without connections has open, and some to spare. */
-const OWN_OPEN_FILES = 48
-
-/** `httpFiles`: what those hold open who ask over HTTP. */
-export function warnAboutHost(config: Config, httpFiles: number, say: Say): void {
+/** `asked` is what was configured, `config` what can be held with that many open files (open-files.ts). */
+export function warnAboutHost(
+  asked: Config,
+  config: Config,
+  openFiles: number | undefined,
+  say: Say,
+): void {
   if (process.getuid?.() === 0 && config.process.runAsUser === undefined) {
     say(
       'warn',
@@ -20,15 +21,12 @@ export function warnAboutHost(config: Config, httpFiles: number, say: Say): void
       'running as root: nothing here needs it; give a user with -u or start as one',
     )
   }
-  const { connectionsMax } = config.limits
-  const filesNeeded = connectionsMax + heldConnectionsMax(config) + httpFiles + OWN_OPEN_FILES
-  const openFiles = openFilesMax()
-  // libuv closes what it has no file for without telling us: it must be said beforehand.
-  if (openFiles !== undefined && filesNeeded > openFiles) {
-    const message =
-      `the system allows ${openFiles} open files, too few for -c ${connectionsMax}: clients beyond ` +
-      `that will be disconnected; allow ${filesNeeded} (ulimit -n) or lower -c`
-    const fields = { connections: connectionsMax, open_files: openFiles }
-    say('warn', 'open_files_limited', message, fields)
-  }
+  if (openFiles === undefined || config === asked) return
+  const { connectionsMax } = asked.limits
+  const held = config.limits.connectionsMax
+  const message =
+    `the system allows ${openFiles} open files, too few for -c ${connectionsMax}: at most ${held} ` +
+    `connections are served at a time; allow ${openFilesNeeded(asked)} (ulimit -n) or lower -c`
+  const fields = { connections: connectionsMax, connections_max: held, open_files: openFiles }
+  say('warn', 'open_files_limited', message, fields)
 }

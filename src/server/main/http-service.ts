@@ -84,6 +84,7 @@ export class HttpService {
       routes: () => this.routes,
       login: http.asksForLogin ? { check: (...asked) => this.check(...asked) } : undefined,
       isOpen: http.isOpen,
+      connectionsMax: this.options.config.limits.httpConnectionsMax,
       hostNames: http.hostNames,
       nowMs: () => threadClock.nowMs(),
       onFailure: (path, error) => {
@@ -228,7 +229,7 @@ export class HttpService {
     // Behind those of the workers.
     const lane = counterLane(shared.counters, config.process.threads)
     const write: Log['write'] = (event) => log.write(event)
-    const audit = createAudit(shared, onAudit)
+    const audit = createAudit(shared, onAudit, threadClock)
     const settings = {
       throttle: shared.throttle,
       clock: clockBase,

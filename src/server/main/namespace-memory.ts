@@ -2,9 +2,10 @@
  * The namespaces of a running server: their memory, made and ended as the users file has them, and handed to
  * the workers.
  *
- * Invariant: the memory of a namespace goes back to the others when every worker has left it, and what is new
- * gets its quota after that. Changes are carried out one after the other.
+ * Invariant: the memory of a namespace goes back to the others when every worker has left it and no reply is being
+ * sent from it, and what is new gets its quota after that. Changes are carried out one after the other.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { assert } from '../../base/assert.ts'
 import type { Namespace } from '../../credential/namespaces.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
@@ -12,9 +13,18 @@ import { createCounterMemory } from '../../observe/counters.ts'
 import { createPrefixMemory } from '../../observe/prefix-table.ts'
 import { memoryLimitOf } from '../../storage/counters.ts'
 import type { StoreMemory } from '../../storage/geometry.ts'
-import { addNamespace, dropNamespace, quotaProblems, setQuota } from '../../storage/namespaces.ts'
+import {
+  addNamespace,
+  dropNamespace,
+  hasPins,
+  quotaProblems,
+  setQuota,
+} from '../../storage/namespaces.ts'
 import type { NamespaceMemory } from '../worker/worker-messages.ts'
 import type { WorkerPool } from './worker-pool.ts'
+
+/** How often it is looked whether replies are still being sent. */
+const PINS_LOOK_MS = 5
 
 export interface NamespaceMemoriesOptions {
   readonly store: StoreMemory
@@ -67,6 +77,7 @@ export class NamespaceMemories {
     const gone = this.all.filter(({ name }) => !names.has(name))
     if (gone.length > 0) {
       await this.whenLeft(gone, workers)
+      await whenSent(gone)
       for (const { name, store: memory } of gone) {
         this.byName.delete(name)
         dropNamespace(store, memory)
@@ -137,4 +148,9 @@ export class NamespaceMemories {
     this.byName.set(name, memory)
     return memory
   }
+}
+
+/** Connections that were closed let go of what was being sent some turns later. */
+async function whenSent(gone: readonly NamespaceMemory[]): Promise<void> {
+  while (gone.some(({ store }) => hasPins(store))) await delay(PINS_LOOK_MS)
 }

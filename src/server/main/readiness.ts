@@ -20,7 +20,6 @@ const HOLD_NAMES = Object.keys(HOLDS) as Hold[]
 
 export class Readiness {
   private readonly held: Set<Hold> = new Set(['starting'])
-
   private readonly asked: Map<Hold, () => boolean> = new Map()
 
   get isReady(): boolean {

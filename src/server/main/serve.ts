@@ -12,7 +12,11 @@ import type { NetworkInputs } from '../../config/load.ts'
 import { CredentialFileError } from '../../credential/credential-file-error.ts'
 import { TlsFileError } from '../../credential/tls-certificates.ts'
 import { createLog } from '../../observe/log.ts'
+import { openFilesMax } from '../files/process-files.ts'
 import { detach, isDetached } from './daemon.ts'
+import { warnAboutHost } from './host-notices.ts'
+import { withinOpenFiles } from './open-files.ts'
+import { sayInto } from './say.ts'
 import { StartError, StopAsked } from './start-error.ts'
 import { Supervisor } from './supervisor.ts'
 
@@ -32,9 +36,11 @@ export async function serve(config: Config, reread: () => Promise<NetworkInputs>
     pretty: config.log.format === 'pretty' || (config.log.format === 'auto' && isTerminal),
     fd: 1,
   })
-  const supervisor = new Supervisor(config, log, reread)
+  const openFiles = openFilesMax()
+  const held = withinOpenFiles(config, openFiles)
+  const supervisor = new Supervisor(held, log, reread)
   try {
-    return await supervisor.run()
+    return await supervisor.run(() => warnAboutHost(config, held, openFiles, sayInto(log)))
   } catch (error) {
     await supervisor.abandon()
     if (error instanceof StopAsked) {

@@ -18,7 +18,6 @@ import {
   userToBecome,
   writePortFile,
 } from '../files/process-files.ts'
-import { HTTP_CONNECTIONS_MAX } from '../http/http-connections.ts'
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
@@ -31,11 +30,12 @@ import { CertificateReload } from './certificate-reload.ts'
 import { ClusterList, type ClusterListOptions } from './cluster-list.ts'
 import { collectGarbage } from './collect-garbage.ts'
 import { CredentialReload } from './credential-reload.ts'
-import { isDetached, reportReady } from './daemon.ts'
-import { warnAboutHost } from './host-notices.ts'
+import { reportReady, tellStarter } from './daemon.ts'
 import type { HttpService } from './http-service.ts'
+import { warnOfLaterFiles } from './later-files.ts'
 import { listenerEvent, sayListening, warnAboutClear } from './listener-notices.ts'
 import { openAudit } from './open-audit.ts'
+import { watchOpenFiles } from './open-files.ts'
 import { Readiness } from './readiness.ts'
 import { remoteSettings } from './remote-store.ts'
 import { type Say, sayInto } from './say.ts'
@@ -96,6 +96,7 @@ export class Supervisor {
   private stopAskedMs = 0
   private pidFile: PidFile | undefined = undefined
   private user: SystemUser | undefined = undefined
+  private endFileLooks: () => void = () => undefined
   private settle: (exitCode: number) => void = () => undefined
 
   constructor(config: Config, log: Log, reread: ClusterListOptions['reread']) {
@@ -138,15 +139,15 @@ export class Supervisor {
           })
   }
 
-  /** Serves until told to stop; resolves to the exit code. */
-  async run(): Promise<number> {
+  /** Serves until told to stop; resolves to the exit code. `warn` tells of the system, once users and files are right. */
+  async run(warn: () => void): Promise<number> {
     // Whatever way out of the process is taken, nothing of ours stays in the system.
     process.once('exit', () => this.removeFiles())
     for (const notice of this.config.notices) this.say('info', 'notice', notice)
     const auth = await this.loadUsers()
     const tls = await this.certificates?.load()
     this.http = await this.createHttp()
-    warnAboutHost(this.config, this.http === undefined ? 0 : HTTP_CONNECTIONS_MAX, this.say)
+    warn()
     const finished = new Promise<number>((resolve) => {
       this.settle = resolve
     })
@@ -165,6 +166,7 @@ export class Supervisor {
     this.credentials?.announceGenerated()
     this.readiness.release('starting')
     this.announceStart()
+    this.endFileLooks = watchOpenFiles(threadClock, this.say)
     reportReady()
     signals.handTo({ stop: (signal) => this.stop(signal), reload: () => this.reload() })
     collectGarbage()
@@ -293,9 +295,7 @@ export class Supervisor {
     this.credentials?.useNamespaces(namespaces)
     this.beginAudit(shared.audit)
     this.http?.open(memory, auth)
-    if (config.store !== undefined) {
-      this.readiness.ask('store', () => sumCounter(shared.counters, 'cluster_unreachable') > 0)
-    }
+    this.readiness.ask('store', () => sumCounter(shared.counters, 'cluster_unreachable') > 0)
     const touched = await this.takeSnapshot(shared)
     const supplies = {
       shared,
@@ -410,12 +410,15 @@ export class Supervisor {
         this.pidFile = new PidFile(pidFile)
       })
     }
+    const { user } = this
+    if (user === undefined) return
     try {
-      if (this.user !== undefined) dropPrivileges(this.user)
+      dropPrivileges(user)
     } catch (error) {
       assert(error instanceof Error, 'only Errors are thrown')
       throw new StartError(error.message, EXIT_OS, error)
     }
+    warnOfLaterFiles(this.config, user.name, this.say).forEach(tellStarter)
   }
 
   /** As in memcached, a server without its pid file is better than none. */
@@ -425,8 +428,7 @@ export class Supervisor {
     } catch (error) {
       assert(error instanceof Error, 'only Errors are thrown')
       this.say('warn', 'file_not_written', error.message)
-      // The log of a daemon goes nowhere.
-      if (isDetached()) process.stderr.write(`saslcached: ${error.message}\n`)
+      tellStarter(error.message)
     }
   }
 
@@ -475,6 +477,7 @@ export class Supervisor {
         connections: cutCount,
       })
     }
+    this.endFileLooks()
     await this.workers.end()
     await this.snapshots?.write()
     await this.snapshots?.end()

@@ -27,11 +27,6 @@ export interface WorkerSupplies {
   readonly touched: TouchedMemories | undefined
 }
 
-/** Connections that wait for a place: as many as wait to be accepted elsewhere. */
-export function heldConnectionsMax({ limits, network }: Config): number {
-  return limits.waitsForPlace ? network.backlog : 0
-}
-
 export function workerSettings(
   config: Config,
   workerIndex: number,
@@ -63,7 +58,7 @@ export function workerSettings(
     protocol: network.protocol,
     casEnabled: memory.casEnabled,
     connectionsMax: limits.connectionsMax,
-    heldConnectionsMax: heldConnectionsMax(config),
+    heldConnectionsMax: limits.heldConnectionsMax,
     unauthenticatedConnectionsMax: limits.unauthenticatedConnectionsMax,
     loginTimeoutMs: limits.loginTimeoutMs,
     loginAttemptsMax: limits.loginAttemptsMax,

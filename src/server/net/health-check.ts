@@ -75,6 +75,12 @@ async function open(target: HealthTarget): Promise<Socket> {
   return connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ['memcached'] })
 }
 
+export function formatTarget(target: HealthTarget): string {
+  if ('path' in target) return target.path
+  const { host, port } = target
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
 /** What is told of a server that wants to know who we are before it answers. */
 const WANTS_CERTIFICATE = 'unknown, it asks for a client certificate,'
 
@@ -124,7 +130,10 @@ export async function checkHealth(target: HealthTarget, timeoutMs: number): Prom
       }
     })
     socket.on('end', () => {
-      const perhaps = 'path' in target || isTls ? '' : '; if it speaks TLS, write btls: before it'
+      const perhaps =
+        'path' in target || isTls
+          ? ''
+          : `; if it speaks TLS, write btls:${formatTarget(target)}, or give --tls`
       fail(`the connection was closed before an answer came${perhaps}`)
     })
     socket.on('error', (error) => fail(`cannot be reached: ${codeOf(error)}`, error))

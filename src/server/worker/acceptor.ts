@@ -7,6 +7,7 @@
 import type { Slots } from '../../base/slots.ts'
 import type { SourceKey } from '../../base/source-network.ts'
 import type { Connection } from '../../connection/connection.ts'
+import { COUNTER } from '../../observe/counters.ts'
 import { AcceptQueue } from '../admission/accept-queue.ts'
 import { Admission } from '../admission/admission.ts'
 import type { WorkerTable } from '../admission/worker-table.ts'
@@ -31,6 +32,8 @@ export interface AcceptorOptions {
   readonly serve: (newcomer: Newcomer) => Connection
 }
 
+/** Failures to accept are told of this often at most. */
+const ACCEPT_FAILED_SAY_MS = 10_000
 const TOO_MANY_CONNECTIONS = Buffer.from('ERROR Too many open connections\r\n')
 
 export class Acceptor {
@@ -43,6 +46,8 @@ export class Acceptor {
   /** The main thread lets nobody in for now. */
   private isHeld = false
   private isStopped = false
+  private acceptFailures = 0
+  private acceptFailedMs = Number.NEGATIVE_INFINITY
 
   constructor(options: AcceptorOptions) {
     this.options = options
@@ -76,7 +81,7 @@ export class Acceptor {
       backlog: settings.backlog,
       sendBufferBytesMax: settings.sendBufferBytesMax,
       onAccept: (newcomer) => this.accept(newcomer),
-      onAcceptError: (code) => this.sayAcceptFailed(code),
+      onAcceptError: (code) => this.acceptFailed(code),
       tls: options.tls,
       passwordsInTheClear: settings.passwordsInTheClear,
       onWithout: options.onWithout,
@@ -180,12 +185,20 @@ export class Acceptor {
     })
   }
 
-  private sayAcceptFailed(code: string): void {
-    this.options.log.write({
+  /** They come as fast as newcomers do. */
+  private acceptFailed(code: string): void {
+    const { lane, log, clock } = this.options
+    lane[COUNTER.rejected_connections]!++
+    lane[COUNTER.rejected_full]!++
+    this.acceptFailures++
+    const nowMs = clock.nowMs()
+    if (nowMs - this.acceptFailedMs < ACCEPT_FAILED_SAY_MS) return
+    this.acceptFailedMs = nowMs
+    log.write({
       level: 'error',
       event: 'accept_failed',
       message: 'a connection could not be accepted (raise the limit of open files: ulimit -n)',
-      fields: { code },
+      fields: { code, failures: this.acceptFailures },
     })
   }
 }

@@ -34,9 +34,14 @@ interface Entry {
 }
 
 export class AuditBacklog {
+  private readonly entriesMax: number
   private readonly full: Map<string, Entry> = new Map()
   private readonly byUser: Map<string, Entry> = new Map()
   private readonly byKind: Map<string, Entry> = new Map()
+
+  constructor(entriesMax: number = BACKLOG_MAX) {
+    this.entriesMax = entriesMax
+  }
 
   get isEmpty(): boolean {
     return this.full.size + this.byUser.size + this.byKind.size === 0
@@ -44,7 +49,7 @@ export class AuditBacklog {
 
   /** One more user could not be named. */
   get isFull(): boolean {
-    return this.byUser.size >= BACKLOG_MAX
+    return this.byUser.size >= this.entriesMax
   }
 
   /** `event` may stand for several already. */
@@ -54,9 +59,10 @@ export class AuditBacklog {
     const user = `${kind}\n${fields.user ?? ''}`
     const what = TELLING.map((name) => fields[name] ?? '').join('\n')
     const added = { fields, count: Number(count) }
+    const { entriesMax } = this
     const isAdded =
-      merge(this.full, `${user}\n${addressOf(fields.peer)}\n${what}`, added, BACKLOG_MAX) ||
-      merge(this.byUser, user, added, BACKLOG_MAX)
+      merge(this.full, `${user}\n${addressOf(fields.peer)}\n${what}`, added, entriesMax) ||
+      merge(this.byUser, user, added, entriesMax)
     if (!isAdded) merge(this.byKind, kind, added, KINDS_MAX)
   }
 

@@ -93,6 +93,7 @@ export class ItemService {
     this.watchers = new Watchers({
       log: this.watchLog,
       lane,
+      secret: settings.watch.secret,
       bufferBytesMax: settings.watcherBufferBytesMax,
       onActiveChanged: (isActive) => this.drainRegularly(isActive),
     })

@@ -34,14 +34,15 @@ export function renewLogins(
   ].filter((event) => event !== undefined)
 }
 
-/** Closes those of namespaces that are no more, and of who looks into them, at once. Returns what the log is to be told. */
+/**
+ * Closes those of namespaces that are no more, of who looks into them, and of who was there before another login: replies
+ * may be on their way from its memory. Returns what the log is to be told.
+ */
 export function cutNamespaces(
   connections: Iterable<Connection>,
   ids: readonly number[],
 ): LogEvent | undefined {
-  const cut = [...connections].filter(
-    ({ gate }) => ids.includes(gate.namespace) || ids.includes(gate.visited),
-  )
+  const cut = [...connections].filter(({ gate }) => ids.some((id) => gate.hasBeenIn(id)))
   for (const connection of cut) connection.close()
   return cutEvent('removed_namespace_cut', 'to namespaces that were removed', cut.length)
 }

@@ -13,7 +13,7 @@ import { type NamespaceFacts, type ServerFacts, Stats } from '../../command/oper
 import { counterLane } from '../../observe/counters.ts'
 import { PrefixTable } from '../../observe/prefix-table.ts'
 import type { WatchLog } from '../../observe/watch-log.ts'
-import { readStoreMetrics } from '../../storage/counters.ts'
+import { readOwnSegments, readStoreMetrics } from '../../storage/counters.ts'
 import { Store } from '../../storage/store.ts'
 import type { RemoteService } from './remote-service.ts'
 import type { NamespaceMemory, WorkerSettings } from './worker-messages.ts'
@@ -27,7 +27,7 @@ export interface TenantOptions {
   /** Makes room in the watch log. */
   readonly passOn: () => void
   /** What `stats` tells beside the metrics of the namespace. */
-  readonly facts: (tenant: Tenant) => Omit<ServerFacts, 'metrics' | 'sizes' | 'itemAge'> & {
+  readonly facts: (tenant: Tenant) => Omit<ServerFacts, 'metrics' | 'own' | 'sizes' | 'itemAge'> & {
     readonly process: ServerFacts['metrics']['process']
   }
   /** What operators steer; the same for all. */
@@ -83,6 +83,7 @@ export class Tenant {
         store: () => readStoreMetrics(memory.store),
         process,
       },
+      own: () => readOwnSegments(memory.store),
       sizes: this.sizes,
       itemAge: () => secondsSinceOldestUse(this.store, this.commands.nowSeconds),
     })

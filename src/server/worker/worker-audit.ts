@@ -7,16 +7,20 @@
  * what is refused to those who are logged in, what operators have carried out, and who logged in. Who makes
  * more refusals or operations than are written waits.
  *
+ * Before all that, what one actor makes is held to so many lines a second (audit-rate.ts).
+ *
  *     shared memory: | 1 while the file takes nothing | on their way, a word a lane |
  *
  * Invariant: an event is either posted, and counted as on its way until the main thread has dealt with it,
- * or counted in the backlog of its lane.
+ * or counted in the backlog of its lane, or held as one of an actor who makes many.
  */
 import type { LoginEvent, OperationEvent, RefusalEvent } from '../../connection/auth-gate.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { keyTag } from '../../sasl/key-tag.ts'
 import type { Throttled } from '../../sasl/throttle/throttled-list.ts'
 import { AuditBacklog } from './audit-backlog.ts'
+import { AuditRate } from './audit-rate.ts'
+import type { ThreadClock } from './thread-clock.ts'
 
 const IS_FAILING = 0
 
@@ -96,7 +100,14 @@ export class WorkerAudit {
     logins: new AuditBacklog(),
   }
 
-  constructor(memory: AuditMemory, post: (event: AuditEvent) => void) {
+  private readonly rate: AuditRate
+
+  constructor(
+    memory: AuditMemory,
+    post: (event: AuditEvent) => void,
+    clock: Pick<ThreadClock, 'nowMs'>,
+  ) {
+    this.rate = new AuditRate((event) => this.deliver(event), clock)
     this.words = new Int32Array(memory.buffer)
     this.memory = memory
     this.post = post
@@ -154,6 +165,10 @@ export class WorkerAudit {
   }
 
   private record(event: AuditEvent): void {
+    this.rate.add(event)
+  }
+
+  private deliver(event: AuditEvent): void {
     const lane = laneOf(event)
     if (!this.send(lane, event)) this.backlogs[lane].add(event)
   }
@@ -171,14 +186,16 @@ export class WorkerAudit {
 
   /** To be called regularly: sends what waits, as far as there is room. */
   flush(): void {
+    this.rate.flush()
     for (const lane of LANE_NAMES) {
       const backlog = this.backlogs[lane]
-      while (!backlog.isEmpty && this.hasRoom(lane)) this.record(backlog.take()!)
+      while (!backlog.isEmpty && this.hasRoom(lane)) this.deliver(backlog.take()!)
     }
   }
 
   /** Nothing comes behind: sends all that waits, which is bounded. */
   end(): void {
+    this.rate.end()
     for (const lane of LANE_NAMES) {
       for (;;) {
         const event = this.backlogs[lane].take()
@@ -212,6 +229,7 @@ export class WorkerAudit {
 export function createAudit(
   { audit }: { readonly audit: AuditMemory | undefined },
   post: (event: AuditEvent) => void,
+  clock: Pick<ThreadClock, 'nowMs'>,
 ): WorkerAudit | undefined {
-  return audit === undefined ? undefined : new WorkerAudit(audit, post)
+  return audit === undefined ? undefined : new WorkerAudit(audit, post, clock)
 }

@@ -126,7 +126,7 @@ export class WorkerServer {
     this.users = new UserCounts(measures.users, workerIndex)
     this.events = new EventCounters(measures.events, workerIndex)
     this.loop = new LoopMeasures(measures.loops, workerIndex, TICK_MS)
-    this.audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }))
+    this.audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }), clock)
     const write = (event: LogEvent): void => this.log.write(event)
     const throttle = createThrottle(settings, lane, clock, write, this.audit)
     this.sasl = createSasl(settings, lane, clock, throttle, this.audit, forTokens)

@@ -56,7 +56,7 @@ test.each([
   [['get', '%zz', '--encoded'], 'the key is not as a dump shows it'],
   [['set', 'k', 'v', '--ttl', '-1'], '--ttl is not a whole number'],
   [['set', 'k', 'v', '--file', 'f'], 'the value is given twice'],
-  [['set', 'k', '--file', '/nonexistent'], 'cannot be read: ENOENT'],
+  [['set', 'k', '--file', '/nonexistent'], 'cannot be read: no such file'],
   [['set', 'k', '--file', '/dev/zero'], 'is not a regular file'],
   [['flush'], 'there is no terminal to ask on: give --yes'],
   [['stats', 'a\r\nflush_all'], 'the group is none'],

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { readVersion } from '../../../src/config/version.ts'
 import { FakeTerminal, makeDirectory, run } from './support.ts'
 
@@ -258,6 +259,37 @@ test('a user is added from a terminal', async () => {
   expect(err).toBe(`Password for "alice": \nThe same again: \nuser "alice" was added to ${file}\n`)
 })
 
+test.each([
+  ['a user that exists', ['add', 'alice'], /exists already/],
+  ['a folder that is missing', ['add', 'bob', '--file', '/nonexistent/u'], /no such directory/],
+  ['a namespace that is not stated', ['add', 'bob', '--namespace', 'shop'], /shop/],
+  ['a user that is not there', ['passwd', 'bob'], /bob/],
+])('no password is asked for in vain: %s', async (_, argv, why) => {
+  const directory = makeDirectory()
+  const added = await run(['user', 'add', 'alice'], { directory, stdin: 'x' })
+  expect(added.exitCode).toBe(0)
+  const before = readFileSync(join(directory, 'users.toml'), 'utf8')
+  for (const stdin of [new FakeTerminal('secret\r', 'secret\r'), '']) {
+    const { exitCode, err } = await run(['user', ...argv], { directory, stdin })
+    expect(exitCode).toBe(1)
+    expect(err).toMatch(why)
+    expect(err).not.toMatch(/Password for|New password|on stdin/)
+  }
+  expect(readFileSync(join(directory, 'users.toml'), 'utf8')).toBe(before)
+})
+
+test('the variables of the client commands keep nobody from editing users', async () => {
+  const directory = makeDirectory()
+  const environment = {
+    SASLCACHED_SERVER: 'cache:11211',
+    SASLCACHED_PROFILE: 'prod',
+    SASLCACHED_USERNAME: 'alice',
+  }
+  const given = { directory, environment, stdin: 'x' }
+  expect(await run(['user', 'add', 'bob'], given)).toMatchObject({ exitCode: 0 })
+  expect((await run(['user', 'list'], given)).out).toMatch(/^bob /)
+})
+
 test('a new name is one that people can type, and its limits are said', async () => {
   const file = join(makeDirectory(), 'users.toml')
   const add = (name: string) => run(['user', 'add', name, '--file', file], { stdin: 'x' })
@@ -361,4 +393,32 @@ test('"saslcached user" alone shows its help and fails', async () => {
   const { exitCode, out, err } = await run(['user'])
   expect({ exitCode, out }).toEqual({ exitCode: 78, out: '' })
   expect(err).toMatch(/^Usage: saslcached user /)
+})
+
+test('health speaks TLS to an address if it is told to, and says how where it was not', async () => {
+  const firstBytes: (number | undefined)[] = []
+  const listener = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.once('data', ([first]) => {
+      firstBytes.push(first)
+      socket.end()
+    })
+  })
+  onTestFinished(() => void listener.close())
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  const address = `127.0.0.1:${(listener.address() as AddressInfo).port}`
+  const hint = `if it speaks TLS, write btls:${address}, or give --tls`
+  const plain = await run(['health', address])
+  expect(plain).toMatchObject({ exitCode: 1, err: expect.stringContaining(hint) })
+  for (const argv of [
+    ['health', '--tls', address],
+    ['health', `btls:${address}`],
+  ]) {
+    const { exitCode, err } = await run(argv)
+    expect(exitCode).toBe(1)
+    expect(err).not.toContain('--tls')
+  }
+  await run(['health', '--tls', `notls:${address}`])
+  // A request of the binary protocol begins with 0x80, a handshake with 0x16.
+  expect(firstBytes).toEqual([0x80, 0x16, 0x16, 0x80])
 })

@@ -84,6 +84,15 @@ test('unknown and misplaced names say where they belong or what was meant', () =
   })
 })
 
+test('a name that leaves out what its table says is found', () => {
+  const { problems } = read('[memory]\nlimit = "64"\n[tls]\nkey_password = "x"\n[log]\nx = 1\n')
+  expect(problems).toEqual([
+    'f:2: limit is not an option; did you mean memory_limit_mib?',
+    'f:4: key_password is not an option; did you mean tls_key_password_file?',
+    'f:6: x is not an option',
+  ])
+})
+
 test('a value of the wrong type is refused with what is allowed', () => {
   const text = [
     '[network]',

@@ -1,4 +1,4 @@
-import { chmodSync, symlinkSync } from 'node:fs'
+import { chmodSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
@@ -155,6 +155,18 @@ test('every problem of every source is reported at once, with its source and wha
     '-l: "b:a:r" is not an address: write host, host:port or [IPv6]:port',
     'MEMCACHED_USERNAME: is set without MEMCACHED_PASSWORD or MEMCACHED_PASSWORD_FILE',
   ])
+})
+
+test('every variable that docs/client.md has is known, and means nothing to a server', async () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/client.md'), 'utf8')
+  const names = [...new Set<string>(page.match(/\bSASLCACHED_[A-Z_]+/g))]
+  expect(names).toEqual(expect.arrayContaining(['SASLCACHED_SERVER', 'SASLCACHED_PROFILE']))
+  const ofUsers = ['SASLCACHED_USERNAME', 'SASLCACHED_PASSWORD', 'SASLCACHED_PASSWORD_FILE']
+  const environment = Object.fromEntries(
+    names.filter((name) => !ofUsers.includes(name)).map((name) => [name, 'prod']),
+  )
+  const { settings } = await load({ environment })
+  expect(settings.every(({ source }) => source === 'default')).toBe(true)
 })
 
 test('the highest limit is four times -m and at least 1 GiB, within what costs no larger alignment', async () => {

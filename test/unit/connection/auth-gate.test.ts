@@ -127,3 +127,17 @@ test('logins that are begun and left use up the attempts like any', () => {
   expect(lane[COUNTER.auth_attempts_exceeded]).toBe(1)
   expect(lane[COUNTER.auth_errors]).toBe(3)
 })
+
+test('a gate knows the namespaces that it was in, whatever became of the logins', async () => {
+  const inNamespace = (namespace: number) => ({ ...userPrincipal('alice'), namespace })
+  expect(gate.hasBeenIn(3)).toBe(false)
+  gate.become(inNamespace(3))
+  gate.become(inNamespace(5))
+  gate.become(inNamespace(3))
+  gate.become(inNamespace(7))
+  expect([3, 5, 7, 9].map((id) => gate.hasBeenIn(id))).toEqual([true, true, true, false])
+  expect(kindOf(gate.start('SCRAM-SHA-256', FIRST))).toBe('challenge')
+  gate.abort()
+  expectClosed()
+  expect(gate.hasBeenIn(7)).toBe(true)
+})

@@ -328,7 +328,7 @@ test('no command does anything for a caller that is not logged in', () => {
     refuseLarge: () => commands.refuseLarge(request, key, closed),
     refuseExtension: () => commands.refuseExtension(0, closed),
     proceedExtension: () => commands.proceedExtension(extension, request, key, 1, closed),
-    beginLarge: () => commands.beginLarge(request, key, closed) ?? OUTCOME_REFUSED,
+    beginLarge: () => commands.beginLarge(request, key, 0, closed) ?? OUTCOME_REFUSED,
     beginExtension: () => commands.beginExtension(request, key, closed) ?? OUTCOME_REFUSED,
     hold: () => commands.hold(key, 0, key.length, closed) || OUTCOME_REFUSED,
   }

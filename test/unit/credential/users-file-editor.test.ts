@@ -17,12 +17,12 @@ import { join } from 'node:path'
 import { parse } from 'smol-toml'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CredentialFileError } from '../../../src/credential/credential-file-error.ts'
+import { UserEditError } from '../../../src/credential/user-edit-error.ts'
 import {
   addUser,
   listUsers,
   removeUser,
   setPassword,
-  UserEditError,
 } from '../../../src/credential/users-file-editor.ts'
 import { formatKey } from '../../../src/credential/users-file-text.ts'
 import { hashPassword, hashPasswordWith, parseVerifier } from '../../../src/credential/verifier.ts'

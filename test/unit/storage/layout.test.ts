@@ -215,7 +215,8 @@ test('the tables of the control block follow each other without overlap', () => 
   expect(geometry.pagesWord - geometry.workersWord).toBe(3 * WORKER_WORDS)
   expect(geometry.ownedWord - geometry.pagesWord).toBe(geometry.segmentCount)
   expect(geometry.pinsWord - geometry.ownedWord).toBe(geometry.segmentCount)
-  expect(geometry.ghostWord - geometry.pinsWord).toBe(geometry.segmentCount)
+  expect(geometry.arrivalsWord - geometry.pinsWord).toBe(geometry.segmentCount)
+  expect(geometry.ghostWord - geometry.arrivalsWord).toBe(geometry.segmentCount)
   expect(geometry.controlWords - geometry.ghostWord).toBe((64 * MIB) / 128 / 4)
 })
 

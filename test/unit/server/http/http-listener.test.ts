@@ -47,6 +47,7 @@ beforeEach(async () => {
     routes: () => ROUTES,
     login: undefined,
     isOpen: true,
+    connectionsMax: 256,
     hostNames: [],
     nowMs: () => nowMs,
     onFailure: (path) => failures.push(path),
@@ -173,4 +174,42 @@ test('one that is closed answers nobody any more, and cuts off who is there', as
   listener.close()
   await closed
   expect(await get('/counted')).toBe(undefined)
+})
+
+/** What is answered to bytes as they are, when the connection has ended; at most the first status line. */
+async function statusOf(bytes: string): Promise<string | undefined> {
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  socket.on('error', () => undefined)
+  socket.setEncoding('latin1').on('data', (more: string) => {
+    text += more
+  })
+  socket.write(bytes)
+  await once(socket, 'close')
+  return text.split('\r\n')[0]
+}
+
+/** A head of so many bytes, most of which are no name and no value. */
+function headOf(length: number): string {
+  const end = 'b\r\n\r\n'
+  return `${BEGIN}a:${' '.repeat(length - BEGIN.length - 2 - end.length)}${end}`
+}
+
+const BEGIN = 'GET /counted HTTP/1.1\r\nHost: a\r\nConnection: close\r\n'
+
+test.each([
+  ['blanks in a line', `${BEGIN}a:${' '.repeat(1_000_000)}b\r\n\r\n`],
+  ['lines without a value', `${BEGIN}${'a:\r\n'.repeat(8000)}\r\n`],
+  ['line ends before the request', `${'\r\n'.repeat(50_000)}${BEGIN}\r\n`],
+  ['a head one byte too long', headOf(8193)],
+])('%s: more than a head may have is no request', async (_, bytes) => {
+  // Who goes on sending may meet a closed connection before it reads why.
+  expect(['HTTP/1.1 431 Request Header Fields Too Large', '']).toContain(await statusOf(bytes))
+  expect(madeCount).toBe(0)
+})
+
+test('requests in a row, each short enough, are answered however many come at once', async () => {
+  const one = `GET /counted HTTP/1.1\r\nHost: a\r\nx: ${'y'.repeat(3000)}\r\n\r\n`
+  expect(await statusOf(`${one.repeat(6)}${headOf(8192)}`)).toBe('HTTP/1.1 200 OK')
+  expect(madeCount).toBe(1)
 })

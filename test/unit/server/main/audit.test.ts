@@ -1,5 +1,5 @@
 /** The audit's numbers and what is lost, with a file that takes what the test lets it take. */
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { AuditEvent } from '../../../../src/observe/audit-line.ts'
 import { Audit } from '../../../../src/server/main/audit.ts'
 import { reloadEvent } from '../../../../src/server/main/audit-reload.ts'
@@ -16,10 +16,13 @@ let isFull = false
 let isMoved = false
 let reopenCount = 0
 let canReopen = true
+/** Of the workers; it goes on where a test makes more than one actor may in a second. */
+let nowMs = 0
 const memory = { current: createAuditMemory(true, false) }
 let audit: Audit
 
 beforeEach(() => {
+  nowMs = 0
   lines = []
   said = []
   isFull = false
@@ -91,8 +94,12 @@ test('the count is written as soon as there is room, also if nothing happens any
 })
 
 test('where it must be recorded nobody logs in while it is not', () => {
-  const worker = new WorkerAudit(memory.current, (event) => audit.recordOfWorker(event))
-  const careless = new WorkerAudit({ ...memory.current, refusesLogins: false }, () => undefined)
+  const worker = new WorkerAudit(memory.current, (event) => audit.recordOfWorker(event), {
+    nowMs: Date.now,
+  })
+  const careless = new WorkerAudit({ ...memory.current, refusesLogins: false }, () => undefined, {
+    nowMs: Date.now,
+  })
   expect(worker.mayLogIn).toBe(true)
   isFull = true
   worker.throttle('began', { kind: 'source', name: '192.0.2.1' })
@@ -102,10 +109,16 @@ test('where it must be recorded nobody logs in while it is not', () => {
   expect(worker.mayLogIn).toBe(true)
 })
 
-/** A worker's side whose events wait until the test takes them. */
-function worker(): { readonly side: WorkerAudit; readonly posted: AuditEvent[] } {
+/** A worker's side whose events wait until the test takes them; time goes on by `stepMs` with each event. */
+function worker(stepMs = 1000): { readonly side: WorkerAudit; readonly posted: AuditEvent[] } {
   const posted: AuditEvent[] = []
-  return { side: new WorkerAudit(memory.current, (event) => posted.push(event)), posted }
+  const side = new WorkerAudit(memory.current, (event) => posted.push(event), {
+    nowMs: () => {
+      nowMs += stepMs
+      return nowMs
+    },
+  })
+  return { side, posted }
 }
 
 function refuse(side: WorkerAudit, user: string, peer: string, command = 'set'): void {
@@ -276,7 +289,11 @@ test('what was lost on a full disk is told with what it was and who made it', ()
 test('keys stand in refusals as hashes that are the same for the same key, or as they are', () => {
   const keysOf = (showsKeys: boolean): unknown[] => {
     const events: AuditEvent[] = []
-    const worker = new WorkerAudit({ ...memory.current, showsKeys }, (event) => events.push(event))
+    const worker = new WorkerAudit(
+      { ...memory.current, showsKeys },
+      (event) => events.push(event),
+      { nowMs: Date.now },
+    )
     for (const key of ['shop:1', 'shop:1', 'shop:2', '\n\u00ff']) {
       worker.refusal({
         principal: { name: 'alice' } as never,
@@ -324,4 +341,105 @@ test('a reload is told by the names of who is new, gone or another, without what
   expect(event).toMatchObject({ added: ['dave'], removed: ['bob'] })
   audit.record(event)
   expect(lines.join('')).not.toMatch(/SCRAM|secret|\$/)
+})
+
+describe('one who makes many lines', () => {
+  const peer = '192.0.2.1:5'
+
+  /** Makes `count` events in each of some seconds, flushed ten times a second, and gives what was posted of each. */
+  function seconds(
+    make: (side: WorkerAudit, index: number) => void,
+    count: number,
+  ): AuditEvent[][] {
+    const one = worker(0)
+    const told: AuditEvent[][] = []
+    for (let second = 0; second < 5; second++) {
+      for (let tenth = 0; tenth < 10; tenth++) {
+        for (let index = 0; index < count / 10; index++) make(one.side, index + tenth * 1000)
+        nowMs += 100
+        one.side.flush()
+      }
+      told.push(one.posted.splice(0))
+    }
+    one.side.end()
+    told.push(one.posted.splice(0))
+    return told
+  }
+
+  const sumOf = (events: readonly AuditEvent[]): number =>
+    events.reduce((sum, event) => sum + Number('count' in event ? (event.count ?? 1) : 1), 0)
+
+  const FAILURE = { succeeded: false, peer, mechanism: 'SCRAM-SHA-256' } as const
+  const MALLORY = { name: 'mallory' } as never
+
+  test.each<[string, (side: WorkerAudit, index: number) => void]>([
+    ['a user who is refused', (side) => refuse(side, 'mallory', peer, 'get')],
+    [
+      'one who is refused all kinds of things',
+      (side, index) => refuse(side, 'mallory', `192.0.2.1:${index}`, `c${index}`),
+    ],
+    [
+      'a stranger who leaves',
+      (side) =>
+        side.login({ ...FAILURE, user: '', unknownUser: undefined, reason: 'aborted' } as never),
+    ],
+    [
+      'a stranger who tries names',
+      (side, index) =>
+        side.login({ ...FAILURE, user: `user${index}`, reason: 'wrong-password' } as never),
+    ],
+    [
+      'a stranger with many addresses',
+      (side, index) => side.handshake(`[2001:db8::${index % 100}]:5`, `E${index}`),
+    ],
+    [
+      'one who logs in',
+      (side) => side.login({ succeeded: true, principal: MALLORY, peer, mechanism: 'PLAIN' }),
+    ],
+    [
+      'an operator',
+      (side, number) =>
+        side.operation({ principal: MALLORY, peer, operation: 'verbosity', number }),
+    ],
+  ])('%s: so many a second and no more, and none is lost', (_, make) => {
+    const told = seconds(make, 5000)
+    for (const [index, events] of told.entries())
+      expect(events.length, `${index}`).toBeLessThanOrEqual(20)
+    expect(sumOf(told.flat())).toBe(25_000)
+    // The first in full.
+    expect(told[0]!.slice(0, 10).every((event) => !('count' in event))).toBe(true)
+    // Once the seconds follow each other, ten a second of all kinds together.
+    expect(told[3]!.length).toBeLessThanOrEqual(10)
+  })
+
+  test('takes no line from others, whose first ones stand alone', () => {
+    const one = worker(0)
+    for (let index = 0; index < 1000; index++) refuse(one.side, 'mallory', peer)
+    refuse(one.side, 'alice', peer)
+    refuse(one.side, 'mallory', '198.51.100.7:5')
+    expect(one.posted).toHaveLength(12)
+    expect(one.posted.slice(10)).toMatchObject([{ user: 'alice' }, { peer: '198.51.100.7:5' }])
+    nowMs += 1000
+    one.side.flush()
+    expect(one.posted.at(-1)).toMatchObject({ user: 'mallory', peer, command: 'set', count: 990 })
+    expect(one.posted).toHaveLength(13)
+  })
+
+  test('is one of a thousand that are told apart; those beyond are counted together, but for who got in', () => {
+    const one = worker(0)
+    for (let index = 0; index < 1500; index++) {
+      one.side.handshake(`10.0.${index >> 8}.${index & 255}:5`, 'ERR_SSL')
+      const principal = { name: `user${index}` } as never
+      one.side.login({
+        succeeded: true,
+        principal,
+        peer: `10.0.${index >> 8}.1:5`,
+        mechanism: 'PLAIN',
+      })
+    }
+    one.side.end()
+    expect(sumOf(one.posted)).toBe(3000)
+    const users = one.posted.flatMap((event) => ('user' in event ? [event.user] : []))
+    expect(new Set(users).size).toBe(1500)
+  })
 })

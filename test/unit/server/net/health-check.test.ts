@@ -124,7 +124,7 @@ test.each<[string, (socket: Socket, request: Buffer) => void, RegExp]>([
   [
     'a closed connection',
     (socket) => socket.end(),
-    /was closed before an answer came; if it speaks TLS, write btls:/,
+    /was closed before an answer came; if it speaks TLS, write btls:127\.0\.0\.1:\d+, or give --tls$/,
   ],
 ])('a server that answers with %s is not healthy', async (_what, answer, message) => {
   const { port } = await serve(answer)

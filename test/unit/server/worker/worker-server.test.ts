@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { ACCESS_ALL, type Access } from '../../../../src/credential/access.ts'
 import { RIGHT, RIGHTS_ALL } from '../../../../src/credential/rights.ts'
 import type { CredentialSnapshot } from '../../../../src/credential/snapshot.ts'
+import { COUNTER, counterLane } from '../../../../src/observe/counters.ts'
 import { ListenError } from '../../../../src/server/net/listen-error.ts'
 import type { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 import {
@@ -384,8 +385,17 @@ describe('newcomers', () => {
   })
 
   test('that could not be accepted are told of in the log', async () => {
-    const worker = await started()
+    const shared = manualShared()
+    const worker = await started({}, shared)
     worker.source.options.onAcceptError('EMFILE')
-    expect(worker.logged).toMatchObject([{ event: 'accept_failed', fields: { code: 'EMFILE' } }])
+    worker.source.options.onAcceptError('EMFILE')
+    const told = { event: 'accept_failed', fields: { code: 'EMFILE', failures: 1 } }
+    expect(worker.logged).toMatchObject([told])
+    const lane = counterLane(shared.counters, 0)
+    expect(lane[COUNTER.rejected_connections]).toBe(2)
+    expect(lane[COUNTER.rejected_full]).toBe(2)
+    worker.clock.pass(10_000)
+    worker.source.options.onAcceptError('EMFILE')
+    expect(worker.logged).toMatchObject([told, { fields: { failures: 3 } }])
   })
 })
