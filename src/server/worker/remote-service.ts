@@ -10,6 +10,7 @@ import { clusterMaker } from '../../remote/cluster-client.ts'
 import { Engine } from '../../remote/engine.ts'
 import { Generation } from '../../remote/generation.ts'
 import type { RemoteSettings } from '../../remote/remote-settings.ts'
+import { nodeDialer } from '../net/node-dialer.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
@@ -59,6 +60,7 @@ export class RemoteService {
     this.engine = new Engine({
       settings: remote,
       make: clusterMaker(remote),
+      dial: nodeDialer(remote.tls),
       clock,
       onTrouble: (trouble) => this.tell(trouble),
     })
