@@ -1,5 +1,6 @@
 /**
- * The kept client library, node-redis, as far as it is used: topology, reconnects, TLS, redirections, RESP. It is loaded
+ * The kept client library, node-redis, as far as it is used: for the topology, and for commands that are rare (topology.ts,
+ * engine.ts). All others go by connections of our own, as the library takes 60 us a command. It is loaded
  * by who asks for it first, as it takes 18 MiB and 0.3 s: a server with a store of its own pays for none of it.
  *
  * It is required, not imported, so that no bundler and no start looks into it.

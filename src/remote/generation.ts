@@ -70,11 +70,11 @@ export class Generation {
   }
 
   /** The key in the engine of a key of the namespace. */
-  keyOf(key: Uint8Array, keyOffset: number, keyLength: number): Buffer {
+  keyOf(key: Buffer, keyOffset: number, keyLength: number): Buffer {
     const { prefix } = this
     const whole = Buffer.allocUnsafe(prefix.length + keyLength)
     whole.set(prefix, 0)
-    whole.set(key.subarray(keyOffset, keyOffset + keyLength), prefix.length)
+    key.copy(whole, prefix.length, keyOffset, keyOffset + keyLength)
     return whole
   }
 

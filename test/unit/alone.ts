@@ -5,6 +5,7 @@
 export const ALONE: readonly string[] = [
   'test/unit/command/transfers/large-extensions.test.ts',
   'test/unit/credential/prepare-cost.test.ts',
+  'test/unit/remote/reply-reader.test.ts',
   'test/unit/sasl/equal-work.test.ts',
   'test/unit/sasl/scram-vectors.test.ts',
   'test/unit/server/admission/short-connections.test.ts',

@@ -222,7 +222,11 @@ export class RemoteCommands implements CommandStore {
 
   private keyOf(request: Request, bytes: Uint8Array): Buffer {
     const offset = keyOffsetOf(request)
-    return Buffer.from(keyBytesOf(request, bytes).subarray(offset, offset + request.keyLength))
+    const from = keyBytesOf(request, bytes)
+    const { keyLength } = request
+    const key = Buffer.allocUnsafe(keyLength)
+    for (let at = 0; at < keyLength; at++) key[at] = from[offset + at] ?? 0
+    return key
   }
 
   private expiryOf(wireExpiry: number): string {

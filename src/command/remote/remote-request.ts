@@ -15,7 +15,7 @@ import {
   OUTCOME_STORE_REFUSED,
 } from '../../protocol/request.ts'
 import type { Argument } from '../../remote/cluster-client.ts'
-import type { Command, Engine } from '../../remote/engine.ts'
+import type { Engine } from '../../remote/engine.ts'
 import {
   FAILURE_BUSY,
   FAILURE_DOWN,
@@ -23,6 +23,7 @@ import {
   FAILURE_NONE,
   FAILURE_TIMEOUT,
 } from '../../remote/failure.ts'
+import type { Command } from '../../remote/flight.ts'
 import type { Generation, Waiting } from '../../remote/generation.ts'
 import type { PendingOutcome } from '../commands.ts'
 import type { RemoteResult } from './remote-result.ts'
@@ -43,7 +44,6 @@ export interface RemoteParts {
 }
 
 export abstract class RemoteRequest implements PendingOutcome, Command, Waiting {
-  readonly settled: Promise<void>
   isSettled = false
   key: Buffer = NO_KEY
   args: readonly Argument[] = []
@@ -53,6 +53,7 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
   protected readonly mayMiss: boolean = false
   private readonly ownKey: Buffer
   private lane = 0
+  private waiting: Promise<void> | undefined = undefined
   private wake: () => void = nothing
   private failure = FAILURE_NONE
   private reply: unknown = undefined
@@ -61,9 +62,15 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
   constructor(parts: RemoteParts, ownKey: Buffer) {
     this.parts = parts
     this.ownKey = ownKey
-    this.settled = new Promise((resolve) => {
+  }
+
+  /** Made for whoever asks: of many that came together, one is waited for. */
+  get settled(): Promise<void> {
+    if (this.isSettled) return Promise.resolve()
+    this.waiting ??= new Promise((resolve) => {
       this.wake = resolve
     })
+    return this.waiting
   }
 
   /** The command for the engine, whose key is `key`. */

@@ -2,7 +2,7 @@
 import type { CopyCount } from '../../storage/memory-view.ts'
 import type { CommandResult } from '../commands.ts'
 
-const NOTHING: Uint8Array = new Uint8Array(0)
+const NOTHING: Buffer = Buffer.alloc(0)
 
 export class RemoteResult implements CommandResult, CopyCount {
   copiedBytes = 0
@@ -22,7 +22,8 @@ export class RemoteResult implements CommandResult, CopyCount {
   itemBytes = 0
   isCreated = false
   marks = 0
-  private value: Uint8Array = NOTHING
+  private item: Buffer = NOTHING
+  private valueOffset = 0
 
   clearCas(): void {
     this.casHigh = 0
@@ -30,14 +31,14 @@ export class RemoteResult implements CommandResult, CopyCount {
   }
 
   /** The value is `item[from, end)`. */
-  hold(item: Uint8Array, from: number): void {
-    this.value = item.subarray(from)
-    this.valueBytes = this.value.length
+  hold(item: Buffer, from: number): void {
+    this.item = item
+    this.valueOffset = from
+    this.valueBytes = item.length - from
   }
 
   copyValue(target: Uint8Array, targetOffset: number): void {
-    target.set(this.value, targetOffset)
-    this.copiedBytes += this.value.length
+    this.copiedBytes += this.item.copy(target, targetOffset, this.valueOffset)
   }
 
   pinValue(): boolean {
@@ -45,6 +46,7 @@ export class RemoteResult implements CommandResult, CopyCount {
   }
 
   release(): void {
-    this.value = NOTHING
+    this.item = NOTHING
+    this.valueOffset = 0
   }
 }

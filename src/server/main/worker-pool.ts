@@ -26,6 +26,8 @@ import { LOOK_INTERVAL_MS, type Verdict, Watchdog } from './watchdog.ts'
  * no more CPU with the small one in twenty alternating rounds, on a machine too busy to show a few percent.
  */
 const YOUNG_GENERATION_MIB = 3
+/** Where the items are elsewhere, thousands of requests wait for replies: they are not to be taken for what stays. */
+const YOUNG_GENERATION_REMOTE_MIB = 12
 
 /** A thread, as far as it is used here. */
 export interface WorkerThread {
@@ -218,6 +220,9 @@ function spawnWorker(settings: WorkerSettings): WorkerThread {
   // Beside the bundle that this is in.
   return new Worker(new URL('./worker.js', import.meta.url), {
     workerData: settings,
-    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
+    resourceLimits: {
+      maxYoungGenerationSizeMb:
+        settings.remote === undefined ? YOUNG_GENERATION_MIB : YOUNG_GENERATION_REMOTE_MIB,
+    },
   })
 }

@@ -13,6 +13,7 @@ import { Engine } from '../../remote/engine.ts'
 import { Generation } from '../../remote/generation.ts'
 import { Reach } from '../../remote/reach.ts'
 import type { RemoteSettings } from '../../remote/remote-settings.ts'
+import { nodeDialer } from '../net/node-dialer.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
@@ -66,6 +67,7 @@ export class RemoteService {
     this.engine = new Engine({
       settings: remote,
       make: clusterMaker(remote),
+      dial: nodeDialer(remote.tls),
       clock,
       onTrouble: (trouble) => this.tell(trouble),
     })

@@ -1,11 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import {
-  type Command,
-  Engine,
-  type EngineOptions,
-  WAITING_BYTES_MAX,
-  WAITING_MAX,
-} from '../../../src/remote/engine.ts'
+import { Engine, type EngineOptions } from '../../../src/remote/engine.ts'
 import {
   FAILURE_BUSY,
   FAILURE_DOWN,
@@ -14,6 +8,8 @@ import {
   FAILURE_REFUSED,
   FAILURE_TIMEOUT,
 } from '../../../src/remote/failure.ts'
+import type { Command } from '../../../src/remote/flight.ts'
+import { WAITING_BYTES_MAX, WAITING_MAX } from '../../../src/remote/node-link.ts'
 import type { RemoteSettings } from '../../../src/remote/remote-settings.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { ManualCluster } from '../../support/manual-cluster.ts'
@@ -44,9 +40,15 @@ async function start(
   const clock = new ManualClock()
   const clusters: ManualCluster[] = []
   const troubles: string[] = []
+  const cluster = (): ManualCluster => {
+    const last = clusters.at(-1)
+    if (last === undefined) throw new Error('no view was made')
+    return last
+  }
   const engine = new Engine({
     settings: SETTINGS,
     clock,
+    dial: (node, events) => cluster().dial(node, events, (run) => clock.soon(run)),
     make: (seeds) => {
       const cluster = make?.(seeds) ?? new ManualCluster(ports)
       if (cluster instanceof ManualCluster) clusters.push(cluster)
@@ -56,11 +58,6 @@ async function start(
   })
   onTestFinished(() => engine.close())
   await engine.opened()
-  const cluster = (): ManualCluster => {
-    const last = clusters.at(-1)
-    if (last === undefined) throw new Error('no view was made')
-    return last
-  }
   return { engine, clock, clusters, troubles, cluster }
 }
 
@@ -77,7 +74,7 @@ class Asked implements Command {
   }
 
   settle(reply: unknown, failure: number): void {
-    this.outcomes.push([reply, failure])
+    this.outcomes.push([Buffer.isBuffer(reply) ? reply.toString() : reply, failure])
   }
 }
 
@@ -86,9 +83,11 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve()
 }
 
-function ask({ engine }: Bench, key?: string, bytes?: number): Asked {
+function ask({ engine, clock }: Bench, key?: string, bytes?: number): Asked {
   const asked = new Asked(key, bytes)
   engine.send(asked, 0)
+  // For the connection to open, for the login, and for what is to be written at the end of the turn.
+  for (let turn = 0; turn < 3; turn++) clock.turn()
   return asked
 }
 

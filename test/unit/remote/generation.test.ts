@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import type { Command, Engine } from '../../../src/remote/engine.ts'
+import type { Engine } from '../../../src/remote/engine.ts'
 import { FAILURE_DOWN, FAILURE_NONE, FAILURE_TIMEOUT } from '../../../src/remote/failure.ts'
+import type { Command } from '../../../src/remote/flight.ts'
 import { CONFIRMED_MS, Generation, GRACE_MS } from '../../../src/remote/generation.ts'
 
 class Bench {

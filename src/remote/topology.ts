@@ -1,0 +1,179 @@
+/**
+ * Which node has a slot, as the library sees it, and our links to each: a view of the cluster, which another one
+ * replaces that has seen all of it. The library has a connection of its own to a node, for the rare commands that it is
+ * given: loads of the functions, and what was redirected.
+ */
+import type { Argument, ClusterClient, ClusterMaker, MasterNode } from './cluster-client.ts'
+import { FUNCTIONS } from './functions.ts'
+import { slotOf } from './key-slot.ts'
+import { type LinkOwner, NodeLink } from './node-link.ts'
+import type { Dial } from './node-pipe.ts'
+import type { RemoteSettings } from './remote-settings.ts'
+
+/** A node that has not answered for so long, or cannot be reached, has the cluster looked at anew. */
+const SILENCE_MS = 1500
+const RENEW_MS_MIN = 1000
+
+export interface TopologyOptions {
+  readonly settings: RemoteSettings
+  readonly make: ClusterMaker
+  /** Opens the connections that commands go by. */
+  readonly dial: Dial
+  readonly clock: { nowMs(): number }
+  /** To be told of what an operator should know, in words without a secret; the same twice is told once. */
+  readonly onTrouble: (trouble: string) => void
+}
+
+/** The links to one node, a lane each. */
+type Links = readonly NodeLink[]
+
+export class Topology {
+  cluster: ClusterClient | undefined = undefined
+  private readonly options: TopologyOptions
+  private readonly owner: LinkOwner
+  private readonly login: readonly Argument[] | undefined
+  /** By the address of a node. */
+  private readonly nodes: Map<string, Links> = new Map()
+  /** The same by what the library calls a node, so that no request looks for an address. */
+  private found: WeakMap<MasterNode, Links> = new WeakMap()
+  private readonly loading: Map<string, Promise<void>> = new Map()
+  private renewedMs = Number.NEGATIVE_INFINITY
+  private isRenewing = false
+  private isClosed = false
+  /** The first view is there, and its masters have the functions; or it is not to be had for now. */
+  readonly opened: Promise<void>
+
+  constructor(options: TopologyOptions, owner: LinkOwner) {
+    this.options = options
+    this.owner = owner
+    const { user, password } = options.settings
+    if (password !== undefined) {
+      this.login = user === undefined ? ['AUTH', password] : ['AUTH', user, password]
+    }
+    this.opened = this.renew()
+  }
+
+  /** Of the node that has the key; undefined: none is known. */
+  linkOf(key: Buffer, lane: number): NodeLink | undefined {
+    const node = this.cluster?.slots[slotOf(key)]?.master
+    if (node === undefined) return undefined
+    const links = this.found.get(node) ?? this.find(node)
+    return links[lane % links.length]
+  }
+
+  private find(node: MasterNode): Links {
+    const address = addressOf(node)
+    const links = this.nodes.get(address) ?? this.createLinks(node)
+    this.nodes.set(address, links)
+    this.found.set(node, links)
+    return links
+  }
+
+  private createLinks({ host, port }: MasterNode): Links {
+    const { login, owner } = this
+    const { dial, clock, settings } = this.options
+    const { timeoutMs, connections } = settings
+    const options = { node: { host, port }, dial, login, timeoutMs, clock, owner }
+    return Array.from({ length: connections }, () => new NodeLink(options))
+  }
+
+  /** Looks at the cluster anew, through another view, which takes over when it has seen all of it. */
+  async renew(): Promise<void> {
+    const { make, settings, clock, onTrouble } = this.options
+    const nowMs = clock.nowMs()
+    if (this.isRenewing || this.isClosed || nowMs - this.renewedMs < RENEW_MS_MIN) return
+    this.isRenewing = true
+    this.renewedMs = nowMs
+    const known = this.cluster?.masters.map(({ host, port }) => ({ host, port })) ?? []
+    const next = make([...settings.seeds, ...known])
+    next.on('error', (error) => onTrouble(words(error)))
+    next.on('node-error', (error) => onTrouble(words(error)))
+    try {
+      await next.connect()
+      if (this.isClosed) {
+        next.destroy()
+        return
+      }
+      this.takeOver(next)
+      this.isRenewing = false
+      await Promise.allSettled(next.masters.map((node) => this.loadOnce(next, node)))
+    } catch (error) {
+      onTrouble(words(error))
+      next.destroy()
+    } finally {
+      this.isRenewing = false
+    }
+  }
+
+  /** Links to nodes that serve no more are given up, and those to nodes that say nothing. */
+  private takeOver(next: ClusterClient): void {
+    const last = this.cluster
+    this.cluster = next
+    this.found = new WeakMap()
+    const serving = new Set(next.masters.map(addressOf))
+    const nowMs = this.options.clock.nowMs()
+    for (const [address, links] of this.nodes) {
+      if (!serving.has(address)) this.nodes.delete(address)
+      for (const link of links) {
+        if (!serving.has(address)) link.giveUp('a node serves no more')
+        else if (link.isSilentFor(SILENCE_MS, nowMs)) link.giveUp('a node does not answer')
+      }
+    }
+    last?.destroy()
+  }
+
+  /** Answers what has waited too long, and has the cluster looked at anew where a node is silent. */
+  look(nowMs: number): void {
+    for (const links of this.nodes.values()) {
+      for (const link of links) {
+        link.look(nowMs)
+        if (link.isSilentFor(SILENCE_MS, nowMs)) void this.renew()
+      }
+    }
+  }
+
+  /** Loads the functions on the node of a key. */
+  async loadFunctions(cluster: ClusterClient, key: Buffer): Promise<void> {
+    const node = cluster.slots[slotOf(key)]?.master
+    if (node !== undefined) await this.loadOnce(cluster, node)
+  }
+
+  /** One load at a time for each node. */
+  private async loadOnce(cluster: ClusterClient, node: MasterNode): Promise<void> {
+    const address = addressOf(node)
+    const running =
+      this.loading.get(address) ??
+      this.loadOn(cluster, node).finally(() => this.loading.delete(address))
+    this.loading.set(address, running)
+    await running
+  }
+
+  private async loadOn(cluster: ClusterClient, node: MasterNode): Promise<void> {
+    try {
+      const client = await cluster.nodeClient(node)
+      await client.sendCommand(['FUNCTION', 'LOAD', 'REPLACE', FUNCTIONS])
+    } catch (error) {
+      this.options.onTrouble(`functions cannot be loaded: ${words(error)}`)
+      throw error
+    }
+  }
+
+  close(): void {
+    this.isClosed = true
+    for (const links of this.nodes.values()) for (const link of links) link.giveUp('closed')
+    this.cluster?.destroy()
+  }
+}
+
+function addressOf({ host, port }: MasterNode): string {
+  return `${host}:${port}`
+}
+
+/** What an error says, for the log; never a command or its arguments. */
+export function words(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown trouble'
+  const { message, cause } = error
+  const code = 'code' in error ? String(error.code) : ''
+  if (message === '') return code || (cause instanceof Error ? words(cause) : error.name)
+  return message.slice(0, 200)
+}

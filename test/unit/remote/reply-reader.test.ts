@@ -1,0 +1,147 @@
+/** Replies of a node, whole, cut at any place, and as no node writes them. */
+import { describe, expect, test } from 'vitest'
+import {
+  DEPTH_MAX,
+  ELEMENTS_MAX,
+  LINE_BYTES_MAX,
+  ReplyError,
+  ReplyReader,
+  STRING_BYTES_MAX,
+} from '../../../src/remote/reply-reader.ts'
+
+/** What came, strings as text and errors as `!message`; `isGood`: no read was refused. */
+function readPieces(pieces: readonly Buffer[]): { replies: unknown[]; isGood: boolean } {
+  const replies: unknown[] = []
+  const reader = new ReplyReader({
+    take(reply) {
+      replies.push(plain(reply))
+      return true
+    },
+  })
+  // As in a server, all is read into one buffer, which the next piece overwrites.
+  const shared = Buffer.alloc(Math.max(1, ...pieces.map(({ length }) => length)))
+  const isGood = pieces.every((piece) => {
+    shared.fill('#')
+    piece.copy(shared)
+    return reader.read(shared, piece.length)
+  })
+  return { replies, isGood }
+}
+
+const readText = (text: string): ReturnType<typeof readPieces> =>
+  readPieces([Buffer.from(text, 'latin1')])
+
+function plain(reply: unknown): unknown {
+  if (Array.isArray(reply)) return reply.map(plain)
+  if (reply instanceof ReplyError) return `!${reply.message}`
+  return Buffer.isBuffer(reply) ? { bytes: reply.toString('latin1') } : reply
+}
+
+const LONG = 'x\r\n$0\0'.repeat(500)
+const STREAM = [
+  '+OK\r\n',
+  '$5\r\nva\r\ne\r\n',
+  '$0\r\n\r\n',
+  '$-1\r\n',
+  '*-1\r\n',
+  ':-1234567890123\r\n',
+  '-MOVED 1 192.0.2.1:1\r\n',
+  '*0\r\n',
+  `*4\r\n$1\r\nH\r\n:1\r\n*2\r\n$-1\r\n+in\r\n$${LONG.length}\r\n${LONG}\r\n`,
+  '+\r\n',
+].join('')
+const REPLIES = [
+  'OK',
+  { bytes: 'va\r\ne' },
+  { bytes: '' },
+  null,
+  null,
+  -1234567890123,
+  '!MOVED 1 192.0.2.1:1',
+  [],
+  [{ bytes: 'H' }, 1, [null, 'in'], { bytes: LONG }],
+  '',
+]
+
+describe('replies', () => {
+  const bytes = Buffer.from(STREAM, 'latin1')
+
+  test('are read as they come in one piece', () => {
+    expect(readPieces([bytes])).toEqual({ replies: REPLIES, isGood: true })
+  })
+
+  test('are read byte by byte', () => {
+    const pieces = Array.from(bytes, (byte) => Buffer.from([byte]))
+    expect(readPieces(pieces)).toEqual({ replies: REPLIES, isGood: true })
+  })
+
+  test('are read cut in two at any place', () => {
+    for (let at = 1; at < bytes.length; at++) {
+      const { replies, isGood } = readPieces([bytes.subarray(0, at), bytes.subarray(at)])
+      expect(isGood && replies.length === REPLIES.length).toBe(true)
+      if (at % 97 === 0) expect(replies).toEqual(REPLIES)
+    }
+  })
+
+  test('are given no sooner than they are whole', () => {
+    for (let end = 0; end < 9; end++)
+      expect(readText('$3\r\nabc\r\n'.slice(0, end)).replies).toEqual([])
+  })
+
+  test('keep their bytes when the buffer that they came in is used again', () => {
+    const strings: unknown[] = []
+    const reader = new ReplyReader({ take: (reply) => strings.push(reply) > 0 })
+    const shared = Buffer.from('$3\r\nabc\r\n')
+    reader.read(shared, shared.length)
+    shared.fill('#')
+    expect(strings).toEqual([Buffer.from('abc')])
+  })
+})
+
+test.each([
+  ['an unknown type', '%1\r\n+a\r\n+b\r\n'],
+  ['no type', '\r\n'],
+  ['no number', '$\r\n'],
+  ['a sign alone', ':-\r\n'],
+  ['letters for a number', '$1x\r\n'],
+  ['a number of twenty digits', ':12345678901234567890\r\n'],
+  ['a string of a negative length', '$-2\r\n'],
+  ['a list of a negative length', '*-2\r\n'],
+  ['a string that is longer than said', '$3\r\nabcd\r\n'],
+  ['a string that is shorter than said', '$3\r\nab\r\n+OK\r\n'],
+  ['a carriage return alone', '+O\rK\r\n'],
+  ["a string beyond the engine's bound", `$${STRING_BYTES_MAX + 1}\r\n`],
+  ['a list beyond the bound', `*${ELEMENTS_MAX + 1}\r\n`],
+  ['a list of too many in its lists', `*2\r\n*1\r\n+a\r\n*${ELEMENTS_MAX}\r\n`],
+  ['lists too deep', `${'*1\r\n'.repeat(DEPTH_MAX + 1)}+a\r\n`],
+  ['a line without an end', `+${'x'.repeat(LINE_BYTES_MAX)}`],
+])('%s is no reply', (_, text) => {
+  expect(readText(text)).toEqual({ replies: [], isGood: false })
+})
+
+test('a line, a list and lists in lists at their bounds are read', () => {
+  const line = 'x'.repeat(LINE_BYTES_MAX - 1)
+  const list = `*${ELEMENTS_MAX}\r\n${':1\r\n'.repeat(ELEMENTS_MAX)}`
+  const deep = `${'*1\r\n'.repeat(DEPTH_MAX)}+a\r\n`
+  const { replies, isGood } = readText(`+${line}\r\n${list}${deep}`)
+  expect(isGood).toBe(true)
+  expect(replies).toHaveLength(3)
+})
+
+test('a claim of the longest string takes no memory before its bytes come', () => {
+  const before = process.memoryUsage().arrayBuffers
+  const readers = Array.from({ length: 64 }, () => new ReplyReader({ take: () => true }))
+  for (const reader of readers) {
+    const head = Buffer.from(`$${STRING_BYTES_MAX}\r\nabc`)
+    expect(reader.read(head, head.length)).toBe(true)
+  }
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(STRING_BYTES_MAX)
+})
+
+test('nothing is read behind a reply that nobody takes', () => {
+  const replies: unknown[] = []
+  const reader = new ReplyReader({ take: (reply) => replies.push(reply) < 2 })
+  const bytes = Buffer.from('+1\r\n+2\r\n+3\r\n')
+  expect(reader.read(bytes, bytes.length)).toBe(false)
+  expect(replies).toEqual(['1', '2'])
+})
