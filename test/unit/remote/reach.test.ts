@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
 import { RequestCounts } from '../../../src/command/remote/request-counts.ts'
 import { COUNTER, counterLane, createCounterMemory } from '../../../src/observe/counters.ts'
-import type { Command } from '../../../src/remote/engine.ts'
 import {
   FAILURE_BUSY,
   FAILURE_DOWN,
@@ -10,6 +9,7 @@ import {
   FAILURE_REFUSED,
   FAILURE_TIMEOUT,
 } from '../../../src/remote/failure.ts'
+import type { Command } from '../../../src/remote/flight.ts'
 import { lostMs, Reach } from '../../../src/remote/reach.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
