@@ -353,7 +353,8 @@ describe('slow and lying clients', () => {
     const rows = await untilStats(other, '', ({ bytes_read = 0 }) => bytes_read >= sentBytes)
     expect(rows.read_buf_bytes).toBeGreaterThan(56 * MIB)
     expect(rows.read_buf_bytes).toBeLessThan(66 * MIB)
-    expect(rows.store_no_memory).toBeGreaterThanOrEqual(30)
+    // A quarter of the memory has values that arrive there: 14 of these.
+    expect(rows.store_no_memory).toBeGreaterThanOrEqual(18)
     expect(server.residentBytes - before).toBeLessThan(192 * MIB)
     // Small requests are taken as ever, and so is a list of keys that is not much longer than a read.
     await other.request({ opcode: SET, extras: words(0, 0), key: 'small', value: noise(60_000, 3) })
