@@ -169,10 +169,9 @@ export class NewRecord {
 
   /** Says that the reserved record is linked, and does the share of the work of a write. */
   commit(recordBytes: number, expiry: number): void {
-    const { upkeep } = this
-    const { sealedEver } = upkeep
+    const { sealedEver } = this.pool
     this.log.commit(expiry)
-    upkeep.leave(recordBytes, this.item.nowSeconds, sealedEver)
+    this.upkeep.leave(recordBytes, this.item.nowSeconds, sealedEver)
   }
 
   /** Whether link() may succeed now that it has failed. */

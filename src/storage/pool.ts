@@ -89,6 +89,11 @@ export class SegmentPool {
       : view.segmentBytes - worthyGainOf(view)
   }
 
+  /** How many segments were ever sealed: to be asked for before what a write stores is committed. */
+  get sealedEver(): number {
+    return this.#control[SEALED_EVER_WORD]!
+  }
+
   get freeCount(): number {
     return this.#control[FREE_COUNT_WORD]!
   }

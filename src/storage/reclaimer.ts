@@ -20,7 +20,6 @@
 import { assert } from '../base/assert.ts'
 import {
   EPOCH_WORD,
-  SEALED_EVER_WORD,
   SEGMENT_EPOCH,
   SEGMENT_FIRST,
   SEGMENT_GROUP,
@@ -134,7 +133,11 @@ export class Reclaimer {
    * that was sealed when `sealedBefore` segments were or later: what was stored then does not make room for
    * what comes next.
    */
-  step(budgetBytes: number, nowSeconds: number, sealedBefore: number = this.sealedEver): boolean {
+  step(
+    budgetBytes: number,
+    nowSeconds: number,
+    sealedBefore: number = this.pool.sealedEver,
+  ): boolean {
     this.beginSearch(sealedBefore, true)
     let left = budgetBytes
     let isDone = true
@@ -169,7 +172,7 @@ export class Reclaimer {
    */
   makeFree(count: number, nowSeconds: number, endBytes: number = 0): boolean {
     if (!this.evicts) return this.makeFreeByMoving(count, nowSeconds, endBytes)
-    this.beginSearch(this.sealedEver, false)
+    this.beginSearch(this.pool.sealedEver, false)
     // Other workers may take what is freed here: bounded, not just repeated.
     let victimsLeft = 4 * this.pool.holdings.roundSegments
     while (this.pool.freeCount < count) {
@@ -189,7 +192,7 @@ export class Reclaimer {
   payAll(nowSeconds: number): boolean {
     const { pool } = this
     this.payExcess()
-    this.beginSearch(this.sealedEver, false)
+    this.beginSearch(this.pool.sealedEver, false)
     let victimsLeft = 4 * pool.holdings.roundSegments
     while (pool.holdings.hasExcess) {
       if (this.control[this.worker + WORKER_VICTIM] === 0) {
@@ -383,9 +386,5 @@ export class Reclaimer {
     this.fates.staysLeft = Math.min(STAYS_MAX, this.pool.holdings.roundSegments)
     this.sealedBefore = sealedBefore
     this.sparesNew = sparesNew
-  }
-
-  private get sealedEver(): number {
-    return this.control[SEALED_EVER_WORD]!
   }
 }

@@ -7,12 +7,7 @@
  * reclaimer; here is decided how much of it comes when.
  */
 
-import {
-  BUCKET_COUNT_WORD,
-  ITEM_COUNT_WORD,
-  LIMIT_CHANGES_WORD,
-  SEALED_EVER_WORD,
-} from './control-block.ts'
+import { BUCKET_COUNT_WORD, ITEM_COUNT_WORD, LIMIT_CHANGES_WORD } from './control-block.ts'
 import { ITEMS, memoryLimitOf } from './counters.ts'
 import { limitBytesMinOf, memorySharesOf, type StoreMemory } from './geometry.ts'
 import type { GhostTable } from './ghost.ts'
@@ -88,16 +83,15 @@ export class Upkeep implements Borrower {
     this.newItems++
   }
 
-  /** How many segments were ever sealed: to be asked for before what a write stores is committed. */
-  get sealedEver(): number {
-    return this.control[SEALED_EVER_WORD]!
-  }
-
   /**
    * What a write ends with: its share of the work for free segments and for the index. `sealedBefore`:
-   * sealedEver before it was committed, if it stored an item; that is not evicted here.
+   * pool.sealedEver before it was committed, if it stored an item; that is not evicted here.
    */
-  leave(recordBytes: number, nowSeconds: number, sealedBefore: number = this.sealedEver): void {
+  leave(
+    recordBytes: number,
+    nowSeconds: number,
+    sealedBefore: number = this.pool.sealedEver,
+  ): void {
     if (this.newItems >= GROWTH_LOT) this.growIndex()
     const deficit = this.freeSegmentsGoal - this.pool.freeCount
     if (deficit > 0) {

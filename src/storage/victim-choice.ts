@@ -8,7 +8,6 @@
 import {
   MAIN_QUEUE,
   SEALED_COUNT_WORD,
-  SEALED_EVER_WORD,
   SMALL_COUNT_WORD,
   SMALL_QUEUE,
   WORTHY_WORD,
@@ -141,8 +140,8 @@ export class VictimChoice {
       const { ownedCount } = pool.holdings
       if (ownedCount === 0) return -1
       const count = Math.min(ownedCount, COMPACT_LOOKS_NO_EVICTION)
-      const sealedEver = control[SEALED_EVER_WORD]!
-      const victim = pool.takeEmptiest(this.cursor, count, pool.worthyLiveMax, sealedEver)
+      const { sealedEver, worthyLiveMax } = pool
+      const victim = pool.takeEmptiest(this.cursor, count, worthyLiveMax, sealedEver)
       this.cursor = (this.cursor + count) % ownedCount
       if (victim >= 0) {
         this.fruitlessLooks = 0

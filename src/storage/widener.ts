@@ -109,7 +109,7 @@ export class Widener {
     const gained = recordBytes - retire(view, pool, location)
     counters[BYTES] = counters[BYTES]! + gained
     item.select(item.slotWords, item.slot, log.location)
-    this.owedSince = this.upkeep.sealedEver
+    this.owedSince = this.parts.pool.sealedEver
     log.commit(expiry)
     this.owedBytes = recordBytes
     return true

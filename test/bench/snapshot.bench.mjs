@@ -13,10 +13,17 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'dist', 'bin', 'saslcached.js')
-const MIB = Number(process.argv[2] ?? 1024)
-const HAS_KEY = process.argv.includes('--key')
+const { values, positionals } = parseArgs({
+  options: { key: { type: 'boolean', default: false } },
+  allowPositionals: true,
+})
+const MIB = Number(positionals[0] ?? 1024)
+if (!Number.isInteger(MIB) || MIB < 1)
+  throw new Error(`MIB is a whole number, not ${positionals[0]}`)
+const HAS_KEY = values.key
 const VALUE = 'v'.repeat(100)
 /** Record and place in the index. */
 const ITEM_BYTES = 132
@@ -49,13 +56,17 @@ async function start(...flags) {
   child.stdout.on('data', (text) => {
     server.output += text
   })
-  server.exited = new Promise((resolve) => child.once('close', resolve))
+  let hasExited = false
+  server.exited = new Promise((resolve) => child.once('close', resolve)).then(() => {
+    hasExited = true
+  })
   server.log = (event) =>
     server.output
       .split('\n')
       .filter((line) => line.includes(`"event":"${event}"`))
       .map((line) => JSON.parse(line))
-  await until(() => server.log('started').length > 0)
+  await until(() => hasExited || server.log('started').length > 0)
+  if (hasExited) throw new Error('the server did not start; what it said stands above')
   server.port = Number(/:? (\d+)/.exec(readFileSync(portFile, 'utf8'))[1])
   return server
 }

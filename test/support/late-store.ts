@@ -8,6 +8,8 @@ import type {
   LargeStore,
   PendingOutcome,
 } from '../../src/command/commands.ts'
+import { NO_LARGE_VALUES } from '../../src/command/remote/no-large-values.ts'
+import { ResultRegisters } from '../../src/command/result-registers.ts'
 import { OUTCOME_PENDING, type Request } from '../../src/protocol/request.ts'
 import { MANUAL_NOW } from './manual-server.ts'
 
@@ -20,28 +22,10 @@ export interface LateRequest {
   answer(outcome: number, value?: string): void
 }
 
-class LateResult implements CommandResult {
-  flags = 0
-  casHigh = 0
-  casLow = 0
-  numberHigh = 0
-  numberLow = 0
-  expiryBefore = 0
-  expiryTouched = 0
-  expiryVivified = 0
-  expiry = 0
-  lastAccess = 0
-  wasFetched = false
-  itemBytes = 0
-  isCreated = false
-  marks = 0
+class LateResult extends ResultRegisters implements CommandResult {
   /** True between a value and its release. */
   isHeld = false
   value: Uint8Array = new Uint8Array(0)
-
-  get valueBytes(): number {
-    return this.value.length
-  }
 
   copyValue(target: Uint8Array, targetOffset: number): void {
     target.set(this.value, targetOffset)
@@ -56,27 +40,15 @@ class LateResult implements CommandResult {
   }
 }
 
-/** Takes no value in pieces. */
+/** Takes no value in pieces, and is not asked to. */
 const NOTHING_LARGE: LargeStore = {
-  extendedBytesMin: Number.POSITIVE_INFINITY,
-  heldBytes: 0,
-  heldLocation: 0,
-  heldSequence: 0,
-  begin: () => undefined,
-  append: () => false,
-  useValue: () => undefined,
+  ...NO_LARGE_VALUES,
   refuse: (): number => {
     throw new Error('no large value was begun')
   },
-  beginExtension: () => undefined,
   proceedExtension: (): number => {
     throw new Error('no extension was begun')
   },
-  useExtension: () => undefined,
-  refuseExtension: (outcome) => outcome,
-  hold: () => false,
-  letGo: () => undefined,
-  copyHeldRange: () => undefined,
 }
 
 export class LateStore implements CommandStore {
@@ -117,6 +89,7 @@ export class LateStore implements CommandStore {
       load: () => {
         if (given === undefined) throw new Error('asked before it was there')
         result.value = Buffer.from(given.value, 'latin1')
+        result.valueBytes = result.value.length
         result.isHeld = given.value !== ''
         return given.outcome
       },

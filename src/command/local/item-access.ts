@@ -31,31 +31,14 @@ import {
   WriteOrder,
 } from '../../storage/store.ts'
 import type { CommandResult, LargeExtension, PinnedParts, ReceivedValue } from '../commands.ts'
+import { ResultRegisters } from '../result-registers.ts'
 import { absoluteExpiry } from './absolute-expiry.ts'
 import { countSwap } from './access-counts.ts'
 
 /** Times that a command starts over because others changed the item; more is not contention. */
 export const ATTEMPTS_MAX = 100
 
-export class ItemAccess implements CommandResult {
-  // Registers: what the last outcome carries.
-  flags = 0
-  casHigh = 0
-  casLow = 0
-  valueBytes = 0
-  numberHigh = 0
-  numberLow = 0
-  // The same, of meta commands only.
-  expiryBefore = 0
-  expiryTouched = 0
-  expiryVivified = 0
-  expiry = 0
-  lastAccess = 0
-  wasFetched = false
-  itemBytes = 0
-  isCreated = false
-  marks = 0
-
+export class ItemAccess extends ResultRegisters implements CommandResult {
   /** Unix seconds; the worker sets it ten times a second. */
   nowSeconds = 0
 
@@ -71,6 +54,7 @@ export class ItemAccess implements CommandResult {
   private readonly digits: Uint8Array = new Uint8Array(DECIMAL_DIGITS_MAX)
 
   constructor(store: Store, lane: Float64Array, casEnabled: boolean) {
+    super()
     this.store = store
     this.lane = lane
     this.casEnabled = casEnabled

@@ -218,13 +218,11 @@ export class RemoteStore extends RemoteRequest {
     lane[COUNTER.cmd_set]!++
     result.valueBytes = order.value.length
     switch (letterOf(reply)) {
-      case 'H': {
+      case 'H':
         if (compares) countSwap(lane, STORED)
-        const cas = bytesAt(reply, 1)
-        this.loadCas(cas.readUInt32BE(0), cas.readUInt32BE(4))
+        this.loadCasAt(reply, 1)
         result.valueBytes = numberAt(reply, 2)
         return OUTCOME_OK
-      }
       case 'E':
         if (!compares) return order.ifExists
         countSwap(lane, EXISTS)
@@ -316,12 +314,11 @@ export class RemoteCount extends RemoteRequest {
       case 'H': {
         result.isCreated = numberAt(reply, 4) === 1
         if (!result.isCreated) lane[isIncrement ? COUNTER.incr_hits : COUNTER.decr_hits]!++
-        const cas = bytesAt(reply, 1)
         const digits = bytesAt(reply, 2)
         decimal.parse(digits, 0, digits.length)
         result.numberHigh = decimal.high
         result.numberLow = decimal.low
-        this.loadCas(cas.readUInt32BE(0), cas.readUInt32BE(4))
+        this.loadCasAt(reply, 1)
         return OUTCOME_NUMBER
       }
       case 'M':

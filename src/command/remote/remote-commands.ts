@@ -53,6 +53,7 @@ import type { CasClock } from '../../remote/cas-clock.ts'
 import type { Engine } from '../../remote/engine.ts'
 import type { Generation } from '../../remote/generation.ts'
 import { encodeCas } from '../../remote/item-head.ts'
+import { ITEM_OVERHEAD_BYTES } from '../../storage/geometry.ts'
 import type { CommandStore, PendingOutcome } from '../commands.ts'
 import {
   type PlainValue,
@@ -77,9 +78,6 @@ import { RemoteFlush } from './remote-flush.ts'
 import type { RemoteParts, RemoteRequest } from './remote-request.ts'
 import { RemoteResult } from './remote-result.ts'
 import type { RequestCounts } from './request-counts.ts'
-
-/** What an item takes beside its key and its value, as the limit on items counts it. */
-const ITEM_OVERHEAD_BYTES = 50
 
 type Mode = StoreOrder['mode']
 

@@ -148,6 +148,12 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
     result.casHigh = casEnabled ? high : 0
     result.casLow = casEnabled ? low : 0
   }
+
+  /** The same of element `at` of a function's reply. */
+  protected loadCasAt(reply: unknown, at: number): void {
+    const cas = bytesAt(reply, at)
+    this.loadCas(cas.readUInt32BE(0), cas.readUInt32BE(4))
+  }
 }
 
 const NO_KEY: Buffer = Buffer.alloc(0)

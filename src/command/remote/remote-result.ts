@@ -1,27 +1,12 @@
 /** What the last outcome of a store elsewhere carries: registers, and the value that came. */
 import type { CopyCount } from '../../storage/memory-view.ts'
 import type { CommandResult } from '../commands.ts'
+import { ResultRegisters } from '../result-registers.ts'
 
 const NOTHING: Buffer = Buffer.alloc(0)
 
-export class RemoteResult implements CommandResult, CopyCount {
+export class RemoteResult extends ResultRegisters implements CommandResult, CopyCount {
   copiedBytes = 0
-  flags = 0
-  casHigh = 0
-  casLow = 0
-  /** Of the value, or of what meta says about it where none was asked for. */
-  valueBytes = 0
-  numberHigh = 0
-  numberLow = 0
-  expiryBefore = 0
-  expiryTouched = 0
-  expiryVivified = 0
-  expiry = 0
-  lastAccess = 0
-  wasFetched = false
-  itemBytes = 0
-  isCreated = false
-  marks = 0
   private item: Buffer = NOTHING
   private valueOffset = 0
 
