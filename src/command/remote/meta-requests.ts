@@ -60,6 +60,8 @@ import { bytesAt, letterOf, numberAt, type RemoteParts, RemoteRequest } from './
 
 /** What T and N of a request come to; the last of them in its line has the say over what is made. */
 export interface Expiries {
+  /** When they were reckoned; the clock turns over while a node is asked. */
+  readonly atSeconds: number
   /** Absolute, in seconds, and 0 for never; undefined: without T. */
   readonly touched: number | undefined
   /** Undefined: without N. */
@@ -77,6 +79,7 @@ export function expiriesOf(request: Request, nowSeconds: number): Expiries {
   const isVivifiedLast = vivifies && (!touches || vivifyToken > expiryToken)
   const made = isVivifiedLast ? vivifyExpiry : expiry
   return {
+    atSeconds: nowSeconds,
     touched: touches ? absoluteExpiry(expiry, nowSeconds) : undefined,
     vivified: vivifies ? absoluteExpiry(vivifyExpiry, nowSeconds) : undefined,
     ofFound: touches ? engineExpiry(expiry, nowSeconds) : KEPT,
@@ -85,17 +88,25 @@ export function expiriesOf(request: Request, nowSeconds: number): Expiries {
   }
 }
 
-/** Puts what an item's expiries are and become into the result; `msBefore` as PTTL answers. */
+/**
+ * Puts what an item's expiries are and become into the result; `msBefore` as PTTL answers. All of them count from now,
+ * as the node counts them from when it was asked.
+ */
 function loadExpiries(parts: RemoteParts, expiries: Expiries, msBefore: number): void {
   const { result, nowSeconds } = parts
-  const { touched, vivified, isVivifiedLast } = expiries
+  const { atSeconds, touched, vivified, isVivifiedLast } = expiries
   const { isCreated } = result
   const before = isCreated || msBefore < 0 ? 0 : nowSeconds + secondsLeft(msBefore)
+  const passed = nowSeconds - atSeconds
   result.expiryBefore = before
-  result.expiryTouched = touched ?? before
-  result.expiryVivified = vivified ?? before
-  result.expiry = touched ?? before
+  result.expiryTouched = touched === undefined ? before : later(touched, passed)
+  result.expiryVivified = vivified === undefined ? before : later(vivified, passed)
+  result.expiry = result.expiryTouched
   if (isCreated && isVivifiedLast) result.expiry = result.expiryVivified
+}
+
+function later(expiry: number, seconds: number): number {
+  return expiry === 0 ? 0 : expiry + seconds
 }
 
 function loadHead(parts: RemoteParts, head: Buffer, valueBytes: number, keyBytes: number): void {
