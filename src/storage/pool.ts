@@ -265,6 +265,31 @@ export class SegmentPool {
     return segment
   }
 
+  /** The oldest segments of the next rank of the main queue, see SealedLists. */
+  oldestOfNext(group: number, segments: Int32Array): number {
+    acquire(this.#control, POOL_LOCK_WORD)
+    const next = this.#sealed.oldestOfNext(group, segments)
+    release(this.#control, POOL_LOCK_WORD)
+    return next
+  }
+
+  shareOfTime(segment: number): number {
+    return this.#sealed.shareOfTime(segment)
+  }
+
+  /** Takes a segment of the main queue before it is due; -1 if another worker has it, or it is young. */
+  takeOld(segment: number, sealedBefore: number): number {
+    const control = this.#control
+    acquire(control, POOL_LOCK_WORD)
+    const record = this.#view.segmentRecord(segment)
+    const isTaken =
+      control[record + SEGMENT_STATE] === SEALED_SEGMENT &&
+      !this.#sealed.isYoung(segment, MAIN_QUEUE, sealedBefore)
+    if (isTaken) this.#makeVictim(segment)
+    release(control, POOL_LOCK_WORD)
+    return isTaken ? segment : -1
+  }
+
   /** Whether the items of an open segment have had the time that is theirs. */
   isAged(segment: number): boolean {
     return this.#sealed.isAged(segment, this.holdings.roundSegments)

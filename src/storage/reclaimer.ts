@@ -112,7 +112,7 @@ export class Reclaimer {
     this.creditPerVictim = geometry.segmentBytes - (geometry.segmentBytes >> 3)
     this.creditMax = this.creditPerVictim + geometry.segmentBytes
     this.victimFate = geometry.evicts ? EVICT : MOVE
-    this.choice = new VictimChoice(memory, view, pool, log)
+    this.choice = new VictimChoice(memory, view, pool, log, fates)
     this.crawler = new Crawler(view, pool, log, this.counters, this.worker, fates)
   }
 

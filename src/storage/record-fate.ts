@@ -62,6 +62,7 @@ import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 import { retire } from './retire.ts'
+import type { ReadWitness } from './stale-search.ts'
 
 /**
  * Larger items are not moved: that would take longer than a write may. With -M it is those that have
@@ -79,7 +80,7 @@ export const GONE = 0
 export const STUCK = 1
 export const STAYS = 2
 
-export class RecordFate implements Dropper {
+export class RecordFate implements Dropper, ReadWitness {
   /** Is told of every item that is evicted. */
   witness: EvictionWitness | undefined = undefined
   /** The group of the segment that is being emptied. */
@@ -242,6 +243,21 @@ export class RecordFate implements Dropper {
     this.ghost.remember(low, this.hash.more)
     release(control, stripe)
     return GONE
+  }
+
+  /** Whether a record is there that was read since it was last met. */
+  wasRead(location: number): boolean {
+    const { view, control } = this
+    const words = view.locationArena(location)
+    const base = view.locationBase(location)
+    const shape = words[base + TRAITS_WORD]!
+    const low = this.hash.hashWords(words, base + headerWordsOf(shape), keyLengthOf(shape))
+    const stripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
+    acquire(control, stripe)
+    const slot = this.index.findLocation(low, location)
+    const wasRead = slot >= 0 && frequencyAt(this.index.slotWords, slot) > 0
+    release(control, stripe)
+    return wasRead
   }
 
   /** Takes back what an item pays for another round: one read, or where there are ranks, which count them, all. */

@@ -14,6 +14,7 @@ import {
   LIST_OLDEST,
   LIST_WORDS,
   LISTS_WORD,
+  MAIN_QUEUE,
   QUEUE_GROUPS,
   SEALED_COUNT_WORD,
   SEALED_EVER_WORD,
@@ -67,6 +68,35 @@ export class SealedLists {
       segment = control[this.view.segmentRecord(segment) + SEGMENT_NEWER]! - 1
     }
     return segment
+  }
+
+  /**
+   * The next group of the main queue after `last` that has segments, and its oldest into `segments`, -1 behind
+   * the last of them. `last` itself if there is none but that.
+   */
+  oldestOfNext(last: number, segments: Int32Array): number {
+    const control = this.control
+    let group = last
+    let segment = -1
+    for (let step = 1; step <= QUEUE_GROUPS && segment < 0; step++) {
+      group = MAIN_QUEUE * QUEUE_GROUPS + ((last + step) % QUEUE_GROUPS)
+      segment = this.oldestOf(group)
+    }
+    segments.fill(-1)
+    for (let place = 0; place < segments.length && segment >= 0; place++) {
+      segments[place] = segment
+      segment = control[this.view.segmentRecord(segment) + SEGMENT_NEWER]! - 1
+    }
+    return group
+  }
+
+  /** Of the time from when a segment was opened until it is due, how much is over: 0 to 1. */
+  shareOfTime(segment: number): number {
+    const control = this.control
+    const record = this.view.segmentRecord(segment)
+    const group = control[record + SEGMENT_GROUP]!
+    const left = (control[record + SEGMENT_DUE]! - control[FLOORS_WORD + queueOf(group)]!) | 0
+    return Math.min(1, Math.max(0, 1 - left / 2 ** rankOf(group)))
   }
 
   /** Puts a segment at the end of the list of its group, as the newest of all. */

@@ -1,6 +1,6 @@
 /**
  * Which segment one worker empties next: one in which all has expired, if there is any; else, while there are
- * segments with many holes, the emptiest of some; else the one that is due first of the small queue, while
+ * segments with many holes, the emptiest of some; else one of a rank that is stale; else the one that is due first of the small queue, while
  * that has more than its share, or of the main one. With -M, where nothing is evicted, the emptiest of many.
  *
  * Invariant: what is taken is in no list, and nobody else's. A choice looks at a bounded number of segments.
@@ -17,6 +17,7 @@ import type { StoreMemory } from './geometry.ts'
 import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
+import { type ReadWitness, StaleSearch } from './stale-search.ts'
 
 /**
  * Before anything is evicted, segments are compacted that are live to this share at most: moving six
@@ -35,6 +36,18 @@ const COMPACT_ROUNDS = 16
 /** The share of the sealed segments that the small queue may have, where sizes count, and in S3-FIFO. */
 const SMALL_SHARE_RANKED = 0.05
 const SMALL_SHARE = 0.1
+
+/**
+ * When so many more of the last 16 or so searches have found something stale than is usual (of the last 2048), another
+ * working set is asked for, until it is nearly as usual. So long each segment found makes the small queue one segment
+ * larger, so that what is new stays until it is read again; by at most a sixth of the log, and for about as long as
+ * it takes to seal as much as there is.
+ */
+const SHIFT_BEGINS = 0.2
+const SHIFT_ENDS = 0.1
+const STALE_WEIGHT: number = 1 / 16
+const USUAL_WEIGHT: number = 1 / 2048
+const SMALL_EXTRA_MAX: number = 1 / 6
 
 /** Why a segment is the victim. */
 export const FROM_EXPIRED = 0
@@ -61,9 +74,24 @@ export class VictimChoice {
   private worthySeen = -1
   private worthyLooked = -1
   private fruitlessLooks = 0
+  private readonly stale: StaleSearch | undefined
+  /** How often something stale was found lately: 0 to 1. */
+  private staleShare = 0
+  private usualShare = 0
+  /** Another working set seems to be asked for. */
+  private isShifting = false
+  /** Segments that the small queue may have beside its share. */
+  private smallExtra = 0
 
-  constructor(memory: StoreMemory, view: MemoryView, pool: SegmentPool, log: Log) {
+  constructor(
+    memory: StoreMemory,
+    view: MemoryView,
+    pool: SegmentPool,
+    log: Log,
+    reads: ReadWitness,
+  ) {
     const { geometry } = memory
+    if (geometry.evicts && geometry.ranksBySize) this.stale = new StaleSearch(view, pool, reads)
     this.pool = pool
     this.log = log
     this.control = view.control
@@ -95,9 +123,28 @@ export class VictimChoice {
     if (emptiest >= 0) return emptiest
     this.source = FROM_DUE
     this.log.sealAged()
+    const stale = this.takeStale(sealedBefore)
+    if (stale >= 0) return stale
     const small = control[SMALL_COUNT_WORD]!
-    const isSmallDue = small > control[SEALED_COUNT_WORD]! * this.smallShare
+    const isSmallDue = small > control[SEALED_COUNT_WORD]! * this.smallShare + this.smallExtra
     return pool.takeNext(isSmallDue ? SMALL_QUEUE : MAIN_QUEUE, sealedBefore, sparesNew)
+  }
+
+  /** Takes a segment of what is not read any more, though it has long to stay; -1 if none was found. */
+  private takeStale(sealedBefore: number): number {
+    if (this.stale === undefined) return -1
+    const victim = this.stale.take(sealedBefore)
+    const sealed = this.control[SEALED_COUNT_WORD]!
+    const found = victim < 0 ? 0 : 1
+    this.staleShare += (found - this.staleShare) * STALE_WEIGHT
+    this.usualShare += (found - this.usualShare) * USUAL_WEIGHT
+    if (this.staleShare > SHIFT_BEGINS + 2 * this.usualShare) this.isShifting = true
+    else if (this.staleShare < SHIFT_ENDS + this.usualShare) this.isShifting = false
+    if (victim < 0) this.smallExtra *= 1 - 1 / (sealed + 1)
+    else if (this.isShifting) {
+      this.smallExtra = Math.min(this.smallExtra + 1, sealed * SMALL_EXTRA_MAX)
+    }
+    return victim
   }
 
   /** Takes a segment that is worth compacting; -1 if none was found. */

@@ -75,11 +75,11 @@ const times = (count: number, ask: (index: number) => void): void => {
   for (let index = 0; index < count; index++) ask(index)
 }
 
-// Of the steady ratio after twice the items held were stored anew: 0.94 of alpha 1, 0.88 of alpha 0.8. With
-// plain S3-FIFO it is 0.96 and 0.97: what was read often goes later by reads a byte, also when it is over.
+// Of the steady ratio after twice the items held were stored anew: 0.954 of alpha 1, 0.949 of alpha 0.8; 0.942 and
+// 0.882 without the search for what is stale. With plain S3-FIFO it is 0.962 and 0.960.
 test.each([
-  { alpha: 1, keys: 12_000, afterTwice: 0.92, afterFour: 0.95 },
-  { alpha: 0.8, keys: 6000, afterTwice: 0.85, afterFour: 0.95 },
+  { alpha: 1, keys: 12_000, afterTwice: 0.945, afterFour: 0.98 },
+  { alpha: 0.8, keys: 6000, afterTwice: 0.93, afterFour: 0.98 },
 ])(
   'another working set of Zipf $alpha is hit nearly as the one before',
   ({ alpha, keys, afterTwice, afterFour }) => {
