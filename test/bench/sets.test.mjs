@@ -10,7 +10,7 @@ import { COMPILER } from './generator.mjs'
 import { judgePart } from './memory.mjs'
 import { outputOf } from './servers.mjs'
 
-const TIMEOUT_MS = 120_000
+const TIMEOUT_MS = 300_000
 const DIST = resolve(import.meta.dirname, '..', '..', 'dist')
 const canRun =
   existsSync(DIST) &&

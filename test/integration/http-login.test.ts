@@ -229,7 +229,9 @@ test('health says why a server that answers is not ready', async () => {
 
 test('a server that finishes what is under way is not ready, and not healthy', async () => {
   const socketPath = join(tls.directory, 'h.sock')
-  const stopping = await startSaslcached({ flags: ['--http', socketPath] })
+  const stopping = await startSaslcached({
+    flags: ['--http', socketPath, '--drain-timeout', '120'],
+  })
   const client = connect(stopping.port, '127.0.0.1')
   client.setEncoding('latin1').write('mn\r\nset k 0 0 4\r\nva')
   await new Promise((resolve) => client.once('data', resolve))
@@ -251,7 +253,9 @@ test('a server that finishes what is under way is not ready, and not healthy', a
   const health = await runProgram([SERVER_NODE, SERVER_PROGRAM, 'health', ...flags])
   expect(health).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/^unhealthy: /) })
   // What was under way is finished.
-  const answer = new Promise((resolve) => client.once('data', resolve))
+  const answer = new Promise((resolve, reject) => {
+    client.once('data', resolve).once('close', () => reject(new Error('it was cut off')))
+  })
   client.write('lu\r\n')
   expect(await answer).toBe('STORED\r\n')
   client.destroy()

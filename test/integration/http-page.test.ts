@@ -32,7 +32,7 @@ const BROWSER_FLAGS = [
 ]
 const PHONE = { width: 360, height: 740 }
 /** The page asks every other second. */
-const POLL = { timeout: 30_000, interval: 50 }
+const POLL = { timeout: 60_000, interval: 50 }
 const DESKTOP = { width: 1280, height: 900 }
 
 /** Text login has a blank behind the name. */

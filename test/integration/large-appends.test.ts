@@ -189,7 +189,7 @@ test('who vanishes while appending leaves the value as it was, holds nothing, an
   }
   // What one who left has under way counts until its worker has heard of that.
   await expect
-    .poll(() => reader.ask('append left 0 0 1\r\ny\r\n'), { timeout: 30_000 })
+    .poll(() => reader.ask('append left 0 0 1\r\ny\r\n'), { timeout: 60_000 })
     .toBe('STORED\r\n')
   const found = await read(reader, 'left')
   expect(found.slice(0, value.length) === value).toBe(true)

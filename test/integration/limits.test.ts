@@ -80,11 +80,11 @@ async function untilStats(
   group: string,
   isTrue: (rows: Record<string, number>) => boolean,
 ): Promise<Record<string, number>> {
-  const endMs = performance.now() + 30_000
+  const endMs = performance.now() + 90_000
   for (;;) {
     const rows = await stats(client, group)
     if (isTrue(rows)) return rows
-    if (performance.now() > endMs) throw new Error(`not in 30 s: ${JSON.stringify(rows)}`)
+    if (performance.now() > endMs) throw new Error(`not in 90 s: ${JSON.stringify(rows)}`)
   }
 }
 

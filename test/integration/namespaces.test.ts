@@ -69,7 +69,7 @@ async function reload(server: TestServer, text: string): Promise<void> {
   const before = count()
   writeFileSync(`${server.usersFile}.new`, text, { mode: 0o600 })
   renameSync(`${server.usersFile}.new`, server.usersFile)
-  await expect.poll(count, { timeout: 30_000 }).toBeGreaterThan(before)
+  await expect.poll(count, { timeout: 60_000 }).toBeGreaterThan(before)
 }
 
 /** The last reason why users were refused. */
@@ -199,7 +199,7 @@ test('what others write moves no figure of a tenant that has no more than its qu
   // What it does not use is to be lent, which takes until the others ask for it.
   await expect
     .poll(async () => Number((await statsOf(root!, ' namespaces'))['shop:lent_bytes']), {
-      timeout: 30_000,
+      timeout: 60_000,
     })
     .toBeGreaterThan(0)
   const before = await toldTo(sally!)

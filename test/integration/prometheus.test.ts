@@ -23,7 +23,7 @@ const RULES = join(CONFIG, 'prometheus', 'saslcached.rules.yaml')
 const DASHBOARD = readFileSync(join(CONFIG, 'grafana', 'saslcached.json'), 'utf8')
 const JOB = 'saslcached'
 const USERS: readonly string[] = ['alice', 'q"u\\o']
-const POLLING = { timeout: 30_000, interval: 20 }
+const POLLING = { timeout: 60_000, interval: 20 }
 
 /** The alerts of memcached-mixin (grafana/jsonnet-libs), which people have for memcached_exporter. */
 const MIXIN = [

@@ -25,7 +25,7 @@ import {
 } from '../support/server.ts'
 
 const BREAKER = join(import.meta.dirname, '..', 'support', 'break-worker.mjs')
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 interface Client {
   readonly socket: Socket

@@ -96,7 +96,7 @@ async function statistic(name: string): Promise<number> {
 /** Until so many handshakes have failed: what one worker refuses, another may not know of at once. */
 async function counted(failures: number): Promise<void> {
   await expect
-    .poll(async () => await statistic('ssl_handshake_errors'), { timeout: 20_000 })
+    .poll(async () => await statistic('ssl_handshake_errors'), { timeout: 60_000 })
     .toBeGreaterThanOrEqual(failures)
 }
 
@@ -431,7 +431,7 @@ describe('a server with little patience', () => {
           const held = Number(/STAT unread_reply_bytes (\d+)/.exec(rows)?.[1])
           return { stalled, held }
         },
-        { timeout: 20_000 },
+        { timeout: 60_000 },
       )
       .toEqual({ stalled: 1, held: 0 })
   })

@@ -14,7 +14,7 @@ import {
   requestFrame,
 } from './binary-frames.ts'
 
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 const OP_SASL_LIST_MECHS = 0x20
 const OP_SASL_AUTH = 0x21

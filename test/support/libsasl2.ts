@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline'
 import { inheritedEnvironment, type Prerequisite, runProgram } from './program.ts'
 
 const CLIENTS = join(import.meta.dirname, '..', 'integration', 'clients')
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 export const LIBSASL2: Prerequisite = {
   packages: 'gcc libc6-dev libsasl2-dev libsasl2-modules',

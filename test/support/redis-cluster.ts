@@ -17,8 +17,8 @@ export const REDIS: Prerequisite = {
 }
 
 const HOST = '127.0.0.1'
-const START_DEADLINE_MS = 60_000
-const REPLY_DEADLINE_MS = 10_000
+const START_DEADLINE_MS = 120_000
+const REPLY_DEADLINE_MS = 60_000
 const POLL_MS = 20
 const SLOTS = 16384
 const START_ATTEMPTS = 5

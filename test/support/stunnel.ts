@@ -12,7 +12,7 @@ import { inheritedEnvironment, type Prerequisite } from './program.ts'
 
 /** Where its services listen. */
 export const STUNNEL_HOST: string = '127.0.0.1'
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 export const STUNNEL: Prerequisite = {
   packages: 'stunnel4',

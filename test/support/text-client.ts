@@ -5,7 +5,7 @@
 import { connect, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 export type TextTarget =
   | { readonly host: string; readonly port: number }

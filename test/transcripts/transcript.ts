@@ -115,7 +115,7 @@ function answersOf(step: Step, answerer: Answerer): readonly Part[] {
   return answerer === '1.6.18' ? (step.older ?? reference) : reference
 }
 
-const ANSWER_DEADLINE_MS = 20_000
+const ANSWER_DEADLINE_MS = 60_000
 
 export interface PlayOptions {
   readonly answerer: Answerer
