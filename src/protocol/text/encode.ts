@@ -24,12 +24,10 @@ import {
   type Request,
   VERB_ADD,
   VERB_DECREMENT,
-  VERB_DELETE,
-  VERB_FLUSH,
   VERB_INCREMENT,
   VERB_REPLACE,
-  VERB_VERBOSITY,
 } from '../request.ts'
+import { findVerb, VERBS_MAX } from '../verbs.ts'
 import { writeDecimal } from './number.ts'
 import {
   PROBLEM_ERROR,
@@ -48,13 +46,14 @@ const LINE_FEED = 0x0a
 
 const encoder = new TextEncoder()
 
-const STORED = encoder.encode('STORED\r\n')
+/** What OUTCOME_OK is, by verb. */
+const DONE: readonly Uint8Array[] = Array.from({ length: VERBS_MAX }, (_, verb) =>
+  encoder.encode(`${findVerb(verb)?.done ?? 'STORED'}\r\n`),
+)
 const NOT_STORED = encoder.encode('NOT_STORED\r\n')
 const EXISTS = encoder.encode('EXISTS\r\n')
 const NOT_FOUND = encoder.encode('NOT_FOUND\r\n')
-const DELETED = encoder.encode('DELETED\r\n')
 const TOUCHED = encoder.encode('TOUCHED\r\n')
-const OK = encoder.encode('OK\r\n')
 const VALUE = encoder.encode('VALUE ')
 const END = encoder.encode('END\r\n')
 const NON_NUMERIC = encoder.encode(
@@ -158,9 +157,7 @@ export function writeTextResponse(
   const verb = request.verb
   switch (outcome) {
     case OUTCOME_OK:
-      if (verb === VERB_DELETE) return writeBytes(bytes, offset, DELETED)
-      if (verb === VERB_FLUSH || verb === VERB_VERBOSITY) return writeBytes(bytes, offset, OK)
-      return writeBytes(bytes, offset, STORED)
+      return writeBytes(bytes, offset, DONE[verb]!)
     case OUTCOME_NUMBER:
       return writeLineEnd(bytes, writeDecimal64(bytes, offset, result.numberHigh, result.numberLow))
     case OUTCOME_TOUCHED:

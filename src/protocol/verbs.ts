@@ -1,0 +1,162 @@
+/**
+ * The table of verbs: a row for each request that there is, whatever dialect it came in. Whatever tells one
+ * verb from another without carrying it out asks here: what a line of text has behind its name, whether a
+ * store carries it out, which rights it takes, whether a closed gate lets it through, what logs, metrics and the
+ * audit call it. To add one, add its number and its row, and carry it out in command/local/ and
+ * command/remote/, which answer that there is no such command until then.
+ *
+ * On the hot path a set of verbs is a number, whose bit n is verb n (`hasVerb`). Verbs are compared with each
+ * other, and never by whether they are higher or lower (test/house/verbs.test.ts).
+ */
+
+import { assert } from '../base/assert.ts'
+
+export const VERB_UNKNOWN = 0
+export const VERB_GET = 1
+export const VERB_SET = 2
+export const VERB_ADD = 3
+export const VERB_REPLACE = 4
+export const VERB_APPEND = 5
+export const VERB_PREPEND = 6
+export const VERB_DELETE = 7
+export const VERB_INCREMENT = 8
+export const VERB_DECREMENT = 9
+export const VERB_TOUCH = 10
+export const VERB_GET_AND_TOUCH = 11
+export const VERB_FLUSH = 12
+export const VERB_NOOP = 13
+export const VERB_VERSION = 14
+export const VERB_VERBOSITY = 15
+export const VERB_STAT = 16
+export const VERB_QUIT = 17
+export const VERB_SASL_LIST = 18
+export const VERB_SASL_START = 19
+export const VERB_SASL_STEP = 20
+/** A SET that compares also where the unique is 0, which no item has. */
+export const VERB_CAS = 21
+/** The meta commands (protocol.txt, "Meta Commands"). */
+export const VERB_META_GET = 22
+export const VERB_META_SET = 23
+export const VERB_META_DELETE = 24
+export const VERB_META_ARITHMETIC = 25
+export const VERB_META_NOOP = 26
+export const VERB_META_DEBUG = 27
+/** An operator's command; its words are the tokens of the line. */
+export const VERB_OPERATE = 28
+
+/** More than there are: each is a bit of a set, and has a counter of its own in each dialect. */
+export const VERBS_MAX = 32
+
+/** What a line of text has behind the verb's name; text/decode.ts and meta/decode.ts read it. */
+export type Line =
+  | 'bare'
+  | 'keys'
+  | 'expiry keys'
+  | 'storage'
+  | 'key'
+  | 'key delta'
+  | 'key expiry'
+  | 'delay'
+  | 'level'
+  | 'sasl'
+  | 'meta'
+
+export interface Verb {
+  readonly number: number
+  /** As text clients call it; in logs, metrics and the audit, too. */
+  readonly name: string
+  /** Undefined: there is no such line of text. */
+  readonly line?: Line
+  /** The first word of that line, if it is not the name. */
+  readonly word?: string
+  /** Another first word: the values carry their CAS as well. */
+  readonly casWord?: string
+  /**
+   * An item, by its key, or all of them: a store carries it out. A place among such requests, which it marks:
+   * no store need be asked. The connection or the server: the dialect carries it out.
+   */
+  readonly about: 'item' | 'items' | 'place' | 'connection' | 'server'
+  /** By their names in credential/rights.ts. What is about the server has its rights in operations.ts. */
+  readonly takes: readonly ('read' | 'write' | 'delete' | 'arithmetic' | 'touch' | 'flush')[]
+  /** It may take more, which command/permission.ts knows. */
+  readonly mayTakeMore?: true
+  /** A value to be stored comes with it. */
+  readonly stores?: true
+  /** A closed gate lets it through. */
+  readonly beforeLogin?: true
+  /** What OUTCOME_OK is in text; undefined: STORED. */
+  readonly done?: 'DELETED' | 'OK'
+}
+
+/** Of the words of one length the text decoder tries the first one first. */
+// biome-ignore format: a table has a line a row.
+export const VERBS: readonly Verb[] = [
+  { number: VERB_GET, name: 'get', casWord: 'gets', line: 'keys', about: 'item', takes: ['read'] },
+  { number: VERB_SET, name: 'set', line: 'storage', about: 'item', takes: ['write'], stores: true },
+  { number: VERB_ADD, name: 'add', line: 'storage', about: 'item', takes: ['write'], stores: true },
+  { number: VERB_CAS, name: 'cas', line: 'storage', about: 'item', takes: ['write'], stores: true },
+  { number: VERB_GET_AND_TOUCH, name: 'gat', casWord: 'gats', line: 'expiry keys', about: 'item', takes: ['read', 'touch'] },
+  { number: VERB_INCREMENT, name: 'incr', line: 'key delta', about: 'item', takes: ['arithmetic'], mayTakeMore: true },
+  { number: VERB_DECREMENT, name: 'decr', line: 'key delta', about: 'item', takes: ['arithmetic'], mayTakeMore: true },
+  { number: VERB_TOUCH, name: 'touch', line: 'key expiry', about: 'item', takes: ['touch'] },
+  { number: VERB_DELETE, name: 'delete', line: 'key', about: 'item', takes: ['delete'], done: 'DELETED' },
+  { number: VERB_APPEND, name: 'append', line: 'storage', about: 'item', takes: ['write'], stores: true },
+  { number: VERB_PREPEND, name: 'prepend', line: 'storage', about: 'item', takes: ['write'], stores: true },
+  { number: VERB_REPLACE, name: 'replace', line: 'storage', about: 'item', takes: ['write'], stores: true },
+  { number: VERB_META_GET, name: 'mg', line: 'meta', about: 'item', takes: ['read'], mayTakeMore: true },
+  { number: VERB_META_SET, name: 'ms', line: 'meta', about: 'item', takes: ['write'], stores: true },
+  { number: VERB_META_DELETE, name: 'md', line: 'meta', about: 'item', takes: ['delete'], mayTakeMore: true },
+  { number: VERB_META_ARITHMETIC, name: 'ma', line: 'meta', about: 'item', takes: ['arithmetic'], mayTakeMore: true },
+  { number: VERB_META_DEBUG, name: 'me', line: 'meta', about: 'item', takes: ['read'] },
+  { number: VERB_FLUSH, name: 'flush_all', line: 'delay', about: 'items', takes: ['flush'], done: 'OK' },
+  { number: VERB_NOOP, name: 'noop', about: 'items', takes: [] },
+  { number: VERB_META_NOOP, name: 'mn', line: 'meta', about: 'place', takes: [] },
+  { number: VERB_UNKNOWN, name: 'unknown', about: 'connection', takes: [] },
+  { number: VERB_VERSION, name: 'version', line: 'bare', about: 'connection', takes: [], beforeLogin: true },
+  { number: VERB_QUIT, name: 'quit', line: 'bare', about: 'connection', takes: [] },
+  { number: VERB_SASL_LIST, name: 'sasl_list', about: 'connection', takes: [], beforeLogin: true },
+  { number: VERB_SASL_START, name: 'sasl_start', line: 'sasl', word: 'sasl', about: 'connection', takes: [], beforeLogin: true },
+  { number: VERB_SASL_STEP, name: 'sasl_step', about: 'connection', takes: [], beforeLogin: true },
+  { number: VERB_VERBOSITY, name: 'verbosity', line: 'level', about: 'server', takes: [], done: 'OK' },
+  { number: VERB_STAT, name: 'stat', line: 'bare', word: 'stats', about: 'server', takes: [] },
+  { number: VERB_OPERATE, name: 'operation', about: 'server', takes: [] },
+]
+
+/** By number. */
+const BY_NUMBER: readonly (Verb | undefined)[] = byNumber()
+
+function byNumber(): (Verb | undefined)[] {
+  const rows: (Verb | undefined)[] = []
+  for (const row of VERBS) {
+    const isFree = row.number >= 0 && row.number < VERBS_MAX && rows[row.number] === undefined
+    assert(isFree, 'each verb has a number of its own, and a bit for it')
+    rows[row.number] = row
+  }
+  return rows
+}
+
+/** The row of a verb; not for the hot path. */
+export function findVerb(number: number): Verb | undefined {
+  return BY_NUMBER[number]
+}
+
+/** The set of the verbs that are so. */
+export function verbsThat(are: (verb: Verb) => boolean): number {
+  return VERBS.reduce((verbs, row) => (are(row) ? verbs | (1 << row.number) : verbs), 0)
+}
+
+export function hasVerb(verbs: number, verb: number): boolean {
+  return ((verbs >>> verb) & 1) !== 0
+}
+
+/** They have a key. */
+export const ITEM_VERBS: number = verbsThat(({ about }) => about === 'item')
+/** They do not come to a store. */
+export const CONTROL_VERBS: number = verbsThat(
+  ({ about }) => about === 'connection' || about === 'server',
+)
+/** In text they have a list of keys. */
+export const LIST_VERBS: number = verbsThat(({ line }) => line === 'keys' || line === 'expiry keys')
+export const META_VERBS: number = verbsThat(({ line }) => line === 'meta')
+/** A value to be stored comes with them. */
+export const STORING_VERBS: number = verbsThat(({ stores }) => stores === true)
