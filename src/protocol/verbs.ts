@@ -47,26 +47,28 @@ export const VERB_OPERATE = 28
 /** More than there are: each is a bit of a set, and has a counter of its own in each dialect. */
 export const VERBS_MAX = 32
 
-/** What a line of text has behind the verb's name; text/decode.ts and meta/decode.ts read it. */
-export type Line =
-  | 'bare'
-  | 'keys'
-  | 'expiry keys'
-  | 'storage'
-  | 'key'
-  | 'key delta'
-  | 'key expiry'
-  | 'delay'
-  | 'level'
-  | 'sasl'
-  | 'meta'
+// What a line of text has behind its first word; text/decode.ts and meta/decode.ts read it.
+export const LINE_BARE = 0
+export const LINE_KEYS = 1
+export const LINE_EXPIRY_KEYS = 2
+export const LINE_STORAGE = 3
+export const LINE_KEY = 4
+export const LINE_KEY_DELTA = 5
+export const LINE_KEY_EXPIRY = 6
+export const LINE_DELAY = 7
+export const LINE_LEVEL = 8
+export const LINE_SASL = 9
+/** Words that only operators' commands have (text/operations.ts). */
+export const LINE_OPERATION = 10
+/** A verb of two letters, and flags. */
+export const LINE_META = 11
 
 export interface Verb {
   readonly number: number
   /** As text clients call it; in logs, metrics and the audit, too. */
   readonly name: string
-  /** Undefined: there is no such line of text. */
-  readonly line?: Line
+  /** LINE_; undefined: there is no such line of text. */
+  readonly line?: number
   /** The first word of that line, if it is not the name. */
   readonly word?: string
   /** Another first word: the values carry their CAS as well. */
@@ -91,34 +93,34 @@ export interface Verb {
 /** Of the words of one length the text decoder tries the first one first. */
 // biome-ignore format: a table has a line a row.
 export const VERBS: readonly Verb[] = [
-  { number: VERB_GET, name: 'get', casWord: 'gets', line: 'keys', about: 'item', takes: ['read'] },
-  { number: VERB_SET, name: 'set', line: 'storage', about: 'item', takes: ['write'], stores: true },
-  { number: VERB_ADD, name: 'add', line: 'storage', about: 'item', takes: ['write'], stores: true },
-  { number: VERB_CAS, name: 'cas', line: 'storage', about: 'item', takes: ['write'], stores: true },
-  { number: VERB_GET_AND_TOUCH, name: 'gat', casWord: 'gats', line: 'expiry keys', about: 'item', takes: ['read', 'touch'] },
-  { number: VERB_INCREMENT, name: 'incr', line: 'key delta', about: 'item', takes: ['arithmetic'], mayTakeMore: true },
-  { number: VERB_DECREMENT, name: 'decr', line: 'key delta', about: 'item', takes: ['arithmetic'], mayTakeMore: true },
-  { number: VERB_TOUCH, name: 'touch', line: 'key expiry', about: 'item', takes: ['touch'] },
-  { number: VERB_DELETE, name: 'delete', line: 'key', about: 'item', takes: ['delete'], done: 'DELETED' },
-  { number: VERB_APPEND, name: 'append', line: 'storage', about: 'item', takes: ['write'], stores: true },
-  { number: VERB_PREPEND, name: 'prepend', line: 'storage', about: 'item', takes: ['write'], stores: true },
-  { number: VERB_REPLACE, name: 'replace', line: 'storage', about: 'item', takes: ['write'], stores: true },
-  { number: VERB_META_GET, name: 'mg', line: 'meta', about: 'item', takes: ['read'], mayTakeMore: true },
-  { number: VERB_META_SET, name: 'ms', line: 'meta', about: 'item', takes: ['write'], stores: true },
-  { number: VERB_META_DELETE, name: 'md', line: 'meta', about: 'item', takes: ['delete'], mayTakeMore: true },
-  { number: VERB_META_ARITHMETIC, name: 'ma', line: 'meta', about: 'item', takes: ['arithmetic'], mayTakeMore: true },
-  { number: VERB_META_DEBUG, name: 'me', line: 'meta', about: 'item', takes: ['read'] },
-  { number: VERB_FLUSH, name: 'flush_all', line: 'delay', about: 'items', takes: ['flush'], done: 'OK' },
+  { number: VERB_GET, name: 'get', casWord: 'gets', line: LINE_KEYS, about: 'item', takes: ['read'] },
+  { number: VERB_SET, name: 'set', line: LINE_STORAGE, about: 'item', takes: ['write'], stores: true },
+  { number: VERB_ADD, name: 'add', line: LINE_STORAGE, about: 'item', takes: ['write'], stores: true },
+  { number: VERB_CAS, name: 'cas', line: LINE_STORAGE, about: 'item', takes: ['write'], stores: true },
+  { number: VERB_GET_AND_TOUCH, name: 'gat', casWord: 'gats', line: LINE_EXPIRY_KEYS, about: 'item', takes: ['read', 'touch'] },
+  { number: VERB_INCREMENT, name: 'incr', line: LINE_KEY_DELTA, about: 'item', takes: ['arithmetic'], mayTakeMore: true },
+  { number: VERB_DECREMENT, name: 'decr', line: LINE_KEY_DELTA, about: 'item', takes: ['arithmetic'], mayTakeMore: true },
+  { number: VERB_TOUCH, name: 'touch', line: LINE_KEY_EXPIRY, about: 'item', takes: ['touch'] },
+  { number: VERB_DELETE, name: 'delete', line: LINE_KEY, about: 'item', takes: ['delete'], done: 'DELETED' },
+  { number: VERB_APPEND, name: 'append', line: LINE_STORAGE, about: 'item', takes: ['write'], stores: true },
+  { number: VERB_PREPEND, name: 'prepend', line: LINE_STORAGE, about: 'item', takes: ['write'], stores: true },
+  { number: VERB_REPLACE, name: 'replace', line: LINE_STORAGE, about: 'item', takes: ['write'], stores: true },
+  { number: VERB_META_GET, name: 'mg', line: LINE_META, about: 'item', takes: ['read'], mayTakeMore: true },
+  { number: VERB_META_SET, name: 'ms', line: LINE_META, about: 'item', takes: ['write'], stores: true },
+  { number: VERB_META_DELETE, name: 'md', line: LINE_META, about: 'item', takes: ['delete'], mayTakeMore: true },
+  { number: VERB_META_ARITHMETIC, name: 'ma', line: LINE_META, about: 'item', takes: ['arithmetic'], mayTakeMore: true },
+  { number: VERB_META_DEBUG, name: 'me', line: LINE_META, about: 'item', takes: ['read'] },
+  { number: VERB_FLUSH, name: 'flush_all', line: LINE_DELAY, about: 'items', takes: ['flush'], done: 'OK' },
   { number: VERB_NOOP, name: 'noop', about: 'items', takes: [] },
-  { number: VERB_META_NOOP, name: 'mn', line: 'meta', about: 'place', takes: [] },
+  { number: VERB_META_NOOP, name: 'mn', line: LINE_META, about: 'place', takes: [] },
   { number: VERB_UNKNOWN, name: 'unknown', about: 'connection', takes: [] },
-  { number: VERB_VERSION, name: 'version', line: 'bare', about: 'connection', takes: [], beforeLogin: true },
-  { number: VERB_QUIT, name: 'quit', line: 'bare', about: 'connection', takes: [] },
+  { number: VERB_VERSION, name: 'version', line: LINE_BARE, about: 'connection', takes: [], beforeLogin: true },
+  { number: VERB_QUIT, name: 'quit', line: LINE_BARE, about: 'connection', takes: [] },
   { number: VERB_SASL_LIST, name: 'sasl_list', about: 'connection', takes: [], beforeLogin: true },
-  { number: VERB_SASL_START, name: 'sasl_start', line: 'sasl', word: 'sasl', about: 'connection', takes: [], beforeLogin: true },
+  { number: VERB_SASL_START, name: 'sasl_start', line: LINE_SASL, word: 'sasl', about: 'connection', takes: [], beforeLogin: true },
   { number: VERB_SASL_STEP, name: 'sasl_step', about: 'connection', takes: [], beforeLogin: true },
-  { number: VERB_VERBOSITY, name: 'verbosity', line: 'level', about: 'server', takes: [], done: 'OK' },
-  { number: VERB_STAT, name: 'stat', line: 'bare', word: 'stats', about: 'server', takes: [] },
+  { number: VERB_VERBOSITY, name: 'verbosity', line: LINE_LEVEL, about: 'server', takes: [], done: 'OK' },
+  { number: VERB_STAT, name: 'stat', line: LINE_BARE, word: 'stats', about: 'server', takes: [] },
   { number: VERB_OPERATE, name: 'operation', about: 'server', takes: [] },
 ]
 
@@ -156,7 +158,9 @@ export const CONTROL_VERBS: number = verbsThat(
   ({ about }) => about === 'connection' || about === 'server',
 )
 /** In text they have a list of keys. */
-export const LIST_VERBS: number = verbsThat(({ line }) => line === 'keys' || line === 'expiry keys')
-export const META_VERBS: number = verbsThat(({ line }) => line === 'meta')
+export const LIST_VERBS: number = verbsThat(
+  ({ line }) => line === LINE_KEYS || line === LINE_EXPIRY_KEYS,
+)
+export const META_VERBS: number = verbsThat(({ line }) => line === LINE_META)
 /** A value to be stored comes with them. */
 export const STORING_VERBS: number = verbsThat(({ stores }) => stores === true)

@@ -37,7 +37,7 @@ import {
   PROBLEM_SET_MODE,
   PROBLEM_TOO_MANY_FLAGS,
 } from '../text/problems.ts'
-import { VERBS } from '../verbs.ts'
+import { LINE_META, VERBS } from '../verbs.ts'
 import { decodeBase64 } from './base64.ts'
 
 /** Tokens of a meta line, command and key included. */
@@ -87,7 +87,7 @@ const VERB_OF_LETTER: Uint8Array = verbsByLetter()
 function verbsByLetter(): Uint8Array {
   const table = new Uint8Array(256)
   for (const { line, name, number } of VERBS) {
-    if (line === 'meta') table[name.charCodeAt(1)] = number
+    if (line === LINE_META) table[name.charCodeAt(1)] = number
   }
   return table
 }

@@ -28,7 +28,21 @@ import {
   WRONG_LINE,
   WRONG_MAGIC,
 } from '../request.ts'
-import { type Line, VERBS, type Verb } from '../verbs.ts'
+import {
+  LINE_DELAY,
+  LINE_EXPIRY_KEYS,
+  LINE_KEY,
+  LINE_KEY_DELTA,
+  LINE_KEY_EXPIRY,
+  LINE_KEYS,
+  LINE_LEVEL,
+  LINE_META,
+  LINE_OPERATION,
+  LINE_SASL,
+  LINE_STORAGE,
+  VERBS,
+  type Verb,
+} from '../verbs.ts'
 import {
   expiryOf,
   INT32_MAX,
@@ -65,32 +79,6 @@ const HTTP = encoder.encode('HTTP/')
 const GET_START = encoder.encode('get ')
 const GETS_START = encoder.encode('gets ')
 
-// What a line has behind its first word (`line` in ../verbs.ts), as numbers to switch over.
-const LINE_BARE = 0
-const LINE_KEYS = 1
-const LINE_EXPIRY_KEYS = 2
-const LINE_STORAGE = 3
-const LINE_KEY = 4
-const LINE_KEY_DELTA = 5
-const LINE_KEY_EXPIRY = 6
-const LINE_DELAY = 7
-const LINE_LEVEL = 8
-const LINE_SASL = 9
-const LINE_OPERATION = 10
-
-const LINES: Readonly<Record<Exclude<Line, 'meta'>, number>> = {
-  bare: LINE_BARE,
-  keys: LINE_KEYS,
-  'expiry keys': LINE_EXPIRY_KEYS,
-  storage: LINE_STORAGE,
-  key: LINE_KEY,
-  'key delta': LINE_KEY_DELTA,
-  'key expiry': LINE_KEY_EXPIRY,
-  delay: LINE_DELAY,
-  level: LINE_LEVEL,
-  sasl: LINE_SASL,
-}
-
 interface NamedVerb {
   readonly name: Uint8Array
   readonly verb: number
@@ -103,9 +91,9 @@ function named(name: string, verb: number, line: number, wantsCas = false): Name
 }
 
 function namesOf({ name, number, line, word = name, casWord }: Verb): NamedVerb[] {
-  if (line === undefined || line === 'meta') return []
-  const first = named(word, number, LINES[line])
-  return casWord === undefined ? [first] : [first, named(casWord, number, LINES[line], true)]
+  if (line === undefined || line === LINE_META) return []
+  const first = named(word, number, line)
+  return casWord === undefined ? [first] : [first, named(casWord, number, line, true)]
 }
 
 /** Verbs by the length of their name. */
@@ -176,18 +164,18 @@ export function decodeLine(
     index++
   }
   if (index === candidates.length) return unknownLine(bytes, request)
-  const { verb, line, wantsCas } = candidates[index]!
+  const { verb, line } = candidates[index]!
   request.verb = verb
   switch (line) {
     case LINE_KEYS:
       if (request.tokenCount < 2) return wrong(request, PROBLEM_BAD_FORMAT)
-      request.wantsCas = wantsCas
+      request.wantsCas = candidates[index]!.wantsCas
       return decodeKeys(bytes, offset, 1, request)
     case LINE_STORAGE:
       return decodeStorage(bytes, offset, end, valueBytesMax, request)
     case LINE_EXPIRY_KEYS:
       if (request.tokenCount < 3) return wrong(request, PROBLEM_BAD_FORMAT)
-      request.wantsCas = wantsCas
+      request.wantsCas = candidates[index]!.wantsCas
       if (!readExpiry(bytes, 1, request)) return wrong(request, PROBLEM_INVALID_EXPTIME)
       return decodeKeys(bytes, offset, 2, request)
     case LINE_KEY:

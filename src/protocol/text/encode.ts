@@ -27,7 +27,7 @@ import {
   VERB_INCREMENT,
   VERB_REPLACE,
 } from '../request.ts'
-import { findVerb, VERBS_MAX } from '../verbs.ts'
+import { hasVerb, verbsThat } from '../verbs.ts'
 import { writeDecimal } from './number.ts'
 import {
   PROBLEM_ERROR,
@@ -46,13 +46,12 @@ const LINE_FEED = 0x0a
 
 const encoder = new TextEncoder()
 
-/** What OUTCOME_OK is, by verb. */
-const DONE: readonly Uint8Array[] = Array.from({ length: VERBS_MAX }, (_, verb) =>
-  encoder.encode(`${findVerb(verb)?.done ?? 'STORED'}\r\n`),
-)
+const STORED = encoder.encode('STORED\r\n')
 const NOT_STORED = encoder.encode('NOT_STORED\r\n')
 const EXISTS = encoder.encode('EXISTS\r\n')
 const NOT_FOUND = encoder.encode('NOT_FOUND\r\n')
+const DELETED = encoder.encode('DELETED\r\n')
+const OK = encoder.encode('OK\r\n')
 const TOUCHED = encoder.encode('TOUCHED\r\n')
 const VALUE = encoder.encode('VALUE ')
 const END = encoder.encode('END\r\n')
@@ -63,6 +62,9 @@ const TOO_LARGE = encoder.encode('SERVER_ERROR object too large for cache\r\n')
 const NO_MEMORY = encoder.encode('SERVER_ERROR out of memory storing object\r\n')
 const NO_MEMORY_NUMBER = encoder.encode('SERVER_ERROR out of memory\r\n')
 const FLUSH_REFUSED = encoder.encode('CLIENT_ERROR flush_all not allowed\r\n')
+
+const DELETED_VERBS: number = verbsThat(({ done }) => done === 'DELETED')
+const OK_VERBS: number = verbsThat(({ done }) => done === 'OK')
 
 /** The result registers of a command, as `command/` leaves them. */
 export interface TextResult {
@@ -157,7 +159,9 @@ export function writeTextResponse(
   const verb = request.verb
   switch (outcome) {
     case OUTCOME_OK:
-      return writeBytes(bytes, offset, DONE[verb]!)
+      if (hasVerb(DELETED_VERBS, verb)) return writeBytes(bytes, offset, DELETED)
+      if (hasVerb(OK_VERBS, verb)) return writeBytes(bytes, offset, OK)
+      return writeBytes(bytes, offset, STORED)
     case OUTCOME_NUMBER:
       return writeLineEnd(bytes, writeDecimal64(bytes, offset, result.numberHigh, result.numberLow))
     case OUTCOME_TOUCHED:
