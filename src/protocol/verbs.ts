@@ -151,16 +151,14 @@ export function hasVerb(verbs: number, verb: number): boolean {
   return ((verbs >>> verb) & 1) !== 0
 }
 
+// Sets that the hot path asks about, as literals, which the bundler puts in where they are asked: computed
+// here, each is a load. test/unit/protocol/verbs.test.ts holds them to the rows.
 /** They have a key. */
-export const ITEM_VERBS: number = verbsThat(({ about }) => about === 'item')
+export const ITEM_VERBS = 0x0be0_0ffe
 /** They do not come to a store. */
-export const CONTROL_VERBS: number = verbsThat(
-  ({ about }) => about === 'connection' || about === 'server',
-)
+export const CONTROL_VERBS = 0x101f_c001
 /** In text they have a list of keys. */
-export const LIST_VERBS: number = verbsThat(
-  ({ line }) => line === LINE_KEYS || line === LINE_EXPIRY_KEYS,
-)
-export const META_VERBS: number = verbsThat(({ line }) => line === LINE_META)
+export const LIST_VERBS = 0x0000_0802
+export const META_VERBS = 0x0fc0_0000
 /** A value to be stored comes with them. */
-export const STORING_VERBS: number = verbsThat(({ stores }) => stores === true)
+export const STORING_VERBS = 0x00a0_007c

@@ -50,6 +50,24 @@ test('a set has a bit for the last verb that there may be', () => {
   expect(verbs.hasVerb(1 << last, 0)).toBe(false)
 })
 
+test.each([
+  ['ITEM_VERBS', verbs.ITEM_VERBS, ({ about }: verbs.Verb) => about === 'item'],
+  [
+    'CONTROL_VERBS',
+    verbs.CONTROL_VERBS,
+    ({ about }: verbs.Verb) => about === 'connection' || about === 'server',
+  ],
+  [
+    'LIST_VERBS',
+    verbs.LIST_VERBS,
+    ({ line }: verbs.Verb) => line === verbs.LINE_KEYS || line === verbs.LINE_EXPIRY_KEYS,
+  ],
+  ['META_VERBS', verbs.META_VERBS, ({ line }: verbs.Verb) => line === verbs.LINE_META],
+  ['STORING_VERBS', verbs.STORING_VERBS, ({ stores }: verbs.Verb) => stores === true],
+])('%s is the set of its rows', (_name, set, isIn) => {
+  expect(set.toString(16)).toBe(verbs.verbsThat(isIn).toString(16))
+})
+
 test('the sets are what the dialects and the command face take them for', () => {
   expect(namesIn(verbs.LIST_VERBS)).toEqual(['get', 'gat'])
   expect(namesIn(verbs.META_VERBS)).toEqual(['mg', 'ms', 'md', 'ma', 'mn', 'me'])
