@@ -7,6 +7,7 @@
  * otherwise is a defect and the caller's business.
  */
 import { Command, CommanderError, Option } from 'commander'
+import { counted } from '../base/counted.ts'
 import { EXIT_CONFIG, EXIT_OK } from '../base/exit-code.ts'
 import type { ConfigInputs } from '../config/load.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
@@ -306,7 +307,7 @@ class CommandLineProgram {
   }
 
   #reportProblems(problems: readonly ConfigProblem[]): number {
-    const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
+    const count = counted(problems.length, 'problem')
     this.#io.err(`saslcached: ${count}\n${indent(new ConfigError(problems).message)}`)
     return EXIT_CONFIG
   }

@@ -1,5 +1,6 @@
 /** `saslcached tls self-signed`: a certificate and its key, to try TLS with. */
 import { join } from 'node:path'
+import { counted } from '../base/counted.ts'
 import { EXIT_OK } from '../base/exit-code.ts'
 import { makeSelfSigned, problemWithDays, problemWithHost } from '../credential/self-signed.ts'
 import { PairFileError, writePair } from '../credential/self-signed-files.ts'
@@ -40,7 +41,7 @@ export async function runSelfSigned(
   const host = named.find((name) => !name.includes('*')) ?? 'localhost'
   io.err(
     [
-      `${certificateFile} is good for ${named.join(', ')}, ${dayCount} days from now`,
+      `${certificateFile} is good for ${named.join(', ')}, ${counted(dayCount, 'day')} from now`,
       `${keyFile} is its key: keep it to yourself`,
       '',
       'To serve with it, and to look at it:',

@@ -13,6 +13,7 @@
  */
 import { dirname, join, resolve } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
+import { describeTomlError } from '../base/toml-trouble.ts'
 import { nearestName } from '../config/problem.ts'
 import { ClientError } from './client-error.ts'
 import { readPrivateFile } from './private-file.ts'
@@ -81,7 +82,7 @@ function parseToml(file: string, text: string): Record<string, unknown> {
     return parse(text)
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
-    const what = (error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '')
+    const what = describeTomlError(error, text, SETTINGS)
     throw new ClientError('settings', `${file}:${error.line}: is not TOML: ${what}`)
   }
 }

@@ -1,8 +1,9 @@
 /**
- * Hot path. Whether a caller may have a request carried out: the right that each verb takes, and the keys
- * that it may use. This is the one place that knows; the command face (commands.ts) asks for each request,
- * and dialects ask before something is kept or begun for one: a value that arrives, a copy, the hits of a
- * list. What a user may do can change while such a request waits.
+ * Hot path. Whether a caller may have a request carried out: the rights that it takes, which are those of its
+ * verb (protocol/verbs.ts) and what its details add, and the keys that it may use. This is the one place that
+ * knows; the command face (commands.ts) asks for each request, and dialects ask before something is kept or
+ * begun for one: a value that arrives, a copy, the hits of a list. What a user may do can change while such a
+ * request waits.
  *
  *   verb                                  takes
  *   get, gets, mg, me                     read
@@ -25,45 +26,21 @@
  * Invariant: a caller without a restriction costs one look at a field; one that has rights alone, a look
  * at a table more.
  */
-import { RIGHT } from '../credential/rights.ts'
+import { RIGHT, rightsOf } from '../credential/rights.ts'
 import { FLAG_N, FLAG_R, FLAG_T } from '../protocol/meta/decode.ts'
 import {
   OUTCOME_NO_KEY,
   OUTCOME_NO_RIGHT,
   OUTCOME_OK,
   type Request,
-  VERB_ADD,
-  VERB_APPEND,
-  VERB_CAS,
   VERB_DECREMENT,
-  VERB_DELETE,
-  VERB_FLUSH,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
   VERB_INCREMENT,
-  VERB_META_ARITHMETIC,
-  VERB_META_DEBUG,
   VERB_META_DELETE,
   VERB_META_GET,
-  VERB_META_NOOP,
-  VERB_META_SET,
-  VERB_NOOP,
-  VERB_OPERATE,
-  VERB_PREPEND,
-  VERB_QUIT,
-  VERB_REPLACE,
-  VERB_SASL_LIST,
-  VERB_SASL_START,
-  VERB_SASL_STEP,
-  VERB_SET,
-  VERB_STAT,
-  VERB_TOUCH,
-  VERB_UNKNOWN,
-  VERB_VERBOSITY,
-  VERB_VERSION,
 } from '../protocol/request.ts'
 import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
 import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
+import { findVerb, VERBS_MAX } from '../protocol/verbs.ts'
 
 /** What a caller is held to who may not do everything. */
 export interface Restriction {
@@ -85,56 +62,18 @@ const HAS_KEY = 1 << 30
 /** What it takes depends on more than its verb. */
 const DEPENDS = 1 << 29
 
-interface VerbRow {
-  /** For whoever is told of refusals. */
-  readonly name: string
-  readonly takes: number
-}
-
-const VERBS: Readonly<Record<number, VerbRow>> = {
-  [VERB_GET]: { name: 'get', takes: RIGHT.read | HAS_KEY },
-  [VERB_GET_AND_TOUCH]: { name: 'gat', takes: RIGHT.read | RIGHT.touch | HAS_KEY },
-  [VERB_SET]: { name: 'set', takes: RIGHT.write | HAS_KEY },
-  [VERB_ADD]: { name: 'add', takes: RIGHT.write | HAS_KEY },
-  [VERB_REPLACE]: { name: 'replace', takes: RIGHT.write | HAS_KEY },
-  [VERB_APPEND]: { name: 'append', takes: RIGHT.write | HAS_KEY },
-  [VERB_PREPEND]: { name: 'prepend', takes: RIGHT.write | HAS_KEY },
-  [VERB_CAS]: { name: 'cas', takes: RIGHT.write | HAS_KEY },
-  [VERB_DELETE]: { name: 'delete', takes: RIGHT.delete | HAS_KEY },
-  [VERB_INCREMENT]: { name: 'incr', takes: RIGHT.arithmetic | HAS_KEY | DEPENDS },
-  [VERB_DECREMENT]: { name: 'decr', takes: RIGHT.arithmetic | HAS_KEY | DEPENDS },
-  [VERB_TOUCH]: { name: 'touch', takes: RIGHT.touch | HAS_KEY },
-  [VERB_FLUSH]: { name: 'flush_all', takes: RIGHT.flush },
-  [VERB_META_GET]: { name: 'mg', takes: RIGHT.read | HAS_KEY | DEPENDS },
-  [VERB_META_SET]: { name: 'ms', takes: RIGHT.write | HAS_KEY },
-  [VERB_META_DELETE]: { name: 'md', takes: RIGHT.delete | HAS_KEY | DEPENDS },
-  [VERB_META_ARITHMETIC]: { name: 'ma', takes: RIGHT.arithmetic | HAS_KEY | DEPENDS },
-  [VERB_META_DEBUG]: { name: 'me', takes: RIGHT.read | HAS_KEY },
-}
-
+/** Every right there is. */
 const RIGHT_BITS: number = DEPENDS - 1
-/** More than there are. */
-const VERBS_MAX = 128
 
-/** About the connection, no command at all, or looked at elsewhere (operations/operations.ts). */
-const FREE_VERBS: readonly number[] = [
-  VERB_UNKNOWN,
-  VERB_NOOP,
-  VERB_META_NOOP,
-  VERB_VERSION,
-  VERB_VERBOSITY,
-  VERB_STAT,
-  VERB_QUIT,
-  VERB_SASL_LIST,
-  VERB_SASL_START,
-  VERB_SASL_STEP,
-  VERB_OPERATE,
-]
-
-/** By verb. One that somebody adds, and forgets here, is only for who may do everything. */
-const TAKES: Int32Array = Int32Array.from({ length: VERBS_MAX }, (_, verb) =>
-  FREE_VERBS.includes(verb) ? 0 : (VERBS[verb]?.takes ?? RIGHT_BITS),
-)
+/** By verb. A number that is no verb is only for who may do everything. */
+const TAKES: Int32Array = Int32Array.from({ length: VERBS_MAX }, (_, number) => {
+  const verb = findVerb(number)
+  if (verb === undefined) return RIGHT_BITS
+  const { about, mayTakeMore } = verb
+  return (
+    rightsOf(verb.takes) | (about === 'item' ? HAS_KEY : 0) | (mayTakeMore === true ? DEPENDS : 0)
+  )
+})
 
 /** The rights that a decoded request takes, as bits of RIGHT. */
 export function rightsTaken(request: Request): number {
@@ -244,7 +183,7 @@ function firstRefused(
 
 /** As text clients call it; not for the hot path. */
 export function nameOfVerb(verb: number): string {
-  return VERBS[verb]?.name ?? ''
+  return findVerb(verb)?.name ?? ''
 }
 
 /** Whether a key may be read, in whatever words that is asked. */

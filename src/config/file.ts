@@ -3,6 +3,7 @@
  * each with its file and line; what does not fit is a problem with the same.
  */
 import { parse, TomlError } from 'smol-toml'
+import { describeTomlError } from '../base/toml-trouble.ts'
 import { Refusal } from './kind.ts'
 import { GROUPS } from './options/option.ts'
 import { OPTION_NAMES, OPTIONS, type OptionName } from './options.ts'
@@ -25,8 +26,7 @@ export function readOptionsFile(
     document = parse(text)
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
-    // The first line of its message says what is wrong; a picture of the place follows.
-    const what = (error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '')
+    const what = describeTomlError(error, text, OPTION_NAMES)
     problems.push({ where: `${path}:${error.line}`, message: `is not TOML: ${what}` })
     return []
   }

@@ -17,12 +17,7 @@ import { NAMESPACE_DEFAULT, type Principal } from '../credential/principal.ts'
 import { RIGHTS_ALL } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { NOBODY, type UserCounts } from '../observe/user-counts.ts'
-import {
-  VERB_SASL_LIST,
-  VERB_SASL_START,
-  VERB_SASL_STEP,
-  VERB_VERSION,
-} from '../protocol/request.ts'
+import { hasVerb, verbsThat } from '../protocol/verbs.ts'
 import type { ClaimedUser } from '../sasl/claimed-user.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
 import type { FailureReason } from '../sasl/failure-reason.ts'
@@ -97,14 +92,7 @@ export type GateAnswer =
   /** `isLast`: the attempts are used up, the connection closes behind the answer. */
   | { readonly kind: 'failure'; readonly isLast: boolean }
 
-export function passesBeforeLogin(verb: number): boolean {
-  return (
-    verb === VERB_SASL_START ||
-    verb === VERB_SASL_STEP ||
-    verb === VERB_SASL_LIST ||
-    verb === VERB_VERSION
-  )
-}
+const VERBS_BEFORE_LOGIN: number = verbsThat(({ beforeLogin }) => beforeLogin === true)
 
 /** Requests of a stranger served in a row; nobody needs more to log in. */
 const STRANGER_REQUESTS_PER_TURN = 20
@@ -169,7 +157,7 @@ export class AuthGate {
   admits(verb: number): boolean {
     if (this.isOpen) return true
     this.strangerRequestCount++
-    return passesBeforeLogin(verb) && this.mayGoOn
+    return hasVerb(VERBS_BEFORE_LOGIN, verb) && this.mayGoOn
   }
 
   /** False once a client that is not logged in has asked so much that its connection is to end. */

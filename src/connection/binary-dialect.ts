@@ -45,19 +45,16 @@ import {
   OUTCOME_UNKNOWN_COMMAND,
   OVERSIZE,
   Request,
-  VERB_NOOP,
-  VERB_PREPEND,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
   VERB_SASL_STEP,
-  VERB_SET,
   VERB_STAT,
-  VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
   WRONG_MAGIC,
 } from '../protocol/request.ts'
+import { CONTROL_VERBS, hasVerb, STORING_VERBS } from '../protocol/verbs.ts'
 import type { AuthGate, GateAnswer } from './auth-gate.ts'
 import { binaryWindows } from './binary-window.ts'
 import type { Connection, Dialect } from './connection.ts'
@@ -150,7 +147,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
       }
       if (body === DECODED) {
         counts.count(BINARY_VERBS + request.verb)
-        if (request.verb > VERB_NOOP || request.verb === VERB_UNKNOWN) {
+        if (hasVerb(CONTROL_VERBS, request.verb)) {
           this.control(connection, bytes)
           if (connection.keepsRequest) return offset
           offset = this.skip(connection, offset, end)
@@ -167,7 +164,8 @@ export class BinaryDialect implements Dialect, LargeDialect {
       } else if (body === OVERSIZE) {
         this.lane[COUNTER.request_too_large]!++
         counts.count(BINARY_VERBS + request.verb)
-        if (request.verb > VERB_NOOP) return this.refuse(connection, OUTCOME_REFUSED, end)
+        if (hasVerb(CONTROL_VERBS, request.verb))
+          return this.refuse(connection, OUTCOME_REFUSED, end)
         this.answer(connection, bytes, commands.refuseOversize(request, bytes, gate), undefined)
         offset = this.skip(connection, offset, end)
       } else {
@@ -186,7 +184,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     // The command face looks at it in a moment, and nothing is begun for it before.
     if (body === DECODED && !this.large.mayTake(request)) return false
     // What is not here in full is judged when it is, except a value, which is not waited for.
-    const isHead = isStoring(request.verb) && end >= request.valueOffset
+    const isHead = hasVerb(STORING_VERBS, request.verb) && end >= request.valueOffset
     if (body === INCOMPLETE && !isHead) return false
     const refusal = refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
@@ -201,7 +199,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
    */
   private bytesToAwait({ restriction }: AuthGate, offset: number, end: number): number {
     const { verb, valueOffset, frameBytes } = this.request
-    if (!isStoring(verb)) return frameBytes
+    if (!hasVerb(STORING_VERBS, verb)) return frameBytes
     const isHead = restriction !== undefined && end < valueOffset
     return isHead ? valueOffset - offset : bytesToBegin(this.request, offset, end)
   }
@@ -487,10 +485,6 @@ export class BinaryDialect implements Dialect, LargeDialect {
         unreachable(answer)
     }
   }
-}
-
-function isStoring(verb: number): boolean {
-  return verb >= VERB_SET && verb <= VERB_PREPEND
 }
 
 function latin1(bytes: Uint8Array, offset: number, length: number): string {

@@ -19,15 +19,13 @@ import {
   OUTCOME_OK,
   OUTCOME_PENDING,
   type Request,
-  VERB_CAS,
   VERB_FLUSH,
   VERB_GET,
-  VERB_META_DEBUG,
   VERB_META_GET,
   VERB_META_NOOP,
-  VERB_NOOP,
 } from '../protocol/request.ts'
 import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
+import { CONTROL_VERBS, hasVerb, ITEM_VERBS } from '../protocol/verbs.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 
@@ -138,8 +136,7 @@ export class RequestWindows {
     const { frameBytes, verb } = request
     const offset = at - start
     if (!dialect.isList) {
-      const isKeyless = verb === VERB_NOOP || verb === VERB_META_NOOP || verb === VERB_FLUSH
-      if (!isKeyless) this.note(bytes, verb)
+      if (hasVerb(ITEM_VERBS, verb)) this.note(bytes, verb)
       const outcome =
         verb === VERB_META_NOOP ? OUTCOME_OK : commands.execute(request, bytes, connection.gate)
       window.add(this.entry(offset, frameBytes, -1, 0, false, outcome))
@@ -177,7 +174,7 @@ export class RequestWindows {
     const { dialect, keys } = this
     const { request } = dialect
     const { verb, keyOffset, keyLength } = request
-    if (verb === VERB_NOOP || verb === VERB_META_NOOP) return false
+    if (!hasVerb(ITEM_VERBS, verb)) return false
     let met = false
     do met = isMet(keys.get(this.hashOfKey(bytes)), verb)
     while (!met && dialect.isList && dialect.nextKey(bytes))
@@ -223,7 +220,7 @@ export class RequestWindows {
 
 /** The verbs about items, and those that only mark a place among them. */
 export function isAheadVerb(verb: number): boolean {
-  return (verb >= VERB_GET && verb <= VERB_NOOP) || (verb >= VERB_CAS && verb <= VERB_META_DEBUG)
+  return !hasVerb(CONTROL_VERBS, verb)
 }
 
 function isRead(verb: number): boolean {

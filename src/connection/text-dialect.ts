@@ -24,12 +24,7 @@ import {
   OUTCOME_PENDING,
   OVERSIZE,
   Request,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
-  VERB_META_DEBUG,
-  VERB_META_GET,
   VERB_META_NOOP,
-  VERB_OPERATE,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
@@ -45,6 +40,7 @@ import { decodeLine } from '../protocol/text/decode.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
 import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
 import { scanLine } from '../protocol/text/scan.ts'
+import { CONTROL_VERBS, hasVerb, LIST_VERBS, META_VERBS } from '../protocol/verbs.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { KeyList } from './key-list.ts'
@@ -175,11 +171,11 @@ export class TextDialect implements Dialect, LargeDialect {
       if (decoded === DECODED) {
         const verb = request.verb
         counts.count(TEXT_VERBS + verb)
-        if (verb === VERB_GET || verb === VERB_GET_AND_TOUCH) {
+        if (hasVerb(LIST_VERBS, verb)) {
           if (!this.serveKeys(connection, bytes, offset, end)) return offset
         } else if (verb === VERB_META_NOOP) {
           sendBuffer.used = writeMetaNoop(sendBuffer.bytes, sendBuffer.used)
-        } else if ((verb >= VERB_VERSION && verb <= VERB_SASL_STEP) || verb === VERB_OPERATE) {
+        } else if (hasVerb(CONTROL_VERBS, verb)) {
           this.control(connection, bytes)
           if (connection.keepsRequest) return offset
         } else if (!this.serveItem(connection, bytes, offset, end)) {
@@ -208,7 +204,7 @@ export class TextDialect implements Dialect, LargeDialect {
     if (restriction === undefined) return false
     if (decoded !== DECODED && decoded !== INCOMPLETE && decoded !== OVERSIZE) return false
     const { verb, keyOffset, keysEnd } = request
-    const isList = verb === VERB_GET || verb === VERB_GET_AND_TOUCH
+    const isList = hasVerb(LIST_VERBS, verb)
     // The command face looks at it in a moment, and nothing is begun for it before.
     if (decoded === DECODED && !isList && !this.large.mayTake(request)) return false
     const refusal = isList
@@ -319,7 +315,7 @@ export class TextDialect implements Dialect, LargeDialect {
     read: LargeRead | undefined,
   ): void {
     const { commands, request, sendBuffer } = this
-    if (request.verb >= VERB_META_GET && request.verb <= VERB_META_DEBUG) {
+    if (hasVerb(META_VERBS, request.verb)) {
       this.answerMeta(connection, bytes, outcome, read)
     } else {
       sendBuffer.used = writeTextResponse(

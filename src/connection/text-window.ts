@@ -9,14 +9,13 @@ import {
   OUTCOME_NOT_FOUND,
   OUTCOME_OK,
   type Request,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
   VERB_META_NOOP,
 } from '../protocol/request.ts'
 import { decodeLine } from '../protocol/text/decode.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeValueLine } from '../protocol/text/encode.ts'
 import { CLUSTER_KEY } from '../protocol/text/operations.ts'
 import { isWord, nextKey, scanLine } from '../protocol/text/scan.ts'
+import { hasVerb, LIST_VERBS } from '../protocol/verbs.ts'
 import type { Connection } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { isAheadVerb, type WindowDialect, type WindowEntry } from './request-window.ts'
@@ -77,8 +76,7 @@ export class TextWindow implements WindowDialect {
   }
 
   get isList(): boolean {
-    const { verb } = this.request
-    return verb === VERB_GET || verb === VERB_GET_AND_TOUCH
+    return hasVerb(LIST_VERBS, this.request.verb)
   }
 
   nextKey(bytes: Uint8Array): boolean {

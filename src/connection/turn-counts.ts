@@ -29,13 +29,13 @@ import {
   USER_REQUESTS,
   USER_SLOTS,
 } from '../observe/user-counts.ts'
-import { VERB_META_DEBUG, VERB_META_GET, VERB_OPERATE } from '../protocol/request.ts'
+import { findVerb, hasVerb, META_VERBS, VERBS_MAX } from '../protocol/verbs.ts'
 
 /** What is counted for each of its own is at `base` and its verb: a number for each verb there may be. */
 export const BINARY_VERBS = 0
-export const TEXT_VERBS = 32
+export const TEXT_VERBS: number = BINARY_VERBS + VERBS_MAX
 /** Over both dialects. */
-export const VERB_SLOTS = 64
+export const VERB_SLOTS: number = TEXT_VERBS + VERBS_MAX
 /** A lane of `latencies`: a histogram for each of those. */
 export const LATENCY_SLOTS: number = VERB_SLOTS * HISTOGRAM_SLOTS
 
@@ -159,39 +159,6 @@ export class TurnCounts {
   }
 }
 
-/** By verb. */
-const VERB_NAMES: readonly string[] = [
-  'unknown',
-  'get',
-  'set',
-  'add',
-  'replace',
-  'append',
-  'prepend',
-  'delete',
-  'incr',
-  'decr',
-  'touch',
-  'gat',
-  'flush_all',
-  'noop',
-  'version',
-  'verbosity',
-  'stat',
-  'quit',
-  'sasl_list',
-  'sasl_start',
-  'sasl_step',
-  'cas',
-  'mg',
-  'ms',
-  'md',
-  'ma',
-  'mn',
-  'me',
-  'operation',
-]
-
 export interface VerbLabels extends Readonly<Record<string, string>> {
   readonly dialect: 'binary' | 'text' | 'meta'
   readonly verb: string
@@ -201,8 +168,8 @@ export interface VerbLabels extends Readonly<Record<string, string>> {
 export function verbLabels(slot: number): VerbLabels | undefined {
   const isText = slot >= TEXT_VERBS
   const verb = isText ? slot - TEXT_VERBS : slot - BINARY_VERBS
-  const name = VERB_NAMES[verb]
-  if (name === undefined || verb > VERB_OPERATE) return undefined
-  const isMeta = verb >= VERB_META_GET && verb <= VERB_META_DEBUG
+  const name = findVerb(verb)?.name
+  if (name === undefined) return undefined
+  const isMeta = hasVerb(META_VERBS, verb)
   return { dialect: isText ? (isMeta ? 'meta' : 'text') : 'binary', verb: name }
 }

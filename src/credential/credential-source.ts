@@ -391,6 +391,7 @@ function findWarnings(
   const warnings: CredentialFileProblem[] = []
   for (const { file, result, mode } of readings) {
     const { path, format } = file
+    warnings.push(...(result.warnings ?? []))
     const plaintext = result.users.filter((user) => user.passwords.length > 0)
     const line = plaintext[0]?.line ?? 0
     if (plaintext.length > 0) {

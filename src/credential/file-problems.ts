@@ -2,6 +2,7 @@
  * What is wrong with a users.toml, gathered while it is read: each problem with the line of the value
  * that it is about, and with whose value that is.
  */
+import { counted } from '../base/counted.ts'
 import type { CredentialFileProblem } from './credential-file-error.ts'
 import type { TomlLines } from './toml-layout.ts'
 
@@ -55,7 +56,7 @@ export class FileProblems {
     const sorted = this.#problems.sort((a, b) => a.line - b.line)
     const left = sorted.length - PROBLEMS_MAX
     if (left <= 0) return sorted
-    const more = { file: this.#file, line: 0, message: `and ${left} more problems` }
+    const more = { file: this.#file, line: 0, message: `and ${counted(left, 'more problem')}` }
     return [...sorted.slice(0, PROBLEMS_MAX), more]
   }
 }

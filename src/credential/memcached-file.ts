@@ -12,7 +12,7 @@
  * - `alice@host` signs in as `alice` too, whatever the host, unless the file has an `alice` of its
  *   own;
  * - in a PWDB file the password ends at the next colon, where memcached takes everything up to any
- *   later colon for a correct password as well;
+ *   later colon for a correct password as well, and a warning says so of a field that is not empty;
  * - empty lines and lines that begin with `#` are skipped: a comment must not become a user;
  * - no line is cut at 255 bytes, and there may be more than eight users.
  */
@@ -36,6 +36,7 @@ export function parseMemcachedFile(
   kind: MemcachedFileKind,
 ): ReadResult {
   const problems: CredentialFileProblem[] = []
+  const warnings: CredentialFileProblem[] = []
   const accounts = new Map<string, Account>()
   const aliases = new Map<string, Account>()
   const lines = text.replace(/^\uFEFF/, '').split('\n')
@@ -50,13 +51,17 @@ export function parseMemcachedFile(
     }
     const rawName = content.slice(0, colon)
     const rest = content.slice(colon + 1)
-    const password = kind === 'pwdb' ? (rest.split(':', 1)[0] ?? '') : rest
+    const [field = '', ...further] = rest.split(':')
+    const password = kind === 'pwdb' ? field : rest
     const problem = problemWith('name', rawName) ?? problemWith('password', password)
     if (problem !== undefined) {
       problems.push({ file, line, message: problem })
       continue
     }
     const name = prepare(rawName)
+    if (kind === 'pwdb' && further.some((text) => text !== '')) {
+      warnings.push({ file, line, message: whatIsNoPassword(name) })
+    }
     addPassword(accounts, name, password, line)
     const at = name.lastIndexOf('@')
     if (at > 0) addPassword(aliases, name.slice(0, at), password, line)
@@ -82,7 +87,14 @@ export function parseMemcachedFile(
     ([name, { line, passwords }]): UserEntry => ({ name, file, line, verifiers: [], passwords }),
   )
   const sorted = problems.sort((a, b) => a.line - b.line)
-  return { users, decoyKey: undefined, roles: [], namespaces: [], problems: sorted }
+  return { users, decoyKey: undefined, roles: [], namespaces: [], problems: sorted, warnings }
+}
+
+function whatIsNoPassword(name: string): string {
+  return (
+    `the password of user ${quoteName(name)} ends at the second colon of its line, as this file has fields; ` +
+    'set one that has a colon in it with `saslcached user add`, or give the file with -Y'
+  )
 }
 
 function addPassword(

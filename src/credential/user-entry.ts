@@ -29,6 +29,8 @@ export interface ReadResult {
   readonly namespaces: readonly NamespaceEntry[]
   /** Any problem means that `users` must not be used. */
   readonly problems: readonly CredentialFileProblem[]
+  /** What is taken otherwise than somebody may have meant it. */
+  readonly warnings?: readonly CredentialFileProblem[]
 }
 
 /** Limits on credential files; each has its message and its test. */

@@ -15,6 +15,7 @@
  * passwords and one SCRAM challenge serves both.
  */
 import { parse, TomlError } from 'smol-toml'
+import { describeTomlError } from '../base/toml-trouble.ts'
 import type { CredentialFileProblem } from './credential-file-error.ts'
 import { FileProblems, isTable, type TomlPath } from './file-problems.ts'
 import { prepare, problemWith } from './prepare.ts'
@@ -31,6 +32,7 @@ const PASSWORD_EXPECTED = 'password must be a string, or an array of one or two 
 /** What may stand at the top of the file, and in a user. */
 const FILE_SETTINGS = ['decoy_key', 'namespaces', 'roles', 'users']
 const USER_SETTINGS = ['password', 'verifiers', 'password_login', ...ACCESS_SETTINGS]
+const SETTINGS = [...FILE_SETTINGS, ...USER_SETTINGS]
 
 export function parseUsersFile(text: string, file: string): ReadResult {
   let document: unknown
@@ -38,12 +40,19 @@ export function parseUsersFile(text: string, file: string): ReadResult {
     document = parse(text)
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
-    // Only the first line of the message: the rest quotes the file.
-    const [reason = ''] = error.message.split('\n')
-    const message = reason.replace('Invalid TOML document:', 'this is not valid TOML:')
-    return readingOfNothing([{ file, line: error.line, message }])
+    const what = describeTomlError(error, text, SETTINGS) + hintOfAccounts(text)
+    return readingOfNothing([
+      { file, line: error.line, message: `this is not valid TOML: ${what}` },
+    ])
   }
   return new UsersFileReader(text, file).read(document)
+}
+
+/** Whoever has the file of memcached's own takes it for this one. */
+function hintOfAccounts(text: string): string {
+  return /^[^:=\s]+:[^=\s]+$/m.test(text.split('\n')[0] ?? '')
+    ? '; a file of lines user:password is given with -Y'
+    : ''
 }
 
 class UsersFileReader {

@@ -9,6 +9,7 @@
  */
 import { createHash, createHmac, pbkdf2, pbkdf2Sync, randomBytes } from 'node:crypto'
 import { assert } from '../base/assert.ts'
+import { counted } from '../base/counted.ts'
 import { prepare, problemWith } from './prepare.ts'
 
 export type ScramHashName = 'SCRAM-SHA-256' | 'SCRAM-SHA-512' | 'SCRAM-SHA-1'
@@ -94,7 +95,7 @@ export function parseVerifier(text: string): Verifier | string {
   }
   const iterations = Number(iterationsText)
   if (iterations < ITERATIONS_MIN || iterations > ITERATIONS_MAX) {
-    return `the verifier has ${iterations} iterations; ${ITERATIONS_MIN} to ${ITERATIONS_MAX} are allowed`
+    return `the verifier has ${counted(iterations, 'iteration')}; ${ITERATIONS_MIN} to ${ITERATIONS_MAX} are allowed`
   }
   const salt = decodeBase64(saltText)
   if (salt === undefined || salt.length < SALT_BYTES_MIN || salt.length > SALT_BYTES_MAX) {

@@ -23,7 +23,7 @@ export const PREFIX_BYTES_MAX: number = 1024 * 1024
 export const DEFAULT_DELIMITER = 0x3a
 
 /** More than a key has. */
-const KEY_BYTES_MAX = 256
+const LONGEST_PREFIX_BYTES = 256
 const SLOT_COUNT = 16_384
 
 const LOCK_WORD = 0
@@ -68,7 +68,7 @@ export class PrefixTable {
   private readonly prefixes: Uint8Array
   private readonly delimiter: number
   private readonly hash: HalfSipHash
-  private readonly prefix: Uint8Array = new Uint8Array(KEY_BYTES_MAX)
+  private readonly prefix: Uint8Array = new Uint8Array(LONGEST_PREFIX_BYTES)
   private readonly prefixView: DataView = new DataView(this.prefix.buffer)
 
   /** `observed`: the control words of the watch memory, which say whether anybody counts. */
@@ -95,7 +95,7 @@ export class PrefixTable {
   count(what: number, bytes: Uint8Array, keyOffset: number, keyLength: number): void {
     let length = 0
     while (length < keyLength && bytes[keyOffset + length] !== this.delimiter) length++
-    if (length === keyLength || length > KEY_BYTES_MAX) return
+    if (length === keyLength || length > LONGEST_PREFIX_BYTES) return
     for (let index = 0; index < length; index++) {
       this.prefix[index] = bytes[keyOffset + index]!
     }

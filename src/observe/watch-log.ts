@@ -38,14 +38,14 @@ import {
 } from './watch-memory.ts'
 
 export const RECORD_HEADER_BYTES = 40
-const KEY_BYTES_MAX = 255
+const RECORD_KEY_BYTES_MAX = 255
 /** Rings have fewer units than these bits count. */
 const UNITS_MASK = 0xff_ffff
 const NAMESPACE_SHIFT = 24
 const FILLER = 0xffffffff
 /** As in memcached. */
 export const WATCHERS_MAX = 20
-const RECORD_UNITS_MAX = Math.ceil((RECORD_HEADER_BYTES + KEY_BYTES_MAX) / UNIT_BYTES)
+const RECORD_UNITS_MAX = Math.ceil((RECORD_HEADER_BYTES + RECORD_KEY_BYTES_MAX) / UNIT_BYTES)
 const DEFAULT_ALONE = [0]
 
 /** An event as it is written and read; one record is reused for all. */
@@ -61,7 +61,7 @@ export class WatchRecord {
   idleSeconds = 0
   command = 0
   status = 0
-  key: Uint8Array = new Uint8Array(KEY_BYTES_MAX)
+  key: Uint8Array = new Uint8Array(RECORD_KEY_BYTES_MAX)
   keyLength = 0
 }
 
@@ -121,7 +121,7 @@ export class WatchLog {
     const own = workerWord(this.workerCount, this.workerIndex)
     const control = this.observed
     const ringUnits = this.ringUnits
-    const length = Math.min(keyLength, KEY_BYTES_MAX)
+    const length = Math.min(keyLength, RECORD_KEY_BYTES_MAX)
     const units = Math.ceil((RECORD_HEADER_BYTES + length) / UNIT_BYTES)
     const written = control[own + WORKER_WRITTEN]!
     const unitsToEnd = ringUnits - ((written >>> 0) % ringUnits)

@@ -2,7 +2,7 @@
  * Hot path. Where a request's key is: among its bytes, or, of a meta command that sent it as base64,
  * decoded. Other verbs leave that field as it was.
  */
-import { type Request, VERB_META_DEBUG, VERB_META_GET } from './request.ts'
+import { hasVerb, META_VERBS, type Request } from './request.ts'
 
 export function keyBytesOf(request: Request, bytes: Uint8Array): Uint8Array {
   return hasBinaryKey(request) ? request.binaryKey : bytes
@@ -13,5 +13,5 @@ export function keyOffsetOf(request: Request): number {
 }
 
 function hasBinaryKey(request: Request): boolean {
-  return request.hasBinaryKey && request.verb >= VERB_META_GET && request.verb <= VERB_META_DEBUG
+  return request.hasBinaryKey && hasVerb(META_VERBS, request.verb)
 }

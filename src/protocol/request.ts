@@ -1,45 +1,15 @@
 /**
  * Hot path. The logical request and its logical outcome: what every dialect decodes to and encodes
- * from, so that `command/` knows no dialect.
+ * from, so that `command/` knows no dialect. What there is to know of each verb is in verbs.ts.
  *
  * One Request record is reused for all requests of a worker. Offsets point into the bytes that the
  * decoder was given and are valid until the next decode. A decoder sets every field that its verb
  * uses; fields that a verb does not use hold what an earlier request left there.
  */
+import { VERB_UNKNOWN } from './verbs.ts'
 
-// Verbs.
-export const VERB_UNKNOWN = 0
-export const VERB_GET = 1
-export const VERB_SET = 2
-export const VERB_ADD = 3
-export const VERB_REPLACE = 4
-export const VERB_APPEND = 5
-export const VERB_PREPEND = 6
-export const VERB_DELETE = 7
-export const VERB_INCREMENT = 8
-export const VERB_DECREMENT = 9
-export const VERB_TOUCH = 10
-export const VERB_GET_AND_TOUCH = 11
-export const VERB_FLUSH = 12
-export const VERB_NOOP = 13
-export const VERB_VERSION = 14
-export const VERB_VERBOSITY = 15
-export const VERB_STAT = 16
-export const VERB_QUIT = 17
-export const VERB_SASL_LIST = 18
-export const VERB_SASL_START = 19
-export const VERB_SASL_STEP = 20
-/** A SET that compares also where the unique is 0, which no item has. */
-export const VERB_CAS = 21
-/** The meta commands (protocol.txt, "Meta Commands"). */
-export const VERB_META_GET = 22
-export const VERB_META_SET = 23
-export const VERB_META_DELETE = 24
-export const VERB_META_ARITHMETIC = 25
-export const VERB_META_NOOP = 26
-export const VERB_META_DEBUG = 27
-/** An operator's command; its words are the tokens of the line. */
-export const VERB_OPERATE = 28
+/** Whoever handles requests has their verbs from here. */
+export * from './verbs.ts'
 
 // Outcomes. Numbers, not exceptions: a miss costs no more than a hit.
 export const OUTCOME_OK = 0

@@ -5,6 +5,7 @@
  * other the log has the length and a keyed tag, by which repeats can be seen.
  */
 import { createHmac } from 'node:crypto'
+import { counted } from '../base/counted.ts'
 
 export interface ClaimedUser {
   /** The name of a user that there is, fit for a log line; else empty. */
@@ -31,7 +32,7 @@ export function describeClaim(name: string, isKnown: boolean, key: Uint8Array): 
     .update(name.slice(0, TAGGED_CHARS_MAX))
     .digest('hex')
     .slice(0, 2 * TAG_BYTES)
-  const length = name.length === 1 ? '1 character' : `${name.length} characters`
+  const length = counted(name.length, 'character')
   const unknownUser = `${length}, ${tag}`
   return isKnown ? { user: reportable(name), unknownUser: '' } : { user: '', unknownUser }
 }

@@ -7,12 +7,8 @@
  */
 import { COUNTER } from '../../observe/counters.ts'
 import { OBSERVED_WORD } from '../../observe/watch-memory.ts'
-import {
-  OUTCOME_CHANGED,
-  type Request,
-  VERB_META_DEBUG,
-  VERB_META_GET,
-} from '../../protocol/request.ts'
+import { OUTCOME_CHANGED, type Request } from '../../protocol/request.ts'
+import { hasVerb, META_VERBS } from '../../protocol/verbs.ts'
 import type { CopyCount } from '../../storage/memory-view.ts'
 import type { Store } from '../../storage/store.ts'
 import type { CommandResult, CommandStore, LargeStore, PendingOutcome } from '../commands.ts'
@@ -119,5 +115,5 @@ export class LocalCommands implements CommandStore {
 }
 
 function isMeta(verb: number): boolean {
-  return verb >= VERB_META_GET && verb <= VERB_META_DEBUG
+  return hasVerb(META_VERBS, verb)
 }

@@ -49,6 +49,7 @@ import {
   VERB_TOUCH,
 } from '../../protocol/request.ts'
 import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
+import { hasVerb, META_VERBS } from '../../protocol/verbs.ts'
 import type { CasClock } from '../../remote/cas-clock.ts'
 import type { Engine } from '../../remote/engine.ts'
 import type { Generation } from '../../remote/generation.ts'
@@ -418,7 +419,7 @@ export class RemoteCommands implements CommandStore {
 }
 
 function isCasGiven({ verb, upperFlags }: Request): boolean {
-  return verb >= VERB_META_GET && verb <= VERB_META_DEBUG && (upperFlags & FLAG_E) !== 0
+  return hasVerb(META_VERBS, verb) && (upperFlags & FLAG_E) !== 0
 }
 
 function modeOf(mode: number): Mode {

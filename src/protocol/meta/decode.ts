@@ -16,9 +16,6 @@ import {
   OVERSIZE,
   type Request,
   VERB_META_ARITHMETIC,
-  VERB_META_DEBUG,
-  VERB_META_DELETE,
-  VERB_META_GET,
   VERB_META_NOOP,
   VERB_META_SET,
   WRONG_LINE,
@@ -40,6 +37,7 @@ import {
   PROBLEM_SET_MODE,
   PROBLEM_TOO_MANY_FLAGS,
 } from '../text/problems.ts'
+import { LINE_META, VERBS } from '../verbs.ts'
 import { decodeBase64 } from './base64.ts'
 
 /** Tokens of a meta line, command and key included. */
@@ -83,17 +81,14 @@ export const MODE_INCREMENT_SIGN = 0x2b
 export const MODE_DECREMENT = 0x44
 export const MODE_DECREMENT_SIGN = 0x2d
 
-/** Letter - 0x41 -> verb. */
-const VERBS: Uint8Array = verbs()
+/** The letter behind the m -> verb, 0 for none. */
+const VERB_OF_LETTER: Uint8Array = verbsByLetter()
 
-function verbs(): Uint8Array {
+function verbsByLetter(): Uint8Array {
   const table = new Uint8Array(256)
-  table['g'.charCodeAt(0)] = VERB_META_GET
-  table['s'.charCodeAt(0)] = VERB_META_SET
-  table['d'.charCodeAt(0)] = VERB_META_DELETE
-  table['a'.charCodeAt(0)] = VERB_META_ARITHMETIC
-  table['n'.charCodeAt(0)] = VERB_META_NOOP
-  table['e'.charCodeAt(0)] = VERB_META_DEBUG
+  for (const { line, name, number } of VERBS) {
+    if (line === LINE_META) table[name.charCodeAt(1)] = number
+  }
   return table
 }
 
@@ -108,7 +103,7 @@ export function decodeMetaLine(
   request: Request,
 ): number {
   const tokens = request.tokens
-  const verb = VERBS[bytes[offset + 1]!]!
+  const verb = VERB_OF_LETTER[bytes[offset + 1]!]!
   request.verb = verb
   if (verb === VERB_META_NOOP) return DECODED
   if (verb === 0) return wrong(request, PROBLEM_ERROR)

@@ -1,7 +1,7 @@
 /**
- * Hot path. Text lines: bytes to the logical Request. Classic commands here, meta commands in
- * ../meta/decode.ts; what is neither becomes VERB_OPERATE (an operator's command, rare, read from
- * its tokens) or the answer ERROR.
+ * Hot path. Text lines: bytes to the logical Request. Classic commands here, by what their row in
+ * ../verbs.ts has behind the name, meta commands in ../meta/decode.ts; what is neither becomes
+ * VERB_OPERATE (an operator's command, rare, read from its tokens) or the answer ERROR.
  *
  * Two steps, because the auth gate stands between them: `scanLine` finds the line, `decodeLine`
  * makes a request of it. Nothing is allocated and nothing throws.
@@ -20,31 +20,29 @@ import {
   OVERSIZE,
   type Request,
   TOKENS_MAX,
-  VERB_ADD,
-  VERB_APPEND,
   VERB_CAS,
-  VERB_DECREMENT,
-  VERB_DELETE,
-  VERB_FLUSH,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
-  VERB_INCREMENT,
   VERB_OPERATE,
-  VERB_PREPEND,
-  VERB_QUIT,
-  VERB_REPLACE,
   VERB_SASL_LIST,
-  VERB_SASL_START,
   VERB_SASL_STEP,
-  VERB_SET,
-  VERB_STAT,
-  VERB_TOUCH,
   VERB_UNKNOWN,
-  VERB_VERBOSITY,
-  VERB_VERSION,
   WRONG_LINE,
   WRONG_MAGIC,
 } from '../request.ts'
+import {
+  LINE_DELAY,
+  LINE_EXPIRY_KEYS,
+  LINE_KEY,
+  LINE_KEY_DELTA,
+  LINE_KEY_EXPIRY,
+  LINE_KEYS,
+  LINE_LEVEL,
+  LINE_META,
+  LINE_OPERATION,
+  LINE_SASL,
+  LINE_STORAGE,
+  VERBS,
+  type Verb,
+} from '../verbs.ts'
 import {
   expiryOf,
   INT32_MAX,
@@ -84,36 +82,24 @@ const GETS_START = encoder.encode('gets ')
 interface NamedVerb {
   readonly name: Uint8Array
   readonly verb: number
+  readonly line: number
   readonly wantsCas: boolean
 }
 
-function named(name: string, verb: number, wantsCas = false): NamedVerb {
-  return { name: encoder.encode(name), verb, wantsCas }
+function named(name: string, verb: number, line: number, wantsCas = false): NamedVerb {
+  return { name: encoder.encode(name), verb, line, wantsCas }
 }
 
-/** Verbs by the length of their name; the most frequent of a length comes first. */
+function namesOf({ name, number, line, word = name, casWord }: Verb): NamedVerb[] {
+  if (line === undefined || line === LINE_META) return []
+  const first = named(word, number, line)
+  return casWord === undefined ? [first] : [first, named(casWord, number, line, true)]
+}
+
+/** Verbs by the length of their name. */
 const VERBS_BY_LENGTH: readonly (readonly NamedVerb[])[] = verbsByLength([
-  named('get', VERB_GET),
-  named('set', VERB_SET),
-  named('add', VERB_ADD),
-  named('cas', VERB_CAS),
-  named('gat', VERB_GET_AND_TOUCH),
-  named('gets', VERB_GET, true),
-  named('incr', VERB_INCREMENT),
-  named('decr', VERB_DECREMENT),
-  named('gats', VERB_GET_AND_TOUCH, true),
-  named('quit', VERB_QUIT),
-  named('sasl', VERB_SASL_START),
-  named('touch', VERB_TOUCH),
-  named('stats', VERB_STAT),
-  named('delete', VERB_DELETE),
-  named('append', VERB_APPEND),
-  named('replace', VERB_REPLACE),
-  named('prepend', VERB_PREPEND),
-  named('version', VERB_VERSION),
-  named('flush_all', VERB_FLUSH),
-  named('verbosity', VERB_VERBOSITY),
-  ...OPERATION_VERBS.map((name) => named(name, VERB_OPERATE)),
+  ...VERBS.flatMap(namesOf),
+  ...OPERATION_VERBS.map((name) => named(name, VERB_OPERATE, LINE_OPERATION)),
 ])
 
 function verbsByLength(verbs: readonly NamedVerb[]): NamedVerb[][] {
@@ -178,32 +164,26 @@ export function decodeLine(
     index++
   }
   if (index === candidates.length) return unknownLine(bytes, request)
-  const verb = candidates[index]!.verb
+  const { verb, line } = candidates[index]!
   request.verb = verb
-  switch (verb) {
-    case VERB_GET:
+  switch (line) {
+    case LINE_KEYS:
       if (request.tokenCount < 2) return wrong(request, PROBLEM_BAD_FORMAT)
       request.wantsCas = candidates[index]!.wantsCas
       return decodeKeys(bytes, offset, 1, request)
-    case VERB_SET:
-    case VERB_ADD:
-    case VERB_REPLACE:
-    case VERB_APPEND:
-    case VERB_PREPEND:
-    case VERB_CAS:
+    case LINE_STORAGE:
       return decodeStorage(bytes, offset, end, valueBytesMax, request)
-    case VERB_GET_AND_TOUCH:
+    case LINE_EXPIRY_KEYS:
       if (request.tokenCount < 3) return wrong(request, PROBLEM_BAD_FORMAT)
       request.wantsCas = candidates[index]!.wantsCas
       if (!readExpiry(bytes, 1, request)) return wrong(request, PROBLEM_INVALID_EXPTIME)
       return decodeKeys(bytes, offset, 2, request)
-    case VERB_DELETE:
+    case LINE_KEY:
       if (!decodeKey(bytes, 2, request)) return wrong(request, PROBLEM_BAD_FORMAT)
       request.casHigh = 0
       request.casLow = 0
       return DECODED
-    case VERB_INCREMENT:
-    case VERB_DECREMENT:
+    case LINE_KEY_DELTA:
       if (!decodeKey(bytes, 3, request)) return wrong(request, PROBLEM_BAD_FORMAT)
       if (!number.parse(bytes, tokens[4]!, tokens[5]! - tokens[4]!)) {
         return wrong(request, PROBLEM_INVALID_DELTA)
@@ -214,20 +194,20 @@ export function decodeLine(
       request.casLow = 0
       request.createsMissing = false
       return DECODED
-    case VERB_TOUCH:
+    case LINE_KEY_EXPIRY:
       if (!decodeKey(bytes, 3, request)) return wrong(request, PROBLEM_BAD_FORMAT)
       if (!readExpiry(bytes, 2, request)) return wrong(request, PROBLEM_INVALID_EXPTIME)
       return DECODED
-    case VERB_FLUSH:
+    case LINE_DELAY:
       return decodeFlush(bytes, request)
-    case VERB_VERBOSITY:
+    case LINE_LEVEL:
       request.quiet = endsInNoreply(bytes, request)
       request.level = request.tokenCount < 2 ? -1 : parseUint32(bytes, tokens[2]!, tokens[3]!)
       return request.level < 0 ? wrong(request, PROBLEM_BAD_FORMAT) : DECODED
-    case VERB_SASL_START:
+    case LINE_SASL:
       return decodeSasl(bytes, offset, end, saslBytesMax, request)
     default:
-      request.quiet = verb === VERB_OPERATE && endsInNoreply(bytes, request)
+      request.quiet = line === LINE_OPERATION && endsInNoreply(bytes, request)
       return DECODED
   }
 }

@@ -24,12 +24,10 @@ import {
   type Request,
   VERB_ADD,
   VERB_DECREMENT,
-  VERB_DELETE,
-  VERB_FLUSH,
   VERB_INCREMENT,
   VERB_REPLACE,
-  VERB_VERBOSITY,
 } from '../request.ts'
+import { hasVerb, verbsThat } from '../verbs.ts'
 import { writeDecimal } from './number.ts'
 import {
   PROBLEM_ERROR,
@@ -53,8 +51,8 @@ const NOT_STORED = encoder.encode('NOT_STORED\r\n')
 const EXISTS = encoder.encode('EXISTS\r\n')
 const NOT_FOUND = encoder.encode('NOT_FOUND\r\n')
 const DELETED = encoder.encode('DELETED\r\n')
-const TOUCHED = encoder.encode('TOUCHED\r\n')
 const OK = encoder.encode('OK\r\n')
+const TOUCHED = encoder.encode('TOUCHED\r\n')
 const VALUE = encoder.encode('VALUE ')
 const END = encoder.encode('END\r\n')
 const NON_NUMERIC = encoder.encode(
@@ -64,6 +62,9 @@ const TOO_LARGE = encoder.encode('SERVER_ERROR object too large for cache\r\n')
 const NO_MEMORY = encoder.encode('SERVER_ERROR out of memory storing object\r\n')
 const NO_MEMORY_NUMBER = encoder.encode('SERVER_ERROR out of memory\r\n')
 const FLUSH_REFUSED = encoder.encode('CLIENT_ERROR flush_all not allowed\r\n')
+
+const DELETED_VERBS: number = verbsThat(({ done }) => done === 'DELETED')
+const OK_VERBS: number = verbsThat(({ done }) => done === 'OK')
 
 /** The result registers of a command, as `command/` leaves them. */
 export interface TextResult {
@@ -158,8 +159,8 @@ export function writeTextResponse(
   const verb = request.verb
   switch (outcome) {
     case OUTCOME_OK:
-      if (verb === VERB_DELETE) return writeBytes(bytes, offset, DELETED)
-      if (verb === VERB_FLUSH || verb === VERB_VERBOSITY) return writeBytes(bytes, offset, OK)
+      if (hasVerb(DELETED_VERBS, verb)) return writeBytes(bytes, offset, DELETED)
+      if (hasVerb(OK_VERBS, verb)) return writeBytes(bytes, offset, OK)
       return writeBytes(bytes, offset, STORED)
     case OUTCOME_NUMBER:
       return writeLineEnd(bytes, writeDecimal64(bytes, offset, result.numberHigh, result.numberLow))

@@ -6,6 +6,7 @@
  * Only the list of the file can change while the server runs; a configuration that cannot be used changes
  * nothing.
  */
+import { counted } from '../../base/counted.ts'
 import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
 import type { Config } from '../../config/config.ts'
 import type { NetworkInputs } from '../../config/load.ts'
@@ -48,7 +49,7 @@ export class ClusterList {
     const version = Math.max(nowSeconds(), before.version + 1)
     this.current = { version, nodes }
     workers.broadcast({ kind: 'cluster', nodes: this.current })
-    say('info', 'cluster_changed', `the cluster has ${nodes.length} nodes`, { version })
+    say('info', 'cluster_changed', `the cluster has ${counted(nodes.length, 'node')}`, { version })
   }
 }
 

@@ -9,6 +9,7 @@
  */
 
 import type { ClockBase } from '../../base/clock.ts'
+import { counted } from '../../base/counted.ts'
 import { continueCas } from '../../storage/cas-source.ts'
 import { memoryLimitOf } from '../../storage/counters.ts'
 import {
@@ -117,7 +118,7 @@ export class RestoreJob {
     const { summary } = opened
     this.startedMs = nowMs()
     const items = summary.namespaces.reduce((sum, namespace) => sum + namespace.items, 0)
-    say('info', 'snapshot_found', `${items} items of a snapshot come back`, {
+    say('info', 'snapshot_found', `bringing back ${counted(items, 'item')} of a snapshot`, {
       items,
       written: new Date(summary.written.epochMs).toISOString(),
       reason: summary.kind,
@@ -229,7 +230,7 @@ export class RestoreJob {
     this.options.opened.reader.close()
     const counts = sumOf(this.intake.counts, this.second?.counts ?? noCounts())
     const seconds = Math.round((this.options.nowMs() - this.startedMs) / 10) / 100
-    const message = `${counts.restored} items of the snapshot are back after ${seconds} s`
+    const message = `brought back ${counted(counts.restored, 'item')} of the snapshot in ${seconds} s`
     this.options.say('info', 'snapshot_restored', message, { ...counts, seconds })
   }
 }

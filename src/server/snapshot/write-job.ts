@@ -1,5 +1,6 @@
 /** Writes all items of all namespaces into a new file, and puts it in the place of the old one. */
 
+import { counted } from '../../base/counted.ts'
 import { casMarkOf } from '../../storage/cas-source.ts'
 import { readStoreMetrics } from '../../storage/counters.ts'
 import { flushPendingOf } from '../../storage/flush.ts'
@@ -58,11 +59,16 @@ export class WriteJob {
       ),
       isGone: false,
     }))
-    options.say('info', 'snapshot_begun', `writing a snapshot of ${this.expectedItems} items`, {
-      path: place.path,
-      reason: options.reason,
-      items: this.expectedItems,
-    })
+    options.say(
+      'info',
+      'snapshot_begun',
+      `writing a snapshot of ${counted(this.expectedItems, 'item')}`,
+      {
+        path: place.path,
+        reason: options.reason,
+        items: this.expectedItems,
+      },
+    )
   }
 
   /** False: it is written, or could not be. */
@@ -119,7 +125,7 @@ export class WriteJob {
     const seconds = Math.round((nowMs() - this.startedMs) / 10) / 100
     const items = this.itemCount
     const bytes = writer.writtenBytes
-    options.say('info', 'snapshot_written', `${items} items were written in ${seconds} s`, {
+    options.say('info', 'snapshot_written', `wrote ${counted(items, 'item')} in ${seconds} s`, {
       path: place.path,
       reason,
       items,

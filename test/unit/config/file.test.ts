@@ -49,6 +49,15 @@ test('a syntax error names its line and nothing of the file', () => {
   })
 })
 
+test.each([
+  ['[network]\nport = 11211x\n', 'the value of port is a text in quotation marks'],
+  ['[memory]\nmemory_limit_mib = 64m\n', 'without a unit'],
+  ['[network]\nport 11211\n', 'a setting is a line NAME = VALUE'],
+  ['[network\n', 'a table is [name]'],
+])('a syntax error says what was expected: %j', (text, expected) => {
+  expect(read(text).problems).toEqual([expect.stringContaining(expected)])
+})
+
 test('a key given twice is a syntax error', () => {
   expect(read('[network]\nport = 1\nport = 2\n').problems).toEqual([
     expect.stringMatching(/^f:3: is not TOML: /),

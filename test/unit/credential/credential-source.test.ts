@@ -107,7 +107,7 @@ describe('load', () => {
   test('joins users of every file and of the environment', async () => {
     writeFileSync(path, user('alice'))
     const pwdb = join(directory, 'pwdb')
-    writeFileSync(pwdb, 'bob@host:x\n')
+    writeFileSync(pwdb, 'bob@host:x:y\n')
     const { source } = new Reports({
       files: [
         { path, format: 'toml' },
@@ -119,6 +119,11 @@ describe('load', () => {
     expect(namesOf(snapshot).sort()).toEqual(['alice', 'bob', 'bob@host', 'carol'])
     expect(structuredClone(snapshot)).toEqual(snapshot)
     expect(JSON.stringify(snapshot)).not.toContain('"x"')
+    expect(source.warnings).toContainEqual({
+      file: pwdb,
+      line: 1,
+      message: expect.stringContaining('ends at the second colon'),
+    })
   })
 
   test('hashes a password in the clear for the configured hashes and warns', async () => {

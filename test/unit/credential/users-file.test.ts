@@ -124,6 +124,29 @@ verifiers = []
     expect(problem).not.toContain('hunter2')
   })
 
+  test.each([
+    [
+      '[users.alice]\npassword = hunter2\n',
+      2,
+      /the value of password is a text in quotation marks/,
+    ],
+    ['[users.alice]\nhunter2 = hunter2\n', 2, /the value is a text in quotation marks/],
+    ['[users.alice]\nrights = [hunter2]\n', 2, /invalid value$/],
+    ['[users.hunter2@example.com]\n', 1, /stand in quotation marks, as in \[users\."bob@example/],
+    ['[users.alice\n', 1, /a table is \[name\]/],
+    [
+      'alice:hunter2:x\nbob:y\n',
+      1,
+      /a line NAME = VALUE; a file of lines user:password is given with -Y$/,
+    ],
+    ['[users.alice]\npassword "hunter2"\n', 2, /a setting is a line NAME = VALUE$/],
+    ['[users.a]\npassword = "x"\npassword = "hunter2"\n', 3, /already defined[^;]*$/],
+  ])('that is not TOML says what was expected: %j', (text, line, message) => {
+    const { problems } = parseUsersFile(text, 'f')
+    expect(problems).toMatchObject([{ line, message: expect.stringMatching(message) }])
+    expect(JSON.stringify(problems)).not.toContain('hunter2')
+  })
+
   test('whose users are no tables is refused', () => {
     expect(problemsOf('users = 3\n')).toEqual([
       'users.toml:1: users must be a table: [users.alice]',
@@ -236,6 +259,21 @@ describe("memcached's PWDB file", () => {
       alice: ['secret'],
       bob: ['pass'],
     })
+  })
+
+  test('tells of each password that a colon ends, unless nothing stands behind it, and not what', () => {
+    const text = 'alice@host:secret:::\nbob:pa:hunter2\n# carol:x:y\ndave:x\n'
+    const { warnings = [], users } = parseMemcachedFile(text, 'f', 'pwdb')
+    expect(users.find(({ name }) => name === 'bob')?.passwords).toEqual(['pa'])
+    expect(warnings).toMatchObject([
+      {
+        file: 'f',
+        line: 2,
+        message: expect.stringContaining('user "bob" ends at the second colon'),
+      },
+    ])
+    expect(JSON.stringify(warnings)).not.toMatch(/hunter2|pa[^s]/)
+    expect(parseMemcachedFile(text, 'f', 'authfile').warnings).toEqual([])
   })
 
   test('takes names that begin with an @ as they are', () => {

@@ -362,7 +362,7 @@ describe('namespaces', () => {
     run.settle()
     expect(run.log('snapshot_restored')).toMatch('"restored":1')
     run.stop()
-    expect(run.log('snapshot_written')).toMatch('1 items')
+    expect(run.log('snapshot_written')).toMatch('wrote 1 item in ')
   })
 
   test('that come later are written, too', () => {
@@ -373,7 +373,7 @@ describe('namespaces', () => {
     expect(run.posted).toContainEqual({ kind: 'namespaces-known', reloadId: 4 })
     run.clientOf(store).write('key', 'v')
     run.stop()
-    expect(run.log('snapshot_written')).toMatch('1 items')
+    expect(run.log('snapshot_written')).toMatch('wrote 1 item in ')
   })
 })
 
