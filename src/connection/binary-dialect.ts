@@ -68,7 +68,7 @@ import type { RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
-import { suspendOutcome } from './suspended-outcome.ts'
+import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
 import { BINARY_VERBS } from './turn-counts.ts'
 
 const encoder = new TextEncoder()
@@ -168,8 +168,9 @@ export class BinaryDialect implements Dialect, LargeDialect {
         this.lane[COUNTER.request_too_large]!++
         counts.count(BINARY_VERBS + request.verb)
         if (request.verb > VERB_NOOP) return this.refuse(connection, OUTCOME_REFUSED, end)
-        this.answer(connection, bytes, commands.refuseOversize(request, bytes, gate), undefined)
+        refuseOversize(connection, commands, request, bytes, offset, this)
         offset = this.skip(connection, offset, end)
+        if (!connection.isServing) return offset
       } else {
         this.lane[COUNTER.protocol_errors]!++
         return this.refuse(connection, OUTCOME_INVALID, end)

@@ -52,7 +52,7 @@ import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import { RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
-import { suspendOutcome } from './suspended-outcome.ts'
+import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
 import { TextLogin } from './text-login.ts'
 import { TextOperations } from './text-operations.ts'
 import { TextRefusals } from './text-refusals.ts'
@@ -195,8 +195,9 @@ export class TextDialect implements Dialect, LargeDialect {
         return offset
       }
       if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
-      this.answerWrong(connection, bytes, decoded)
+      this.answerWrong(connection, bytes, offset, decoded)
       offset = this.refusals.skip(connection, offset, end)
+      if (!connection.isServing) return offset
     }
     return offset
   }
@@ -432,7 +433,12 @@ export class TextDialect implements Dialect, LargeDialect {
   }
 
   /** A request that is not as it must be, or too large. */
-  private answerWrong(connection: Connection, bytes: Uint8Array, decoded: number): void {
+  private answerWrong(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    decoded: number,
+  ): void {
     const { request, options } = this
     if (decoded === WRONG_LINE) {
       options.counts.count(TEXT_VERBS + VERB_UNKNOWN)
@@ -440,17 +446,16 @@ export class TextDialect implements Dialect, LargeDialect {
       return
     }
     options.counts.count(TEXT_VERBS + request.verb)
-    this.answerOversize(connection, bytes)
+    this.answerOversize(connection, bytes, offset)
   }
 
-  private answerOversize(connection: Connection, bytes: Uint8Array): void {
+  private answerOversize(connection: Connection, bytes: Uint8Array, offset: number): void {
     const { commands, request } = this
     this.lane[COUNTER.request_too_large]!++
     if (request.verb === VERB_SASL_START || request.verb === VERB_SASL_STEP) {
       this.refusals.answerProblem(PROBLEM_LOGIN_TOO_LONG)
     } else {
-      const outcome = commands.refuseOversize(request, bytes, connection.gate)
-      this.answer(connection, bytes, outcome, undefined)
+      refuseOversize(connection, commands, request, bytes, offset, this)
     }
   }
 

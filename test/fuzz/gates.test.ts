@@ -24,7 +24,6 @@ const REQUESTS = Number(process.env.OPERATIONS ?? 4000)
 const MINUTES = Number(process.env.MINUTES ?? 0)
 const CONNECTIONS = 12
 const PIPELINED_MAX = 6
-/** A gate answers "too large" before the old item is gone, so nothing is. */
 const ITEM_KIB_MAX = 1024
 
 const ADD_COUNTER = {

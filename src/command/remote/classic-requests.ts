@@ -13,6 +13,7 @@ import {
   OUTCOME_NUMBER,
   OUTCOME_OK,
   OUTCOME_STORE_REFUSED,
+  OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
 } from '../../protocol/request.ts'
 import type { Argument } from '../../remote/cluster-client.ts'
@@ -261,6 +262,17 @@ export class RemoteDelete extends RemoteRequest {
     const isDone = letter === 'H' || Number(String(reply)) === 1
     lane[isDone ? COUNTER.delete_hits : COUNTER.delete_misses]!++
     return isDone ? OUTCOME_OK : OUTCOME_NOT_FOUND
+  }
+}
+
+/** Deletes what a value that is too large was to replace: if that fails, the client is told so. */
+export class RemoteDiscard extends RemoteRequest {
+  protected command(key: Buffer): readonly Argument[] {
+    return ['DEL', key]
+  }
+
+  protected read(): number {
+    return OUTCOME_TOO_LARGE
   }
 }
 
