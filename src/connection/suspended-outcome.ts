@@ -23,6 +23,7 @@ export interface LateDialect {
 
 class SuspendedOutcome implements SuspendedRequest {
   readonly frameBytes: number
+  readonly readsOn = true
   private readonly pending: PendingOutcome
   private readonly dialect: LateDialect
 

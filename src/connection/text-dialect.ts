@@ -195,8 +195,7 @@ export class TextDialect implements Dialect, LargeDialect {
         return offset
       }
       if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
-      this.answerWrong(connection, bytes, offset, decoded)
-      offset = this.refusals.skip(connection, offset, end)
+      offset = this.answerWrong(connection, bytes, offset, end, decoded)
       if (!connection.isServing) return offset
     }
     return offset
@@ -432,21 +431,23 @@ export class TextDialect implements Dialect, LargeDialect {
     if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.result, read)
   }
 
-  /** A request that is not as it must be, or too large. */
+  /** A request that is not as it must be, or too large. Returns the offset behind it. */
   private answerWrong(
     connection: Connection,
     bytes: Uint8Array,
     offset: number,
+    end: number,
     decoded: number,
-  ): void {
-    const { request, options } = this
+  ): number {
+    const { request, options, refusals } = this
     if (decoded === WRONG_LINE) {
       options.counts.count(TEXT_VERBS + VERB_UNKNOWN)
-      this.refusals.answerProblem(request.problem)
-      return
+      refusals.answerProblem(request.problem)
+    } else {
+      options.counts.count(TEXT_VERBS + request.verb)
+      this.answerOversize(connection, bytes, offset)
     }
-    options.counts.count(TEXT_VERBS + request.verb)
-    this.answerOversize(connection, bytes, offset)
+    return refusals.skip(connection, offset, end)
   }
 
   private answerOversize(connection: Connection, bytes: Uint8Array, offset: number): void {

@@ -42,8 +42,8 @@ export class RemoteGet extends RemoteRequest {
   /** The expiry that it gets, or KEPT. */
   private readonly expiry: string
 
-  constructor(parts: RemoteParts, ownKey: Buffer, expiry: string) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, expiry: string) {
+    super(parts, key)
     this.expiry = expiry
   }
 
@@ -74,8 +74,8 @@ export class RemoteGet extends RemoteRequest {
 export class RemoteTouch extends RemoteRequest {
   private readonly expiry: string
 
-  constructor(parts: RemoteParts, ownKey: Buffer, expiry: string) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, expiry: string) {
+    super(parts, key)
     this.expiry = expiry
   }
 
@@ -122,12 +122,12 @@ export class RemotePlainSet extends RemoteRequest {
 
   constructor(
     parts: RemoteParts,
-    ownKey: Buffer,
+    key: Buffer,
     condition: '' | 'NX' | 'XX',
     value: PlainValue,
     refusal: number,
   ) {
-    super(parts, ownKey)
+    super(parts, key)
     const { expiry, flags, casHigh, casLow, bytes, valueOffset, valueLength } = value
     this.condition = condition
     this.refusal = refusal
@@ -187,8 +187,8 @@ export interface StoreOrder {
 export class RemoteStore extends RemoteRequest {
   private readonly order: StoreOrder
 
-  constructor(parts: RemoteParts, ownKey: Buffer, order: StoreOrder) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, order: StoreOrder) {
+    super(parts, key)
     this.order = order
   }
 
@@ -244,8 +244,8 @@ export class RemoteDelete extends RemoteRequest {
   /** Empty: whatever its CAS. */
   private readonly compared: Buffer | string
 
-  constructor(parts: RemoteParts, ownKey: Buffer, compared: Buffer | string) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, compared: Buffer | string) {
+    super(parts, key)
     this.compared = compared
   }
 
@@ -295,8 +295,8 @@ const decimal = new Decimal()
 export class RemoteCount extends RemoteRequest {
   protected readonly order: CountOrder
 
-  constructor(parts: RemoteParts, ownKey: Buffer, order: CountOrder) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, order: CountOrder) {
+    super(parts, key)
     this.order = order
   }
 

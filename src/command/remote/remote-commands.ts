@@ -220,12 +220,8 @@ export class RemoteCommands implements CommandStore {
   }
 
   private keyOf(request: Request, bytes: Uint8Array): Buffer {
-    const offset = keyOffsetOf(request)
-    const from = keyBytesOf(request, bytes)
-    const { keyLength } = request
-    const key = Buffer.allocUnsafe(keyLength)
-    for (let at = 0; at < keyLength; at++) key[at] = from[offset + at] ?? 0
-    return key
+    const { generation } = this.parts
+    return generation.keyOf(keyBytesOf(request, bytes), keyOffsetOf(request), request.keyLength)
   }
 
   private expiryOf(wireExpiry: number): string {

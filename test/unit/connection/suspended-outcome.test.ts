@@ -73,6 +73,44 @@ test('a set is answered when its outcome is there, and what is behind it only th
   expect(peer.connection.stateName).toBe('conn_read')
 })
 
+test('who waits is read from once more, and what comes is kept and not read behind', async () => {
+  const { store, open } = lateServer()
+  const peer = open('text')
+  expect(send(peer, 'set k 0 0 1\r\nx\r\n')).toBe(true)
+  expect(send(peer, 'set other 0 0 1\r')).toBe(false)
+  expect(store.requests).toHaveLength(1)
+  let resumed = 0
+  peer.transport.resume = () => {
+    resumed++
+  }
+  store.requests[0]?.answer(OUTCOME_OK)
+  await settle(peer)
+  expect(output(peer)).toBe('STORED\r\n')
+  expect(resumed).toBe(1)
+  expect(send(peer, '\ny\r\n')).toBe(true)
+  expect(store.requests.map(({ key }) => key)).toEqual(['k', 'other'])
+  // The peer's end is heard of, and the answer is sent all the same.
+  peer.connection.receiveEnd()
+  expect(peer.transport.isOpen).toBe(true)
+  store.requests[1]?.answer(OUTCOME_OK)
+  await settle(peer)
+  expect(output(peer)).toBe('STORED\r\nSTORED\r\n')
+  expect(peer.transport.isOpen).toBe(false)
+})
+
+test('who has sent its end behind two requests is answered both', async () => {
+  const { store, open } = lateServer()
+  const peer = open('text')
+  send(peer, 'set k 0 0 1\r\nx\r\nset other 0 0 1\r\ny\r\n')
+  peer.connection.receiveEnd()
+  for (const index of [0, 1]) {
+    store.requests[index]?.answer(OUTCOME_OK)
+    await settle(peer)
+  }
+  expect(output(peer)).toBe('STORED\r\nSTORED\r\n')
+  expect(peer.transport.isOpen).toBe(false)
+})
+
 test('two connections wait at once, and each gets what its own request asked for', async () => {
   const { store, open } = lateServer()
   const first = open('binary')
@@ -181,7 +219,9 @@ describe('a set whose value is too large', () => {
       ? Buffer.from(`set k 0 0 ${TOO_LARGE}\r\n`)
       : storeFrame(SET, 'k', Buffer.alloc(TOO_LARGE)).subarray(0, 24 + 8 + 1)
   const next = (dialect: 'text' | 'binary'): Buffer =>
-    dialect === 'text' ? Buffer.from('mg other v\r\n') : requestFrame({ opcode: GETK, key: 'other' })
+    dialect === 'text'
+      ? Buffer.from('mg other v\r\n')
+      : requestFrame({ opcode: GETK, key: 'other' })
 
   test.each(['text', 'binary'] as const)(
     'is answered in %s when the old item is gone, and what is behind it comes then',
