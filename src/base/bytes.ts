@@ -60,3 +60,23 @@ export function copyBytes(
     to.setUint8(targetOffset + done, from.getUint8(sourceOffset + done))
   }
 }
+
+/**
+ * The same of arrays that are not shared, without views of their own. A short `copy` or `set` of a part makes a view
+ * first, for the collector to take away.
+ */
+export function copyPart(
+  source: Uint8Array,
+  sourceOffset: number,
+  target: Uint8Array,
+  targetOffset: number,
+  length: number,
+): void {
+  if (length >= BULK_BYTES_MIN) {
+    target.set(source.subarray(sourceOffset, sourceOffset + length), targetOffset)
+    return
+  }
+  for (let done = 0; done < length; done++) {
+    target[targetOffset + done] = source[sourceOffset + done]!
+  }
+}

@@ -2,6 +2,7 @@
  * Where the items are. What cannot be had with a store elsewhere is refused by name: whoever relies on it would be
  * without it.
  */
+import { REMOTE_ITEM_BYTES_MAX } from '../base/remote-item-bytes-max.ts'
 import { resolveClusterNodes } from './cluster.ts'
 import type { StoreConfig } from './config.ts'
 import type { GivenOptions } from './given-options.ts'
@@ -32,9 +33,6 @@ const LOCAL_OPTIONS: Partial<Record<OptionName, string>> = {
   prefix_delimiter: 'nobody here counts by prefix what is there',
 }
 
-/** What a value that is sent whole may come to. */
-const ITEM_BYTES_MAX = 64 * 1024 * 1024
-
 /** Undefined: the store is that of this process. */
 export function resolveStore(given: GivenOptions): StoreConfig | undefined {
   const { values } = given
@@ -50,7 +48,7 @@ export function resolveStore(given: GivenOptions): StoreConfig | undefined {
       given.problem(option, `cannot be had with --store cluster: ${who}`)
     }
   }
-  if (values.max_item_size > ITEM_BYTES_MAX) {
+  if (values.max_item_size > REMOTE_ITEM_BYTES_MAX) {
     given.problem('max_item_size', 'is more than the 64m that there may be with --store cluster')
   }
   const nodes = resolveClusterNodes(values.store_nodes, (message) =>

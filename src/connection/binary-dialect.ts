@@ -65,7 +65,7 @@ import type { RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
-import { suspendOutcome } from './suspended-outcome.ts'
+import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
 import { BINARY_VERBS } from './turn-counts.ts'
 
 const encoder = new TextEncoder()
@@ -166,8 +166,9 @@ export class BinaryDialect implements Dialect, LargeDialect {
         counts.count(BINARY_VERBS + request.verb)
         if (hasVerb(CONTROL_VERBS, request.verb))
           return this.refuse(connection, OUTCOME_REFUSED, end)
-        this.answer(connection, bytes, commands.refuseOversize(request, bytes, gate), undefined)
+        refuseOversize(connection, commands, request, bytes, offset, this)
         offset = this.skip(connection, offset, end)
+        if (!connection.isServing) return offset
       } else {
         this.lane[COUNTER.protocol_errors]!++
         return this.refuse(connection, OUTCOME_INVALID, end)

@@ -186,8 +186,7 @@ export class Connection implements IntakeOwner, Receiver {
       this.close()
       return
     }
-    const isWaiting = this.isDeferred || this.isBlocked || this.state === STATE_AWAITING
-    if (isWaiting) return
+    if (this.isDeferred || this.isBlocked || this.state === STATE_AWAITING) return
     // Nothing is owed: one system call ends what the usual way out takes three for.
     if (this.transport.unsentBytes === 0) this.close()
     else this.drain()
@@ -490,10 +489,11 @@ export class Connection implements IntakeOwner, Receiver {
     const isWaiting = this.isDeferred || this.suspended !== undefined
     this.waitsSinceMs = isWaiting ? this.context.counts.startedMs : NOT_WAITING
     if (this.isServing && !this.isDeferred) {
-      if (!this.context.isStopping || this.owesReply) return true
-      this.drain()
+      if (this.context.isStopping && !this.owesReply) this.drain()
       return true
     }
+    const isRead = this.state === STATE_AWAITING && !this.isBlocked && !this.peerEnded
+    if (isRead && this.intake.mayReadBehind(this.suspended)) return true
     this.isPaused = true
     return false
   }

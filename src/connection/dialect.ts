@@ -44,4 +44,6 @@ export interface SuspendedRequestOf<Connection> {
    * when the peer does.
    */
   readonly othersWait?: boolean
+  /** True: what comes meanwhile is kept, one read of it, before the connection is left alone. */
+  readonly readsOn?: boolean
 }

@@ -59,6 +59,16 @@ export class Intake {
     this.pending = this.unfinished.buffer
   }
 
+  /**
+   * The request that is waited for allows it, and nothing has come behind it. Most clients send nothing before they are
+   * answered, and to stop reading for each request and begin again takes two system calls.
+   */
+  mayReadBehind(
+    suspended: { readonly readsOn?: boolean; readonly frameBytes: number } | undefined,
+  ): boolean {
+    return suspended?.readsOn === true && this.pending.length <= suspended.frameBytes
+  }
+
   /** Nothing has come of a request that is not answered. */
   get isEmpty(): boolean {
     return this.pending.length === 0 && this.body === undefined
@@ -164,7 +174,7 @@ export class Intake {
 
   /**
    * Keeps the rest of a read: a request that has just begun, or what waits its turn. Nothing is read
-   * meanwhile, so it is one read at most; a stranger for whom there is no memory is dropped.
+   * behind it, so it is one read at most; a stranger for whom there is no memory is dropped.
    */
   keepRest(bytes: Uint8Array, offset: number, length: number): void {
     const { unfinished, owner } = this

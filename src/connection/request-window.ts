@@ -234,6 +234,7 @@ function isMet(isChanged: boolean | undefined, verb: number): boolean {
 
 class RequestWindow implements SuspendedRequest {
   frameBytes = 0
+  readonly readsOn = true
   private readonly windows: RequestWindows
   private readonly entries: WindowEntry[] = []
   private next = 0

@@ -5,7 +5,7 @@
  */
 import type { Commands, PendingOutcome } from '../command/commands.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
-import type { Request } from '../protocol/request.ts'
+import { OUTCOME_PENDING, type Request } from '../protocol/request.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 
 /** A dialect whose requests may be answered in a later turn than the one that decoded them. */
@@ -23,6 +23,7 @@ export interface LateDialect {
 
 class SuspendedOutcome implements SuspendedRequest {
   readonly frameBytes: number
+  readonly readsOn = true
   private readonly pending: PendingOutcome
   private readonly dialect: LateDialect
 
@@ -42,6 +43,51 @@ class SuspendedOutcome implements SuspendedRequest {
   cancel(): void {
     this.pending.cancel()
   }
+}
+
+/** The same of a request whose value is too large, and is skipped: its head is kept, and it has left the buffer. */
+class SuspendedRefusal implements SuspendedRequest {
+  readonly frameBytes: number = 0
+  private readonly head: Uint8Array
+  private readonly pending: PendingOutcome
+  private readonly dialect: LateDialect
+
+  constructor(head: Uint8Array, pending: PendingOutcome, dialect: LateDialect) {
+    this.head = head
+    this.pending = pending
+    this.dialect = dialect
+  }
+
+  proceed(connection: Connection): boolean {
+    const { head, dialect } = this
+    const outcome = this.pending.load()
+    dialect.takeUp(connection, head, 0, head.length)
+    dialect.answer(connection, head, outcome, undefined)
+    return true
+  }
+
+  cancel(): void {
+    this.pending.cancel()
+  }
+}
+
+/** Answers `request` at `offset`, whose value is too large, now or when the store has done what follows from that. */
+export function refuseOversize(
+  connection: Connection,
+  commands: Commands,
+  request: Request,
+  bytes: Uint8Array,
+  offset: number,
+  dialect: LateDialect,
+): void {
+  const outcome = commands.refuseOversize(request, bytes, connection.gate)
+  if (outcome !== OUTCOME_PENDING) {
+    dialect.answer(connection, bytes, outcome, undefined)
+    return
+  }
+  const pending = commands.takePending()
+  const head = bytes.slice(offset, request.valueOffset)
+  connection.suspendUntil(new SuspendedRefusal(head, pending, dialect), pending.settled)
 }
 
 /** To be called when `request` has had OUTCOME_PENDING. Returns false: it is not answered yet. */

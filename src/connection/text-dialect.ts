@@ -48,7 +48,7 @@ import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import { RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
-import { suspendOutcome } from './suspended-outcome.ts'
+import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
 import { TextLogin } from './text-login.ts'
 import { TextOperations } from './text-operations.ts'
 import { TextRefusals } from './text-refusals.ts'
@@ -191,8 +191,8 @@ export class TextDialect implements Dialect, LargeDialect {
         return offset
       }
       if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
-      this.answerWrong(connection, bytes, decoded)
-      offset = this.refusals.skip(connection, offset, end)
+      offset = this.answerWrong(connection, bytes, offset, end, decoded)
+      if (!connection.isServing) return offset
     }
     return offset
   }
@@ -427,26 +427,32 @@ export class TextDialect implements Dialect, LargeDialect {
     if (outcome === OUTCOME_HIT) this.replies.sendValue(connection, commands.result, read)
   }
 
-  /** A request that is not as it must be, or too large. */
-  private answerWrong(connection: Connection, bytes: Uint8Array, decoded: number): void {
-    const { request, options } = this
+  /** A request that is not as it must be, or too large. Returns the offset behind it. */
+  private answerWrong(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+    decoded: number,
+  ): number {
+    const { request, options, refusals } = this
     if (decoded === WRONG_LINE) {
       options.counts.count(TEXT_VERBS + VERB_UNKNOWN)
-      this.refusals.answerProblem(request.problem)
-      return
+      refusals.answerProblem(request.problem)
+    } else {
+      options.counts.count(TEXT_VERBS + request.verb)
+      this.answerOversize(connection, bytes, offset)
     }
-    options.counts.count(TEXT_VERBS + request.verb)
-    this.answerOversize(connection, bytes)
+    return refusals.skip(connection, offset, end)
   }
 
-  private answerOversize(connection: Connection, bytes: Uint8Array): void {
+  private answerOversize(connection: Connection, bytes: Uint8Array, offset: number): void {
     const { commands, request } = this
     this.lane[COUNTER.request_too_large]!++
     if (request.verb === VERB_SASL_START || request.verb === VERB_SASL_STEP) {
       this.refusals.answerProblem(PROBLEM_LOGIN_TOO_LONG)
     } else {
-      const outcome = commands.refuseOversize(request, bytes, connection.gate)
-      this.answer(connection, bytes, outcome, undefined)
+      refuseOversize(connection, commands, request, bytes, offset, this)
     }
   }
 

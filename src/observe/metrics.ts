@@ -140,6 +140,11 @@ export const METRICS = {
     cluster_refused: ['counter', 'requests', 'cleared', 'Refused by a node for another reason.'],
     cluster_waiting: ['gauge', 'requests', 'kept', 'Wait for the cluster.'],
     cluster_unreachable: ['gauge', 'threads', 'kept', 'Reach no node of the cluster.'],
+    cluster_links: ['gauge', 'connections', 'kept', 'To nodes, of all threads, lost ones included.'],
+    cluster_links_silent: ['gauge', 'connections', 'kept', 'Of those, their node owes an answer, late.'],
+    cluster_links_lost: ['gauge', 'connections', 'kept', 'Of those, they are to be made anew.'],
+    cluster_views: ['counter', 'times', 'cleared', 'A thread has learned anew who has which keys.'],
+    cluster_view_failures: ['counter', 'times', 'cleared', 'It wanted to and could not.'],
   },
   items: {
     items: ['gauge', 'items', 'kept', 'In the index; the expired until something meets them.'],

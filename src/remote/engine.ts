@@ -20,7 +20,7 @@ import type { Command, Flight } from './flight.ts'
 import type { NodeConnection } from './node-connection.ts'
 import type { LinkOwner } from './node-link.ts'
 import { ReplyError } from './reply-reader.ts'
-import { Topology, type TopologyOptions, words } from './topology.ts'
+import { type LinkCounts, Topology, type TopologyOptions, words } from './topology.ts'
 
 /** How late an answer for want of one may be. */
 const LOOK_MS = 50
@@ -66,6 +66,10 @@ export class Engine implements LinkOwner {
     const link = this.topology.linkOf(command.key, lane)
     const failure = link?.send(command, this.options.clock.nowMs()) ?? FAILURE_DOWN
     if (failure !== FAILURE_NONE) command.settle(undefined, failure)
+  }
+
+  countLinks(): LinkCounts {
+    return this.topology.countLinks()
   }
 
   due(connection: NodeConnection): void {

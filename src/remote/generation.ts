@@ -12,6 +12,7 @@
  * on with the last one for GRACE_MS, then refuses; a table in docs/cluster.md says so. A generation that a failover
  * lost is put back by whichever gate knows it.
  */
+import { copyPart } from '../base/bytes.ts'
 import type { Engine } from './engine.ts'
 import { FAILURE_DOWN, FAILURE_NONE } from './failure.ts'
 import { FUNCTION_GENERATION } from './functions.ts'
@@ -37,7 +38,8 @@ export class Generation {
   private readonly name: string
   private readonly key: Buffer
   private number = 0
-  private prefix: Buffer
+  /** What its keys begin with: another one for each generation. */
+  prefix: Buffer
   private confirmedMs = Number.NEGATIVE_INFINITY
   private usedMs = Number.NEGATIVE_INFINITY
   private askedMs = Number.NEGATIVE_INFINITY
@@ -70,11 +72,11 @@ export class Generation {
   }
 
   /** The key in the engine of a key of the namespace. */
-  keyOf(key: Buffer, keyOffset: number, keyLength: number): Buffer {
+  keyOf(key: Uint8Array, keyOffset: number, keyLength: number): Buffer {
     const { prefix } = this
     const whole = Buffer.allocUnsafe(prefix.length + keyLength)
-    whole.set(prefix, 0)
-    key.copy(whole, prefix.length, keyOffset, keyOffset + keyLength)
+    copyPart(prefix, 0, whole, 0, prefix.length)
+    copyPart(key, keyOffset, whole, prefix.length, keyLength)
     return whole
   }
 

@@ -10,6 +10,8 @@
  * Its expiry is the engine's own. The functions (functions.ts) read and write the same head.
  */
 
+import { copyPart } from '../base/bytes.ts'
+
 export const HEAD_BYTES = 14
 const VERSION = 1
 
@@ -36,7 +38,7 @@ export function encodeItem(
   item.writeUInt32BE(flags, FLAGS_OFFSET)
   item.writeUInt32BE(casHigh, CAS_OFFSET)
   item.writeUInt32BE(casLow, CAS_OFFSET + 4)
-  item.set(bytes.subarray(valueOffset, valueOffset + valueLength), HEAD_BYTES)
+  copyPart(bytes, valueOffset, item, HEAD_BYTES, valueLength)
   return item
 }
 

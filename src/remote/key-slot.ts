@@ -1,9 +1,9 @@
 /**
  * Which of the 16384 slots of a cluster a key is in (cluster specification, "Keys distribution model"): the CRC16
- * of the key, or of what stands between its first `{` and the next `}` if that is not empty.
+ * of the key, or of what stands between its first `{` and the next `}` if that is not empty. Hot path.
  */
 
-const SLOTS = 16384
+export const SLOTS = 16384
 const OPEN = 0x7b
 const CLOSE = 0x7d
 
@@ -15,19 +15,24 @@ const CRC: Uint16Array = Uint16Array.from({ length: 256 }, (_, byte) => {
 })
 
 export function slotOf(key: Uint8Array): number {
-  let start = 0
-  let end = key.length
-  const open = key.indexOf(OPEN)
-  if (open >= 0) {
-    const close = key.indexOf(CLOSE, open + 1)
-    if (close > open + 1) {
-      start = open + 1
-      end = close
-    }
-  }
+  const { length } = key
   let crc = 0
-  for (let at = start; at < end; at++) {
-    crc = ((crc << 8) & 0xffff) ^ (CRC[(crc >>> 8) ^ (key[at] ?? 0)] ?? 0)
+  for (let at = 0; at < length; at++) {
+    const byte = key[at]!
+    if (byte === OPEN) return slotOfTag(key, at)
+    crc = ((crc << 8) & 0xffff) ^ CRC[(crc >>> 8) ^ byte]!
+  }
+  return crc % SLOTS
+}
+
+/** Of a key whose first `{` is at `open`. */
+function slotOfTag(key: Uint8Array, open: number): number {
+  const close = key.indexOf(CLOSE, open + 1)
+  const isTagged = close > open + 1
+  const end = isTagged ? close : key.length
+  let crc = 0
+  for (let at = isTagged ? open + 1 : 0; at < end; at++) {
+    crc = ((crc << 8) & 0xffff) ^ CRC[(crc >>> 8) ^ key[at]!]!
   }
   return crc % SLOTS
 }

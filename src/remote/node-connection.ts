@@ -78,7 +78,9 @@ export class NodeConnection implements NodePipeEvents, ReplySink {
   received(bytes: Buffer, length: number): void {
     if (this.isEnded) return
     this.options.owner.heard()
-    if (!this.reader.read(bytes, length)) this.end(new Error('a node breaks the protocol'))
+    const { reader } = this
+    if (reader.read(bytes, length)) return
+    this.end(new Error(reader.trouble ?? 'a node breaks the protocol'))
   }
 
   take(reply: unknown): boolean {

@@ -54,11 +54,16 @@ export class NodeLink implements ConnectionOwner {
   /** Since when it owes an answer and has given none. */
   private silentSinceMs = 0
   /** It let the bound of a command pass, and has said nothing since. */
-  private isSilent = false
+  isSilent = false
   private askedMs = Number.NEGATIVE_INFINITY
 
   constructor(options: LinkOptions) {
     this.options = options
+  }
+
+  /** Its connection has ended, and no other is there. */
+  get isLost(): boolean {
+    return this.connection === undefined && this.failedDials > 0
   }
 
   /** FAILURE_NONE: it is under way; any other: why it was not sent. */

@@ -10,9 +10,14 @@
  *
  * On the way of each request: a string is copied once, out of the buffer that all connections read into.
  */
+import { copyPart } from '../base/bytes.ts'
+import { REMOTE_ITEM_BYTES_MAX } from '../base/remote-item-bytes-max.ts'
 
-/** The engine's own bound of a string. */
-export const STRING_BYTES_MAX: number = 512 * 1024 * 1024
+/**
+ * Of a whole reply: the largest item of any gate, and what is around it. Not that of this gate's -I, as another one may
+ * have stored more; the engine would keep, and send, strings of 512 MiB.
+ */
+export const REPLY_BYTES_MAX: number = REMOTE_ITEM_BYTES_MAX + 64 * 1024
 /** Of a status, an error or a number. */
 export const LINE_BYTES_MAX: number = 16 * 1024
 /** Of one reply, in all of its lists; ours have 6. */
@@ -44,7 +49,11 @@ export interface ReplySink {
   take(reply: unknown): boolean
 }
 
+const TOO_LONG = 'a node sends more than any item may be'
+
 export class ReplyReader {
+  /** Why read() was false, if not for what breaks the rules. */
+  trouble: string | undefined = undefined
   private readonly sink: ReplySink
   /** Of a reply whose end has not come. */
   private kept: Buffer = EMPTY
@@ -162,16 +171,17 @@ export class ReplyReader {
 
   private takeString(length: number): unknown {
     if (length === -1) return null
-    if (length < 0 || length > STRING_BYTES_MAX) return MALFORMED
     const { bytes, at } = this
     const end = at + length
+    if (end + 2 - this.start > REPLY_BYTES_MAX) this.trouble = TOO_LONG
+    if (length < 0 || this.trouble !== undefined) return MALFORMED
     if (end + 2 > this.end) {
       this.neededBytes = end + 2 - this.start
       return INCOMPLETE
     }
     if (bytes[end] !== CR || bytes[end + 1] !== LF) return MALFORMED
     const string = Buffer.allocUnsafe(length)
-    bytes.copy(string, 0, at, end)
+    copyPart(bytes, at, string, 0, length)
     this.at = end + 2
     return string
   }

@@ -5,7 +5,7 @@
  */
 import type { Argument, ClusterClient, ClusterMaker, MasterNode } from './cluster-client.ts'
 import { FUNCTIONS } from './functions.ts'
-import { slotOf } from './key-slot.ts'
+import { SLOTS, slotOf } from './key-slot.ts'
 import { type LinkOwner, NodeLink } from './node-link.ts'
 import type { Dial } from './node-pipe.ts'
 import type { RemoteSettings } from './remote-settings.ts'
@@ -22,6 +22,15 @@ export interface TopologyOptions {
   readonly clock: { nowMs(): number }
   /** To be told of what an operator should know, in words without a secret; the same twice is told once. */
   readonly onTrouble: (trouble: string) => void
+  /** Of each look at the cluster whether it has been seen. */
+  readonly onView?: (isSeen: boolean) => void
+}
+
+/** How it stands with the links to the nodes. */
+export interface LinkCounts {
+  links: number
+  silent: number
+  lost: number
 }
 
 /** The links to one node, a lane each. */
@@ -34,8 +43,9 @@ export class Topology {
   private readonly login: readonly Argument[] | undefined
   /** By the address of a node. */
   private readonly nodes: Map<string, Links> = new Map()
-  /** The same by what the library calls a node, so that no request looks for an address. */
-  private found: WeakMap<MasterNode, Links> = new WeakMap()
+  /** The same by slot, for the master that the library named there last, so that no request looks for an address. */
+  private readonly slotMasters: (MasterNode | undefined)[] = new Array(SLOTS).fill(undefined)
+  private readonly slotLinks: Links[] = new Array(SLOTS).fill([])
   private readonly loading: Map<string, Promise<void>> = new Map()
   private renewedMs = Number.NEGATIVE_INFINITY
   private isRenewing = false
@@ -55,18 +65,20 @@ export class Topology {
 
   /** Of the node that has the key; undefined: none is known. */
   linkOf(key: Buffer, lane: number): NodeLink | undefined {
-    const node = this.cluster?.slots[slotOf(key)]?.master
+    const slot = slotOf(key)
+    const node = this.cluster?.slots[slot]?.master
     if (node === undefined) return undefined
-    const links = this.found.get(node) ?? this.find(node)
+    if (this.slotMasters[slot] !== node) this.find(slot, node)
+    const links = this.slotLinks[slot]!
     return links[lane % links.length]
   }
 
-  private find(node: MasterNode): Links {
+  private find(slot: number, node: MasterNode): void {
     const address = addressOf(node)
     const links = this.nodes.get(address) ?? this.createLinks(node)
     this.nodes.set(address, links)
-    this.found.set(node, links)
-    return links
+    this.slotMasters[slot] = node
+    this.slotLinks[slot] = links
   }
 
   private createLinks({ host, port }: MasterNode): Links {
@@ -95,9 +107,11 @@ export class Topology {
         return
       }
       this.takeOver(next)
+      this.options.onView?.(true)
       this.isRenewing = false
       await Promise.allSettled(next.masters.map((node) => this.loadOnce(next, node)))
     } catch (error) {
+      this.options.onView?.(false)
       onTrouble(words(error))
       next.destroy()
     } finally {
@@ -109,7 +123,7 @@ export class Topology {
   private takeOver(next: ClusterClient): void {
     const last = this.cluster
     this.cluster = next
-    this.found = new WeakMap()
+    this.slotMasters.fill(undefined)
     const serving = new Set(next.masters.map(addressOf))
     const nowMs = this.options.clock.nowMs()
     for (const [address, links] of this.nodes) {
@@ -130,6 +144,18 @@ export class Topology {
         if (link.isSilentFor(SILENCE_MS, nowMs)) void this.renew()
       }
     }
+  }
+
+  countLinks(): LinkCounts {
+    const counts: LinkCounts = { links: 0, silent: 0, lost: 0 }
+    for (const links of this.nodes.values()) {
+      for (const link of links) {
+        counts.links++
+        if (link.isSilent) counts.silent++
+        if (link.isLost) counts.lost++
+      }
+    }
+    return counts
   }
 
   /** Loads the functions on the node of a key. */

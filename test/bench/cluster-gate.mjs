@@ -6,7 +6,8 @@
  *
  * Three masters (redis-server, redis-cli) run on loopback. `--before` names the dist of another build, measured as
  * well. All are up at once and idle but for the one that is measured; rounds alternate, and ratios are
- * taken within a round, as is due where other programs run: times and rates say nothing there.
+ * taken within a round, as is due where other programs run: times and rates say nothing there. `gates, two` are two gates
+ * under the same load at once: what a request costs each of them more than one alone is what gates cost each other.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -130,12 +131,17 @@ async function startTwemproxy() {
   }
 }
 
-/** Microseconds of the server's CPU a request. */
-async function measure(generator, { port, pid }, pipeline, prefill) {
-  const load = { host: '127.0.0.1', port, dialect: 'text', connections: CONNECTIONS, pipeline }
+/** Microseconds of a server's CPU a request, where all of them are under load at once. */
+async function measure(generator, servers, pipeline, prefill) {
   const { seconds } = options
-  const whole = { ...load, seconds, serverPid: pid, prefill }
-  return (await runGenerator(generator, [], whole, children)).serverCpuUsPerRequest
+  const figures = await Promise.all(
+    servers.map(async ({ port, pid }) => {
+      const load = { host: '127.0.0.1', port, dialect: 'text', connections: CONNECTIONS, pipeline }
+      const whole = { ...load, seconds, serverPid: pid, prefill }
+      return (await runGenerator(generator, [], whole, children)).serverCpuUsPerRequest
+    }),
+  )
+  return figures.reduce((sum, figure) => sum + figure, 0) / figures.length
 }
 
 async function run() {
@@ -147,6 +153,7 @@ async function run() {
     program('gate', HERE, cluster),
     ...(options.before === undefined ? [] : [program('gate before', options.before, cluster)]),
     ...(twemproxy === undefined ? [] : [twemproxy]),
+    program('gates, two', HERE, cluster),
   ]
   const generator = compileGenerator(folder)
   const servers = []
@@ -154,13 +161,15 @@ async function run() {
     const log = join(folder, `${kind.name}.log`)
     servers.push({ name: kind.name, ...(await startServer(kind, {}, [], log, children)) })
   }
+  const [, gate] = servers
+  const loadedBy = (server) => (server === servers.at(-1) ? [gate, server] : [server])
   const rows = []
   for (const pipeline of options.pipelines.split(',').map(Number)) {
     const figures = servers.map(() => ({ cpu: [], ratio: [] }))
     for (let round = 0; round < Number(options.rounds); round++) {
       for (const [index, server] of servers.entries()) {
         const { cpu, ratio } = figures[index]
-        cpu.push(await measure(generator, server, pipeline, round === 0))
+        cpu.push(await measure(generator, loadedBy(server), pipeline, round === 0))
         ratio.push(cpu.at(-1) / figures[0].cpu.at(-1))
       }
     }

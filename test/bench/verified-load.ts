@@ -10,6 +10,7 @@
  * waiting, and what a replica had not been told is lost.
  */
 import { connect, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 
 const KEYS = 40
 const VALUE_BYTES_MAX = 1000
@@ -25,6 +26,14 @@ export interface LoadOptions {
   /** Undefined: the gate asks for none. */
   readonly login?: { readonly name: string; readonly password: string }
   readonly connections: number
+  /** Of each connection, between a write and a read and the next ones. */
+  readonly pauseMs?: number
+}
+
+/** Requests that failed, from the first to the last. */
+export interface FailedSpan {
+  readonly failed: number
+  readonly ms: number
 }
 
 export interface LoadReport {
@@ -57,6 +66,8 @@ export class VerifiedLoad {
   private lastFailureMs = 0
   private slowestMs = 0
   private mayLose = false
+  private spanFailed = 0
+  private spanFromMs = 0
 
   constructor(options: LoadOptions) {
     this.options = options
@@ -67,19 +78,31 @@ export class VerifiedLoad {
     this.mayLose = true
   }
 
+  /** What has failed since the last call. */
+  takeSpan(): FailedSpan {
+    const failed = this.spanFailed
+    this.spanFailed = 0
+    return { failed, ms: failed === 0 ? 0 : this.lastFailureMs - this.spanFromMs }
+  }
+
+  get report(): LoadReport {
+    const { requests, failed, wrong, lost, slowestMs, reasons } = this
+    const failedForMs = this.lastFailureMs - (this.firstFailureMs ?? this.lastFailureMs)
+    return { requests, failed, wrong, lost, failedForMs, slowestMs, reasons }
+  }
+
   /** Runs until `isOver`, and on until all connections are served again. */
   async run(isOver: () => boolean): Promise<LoadReport> {
     const { connections } = this.options
     await Promise.all(
       Array.from({ length: connections }, (_, index) => this.connection(index, isOver)),
     )
-    const { requests, failed, wrong, lost, slowestMs, reasons } = this
-    const failedForMs = this.lastFailureMs - (this.firstFailureMs ?? this.lastFailureMs)
-    return { requests, failed, wrong, lost, failedForMs, slowestMs, reasons }
+    return this.report
   }
 
   private async connection(index: number, isOver: () => boolean): Promise<void> {
     const lines = new Lines(this.options)
+    const { pauseMs = 0 } = this.options
     try {
       await this.logIn(lines)
       const keys: Written[] = Array.from({ length: KEYS }, (_, at) => ({
@@ -98,6 +121,7 @@ export class VerifiedLoad {
         const before = keys[(turn * 7) % KEYS] as Written
         const isServed = (await this.write(lines, written)) && (await this.read(lines, before))
         servedCount = isServed ? servedCount + 2 : 0
+        if (pauseMs > 0) await delay(pauseMs)
       }
     } finally {
       lines.close()
@@ -167,6 +191,7 @@ export class VerifiedLoad {
     this.reasons.set(reply, (this.reasons.get(reply) ?? 0) + 1)
     this.lastFailureMs = performance.now()
     this.firstFailureMs ??= this.lastFailureMs
+    if (this.spanFailed++ === 0) this.spanFromMs = this.lastFailureMs
     return false
   }
 }

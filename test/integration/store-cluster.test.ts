@@ -1,28 +1,16 @@
 /**
- * A gate before a cluster of real nodes: logins, rights and namespaces, other people's clients, order, and trouble. The gate
- * that asks for a login speaks TLS to the nodes, and logs in there with the rights that docs/cluster.md states. One
+ * A gate before a cluster of real nodes: logins, rights and namespaces, order, and trouble
+ * (store-cluster-clients.test.ts has other people's clients). The gate that asks for a login speaks TLS to the nodes, and logs in there with the rights that docs/cluster.md states. One
  * cluster for all, whose nodes each test leaves as it found them; the last one kills a master.
  */
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { VerifiedLoad } from '../bench/verified-load.ts'
-import {
-  ALICE,
-  clientEnvironment,
-  describeRun,
-  nameOf,
-  PATIENCE_MS,
-  resultLines,
-} from '../support/client-program.ts'
-import { hasPrerequisites, runProgram } from '../support/program.ts'
+import { ALICE } from '../support/client-program.ts'
+import { hasPrerequisites } from '../support/program.ts'
 import { REDIS, RedisCluster, type RedisNode } from '../support/redis-cluster.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
 import { TestTls } from '../support/tls.ts'
-
-// Debian's modules belong to Debian's interpreter, whatever another `python3` comes first.
-const PYTHON = '/usr/bin/python3'
-const CLIENTS = join(import.meta.dirname, 'clients')
 
 const LATE = 'SERVER_ERROR the store did not answer in time\r\n'
 const DOWN = 'SERVER_ERROR the store is out of reach\r\n'
@@ -41,13 +29,7 @@ password = "s3cret"
 rights = ["read"]
 `
 
-const hasAll = hasPrerequisites('a gate before a cluster', [
-  REDIS,
-  {
-    packages: 'python3-pylibmc python3-pymemcache',
-    probe: [PYTHON, '-c', 'import pylibmc, pymemcache'],
-  },
-])
+const hasAll = hasPrerequisites('a gate before a cluster', [REDIS])
 
 describe.runIf(hasAll)('a gate before a cluster', () => {
   const tls = new TestTls()
@@ -134,23 +116,6 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
       expect(await here.ask('flush_all\r\n')).toBe('OK\r\n')
       expect(await there.ask('get flushed\r\n', 'END\r\n')).toBe('END\r\n')
     }
-  })
-
-  test.each([
-    ['pylibmc', ['pylibmc/client.py', 'binary']],
-    ['pymemcache', ['pymemcache/client.py']],
-  ])('%s does all that it does elsewhere', { timeout: 60_000 }, async (_, [file = '', ...args]) => {
-    const command = [PYTHON, join(CLIENTS, file), ...args, 'operations']
-    const environment = {
-      ...clientEnvironment(gate, ALICE),
-      CLIENT_PATIENCE_MS: String(PATIENCE_MS),
-    }
-    const outcome = await runProgram(command, { environment, deadlineMs: 50_000 })
-    const lines = resultLines(outcome)
-    expect(lines.length, describeRun(outcome)).toBeGreaterThan(15)
-    // They look for curr_items, which are elsewhere.
-    const failed = lines.filter((line) => !line.startsWith('ok - ')).map(nameOf)
-    expect(failed, describeRun(outcome)).toEqual(['stats'])
   })
 
   test('replies leave in the order of the requests, whatever node answers first', async () => {

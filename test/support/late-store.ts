@@ -107,8 +107,9 @@ export class LateStore implements CommandStore {
     return pending
   }
 
-  refuseOversize(): number {
-    throw new Error('no value was too large')
+  /** The old item is to be deleted first. */
+  refuseOversize(request: Request, bytes: Uint8Array): number {
+    return this.execute(request, bytes)
   }
 
   countUnfinished(): void {}

@@ -11,9 +11,12 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Prerequisite } from './program.ts'
 
+/** REDIS_SERVER names another build, valkey-server for example. */
+const SERVER = process.env.REDIS_SERVER ?? 'redis-server'
+
 export const REDIS: Prerequisite = {
   packages: 'redis-server redis-tools',
-  probe: ['redis-server', '--version'],
+  probe: [SERVER, '--version'],
 }
 
 const HOST = '127.0.0.1'
@@ -46,12 +49,18 @@ export class RedisNode {
   readonly port: number
   /** Where it speaks TLS, if it does. */
   readonly tlsPort: number
-  readonly child: ChildProcess
+  child: ChildProcess
+  private readonly command: readonly string[]
 
-  constructor(port: number, tlsPort: number, child: ChildProcess) {
+  constructor(port: number, tlsPort: number, command: readonly string[], child: ChildProcess) {
     this.port = port
     this.tlsPort = tlsPort
+    this.command = command
     this.child = child
+  }
+
+  get isRunning(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null
   }
 
   /** One command, whose words have no blanks; the reply as the protocol writes it. */
@@ -64,11 +73,17 @@ export class RedisNode {
   }
 
   async kill(): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return
+    if (!this.isRunning) return
     const exited = once(this.child, 'exit')
     this.child.kill('SIGKILL')
     await exited
     running.delete(this.child)
+  }
+
+  /** Brings it back behind kill(), with what it knew of the cluster and none of its items. */
+  async restart(): Promise<void> {
+    this.child = spawnNode(this.command)
+    if (!(await listens(this.child, this.port))) throw new Error('a node does not come back')
   }
 }
 
@@ -172,9 +187,7 @@ export class RedisCluster {
 
   async askAny(...words: readonly string[]): Promise<string> {
     for (const node of this.nodes) {
-      if (node.child.exitCode === null && node.child.signalCode === null) {
-        return await node.ask(...words)
-      }
+      if (node.isRunning) return await node.ask(...words)
     }
     throw new Error('no node is left')
   }
@@ -262,26 +275,28 @@ async function startNode(
   mkdirSync(own)
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
-    const child = spawn(
-      'redis-server',
-      [
-        ...['--port', String(port), '--bind', HOST, '--dir', own, '--daemonize', 'no'],
-        ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort(port))],
-        ...['--cluster-config-file', `nodes-${attempt}.conf`],
-        ...['--cluster-node-timeout', String(nodeTimeoutMs)],
-        ...['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0'],
-        ...['--repl-ping-replica-period', '1', '--loglevel', 'warning'],
-        ...(tls === undefined ? [] : tlsFlags(tls, port)),
-        ...flags,
-      ],
-      { stdio: 'ignore' },
-    )
-    running.add(child)
+    const command = [
+      ...['--port', String(port), '--bind', HOST, '--dir', own, '--daemonize', 'no'],
+      ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort(port))],
+      ...['--cluster-config-file', `nodes-${attempt}.conf`],
+      ...['--cluster-node-timeout', String(nodeTimeoutMs)],
+      ...['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0'],
+      ...['--repl-ping-replica-period', '1', '--loglevel', 'warning'],
+      ...(tls === undefined ? [] : tlsFlags(tls, port)),
+      ...flags,
+    ]
+    const child = spawnNode(command)
     const tlsPort = tls === undefined ? port : tlsPortOf(port)
-    if (await listens(child, port)) return new RedisNode(port, tlsPort, child)
+    if (await listens(child, port)) return new RedisNode(port, tlsPort, command, child)
     running.delete(child)
-    if (attempt === START_ATTEMPTS) throw new Error('redis-server does not start')
+    if (attempt === START_ATTEMPTS) throw new Error(`${SERVER} does not start`)
   }
+}
+
+function spawnNode(command: readonly string[]): ChildProcess {
+  const child = spawn(SERVER, command, { stdio: 'ignore' })
+  running.add(child)
+  return child
 }
 
 function tlsPortOf(port: number): number {

@@ -13,6 +13,7 @@ import {
   OUTCOME_NUMBER,
   OUTCOME_OK,
   OUTCOME_STORE_REFUSED,
+  OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
 } from '../../protocol/request.ts'
 import type { Argument } from '../../remote/cluster-client.ts'
@@ -41,8 +42,8 @@ export class RemoteGet extends RemoteRequest {
   /** The expiry that it gets, or KEPT. */
   private readonly expiry: string
 
-  constructor(parts: RemoteParts, ownKey: Buffer, expiry: string) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, expiry: string) {
+    super(parts, key)
     this.expiry = expiry
   }
 
@@ -73,8 +74,8 @@ export class RemoteGet extends RemoteRequest {
 export class RemoteTouch extends RemoteRequest {
   private readonly expiry: string
 
-  constructor(parts: RemoteParts, ownKey: Buffer, expiry: string) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, expiry: string) {
+    super(parts, key)
     this.expiry = expiry
   }
 
@@ -121,12 +122,12 @@ export class RemotePlainSet extends RemoteRequest {
 
   constructor(
     parts: RemoteParts,
-    ownKey: Buffer,
+    key: Buffer,
     condition: '' | 'NX' | 'XX',
     value: PlainValue,
     refusal: number,
   ) {
-    super(parts, ownKey)
+    super(parts, key)
     const { expiry, flags, casHigh, casLow, bytes, valueOffset, valueLength } = value
     this.condition = condition
     this.refusal = refusal
@@ -186,8 +187,8 @@ export interface StoreOrder {
 export class RemoteStore extends RemoteRequest {
   private readonly order: StoreOrder
 
-  constructor(parts: RemoteParts, ownKey: Buffer, order: StoreOrder) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, order: StoreOrder) {
+    super(parts, key)
     this.order = order
   }
 
@@ -243,8 +244,8 @@ export class RemoteDelete extends RemoteRequest {
   /** Empty: whatever its CAS. */
   private readonly compared: Buffer | string
 
-  constructor(parts: RemoteParts, ownKey: Buffer, compared: Buffer | string) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, compared: Buffer | string) {
+    super(parts, key)
     this.compared = compared
   }
 
@@ -261,6 +262,17 @@ export class RemoteDelete extends RemoteRequest {
     const isDone = letter === 'H' || Number(String(reply)) === 1
     lane[isDone ? COUNTER.delete_hits : COUNTER.delete_misses]!++
     return isDone ? OUTCOME_OK : OUTCOME_NOT_FOUND
+  }
+}
+
+/** Deletes what a value that is too large was to replace: if that fails, the client is told so. */
+export class RemoteDiscard extends RemoteRequest {
+  protected command(key: Buffer): readonly Argument[] {
+    return ['DEL', key]
+  }
+
+  protected read(): number {
+    return OUTCOME_TOO_LARGE
   }
 }
 
@@ -283,8 +295,8 @@ const decimal = new Decimal()
 export class RemoteCount extends RemoteRequest {
   protected readonly order: CountOrder
 
-  constructor(parts: RemoteParts, ownKey: Buffer, order: CountOrder) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, order: CountOrder) {
+    super(parts, key)
     this.order = order
   }
 

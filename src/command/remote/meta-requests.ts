@@ -123,7 +123,6 @@ const CHANGES = FLAG_T | FLAG_N | FLAG_R
 export class RemoteMetaGet extends RemoteRequest {
   protected override readonly mayMiss = true
   private readonly expiries: Expiries
-  private readonly keyBytes: number
   private readonly wantsValue: boolean
   /** Whoever has this value needs it not again. */
   private readonly known: Buffer | undefined
@@ -133,11 +132,10 @@ export class RemoteMetaGet extends RemoteRequest {
   private readonly cas: Buffer
   private isPlain: boolean
 
-  constructor(parts: RemoteParts, ownKey: Buffer, request: Request, cas: Buffer) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, request: Request, cas: Buffer) {
+    super(parts, key)
     const { lowerFlags: lower, upperFlags: upper } = request
     const { nowSeconds } = parts
-    this.keyBytes = ownKey.length
     this.expiries = expiriesOf(request, nowSeconds)
     this.wantsValue = (lower & FLAG_V) !== 0
     this.known = (upper & FLAG_C) === 0 ? undefined : encodeCas(request.casHigh, request.casLow)
@@ -218,8 +216,8 @@ export class RemoteMetaDelete extends RemoteRequest {
   private readonly command_: readonly Argument[]
   private readonly isKept: boolean
 
-  constructor(parts: RemoteParts, ownKey: Buffer, request: Request, cas: Buffer) {
-    super(parts, ownKey)
+  constructor(parts: RemoteParts, key: Buffer, request: Request, cas: Buffer) {
+    super(parts, key)
     const { lowerFlags: lower, upperFlags: upper, casHigh, casLow } = request
     const isEmptied = (lower & FLAG_X) !== 0
     const isStale = (upper & FLAG_I) !== 0
@@ -262,11 +260,11 @@ export class RemoteMetaCount extends RemoteCount {
 
   constructor(
     parts: RemoteParts,
-    ownKey: Buffer,
+    key: Buffer,
     order: Omit<CountOrder, 'createdExpiry' | 'expiry'>,
     expiries: Expiries,
   ) {
-    super(parts, ownKey, { ...order, createdExpiry: expiries.ofMade, expiry: expiries.ofFound })
+    super(parts, key, { ...order, createdExpiry: expiries.ofMade, expiry: expiries.ofFound })
     this.expiries = expiries
   }
 
@@ -280,13 +278,6 @@ export class RemoteMetaCount extends RemoteCount {
 }
 
 export class RemoteMetaDebug extends RemoteRequest {
-  private readonly keyBytes: number
-
-  constructor(parts: RemoteParts, ownKey: Buffer) {
-    super(parts, ownKey)
-    this.keyBytes = ownKey.length
-  }
-
   protected command(key: Buffer): readonly Argument[] {
     return ['FCALL_RO', FUNCTION_LOOK, '1', key]
   }

@@ -60,6 +60,7 @@ import {
   type PlainValue,
   RemoteCount,
   RemoteDelete,
+  RemoteDiscard,
   RemoteGet,
   RemotePlainSet,
   RemoteStore,
@@ -220,12 +221,8 @@ export class RemoteCommands implements CommandStore {
   }
 
   private keyOf(request: Request, bytes: Uint8Array): Buffer {
-    const offset = keyOffsetOf(request)
-    const from = keyBytesOf(request, bytes)
-    const { keyLength } = request
-    const key = Buffer.allocUnsafe(keyLength)
-    for (let at = 0; at < keyLength; at++) key[at] = from[offset + at] ?? 0
-    return key
+    const { generation } = this.parts
+    return generation.keyOf(keyBytesOf(request, bytes), keyOffsetOf(request), request.keyLength)
   }
 
   private expiryOf(wireExpiry: number): string {
@@ -399,13 +396,12 @@ export class RemoteCommands implements CommandStore {
     return keyLength + valueLength + ITEM_OVERHEAD_BYTES > this.options.itemBytesMax
   }
 
-  /** The old item goes, so that nobody reads on what the client believes to be replaced; nobody waits for that. */
+  /** The old item goes first, so that nobody reads on what the client believes to be replaced. */
   refuseOversize(request: Request, bytes: Uint8Array): number {
     this.lane[COUNTER.store_too_large]!++
-    if (request.verb === VERB_SET || request.verb === VERB_META_SET) {
-      new RemoteDelete(this.parts, this.keyOf(request, bytes), '').start(this.connectionId)
-    }
-    return OUTCOME_TOO_LARGE
+    const replaces = request.verb === VERB_SET || request.verb === VERB_META_SET
+    if (!replaces) return OUTCOME_TOO_LARGE
+    return this.start(new RemoteDiscard(this.parts, this.keyOf(request, bytes)))
   }
 
   countUnfinished(): void {

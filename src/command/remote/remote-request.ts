@@ -45,23 +45,30 @@ export interface RemoteParts {
 
 export abstract class RemoteRequest implements PendingOutcome, Command, Waiting {
   isSettled = false
-  key: Buffer = NO_KEY
-  args: readonly Argument[] = []
+  key: Buffer
+  args: readonly Argument[] = NO_ARGS
   bytes = 0
   protected readonly parts: RemoteParts
   /** It only reads: where it fails, it may be told to be a miss. */
   protected readonly mayMiss: boolean = false
-  private readonly ownKey: Buffer
+  /** Of the key, as it is. */
+  private prefix: Buffer
   private lane = 0
   private waiting: Promise<void> | undefined = undefined
   private wake: () => void = nothing
   private failure = FAILURE_NONE
   private reply: unknown = undefined
 
-  /** `ownKey` is the client's, a copy. */
-  constructor(parts: RemoteParts, ownKey: Buffer) {
+  /** `key` is that in the engine, as the generation has it now. */
+  constructor(parts: RemoteParts, key: Buffer) {
     this.parts = parts
-    this.ownKey = ownKey
+    this.key = key
+    this.prefix = parts.generation.prefix
+  }
+
+  /** Of the client's key. */
+  protected get keyBytes(): number {
+    return this.key.length - this.prefix.length
   }
 
   /** Made for whoever asks: of many that came together, one is waited for. */
@@ -97,8 +104,11 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
 
   protected send(): void {
     const { engine, generation } = this.parts
-    const { ownKey } = this
-    this.key = generation.keyOf(ownKey, 0, ownKey.length)
+    const { prefix } = this
+    if (prefix !== generation.prefix) {
+      this.key = generation.keyOf(this.key, prefix.length, this.keyBytes)
+      this.prefix = generation.prefix
+    }
     this.args = this.command(this.key)
     let bytes = 0
     for (const arg of this.args) bytes += arg.length
@@ -116,7 +126,7 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
     this.parts.counts.end(failure)
     this.reply = reply
     this.failure = failure
-    this.args = []
+    this.args = NO_ARGS
     this.wake()
   }
 
@@ -157,6 +167,7 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
 }
 
 const NO_KEY: Buffer = Buffer.alloc(0)
+const NO_ARGS: readonly Argument[] = []
 
 function nothing(): void {}
 

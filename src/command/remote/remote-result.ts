@@ -1,4 +1,5 @@
 /** What the last outcome of a store elsewhere carries: registers, and the value that came. */
+import { copyPart } from '../../base/bytes.ts'
 import type { CopyCount } from '../../storage/memory-view.ts'
 import type { CommandResult } from '../commands.ts'
 import { ResultRegisters } from '../result-registers.ts'
@@ -23,7 +24,9 @@ export class RemoteResult extends ResultRegisters implements CommandResult, Copy
   }
 
   copyValue(target: Uint8Array, targetOffset: number): void {
-    this.copiedBytes += this.item.copy(target, targetOffset, this.valueOffset)
+    const { item, valueOffset, valueBytes } = this
+    copyPart(item, valueOffset, target, targetOffset, valueBytes)
+    this.copiedBytes += valueBytes
   }
 
   pinValue(): boolean {

@@ -43,6 +43,9 @@ const TROUBLES_MAX = 100
 /** What Redis and Valkey say to CLUSTER where there is none. */
 const NOT_A_CLUSTER = /cluster support disabled/i
 
+/** For the metrics. */
+const COUNT_LINKS_MS = 500
+
 interface RemoteServiceOptions {
   readonly remote: RemoteSettings
   readonly settings: WorkerSettings
@@ -58,20 +61,30 @@ export class RemoteService {
   private readonly casClock: CasClock
   private readonly counts: RequestCounts
   private readonly reach: Reach
+  private readonly endCounts: () => void
   private readonly toldMs: Map<string, number> = new Map()
 
   constructor(options: RemoteServiceOptions) {
     this.options = options
     const { remote, settings, clock, epochMs, random } = options
     this.casClock = new CasClock(epochMs, random)
+    const lane = counterLane(settings.counters, settings.workerIndex)
     this.engine = new Engine({
       settings: remote,
       make: clusterMaker(remote),
       dial: nodeDialer(remote.tls),
       clock,
       onTrouble: (trouble) => this.tell(trouble),
+      onView: (isSeen) => {
+        lane[isSeen ? COUNTER.cluster_views : COUNTER.cluster_view_failures]!++
+      },
     })
-    const lane = counterLane(settings.counters, settings.workerIndex)
+    this.endCounts = clock.every(COUNT_LINKS_MS, () => {
+      const { links, silent, lost } = this.engine.countLinks()
+      lane[COUNTER.cluster_links] = links
+      lane[COUNTER.cluster_links_silent] = silent
+      lane[COUNTER.cluster_links_lost] = lost
+    })
     lane[COUNTER.cluster_unreachable] = 1
     const counts = new RequestCounts(lane)
     this.counts = counts
@@ -111,6 +124,7 @@ export class RemoteService {
   }
 
   close(): void {
+    this.endCounts()
     this.reach.close()
     this.engine.close()
   }

@@ -20,6 +20,15 @@ export interface Answer {
   readonly length: number
 }
 
+/** CAS uniques as the numbers of a history. */
+export interface CasNumbers {
+  nameOf(unique: bigint): number
+  uniqueOf(name: number): bigint
+}
+
+/** As they are: they are small. */
+const PLAIN_NUMBERS: CasNumbers = { nameOf: Number, uniqueOf: BigInt }
+
 export interface Dialect {
   readonly name: string
   /** Whether a value that is too large deletes the old item whatever the mode, as memcached's ms. */
@@ -70,6 +79,11 @@ const STATUSES: Readonly<Record<number, Result>> = {
 export class BinaryDialect implements Dialect {
   readonly name: string = 'binary'
   readonly dropsTooLarge: boolean = false
+  readonly #numbers: CasNumbers
+
+  constructor(numbers: CasNumbers = PLAIN_NUMBERS) {
+    this.#numbers = numbers
+  }
 
   encode(request: Request): Buffer {
     const { verb, key, token, flags, expiry, delta } = request
@@ -94,7 +108,8 @@ export class BinaryDialect implements Dialect {
     }
     const opcode = OPCODES[verb]
     if (opcode === undefined) throw new Error(`there is no opcode for ${verb}`)
-    return requestFrame({ opcode, extras, key, value: valueBytesOf(request), cas: BigInt(token) })
+    const cas = this.#numbers.uniqueOf(token)
+    return requestFrame({ opcode, extras, key, value: valueBytesOf(request), cas })
   }
 
   decode(verb: Verb, bytes: Buffer): Answer | undefined {
@@ -105,7 +120,7 @@ export class BinaryDialect implements Dialect {
     const result = STATUSES[status]
     if (result === undefined) throw new Error(`status ${status} ${value.toString('latin1')}`)
     if (result !== 'done') return { ...NOTHING, result, length }
-    const cas = Number(frame.cas)
+    const cas = this.#numbers.nameOf(frame.cas)
     switch (verb) {
       case 'get':
       case 'gat':
@@ -197,8 +212,14 @@ abstract class LineDialect {
 export class ClassicDialect extends LineDialect implements Dialect {
   readonly name: string = 'classic'
   readonly dropsTooLarge: boolean = false
+  readonly #numbers: CasNumbers
   /** Every other read asks for the CAS. */
   #asksForCas = false
+
+  constructor(numbers: CasNumbers = PLAIN_NUMBERS) {
+    super()
+    this.#numbers = numbers
+  }
 
   encode(request: Request): Buffer {
     const { verb, key, flags, expiry, valueBytes, token, delta } = request
@@ -221,7 +242,10 @@ export class ClassicDialect extends LineDialect implements Dialect {
         return command('flush_all', request)
       default:
         if (token === 0) return command(`${verb} ${key} ${flags} ${expiry} ${valueBytes}`, request)
-        return command(`cas ${key} ${flags} ${expiry} ${valueBytes} ${token}`, request)
+        return command(
+          `cas ${key} ${flags} ${expiry} ${valueBytes} ${this.#numbers.uniqueOf(token)}`,
+          request,
+        )
     }
   }
 
@@ -232,14 +256,16 @@ export class ClassicDialect extends LineDialect implements Dialect {
     if (line === 'END') return { ...NOTHING, result: 'missing', length }
     if (/^\d+$/.test(line)) return { ...NOTHING, result: 'done', value: line, length }
     if (line.startsWith('VALUE ')) {
-      const [, , flags, valueBytes, cas] = line.split(' ').map(Number)
+      const [, , ...words] = line.split(' ')
+      const [flags, valueBytes] = words.map(Number)
+      const cas = this.#numbers.nameOf(BigInt(words[2] ?? 0))
       const end = length + valueBytes!
       const tail = '\r\nEND\r\n'
       if (bytes.length < end + tail.length) return undefined
       const found = bytes.toString('latin1', end, end + tail.length)
       if (found !== tail) throw new Error(`${JSON.stringify(found)} after a value`)
       const value = readValue(bytes, length, valueBytes!)
-      return { result: 'done', value, flags: flags!, cas: cas ?? 0, length: end + tail.length }
+      return { result: 'done', value, flags: flags!, cas, length: end + tail.length }
     }
     const result = wordsResult(verb, line)
     if (result === undefined) throw new Error(`${verb} was answered ${JSON.stringify(line)}`)
@@ -261,10 +287,16 @@ const MODES: Readonly<Partial<Record<Verb, string>>> = {
 export class MetaDialect extends LineDialect implements Dialect {
   readonly name: string = 'meta'
   readonly dropsTooLarge: boolean = true
+  readonly #numbers: CasNumbers
+
+  constructor(numbers: CasNumbers = PLAIN_NUMBERS) {
+    super()
+    this.#numbers = numbers
+  }
 
   encode(request: Request): Buffer {
     const { verb, key, flags, expiry, valueBytes, token, delta } = request
-    const compare = token === 0 ? '' : ` C${token}`
+    const compare = token === 0 ? '' : ` C${this.#numbers.uniqueOf(token)}`
     switch (verb) {
       case 'get':
         return command(`mg ${key} f c v`, request)
@@ -293,8 +325,8 @@ export class MetaDialect extends LineDialect implements Dialect {
     const [code, ...rest] = line.split(' ')
     const result = code === 'VA' ? 'done' : (wordsResult(verb, line) ?? wordsResult(verb, code!))
     if (result === undefined) throw new Error(`${verb} was answered ${JSON.stringify(line)}`)
-    const flags = numberAfter('f', rest)
-    const cas = numberAfter('c', rest)
+    const flags = Number(digitsAfter('f', rest))
+    const cas = this.#numbers.nameOf(BigInt(digitsAfter('c', rest)))
     if (code !== 'VA') return { result, value: '', flags, cas, length }
     const valueBytes = Number(rest[0])
     const end = length + valueBytes + 2
@@ -303,7 +335,7 @@ export class MetaDialect extends LineDialect implements Dialect {
   }
 }
 
-function numberAfter(letter: string, tokens: readonly string[]): number {
+function digitsAfter(letter: string, tokens: readonly string[]): string {
   const token = tokens.find((candidate) => candidate[0] === letter && /^.\d+$/.test(candidate))
-  return token === undefined ? 0 : Number(token.slice(1))
+  return token?.slice(1) ?? '0'
 }

@@ -13,7 +13,7 @@
  *
  * What keeps that small: an observation that fits the state happens at once (it changes nothing, so
  * later would be no better); operations of one process happen in their order; of two operations that
- * show a CAS the one with the lower CAS happens first.
+ * show a CAS the one with the lower CAS happens first, where CAS ids are in an order.
  *
  * Invariant: between two calls of check() nothing is pending, and each key has the states in which it
  * may be; so a long run can be checked in rounds.
@@ -197,7 +197,7 @@ class KeyHistory {
   #mayBeNext(slot: number, operation: Operation, happened: number): boolean {
     if ((happened & (1 << slot)) !== 0) return false
     if ((this.#waitsFor[slot]! & ~happened) !== 0) return false
-    if (operation.cas === 0) return true
+    if (operation.cas === 0 || !this.#model.ordersCas) return true
     for (const [other, { cas }] of this.#eachPending()) {
       if ((happened & (1 << other)) === 0 && cas !== 0 && cas < operation.cas) return false
     }

@@ -5,7 +5,7 @@
  * An item may be gone before its time only if the model is told that memory is short; then it never
  * comes back, nor does an older value. An expired item is never seen, at the second. CAS ids go up
  * with every change of the item, also across deletions; an answer that does not show the CAS leaves
- * it unknown until a later one does.
+ * it unknown until a later one does. Of gates before a cluster they are names in no order, see `casValues`.
  */
 import { EXPIRY_UNKNOWN, type Operation } from './operation.ts'
 
@@ -28,6 +28,11 @@ export interface ItemModelOptions {
   readonly mayVanish: boolean
   /** The largest key + value + ITEM_OVERHEAD_BYTES. */
   readonly itemBytesMax: number
+  /**
+   * Undefined: CAS ids go up. Else they are in no order, and this is the value that was found, or left, with each as
+   * far as anybody was told: an item whose CAS is not known does not have that of another value.
+   */
+  readonly casValues?: ReadonlyMap<number, string>
 }
 
 /** memcached counts its item header against -I. */
@@ -49,6 +54,10 @@ export class ItemModel {
 
   constructor(options: ItemModelOptions) {
     this.#options = options
+  }
+
+  get ordersCas(): boolean {
+    return this.#options.casValues === undefined
   }
 
   get stateCount(): number {
@@ -216,13 +225,21 @@ export class ItemModel {
     into: ItemState[],
   ): void {
     if (this.#isTooLarge(key, written.valueBytes)) return
-    if (cas !== 0 && cas <= state.casFloor) return
+    if (cas !== 0 && !this.#mayGive(state, cas)) return
     const casFloor = cas === 0 ? state.casFloor : cas
     into.push(this.#intern({ isPresent: true, ...written, casFloor, isCasKnown: cas !== 0 }))
   }
 
+  #mayGive(state: ItemState, cas: number): boolean {
+    return this.ordersCas ? cas > state.casFloor : !state.isCasKnown || cas !== state.casFloor
+  }
+
   #hasCas(state: ItemState, cas: number): boolean {
-    return state.isCasKnown ? cas === state.casFloor : cas > state.casFloor
+    const { casValues } = this.#options
+    if (state.isCasKnown) return cas === state.casFloor
+    if (casValues === undefined) return cas > state.casFloor
+    const value = casValues.get(cas)
+    return value === undefined || value === state.value
   }
 
   #absent(casFloor: number): ItemState {
@@ -232,7 +249,7 @@ export class ItemModel {
       valueBytes: 0,
       flags: 0,
       expiry: 0,
-      casFloor,
+      casFloor: this.ordersCas ? casFloor : 0,
       isCasKnown: false,
     })
   }

@@ -11,6 +11,8 @@ import {
 } from '../../../src/protocol/request.ts'
 import { CasClock } from '../../../src/remote/cas-clock.ts'
 import type { Engine } from '../../../src/remote/engine.ts'
+import { FAILURE_NONE } from '../../../src/remote/failure.ts'
+import type { Command } from '../../../src/remote/flight.ts'
 import { Generation } from '../../../src/remote/generation.ts'
 import { STORED, TOO_LARGE } from '../../../src/storage/store.ts'
 import { Client } from '../storage/client.ts'
@@ -24,7 +26,8 @@ test('the longest value that is taken is the same', () => {
   while (local.write(KEY, 'v'.repeat(longest)) === TOO_LARGE) longest--
   expect(local.write(KEY, 'v'.repeat(longest))).toBe(STORED)
 
-  const engine = { send: () => undefined } as Pick<Engine, 'send'> as Engine
+  const sent: Command[] = []
+  const engine = { send: (command) => sent.push(command) } as Pick<Engine, 'send'> as Engine
   const lane = new Float64Array(COUNTER_NAMES.length)
   const commands = new RemoteCommands({
     engine,
@@ -45,6 +48,15 @@ test('the longest value that is taken is the same', () => {
   const bytes = Buffer.from(`${KEY}${'v'.repeat(ITEM_BYTES_MAX)}`)
   request.valueLength = longest
   expect(commands.execute(request, bytes)).toBe(OUTCOME_PENDING)
+  // A look at the generation comes first.
+  sent[0]?.settle('0', FAILURE_NONE)
+  expect(sent.at(-1)?.args[0]).toBe('SET')
+  commands.takePending()
   request.valueLength = longest + 1
-  expect(commands.execute(request, bytes)).toBe(OUTCOME_TOO_LARGE)
+  expect(commands.execute(request, bytes)).toBe(OUTCOME_PENDING)
+  expect(sent.at(-1)?.args[0]).toBe('DEL')
+  const refused = commands.takePending()
+  expect(refused.isSettled).toBe(false)
+  sent.at(-1)?.settle(1, FAILURE_NONE)
+  expect(refused.load()).toBe(OUTCOME_TOO_LARGE)
 })

@@ -2,13 +2,15 @@
  * Requests whose outcome comes later, from a store elsewhere: a connection answers them in order, takes
  * nothing of what is behind them meanwhile, and gives up what nobody waits for any more.
  */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ConnectionLimits } from '../../../src/connection/connection.ts'
 import {
   OUTCOME_HIT,
   OUTCOME_NO_MEMORY,
   OUTCOME_NOT_FOUND,
   OUTCOME_OK,
+  OUTCOME_STORE_DOWN,
+  OUTCOME_TOO_LARGE,
   VERB_GET,
   VERB_META_GET,
   VERB_SET,
@@ -69,6 +71,44 @@ test('a set is answered when its outcome is there, and what is behind it only th
   expect(output(peer)).toBe('STORED\r\nVA 5\r\nvalue\r\n')
   expect(store.result.isHeld).toBe(false)
   expect(peer.connection.stateName).toBe('conn_read')
+})
+
+test('who waits is read from once more, and what comes is kept and not read behind', async () => {
+  const { store, open } = lateServer()
+  const peer = open('text')
+  expect(send(peer, 'set k 0 0 1\r\nx\r\n')).toBe(true)
+  expect(send(peer, 'set other 0 0 1\r')).toBe(false)
+  expect(store.requests).toHaveLength(1)
+  let resumed = 0
+  peer.transport.resume = () => {
+    resumed++
+  }
+  store.requests[0]?.answer(OUTCOME_OK)
+  await settle(peer)
+  expect(output(peer)).toBe('STORED\r\n')
+  expect(resumed).toBe(1)
+  expect(send(peer, '\ny\r\n')).toBe(true)
+  expect(store.requests.map(({ key }) => key)).toEqual(['k', 'other'])
+  // The peer's end is heard of, and the answer is sent all the same.
+  peer.connection.receiveEnd()
+  expect(peer.transport.isOpen).toBe(true)
+  store.requests[1]?.answer(OUTCOME_OK)
+  await settle(peer)
+  expect(output(peer)).toBe('STORED\r\nSTORED\r\n')
+  expect(peer.transport.isOpen).toBe(false)
+})
+
+test('who has sent its end behind two requests is answered both', async () => {
+  const { store, open } = lateServer()
+  const peer = open('text')
+  send(peer, 'set k 0 0 1\r\nx\r\nset other 0 0 1\r\ny\r\n')
+  peer.connection.receiveEnd()
+  for (const index of [0, 1]) {
+    store.requests[index]?.answer(OUTCOME_OK)
+    await settle(peer)
+  }
+  expect(output(peer)).toBe('STORED\r\nSTORED\r\n')
+  expect(peer.transport.isOpen).toBe(false)
 })
 
 test('two connections wait at once, and each gets what its own request asked for', async () => {
@@ -170,4 +210,56 @@ test('whoever waits for an outcome is not idle, and a stop waits for its answer'
   await settle(peer)
   expect(output(peer)).toBe('STORED\r\n')
   expect(peer.transport.isOpen).toBe(false)
+})
+
+describe('a set whose value is too large', () => {
+  const TOO_LARGE = 2 * 1024 * 1024
+  const head = (dialect: 'text' | 'binary'): Buffer =>
+    dialect === 'text'
+      ? Buffer.from(`set k 0 0 ${TOO_LARGE}\r\n`)
+      : storeFrame(SET, 'k', Buffer.alloc(TOO_LARGE)).subarray(0, 24 + 8 + 1)
+  const next = (dialect: 'text' | 'binary'): Buffer =>
+    dialect === 'text'
+      ? Buffer.from('mg other v\r\n')
+      : requestFrame({ opcode: GETK, key: 'other' })
+
+  test.each(['text', 'binary'] as const)(
+    'is answered in %s when the old item is gone, and what is behind it comes then',
+    async (dialect) => {
+      const { store, open } = lateServer()
+      const peer = open(dialect)
+      const ending = dialect === 'text' ? 2 : 0
+      send(peer, head(dialect))
+      expect(store.requests.map(({ verb, key }) => [verb, key])).toEqual([[VERB_SET, 'k']])
+      // The value is skipped whether it comes before the outcome or behind it.
+      send(peer, Buffer.alloc(TOO_LARGE / 2))
+      expect(output(peer)).toBe('')
+      expect(peer.connection.bufferedBytes).toBeLessThan(4096)
+      store.requests[0]?.answer(OUTCOME_TOO_LARGE)
+      await settle(peer)
+      if (dialect === 'text') {
+        expect(output(peer)).toBe('SERVER_ERROR object too large for cache\r\n')
+      } else expect(peer.transport.output.readUInt16BE(6)).toBe(3)
+      send(peer, Buffer.concat([Buffer.alloc(TOO_LARGE / 2 + ending), next(dialect)]))
+      expect(store.requests.map(({ key }) => key)).toEqual(['k', 'other'])
+    },
+  )
+
+  test.each(['text', 'binary'] as const)(
+    'is answered in %s that it was not deleted, where it could not be',
+    async (dialect) => {
+      const { store, open } = lateServer()
+      const peer = open(dialect)
+      send(peer, head(dialect))
+      send(peer, Buffer.alloc(TOO_LARGE + (dialect === 'text' ? 2 : 0)))
+      send(peer, next(dialect))
+      expect(store.requests).toHaveLength(1)
+      store.requests[0]?.answer(OUTCOME_STORE_DOWN)
+      await settle(peer)
+      if (dialect === 'text') {
+        expect(output(peer)).toBe('SERVER_ERROR the store is out of reach\r\n')
+      } else expect(peer.transport.output.readUInt16BE(6)).toBe(0x86)
+      expect(store.requests.map(({ key }) => key)).toEqual(['k', 'other'])
+    },
+  )
 })

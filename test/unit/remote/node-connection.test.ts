@@ -125,6 +125,17 @@ test.each([
   expect(bench.isClosed).toBe(true)
 })
 
+test('a reply that is longer than any item ends the connection before it is there, and says why', () => {
+  const bench = new Bench()
+  bench.events?.opened()
+  bench.send('a')
+  bench.connection.flush()
+  bench.receive(`$${512 * 1024 * 1024}\r\n`)
+  expect(bench.replies).toEqual([])
+  expect(bench.lost).toEqual([new Error('a node sends more than any item may be')])
+  expect(bench.isClosed).toBe(true)
+})
+
 test('a reply before the connection has asked for anything ends it', () => {
   const bench = new Bench()
   bench.receive('+OK\r\n')

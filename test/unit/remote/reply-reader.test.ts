@@ -4,9 +4,9 @@ import {
   DEPTH_MAX,
   ELEMENTS_MAX,
   LINE_BYTES_MAX,
+  REPLY_BYTES_MAX,
   ReplyError,
   ReplyReader,
-  STRING_BYTES_MAX,
 } from '../../../src/remote/reply-reader.ts'
 
 /** What came, strings as text and errors as `!message`; `isGood`: no read was refused. */
@@ -37,6 +37,8 @@ function plain(reply: unknown): unknown {
   return Buffer.isBuffer(reply) ? { bytes: reply.toString('latin1') } : reply
 }
 
+/** With what is around it, as long as a reply may be. */
+const LONGEST = REPLY_BYTES_MAX - '$67174400\r\n\r\n'.length
 const LONG = 'x\r\n$0\0'.repeat(500)
 const STREAM = [
   '+OK\r\n',
@@ -110,7 +112,12 @@ test.each([
   ['a string that is longer than said', '$3\r\nabcd\r\n'],
   ['a string that is shorter than said', '$3\r\nab\r\n+OK\r\n'],
   ['a carriage return alone', '+O\rK\r\n'],
-  ["a string beyond the engine's bound", `$${STRING_BYTES_MAX + 1}\r\n`],
+  ['a string beyond the bound', `$${REPLY_BYTES_MAX}\r\n`],
+  ["the engine's longest string", `$${512 * 1024 * 1024}\r\n`],
+  [
+    'a list whose strings are beyond it together',
+    `*2\r\n$4\r\nmore\r\n$${REPLY_BYTES_MAX - 24}\r\n`,
+  ],
   ['a list beyond the bound', `*${ELEMENTS_MAX + 1}\r\n`],
   ['a list of too many in its lists', `*2\r\n*1\r\n+a\r\n*${ELEMENTS_MAX}\r\n`],
   ['lists too deep', `${'*1\r\n'.repeat(DEPTH_MAX + 1)}+a\r\n`],
@@ -132,10 +139,10 @@ test('a claim of the longest string takes no memory before its bytes come', () =
   const before = process.memoryUsage().arrayBuffers
   const readers = Array.from({ length: 64 }, () => new ReplyReader({ take: () => true }))
   for (const reader of readers) {
-    const head = Buffer.from(`$${STRING_BYTES_MAX}\r\nabc`)
+    const head = Buffer.from(`$${LONGEST}\r\nabc`)
     expect(reader.read(head, head.length)).toBe(true)
   }
-  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(STRING_BYTES_MAX)
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(LONGEST)
 })
 
 test('nothing is read behind a reply that nobody takes', () => {

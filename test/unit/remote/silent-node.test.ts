@@ -14,6 +14,9 @@ const OTHER_KEY = 'bar'
 interface Bench {
   readonly clock: ManualClock
   readonly views: ManualCluster[]
+  readonly engine: Engine
+  /** Of each look at the cluster whether it was seen. */
+  readonly seen: boolean[]
   /** What it came to: the failure, once there. */
   ask(key: string): number[]
   /** Lets promises of the library come to their ends. */
@@ -23,6 +26,7 @@ interface Bench {
 async function start(): Promise<Bench> {
   const clock = new ManualClock()
   const views: ManualCluster[] = []
+  const seen: boolean[] = []
   const engine = new Engine({
     settings: {
       seeds: [{ host: '192.0.2.1', port: 1 }],
@@ -45,12 +49,15 @@ async function start(): Promise<Bench> {
       return view
     },
     onTrouble: () => undefined,
+    onView: (isSeen) => seen.push(isSeen),
   })
   onTestFinished(() => engine.close())
   await engine.opened()
   return {
     clock,
     views,
+    engine,
+    seen,
     ask: (key) => {
       const failures: number[] = []
       const command: Command = {
@@ -85,6 +92,20 @@ test('what goes to a silent node is refused at once, and the others are asked as
   sentOf(bench, OTHER_KEY)[0]?.answer('value')
   await bench.settled()
   expect(other).toEqual([FAILURE_NONE])
+})
+
+test('links are counted, those to silent nodes and lost ones apart, and so are looks at the cluster', async () => {
+  const bench = await start()
+  expect(bench.seen).toEqual([true])
+  bench.ask(SILENT_KEY)
+  bench.ask(OTHER_KEY)
+  sentOf(bench, OTHER_KEY)[0]?.fail('read ECONNRESET')
+  expect(bench.engine.countLinks()).toEqual({ links: 2, silent: 0, lost: 1 })
+  bench.clock.pass(TIMEOUT_MS + 60)
+  expect(bench.engine.countLinks()).toEqual({ links: 2, silent: 1, lost: 1 })
+  bench.clock.pass(1000)
+  await bench.settled()
+  expect(bench.seen.slice(1)).toContain(true)
 })
 
 test('a silent node is asked now and then, also through another view, and served again when it answers', async () => {

@@ -1,33 +1,4 @@
-/** memjs, a client for Node written for SASL over the binary dialect, from npm. */
-import { join } from 'node:path'
 import { describeClient } from '../../../support/client-suite.ts'
+import { SUITES } from './suite.ts'
 
-describeClient({
-  client: 'memjs',
-  needs: [],
-  prepare: () => [process.execPath, join(import.meta.dirname, 'client.mjs')],
-  mechanism: 'PLAIN',
-  refusal: /authentication failed/,
-  operations: [
-    'get',
-    'gets at the same time',
-    'set',
-    'set with expiry',
-    'add',
-    'replace',
-    'append',
-    'prepend',
-    'delete',
-    'increment',
-    'decrement',
-    'touch',
-    'stats',
-    'statsWithKey',
-    'resetStats',
-    'large values',
-    'a value too large',
-    'long and non-ASCII keys',
-    'a new connection',
-    'flush',
-  ],
-})
+for (const suite of SUITES) describeClient(suite)
