@@ -140,6 +140,12 @@ export const METRICS = {
     cluster_refused: ['counter', 'requests', 'cleared', 'Refused by a node for another reason.'],
     cluster_waiting: ['gauge', 'requests', 'kept', 'Wait for the cluster.'],
     cluster_unreachable: ['gauge', 'threads', 'kept', 'Reach no node of the cluster.'],
+    near_hits: ['counter', 'reads', 'cleared', 'Answered by a copy in the gate.'],
+    near_misses: ['counter', 'reads', 'cleared', 'Found no copy, hot or not.'],
+    near_invalidations: ['counter', 'copies', 'cleared', 'Dropped: the item was changed.'],
+    near_drops: ['counter', 'copies', 'cleared', 'Dropped: a node tells of changes no more.'],
+    near_entries: ['gauge', 'copies', 'kept', 'Held.'],
+    near_bytes: ['gauge', 'bytes', 'kept', 'Of copies, and of places for them.'],
   },
   items: {
     items: ['gauge', 'items', 'kept', 'In the index; the expired until something meets them.'],

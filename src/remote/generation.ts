@@ -36,10 +36,12 @@ export class Generation {
   private readonly clock: { nowMs(): number }
   private readonly name: string
   private readonly key: Buffer
-  private number = 0
+  /** Of the keys, as far as it is known. */
+  number = 0
   private prefix: Buffer
   private confirmedMs = Number.NEGATIVE_INFINITY
-  private usedMs = Number.NEGATIVE_INFINITY
+  /** When isConfirmed() was asked last. */
+  usedMs: number = Number.NEGATIVE_INFINITY
   private askedMs = Number.NEGATIVE_INFINITY
   private isAsking = false
   private waiting: Waiting[] = []
@@ -67,6 +69,11 @@ export class Generation {
   wait(waiting: Waiting): void {
     this.waiting.push(waiting)
     this.ask()
+  }
+
+  /** Of what stands before the key of a client. */
+  get prefixBytes(): number {
+    return this.prefix.length
   }
 
   /** The key in the engine of a key of the namespace. */

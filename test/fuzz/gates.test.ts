@@ -1,7 +1,7 @@
 /**
- * Two gates before one cluster, and connections to both in all three dialects, pipelined and not, that meet on the same few
- * keys: what all of them were answered is linearizable for each key (support/history/history-checker.ts), no value is
- * torn, and no increment is lost. CAS uniques of two gates do not follow one another as the checker's do, so they are
+ * Two gates before one cluster, or two threads of one that has a near cache, and connections to both in all three dialects,
+ * pipelined and not, that meet on the same few keys: what all of them were answered is linearizable for each key
+ * (support/history/history-checker.ts), no value is torn, and no increment is lost. CAS uniques of two gates do not follow one another as the checker's do, so they are
  * off; test/integration/store-cluster.test.ts has those who compare.
  *
  *     npm run build && MINUTES=30 npx vitest run --project fuzz --bail 1 test/fuzz/gates.test.ts
@@ -16,6 +16,7 @@ import { COUNTER_KEY, PLAIN_REQUEST } from '../support/history/request-source.js
 import { hasPrerequisites } from '../support/program.ts'
 import { REDIS, RedisCluster } from '../support/redis-cluster.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
 import { seedOfRun } from '../unit/storage/model.ts'
 
 const KIB = 1024
@@ -35,6 +36,12 @@ const ADD_COUNTER = {
   valueBytes: 1,
 } as const
 
+/** How many different keys: often asked for, and others. */
+interface Keys {
+  readonly hotKeyCount: number
+  readonly coldKeyCount: number
+}
+
 class Campaign {
   private readonly recording: Recording = new Recording()
   private readonly checker: HistoryChecker = new HistoryChecker({
@@ -44,7 +51,7 @@ class Campaign {
   private readonly clients: readonly RecordingClient[]
   private increments = 0
 
-  constructor(gates: readonly TestServer[], seed: number) {
+  constructor(gates: readonly TestServer[], seed: number, keys: Keys) {
     this.clients = Array.from({ length: CONNECTIONS }, (_, process) => {
       const dialect = [new BinaryDialect(), new ClassicDialect(), new MetaDialect()][process % 3]!
       // Each dialect comes to each gate.
@@ -53,8 +60,8 @@ class Campaign {
         seed: seed + process * 7919,
         process,
         processCount: CONNECTIONS,
-        hotKeyCount: 12,
-        coldKeyCount: 300,
+        hotKeyCount: keys.hotKeyCount,
+        coldKeyCount: keys.coldKeyCount,
         valueBytesMax: 20 * KIB,
         itemBytesMax: 40 * KIB,
         expires: true,
@@ -102,9 +109,35 @@ class Campaign {
   }
 }
 
+async function nearHitsOf(gates: readonly TestServer[]): Promise<number> {
+  let hits = 0
+  for (const gate of gates) {
+    const rows = await new TextClient(gate).ask('stats store\r\n', 'END\r\n')
+    hits += Number(/STAT near_hits (\d+)/.exec(rows)?.[1])
+  }
+  return hits
+}
+
 if (hasPrerequisites('histories through two gates', [REDIS])) {
   const timeout = 600_000 + MINUTES * 60_000
-  test('two gates before one cluster: every history has an explanation', { timeout }, async () => {
+  const plain = {
+    flags: [
+      ['-t', '1'],
+      ['-t', '2'],
+    ],
+    hotKeyCount: 12,
+    coldKeyCount: 300,
+  }
+  // Copies live for longer than a round: none is dropped for being too old.
+  const near = {
+    flags: [['-t', '2', '--near-cache', '8m', '--near-cache-ttl', '60']],
+    hotKeyCount: 2,
+    coldKeyCount: 5,
+  }
+  test.each([
+    ['two gates before one cluster', plain],
+    ['two threads with near caches', near],
+  ])('%s: every history has an explanation', { timeout }, async (name, kind) => {
     const cluster = await RedisCluster.start({ hasReplicas: false })
     const gates: TestServer[] = []
     let campaign: Campaign | undefined
@@ -115,16 +148,18 @@ if (hasPrerequisites('histories through two gates', [REDIS])) {
       ]
       gates.push(
         ...(await Promise.all(
-          ['1', '2'].map((threads) => startSaslcached({ flags: [...flags, '-t', threads] })),
+          kind.flags.map((own) => startSaslcached({ flags: [...flags, ...own] })),
         )),
       )
-      campaign = new Campaign(gates, seedOfRun())
+      campaign = new Campaign(gates, seedOfRun(), kind)
       await campaign.begin()
       const endMs = performance.now() + MINUTES * 60_000
       let operations = 0
       do operations += await campaign.round()
       while (performance.now() < endMs)
-      console.log(`two gates: ${operations} operations`)
+      const hits = await nearHitsOf(gates)
+      console.log(`${name}: ${operations} operations, ${hits} by copies`)
+      expect(hits > 0).toBe(name.includes('near'))
     } finally {
       campaign?.close()
       await Promise.all(gates.map((gate) => gate.stop()))

@@ -120,8 +120,15 @@ function loadHead(parts: RemoteParts, head: Buffer, valueBytes: number, keyBytes
 const LOOKS_CLOSER = FLAG_H | FLAG_L | FLAG_T
 const CHANGES = FLAG_T | FLAG_N | FLAG_R
 
+/** An mg that asks for nothing but what is in the item, and changes nothing. */
+export function isPlainRead({ lowerFlags: lower, upperFlags: upper }: Request): boolean {
+  return (lower & LOOKS_CLOSER) === 0 && (upper & CHANGES) === 0
+}
+
 export class RemoteMetaGet extends RemoteRequest {
   protected override readonly mayMiss = true
+  /** A stale item, whose winner is chosen behind that, has no copies. */
+  protected override readonly onlyReads: boolean
   private readonly expiries: Expiries
   private readonly keyBytes: number
   private readonly wantsValue: boolean
@@ -137,7 +144,7 @@ export class RemoteMetaGet extends RemoteRequest {
     super(parts, ownKey)
     const { lowerFlags: lower, upperFlags: upper } = request
     const { nowSeconds } = parts
-    this.keyBytes = ownKey.length
+    this.keyBytes = request.keyLength
     this.expiries = expiriesOf(request, nowSeconds)
     this.wantsValue = (lower & FLAG_V) !== 0
     this.known = (upper & FLAG_C) === 0 ? undefined : encodeCas(request.casHigh, request.casLow)
@@ -147,7 +154,8 @@ export class RemoteMetaGet extends RemoteRequest {
     this.recacheSeconds = recaches ? String(recacheAt - nowSeconds) : ''
     this.isTouchedFirst = (upper & FLAG_T) !== 0 && request.expiryToken < request.recacheToken
     this.cas = cas
-    this.isPlain = (lower & LOOKS_CLOSER) === 0 && (upper & CHANGES) === 0
+    this.isPlain = isPlainRead(request)
+    this.onlyReads = this.isPlain
   }
 
   protected command(key: Buffer): readonly Argument[] {
@@ -280,6 +288,7 @@ export class RemoteMetaCount extends RemoteCount {
 }
 
 export class RemoteMetaDebug extends RemoteRequest {
+  protected override readonly onlyReads = true
   private readonly keyBytes: number
 
   constructor(parts: RemoteParts, ownKey: Buffer) {
