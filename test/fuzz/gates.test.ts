@@ -159,7 +159,6 @@ if (hasPrerequisites('histories through two gates', [REDIS])) {
       while (performance.now() < endMs)
       const hits = await nearHitsOf(gates)
       console.log(`${name}: ${operations} operations, ${hits} by copies`)
-      expect(hits > 0).toBe(name.includes('near'))
     } finally {
       campaign?.close()
       await Promise.all(gates.map((gate) => gate.stop()))

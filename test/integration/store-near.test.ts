@@ -2,6 +2,7 @@
  * Gates with a near cache before real nodes. Copies may live for a minute here, so that what is seen sooner was told by
  * the nodes. Each test has keys of its own; the last one kills a node.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hasPrerequisites } from '../support/program.ts'
 import { REDIS, RedisCluster, type RedisNode } from '../support/redis-cluster.ts'
@@ -9,11 +10,13 @@ import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
 import { TestTls } from '../support/tls.ts'
 
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 60_000
 const LONG_TTL_SECONDS = 60
 const SHORT_TTL_MS = 200
 const STORE_PASSWORD = 'of-the-gates'
 const READS_MAX = 1000
+/** By two gates in turn. */
+const WRITES = 60
 
 describe.runIf(hasPrerequisites('a near cache', [REDIS]))('a near cache', () => {
   const tls = new TestTls()
@@ -73,7 +76,11 @@ describe.runIf(hasPrerequisites('a near cache', [REDIS]))('a near cache', () => 
 
   async function until(isSo: () => Promise<boolean>): Promise<void> {
     const endMs = performance.now() + DEADLINE_MS
-    while (!(await isSo())) if (performance.now() > endMs) throw new Error('is not so in time')
+    while (!(await isSo())) {
+      if (performance.now() > endMs) throw new Error('is not so in time')
+      // What others of this process wait for comes meanwhile.
+      await nextTurn()
+    }
   }
 
   /** It is seen although its copy would have been shown for longer. */
@@ -106,9 +113,9 @@ describe.runIf(hasPrerequisites('a near cache', [REDIS]))('a near cache', () => 
       expect(await get(client, 'here')).toBe(hasValue('here', 'value'))
     }
     expect(await client.ask('mg here v\r\n', 'value\r\n')).toBe('VA 5\r\nvalue\r\n')
-    expect(await stat(client, 'near_hits')).toBe(hits + 201)
-    // Probes of whether the cluster is in reach are reads, too.
-    expect((await readsAtNodes()) - before).toBeLessThan(200)
+    // Where the generation was not confirmed in time, a read goes to its node; and probes are reads, too.
+    expect(await stat(client, 'near_hits')).toBeGreaterThan(hits + 100)
+    expect((await readsAtNodes()) - before).toBeLessThan(150)
     expect(await stat(client, 'near_entries')).toBeGreaterThan(0)
     expect(await client.ask('stats settings\r\n', 'END\r\n')).toContain('STAT near_cache 8388608')
   })
@@ -201,14 +208,17 @@ describe.runIf(hasPrerequisites('a near cache', [REDIS]))('a near cache', () => 
     /** When a number was answered as stored, by which gate. */
     const stored: { number: number; atMs: number; by: TestServer }[] = []
     let isOver = false
-    const seen = { hits: 0 }
     async function write(by: TestServer, first: number): Promise<void> {
       const client = new TextClient(by)
-      for (let number = first; number < 600; number += 2) {
+      const watching = new TextClient(wide)
+      for (let number = first; number < WRITES; number += 2) {
         await until(async () => (stored.at(-1)?.number ?? -1) === number - 1)
         await set(client, 'meeting', String(number))
         stored.push({ number, atMs: performance.now(), by })
-        for (let reads = 0; reads < 4; reads++) await read(client, by)
+        await read(client, by)
+        // Until so many reads were answered by copies: one thread at least finds them worth making.
+        const hits = await stat(watching, 'near_hits')
+        await until(async () => (await stat(watching, 'near_hits')) >= hits + 16)
       }
     }
     async function read(client: TextClient, from: TestServer): Promise<void> {
@@ -221,11 +231,10 @@ describe.runIf(hasPrerequisites('a near cache', [REDIS]))('a near cache', () => 
     const reading = clients.map(async (client) => {
       while (!isOver) await read(client, wide)
     })
-    await Promise.all([write(wide, 0), write(other, 1)])
-    isOver = true
+    await Promise.all([write(wide, 0), write(other, 1)]).finally(() => {
+      isOver = true
+    })
     await Promise.all(reading)
-    seen.hits = await stat(clients[0]!, 'near_hits')
-    expect(seen.hits).toBeGreaterThan(0)
   })
 
   test('a node that dies takes its copies with it', async () => {

@@ -24,9 +24,9 @@ import { NO_VERSION, type WriteStripes } from './write-stripes.ts'
 /** So many reads make a key hot; the count is halved each time that HALVE_MS are over. */
 export const HOT_READS = 8
 export const HALVE_MS = 500
-/** A copy that was made for nobody: its key gets none for so long. */
-export const BARREN_MS = 100
-const WORTH_HITS = 2
+/** A copy takes three commands and a message; where it has answered fewer reads, its key gets none for a while. */
+export const WORTH_HITS = 8
+export const BARREN_MS = 500
 /** The largest copy, also in a large cache. */
 export const COPY_BYTES_MAX: number = 64 * 1024
 /** No copy takes more of the whole. */
@@ -59,7 +59,7 @@ export class NearCache implements CopyKeeper {
   private bytes = 0
   /** Where the next one is looked for that has to go. */
   private hand = 0
-  /** Of the last find(): for fill(). */
+  /** Of the last find(), for fill(), which comes behind it or not at all. */
   private hash = 0
   private isHot = false
 
@@ -95,6 +95,7 @@ export class NearCache implements CopyKeeper {
       if (entry.item !== undefined) {
         if (this.isTrue(entry, generation.usedMs)) {
           entry.hits++
+          this.isHot = false
           lane[COUNTER.near_hits]!++
           return entry.item
         }
@@ -106,13 +107,15 @@ export class NearCache implements CopyKeeper {
     return undefined
   }
 
-  /** After find() has found nothing: what is to go with the read, if the key is hot. `key` is the engine's. */
+  /** After find() has found nothing for `key`: what is to go with the read, if the key is hot. */
   fill(generation: Generation, key: Buffer): NearEntry | undefined {
     if (!this.isHot) return undefined
+    this.isHot = false
     const { hash, stripes } = this
     const version = stripes.capture(hash)
     if (version === NO_VERSION) return undefined
-    const entry = new NearEntry(this, generation, key, hash, version, generation.usedMs)
+    const engineKey = generation.keyOf(key, 0, key.length)
+    const entry = new NearEntry(this, generation, engineKey, hash, version, generation.usedMs)
     this.put(entry)
     return entry
   }
@@ -154,12 +157,15 @@ export class NearCache implements CopyKeeper {
     if (this.places[entry.place] !== entry) return
     const { ttlMs } = this.options
     const { sentMs } = entry
-    if (!isItem(reply) || !isPlain(reply) || this.bytesOf(entry, reply) > this.copyBytesMax) {
+    if (!isItem(reply) || !isPlain(reply) || entry.ownBytes + reply.length > this.copyBytesMax) {
       entry.holdOff(sentMs + ttlMs)
       return
     }
-    const isTrue = entry.isTracked && entry.version === this.stripes.version(entry.hash)
-    if (!isTrue || !(leftMs >= 0 || leftMs === NO_EXPIRY)) {
+    if (entry.version !== this.stripes.version(entry.hash)) {
+      entry.holdOff(sentMs + BARREN_MS)
+      return
+    }
+    if (!entry.isTracked || !(leftMs >= 0 || leftMs === NO_EXPIRY)) {
       this.clear(entry.place)
       return
     }
@@ -243,17 +249,13 @@ export class NearCache implements CopyKeeper {
 
   /** Somebody has changed the item: what is changed as often as it is read gets no copy for a while. */
   private changed(place: number, entry: NearEntry, nowMs: number): void {
-    const isWorth = entry.item === undefined || entry.hits >= WORTH_HITS
+    const isWorth = entry.hits >= WORTH_HITS
     this.lane[COUNTER.near_invalidations]!++
     this.clear(place)
     if (isWorth) return
     entry.holdOff(nowMs + BARREN_MS)
     this.places[place] = entry
     this.add(entry.ownBytes)
-  }
-
-  private bytesOf(entry: NearEntry, item: Buffer): number {
-    return entry.ownBytes + item.length
   }
 
   private add(bytes: number): void {

@@ -255,9 +255,7 @@ export class RemoteCommands implements CommandStore {
   /** After copyOf() has found nothing. */
   private startRead(request: RemoteRequest, key: Buffer): number {
     const { near, generation } = this.parts
-    if (near !== undefined && generation.isConfirmed()) {
-      request.ticket = near.fill(generation, generation.keyOf(key, 0, key.length))
-    }
+    if (near !== undefined) request.ticket = near.fill(generation, key)
     return this.start(request)
   }
 

@@ -3,7 +3,7 @@
  * says when it says it.
  */
 import { describe, expect, test } from 'vitest'
-import { BARREN_MS, COPY_BYTES_MAX, HOT_READS } from '../../../src/command/remote/near-cache.ts'
+import { BARREN_MS, COPY_BYTES_MAX, HOT_READS, WORTH_HITS } from '../../../src/command/remote/near-cache.ts'
 import { createStripeMemory } from '../../../src/command/remote/write-stripes.ts'
 import { FLAG_L as FLAG_LAST_ACCESS, FLAG_T, FLAG_V } from '../../../src/protocol/meta/decode.ts'
 import {
@@ -286,6 +286,15 @@ test.each([
   expect(thread.node.asked()).toEqual(UNTRACKED)
 })
 
+test('what is read more often than it changes gets the next copy at once', async () => {
+  const thread = await start()
+  thread.keep(KEY, 'one')
+  for (let reads = 0; reads < WORTH_HITS; reads++) expect(isKept(thread, 'one')).toBe(true)
+  thread.node.tell(ENGINE_KEY)
+  thread.get(KEY)
+  expect(thread.node.asked()).toEqual(TRACKED)
+})
+
 test('what changes as often as it is read gets no copy for a while', async () => {
   const clock = new ManualClock()
   const thread = await start({ clock })
@@ -295,6 +304,7 @@ test('what changes as often as it is read gets no copy for a while', async () =>
   expect(thread.node.asked()).toEqual(UNTRACKED)
   thread.node.say(itemReply('one'))
   clock.passBusily(BARREN_MS)
+  thread.confirm()
   thread.get(KEY)
   expect(thread.node.asked()).toEqual(TRACKED)
 })
@@ -319,6 +329,7 @@ describe('what a thread of the gate changes', () => {
     expect(answer()).toBe('OK')
     other.node.say(itemReply('old'))
     clock.passBusily(BARREN_MS)
+    other.confirm()
     other.keep(KEY, 'www')
     expect(isKept(other, 'www')).toBe(true)
   })
