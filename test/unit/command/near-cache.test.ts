@@ -3,7 +3,12 @@
  * says when it says it.
  */
 import { describe, expect, test } from 'vitest'
-import { BARREN_MS, COPY_BYTES_MAX, HOT_READS, WORTH_HITS } from '../../../src/command/remote/near-cache.ts'
+import {
+  BARREN_MS,
+  COPY_BYTES_MAX,
+  HOT_READS,
+  WORTH_HITS,
+} from '../../../src/command/remote/near-cache.ts'
 import { createStripeMemory } from '../../../src/command/remote/write-stripes.ts'
 import { FLAG_L as FLAG_LAST_ACCESS, FLAG_T, FLAG_V } from '../../../src/protocol/meta/decode.ts'
 import {
