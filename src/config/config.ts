@@ -61,6 +61,8 @@ export interface StoreConfig {
   readonly timeoutMs: number
   readonly connections: number
   readonly missesOnFailure: boolean
+  /** Copies that the gate keeps; undefined: none. */
+  readonly near: { readonly bytesMax: number; readonly ttlMs: number } | undefined
 }
 
 /** A certificate and its key: files in PEM. */

@@ -150,6 +150,21 @@ export function size(minBytes: number, maxBytes: number): Kind<number> {
   }
 }
 
+/** The same, or 0 for none. */
+export function optionalSize(minBytes: number, maxBytes: number): Kind<number> {
+  const whole = size(0, maxBytes)
+  const least = size(minBytes, maxBytes)
+  const check = <T>(read: (kind: Kind<number>) => T): T => {
+    const value = read(whole)
+    return value === 0 ? value : read(least)
+  }
+  return {
+    ...whole,
+    parse: (text) => check((kind) => kind.parse(text)),
+    accept: (value) => check((kind) => kind.accept(value)),
+  }
+}
+
 /** A whole number of MiB; as the unit is what is meant, `64m` is 64 as well. */
 export function mebibytes(min: number, max: number): Kind<number> {
   const number = integer(min, max)

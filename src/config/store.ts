@@ -20,6 +20,8 @@ const CLUSTER_OPTIONS = [
   'store_timeout_seconds',
   'store_connections',
   'on_store_failure',
+  'near_cache',
+  'near_cache_ttl_seconds',
 ] as const
 
 /** What is of the store of this process, and who has it instead. */
@@ -68,7 +70,17 @@ export function resolveStore(given: GivenOptions): StoreConfig | undefined {
     timeoutMs: Math.round(values.store_timeout_seconds * 1000),
     connections: values.store_connections,
     missesOnFailure: values.on_store_failure === 'miss',
+    near: resolveNear(given),
   }
+}
+
+function resolveNear(given: GivenOptions): StoreConfig['near'] {
+  const { near_cache: bytesMax, near_cache_ttl_seconds: ttlSeconds } = given.values
+  if (bytesMax > 0) return { bytesMax, ttlMs: Math.round(ttlSeconds * 1000) }
+  if (!given.isDefault('near_cache_ttl_seconds')) {
+    given.problem('near_cache_ttl_seconds', 'takes a near cache: --near-cache SIZE')
+  }
+  return undefined
 }
 
 function resolveTls(given: GivenOptions): StoreConfig['tls'] {

@@ -61,7 +61,7 @@ import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
-import type { RequestWindows } from './request-window.ts'
+import { NOT_AHEAD, type RequestWindows, SUSPENDED } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { suspendLogin } from './suspended-login.ts'
@@ -212,7 +212,9 @@ export class BinaryDialect implements Dialect, LargeDialect {
     offset: number,
     end: number,
   ): boolean {
-    if (this.windows?.open(connection, bytes, offset, end)) return false
+    const answered = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
+    if (answered > 1) this.turnsLeft = Math.max(0, this.turnsLeft - answered + 1)
+    if (answered !== NOT_AHEAD) return answered !== SUSPENDED
     const { commands, request } = this
     if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)

@@ -34,6 +34,10 @@ export const WINDOW_BYTES_MAX: number = 1024 * 1024
 /** What the values that a window reads may come to, if they are as large as those read lately. */
 const WINDOW_REPLY_BYTES_MAX: number = 4 * 1024 * 1024
 
+/** What became of what was to be opened: nothing, as it is not about items; suspended; or, above 0, so many requests answered. */
+export const NOT_AHEAD: number = -1
+export const SUSPENDED = 0
+
 /** A request, or one key of a list. */
 export interface WindowEntry {
   /** From the beginning of the window. */
@@ -93,12 +97,13 @@ export class RequestWindows {
   }
 
   /**
-   * The request at `offset`, which was just decoded, and those behind it are given to the store, and suspended. False:
-   * the request is not about items.
+   * The request at `offset`, which was just decoded, and those behind it are given to the store, and suspended, unless all
+   * of them can be answered at once: then `frameBytes` of the record is the length of all. NOT_AHEAD, SUSPENDED, or how
+   * many were answered.
    */
-  open(connection: Connection, bytes: Uint8Array, offset: number, end: number): boolean {
+  open(connection: Connection, bytes: Uint8Array, offset: number, end: number): number {
     const { dialect, keys } = this
-    if (!dialect.isAhead(bytes)) return false
+    if (!dialect.isAhead(bytes)) return NOT_AHEAD
     const window = new RequestWindow(this)
     keys.clear()
     let at = offset
@@ -110,8 +115,14 @@ export class RequestWindows {
       if (at >= end || !dialect.decodeAhead(bytes, at, end)) break
       if (dialect.request.verb === VERB_FLUSH || this.meets(bytes)) break
     }
-    window.suspend(connection, at - offset)
-    return true
+    if (!window.isThere) {
+      window.suspend(connection, at - offset)
+      return SUSPENDED
+    }
+    window.frameBytes = at - offset
+    if (!window.proceed(connection, bytes, offset)) return SUSPENDED
+    dialect.request.frameBytes = at - offset
+    return window.answeredRequests
   }
 
   private get readsMax(): number {
@@ -238,7 +249,9 @@ class RequestWindow implements SuspendedRequest {
   private readonly windows: RequestWindows
   private readonly entries: WindowEntry[] = []
   private next = 0
-  private answeredRequests = 0
+  answeredRequests = 0
+  /** All outcomes were there when they were asked for. */
+  isThere = true
   /** The list at hand was answered by an error: nothing comes behind it. */
   private skipsList = false
 
@@ -248,6 +261,7 @@ class RequestWindow implements SuspendedRequest {
 
   add(entry: WindowEntry): void {
     this.entries.push(entry)
+    if (entry.pending?.isSettled === false) this.isThere = false
   }
 
   isFull(bytes: number, readsMax: number): boolean {

@@ -46,7 +46,7 @@ import type { DialectOptions } from './dialect-options.ts'
 import { KeyList } from './key-list.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
-import { RequestWindows } from './request-window.ts'
+import { NOT_AHEAD, RequestWindows, SUSPENDED } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
 import { TextLogin } from './text-login.ts'
@@ -294,7 +294,9 @@ export class TextDialect implements Dialect, LargeDialect {
     offset: number,
     end: number,
   ): boolean {
-    if (this.windows?.open(connection, bytes, offset, end)) return false
+    const answered = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
+    if (answered > 1) this.replies.spendTurns(answered - 1)
+    if (answered !== NOT_AHEAD) return answered !== SUSPENDED
     const { commands, request } = this
     if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
@@ -391,7 +393,9 @@ export class TextDialect implements Dialect, LargeDialect {
     offset: number,
     end: number,
   ): boolean {
-    if (this.windows?.open(connection, bytes, offset, end)) return false
+    const answered = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
+    if (answered > 1) this.replies.spendTurns(answered - 1)
+    if (answered !== NOT_AHEAD) return answered !== SUSPENDED
     const { request, sendBuffer, replies } = this
     if (this.cluster.current !== undefined && isClusterKey(bytes, request)) {
       this.operations.operate(connection, CLUSTER_LINE, request)

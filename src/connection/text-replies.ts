@@ -49,6 +49,11 @@ export class TextReplies {
   /** Requests, or keys of a list, that the connection may still have served in this turn. */
   turnsLeft = 0
 
+  /** So many more were answered with the one at hand. */
+  spendTurns(count: number): void {
+    this.turnsLeft = Math.max(0, this.turnsLeft - count)
+  }
+
   private readonly sendBuffer: SendBuffer
   private readonly commands: Commands
   private readonly copies: LargeCopies

@@ -145,6 +145,12 @@ export const METRICS = {
     cluster_links_lost: ['gauge', 'connections', 'kept', 'Of those, they are to be made anew.'],
     cluster_views: ['counter', 'times', 'cleared', 'A thread has learned anew who has which keys.'],
     cluster_view_failures: ['counter', 'times', 'cleared', 'It wanted to and could not.'],
+    near_hits: ['counter', 'reads', 'cleared', 'Answered by a copy in the gate.'],
+    near_misses: ['counter', 'reads', 'cleared', 'Found no copy, hot or not.'],
+    near_invalidations: ['counter', 'copies', 'cleared', 'Dropped: the item was changed.'],
+    near_drops: ['counter', 'copies', 'cleared', 'Dropped: a node tells of changes no more.'],
+    near_entries: ['gauge', 'copies', 'kept', 'Held.'],
+    near_bytes: ['gauge', 'bytes', 'kept', 'Of copies, and of places for them.'],
   },
   items: {
     items: ['gauge', 'items', 'kept', 'In the index; the expired until something meets them.'],

@@ -1,5 +1,6 @@
 /** Commands, and what is known of one under way. */
 import type { Argument } from './cluster-client.ts'
+import type { Tracking } from './tracking.ts'
 
 /** One command. */
 export interface Command {
@@ -7,8 +8,18 @@ export interface Command {
   readonly args: readonly Argument[]
   /** Of what it brings. */
   readonly bytes: number
+  /** For a read whose reply is to be kept, if its connection tracks. */
+  readonly ticket?: CopyTicket | undefined
   /** FAILURE_NONE: `reply` is what came back. */
   settle(reply: unknown, failure: number): void
+}
+
+/**
+ * Asks how long the key has, behind a read whose reply is to be kept. It goes by the same connection, if that tracks:
+ * then it is told so as it is sent.
+ */
+export interface CopyTicket extends Command {
+  sentBy(tracking: Tracking): void
 }
 
 /** What is held for commands that are under way is counted somewhere. */

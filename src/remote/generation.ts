@@ -37,11 +37,13 @@ export class Generation {
   private readonly clock: { nowMs(): number }
   private readonly name: string
   private readonly key: Buffer
-  private number = 0
+  /** Of the keys, as far as it is known. */
+  number = 0
   /** What its keys begin with: another one for each generation. */
   prefix: Buffer
   private confirmedMs = Number.NEGATIVE_INFINITY
-  private usedMs = Number.NEGATIVE_INFINITY
+  /** When isConfirmed() was asked last. */
+  usedMs: number = Number.NEGATIVE_INFINITY
   private askedMs = Number.NEGATIVE_INFINITY
   private isAsking = false
   private waiting: Waiting[] = []
@@ -69,6 +71,11 @@ export class Generation {
   wait(waiting: Waiting): void {
     this.waiting.push(waiting)
     this.ask()
+  }
+
+  /** Of what stands before the key of a client. */
+  get prefixBytes(): number {
+    return this.prefix.length
   }
 
   /** The key in the engine of a key of the namespace. */

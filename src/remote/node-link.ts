@@ -9,10 +9,11 @@
  */
 import type { Argument } from './cluster-client.ts'
 import { FAILURE_BUSY, FAILURE_DOWN, FAILURE_NONE, FAILURE_TIMEOUT } from './failure.ts'
-import { type Command, Flight } from './flight.ts'
+import { type Command, type CopyTicket, Flight } from './flight.ts'
 import { type ConnectionOwner, NodeConnection } from './node-connection.ts'
 import type { Dial } from './node-pipe.ts'
 import type { Seed } from './remote-settings.ts'
+import { type CopyKeeper, TRACK_NEXT } from './tracking.ts'
 
 /** Commands that wait, and the bytes that they bring. */
 export const WAITING_MAX = 8192
@@ -24,11 +25,14 @@ const GIVE_UP_BOUNDS = 3
 /** Between attempts to connect: so much longer after each, up to the most. */
 const RECONNECT_MS = 50
 const RECONNECT_MS_MAX = 500
+/** After so many refused greetings in a row a connection is made that does not ask to track. */
+const REFUSED_GREETINGS_MAX = 2
 
 export interface LinkOptions {
   readonly node: Seed
   readonly dial: Dial
   readonly login: readonly Argument[] | undefined
+  readonly keeper?: CopyKeeper | undefined
   readonly timeoutMs: number
   readonly clock: { nowMs(): number }
   readonly owner: LinkOwner
@@ -51,6 +55,7 @@ export class NodeLink implements ConnectionOwner {
   private dialAgainMs = Number.NEGATIVE_INFINITY
   /** Connections that ended without a reply, one after the other. */
   private failedDials = 0
+  private refusedGreetings = 0
   /** Since when it owes an answer and has given none. */
   private silentSinceMs = 0
   /** It let the bound of a command pass, and has said nothing since. */
@@ -75,12 +80,27 @@ export class NodeLink implements ConnectionOwner {
     const connection = this.connection ?? this.connect(nowMs)
     if (connection === undefined) return FAILURE_DOWN
     if (this.count === 0) this.silentSinceMs = nowMs
-    connection.send(new Flight(command, this, nowMs))
+    const { ticket } = command
+    if (ticket === undefined || !connection.tracking.isOn) {
+      connection.send(new Flight(command, this, nowMs))
+    } else this.sendTracked(connection, command, ticket, nowMs)
     if (!connection.isDue) {
       connection.isDue = true
       this.options.owner.due(connection)
     }
     return FAILURE_NONE
+  }
+
+  private sendTracked(
+    connection: NodeConnection,
+    command: Command,
+    ticket: CopyTicket,
+    nowMs: number,
+  ): void {
+    ticket.sentBy(connection.tracking)
+    connection.send(new Flight(TRACK_NEXT, this, nowMs))
+    connection.send(new Flight(command, this, nowMs))
+    connection.send(new Flight(ticket, this, nowMs))
   }
 
   /** Whether a command may go there: any, or to a silent one from time to time. */
@@ -94,8 +114,9 @@ export class NodeLink implements ConnectionOwner {
   private connect(nowMs: number): NodeConnection | undefined {
     if (nowMs < this.dialAgainMs) return undefined
     const { node, dial, login } = this.options
+    const keeper = this.refusedGreetings < REFUSED_GREETINGS_MAX ? this.options.keeper : undefined
     this.dialedMs = nowMs
-    this.connection = new NodeConnection({ node, dial, login, owner: this })
+    this.connection = new NodeConnection({ node, dial, login, keeper, owner: this })
     return this.connection
   }
 
@@ -112,6 +133,7 @@ export class NodeLink implements ConnectionOwner {
   lost(connection: NodeConnection, error: unknown): void {
     if (this.connection === connection) this.connection = undefined
     this.failedDials++
+    this.refusedGreetings = connection.hasRefusedGreeting ? this.refusedGreetings + 1 : 0
     const pauseMs = Math.min(RECONNECT_MS_MAX, RECONNECT_MS * this.failedDials)
     this.dialAgainMs = this.options.clock.nowMs() + pauseMs
     const { flights } = connection

@@ -25,4 +25,13 @@ export interface RemoteSettings {
   readonly connections: number
   /** What is read while the store cannot be reached is told to be missing. */
   readonly missesOnFailure: boolean
+  /** Copies of what is read often; undefined: none are kept. */
+  readonly near: NearSettings | undefined
+}
+
+export interface NearSettings {
+  /** Of all threads together. */
+  readonly bytesMax: number
+  /** No copy is shown for longer. */
+  readonly ttlMs: number
 }

@@ -1,8 +1,10 @@
 /**
  * Replies of a node (RESP2), cut from the bytes of one connection: a string as bytes, a number, null, a status as text, a
- * list of such, and an error as a ReplyError.
+ * list of such, and an error as a ReplyError. Of RESP3 what a node says to who tracks: null, a map as a list, and what it
+ * pushes between two replies.
  *
  *     $5\r\nvalue\r\n    :1\r\n    $-1\r\n    +OK\r\n    *2\r\n$1\r\nH\r\n:1\r\n    -MOVED 1 host:1\r\n
+ *     _\r\n    %1\r\n$5\r\nproto\r\n:3\r\n    >2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n
  *
  * Invariants: no claim of a length takes memory, only bytes that have come do. What breaks the rules, or a bound,
  * makes read() false, after which the connection is of no use. What comes in pieces is kept and parsed anew from its
@@ -20,8 +22,8 @@ import { REMOTE_ITEM_BYTES_MAX } from '../base/remote-item-bytes-max.ts'
 export const REPLY_BYTES_MAX: number = REMOTE_ITEM_BYTES_MAX + 64 * 1024
 /** Of a status, an error or a number. */
 export const LINE_BYTES_MAX: number = 16 * 1024
-/** Of one reply, in all of its lists; ours have 6. */
-export const ELEMENTS_MAX = 64
+/** Of one reply, in all of its lists; ours have 6, and a HELLO names each module of the node. */
+export const ELEMENTS_MAX = 256
 export const DEPTH_MAX = 4
 /** Greater ones are given back once they are empty. */
 const KEPT_BYTES = 64 * 1024
@@ -36,6 +38,9 @@ const ERROR = 0x2d
 const INTEGER = 0x3a
 const STRING = 0x24
 const LIST = 0x2a
+const NULL = 0x5f
+const MAP = 0x25
+const PUSH = 0x3e
 
 const EMPTY: Buffer = Buffer.alloc(0)
 const INCOMPLETE: unique symbol = Symbol('incomplete')
@@ -47,6 +52,8 @@ export class ReplyError extends Error {}
 export interface ReplySink {
   /** False: it was not asked for, or no more is wanted. */
   take(reply: unknown): boolean
+  /** The same of what comes unasked; who has none ends the connection over it. */
+  push?(push: unknown): boolean
 }
 
 const TOO_LONG = 'a node sends more than any item may be'
@@ -105,7 +112,8 @@ export class ReplyReader {
       if (reply === MALFORMED) return -1
       if (reply === INCOMPLETE) break
       at = this.at
-      if (!sink.take(reply)) return -1
+      const isTaken = bytes[this.start] === PUSH ? sink.push?.(reply) : sink.take(reply)
+      if (isTaken !== true) return -1
     }
     return at
   }
@@ -135,6 +143,13 @@ export class ReplyReader {
         return this.parseNumber(from, lineEnd) ? this.number : MALFORMED
       case LIST:
         return this.parseNumber(from, lineEnd) ? this.takeList(this.number, depth) : MALFORMED
+      case MAP:
+        return this.parseNumber(from, lineEnd) ? this.takeList(2 * this.number, depth) : MALFORMED
+      case PUSH:
+        if (depth > 0 || !this.parseNumber(from, lineEnd)) return MALFORMED
+        return this.takeList(this.number, depth) ?? MALFORMED
+      case NULL:
+        return lineEnd === from ? null : MALFORMED
       case STATUS:
         return bytes.toString('latin1', from, lineEnd)
       case ERROR:
@@ -202,5 +217,17 @@ export class ReplyReader {
 }
 
 function isType(byte: number | undefined): boolean {
-  return byte === STRING || byte === INTEGER || byte === LIST || byte === STATUS || byte === ERROR
+  switch (byte) {
+    case STRING:
+    case INTEGER:
+    case LIST:
+    case STATUS:
+    case ERROR:
+    case NULL:
+    case MAP:
+    case PUSH:
+      return true
+    default:
+      return false
+  }
 }

@@ -9,6 +9,7 @@ import { SLOTS, slotOf } from './key-slot.ts'
 import { type LinkOwner, NodeLink } from './node-link.ts'
 import type { Dial } from './node-pipe.ts'
 import type { RemoteSettings } from './remote-settings.ts'
+import type { CopyKeeper } from './tracking.ts'
 
 /** A node that has not answered for so long, or cannot be reached, has the cluster looked at anew. */
 const SILENCE_MS = 1500
@@ -20,6 +21,8 @@ export interface TopologyOptions {
   /** Opens the connections that commands go by. */
   readonly dial: Dial
   readonly clock: { nowMs(): number }
+  /** Keeps copies of what is read; undefined: nobody does. */
+  readonly keeper?: CopyKeeper | undefined
   /** To be told of what an operator should know, in words without a secret; the same twice is told once. */
   readonly onTrouble: (trouble: string) => void
   /** Of each look at the cluster whether it has been seen. */
@@ -83,9 +86,9 @@ export class Topology {
 
   private createLinks({ host, port }: MasterNode): Links {
     const { login, owner } = this
-    const { dial, clock, settings } = this.options
+    const { dial, clock, settings, keeper } = this.options
     const { timeoutMs, connections } = settings
-    const options = { node: { host, port }, dial, login, timeoutMs, clock, owner }
+    const options = { node: { host, port }, dial, login, keeper, timeoutMs, clock, owner }
     return Array.from({ length: connections }, () => new NodeLink(options))
   }
 

@@ -3,11 +3,13 @@
  * it is installed, twemproxy (Debian: nutcracker) before as many memcached: CPU of the process a request, and its memory.
  *
  *   node test/bench/cluster-gate.mjs [--rounds N] [--seconds N] [--pipelines 1,50] [--memcached PATH] [--before DIST]
+ *     [--keys N] [--ratio GETS:SETS] [--near-cache SIZE]
  *
  * Three masters (redis-server, redis-cli) run on loopback. `--before` names the dist of another build, measured as
- * well. All are up at once and idle but for the one that is measured; rounds alternate, and ratios are
- * taken within a round, as is due where other programs run: times and rates say nothing there. `gates, two` are two gates
- * under the same load at once: what a request costs each of them more than one alone is what gates cost each other.
+ * well; `--near-cache` measures a gate that has one, too, which is of use for few keys (`--keys 100`). All are up at
+ * once and idle but for the one that is measured; rounds alternate, and ratios are taken within a round, as is due where
+ * other programs run: times and rates say nothing there. `gates, two` are two gates under the same load at once: what a
+ * request costs each of them more than one alone is what gates cost each other.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -32,6 +34,9 @@ const { values: options } = parseArgs({
     pipelines: { type: 'string', default: '1,50' },
     memcached: { type: 'string', default: 'memcached' },
     before: { type: 'string' },
+    'near-cache': { type: 'string' },
+    keys: { type: 'string', default: '10000' },
+    ratio: { type: 'string', default: '10:1' },
   },
 })
 
@@ -133,11 +138,11 @@ async function startTwemproxy() {
 
 /** Microseconds of a server's CPU a request, where all of them are under load at once. */
 async function measure(generator, servers, pipeline, prefill) {
-  const { seconds } = options
+  const { seconds, keys, ratio } = options
   const figures = await Promise.all(
     servers.map(async ({ port, pid }) => {
       const load = { host: '127.0.0.1', port, dialect: 'text', connections: CONNECTIONS, pipeline }
-      const whole = { ...load, seconds, serverPid: pid, prefill }
+      const whole = { ...load, seconds, keys, ratio, serverPid: pid, prefill }
       return (await runGenerator(generator, [], whole, children)).serverCpuUsPerRequest
     }),
   )
@@ -151,6 +156,9 @@ async function run() {
   const kinds = [
     program('own store', HERE, ['-m', '256']),
     program('gate', HERE, cluster),
+    ...(options['near-cache'] === undefined
+      ? []
+      : [program('near cache', HERE, [...cluster, '--near-cache', options['near-cache']])]),
     ...(options.before === undefined ? [] : [program('gate before', options.before, cluster)]),
     ...(twemproxy === undefined ? [] : [twemproxy]),
     program('gates, two', HERE, cluster),

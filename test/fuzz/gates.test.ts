@@ -1,7 +1,8 @@
 /**
- * Two gates before one cluster, and connections to both in all three dialects, pipelined and not, that meet on the same few
- * keys: what all of them were answered is linearizable for each key (support/history/history-checker.ts), those included who
- * compare a CAS that either gate gave; no value is torn, and no increment is lost.
+ * Two gates before one cluster, or two threads of one that has a near cache, and connections to both in all three
+ * dialects, pipelined and not, that meet on the same few keys: what all of them were answered is linearizable for each key
+ * (support/history/history-checker.ts), those included who compare a CAS that either gate gave; no value is torn, and no
+ * increment is lost.
  *
  *     npm run build && MINUTES=30 npx vitest run --project fuzz --bail 1 test/fuzz/gates.test.ts
  *
@@ -17,6 +18,7 @@ import { COUNTER_KEY, PLAIN_REQUEST } from '../support/history/request-source.js
 import { hasPrerequisites } from '../support/program.ts'
 import { REDIS, RedisCluster } from '../support/redis-cluster.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
 import { seedOfRun } from '../unit/storage/model.ts'
 
 const KIB = 1024
@@ -38,6 +40,12 @@ const ADD_COUNTER = {
   valueBytes: 1,
 } as const
 
+/** How many different keys: often asked for, and others. */
+interface Keys {
+  readonly hotKeyCount: number
+  readonly coldKeyCount: number
+}
+
 class Campaign {
   private readonly recording: Recording = new Recording()
   private readonly names: CasNames = new CasNames()
@@ -51,7 +59,7 @@ class Campaign {
   /** Writes that compared a CAS, and were done. */
   compared = 0
 
-  constructor(gates: readonly TestServer[], seed: number) {
+  constructor(gates: readonly TestServer[], seed: number, keys: Keys) {
     this.clients = Array.from({ length: CONNECTIONS }, (_, process) => {
       const { names } = this
       const dialect = [new BinaryDialect(names), new ClassicDialect(names), new MetaDialect(names)][
@@ -63,8 +71,8 @@ class Campaign {
         seed: seed + process * 7919,
         process,
         processCount: CONNECTIONS,
-        hotKeyCount: 12,
-        coldKeyCount: 300,
+        hotKeyCount: keys.hotKeyCount,
+        coldKeyCount: keys.coldKeyCount,
         valueBytesMax: 20 * KIB,
         itemBytesMax: ITEM_KIB_MAX * KIB,
         expires: true,
@@ -116,9 +124,35 @@ class Campaign {
   }
 }
 
+async function nearHitsOf(gates: readonly TestServer[]): Promise<number> {
+  let hits = 0
+  for (const gate of gates) {
+    const rows = await new TextClient(gate).ask('stats store\r\n', 'END\r\n')
+    hits += Number(/STAT near_hits (\d+)/.exec(rows)?.[1])
+  }
+  return hits
+}
+
 if (hasPrerequisites('histories through two gates', [REDIS])) {
   const timeout = 600_000 + MINUTES * 60_000
-  test('two gates before one cluster: every history has an explanation', { timeout }, async () => {
+  const plain = {
+    flags: [
+      ['-t', '1'],
+      ['-t', '2'],
+    ],
+    hotKeyCount: 12,
+    coldKeyCount: 300,
+  }
+  // Copies live for longer than a round: none is dropped for being too old.
+  const near = {
+    flags: [['-t', '2', '--near-cache', '8m', '--near-cache-ttl', '60']],
+    hotKeyCount: 2,
+    coldKeyCount: 5,
+  }
+  test.each([
+    ['two gates before one cluster', plain],
+    ['two threads with near caches', near],
+  ])('%s: every history has an explanation', { timeout }, async (name, kind) => {
     const cluster = await RedisCluster.start({ hasReplicas: false })
     const gates: TestServer[] = []
     let campaign: Campaign | undefined
@@ -129,17 +163,19 @@ if (hasPrerequisites('histories through two gates', [REDIS])) {
       ]
       gates.push(
         ...(await Promise.all(
-          ['1', '2'].map((threads) => startSaslcached({ flags: [...flags, '-t', threads] })),
+          kind.flags.map((own) => startSaslcached({ flags: [...flags, ...own] })),
         )),
       )
-      campaign = new Campaign(gates, seedOfRun())
+      campaign = new Campaign(gates, seedOfRun(), kind)
       await campaign.begin()
       const endMs = performance.now() + MINUTES * 60_000
       let operations = 0
       do operations += await campaign.round()
       while (performance.now() < endMs)
-      console.log(`two gates: ${operations} operations, ${campaign.compared} by their CAS`)
-      expect(campaign.compared).toBeGreaterThan(0)
+      const hits = await nearHitsOf(gates)
+      const { compared } = campaign
+      console.log(`${name}: ${operations} operations, ${compared} by their CAS, ${hits} by copies`)
+      expect(compared).toBeGreaterThan(0)
     } finally {
       campaign?.close()
       await Promise.all(gates.map((gate) => gate.stop()))

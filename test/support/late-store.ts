@@ -10,7 +10,7 @@ import type {
 } from '../../src/command/commands.ts'
 import { NO_LARGE_VALUES } from '../../src/command/remote/no-large-values.ts'
 import { ResultRegisters } from '../../src/command/result-registers.ts'
-import { OUTCOME_PENDING, type Request } from '../../src/protocol/request.ts'
+import { OUTCOME_HIT, OUTCOME_PENDING, type Request } from '../../src/protocol/request.ts'
 import { MANUAL_NOW } from './manual-server.ts'
 
 /** One request that was given away. */
@@ -58,6 +58,8 @@ export class LateStore implements CommandStore {
   readonly nowSeconds: number = MANUAL_NOW
   /** In the order in which they were given away. */
   readonly requests: LateRequest[] = []
+  /** Keys whose value is there at once. */
+  readonly known: Map<string, string> = new Map()
   private pending: PendingOutcome | undefined = undefined
 
   beginTurn(): void {}
@@ -81,6 +83,8 @@ export class LateStore implements CommandStore {
       },
     }
     this.requests.push(late)
+    const known = this.known.get(late.key)
+    if (known !== undefined) late.answer(OUTCOME_HIT, known)
     this.pending = {
       settled,
       get isSettled() {

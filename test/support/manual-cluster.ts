@@ -117,7 +117,7 @@ export class ManualCluster implements ClusterClient {
 }
 
 /** The words of each command of a write. */
-function commandsIn(text: string): string[][] {
+export function commandsIn(text: string): string[][] {
   const commands: string[][] = []
   let at = 0
   const takeNumber = (): number => {

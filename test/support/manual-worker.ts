@@ -56,6 +56,7 @@ export function manualShared(workerCount = 1): SharedMemory {
     connectionTable: createConnectionTableMemory(CONNECTIONS_MAX),
     workerTable: createWorkerTableMemory(workerCount, 1, CONNECTIONS_MAX),
     audit: undefined,
+    stripes: undefined,
     measures: createMeasureMemory(workerCount, false),
     throttle: createThrottleMemory((bytes) => bytes.fill(7), 64),
   }

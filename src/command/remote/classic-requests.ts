@@ -39,12 +39,14 @@ import { bytesAt, letterOf, numberAt, type RemoteParts, RemoteRequest } from './
 
 export class RemoteGet extends RemoteRequest {
   protected override readonly mayMiss = true
+  protected override readonly onlyReads: boolean
   /** The expiry that it gets, or KEPT. */
   private readonly expiry: string
 
   constructor(parts: RemoteParts, key: Buffer, expiry: string) {
     super(parts, key)
     this.expiry = expiry
+    this.onlyReads = expiry === KEPT
   }
 
   protected command(key: Buffer): readonly Argument[] {

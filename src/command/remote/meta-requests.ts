@@ -120,9 +120,18 @@ function loadHead(parts: RemoteParts, head: Buffer, valueBytes: number, keyBytes
 const LOOKS_CLOSER = FLAG_H | FLAG_L | FLAG_T
 const CHANGES = FLAG_T | FLAG_N | FLAG_R
 
+/** An mg that asks for nothing but what is in the item, and changes nothing. */
+export function isPlainRead({ lowerFlags: lower, upperFlags: upper }: Request): boolean {
+  return (lower & LOOKS_CLOSER) === 0 && (upper & CHANGES) === 0
+}
+
 export class RemoteMetaGet extends RemoteRequest {
   protected override readonly mayMiss = true
+  /** A stale item, whose winner is chosen behind that, has no copies. */
+  protected override readonly onlyReads: boolean
   private readonly expiries: Expiries
+  /** Of the client's key, also where a copy answers. */
+  private readonly ownKeyBytes: number
   private readonly wantsValue: boolean
   /** Whoever has this value needs it not again. */
   private readonly known: Buffer | undefined
@@ -136,6 +145,7 @@ export class RemoteMetaGet extends RemoteRequest {
     super(parts, key)
     const { lowerFlags: lower, upperFlags: upper } = request
     const { nowSeconds } = parts
+    this.ownKeyBytes = request.keyLength
     this.expiries = expiriesOf(request, nowSeconds)
     this.wantsValue = (lower & FLAG_V) !== 0
     this.known = (upper & FLAG_C) === 0 ? undefined : encodeCas(request.casHigh, request.casLow)
@@ -145,7 +155,8 @@ export class RemoteMetaGet extends RemoteRequest {
     this.recacheSeconds = recaches ? String(recacheAt - nowSeconds) : ''
     this.isTouchedFirst = (upper & FLAG_T) !== 0 && request.expiryToken < request.recacheToken
     this.cas = cas
-    this.isPlain = (lower & LOOKS_CLOSER) === 0 && (upper & CHANGES) === 0
+    this.isPlain = isPlainRead(request)
+    this.onlyReads = this.isPlain
   }
 
   protected command(key: Buffer): readonly Argument[] {
@@ -192,7 +203,7 @@ export class RemoteMetaGet extends RemoteRequest {
       loadExpiries(parts, expiries, numberAt(reply, 2))
       this.loadMarks(stateOf(item), numberAt(reply, 5) === 1)
     }
-    loadHead(parts, item, item.length - HEAD_BYTES, this.keyBytes)
+    loadHead(parts, item, item.length - HEAD_BYTES, this.ownKeyBytes)
     this.loadCas(casHighOf(item), casLowOf(item))
     const isKnown = this.known !== undefined && isCas(item, this.known)
     if (!this.wantsValue || isKnown) return OUTCOME_FOUND
@@ -278,6 +289,8 @@ export class RemoteMetaCount extends RemoteCount {
 }
 
 export class RemoteMetaDebug extends RemoteRequest {
+  protected override readonly onlyReads = true
+
   protected command(key: Buffer): readonly Argument[] {
     return ['FCALL_RO', FUNCTION_LOOK, '1', key]
   }

@@ -70,14 +70,16 @@ import {
 import { AT_ONCE, engineExpiry, KEPT } from './engine-expiry.ts'
 import {
   expiriesOf,
+  isPlainRead,
   RemoteMetaCount,
   RemoteMetaDebug,
   RemoteMetaDelete,
   RemoteMetaGet,
 } from './meta-requests.ts'
+import type { NearCache } from './near-cache.ts'
 import { NO_LARGE_VALUES } from './no-large-values.ts'
 import { RemoteFlush } from './remote-flush.ts'
-import type { RemoteParts, RemoteRequest } from './remote-request.ts'
+import { NO_KEY, type RemoteParts, type RemoteRequest } from './remote-request.ts'
 import { RemoteResult } from './remote-result.ts'
 import type { RequestCounts } from './request-counts.ts'
 
@@ -98,6 +100,8 @@ export interface RemoteCommandsOptions {
   /** False with -C: every CAS in a response is 0. */
   readonly casEnabled: boolean
   readonly missesOnFailure: boolean
+  /** Of the worker; undefined: no copies are kept. */
+  readonly near: NearCache | undefined
 }
 
 export class RemoteCommands implements CommandStore {
@@ -115,7 +119,8 @@ export class RemoteCommands implements CommandStore {
 
   constructor(options: RemoteCommandsOptions) {
     this.options = options
-    const { engine, generation, lane, counts, casClock, casEnabled, missesOnFailure } = options
+    const { engine, generation, lane, counts, casClock, casEnabled, missesOnFailure, near } =
+      options
     this.lane = lane
     this.casClock = casClock
     const { result } = this
@@ -127,6 +132,7 @@ export class RemoteCommands implements CommandStore {
       counts,
       casEnabled,
       missesOnFailure,
+      near,
       nowSeconds: 0,
     }
   }
@@ -156,7 +162,7 @@ export class RemoteCommands implements CommandStore {
     const { parts } = this
     switch (request.verb) {
       case VERB_GET:
-        return this.start(new RemoteGet(parts, this.keyOf(request, bytes), KEPT))
+        return this.get(request, bytes)
       case VERB_GET_AND_TOUCH:
         return this.start(
           new RemoteGet(parts, this.keyOf(request, bytes), this.expiryOf(request.expiry)),
@@ -196,9 +202,7 @@ export class RemoteCommands implements CommandStore {
     const { parts } = this
     switch (request.verb) {
       case VERB_META_GET:
-        return this.start(
-          new RemoteMetaGet(parts, this.keyOf(request, bytes), request, this.newCas(request)),
-        )
+        return this.metaGet(request, bytes)
       case VERB_META_SET:
         return this.metaSet(request, bytes)
       case VERB_META_DELETE:
@@ -212,6 +216,49 @@ export class RemoteCommands implements CommandStore {
       default:
         return OUTCOME_UNKNOWN_COMMAND
     }
+  }
+
+  private get(request: Request, bytes: Uint8Array): number {
+    const { parts } = this
+    const item = this.copyOf(request, bytes)
+    if (item !== undefined) return this.answerBy(new RemoteGet(parts, NO_KEY, KEPT), item)
+    const key = this.keyOf(request, bytes)
+    return this.startRead(new RemoteGet(parts, key, KEPT), key)
+  }
+
+  private metaGet(request: Request, bytes: Uint8Array): number {
+    const { parts } = this
+    if (isPlainRead(request)) {
+      const item = this.copyOf(request, bytes)
+      if (item !== undefined) {
+        return this.answerBy(new RemoteMetaGet(parts, NO_KEY, request, NO_KEY), item)
+      }
+      const key = this.keyOf(request, bytes)
+      return this.startRead(new RemoteMetaGet(parts, key, request, NO_KEY), key)
+    }
+    return this.start(
+      new RemoteMetaGet(parts, this.keyOf(request, bytes), request, this.newCas(request)),
+    )
+  }
+
+  private copyOf(request: Request, bytes: Uint8Array): Buffer | undefined {
+    const { near, generation } = this.parts
+    if (near === undefined || !generation.isConfirmed()) return undefined
+    const key = keyBytesOf(request, bytes)
+    return near.find(generation, key, keyOffsetOf(request), request.keyLength)
+  }
+
+  private answerBy(request: RemoteRequest, item: Buffer): number {
+    request.answerBy(item)
+    this.last = request
+    return OUTCOME_PENDING
+  }
+
+  /** After copyOf() has found nothing. */
+  private startRead(request: RemoteRequest, key: Buffer): number {
+    const { near, generation } = this.parts
+    if (near !== undefined) request.ticket = near.fill(generation, key)
+    return this.start(request)
   }
 
   private start(request: RemoteRequest): number {

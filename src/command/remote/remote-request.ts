@@ -2,7 +2,8 @@
  * One request that was given to a store elsewhere: the command for the engine, and what its reply means. Each kind of
  * command has a class of its own; classic-requests.ts and meta-requests.ts have them.
  *
- * Invariant: it is settled once, by the engine's reply or by a failure, and never by both.
+ * Invariants: it is settled once, by the engine's reply or by a failure, and never by both. What may change an item
+ * is known to be under way to all threads of the gate from before it is sent until it is settled (write-stripes.ts).
  */
 
 import { COUNTER } from '../../observe/counters.ts'
@@ -26,6 +27,8 @@ import {
 import type { Command } from '../../remote/flight.ts'
 import type { Generation, Waiting } from '../../remote/generation.ts'
 import type { PendingOutcome } from '../commands.ts'
+import type { NearCache } from './near-cache.ts'
+import type { NearEntry } from './near-entry.ts'
 import type { RemoteResult } from './remote-result.ts'
 import type { RequestCounts } from './request-counts.ts'
 
@@ -39,6 +42,8 @@ export interface RemoteParts {
   readonly casEnabled: boolean
   /** What is read while the store fails is told to be missing. */
   readonly missesOnFailure: boolean
+  /** Undefined: no copies are kept. */
+  readonly near: NearCache | undefined
   /** Unix seconds. */
   nowSeconds: number
 }
@@ -48,11 +53,17 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
   key: Buffer
   args: readonly Argument[] = NO_ARGS
   bytes = 0
+  /** What is to become of its reply beside an answer. */
+  ticket: NearEntry | undefined = undefined
   protected readonly parts: RemoteParts
   /** It only reads: where it fails, it may be told to be a miss. */
   protected readonly mayMiss: boolean = false
+  /** It leaves the item as it is. */
+  protected readonly onlyReads: boolean = false
   /** Of the key, as it is. */
   private prefix: Buffer
+  /** Of the client's key, while it counts as a change. */
+  private hash = 0
   private lane = 0
   private waiting: Promise<void> | undefined = undefined
   private wake: () => void = nothing
@@ -91,10 +102,20 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
 
   start(lane: number): void {
     this.lane = lane
-    const { generation, counts } = this.parts
+    const { generation, counts, near } = this.parts
     counts.begin()
+    if (near !== undefined && !this.onlyReads) {
+      this.hash = near.stripes.hash(this.key, this.prefix.length, this.keyBytes)
+      near.stripes.begin(this.hash)
+    }
     if (generation.isConfirmed()) this.send()
     else generation.wait(this)
+  }
+
+  /** Instead of start(): it is answered by a copy of the item. */
+  answerBy(item: Buffer): void {
+    this.isSettled = true
+    this.reply = item
   }
 
   ready(failure: number): void {
@@ -118,12 +139,19 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
 
   settle(reply: unknown, failure: number): void {
     if (this.isSettled) return
+    const { ticket } = this
+    if (ticket !== undefined) {
+      this.ticket = undefined
+      ticket.came(reply, failure)
+    }
     if (failure === FAILURE_NONE && this.goesOn(reply)) {
       this.send()
       return
     }
     this.isSettled = true
-    this.parts.counts.end(failure)
+    const { counts, near } = this.parts
+    counts.end(failure)
+    if (near !== undefined && !this.onlyReads) near.stripes.end(this.hash)
     this.reply = reply
     this.failure = failure
     this.args = NO_ARGS
@@ -166,7 +194,7 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
   }
 }
 
-const NO_KEY: Buffer = Buffer.alloc(0)
+export const NO_KEY: Buffer = Buffer.alloc(0)
 const NO_ARGS: readonly Argument[] = []
 
 function nothing(): void {}

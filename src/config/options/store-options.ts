@@ -1,5 +1,5 @@
 /** Where the items are: in this process, or in a cluster that others run. */
-import { choice, flag, integer, list, seconds, text } from '../kind.ts'
+import { choice, flag, integer, list, optionalSize, seconds, text } from '../kind.ts'
 import { nonEmpty, type Options } from './option.ts'
 
 export interface StoreValues {
@@ -14,7 +14,12 @@ export interface StoreValues {
   store_timeout_seconds: number
   store_connections: number
   on_store_failure: 'error' | 'miss'
+  near_cache: number
+  near_cache_ttl_seconds: number
 }
+
+const NEAR_BYTES_MIN: number = 1024 * 1024
+const NEAR_BYTES_MAX: number = 4 * 1024 * 1024 * 1024
 
 export const STORE_OPTIONS: Options<StoreValues> = {
   store: {
@@ -94,5 +99,19 @@ export const STORE_OPTIONS: Options<StoreValues> = {
     kind: choice<'error' | 'miss'>(['error', 'miss']),
     default: 'error',
     description: 'what reads are told while the cluster fails: an error, or a miss',
+  },
+  near_cache: {
+    group: 'store',
+    long: 'near-cache',
+    kind: optionalSize(NEAR_BYTES_MIN, NEAR_BYTES_MAX),
+    default: 0,
+    description: 'memory of the gate for copies of what is read often, 1m to 4g; 0: none',
+  },
+  near_cache_ttl_seconds: {
+    group: 'store',
+    long: 'near-cache-ttl',
+    kind: seconds(0.01, 60, false),
+    default: 0.5,
+    description: 'seconds after which such a copy is shown no more, whatever is heard of it',
   },
 }

@@ -25,6 +25,7 @@ export function remoteSettings(store: StoreConfig | undefined): RemoteSettings |
     timeoutMs: store.timeoutMs,
     connections: store.connections,
     missesOnFailure: store.missesOnFailure,
+    near: store.near,
   }
 }
 

@@ -13,6 +13,15 @@ const VERIFY_MODES: readonly TlsVerify[] = ['none', 'request', 'require', 'once'
 /** SSL_FILETYPE_PEM of OpenSSL. */
 const PEM_FORMAT = 1
 
+/** Where copies are kept. */
+function nearRows(near: NonNullable<Config['store']>['near']): [string, string | number][] {
+  if (near === undefined) return []
+  return [
+    ['near_cache', near.bytesMax],
+    ['near_cache_ttl', (near.ttlMs / 1000).toFixed(3)],
+  ]
+}
+
 export function settingsRows(
   config: Config,
   threadCount: number,
@@ -86,6 +95,7 @@ export function settingsRows(
     ['num_napi_ids', 0],
     ['memory_file', 'NULL'],
     ['client_flags_size', CLIENT_FLAGS_BYTES],
+    ...nearRows(config.store?.near),
   ]
   return rows.map(([name, value]) => [name, format(value)] as const)
 }

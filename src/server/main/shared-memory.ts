@@ -1,5 +1,6 @@
 /** The memory that all workers of a server see, made before the first of them starts. */
 import { EXIT_CONFIG, EXIT_OS } from '../../base/exit-code.ts'
+import { createStripeMemory } from '../../command/remote/write-stripes.ts'
 import type { Config } from '../../config/config.ts'
 import { NAMESPACES_MAX, type Namespace } from '../../credential/namespaces.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
@@ -84,6 +85,7 @@ export function createSharedMemory(
         ? undefined
         : createAuditMemory(config.audit.refusesLogins, config.audit.showsKeys),
     throttle: createThrottleMemory((bytes) => crypto.getRandomValues(bytes)),
+    stripes: config.store?.near === undefined ? undefined : createStripeMemory(randomSeed()[0]),
   }
   return { shared, namespaces }
 }

@@ -3,8 +3,10 @@
  * namespace. Made only where there is one.
  */
 import type { Clock } from '../../base/clock.ts'
+import { HALVE_MS, NearCache } from '../../command/remote/near-cache.ts'
 import { RemoteCommands } from '../../command/remote/remote-commands.ts'
 import { RequestCounts } from '../../command/remote/request-counts.ts'
+import { WriteStripes } from '../../command/remote/write-stripes.ts'
 import { COUNTER, counterLane } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import { CasClock } from '../../remote/cas-clock.ts'
@@ -12,7 +14,8 @@ import { clusterMaker } from '../../remote/cluster-client.ts'
 import { Engine } from '../../remote/engine.ts'
 import { Generation } from '../../remote/generation.ts'
 import { Reach } from '../../remote/reach.ts'
-import type { RemoteSettings } from '../../remote/remote-settings.ts'
+import type { NearSettings, RemoteSettings } from '../../remote/remote-settings.ts'
+import { words } from '../../remote/topology.ts'
 import { nodeDialer } from '../net/node-dialer.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
@@ -46,6 +49,8 @@ const NOT_A_CLUSTER = /cluster support disabled/i
 /** For the metrics. */
 const COUNT_LINKS_MS = 500
 
+function nothing(): void {}
+
 interface RemoteServiceOptions {
   readonly remote: RemoteSettings
   readonly settings: WorkerSettings
@@ -62,6 +67,8 @@ export class RemoteService {
   private readonly counts: RequestCounts
   private readonly reach: Reach
   private readonly endCounts: () => void
+  private readonly near: NearCache | undefined
+  private readonly endTicks: () => void
   private readonly toldMs: Map<string, number> = new Map()
 
   constructor(options: RemoteServiceOptions) {
@@ -69,11 +76,15 @@ export class RemoteService {
     const { remote, settings, clock, epochMs, random } = options
     this.casClock = new CasClock(epochMs, random)
     const lane = counterLane(settings.counters, settings.workerIndex)
+    const near = this.createNear(remote.near, lane)
+    this.near = near
+    this.endTicks = near === undefined ? nothing : clock.every(HALVE_MS, () => near.tick())
     this.engine = new Engine({
       settings: remote,
       make: clusterMaker(remote),
       dial: nodeDialer(remote.tls),
       clock,
+      keeper: near,
       onTrouble: (trouble) => this.tell(trouble),
       onView: (isSeen) => {
         lane[isSeen ? COUNTER.cluster_views : COUNTER.cluster_view_failures]!++
@@ -97,9 +108,24 @@ export class RemoteService {
     })
   }
 
+  /** This thread's share of it. */
+  private createNear(near: NearSettings | undefined, lane: Float64Array): NearCache | undefined {
+    const { settings, clock } = this.options
+    const { stripes, threadCount } = settings
+    if (near === undefined || stripes === undefined) return undefined
+    return new NearCache({
+      bytesMax: Math.floor(near.bytesMax / threadCount),
+      ttlMs: near.ttlMs,
+      stripes: new WriteStripes(stripes),
+      lane,
+      clock,
+      onRefusal: (error) => this.tell(`no near cache: a node does not track: ${words(error)}`),
+    })
+  }
+
   /** Carries out the requests of a namespace, and counts them in its lane. */
   commandsOf(name: string, lane: Float64Array): RemoteCommands {
-    const { engine, casClock, counts } = this
+    const { engine, casClock, counts, near } = this
     const { remote, settings, clock } = this.options
     return new RemoteCommands({
       engine,
@@ -112,6 +138,7 @@ export class RemoteService {
       flushEnabled: settings.flushEnabled,
       casEnabled: settings.casEnabled,
       missesOnFailure: remote.missesOnFailure,
+      near,
     })
   }
 
@@ -125,6 +152,7 @@ export class RemoteService {
 
   close(): void {
     this.endCounts()
+    this.endTicks()
     this.reach.close()
     this.engine.close()
   }

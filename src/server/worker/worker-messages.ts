@@ -72,6 +72,8 @@ export interface SharedMemory {
   readonly throttle: ThrottleMemory
   /** Undefined: there is no audit. */
   readonly audit: AuditMemory | undefined
+  /** What the threads change in a store elsewhere; undefined: nobody keeps copies of it. */
+  readonly stripes: SharedArrayBuffer | undefined
 }
 
 /** Everything that a worker is started with. */

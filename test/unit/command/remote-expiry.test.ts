@@ -45,6 +45,7 @@ class Bench {
       flushEnabled: true,
       casEnabled: true,
       missesOnFailure: false,
+      near: undefined,
     })
     this.commands.setTime(START)
   }

@@ -40,6 +40,7 @@ test('the longest value that is taken is the same', () => {
     flushEnabled: true,
     casEnabled: true,
     missesOnFailure: false,
+    near: undefined,
   })
   const request = new Request()
   request.verb = VERB_SET

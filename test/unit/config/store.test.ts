@@ -20,6 +20,7 @@ test('a cluster is its nodes and how they are reached', async () => {
     timeoutMs: 1000,
     connections: 1,
     missesOnFailure: false,
+    near: undefined,
   })
 })
 
@@ -39,6 +40,8 @@ test.each([
   [['--store', 'cluster'], '--store-nodes'],
   [['--store-timeout', '2'], '--store cluster'],
   [['--on-store-failure', 'miss'], '--store cluster'],
+  [['--near-cache', '8m'], '--store cluster'],
+  [[...CLUSTER, '--near-cache-ttl', '1'], '--near-cache'],
   [[...CLUSTER, '--store-user', 'gate'], '--store-password-file'],
   [[...CLUSTER, '--store-tls-ca', 'ca.pem'], '--store-tls'],
   [[...CLUSTER, '--store-tls', 'true', '--store-tls-cert', 'c.pem'], '--store-tls-key'],

@@ -211,3 +211,44 @@ test.each([
   const { frames } = parseResponses(binary.peer.transport.output)
   expect(frames.map((frame) => frame.status)).toEqual([status])
 })
+
+test('what is there at once is answered in the same turn, and what is behind it is served', () => {
+  const text = open('text')
+  text.store.known.set('a', 'A')
+  send(text, 'get a\r\ngets a a\r\nmg a v\r\nmn\r\nget b\r\n')
+  // The whole waits for what is not there.
+  expect(output(text)).toBe('')
+  const other = open('text')
+  other.store.known.set('a', 'A')
+  send(other, 'get a\r\nget a a\r\nmg a v\r\nmn\r\n')
+  const value = 'VALUE a 0 1\r\nA\r\n'
+  expect(output(other)).toBe(`${value}END\r\n${value}${value}END\r\nVA 1\r\nA\r\nMN\r\n`)
+  send(other, 'get a\r\n')
+  expect(output(other)).toMatch(/MN\r\nVALUE a 0 1\r\nA\r\nEND\r\n$/)
+  expect(other.peer.deferred).toHaveLength(0)
+  const binary = open('binary')
+  binary.store.known.set('a', 'A')
+  const frames = [1, 2].map((opaque) => requestFrame({ opcode: 0x00, key: 'a', opaque }))
+  send(binary, Buffer.concat(frames))
+  const { frames: answers } = parseResponses(binary.peer.transport.output)
+  expect(answers.map(({ opaque, status }) => [opaque, status])).toEqual([
+    [1, 0],
+    [2, 0],
+  ])
+})
+
+test.each(['text', 'binary'] as const)(
+  '%s: a turn ends behind a window that was answered at once',
+  async (dialect) => {
+    const bench = open(dialect)
+    bench.store.known.set('a', 'A')
+    const frame =
+      dialect === 'text' ? 'get a\r\n' : requestFrame({ opcode: 0x00, key: 'a' }).toString('latin1')
+    const count = WINDOW_REQUESTS_MAX + 10
+    send(bench, frame.repeat(count))
+    expect(bench.store.requests).toHaveLength(WINDOW_REQUESTS_MAX)
+    expect(bench.peer.deferred).toHaveLength(1)
+    await settle(bench)
+    expect(bench.store.requests).toHaveLength(count)
+  },
+)

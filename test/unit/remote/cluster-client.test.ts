@@ -11,6 +11,7 @@ test('views of other seeds share the classes of the library', () => {
     timeoutMs: 1000,
     connections: 1,
     missesOnFailure: false,
+    near: undefined,
   })
   const [one, other] = [1, 2].map((port) => make([{ host: '192.0.2.1', port }]))
   expect(one).not.toBe(other)

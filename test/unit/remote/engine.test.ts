@@ -22,6 +22,7 @@ const SETTINGS: RemoteSettings = {
   timeoutMs: 1000,
   connections: 1,
   missesOnFailure: false,
+  near: undefined,
 }
 
 interface Bench {

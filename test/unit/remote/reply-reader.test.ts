@@ -101,7 +101,13 @@ describe('replies', () => {
 })
 
 test.each([
-  ['an unknown type', '%1\r\n+a\r\n+b\r\n'],
+  ['an unknown type', '~1\r\n+a\r\n'],
+  ['a null that says more', '_0\r\n'],
+  ['a map of a negative length', '%-1\r\n'],
+  ['a map beyond the bound', `%${ELEMENTS_MAX / 2 + 1}\r\n`],
+  ['a push within a list', '*1\r\n>1\r\n+a\r\n'],
+  ['a push of nothing', '>-1\r\n'],
+  ['a push to who wants none', '>1\r\n+a\r\n'],
   ['no type', '\r\n'],
   ['no number', '$\r\n'],
   ['a sign alone', ':-\r\n'],
@@ -133,6 +139,29 @@ test('a line, a list and lists in lists at their bounds are read', () => {
   const { replies, isGood } = readText(`+${line}\r\n${list}${deep}`)
   expect(isGood).toBe(true)
   expect(replies).toHaveLength(3)
+})
+
+test('a map is a list, and what is pushed between replies is apart from them, cut at any place', () => {
+  const text =
+    '_\r\n>2\r\n+invalidate\r\n*1\r\n$1\r\nk\r\n%1\r\n+proto\r\n:3\r\n>2\r\n+invalidate\r\n_\r\n:1\r\n'
+  for (let cut = 1; cut < text.length; cut++) {
+    const said: unknown[] = []
+    const reader = new ReplyReader({
+      take: (reply) => said.push(plain(reply)) > 0,
+      push: (push) => said.push({ push: plain(push) }) > 0,
+    })
+    for (const piece of [text.slice(0, cut), text.slice(cut)]) {
+      const bytes = Buffer.from(piece, 'latin1')
+      expect(reader.read(bytes, bytes.length)).toBe(true)
+    }
+    expect(said).toEqual([
+      null,
+      { push: ['invalidate', [{ bytes: 'k' }]] },
+      ['proto', 3],
+      { push: ['invalidate', null] },
+      1,
+    ])
+  }
 })
 
 test('a claim of the longest string takes no memory before its bytes come', () => {

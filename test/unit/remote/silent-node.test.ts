@@ -36,6 +36,7 @@ async function start(): Promise<Bench> {
       timeoutMs: TIMEOUT_MS,
       connections: 1,
       missesOnFailure: false,
+      near: undefined,
     },
     clock,
     dial: (node, events) => {

@@ -1,0 +1,33 @@
+/**
+ * Hot path. How often keys were read lately, roughly and in little memory: two rows of counters by different bits of the
+ * hash, of which the lower one counts (a count-min sketch). halve() makes the past count for less.
+ *
+ * It only errs upwards, where keys share counters in both rows.
+ */
+const COLUMNS = 65_536
+const COLUMN_MASK = COLUMNS - 1
+const COUNT_MAX = 255
+/** The highest bit of each counter of a word, once it was shifted. */
+const HALVED_MASK = 0x7f7f7f7f
+
+export class ReadSketch {
+  private readonly counts: Uint8Array = new Uint8Array(2 * COLUMNS)
+  private readonly words: Uint32Array = new Uint32Array(this.counts.buffer)
+
+  /** Counts a read; returns how many there were, 255 at most. */
+  count(hash: number): number {
+    const { counts } = this
+    const first = hash & COLUMN_MASK
+    const second = COLUMNS + ((hash >>> 16) & COLUMN_MASK)
+    const one = counts[first]!
+    const other = counts[second]!
+    if (one < COUNT_MAX) counts[first] = one + 1
+    if (other < COUNT_MAX) counts[second] = other + 1
+    return Math.min(COUNT_MAX, Math.min(one, other) + 1)
+  }
+
+  halve(): void {
+    const { words } = this
+    for (let at = 0; at < words.length; at++) words[at] = (words[at]! >>> 1) & HALVED_MASK
+  }
+}
