@@ -325,28 +325,6 @@ describe('what is refused', () => {
     expect(counts).toEqual(broken.map(([name]) => [name, 1]))
   })
 
-  test('every alert in the middle of a handshake ends it, and is counted once', async () => {
-    const hello = await realHello()
-    // RFC 8446, B.2, with those of older versions, and one that there is not.
-    const codes = [
-      0, 10, 20, 21, 22, 30, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 60, 70, 71, 80, 86, 90,
-      100, 109, 110, 111, 112, 113, 114, 115, 116, 120, 255,
-    ]
-    const before = await statistic('ssl_handshake_errors')
-    for (const code of codes) {
-      for (const level of [1, 2, 3]) {
-        const alert = Buffer.from([0x15, 3, 3, 0, 2, level, code])
-        // Some are only a warning: the client leaves as well.
-        const socket = rawTo(server.port)
-        socket.resume()
-        socket.end(Buffer.concat([hello, alert]))
-        await closed(socket)
-      }
-    }
-    expect((await statistic('ssl_handshake_errors')) - before).toBe(3 * codes.length)
-    expect(await new TextClient(tunnel).ask('version\r\n')).toMatch(/^VERSION /)
-  })
-
   test.each([
     ['TLS 1.1', { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT:@SECLEVEL=0' }],
     ['no forward secrecy', { maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA:AES128-GCM-SHA256' }],
