@@ -18,7 +18,7 @@ import { RIGHTS_ALL } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { NOBODY, type UserCounts } from '../observe/user-counts.ts'
 import { hasVerb, verbsThat } from '../protocol/verbs.ts'
-import type { ClaimedUser } from '../sasl/claimed-user.ts'
+import { type ClaimedUser, NOBODY as NO_CLAIM } from '../sasl/claimed-user.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
 import type { FailureReason } from '../sasl/failure-reason.ts'
 import { type SaslFailure, SaslSession, type SaslStep } from '../sasl/session.ts'
@@ -69,6 +69,13 @@ export interface OperationEvent {
   readonly namespace?: string | undefined
 }
 
+/** Of the connections that are logged in, by the number of their namespace. */
+export interface PlacesByNamespace {
+  /** False: there is none for one more. */
+  take(namespace: number): boolean
+  giveBack(namespace: number): void
+}
+
 export interface AuthGateOptions {
   /** Undefined: the server runs without authentication and every gate is open. */
   readonly sasl: SaslEnvironment | undefined
@@ -78,6 +85,8 @@ export interface AuthGateOptions {
   /** Gives users the numbers that they are counted by. */
   readonly users?: UserCounts | undefined
   readonly onLogin: (event: LoginEvent) => void
+  /** Undefined: there are as many as who logs in. */
+  readonly places?: PlacesByNamespace | undefined
   /** Undefined: every answer leaves at once. */
   readonly delays?: AnswerDelays | undefined
   readonly onRefusal?: (event: RefusalEvent) => void
@@ -98,6 +107,7 @@ const VERBS_BEFORE_LOGIN: number = verbsThat(({ beforeLogin }) => beforeLogin ==
 const STRANGER_REQUESTS_PER_TURN = 20
 /** In all, before the connection ends. */
 const STRANGER_REQUESTS_MAX = 500
+const NOWHERE = -1
 
 export class AuthGate {
   isOpen: boolean
@@ -122,6 +132,8 @@ export class AuthGate {
   private messageCount = 0
   private strangerRequestCount = 0
   private delayed: DelayedAnswer | undefined = undefined
+  /** The namespace of whose places it has one. */
+  private placeIn = NOWHERE
   /** Namespaces that it was in before: replies from there may still be on their way. */
   private former: number[] = []
   /** Nobody waits for answers any more. */
@@ -237,6 +249,9 @@ export class AuthGate {
         lane[COUNTER.auth_challenges]!++
         return { kind: 'challenge', bytes: step.bytes }
       case 'success':
+        if (!this.takePlace(step.principal.namespace)) {
+          return this.fail(this.namespaceFull(step), messageCount)
+        }
         lane[COUNTER.auth_cmds]!++
         this.become(step.principal)
         this.failureCount = 0
@@ -329,7 +344,30 @@ export class AuthGate {
 
   /** The connection is no more. */
   leave(): void {
+    this.givePlaceBack()
     this.countFor(NOBODY)
+  }
+
+  private takePlace(namespace: number): boolean {
+    // Whoever logs in while the connection ends needs none any more.
+    if (namespace === this.placeIn || this.isGone) return true
+    if (this.options.places?.take(namespace) === false) return false
+    this.givePlaceBack()
+    this.placeIn = namespace
+    return true
+  }
+
+  /** What is told of a login that was right, and for which there is no place. */
+  private namespaceFull({ principal, mechanism }: SaslStep & { kind: 'success' }): SaslFailure {
+    const { sasl } = this.options
+    if (sasl !== undefined) sasl.counters.failures['namespace-full']++
+    const claim = sasl?.describeClaim(principal.name) ?? NO_CLAIM
+    return { kind: 'failure', ...claim, reason: 'namespace-full', mechanism, delayMs: undefined }
+  }
+
+  private givePlaceBack(): void {
+    if (this.placeIn !== NOWHERE) this.options.places?.giveBack(this.placeIn)
+    this.placeIn = NOWHERE
   }
 
   private countFor(user: number = NOBODY): void {
@@ -360,6 +398,7 @@ export class AuthGate {
     this.principal = undefined
     this.restriction = undefined
     this.enter(NAMESPACE_DEFAULT)
+    this.givePlaceBack()
     this.countFor(NOBODY)
   }
 }

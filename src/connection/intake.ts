@@ -22,7 +22,7 @@ export interface IntakeOwner {
   readonly isServing: boolean
   /** True while it waits for a turn. */
   readonly isDeferred: boolean
-  readonly gate: { readonly isOpen: boolean }
+  readonly gate: { readonly isOpen: boolean; readonly namespace: number }
   yieldTurn(): void
   /** Serves what is kept. */
   servePending(): void
@@ -136,7 +136,8 @@ export class Intake {
     let at = offset
     while (at < length && pending.length > 0 && owner.isServing && !owner.isDeferred) {
       const end = unfinished.endIn(bytes, at, length, this.wantedBytes)
-      if (!unfinished.hasRoomFor(end - at, this.wantedBytes, owner.gate.isOpen)) {
+      const { isOpen, namespace } = owner.gate
+      if (!unfinished.hasRoomFor(end - at, this.wantedBytes, isOpen, namespace)) {
         at = this.refuseUnfinished(at, length)
         continue
       }
@@ -218,7 +219,8 @@ export class Intake {
 
   /** Drops what is kept. */
   clear(): void {
-    this.unfinished.clear(this.owner.gate.isOpen)
+    const { isOpen, namespace } = this.owner.gate
+    this.unfinished.clear(isOpen, namespace)
   }
 
   /** Drops all that has come in. */
@@ -230,6 +232,7 @@ export class Intake {
 
   /** Keeps the gauges of buffered input true, after the buffer or the login changed. */
   settle(): void {
-    this.unfinished.settle(this.owner.gate.isOpen)
+    const { isOpen, namespace } = this.owner.gate
+    this.unfinished.settle(isOpen, namespace)
   }
 }

@@ -28,8 +28,8 @@ interface Watcher {
   readonly kinds: number
   /** Whose events it sees. */
   readonly namespace: number
-  /** A user of it: numbers over all events and connections would tell of other namespaces. */
-  readonly isTenant: boolean
+  /** Whose user it is, and whose place it has. */
+  readonly ownNamespace: number
   /** How many of its events there were, which number them outside of the default namespace. */
   seenCount: number
   /** Events up to this one were before its time. */
@@ -56,13 +56,13 @@ export class Watchers {
   /** Makes a watcher of the connection, which then takes no more commands; false: too many. */
   add(connection: Connection, kinds: number, namespace: number): boolean {
     const { log } = this.options
-    if (!log.takePlace()) return false
+    const ownNamespace = connection.gate.namespace
+    if (!log.takePlace(ownNamespace)) return false
     this.drain()
     connection.watch()
     const lastEventId = log.lastEventId()
-    const isTenant = connection.gate.namespace !== NAMESPACE_DEFAULT
     const counts = { seenCount: 0, skippedCount: 0 }
-    const watcher = { kinds, namespace, isTenant, lastEventId, lines: '', ...counts }
+    const watcher = { kinds, namespace, ownNamespace, lastEventId, lines: '', ...counts }
     this.watchers.set(connection, watcher)
     this.changed()
     // Not before all threads find it in the shared memory: whoever knows of it may be on another one.
@@ -72,8 +72,10 @@ export class Watchers {
 
   /** The connection is gone; does nothing if it was no watcher. */
   remove(connection: Connection): void {
-    if (!this.watchers.delete(connection)) return
-    this.options.log.givePlaceBack()
+    const watcher = this.watchers.get(connection)
+    if (watcher === undefined) return
+    this.watchers.delete(connection)
+    this.options.log.givePlaceBack(watcher.ownNamespace)
     this.changed()
   }
 
@@ -95,7 +97,9 @@ export class Watchers {
       if ((watcher.kinds & record.kind) === 0 || eventId <= watcher.lastEventId) continue
       watcher.seenCount++
       record.eventId = watcher.namespace === NAMESPACE_DEFAULT ? eventId : watcher.seenCount
-      record.connectionId = watcher.isTenant ? this.tagOf(record, connectionId) : connectionId
+      // Numbers over all connections would tell a tenant of other namespaces.
+      const isTenant = watcher.ownNamespace !== NAMESPACE_DEFAULT
+      record.connectionId = isTenant ? this.tagOf(record, connectionId) : connectionId
       this.append(connection, watcher, watchLine(record))
     }
   }

@@ -34,9 +34,11 @@ export interface WorkerContext {
   readonly replyMemory: ReplyMemory
   /**
    * Whether requests that are not complete may hold so many bytes more, over all connections of
-   * clients that are logged in, or over all others.
+   * clients that are logged in, or over all others. `namespace` is whose client it is.
    */
-  hasRoomFor(bytes: number, isLoggedIn: boolean): boolean
+  hasRoomFor(bytes: number, isLoggedIn: boolean, namespace: number): boolean
+  /** What the clients of a namespace that are logged in hold has changed by so many bytes. */
+  countUnfinished(namespace: number, change: number): void
   /** False: what a client sent that is not logged in waits for a round (Connection.yieldTurn). */
   isStrangersTurn(): boolean
 }

@@ -237,7 +237,8 @@ export class CredentialSource {
       const seed = decoySeed(entry.name)
       const keys: string[] = []
       for (const hash of this.#plaintextHashes) {
-        const salt = Uint8Array.from(decoySalt(decoyKey, hash.name, seed, DEFAULT_SALT_BYTES))
+        const part = { hash, iterations: this.#iterations, saltBytes: DEFAULT_SALT_BYTES }
+        const salt = Uint8Array.from(decoySalt(decoyKey, part, seed))
         for (const raw of entry.passwords) {
           const password = prepare(raw)
           const key = createHmac('sha256', this.#cacheKey)

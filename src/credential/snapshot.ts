@@ -149,21 +149,24 @@ export function decoySeed(name: string): string {
 
 /**
  * The salt of a user without one of its own. The same for a name whether the user is unknown or has
- * a plaintext password, so that nothing is seen from outside when one becomes the other.
+ * a plaintext password, so that nothing is seen from outside when one becomes the other. It changes with
+ * the rest of what is shown, as it does for a user who gets a new password.
  */
 export function decoySalt(
   decoyKey: Uint8Array,
-  hash: ScramHashName,
+  { hash, iterations, saltBytes }: DecoyPart,
   seed: string,
-  saltBytes: number,
 ): Buffer {
-  return keyed(decoyKey, 'salt', hash, seed).subarray(0, saltBytes)
+  const shape = formatShape(hash.name, iterations, saltBytes)
+  return keyed(decoyKey, 'salt', shape, seed).subarray(0, saltBytes)
 }
 
 /**
  * The shape that an unknown user shows. It is drawn from the real ones in proportion to their
- * users, by the name and the secret alone (weighted rendezvous hashing), so that it stays the same
- * when other users come and go. An HMAC for each shape, whoever asks.
+ * users, by the name and the secret alone (weighted rendezvous hashing), so that a shape tells nothing of
+ * whether there is such a user. Who has the shape of one user in a hundred is one in a hundred of the
+ * unknown names, too: that many move to it when that user comes, none between other shapes, and fewer
+ * cannot (docs/threat-model.md). An HMAC for each shape, whoever asks.
  */
 export function drawShape(
   decoyKey: Uint8Array,
@@ -190,13 +193,13 @@ export function drawShape(
  * buffer as a real one is read into: what is done with it afterwards takes the same time.
  */
 export function decoyVerifier(decoyKey: Uint8Array, seed: string, part: DecoyPart): Verifier {
-  const { hash, iterations, saltBytes } = part
+  const { hash, iterations } = part
   const keyFor = (purpose: string): Buffer =>
     Buffer.from(keyed(decoyKey, purpose, hash.name, seed).subarray(0, hash.digestBytes))
   return {
     hash,
     iterations,
-    salt: Buffer.from(decoySalt(decoyKey, hash.name, seed, saltBytes)),
+    salt: Buffer.from(decoySalt(decoyKey, part, seed)),
     storedKey: keyFor('StoredKey'),
     serverKey: keyFor('ServerKey'),
   }

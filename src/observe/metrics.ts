@@ -104,6 +104,7 @@ export const METRICS = {
     login_failed_out_of_sequence: ['counter', 'logins', 'cleared', 'Failed: none was under way.'],
     login_failed_throttled: ['counter', 'logins', 'cleared', 'Failed: too many failed before.'],
     login_failed_audit: ['counter', 'logins', 'cleared', 'Failed: could not be recorded.'],
+    login_failed_namespace_full: ['counter', 'logins', 'cleared', 'Failed: the namespace has all its connections.'],
     login_failed_busy: ['counter', 'logins', 'cleared', 'Failed: too many checks waited.'],
     login_failed_credentials_changed: ['counter', 'logins', 'cleared', 'Failed: the user changed.'],
     login_failed_aborted: ['counter', 'logins', 'cleared', 'Failed: left before the end.'],

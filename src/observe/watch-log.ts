@@ -28,7 +28,7 @@ import {
   NAMESPACES_VERSION_WORD,
   OBSERVED_WORD,
   UNIT_BYTES,
-  WATCHER_COUNT_WORD,
+  WATCHER_COUNT_WORDS,
   type WatchMemory,
   WORKER_CURSORS,
   WORKER_NAMESPACES,
@@ -43,8 +43,13 @@ const RECORD_KEY_BYTES_MAX = 255
 const UNITS_MASK = 0xff_ffff
 const NAMESPACE_SHIFT = 24
 const FILLER = 0xffffffff
-/** As in memcached. */
+/** Of the users of the default namespace: as many as memcached has for all. */
 export const WATCHERS_MAX = 20
+/**
+ * Of those of each other namespace. Places of their own, or the users of one could keep those of another out,
+ * and could see by a refusal that others watch.
+ */
+export const TENANT_WATCHERS_MAX = 4
 const RECORD_UNITS_MAX = Math.ceil((RECORD_HEADER_BYTES + RECORD_KEY_BYTES_MAX) / UNIT_BYTES)
 const DEFAULT_ALONE = [0]
 
@@ -168,18 +173,23 @@ export class WatchLog {
     return Number(Atomics.load(this.eventIds, EVENT_ID_INDEX))
   }
 
-  /** Takes one of the places that all workers' watchers share; false if there is none. */
-  takePlace(): boolean {
-    if (Atomics.add(this.observed, WATCHER_COUNT_WORD, 1) < WATCHERS_MAX) {
+  /**
+   * Takes one of the places that the users of a namespace have on all workers together; false if there is
+   * none.
+   */
+  takePlace(namespace: number): boolean {
+    const word = WATCHER_COUNT_WORDS + namespace
+    const placeCount = namespace === 0 ? WATCHERS_MAX : TENANT_WATCHERS_MAX
+    if (Atomics.add(this.observed, word, 1) < placeCount) {
       this.lane[COUNTER.log_watchers]!++
       return true
     }
-    Atomics.sub(this.observed, WATCHER_COUNT_WORD, 1)
+    Atomics.sub(this.observed, word, 1)
     return false
   }
 
-  givePlaceBack(): void {
-    Atomics.sub(this.observed, WATCHER_COUNT_WORD, 1)
+  givePlaceBack(namespace: number): void {
+    Atomics.sub(this.observed, WATCHER_COUNT_WORDS + namespace, 1)
     this.lane[COUNTER.log_watchers]!--
   }
 

@@ -5,11 +5,11 @@
  *
  *   control, in 32-bit words
  *     0          what anybody watches, and whether key prefixes are counted (OBSERVED_WORD)
- *     1          watchers of all workers
  *     2, 3       the number of the last event, 64 bits
  *     4          whether `stats sizes` answers (SIZES_WORD)
  *     5          grows whenever other namespaces are watched (NAMESPACES_VERSION_WORD)
- *     16 + w*s   worker w, s words each: how far it has written its ring, what its watchers watch,
+ *     16 + n     watchers that are users of namespace n, of all workers
+ *     272 + w*s  worker w, s words each: how far it has written its ring, what its watchers watch,
  *                in which namespaces, a bit each, and how far each reader has read that ring
  *
  * Positions count units of 8 bytes and wrap at 2^32; a ring is a power of two of them.
@@ -33,13 +33,15 @@ export const WATCH_DELETIONS = 16
 export const OBSERVE_PREFIXES: number = 1 << 16
 
 export const OBSERVED_WORD = 0
-export const WATCHER_COUNT_WORD = 1
 /** Of the control words as 64-bit integers. */
 export const EVENT_ID_INDEX = 1
 /** `stats sizes_enable`. */
 export const SIZES_WORD = 4
 export const NAMESPACES_VERSION_WORD = 5
-const WORKERS_WORD = 16
+export const WATCHER_COUNT_WORDS = 16
+/** As many as the namespace of a record can say. */
+const NAMESPACE_IDS = 256
+const WORKERS_WORD: number = WATCHER_COUNT_WORDS + NAMESPACE_IDS
 export const WORKER_WRITTEN = 0
 export const WORKER_WANTED = 1
 /** A bit for each namespace that a record can have. */
@@ -49,8 +51,8 @@ export const WORKER_CURSORS: number = WORKER_NAMESPACES + NAMESPACE_WORDS
 
 const LINE_WORDS = 16
 export const UNIT_BYTES = 8
-/** The shares of as many namespaces as there are watchers, each for one record of the largest. */
-const RING_BYTES_MIN = 8192
+/** The shares of as many namespaces as there may be, each for one record of the largest. */
+const RING_BYTES_MIN = 32768
 /** The length of a record, or of the filler at the end, is told in 24 bits. */
 const RING_BYTES_MAX: number = 2 ** 23 * UNIT_BYTES
 

@@ -35,6 +35,8 @@ export const FAILURE_REASONS = [
   'throttled',
   /** The password was right, but the login could not be recorded, and must be. */
   'audit',
+  /** The password was right, but the user's namespace has all the connections that it may have. */
+  'namespace-full',
   /** Too many checks wait; the password was not looked at, or not the signature of the token. */
   'busy',
   /** The user's credential changed while the login was under way. */

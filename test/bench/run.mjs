@@ -263,20 +263,31 @@ function quietest(rounds, wantedCount) {
 
 /** Who takes part in a case: the judged one last. */
 function contestantsOf(bench, each) {
+  const { threads, hasNamespaces, versus } = each
   const ours = bench.servers.filter((server) => server.name === 'saslcached')
   const nameOf = (server) => (ours.length > 1 ? `${server.name} ${server.label}` : server.name)
-  const contestant = (server, threads, isJudged) => ({
-    name: each.versus === 'memcached' ? nameOf(server) : `${nameOf(server)} -t ${threads}`,
+  const contestant = (server, isJudged, settings = {}) => ({
+    name: nameOf(server),
     server,
     threads,
+    hasNamespaces,
     isJudged,
+    ...settings,
   })
-  return each.versus === 'memcached'
-    ? bench.servers.map((server) => contestant(server, each.threads, server === ours.at(-1)))
-    : ours.flatMap((server) => [
-        contestant(server, 1, false),
-        contestant(server, each.threads, true),
+  switch (versus) {
+    case 'one thread':
+      return ours.flatMap((server) => [
+        contestant(server, false, { name: `${nameOf(server)} -t 1`, threads: 1 }),
+        contestant(server, true, { name: `${nameOf(server)} -t ${threads}` }),
       ])
+    case 'no namespaces':
+      return ours.flatMap((server) => [
+        contestant(server, false, { name: `${nameOf(server)} without`, hasNamespaces: false }),
+        contestant(server, true),
+      ])
+    default:
+      return bench.servers.map((server) => contestant(server, server === ours.at(-1)))
+  }
 }
 
 /** How often and how long: as the command line says, else as the case does, else as for its set. */
@@ -293,7 +304,7 @@ const pick = ({ rounds, seconds }) => ({
 async function measureCase(bench, each) {
   const place = placement(each.threads, each.isPinned)
   const contestants = contestantsOf(bench, each)
-  const start = async ({ name, server, threads }) => ({
+  const start = async ({ name, server, threads, hasNamespaces }) => ({
     name,
     ...(await startServer(
       server,
@@ -302,7 +313,7 @@ async function measureCase(bench, each) {
         connectionLimit: each.connectionLimit,
         memoryMib: each.memoryMib,
         hasLogin: each.hasLogin,
-        hasNamespaces: each.hasNamespaces,
+        hasNamespaces,
         dialect: each.load.dialect,
         tls: each.load.tls,
       },

@@ -61,7 +61,8 @@ export function writeUsers(folder) {
   writeFileSync(files.withHost, lines(USERS.map((name) => `${name}@${hostname()}`)))
   writeFileSync(files.textLogin, lines([USER]))
   const users = USERS.map(
-    (name) => `[users.${name}]\npassword = "${PASSWORD}"\nnamespace = "bench"\n`,
+    (name) =>
+      `[users.${name}]\npassword = "${PASSWORD}"\nnamespace = "bench"\nroles = ["operator"]\n`,
   )
   const namespaces = '[namespaces.bench]\nmemory = "128m"\n[namespaces.other]\nmemory = "64m"\n'
   writeFileSync(files.namespaces, [namespaces, ...users].join(''), { mode: 0o600 })

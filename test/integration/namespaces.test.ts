@@ -252,6 +252,38 @@ test('the numbers of connections in the lines of a watcher tell a tenant of no o
   expect(seen.toSorted((a, b) => a - b)).toEqual(seen)
 })
 
+test('who takes all places to watch keeps nobody of another namespace from watching', async () => {
+  const server = await start()
+  const greedy = await Promise.all(Array.from({ length: 24 }, () => login(server, 'bob')))
+  const answers: string[] = []
+  for (const each of greedy) answers.push(await each.ask('watch fetchers\r\n'))
+  expect(answers.filter((line) => line === 'OK\r\n')).toHaveLength(4)
+  expect(answers.at(-1)).toBe('WATCHER_TOO_MANY log watcher limit reached\r\n')
+  for (const name of ['sally', 'root']) {
+    expect(await (await login(server, name)).ask('watch fetchers\r\n')).toBe('OK\r\n')
+  }
+  // Whoever visits by a name has a place of its own namespace's.
+  const visitor = await login(server, 'root')
+  expect(await visitor.ask('namespace blog watch fetchers\r\n')).toBe('OK\r\n')
+})
+
+test('who takes all connections keeps nobody of another namespace out', async () => {
+  // Of 32 places three quarters are for all, and three namespaces have two each.
+  const server = await start(ALL, ['-c', '32', '--prelogin-conn-limit', '32'])
+  const answers: string[] = []
+  for (let count = 0; count < 28; count++) {
+    answers.push(await new TextClient(server).ask(auth('bob')))
+  }
+  expect(answers.filter((line) => line === 'SASL_OK\r\n')).toHaveLength(26)
+  expect(new Set(answers.slice(26)).size).toBe(1)
+  const [sally, root] = [await login(server, 'sally'), await login(server, 'root')]
+  expect(await sally.ask('set basket 0 0 1\r\nx\r\n')).toBe('STORED\r\n')
+  const failures = (await root.ask('stats auth\r\n', 'END\r\n')).match(
+    /login_failed_namespace_full \d+/,
+  )
+  expect(failures?.[0]).toBe('login_failed_namespace_full 2')
+})
+
 test('an administrator dumps, counts, watches and flushes a namespace by its name, and nobody else does', async () => {
   const audit = `${mkdtempSync(join(tmpdir(), 'namespaces-'))}/audit.log`
   const usersFile = [

@@ -109,6 +109,7 @@ export interface ManualConnectionOptions {
   readonly loginAttemptsMax?: number
   readonly onLogin?: (event: LoginEvent) => void
   readonly hasRoomFor?: ConnectionContext['hasRoomFor']
+  readonly countUnfinished?: ConnectionContext['countUnfinished']
   readonly isStrangersTurn?: ConnectionContext['isStrangersTurn']
   /** What it comes through; by default a TCP connection. */
   readonly channel?: Channel
@@ -123,6 +124,7 @@ export function openManualConnection(
     loginAttemptsMax = 5,
     onLogin = () => undefined,
     hasRoomFor = () => true,
+    countUnfinished = () => undefined,
     isStrangersTurn = () => true,
     channel,
   }: ManualConnectionOptions = {},
@@ -147,6 +149,7 @@ export function openManualConnection(
     isStopping: false,
     lingerMs: 1000,
     hasRoomFor,
+    countUnfinished,
     isStrangersTurn,
     detect: () => dialect,
     defer: (connection) => deferred.push(connection),

@@ -8,11 +8,13 @@ import type { LogEvent } from '../../src/observe/log.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../src/observe/prefix-table.ts'
 import { createWatchMemory } from '../../src/observe/watch-memory.ts'
 import { createThrottleMemory } from '../../src/sasl/throttle/login-throttle.ts'
+import { createNamespacePlaces } from '../../src/server/admission/namespace-places.ts'
 import { createWorkerTableMemory } from '../../src/server/admission/worker-table-memory.ts'
 import type { NewcomerSource, NewcomerSourceOptions } from '../../src/server/net/newcomer.ts'
 import type { SharedSocket } from '../../src/server/net/shared-socket.ts'
 import { createConnectionTableMemory } from '../../src/server/worker/connection-table.ts'
 import { createMeasureMemory } from '../../src/server/worker/measure-memory.ts'
+import { createUnfinishedMemory } from '../../src/server/worker/unfinished-budget.ts'
 import type {
   FromWorker,
   SharedMemory,
@@ -57,6 +59,8 @@ export function manualShared(workerCount = 1): SharedMemory {
     workerTable: createWorkerTableMemory(workerCount, 1, CONNECTIONS_MAX),
     audit: undefined,
     stripes: undefined,
+    places: createNamespacePlaces(),
+    unfinished: createUnfinishedMemory(),
     measures: createMeasureMemory(workerCount, false),
     throttle: createThrottleMemory((bytes) => bytes.fill(7), 64),
   }

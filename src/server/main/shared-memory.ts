@@ -9,9 +9,11 @@ import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-tabl
 import { createWatchMemory, startObserving } from '../../observe/watch-memory.ts'
 import { createThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import { createStoreMemory, type StoreMemory } from '../../storage/geometry.ts'
+import { createNamespacePlaces } from '../admission/namespace-places.ts'
 import { createWorkerTableMemory } from '../admission/worker-table-memory.ts'
 import { createConnectionTableMemory } from '../worker/connection-table.ts'
 import { createMeasureMemory } from '../worker/measure-memory.ts'
+import { createUnfinishedMemory } from '../worker/unfinished-budget.ts'
 import { createAuditMemory } from '../worker/worker-audit.ts'
 import type { SharedMemory } from '../worker/worker-messages.ts'
 import { NamespaceMemories } from './namespace-memory.ts'
@@ -79,6 +81,8 @@ export function createSharedMemory(
       limits.connectionsMax,
       randomSeed(),
     ),
+    places: createNamespacePlaces(),
+    unfinished: createUnfinishedMemory(),
     measures: createMeasureMemory(workerCount, log.takesTimes),
     audit:
       config.audit === undefined

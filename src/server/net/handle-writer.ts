@@ -31,7 +31,7 @@ export interface WritableHandle {
   ): number | WriteRequest
 }
 
-interface WriteRequest {
+export interface WriteRequest {
   oncomplete?: ((status: number) => void) | null
   /** The handle keeps the request, and the request the memory, until the kernel has the bytes. */
   buffer?: Uint8Array | Uint8Array[] | null
@@ -119,6 +119,30 @@ export class HandleWriter {
       this.keep(request, bytes, onLate, undefined)
     }
     return typeof status === 'number' ? status : this.failUnknown()
+  }
+
+  /**
+   * Begins a write whose end comes in a later phase of the loop, and returns it: for a TLS handle, which has
+   * taken the bytes in when this returns. Its end is not told, which would be a call for each write, unless
+   * `tellEnd` asks for it; until then `isUnderWay` knows. A number is the status of one that has ended already.
+   */
+  begin(handle: WritableHandle, bytes: Uint8Array): WriteRequest | number {
+    const given = this.returnsRequests ? null : new this.requestClass()
+    const result = handle.writeBuffer!(given, bytes)
+    if (typeof result === 'number') {
+      return result === 0 && given !== null && this.isUnderWay(given) ? given : result
+    }
+    if (given !== null || !isRequest(result)) return this.failUnknown()
+    return result.writeStatus ?? result
+  }
+
+  isUnderWay(request: WriteRequest): boolean {
+    return request.getAsyncId() !== NO_ASYNC_ID
+  }
+
+  /** Of a write that is under way. */
+  tellEnd(request: WriteRequest, onLate: LateWrite): void {
+    request.oncomplete = (status) => onLate.onWritten(status)
   }
 
   /**

@@ -14,6 +14,7 @@
  * |                                                 |                                 | 24 and 26     | without both the server does not start   |
  * | tlsSocket._parent                               | whose handshake it is           | 20 and later  | TLS connections are not served           |
  * | tlsSocket: kBuffer, kBufferCb, useUserBuffer    | decrypting into the same buffer | 20 and later  | the socket's 'data' event                |
+ * | tlsSocket._handle: onread, bytesRead            | reading past the socket         | 20 and later  | kBufferCb                                |
  * | secureContext: enableTicketKeyCallback,         | a ticket for the next session   | 20 and later  | TLS 1.3 sessions are resumed twice, then |
  * | onticketkeycallback                             | with each one that is resumed   |               | there is a full handshake                |
  *
@@ -68,9 +69,7 @@ export function readsInto(
   receive: (length: number, bytes: Uint8Array) => boolean,
 ): boolean {
   const slots = socket as unknown as Record<symbol, unknown>
-  const { _handle: handle } = socket as unknown as {
-    readonly _handle?: { useUserBuffer?(buffer: Buffer): void }
-  }
+  const { _handle: handle } = socket as unknown as { readonly _handle?: DecryptingHandle }
   const symbols = Object.getOwnPropertySymbols(socket)
   const bufferSlot = symbols.find(({ description }) => description === 'kBuffer')
   const callbackSlot = symbols.find(({ description }) => description === 'kBufferCb')
@@ -79,8 +78,44 @@ export function readsInto(
   slots[bufferSlot] = buffer
   slots[callbackSlot] = receive
   handle.useUserBuffer(buffer)
+  passReads(socket, handle, buffer, receive)
   socket.read(0)
   return true
+}
+
+/** A TLS socket's handle, as far as it is used here. */
+interface DecryptingHandle {
+  useUserBuffer?(buffer: Buffer): void
+  /** Called with the handle as `this` for every read, and for the end. */
+  onread?: ((this: DecryptingHandle, rest: unknown) => unknown) | undefined
+  /** In all; the read that `onread` tells of is counted already. */
+  readonly bytesRead?: number
+  reading?: boolean
+  readStop?(): number
+}
+
+/**
+ * Has what is read go past the socket to `receive`, and all else, such as the end, to the socket as before.
+ */
+function passReads(
+  socket: tls.TLSSocket,
+  handle: DecryptingHandle,
+  buffer: Buffer,
+  receive: (length: number, bytes: Uint8Array) => boolean,
+): void {
+  const { onread, bytesRead } = handle
+  if (typeof onread !== 'function' || typeof bytesRead !== 'number') return
+  let seenBytes = bytesRead
+  handle.onread = (rest) => {
+    const readBytes = handle.bytesRead ?? 0
+    const length = readBytes - seenBytes
+    seenBytes = readBytes
+    if (length <= 0 || socket.destroyed) return onread.call(handle, rest)
+    if (receive(length, buffer)) return undefined
+    handle.reading = false
+    if (!socket.destroyed) handle.readStop?.()
+    return undefined
+  }
 }
 
 /** What OpenSSL is told of a ticket: not ours; taken, and to be replaced by a new one (SSL_CTX_set_tlsext_ticket_key_cb). */

@@ -12,7 +12,8 @@
  *   record (16 KiB at most) a call, and goes on with those that it has although it was told to stop:
  *   these are kept, and passed on before anything else.
  * - Replies go to the socket's handle. A TLS handle takes one write at a time, and each ends later; those
- *   that come meanwhile are gathered, and go out as one.
+ *   that come meanwhile are gathered, and go out as one. Node calls back at the end of a write only if it is
+ *   asked to: where something waits for it, or the kernel did not take what was encrypted.
  * - A client may ask for new keys at any time (KeyUpdate, RFC 8446, 4.6.3), or to be keyed anew, which is
  *   refused. Each time costs us much more than it, and an answer that OpenSSL keeps until the client reads.
  *   Nothing tells us of it but bytes that come and bring nothing.
@@ -26,7 +27,7 @@ import type { Peer } from '../../base/peer.ts'
 import type { Receiver, Transport } from '../../connection/transport.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
-import type { HandleWriter, LateWrite, WritableHandle } from './handle-writer.ts'
+import type { HandleWriter, LateWrite, WritableHandle, WriteRequest } from './handle-writer.ts'
 import { readsInto } from './node-internals.ts'
 import { AcceptedSocket } from './socket-transport.ts'
 import { channelOf, refusalOf } from './tls-channel.ts'
@@ -93,6 +94,9 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private handle: WritableHandle | undefined = undefined
   /** Of the write under way; 0: none is. */
   private writingBytes = 0
+  private request: WriteRequest | undefined = undefined
+  /** Its end will be told. */
+  private isTold = false
   /** Replies behind it. */
   private gathered: Uint8Array[] = []
   private gatheredBytes = 0
@@ -153,15 +157,35 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     if (handle === undefined) return this.secure?.writableLength ?? 0
     if (writingBytes === 0) return 0
     // What is encrypted counts as unsent until the write's end is told, which is always later.
-    const isTaken = this.under?.writeQueueSize === 0 && writingBytes <= WHOLE_WRITE_BYTES_MAX
-    return (isTaken ? 0 : (handle.writeQueueSize ?? 0)) + gatheredBytes
+    return (this.isTaken ? 0 : (handle.writeQueueSize ?? 0)) + gatheredBytes
+  }
+
+  /** The kernel has what was encrypted, as far as that can be told. */
+  private get isTaken(): boolean {
+    return this.under?.writeQueueSize === 0 && this.writingBytes <= WHOLE_WRITE_BYTES_MAX
+  }
+
+  private isWriting(): boolean {
+    const { request } = this
+    if (request === undefined) return false
+    if (this.isTold || this.parts.writer.isUnderWay(request)) return true
+    this.request = undefined
+    this.writingBytes = 0
+    return false
+  }
+
+  private awaitEnd(): void {
+    if (this.isTold || this.request === undefined) return
+    this.isTold = true
+    this.parts.writer.tellEnd(this.request, this)
   }
 
   /** The bytes are encrypted, or copied, before this returns. */
   write(bytes: Uint8Array): number {
     if (this.phase !== OPEN) return 0
     if (this.handle === undefined) return this.writeOrdinarily(bytes)
-    if (this.writingBytes > 0) {
+    if (this.isWriting()) {
+      this.awaitEnd()
       this.gathered.push(Uint8Array.from(bytes))
       this.gatheredBytes += bytes.length
     } else {
@@ -181,8 +205,10 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   end(): void {
     if (this.phase !== OPEN) this.destroy()
-    else if (this.writingBytes > 0) this.isEnding = true
-    else this.secure?.end()
+    else if (this.isWriting()) {
+      this.isEnding = true
+      this.awaitEnd()
+    } else this.secure?.end()
   }
 
   destroy(): void {
@@ -248,6 +274,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   onWritten(status: number): void {
     this.writingBytes = 0
+    this.request = undefined
+    this.isTold = false
     if (status !== 0) {
       this.destroy()
       return
@@ -319,6 +347,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.hello = NOTHING
     this.handle = undefined
     this.under = undefined
+    this.request = undefined
     this.gathered = []
     this.kept = []
     this.receiver?.finish()
@@ -395,8 +424,15 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private send(bytes: Uint8Array): void {
     const { handle } = this
     if (handle === undefined) return
+    const request = this.parts.writer.begin(handle, bytes)
+    if (typeof request === 'number') {
+      if (request !== 0) this.destroy()
+      return
+    }
+    this.request = request
+    this.isTold = false
     this.writingBytes = bytes.length
-    if (this.parts.writer.write(handle, bytes, this) !== 0) this.destroy()
+    if (!this.isTaken) this.awaitEnd()
   }
 
   private writeOrdinarily(bytes: Uint8Array): number {

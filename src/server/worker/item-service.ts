@@ -27,11 +27,13 @@ import { MAGIC_REQUEST } from '../../protocol/binary/wire.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { memoryLimitOf } from '../../storage/counters.ts'
 import { LendingRing } from '../../storage/lending.ts'
+import { NamespacePlaces } from '../admission/namespace-places.ts'
 import { OperatorFacts } from './operator-facts.ts'
 import { createRemote, type RemoteService } from './remote-service.ts'
 import { Tenant, type TenantOptions } from './tenant.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import { throttledRows } from './throttle-log.ts'
+import { UnfinishedBudget } from './unfinished-budget.ts'
 import type { NamespaceMemory, WorkerSettings } from './worker-messages.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -40,8 +42,11 @@ const MEBIBYTE = 1024 * 1024
 const WATCH_MS = 10
 /** Expired items dropped per tick at most: a millisecond's work, and 20,000 items a second. */
 const MAINTENANCE_BUDGET = 2000
-/** The same of each namespace, however many there are. */
-const MAINTENANCE_BUDGET_MIN = 100
+/**
+ * The same of each namespace beside the default one. It does not depend on how many there are: how fast expired
+ * items go is seen by their owner.
+ */
+const TENANT_MAINTENANCE_BUDGET = 100
 /** What unread replies hold in the process, or two of the largest items for each worker. */
 const REPLY_BYTES_MAX = 64 * MEBIBYTE
 
@@ -71,6 +76,8 @@ export class ItemService {
   readonly facts: OperatorFacts
   readonly cluster: ClusterParts
   readonly counts: TurnCounts
+  readonly places: NamespacePlaces
+  readonly unfinished: UnfinishedBudget
 
   private readonly options: ItemServiceOptions
   private readonly remote: RemoteService | undefined
@@ -87,6 +94,10 @@ export class ItemService {
     this.options = options
     const { settings, lane, clock, threadClock, write } = options
     this.remote = createRemote(settings, clock, threadClock, write)
+    const namespaceCount = (): number => this.tenants.size
+    const { places: memory, connectionsMax } = settings
+    this.places = new NamespacePlaces({ memory, connectionsMax, namespaceCount })
+    this.unfinished = new UnfinishedBudget(settings, namespaceCount)
     this.watchLog = new WatchLog(settings.watch, settings.workerIndex, lane, () =>
       Math.round(clock.epochMs(threadClock.nowMs()) * 1000),
     )
@@ -147,9 +158,10 @@ export class ItemService {
   /** To be called by the worker's coarse timer. */
   maintain(): void {
     const { nowSeconds } = this.first.commands
-    const share = Math.floor(MAINTENANCE_BUDGET / this.tenants.size)
-    const budget = Math.max(share, MAINTENANCE_BUDGET_MIN)
-    for (const { store } of this.tenants.values()) store.maintain(nowSeconds, budget)
+    for (const tenant of this.tenants.values()) {
+      const budget = tenant === this.first ? MAINTENANCE_BUDGET : TENANT_MAINTENANCE_BUDGET
+      tenant.store.maintain(nowSeconds, budget)
+    }
   }
 
   /** What a snapshot had is back. */

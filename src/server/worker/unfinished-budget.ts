@@ -1,7 +1,9 @@
 /**
  * What requests that have not come whole may hold in the process, over all workers.
  *
- * Invariant: what strangers hold is apart from what clients need: neither takes room from the other.
+ * Invariants: what strangers hold is apart from what clients need: neither takes room from the other. Where
+ * there are several namespaces, half of the clients' room is for whoever comes first; of the other half each has
+ * an equal share, which the clients of no other take.
  */
 import { sumCounter } from '../../observe/counters.ts'
 import type { WorkerSettings } from './worker-messages.ts'
@@ -14,18 +16,48 @@ const MEBIBYTE = 1024 * 1024
 const UNFINISHED_BYTES_MAX = 64 * MEBIBYTE
 /** What all others hold of theirs, or four times the largest request before login if that is more. */
 const STRANGER_BYTES_MAX = 32 * MEBIBYTE
+/** As many as a namespace's number can say. */
+const NAMESPACE_IDS = 256
 
-/** Whether there is room for so many bytes more. */
-export function unfinishedBudget(
-  settings: Pick<WorkerSettings, 'counters' | 'valueBytesMax' | 'saslBytesMax'>,
-): (bytes: number, isLoggedIn: boolean) => boolean {
-  const { counters } = settings
-  const unfinishedBytesMax = Math.max(UNFINISHED_BYTES_MAX, 2 * settings.valueBytesMax)
-  const strangerBytesMax = Math.max(STRANGER_BYTES_MAX, 4 * settings.saslBytesMax)
-  return (bytes, isLoggedIn) => {
+/** What the clients of each namespace hold. */
+export function createUnfinishedMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(NAMESPACE_IDS * Int32Array.BYTES_PER_ELEMENT)
+}
+
+export class UnfinishedBudget {
+  private readonly settings: Pick<WorkerSettings, 'counters' | 'unfinished'>
+  private readonly bytesOf: Int32Array
+  private readonly clientBytesMax: number
+  private readonly strangerBytesMax: number
+  private readonly namespaceCount: () => number
+
+  /** `namespaceCount`: with the default one. */
+  constructor(
+    settings: Pick<WorkerSettings, 'counters' | 'unfinished' | 'valueBytesMax' | 'saslBytesMax'>,
+    namespaceCount: () => number,
+  ) {
+    this.settings = settings
+    this.bytesOf = new Int32Array(settings.unfinished)
+    this.clientBytesMax = Math.max(UNFINISHED_BYTES_MAX, 2 * settings.valueBytesMax)
+    this.strangerBytesMax = Math.max(STRANGER_BYTES_MAX, 4 * settings.saslBytesMax)
+    this.namespaceCount = namespaceCount
+  }
+
+  /** Whether there is room for so many bytes more. */
+  hasRoomFor(bytes: number, isLoggedIn: boolean, namespace: number): boolean {
+    const { counters } = this.settings
     const strangerBytes = sumCounter(counters, 'unauthenticated_buf_bytes')
-    if (!isLoggedIn) return strangerBytes + bytes <= strangerBytesMax
-    const allBytes = sumCounter(counters, 'read_buf_bytes')
-    return allBytes - strangerBytes + bytes <= unfinishedBytesMax
+    if (!isLoggedIn) return strangerBytes + bytes <= this.strangerBytesMax
+    const allBytes = sumCounter(counters, 'read_buf_bytes') - strangerBytes
+    const namespaces = this.namespaceCount()
+    if (namespaces === 1) return allBytes + bytes <= this.clientBytesMax
+    const half = this.clientBytesMax / 2
+    const ownBytes = Atomics.load(this.bytesOf, namespace)
+    return ownBytes + bytes <= half / namespaces || allBytes + bytes <= half
+  }
+
+  /** What the clients of a namespace hold has changed by so many bytes. */
+  count(namespace: number, change: number): void {
+    Atomics.add(this.bytesOf, namespace, change)
   }
 }

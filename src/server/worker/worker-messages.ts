@@ -68,6 +68,10 @@ export interface SharedMemory {
   readonly namespaces: readonly NamespaceMemory[]
   readonly connectionTable: ConnectionTableMemory
   readonly workerTable: WorkerTableMemory
+  /** Connections by namespace (namespace-places.ts). */
+  readonly places: SharedArrayBuffer
+  /** Bytes of unfinished requests by namespace (unfinished-budget.ts). */
+  readonly unfinished: SharedArrayBuffer
   readonly measures: MeasureMemory
   readonly throttle: ThrottleMemory
   /** Undefined: there is no audit. */

@@ -45,7 +45,6 @@ import type { ThreadClock } from './thread-clock.ts'
 import { createThrottle } from './throttle-log.ts'
 import { TickReports } from './tick-reports.ts'
 import { StrangerTurns, Turns } from './turns.ts'
-import { unfinishedBudget } from './unfinished-budget.ts'
 import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerPort, WorkerSettings } from './worker-messages.ts'
@@ -174,6 +173,7 @@ export class WorkerServer {
       lane,
       users: this.users,
       delays: this.delays,
+      places: this.items.places,
       onLogin: (event) => {
         this.loginLog.record(event, this.context.nowMs)
         this.events.login(event)
@@ -336,7 +336,9 @@ export class WorkerServer {
       isStopping: false,
       lingerMs: LINGER_MS,
       replyMemory: items.replyMemory,
-      hasRoomFor: unfinishedBudget(settings),
+      hasRoomFor: (bytes, isLoggedIn, namespace) =>
+        items.unfinished.hasRoomFor(bytes, isLoggedIn, namespace),
+      countUnfinished: (namespace, change) => items.unfinished.count(namespace, change),
       isStrangersTurn: () => strangerTurns.isOpen(),
       detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
       defer: (connection) => {

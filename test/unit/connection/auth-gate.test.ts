@@ -141,3 +141,59 @@ test('a gate knows the namespaces that it was in, whatever became of the logins'
   expectClosed()
   expect(gate.hasBeenIn(7)).toBe(true)
 })
+
+describe('places of a namespace', () => {
+  let held: Record<number, number> = {}
+  let hasPlace = true
+
+  beforeEach(() => {
+    held = {}
+    hasPlace = true
+    gate = new AuthGate(
+      {
+        sasl: environment,
+        loginAttemptsMax: 3,
+        lane,
+        onLogin: (event) => events.push(event),
+        places: {
+          take: (namespace) => {
+            if (hasPlace) held[namespace] = (held[namespace] ?? 0) + 1
+            return hasPlace
+          },
+          giveBack: (namespace) => {
+            held[namespace] = (held[namespace] ?? 0) - 1
+          },
+        },
+      },
+      { peer: Peer.at('192.0.2.1', 5000), channel: { kind: 'tcp', listenerIndex: 0 } },
+    )
+  })
+
+  test('a login that is right is refused where there is none, and told for what it is', async () => {
+    hasPlace = false
+    const answer = await gate.start('PLAIN', plain('alice', 'secret'))
+    expect(answer).toEqual({ kind: 'failure', isLast: false })
+    expectClosed()
+    expect(events).toMatchObject([{ succeeded: false, user: 'alice', reason: 'namespace-full' }])
+    expect(held).toEqual({})
+  })
+
+  test('one is had once, however often its user logs in, and given back at the end', async () => {
+    await logIn()
+    await logIn()
+    expect(held).toEqual({ 0: 1 })
+    // Who has one needs none.
+    hasPlace = false
+    await logIn()
+    gate.abort()
+    gate.leave()
+    gate.leave()
+    expect(held).toEqual({ 0: 0 })
+  })
+
+  test('a failed login gives it back', async () => {
+    await logIn()
+    await gate.start('PLAIN', plain('alice', 'wrong'))
+    expect(held).toEqual({ 0: 0 })
+  })
+})

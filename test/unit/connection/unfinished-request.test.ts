@@ -5,14 +5,27 @@ import { UnfinishedRequest } from '../../../src/connection/unfinished-request.ts
 import { COUNTER, counterLane, createCounterMemory } from '../../../src/observe/counters.ts'
 import { openManualConnection } from '../../support/manual-connection.ts'
 
-function unfinished(roomBytes: number): { kept: UnfinishedRequest; lane: Float64Array } {
+interface Kept {
+  readonly kept: UnfinishedRequest
+  readonly lane: Float64Array
+  /** By namespace. */
+  readonly bytesOf: Record<number, number>
+}
+
+function unfinished(roomBytes: number): Kept {
+  const bytesOf: Record<number, number> = {}
   const lane = counterLane(createCounterMemory(1), 0)
   const { context } = openManualConnection(
     { sendBuffer: new SendBuffer(), lane },
     undefined as never,
-    { hasRoomFor: (bytes) => bytes <= roomBytes },
+    {
+      hasRoomFor: (bytes) => bytes <= roomBytes,
+      countUnfinished: (namespace, change) => {
+        bytesOf[namespace] = (bytesOf[namespace] ?? 0) + change
+      },
+    },
   )
-  return { kept: new UnfinishedRequest(context), lane }
+  return { kept: new UnfinishedRequest(context), lane, bytesOf }
 }
 
 test('a request of known length ends where that is reached, a line behind its line feed', () => {
@@ -47,10 +60,29 @@ test('the gauges follow the buffer and the login, and come back to 0', () => {
     lane[COUNTER.unauthenticated_buf_bytes],
   ]
   kept.buffer.append(Buffer.alloc(600), 0, 600, 0)
-  kept.settle(false)
+  kept.settle(false, 0)
   expect(gauges()).toEqual([1, 1024, 1024])
-  kept.settle(true)
+  kept.settle(true, 0)
   expect(gauges()).toEqual([1, 1024, 0])
-  kept.clear(true)
+  kept.clear(true, 0)
   expect(gauges()).toEqual([0, 0, 0])
+})
+
+test('bytes are counted for the namespace of who is logged in, and move with the login', () => {
+  const { kept, bytesOf } = unfinished(0)
+  kept.buffer.append(Buffer.alloc(600), 0, 600, 0)
+  kept.settle(false, 0)
+  expect(bytesOf).toEqual({})
+  kept.settle(true, 3)
+  expect(bytesOf).toEqual({ 3: 1024 })
+  kept.buffer.append(Buffer.alloc(600), 0, 600, 0)
+  kept.settle(true, 3)
+  expect(bytesOf).toEqual({ 3: 2048 })
+  kept.settle(true, 5)
+  expect(bytesOf).toEqual({ 3: 0, 5: 2048 })
+  kept.settle(false, 0)
+  expect(bytesOf).toEqual({ 3: 0, 5: 0 })
+  kept.settle(true, 0)
+  kept.clear(true, 0)
+  expect(bytesOf).toEqual({ 0: 0, 3: 0, 5: 0 })
 })

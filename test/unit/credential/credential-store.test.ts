@@ -106,17 +106,33 @@ describe('decoys', () => {
     expect(Math.abs(fewCount - 750)).toBeLessThan(82)
   })
 
-  test('keep their shape when a user of another shape comes, save for its share', () => {
+  test('keep all that they show when a user of another shape comes, save for its share', () => {
     const users = Array.from({ length: 99 }, (_, index) => userWith(`user${index}`, 4096))
-    const before = new CredentialStore(snapshotOf(users))
-    const after = new CredentialStore(snapshotOf([...users, userWith('new', 10_000)]))
+    const others = Array.from({ length: 30 }, (_, index) => userWith(`other${index}`, 6000))
+    const before = new CredentialStore(snapshotOf([...users, ...others]))
+    const after = new CredentialStore(snapshotOf([...users, ...others, userWith('new', 10_000)]))
     let movedCount = 0
     for (let index = 0; index < 1000; index += 1) {
-      const name = `ghost${index}`
-      const { iterations } = before.findForPassword(name)
-      if (after.findForPassword(name).iterations !== iterations) movedCount += 1
+      const [was, is] = [before, after].map((store) => store.findForPassword(`ghost${index}`))
+      if (is?.iterations === was?.iterations) expect(is).toEqual(was)
+      else {
+        movedCount += 1
+        // Never from one of the old shapes to the other.
+        expect(is?.iterations).toBe(10_000)
+      }
     }
     expect(movedCount).toBeLessThan(30)
+  })
+
+  test('show another salt with another shape, as a user does who gets a new password', () => {
+    const before = new CredentialStore(snapshotOf([userWith('user', 4096)]))
+    const after = new CredentialStore(snapshotOf([userWith('user', 10_000)]))
+    for (const hash of SCRAM_HASH_NAMES) {
+      const [was, is] = [before, after].map((store) => store.find('ghost', hash))
+      expect(is?.iterations).toBe(10_000)
+      expect(is?.salt).toHaveLength(was?.salt.length ?? 0)
+      expect(is?.salt).not.toEqual(was?.salt)
+    }
   })
 
   test('imitate at most eight shapes, the most frequent', () => {

@@ -1,5 +1,6 @@
 /** The watch log between several workers: who sees what, and what happens to what does not fit. */
 import { describe, expect, test } from 'vitest'
+import { NAMESPACES_MAX } from '../../../src/credential/namespaces.ts'
 import { COUNTER, counterLane, createCounterMemory } from '../../../src/observe/counters.ts'
 import {
   CLOSE_IDLE_TIMEOUT,
@@ -9,7 +10,12 @@ import {
   TTL_NEVER,
   watchLine,
 } from '../../../src/observe/watch-line.ts'
-import { WATCHERS_MAX, WatchLog, WatchRecord } from '../../../src/observe/watch-log.ts'
+import {
+  TENANT_WATCHERS_MAX,
+  WATCHERS_MAX,
+  WatchLog,
+  WatchRecord,
+} from '../../../src/observe/watch-log.ts'
 import {
   createWatchMemory,
   WATCH_CONNEVENTS,
@@ -177,13 +183,38 @@ describe('the watch log', () => {
     const { logs, lanes } = createLogs(2)
     const [first, second] = logs as [WatchLog, WatchLog]
     for (let place = 0; place < WATCHERS_MAX; place++) {
-      expect((place % 2 === 0 ? first : second).takePlace()).toBe(true)
+      expect((place % 2 === 0 ? first : second).takePlace(0)).toBe(true)
     }
-    expect(first.takePlace()).toBe(false)
-    expect(second.takePlace()).toBe(false)
+    expect(first.takePlace(0)).toBe(false)
+    expect(second.takePlace(0)).toBe(false)
     expect(lanes[0]![COUNTER.log_watchers]! + lanes[1]![COUNTER.log_watchers]!).toBe(WATCHERS_MAX)
-    first.givePlaceBack()
-    expect(second.takePlace()).toBe(true)
+    first.givePlaceBack(0)
+    expect(second.takePlace(0)).toBe(true)
+  })
+
+  test('gives the users of each namespace places that those of no other take or see taken', () => {
+    const { logs } = createLogs(2)
+    const [first, second] = logs as [WatchLog, WatchLog]
+    const takeAll = (namespace: number): number => {
+      let taken = 0
+      while ((taken % 2 === 0 ? first : second).takePlace(namespace)) taken++
+      return taken
+    }
+    expect(takeAll(7)).toBe(TENANT_WATCHERS_MAX)
+    expect(takeAll(255)).toBe(TENANT_WATCHERS_MAX)
+    expect(takeAll(0)).toBe(WATCHERS_MAX)
+    second.givePlaceBack(7)
+    expect(first.takePlace(255)).toBe(false)
+    expect(first.takePlace(7)).toBe(true)
+  })
+
+  test('has room for the longest key of each namespace when all are watched', () => {
+    const { logs } = createLogs(1, 1)
+    const [log] = logs as [WatchLog]
+    const namespaces = Array.from({ length: NAMESPACES_MAX + 1 }, (_, id) => id)
+    log.want(WATCH_FETCHERS, namespaces)
+    for (const id of namespaces) write(log, 'k'.repeat(250), WATCH_FETCHERS, id)
+    expect(keysOf(log)).toHaveLength(namespaces.length)
   })
 })
 

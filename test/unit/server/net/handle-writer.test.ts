@@ -4,11 +4,15 @@
  */
 import { once } from 'node:events'
 import net from 'node:net'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { UNKNOWN_PEER } from '../../../../src/base/peer.ts'
 import type { Receiver } from '../../../../src/connection/transport.ts'
 import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
-import { HandleWriter, type LateWrite } from '../../../../src/server/net/handle-writer.ts'
+import {
+  HandleWriter,
+  type LateWrite,
+  type WritableHandle,
+} from '../../../../src/server/net/handle-writer.ts'
 import { SocketTransport } from '../../../../src/server/net/socket-transport.ts'
 
 /** What a release of Node would be like that keeps its request objects to itself. */
@@ -294,4 +298,78 @@ test('a stream layer that writes without the handle call leaves all writes ordin
   writer.endLearning(handle)
   expect(Object.hasOwn(handle, 'writeBuffer')).toBe(false)
   expect(unsupportedCount).toBe(1)
+})
+
+describe('a write whose end is told only to who asks', () => {
+  /** A handle that takes every write late, as a TLS handle does. */
+  function lateHandle(): {
+    handle: WritableHandle
+    requests: KnownRequest[]
+    writer: HandleWriter
+  } {
+    const requests: KnownRequest[] = []
+    class Handle {
+      readonly writeQueueSize = 0
+
+      writeBuffer(request: KnownRequest, _bytes: Uint8Array): number {
+        request.asyncId = requests.push(request)
+        return 0
+      }
+    }
+    const handle = new Handle()
+    const writer = new HandleWriter()
+    writer.learnFrom(handle as never)
+    handle.writeBuffer(new KnownRequest(), Buffer.from('x'))
+    return { handle: handle as never, requests, writer }
+  }
+
+  test('is under way until it has ended, and nothing is called then', () => {
+    const { handle, requests, writer } = lateHandle()
+    const request = writer.begin(handle, Buffer.from('y'))
+    if (typeof request === 'number') throw new Error(`ended with ${request}`)
+    expect(writer.isUnderWay(request)).toBe(true)
+    expect(requests[1]?.oncomplete).toBeUndefined()
+    requests[1]!.asyncId = -1
+    expect(writer.isUnderWay(request)).toBe(false)
+  })
+
+  test('is told of when it was asked for meanwhile, with its status', () => {
+    const { handle, requests, writer } = lateHandle()
+    const late = new Late()
+    const request = writer.begin(handle, Buffer.from('y'))
+    if (typeof request === 'number') throw new Error(`ended with ${request}`)
+    writer.tellEnd(request, late)
+    requests[1]!.oncomplete?.(-32)
+    expect(late.statuses).toEqual([-32])
+  })
+
+  test.each([
+    ['failed', -32, -32],
+    ['ended', 0, 0],
+  ])('that %s at once is its status', (_, status, expected) => {
+    const { writer } = lateHandle()
+    const handle = { writeQueueSize: 0, writeBuffer: () => status }
+    expect(writer.begin(handle, Buffer.from('y'))).toBe(expected)
+  })
+
+  test('may be a request that the handle returns', () => {
+    class AsyncRequest extends ReturnedRequest {
+      asyncId = 5
+
+      getAsyncId(): number {
+        return this.asyncId
+      }
+    }
+    const [waiting, ended] = [new AsyncRequest(null), new AsyncRequest(-104)]
+    const results: (number | AsyncRequest)[] = [0, waiting, ended]
+    const handle = { writeQueueSize: 0, writeBuffer: () => results.shift() ?? 0 }
+    const { writeBuffer } = handle
+    const writer = new HandleWriter()
+    writer.learnFrom(handle as never)
+    ;(handle.writeBuffer as (...parameters: unknown[]) => unknown)(null, Buffer.from('x'))
+    handle.writeBuffer = writeBuffer
+    expect(writer.begin(handle as never, Buffer.from('y'))).toBe(waiting)
+    expect(writer.isUnderWay(waiting)).toBe(true)
+    expect(writer.begin(handle as never, Buffer.from('y'))).toBe(-104)
+  })
 })
