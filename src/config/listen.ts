@@ -50,6 +50,8 @@ export function parseListenAddress(given: string, defaultPort: number): ListenAd
 export function parsePassedListener(given: string): PassedListener | Refusal | undefined {
   const prefixes = takePrefixes(given)
   if (prefixes instanceof Refusal || !prefixes.rest.startsWith(PASSED)) return undefined
+  // fd::1 is an address, and no name has a colon.
+  if (isIpv6(prefixes.rest)) return undefined
   const name = prefixes.rest.slice(PASSED.length)
   if (!PASSED_NAME.test(name)) {
     return new Refusal('names no socket: write fd: and its name, without spaces, colons and commas')

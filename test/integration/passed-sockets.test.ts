@@ -1,6 +1,5 @@
 /** Sockets that systemd, or another who starts the server, has opened for it: served as they are named, or refused for what they are. */
 import { randomInt } from 'node:crypto'
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { connect as connectSocket, createServer } from 'node:net'
@@ -119,22 +118,40 @@ test('variables that are for another process are passed over without a word', as
   expect(server.stderr).toBe('')
 })
 
+/** Makes what its first word says its descriptor 3, and becomes the program behind it: Node has no such sockets. */
+const OTHER_SOCKETS = `
+import os, sys
+from socket import *
+made = eval(sys.argv[1])
+if made.fileno() != 3: os.dup2(made.fileno(), 3)
+os.set_inheritable(3, True)
+os.execvp(sys.argv[2], sys.argv[2:])`
+
+describe.runIf(
+  hasPrerequisites('sockets of other kinds', [
+    { packages: 'python3', probe: ['python3', '--version'] },
+  ]),
+)('is refused of other kinds', () => {
+  test.each([
+    ['datagrams', 'socket(AF_INET, SOCK_DGRAM)', 'of TCP or Unix'],
+    ['datagrams between processes', 'socket(AF_UNIX, SOCK_DGRAM)', 'of TCP or Unix'],
+    ['packets in sequence', 'socketpair(AF_UNIX, SOCK_SEQPACKET)[0]', 'of TCP or Unix'],
+    ['the end of a pair', 'socketpair()[0]', 'that listens'],
+  ])('%s', async (_, made, which) => {
+    const launcher = ['python3', '-c', OTHER_SOCKETS, made]
+    const server = run(['--no-auth'], { launcher, passed: [], environment: { LISTEN_FDS: '1' } })
+    expect(await refusal(server)).toEqual({
+      code: EXIT_OS,
+      said: `saslcached: cannot listen on fd:unknown, which was passed as descriptor 3: it is no stream socket ${which}; the socket unit is to have ListenStream=\n`,
+    })
+  })
+})
+
 describe('is refused', () => {
-  test('what is no stream socket', async () => {
-    const datagrams = createSocket('udp4')
-    onTestFinished(() => void datagrams.close())
-    datagrams.bind(0, '127.0.0.1')
-    await once(datagrams, 'listening')
+  test('a file', async () => {
     const file = openSync('/dev/null', 'r')
     onTestFinished(() => closeSync(file))
-    const { code, said } = await refusal(run(['--no-auth'], { passed: [descriptorOf(datagrams)] }))
-    expect(said).toContain(
-      'cannot listen on fd:unknown, which was passed as descriptor 3: it is no',
-    )
-    expect(said).toContain('ListenStream=')
-    expect(code).toBe(EXIT_OS)
-    const other = await refusal(run(['--no-auth'], { passed: [file] }))
-    expect(other).toEqual({
+    expect(await refusal(run(['--no-auth'], { passed: [file] }))).toEqual({
       code: EXIT_OS,
       said: 'saslcached: cannot listen on fd:unknown, which was passed as descriptor 3: it is no socket\n',
     })

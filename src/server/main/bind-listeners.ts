@@ -108,7 +108,7 @@ function refuseReach(
 /** Of what was asked for by name; the default would surprise nobody. */
 function sayUnbound({ config, passed, say }: ListenerParts): void {
   const { listenGiven, network } = config
-  const addresses = listenGiven.filter((text) => !/(^|:)fd:/.test(text))
+  const addresses = listenGiven.filter((text) => !/(^|:)fd:[^:]+$/.test(text))
   if (network.unixSocket !== undefined) addresses.push(network.unixSocket)
   if (addresses.length === 0) return
   const message = `${addresses.join(', ')}: not listened on, since ${passed.length} sockets were passed at the start`

@@ -116,6 +116,12 @@ test('with TLS on passed sockets alone, passwords are not taken in the clear', a
   expect(auth.passwordsInTheClear).toBe(false)
 })
 
+test('an IPv6 address that begins with fd: is one', async () => {
+  const { network } = await load({ flags: ['-l', 'fd::1,[fd::2]:5'] })
+  expect(network.listen.map(formatListenAddress)).toEqual(['[fd::1]:11211', '[fd::2]:5'])
+  expect(network.passed).toEqual([])
+})
+
 test('fd:NAME may stand for a user', async () => {
   const { network } = await load({ flags: ['--listen-as', 'alice=fd:monitor'] })
   expect(network.passed).toEqual([{ name: 'monitor', identity: 'alice' }])
