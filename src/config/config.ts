@@ -36,6 +36,12 @@ export interface ListenAddress {
   readonly tag?: string
 }
 
+/** A socket that whoever starts the server has opened for it, by the name that it has there (systemd.socket, FileDescriptorName). */
+export interface PassedListener
+  extends Pick<ListenAddress, 'identity' | 'security' | 'tls' | 'protocol' | 'tag'> {
+  readonly name: string
+}
+
 /** A node of a cluster, as clients are told of it. */
 export interface ClusterNode {
   readonly host: string
@@ -147,6 +153,8 @@ export interface Config {
     readonly unixSocket: string | undefined
     /** Unix sockets on which everybody is a certain user, beside all others. */
     readonly identitySockets: readonly { readonly path: string; readonly identity: string }[]
+    /** What is said of sockets that are passed; all others that are speak what an address of -l does. */
+    readonly passed: readonly PassedListener[]
     /** Permission bits of the Unix sockets. */
     readonly unixMask: number
     /** Name or number of the group that they are given; undefined: the one of whom the server runs as. */

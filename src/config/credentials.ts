@@ -26,7 +26,7 @@ export interface AskedOfUsers {
 }
 
 export function askedOfUsers({ network, memory, store }: Config): AskedOfUsers {
-  const listeners = [...network.listen, ...network.identitySockets]
+  const listeners = [...network.listen, ...network.identitySockets, ...network.passed]
   const names = listeners.flatMap(({ identity }) => identity ?? [])
   return {
     identities: names.map((user) => ({ user, place: 'listen_as' })),

@@ -1,22 +1,25 @@
 /**
  * The listeners that stand for one user, `user=address`: a loopback address with its port, or the path of
- * a Unix socket. Whoever connects there is that user without a login, for the many programs that cannot
+ * a Unix socket, or `fd:NAME` for a socket of one of these kinds that is passed at the start. Whoever connects there is that user without a login, for the many programs that cannot
  * log in. Other addresses are refused: what decides who may connect is this machine, or the permissions
  * of a file, and never a network.
  */
 import { resolve } from 'node:path'
-import type { ListenAddress } from './config.ts'
+import type { ListenAddress, PassedListener } from './config.ts'
 import { Refusal } from './kind.ts'
 import {
   formatListenAddress,
+  formatPassedListener,
   isLoopbackHost,
   parseListenAddress,
+  parsePassedListener,
   SOCKET_PATH_BYTES_MAX,
 } from './listen.ts'
 
 export type IdentityListener =
   | { readonly identity: string; readonly address: ListenAddress }
   | { readonly identity: string; readonly path: string }
+  | { readonly identity: string; readonly passed: PassedListener }
 
 const EXPECTED = 'is not user=address: write monitor=127.0.0.1:11212 or monitor=/path/of/a.sock'
 
@@ -40,7 +43,7 @@ export function readIdentityListeners(
       continue
     }
     const listener = 'path' in parsed ? { ...parsed, path: resolve(base, parsed.path) } : parsed
-    const key = 'path' in listener ? listener.path : formatListenAddress(listener.address)
+    const key = keyOf(listener)
     const isPicked = 'address' in listener && listener.address.port === 0
     if ('path' in listener && Buffer.byteLength(key) > SOCKET_PATH_BYTES_MAX) {
       problems.push(
@@ -55,12 +58,22 @@ export function readIdentityListeners(
   return { listeners, problems }
 }
 
+function keyOf(listener: IdentityListener): string {
+  if ('path' in listener) return listener.path
+  return 'passed' in listener
+    ? formatPassedListener(listener.passed)
+    : formatListenAddress(listener.address)
+}
+
 function parseIdentityListener(text: string): IdentityListener | Refusal {
   const end = text.indexOf('=')
   if (end < 1) return new Refusal(EXPECTED)
   const identity = text.slice(0, end)
   const given = text.slice(end + 1)
   if (given === '') return new Refusal(EXPECTED)
+  const passed = parsePassedListener(given)
+  if (passed instanceof Refusal) return passed
+  if (passed !== undefined) return { identity, passed: { ...passed, identity } }
   if (given.includes('/')) return { identity, path: given }
   const address = parseListenAddress(given, NO_PORT)
   if (address instanceof Refusal) return address

@@ -6,10 +6,12 @@
  *   proto[ascii|binary|negotiating]:         the dialects that it speaks
  *   tag_NAME_: | tag[NAME]:                  a name of at most 8 characters, for whoever reads the log
  *
+ * Instead of an address `fd:NAME`, a socket that is passed to the server at its start under that name.
+ *
  * Only the form is checked here; whether a name resolves is found when it is bound, and whether there is
  * TLS at all is network.ts's business.
  */
-import type { ListenAddress } from './config.ts'
+import type { ListenAddress, PassedListener } from './config.ts'
 import { Refusal } from './kind.ts'
 import type { Protocol } from './options/network-options.ts'
 
@@ -19,6 +21,9 @@ const HOST_NAME_CHARACTERS_MAX = 253
 
 /** sockaddr_un.sun_path on Linux, without its final zero. */
 export const SOCKET_PATH_BYTES_MAX = 107
+const PASSED = 'fd:'
+/** As systemd has them, without the comma, which ends an address of a list. */
+const PASSED_NAME = /^[!-+\--9;-~]{1,255}$/
 const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map([
   ['ascii', 'ascii'],
   ['binary', 'binary'],
@@ -39,6 +44,19 @@ export function parseListenAddress(given: string, defaultPort: number): ListenAd
   if (prefixes instanceof Refusal) return prefixes
   const address = parseHostAndPort(prefixes.rest, defaultPort)
   return address instanceof Refusal ? address : { ...address, ...prefixes.traits }
+}
+
+/** Undefined: it is no socket that is passed, but an address. */
+export function parsePassedListener(given: string): PassedListener | Refusal | undefined {
+  const prefixes = takePrefixes(given)
+  if (prefixes instanceof Refusal || !prefixes.rest.startsWith(PASSED)) return undefined
+  // fd::1 is an address, and no name has a colon.
+  if (isIpv6(prefixes.rest)) return undefined
+  const name = prefixes.rest.slice(PASSED.length)
+  if (!PASSED_NAME.test(name)) {
+    return new Refusal('names no socket: write fd: and its name, without spaces, colons and commas')
+  }
+  return { name, ...prefixes.traits }
 }
 
 function takePrefixes(given: string): Prefixes | Refusal {
@@ -107,6 +125,10 @@ export function formatListenAddress({ host, port }: ListenAddress): string {
 }
 
 /** Of literals alone: what a name means is somebody else's to say. */
+export function formatPassedListener({ name }: PassedListener): string {
+  return `${PASSED}${name}`
+}
+
 export function isLoopbackHost(host: string): boolean {
   if (/^127(\.\d{1,3}){3}$/.test(host)) return true
   return host.includes(':') && new URL(`http://[${host}]/`).hostname === '[::1]'

@@ -5,11 +5,17 @@
  * nowhere but where the address says so.
  */
 import { resolveClusterNodes } from './cluster.ts'
-import type { Config, ListenAddress } from './config.ts'
+import type { Config, ListenAddress, PassedListener } from './config.ts'
 import { PORT_FILE_VARIABLE } from './environment.ts'
 import { environmentPath, type GivenOptions } from './given-options.ts'
 import { Refusal } from './kind.ts'
-import { formatListenAddress, parseListenAddress, SOCKET_PATH_BYTES_MAX } from './listen.ts'
+import {
+  formatListenAddress,
+  formatPassedListener,
+  parseListenAddress,
+  parsePassedListener,
+  SOCKET_PATH_BYTES_MAX,
+} from './listen.ts'
 import { type IdentityListener, readIdentityListeners } from './listen-as.ts'
 
 const BACKLOG_MAX = 65_535
@@ -23,20 +29,22 @@ export function resolveNetwork(given: GivenOptions): Config['network'] {
       `${JSON.stringify(unixSocket)} is longer than ${SOCKET_PATH_BYTES_MAX} bytes, which no socket can be`,
     )
   }
-  const listen = listenAddresses(given)
-  const known = identityListeners(given, listen)
+  const { listen, passed } = listeners(given)
+  const known = identityListeners(given, listen, passed)
   const identityAddresses = known.flatMap((each) => ('address' in each ? [each.address] : []))
-  if (unixSocket !== undefined && values.listen.length > 0) {
+  if (unixSocket !== undefined && values.listen.length > passed.length) {
     const where = given.source('unix_socket')
     given.notices.push(`${given.source('listen')} has no effect: ${where} turns TCP off`)
   }
-  if (unixSocket === undefined && listen.length + known.length === 0 && values.port === 0) {
+  const count = listen.length + passed.length + known.length
+  if (unixSocket === undefined && count === 0 && values.port === 0) {
     given.problem('port', '0 turns TCP off, and there is no Unix socket to listen on instead')
   }
   return {
     listen: [...(unixSocket === undefined ? listen : []), ...identityAddresses],
     unixSocket,
     identitySockets: known.flatMap((each) => ('path' in each ? [each] : [])),
+    passed: [...passed, ...known.flatMap((each) => ('passed' in each ? [each.passed] : []))],
     unixMask: values.unix_mask,
     unixGroup: unixGroup(given, unixSocket !== undefined || known.some((each) => 'path' in each)),
     clusterNodes: resolveClusterNodes(values.cluster_nodes, (message) =>
@@ -62,59 +70,80 @@ function unixGroup(given: GivenOptions, hasSocket: boolean): string | undefined 
   return group
 }
 
-function listenAddresses(given: GivenOptions): readonly ListenAddress[] {
+interface Listeners {
+  readonly listen: readonly ListenAddress[]
+  readonly passed: readonly PassedListener[]
+}
+
+/** Those of -l, or where there is none, those that are meant then. */
+function listeners(given: GivenOptions): Listeners {
   const { port, listen, no_auth: noAuth } = given.values
   const tls = given.values.tls ? { tls: given.values.tls_verify } : {}
   if (listen.length === 0) {
     // Whoever turns login off and says nothing else gets nobody but this machine.
-    if (port === 0) return []
+    if (port === 0) return { listen: [], passed: [] }
     const anyOrGiven = Math.max(0, port)
-    if (!noAuth) return [{ host: '*', port: anyOrGiven, ...tls }]
-    return [
+    if (!noAuth) return { listen: [{ host: '*', port: anyOrGiven, ...tls }], passed: [] }
+    const loopback: ListenAddress[] = [
       { host: '127.0.0.1', port: anyOrGiven, ...tls },
       { host: '::1', port: anyOrGiven, isSecond: true, ...tls },
     ]
+    return { listen: loopback, passed: [] }
   }
   const addresses: ListenAddress[] = []
+  const passed: PassedListener[] = []
   const seen = new Set<string>()
   for (const [index, text] of listen.entries()) {
     // As memcached: the same -l again is once enough, except where the system picks the port.
     if (port > 0 && !/:(-1|0)$/.test(text) && listen.indexOf(text) < index) continue
-    const address = parseListenAddress(text, Math.max(0, port))
+    const address = parsePassedListener(text) ?? parseListenAddress(text, Math.max(0, port))
     if (address instanceof Refusal) {
       given.problem('listen', `${JSON.stringify(text)} ${address.reason}`)
       continue
     }
-    const key = formatListenAddress(address).toLowerCase()
-    if (address.port !== 0 && seen.has(key)) {
+    const isPassed = 'name' in address
+    const key = isPassed
+      ? formatPassedListener(address)
+      : formatListenAddress(address).toLowerCase()
+    if ((isPassed || address.port !== 0) && seen.has(key)) {
       given.problem('listen', `${JSON.stringify(text)} is listed twice`)
     }
     seen.add(key)
+    if (isPassed) passed.push(secured(given, address, text))
     // With -p 0, an address without a port of its own asks for nothing.
-    if (port !== 0 || address.port !== 0) addresses.push(secured(given, address, text))
+    else if (port !== 0 || address.port !== 0) addresses.push(secured(given, address, text))
   }
-  return addresses
+  return { listen: addresses, passed }
 }
 
-/** Listeners that stand for a user; `others` are those that do not. */
+/** Listeners that stand for a user; `others` and `passed` are those that do not. */
 function identityListeners(
   given: GivenOptions,
   others: readonly ListenAddress[],
+  passed: readonly PassedListener[],
 ): readonly IdentityListener[] {
-  const { listen_as: listeners, no_auth: noAuth } = given.values
-  if (noAuth && listeners.length > 0) {
+  const { listen_as: texts, no_auth: noAuth } = given.values
+  if (noAuth && texts.length > 0) {
     const where = given.source('no_auth')
     given.problem('listen_as', `names users, and with ${where} everybody may do everything`)
   }
   const base = given.baseOf('listen_as')
-  const taken = [...others.map(formatListenAddress), given.path('unix_socket') ?? '']
-  const found = readIdentityListeners(listeners, base, taken)
+  const taken = [
+    ...others.map(formatListenAddress),
+    ...passed.map(formatPassedListener),
+    given.path('unix_socket') ?? '',
+  ]
+  const found = readIdentityListeners(texts, base, taken)
   for (const problem of found.problems) given.problem('listen_as', problem)
   return found.listeners
 }
 
 /** The address with what it speaks. */
-function secured(given: GivenOptions, address: ListenAddress, text: string): ListenAddress {
+function secured<Listener extends ListenAddress | PassedListener>(
+  given: GivenOptions,
+  address: Listener,
+  text: string,
+): Listener {
   const { tls: isOn, tls_verify: verify } = given.values
   const { security } = address
   if (!isOn) {

@@ -4,12 +4,15 @@
  * is asked for here.
  */
 import type { Config, CredentialOrigin } from './config.ts'
-import { formatListenAddress } from './listen.ts'
+import { formatListenAddress, formatPassedListener } from './listen.ts'
 import type { OptionName } from './options.ts'
 
 /** What a value of `auto`, or an empty one, came to. */
 const EFFECTIVE: { readonly [Name in OptionName]?: (config: Config) => string } = {
-  listen: ({ network }) => network.listen.map(formatListenAddress).join(', '),
+  listen: ({ network }) =>
+    [...network.listen.map(formatListenAddress), ...network.passed.map(formatPassedListener)].join(
+      ', ',
+    ),
   prelogin_conn_limit: ({ limits }) => String(limits.unauthenticatedConnectionsMax),
   key_derivations: ({ limits }) => String(limits.keyDerivationsMax),
   threads: ({ process }) => String(process.threads),

@@ -97,11 +97,11 @@ function tlsPairs(given: GivenOptions): readonly TlsPair[] {
 /** Where there is TLS, whoever has a password to say can use it. */
 export function takesPasswordsInTheClear(
   given: GivenOptions,
-  { listen }: Config['network'],
+  { listen, passed }: Config['network'],
 ): boolean {
   const { require_tls: isRequired, plain_in_the_clear: isAllowed } = given.values
   if (isRequired && isAllowed) {
     given.problem('plain_in_the_clear', `contradicts ${given.source('require_tls')}`)
   }
-  return isAllowed || !(isRequired || listen.some(({ tls }) => tls !== undefined))
+  return isAllowed || !(isRequired || [...listen, ...passed].some(({ tls }) => tls !== undefined))
 }

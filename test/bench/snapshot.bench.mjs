@@ -1,14 +1,26 @@
 /**
  * How long a snapshot takes, out and in, and what others notice of it.
  *
- *     npm run build && node test/bench/snapshot.bench.mjs [MIB] [--key]
+ *     npm run build && node test/bench/snapshot.bench.mjs [MIB] [--key] [--rounds N] [--program FILE]...
  *
  * Fills a server with MIB (1024) of items of 100 bytes, writes a snapshot while a client gets items, stops it, starts it again on
  * the snapshot, and gets items meanwhile. A get is one request on a connection of its own at a fixed rate, timed from when it was
  * due. Prints one line for each step; figures beside each other are of one run.
+ *
+ * Behind each restore comes the control: as long, as many threads of another process compute at the same low priority, while a server
+ * that has just started without a snapshot is asked the same. What gets take longer then is the machine's share, and a start's; what
+ * they take longer than that in the restore is ours. With more rounds, medians of the ratios; with more programs (builds of the server), these in turn.
  */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,13 +29,19 @@ import { parseArgs } from 'node:util'
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'dist', 'bin', 'saslcached.js')
 const { values, positionals } = parseArgs({
-  options: { key: { type: 'boolean', default: false } },
+  options: {
+    key: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '1' },
+    program: { type: 'string', multiple: true, default: [PROGRAM] },
+  },
   allowPositionals: true,
 })
 const MIB = Number(positionals[0] ?? 1024)
 if (!Number.isInteger(MIB) || MIB < 1)
   throw new Error(`MIB is a whole number, not ${positionals[0]}`)
 const HAS_KEY = values.key
+const ROUNDS = Number(values.rounds)
+const PROGRAMS = values.program
 const VALUE = 'v'.repeat(100)
 /** Record and place in the index. */
 const ITEM_BYTES = 132
@@ -37,12 +55,12 @@ const keyFile = join(directory, 'key')
 writeFileSync(keyFile, 'ab'.repeat(32), { mode: 0o600 })
 const keyFlags = HAS_KEY ? ['--snapshot-key-file', keyFile] : []
 
-async function start(...flags) {
+async function start(program, ...flags) {
   const portFile = join(directory, `port-${Math.random()}`)
   const child = spawn(
     process.execPath,
     [
-      PROGRAM,
+      program,
       '--no-auth',
       ...['-l', '127.0.0.1', '-p', '-1', '-t', '2', '-m', String(Math.ceil(MIB * 1.25))],
       ...['--log-format', 'json', '--snapshot', snapshot, ...keyFlags, ...flags],
@@ -134,6 +152,7 @@ async function gets(port, isDone) {
   return result
 }
 
+/** Prints it, and returns the p99 in ms. */
 function describe(what, { latencies, found }) {
   const sorted = latencies.toSorted((a, b) => a - b)
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
@@ -141,6 +160,7 @@ function describe(what, { latencies, found }) {
   console.log(
     `${what}: p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms; ${found} of ${sorted.length} found`,
   )
+  return at(0.99)
 }
 
 function figure(server, event) {
@@ -150,7 +170,7 @@ function figure(server, event) {
     : JSON.stringify({ ...line, time: undefined, path: undefined })
 }
 
-let server = await start('--snapshot-every', '1')
+const server = await start(PROGRAMS[0], '--snapshot-every', '1')
 console.log(
   `${COUNT} items of ${VALUE.length} bytes in ${MIB} MiB, ${HAS_KEY ? 'encrypted' : 'in the clear'}`,
 )
@@ -165,24 +185,78 @@ describe(
   await gets(server.port, () => server.log('snapshot_written').length > 0),
 )
 console.log(figure(server, 'snapshot_written'))
-let beganMs = performance.now()
+const beganMs = performance.now()
 server.child.kill('SIGTERM')
 await server.exited
 console.log(
   `stop: ${((performance.now() - beganMs) / 1000).toFixed(2)} s in all; ${figure(server, 'snapshot_written')}`,
 )
 console.log(`file: ${(statSync(snapshot).size / 2 ** 20).toFixed(0)} MiB`)
-beganMs = performance.now()
-server = await start()
-describe(
-  'gets, the restore beside',
-  await gets(server.port, () => server.log('snapshot_restored').length > 0),
-)
-console.log(
-  `start: ${((performance.now() - beganMs) / 1000).toFixed(2)} s until all is back; ${figure(server, 'snapshot_restored')}`,
-)
-const afterMs = performance.now() + 8000
-describe('gets, afterwards', await gets(server.port, () => performance.now() > afterMs))
-server.child.kill('SIGKILL')
-await server.exited
+const kept = `${snapshot}.kept`
+renameSync(snapshot, kept)
+const ratios = PROGRAMS.map(() => ({ restore: [], control: [], ours: [] }))
+for (let round = 0; round < ROUNDS; round++) {
+  for (const [index, program] of PROGRAMS.entries()) {
+    if (PROGRAMS.length > 1) console.log(program)
+    const { restore, control, alone } = await restoreRound(program)
+    ratios[index].restore.push(restore / alone)
+    ratios[index].control.push(control / alone)
+    ratios[index].ours.push(restore / control)
+  }
+}
+for (const [index, program] of PROGRAMS.entries()) {
+  const { restore, control, ours } = ratios[index]
+  console.log(
+    `${program}: p99 beside the restore ${range(restore)} of that alone, beside the same CPU burnt elsewhere ${range(control)}; the one of the other ${range(ours)}`,
+  )
+}
 rmSync(directory, { recursive: true, force: true })
+
+/** p99 in ms: of gets beside a restore, beside as much CPU burnt in another process, and alone. */
+async function restoreRound(program) {
+  copyFileSync(kept, snapshot)
+  const beganMs = performance.now()
+  const server = await start(program)
+  const isBack = () => server.log('snapshot_restored').length > 0
+  const beside = await gets(server.port, isBack)
+  const tookMs = performance.now() - beganMs
+  console.log(
+    `start: ${(tookMs / 1000).toFixed(2)} s until all is back; ${figure(server, 'snapshot_restored')}`,
+  )
+  const restore = describe('gets, the restore beside', beside)
+  const { seconds } = server.log('snapshot_restored').at(-1)
+  const lastMs = 1000 * Math.max(seconds, 1)
+  const during = async (port) => {
+    const endMs = performance.now() + lastMs
+    return await gets(port, () => performance.now() > endMs)
+  }
+  const alone = describe('gets, afterwards', await during(server.port))
+  server.child.kill('SIGKILL')
+  await server.exited
+  // As new as the other one was, and with nothing to restore.
+  const empty = await start(program)
+  const burner = burn()
+  const control = describe('gets, as much CPU burnt elsewhere', await during(empty.port))
+  burner.kill('SIGKILL')
+  empty.child.kill('SIGKILL')
+  await empty.exited
+  return { restore, control, alone }
+}
+
+/** As many threads as restore, as busy with memory, at their priority. */
+function burn() {
+  const thread = `
+    require('node:os').setPriority(0, 10)
+    const words = new Int32Array(2 ** 24)
+    for (let at = 1; ; at = (Math.imul(at, 1103515245) + 12345) >>> 0) words[at >>> 8]++`
+  const code = `
+    const { Worker } = require('node:worker_threads')
+    for (let left = 2; left > 0; left--) new Worker(${JSON.stringify(thread)}, { eval: true })`
+  return spawn(process.execPath, ['-e', code], { stdio: 'ignore' })
+}
+
+function range(values) {
+  const sorted = values.toSorted((one, other) => one - other)
+  const middle = sorted[Math.floor(sorted.length / 2)]
+  return `${middle.toFixed(2)} (${sorted[0].toFixed(2)}-${sorted.at(-1).toFixed(2)})`
+}

@@ -2,7 +2,14 @@
  * What config/ ships, given to the tools that read it: systemd-analyze, promtool, and the template engine of Helm
  * with Helm's own libraries of functions (test/support/helm/render.go; Helm itself is not packaged by Debian).
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -45,8 +52,11 @@ describe.runIf(hasPrerequisites('systemd', [SYSTEMD]))('systemd', () => {
     return path
   }
 
-  test('takes the unit without a word', async () => {
-    const verified = await runProgram(['systemd-analyze', 'verify', '--man=no', installedUnit()])
+  test('takes the units without a word', async () => {
+    const socket = join(folder, 'saslcached.socket')
+    copyFileSync(join(CONFIG, 'systemd', 'saslcached.socket'), socket)
+    const command = ['systemd-analyze', 'verify', '--man=no', installedUnit(), socket]
+    const verified = await runProgram(command)
     expect(verified).toMatchObject({ exitCode: 0, stdout: '', stderr: '' })
   })
 

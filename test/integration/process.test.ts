@@ -3,7 +3,7 @@
  * it is run as an operator runs it, with nothing of the test's own between them.
  */
 import { once } from 'node:events'
-import { chmodSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, chownSync, readdirSync, readFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -13,6 +13,7 @@ import { requestFrame, storeFrame } from '../support/binary-frames.ts'
 import { startSaslcached } from '../support/server.ts'
 import {
   connect,
+  EXIT_CONFIG,
   EXIT_OS,
   events,
   expectServed,
@@ -30,6 +31,8 @@ import {
 const SET = 0x01
 const STAT = 0x10
 const OK = 0x00
+/** As Debian has it, also of the user `nobody`. */
+const NOBODY_GROUP = 65_534
 const LOADED_MODULES = join(import.meta.dirname, '..', 'support', 'loaded-modules.cjs')
 
 test('what is not used of -m takes no memory: 64 GiB start as 64 MiB do', async () => {
@@ -227,16 +230,38 @@ test.runIf(isRoot)('-u warns of files that the user may not have later', async (
   // The user may enter it and write nothing there.
   chmodSync(folder, 0o755)
   const users = usersFile(folder)
-  const flags = ['-u', 'nobody', '--users-file', users, '--snapshot', join(folder, 'items')]
-  const server = await serve(flags)
+  const server = await serve(['-u', 'nobody', '--users-file', users])
   await until(() => (events(server).includes('started') ? true : undefined), 'the start')
   expect(server.stdout).toContain(`chown nobody ${users}`)
-  expect(server.stdout).toContain(`chown nobody ${folder}`)
-  expect(events(server)).toEqual(
-    expect.arrayContaining(['file_out_of_reach', 'snapshot_unavailable']),
-  )
+  expect(events(server)).toContain('file_out_of_reach')
   await stop(server)
 })
+
+test.runIf(isRoot)(
+  '-u refuses the start where the next stop could write no snapshot, and takes none',
+  async () => {
+    const folder = temporary()
+    chmodSync(folder, 0o755)
+    const path = join(folder, 'items')
+    const flags = ['--no-auth', '--snapshot', path]
+    await stop(await serve(flags))
+    const written = readFileSync(path)
+    const refused = run([...flags, '-u', 'nobody', '-p', '-1'])
+    expect((await refused.exited).code).toBe(EXIT_CONFIG)
+    expect(refused.stderr).toBe(
+      `saslcached: no snapshot could be written: nobody (-u) may not write to ${folder}, and what is there stays as it is; ` +
+        `give the folder to that user (chown nobody ${folder})\n`,
+    )
+    expect(readFileSync(path)).toEqual(written)
+    // A group of the user's is enough.
+    chownSync(folder, 0, NOBODY_GROUP)
+    chmodSync(folder, 0o770)
+    const taken = await serve([...flags, '-u', 'nobody'])
+    await until(() => (events(taken).includes('snapshot_found') ? true : undefined), 'the snapshot')
+    await stop(taken)
+    expect(readdirSync(folder)).toEqual(['items'])
+  },
+)
 
 test.runIf(isRoot)('-u gives root up, groups included, after binding', async () => {
   const server = await serve(['--no-auth', '-u', 'nobody'])

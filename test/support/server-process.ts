@@ -44,6 +44,10 @@ export interface RunOptions {
   /** `ulimit -v`. */
   readonly addressSpaceKib?: number
   readonly nodeFlags?: readonly string[]
+  /** What the command is given to, and executes it. */
+  readonly launcher?: readonly string[]
+  /** Descriptors that it finds from 3 on, and is told of as systemd tells it. */
+  readonly passed?: readonly number[]
 }
 
 export function temporary(): string {
@@ -57,13 +61,16 @@ export function run(args: readonly string[], options: RunOptions = {}): Run {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^_?(SASLCACHED|MEMCACHED)_/.test(name),
   )
-  const { openFilesMax, addressSpaceKib, nodeFlags = [] } = options
+  const { openFilesMax, addressSpaceKib, nodeFlags = [], launcher = [], passed } = options
   const files = openFilesMax === undefined ? '' : `ulimit -n ${openFilesMax}; `
   const limit = addressSpaceKib === undefined ? files : `${files}ulimit -v ${addressSpaceKib}; `
-  const command = [SERVER_NODE, ...nodeFlags, SERVER_PROGRAM, ...args]
-  const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, ...command], {
-    env: { ...Object.fromEntries(inherited), ...options.environment },
-    stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
+  // The process of the shell becomes that of the server.
+  const told = passed === undefined ? '' : 'export LISTEN_PID=$$; '
+  const count = passed === undefined ? {} : { LISTEN_FDS: String(passed.length) }
+  const command = [...launcher, SERVER_NODE, ...nodeFlags, SERVER_PROGRAM, ...args]
+  const child = spawn('sh', ['-c', `${told}${limit}exec "$0" "$@"`, ...command], {
+    env: { ...Object.fromEntries(inherited), ...count, ...options.environment },
+    stdio: ['ignore', options.stdout ?? 'pipe', 'pipe', ...(passed ?? [])],
     cwd: options.directory,
   })
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {

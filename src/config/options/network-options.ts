@@ -33,7 +33,7 @@ export const NETWORK_OPTIONS: Options<NetworkValues> = {
     long: 'listen',
     kind: list('<addr>', 'a list of addresses', nonEmpty),
     default: [],
-    description: 'addresses: host, host:port or [IPv6]:port; none means all interfaces',
+    description: 'addresses: host[:port], [IPv6]:port, fd:NAME; none means all interfaces',
     aliases: ['MEMCACHED_LISTEN_ADDRESS'],
     repeatable: true,
   },

@@ -1,10 +1,11 @@
 /**
  * Files that are read again or written after the start, looked at as who the process has become (-u): the start
  * reads and writes them as root, and a server that cannot do so later looks well until it matters. A
- * reload that is refused leaves a removed user in force; a snapshot that cannot be written is lost at the stop.
+ * reload that is refused leaves a removed user in force.
  *
  * Not among them: what is read once (passwords, the snapshot's key), the pid file, which is emptied through its
- * descriptor, and sockets, which the next start replaces.
+ * descriptor, sockets, which the next start replaces, and the snapshot, without whose folder there is no start
+ * (snapshot-settings.ts).
  */
 import { accessSync, constants } from 'node:fs'
 import { dirname } from 'node:path'
@@ -46,7 +47,6 @@ export function warnOfLaterFiles(
       { path, user },
     )
   }
-  checkSnapshot(config, user, tell, tryAccess)
   checkAudit(config, user, tell, tryAccess)
   return told
 }
@@ -80,20 +80,6 @@ function filesReadAgain({ auth, tls, network, file }: Config): readonly LaterFil
     add(file, 'the configuration', 'the nodes for auto discovery stay as they are')
   }
   return files
-}
-
-function checkSnapshot({ snapshot }: Config, user: string, say: Say, tryAccess: TryAccess): void {
-  if (snapshot === undefined) return
-  const { path } = snapshot
-  const folder = dirname(path)
-  if (!isForbidden(folder, W_OK | X_OK, tryAccess)) return
-  say(
-    'error',
-    'snapshot_unavailable',
-    `no snapshot can be written: ${user} (-u) may not write to ${folder}; give the folder to ` +
-      `that user (chown ${user} ${folder})`,
-    { path },
-  )
 }
 
 /** Under its name there may be another file when it is opened again, or none. */

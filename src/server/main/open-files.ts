@@ -63,6 +63,7 @@ function ownFiles({ process, network, http, snapshot, store }: Config): number {
   const listeners =
     network.listen.length +
     network.identitySockets.length +
+    network.passed.length +
     (http === undefined ? 0 : http.listen.length + http.sockets.length)
   const remote =
     store === undefined

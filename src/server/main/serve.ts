@@ -5,7 +5,7 @@
  * refuses something (a port in use, memory, open files), 78 for bad credentials
  * or certificates.
  */
-import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
+import { EXIT_CONFIG, EXIT_OK, EXIT_OS } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import { SECRET_VARIABLES } from '../../config/environment.ts'
 import type { NetworkInputs } from '../../config/load.ts'
@@ -13,6 +13,8 @@ import { CredentialFileError } from '../../credential/credential-file-error.ts'
 import { TlsFileError } from '../../credential/tls-certificates.ts'
 import { createLog } from '../../observe/log.ts'
 import { openFilesMax } from '../files/process-files.ts'
+import { ListenError } from '../net/listen-error.ts'
+import { type PassedSocket, takePassedSockets } from '../net/passed-sockets.ts'
 import { detach, isDetached } from './daemon.ts'
 import { warnAboutHost } from './host-notices.ts'
 import { withinOpenFiles } from './open-files.ts'
@@ -20,11 +22,23 @@ import { sayInto } from './say.ts'
 import { StartError, StopAsked } from './start-error.ts'
 import { Supervisor } from './supervisor.ts'
 
+const PASSED_TO_ANOTHER =
+  '-d cannot serve sockets that were passed to this process: who starts it keeps it in the background, too'
+
 /**
  * Serves until told to stop; resolves to the exit code. Start-up problems go to stderr. `reread` reads the
  * configuration again, for what may change of it.
  */
 export async function serve(config: Config, reread: () => Promise<NetworkInputs>): Promise<number> {
+  let passed: readonly PassedSocket[]
+  try {
+    passed = takePassedSockets(process.env, process.pid)
+    if (passed.length > 0 && config.process.daemonize) throw new ListenError(PASSED_TO_ANOTHER)
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error
+    process.stderr.write(`saslcached: ${error.message}\n`)
+    return EXIT_OS
+  }
   if (config.process.daemonize && !isDetached()) return await detach()
   // Node's diagnostic reports list the environment, and threads and programs that are started inherit it.
   for (const name of SECRET_VARIABLES) delete process.env[name]
@@ -38,7 +52,7 @@ export async function serve(config: Config, reread: () => Promise<NetworkInputs>
   })
   const openFiles = openFilesMax()
   const held = withinOpenFiles(config, openFiles)
-  const supervisor = new Supervisor(held, log, reread)
+  const supervisor = new Supervisor(held, passed, log, reread)
   try {
     return await supervisor.run(() => warnAboutHost(config, held, openFiles, sayInto(log)))
   } catch (error) {

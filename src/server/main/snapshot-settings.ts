@@ -1,15 +1,20 @@
 /** What a configuration means for the thread that keeps the snapshot. */
+import { dirname } from 'node:path'
 import type { ClockBase } from '../../base/clock.ts'
 import { EXIT_CONFIG } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import { DEFAULT_NAMESPACE } from '../../credential/namespaces.ts'
 import { readSnapshotKey, SnapshotKeyError } from '../../credential/snapshot-seal.ts'
+import { mayMakeFiles } from '../files/as-user.ts'
 import type { SystemUser } from '../files/process-files.ts'
 import type { SnapshotSettings } from '../snapshot/snapshot-messages.ts'
 import type { SharedMemory } from '../worker/worker-messages.ts'
 import { StartError } from './start-error.ts'
 
-/** Undefined: items do not outlive the server. Throws StartError if the key cannot be had. */
+/**
+ * Undefined: items do not outlive the server. Throws StartError if the key cannot be had, or if who the process becomes
+ * could write no snapshot: root would take the one that is there, and the next stop would lose what it had.
+ */
 export function snapshotSettings(
   { snapshot, process: processConfig }: Config,
   { store, namespaces }: SharedMemory,
@@ -17,6 +22,7 @@ export function snapshotSettings(
   owner: SystemUser | undefined,
 ): SnapshotSettings | undefined {
   if (snapshot === undefined) return undefined
+  if (owner !== undefined) refuseForeignFolder(dirname(snapshot.path), owner)
   const all = [{ ...DEFAULT_NAMESPACE, store }, ...namespaces]
   return {
     path: snapshot.path,
@@ -27,6 +33,15 @@ export function snapshotSettings(
     workerIndex: processConfig.threads,
     namespaces: all.map((each) => ({ name: each.name, id: each.id, store: each.store })),
   }
+}
+
+function refuseForeignFolder(folder: string, owner: SystemUser): void {
+  if (mayMakeFiles(folder, owner)) return
+  const { name } = owner
+  const message =
+    `no snapshot could be written: ${name} (-u) may not write to ${folder}, and what is there stays as it is; ` +
+    `give the folder to that user (chown ${name} ${folder})`
+  throw new StartError(message, EXIT_CONFIG)
 }
 
 function readKey(path: string): Uint8Array {

@@ -10,22 +10,17 @@ import type { Config } from '../../config/config.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { sumCounter } from '../../observe/counters.ts'
 import type { Log, LogEvent } from '../../observe/log.ts'
-import {
-  dropPrivileges,
-  groupToGive,
-  PidFile,
-  type SystemUser,
-  userToBecome,
-  writePortFile,
-} from '../files/process-files.ts'
+import { dropPrivileges, PidFile, type SystemUser, writePortFile } from '../files/process-files.ts'
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
+import type { PassedSocket } from '../net/passed-sockets.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { TouchedMemories } from '../snapshot/snapshot-messages.ts'
 import { threadClock } from '../worker/thread-clock.ts'
 import type { AuditMemory } from '../worker/worker-audit.ts'
 import type { SharedMemory, ToWorker, WorkerAuth } from '../worker/worker-messages.ts'
 import { AUDIT_LOOK_MS, type Audit } from './audit.ts'
+import { bindListeners, unixAccess } from './bind-listeners.ts'
 import { CertificateReload } from './certificate-reload.ts'
 import { ClusterList, type ClusterListOptions } from './cluster-list.ts'
 import { collectGarbage } from './collect-garbage.ts'
@@ -58,6 +53,7 @@ const VERBOSITY_MAX = 2
 
 export class Supervisor {
   private readonly config: Config
+  private readonly passed: readonly PassedSocket[]
   private readonly log: Log
   private readonly say: Say
   private readonly clock: ClockBase = clockBase()
@@ -99,8 +95,14 @@ export class Supervisor {
   private endFileLooks: () => void = () => undefined
   private settle: (exitCode: number) => void = () => undefined
 
-  constructor(config: Config, log: Log, reread: ClusterListOptions['reread']) {
+  constructor(
+    config: Config,
+    passed: readonly PassedSocket[],
+    log: Log,
+    reread: ClusterListOptions['reread'],
+  ) {
     this.config = config
+    this.passed = passed
     this.log = log
     const say = sayInto(log)
     this.say = say
@@ -260,25 +262,10 @@ export class Supervisor {
   }
 
   private async bind(tls: TlsMaterial | undefined): Promise<void> {
-    const { listen, unixSocket, identitySockets, unixMask, unixGroup } = this.config.network
-    const { runAsUser } = this.config.process
-    let groupId: number | undefined
-    try {
-      if (runAsUser !== undefined) this.user = userToBecome(runAsUser)
-      if (unixGroup !== undefined) groupId = groupToGive(unixGroup)
-    } catch (error) {
-      throw new StartError((error as Error).message, EXIT_OS, error)
-    }
-    const access = { mask: unixMask, owner: this.user, groupId }
-    try {
-      if (unixSocket !== undefined) await this.sockets.bindUnix(unixSocket, access)
-      for (const address of listen) await this.sockets.bindTcp(address)
-      for (const { path, identity } of identitySockets) {
-        await this.sockets.bindUnix(path, access, identity)
-      }
-    } catch (error) {
-      throw asStartError(error)
-    }
+    const { config, sockets, passed, say } = this
+    const access = unixAccess(config)
+    this.user = access.owner
+    await bindListeners({ config, sockets, passed, access, say })
     await this.http?.start(tls, access)
   }
 

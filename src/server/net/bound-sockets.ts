@@ -20,6 +20,7 @@ import { getSystemErrorName } from 'node:util'
 import type { ListenAddress } from '../../config/config.ts'
 import { type FileIdentity, fileAt, isStill, type SystemUser } from '../files/process-files.ts'
 import { explain, ListenError } from './listen-error.ts'
+import type { OpenedSocket } from './passed-sockets.ts'
 import type { BoundAddress, SharedSocket } from './shared-socket.ts'
 
 interface BoundHandle {
@@ -59,6 +60,9 @@ export interface UnixAccess {
   /** Undefined: the owner's. */
   readonly groupId?: number | undefined
 }
+
+/** What is asked of who connects there. */
+type SocketTraits = Pick<SharedSocket, 'identity' | 'tls' | 'protocol' | 'tag'>
 
 interface UnixSocket {
   readonly path: string
@@ -162,6 +166,12 @@ export class BoundSockets {
     }
   }
 
+  /** Keeps a socket that another process has bound. Its file, if it has one, is not ours to remove. */
+  keepPassed(opened: OpenedSocket, traits: SocketTraits): void {
+    const { identity, tls, protocol, tag } = traits
+    this.keep(opened, opened.address, { identity, tls, protocol, tag })
+  }
+
   /** Gives the Unix sockets their names, now that they are served. */
   async publish(): Promise<void> {
     for (const { path, temporary } of this.unixSockets) {
@@ -216,11 +226,7 @@ export class BoundSockets {
     this.keep(handle, boundAddress, { identity, tls, protocol, tag })
   }
 
-  private keep(
-    handle: BoundHandle,
-    address: BoundAddress,
-    traits: Pick<SharedSocket, 'identity' | 'tls' | 'protocol' | 'tag'> = {},
-  ): void {
+  private keep(handle: BoundHandle, address: BoundAddress, traits: SocketTraits = {}): void {
     this.handles.push(handle)
     this.shared.push({ fd: handle.fd, address, ...traits })
   }

@@ -36,6 +36,9 @@ export function healthTarget(network: Config['network']): HealthTarget {
   const address = network.listen.find(({ tls }) => tls === undefined) ?? network.listen[0]
   const [identitySocket] = network.identitySockets
   if (address === undefined && identitySocket !== undefined) return { path: identitySocket.path }
+  if (address === undefined && network.passed.length > 0) {
+    throw new HealthError('its sockets are passed to it at the start; name the address')
+  }
   if (address === undefined) throw new HealthError('the configuration has no address to listen on')
   const port = address.port === 0 ? pickedPort(network.portFile) : address.port
   return { host: reachable(address), port, tls: address.tls }

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
 import { Refusal } from '../../../src/config/kind.ts'
 import { formatListenAddress, parseListenAddress } from '../../../src/config/listen.ts'
+import { load, problemsOf } from './support.ts'
+
+const TLS = ['--tls', 'true', '--tls-cert', '/c.pem', '--tls-key', '/k.pem']
 
 test.each([
   ['10.0.0.1', '10.0.0.1', 11_211],
@@ -93,4 +96,43 @@ test('an address is written as it is read', () => {
     expect(address).not.toBeInstanceOf(Refusal)
     expect(formatListenAddress(address as { host: string; port: number })).toBe(text)
   }
+})
+
+test('fd:NAME is a socket that is passed at the start, with what may stand in front of an address', async () => {
+  const { network, auth } = await load({
+    flags: [...TLS, '-l', 'fd:web,notls:proto[ascii]:tag[in]:fd:a.socket,10.0.0.5'],
+  })
+  expect(network.passed).toEqual([
+    { name: 'web', tls: 'none' },
+    { name: 'a.socket', security: 'notls', protocol: 'ascii', tag: 'in' },
+  ])
+  expect(network.listen).toEqual([{ host: '10.0.0.5', port: 11_211, tls: 'none' }])
+  expect(auth.passwordsInTheClear).toBe(false)
+})
+
+test('with TLS on passed sockets alone, passwords are not taken in the clear', async () => {
+  const { network, auth } = await load({ flags: [...TLS, '-p', '0', '-l', 'fd:web'] })
+  expect(network).toMatchObject({ listen: [], passed: [{ name: 'web', tls: 'none' }] })
+  expect(auth.passwordsInTheClear).toBe(false)
+})
+
+test('an IPv6 address that begins with fd: is one', async () => {
+  const { network } = await load({ flags: ['-l', 'fd::1,[fd::2]:5'] })
+  expect(network.listen.map(formatListenAddress)).toEqual(['[fd::1]:11211', '[fd::2]:5'])
+  expect(network.passed).toEqual([])
+})
+
+test('fd:NAME may stand for a user', async () => {
+  const { network } = await load({ flags: ['--listen-as', 'alice=fd:monitor'] })
+  expect(network.passed).toEqual([{ name: 'monitor', identity: 'alice' }])
+})
+
+test.each([
+  [['-l', 'fd:'], 'names no socket: write fd: and its name'],
+  [['-l', 'fd:a:b'], 'names no socket'],
+  [['-l', `fd:${'n'.repeat(256)}`], 'names no socket'],
+  [['-l', 'mtls:fd:a'], 'asks for TLS, which takes -Z'],
+  [['-l', 'fd:a', '--listen-as', 'alice=fd:a'], 'is listened on already'],
+])('%j is refused: %s', async (flags, reason) => {
+  expect((await problemsOf({ flags })).join('\n')).toContain(reason)
 })

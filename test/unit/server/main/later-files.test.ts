@@ -5,7 +5,6 @@ import { load } from '../../config/support.ts'
 const FLAGS = {
   users: ['--users-file', '/etc/x/users.toml'],
   audit: ['--audit-log', '/var/x/audit.log'],
-  snapshot: ['--snapshot', '/var/y/items'],
 }
 
 /** What is said where the process may not read or write these. */
@@ -36,7 +35,7 @@ const ALL = Object.values(FLAGS).flat()
 
 test('nothing is said where all can be had, or where the start has said it', async () => {
   expect(await saidWithout(ALL, [])).toEqual([])
-  const everything = ['/etc/x/users.toml', '/var/x/audit.log', '/var/x', '/var/y']
+  const everything = ['/etc/x/users.toml', '/var/x/audit.log', '/var/x']
   expect(await saidWithout(ALL, everything, 'ENOENT')).toEqual([])
   expect(await saidWithout([], everything)).toEqual([])
 })
@@ -45,7 +44,6 @@ test.each([
   ['/etc/x/users.toml', 'warn file_out_of_reach the users file', 'chown cache /etc/x/users.toml'],
   ['/var/x/audit.log', 'warn file_out_of_reach the audit log', 'rotated'],
   ['/var/x', 'info file_out_of_reach', 'logrotate: create 0600 cache'],
-  ['/var/y', 'error snapshot_unavailable', 'chown cache /var/y'],
 ])('%s, which the user may not use, is told of with what to do', async (path, begins, contains) => {
   const said = await saidWithout(ALL, [path])
   expect(said).toHaveLength(1)

@@ -10,6 +10,7 @@ const NETWORK = {
   listen: [],
   unixSocket: undefined,
   identitySockets: [],
+  passed: [],
   unixMask: 0o700,
   unixGroup: undefined,
   clusterNodes: [],
