@@ -26,21 +26,21 @@ async function started(...parts: ConstructorParameters<typeof ManualWorker>) {
 
 /** As alice; her key is derived on another thread. */
 /** Gives the worker turns until it has answered: a key is derived on another thread. */
-async function untilAnswered(worker: ManualWorker, { transport }: ManualNewcomer): Promise<void> {
+async function untilAnswered({ clock }: ManualWorker, answered: Promise<unknown>): Promise<void> {
   let isAnswered = false
-  void transport.nextWrite().then(() => {
+  void answered.then(() => {
     isAnswered = true
   })
   while (!isAnswered) {
-    worker.clock.turn()
+    clock.turn()
     await new Promise(setImmediate)
   }
 }
 
-async function logIn(worker: ManualWorker, client: ManualNewcomer): Promise<void> {
-  const { transport } = client
+async function logIn(worker: ManualWorker, { transport }: ManualNewcomer): Promise<void> {
+  const answered = transport.nextWrite()
   transport.deliver(Buffer.from('set auth 0 0 12\r\nalice secret\r\n'))
-  await untilAnswered(worker, client)
+  await untilAnswered(worker, answered)
   expect(transport.output.toString('latin1')).toBe('STORED\r\n')
   transport.unsentBytes = 0
 }
@@ -295,10 +295,11 @@ describe('a listener that stands for a user', () => {
     const worker = await started({ ...withUsers(ALICE), sockets })
     const client = worker.connect('127.0.0.1')
     const plain = Buffer.from('\0alice\0secret')
+    const answered = client.transport.nextWrite()
     client.transport.deliver(
       Buffer.from(`sasl auth PLAIN ${plain.length}\r\n${plain.toString('latin1')}\r\n`, 'latin1'),
     )
-    await untilAnswered(worker, client)
+    await untilAnswered(worker, answered)
     expect(worker.logged.map(({ event }) => event)).toEqual(['login'])
   })
 
