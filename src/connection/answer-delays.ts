@@ -17,7 +17,6 @@ export interface DelayedAnswer {
 export interface DelayClock {
   nowMs(): number
   after(delayMs: number, run: () => void): void
-  /** When it is a stranger's turn. */
   soon(run: () => void): void
 }
 
@@ -33,12 +32,15 @@ const PAUSE_MS = 4
 
 export class AnswerDelays {
   private readonly clock: DelayClock
+  private readonly soon: DelayClock['soon']
   private readonly delays: Set<Delay> = new Set()
   /** When the next look is taken. */
   private lookMs = Number.POSITIVE_INFINITY
 
-  constructor(clock: DelayClock) {
+  /** `soon` calls back when it is a stranger's turn. */
+  constructor(clock: DelayClock, soon: DelayClock['soon'] = (run) => clock.soon(run)) {
     this.clock = clock
+    this.soon = soon
   }
 
   get size(): number {
@@ -87,7 +89,7 @@ export class AnswerDelays {
         continue
       }
       delay.isLeaving = true
-      this.clock.soon(delay.release)
+      this.soon(delay.release)
     }
     this.lookMs = Number.POSITIVE_INFINITY
     if (nextMs < this.lookMs) this.lookAt(nextMs)

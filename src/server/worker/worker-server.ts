@@ -134,11 +134,7 @@ export class WorkerServer {
     const throttle = createThrottle(settings, lane, clock, write, this.audit)
     this.sasl = createSasl(settings, lane, clock, soon, throttle, this.audit, forTokens)
     this.turns = new Turns(clock)
-    this.delays = new AnswerDelays({
-      nowMs: () => clock.nowMs(),
-      after: (delayMs, run) => clock.after(delayMs, run),
-      soon,
-    })
+    this.delays = new AnswerDelays(clock, soon)
     this.items = this.createItems()
     this.context = this.createContext()
     this.log = new WorkerLog(
