@@ -98,7 +98,7 @@ function resolveAll(given: GivenOptions): Config {
       loginAttemptsMax: values.login_attempts,
       preLoginRequestBytesMax: values.prelogin_request_size,
       keyDerivationsMax:
-        values.key_derivations === 'auto' ? Math.max(2, given.coreCount) : values.key_derivations,
+        values.key_derivations === 'auto' ? given.coreCount : values.key_derivations,
       derivationQueueMax: values.key_derivation_queue,
       throttle: resolveThrottle(given),
       requestsPerTurnMax: values.max_reqs_per_event,

@@ -4,7 +4,7 @@
  *
  * A flood of wrong passwords has hundreds of them wait at a time. Each that leaves takes a write, and mostly
  * the end of its connection and a new one soon after: whoever is logged in must not wait for many of them,
- * so each leaves at a time of its own, and few in one turn of the event loop.
+ * so each leaves at a time of its own, and in a turn of its own.
  */
 
 export interface DelayedAnswer {
@@ -23,20 +23,24 @@ export interface DelayClock {
 interface Delay {
   readonly dueMs: number
   readonly release: () => void
+  /** It is due, and leaves with its turn. */
+  isLeaving: boolean
 }
 
-const RELEASED_PER_TURN = 2
 /** Between two looks at them all. */
 const PAUSE_MS = 4
 
 export class AnswerDelays {
   private readonly clock: DelayClock
+  private readonly soon: DelayClock['soon']
   private readonly delays: Set<Delay> = new Set()
   /** When the next look is taken. */
   private lookMs = Number.POSITIVE_INFINITY
 
-  constructor(clock: DelayClock) {
+  /** `soon` calls back when it is a stranger's turn. */
+  constructor(clock: DelayClock, soon: DelayClock['soon'] = (run) => clock.soon(run)) {
     this.clock = clock
+    this.soon = soon
   }
 
   get size(): number {
@@ -55,6 +59,7 @@ export class AnswerDelays {
     })
     const delay: Delay = {
       dueMs,
+      isLeaving: false,
       release: () => {
         this.delays.delete(delay)
         settle()
@@ -73,22 +78,18 @@ export class AnswerDelays {
     })
   }
 
-  /** Releases what is due, some at a time, and looks again when the next is. */
+  /** Lets those go that are due, and looks again when the next is. */
   private look(): void {
     const nowMs = this.clock.nowMs()
     let nextMs = Number.POSITIVE_INFINITY
-    let releasedCount = 0
     for (const delay of this.delays) {
+      if (delay.isLeaving) continue
       if (delay.dueMs > nowMs) {
         nextMs = Math.min(nextMs, delay.dueMs)
         continue
       }
-      if (releasedCount === RELEASED_PER_TURN) {
-        this.clock.soon(() => this.look())
-        return
-      }
-      releasedCount++
-      delay.release()
+      delay.isLeaving = true
+      this.soon(delay.release)
     }
     this.lookMs = Number.POSITIVE_INFINITY
     if (nextMs < this.lookMs) this.lookAt(nextMs)

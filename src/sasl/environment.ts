@@ -27,7 +27,10 @@ export interface SaslEnvironmentOptions {
   readonly mechanisms: readonly string[]
   /** What names the user in a client's certificate; undefined: nobody logs in by one. */
   readonly certificateField?: CertificateField | undefined
-  /** Key derivations at once; the number of cores is right, and never less than two. */
+  /**
+   * Key derivations at once; the number of cores is right. With more, one that is done waits for a core while it
+   * holds a lock that the worker takes to hear of it (libuv, uv__work_done).
+   */
   readonly derivationsMax?: number
   /** Logins waiting for a derivation, over all sources. */
   readonly derivationQueueMax?: number

@@ -81,6 +81,40 @@ static void makePlain(void) {
   putAuth("PLAIN", message, (size_t)length);
 }
 
+/* As many as a connection may have fail, and more, before the first is answered. */
+static void makePipelined(void) {
+  enum { LOGINS = 20 };
+  static uint8_t logins[PAYLOAD_BYTES_MAX];
+  size_t length = 0;
+  for (int i = 0; i < LOGINS; i++) {
+    serial++;
+    makePlain();
+    memcpy(logins + length, payload, payloadBytes);
+    length += payloadBytes;
+  }
+  memcpy(payload, logins, length);
+  payloadBytes = length;
+}
+
+static void makeText(void) {
+  char words[64];
+  int length = sprintf(words, "bench wrong%" PRIu64, serial);
+  payloadBytes = (size_t)sprintf((char *)payload, "set auth 0 0 %d\r\n%s\r\n", length, words);
+}
+
+/* A line of anything but line ends; one in four begins as a binary request does. */
+static void makeGarbage(void) {
+  uint64_t state = serial * 0x9e3779b97f4a7c15u + 1;
+  payloadBytes = 200;
+  for (size_t i = 0; i < payloadBytes; i++) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    payload[i] = (uint8_t)(state >> 56);
+    if (payload[i] == '\n') payload[i] = 'n';
+  }
+  if (serial % 4 == 0) payload[0] = 0x80;
+  memcpy(payload + payloadBytes - 2, "\r\n", 2);
+}
+
 static void makeScram(void) {
   uint8_t message[64];
   int length = sprintf((char *)message, "n,,n=bench,r=nonce%" PRIu64, serial);
@@ -139,7 +173,9 @@ static const struct Attack {
 } ATTACKS[] = {
     {"connects", COMES_AND_GOES, makeNothing},  {"silent", HOLDS, makeNothing},
     {"half-requests", HOLDS, makeHalfRequest},  {"wrong-passwords", ASKS, makePlain},
+    {"pipelined-logins", ASKS, makePipelined},  {"text-passwords", ASKS, makeText},
     {"abandoned-scram", ASKS, makeScram},       {"long-names", ASKS, makeLongName},
+    {"garbage", ASKS, makeGarbage},
     {"versions", STREAMS, makeVersions},        {"mechanism-lists", STREAMS, makeLists},
     {"unknown-commands", STREAMS, makeUnknown}, {"slow-readers", NEVER_READS, makeVersions},
     {"byte-by-byte", TRICKLES, makeBytes},      {"churn", COMES_AND_GOES, makeHalfRequest},

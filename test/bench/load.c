@@ -20,6 +20,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/perf_event.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -91,6 +93,7 @@ static struct {
   bool tls;
   bool resume;
   int serverPid;
+  int serverThread;
 } options = {
     .host = "127.0.0.1",
     .port = "11211",
@@ -150,6 +153,9 @@ static const char USAGE[] =
     "  --tls                over TLS 1.3 (a generator that was compiled with it)\n"
     "  --resume             handshake mode: resume the session of the first\n"
     "  --server-pid PID     report that process's CPU time and memory over the window\n"
+    "  --server-thread TID  report what that thread computes between a request and its reply,\n"
+    "                       where the kernel tells (perf_event_open): its processor time, in which\n"
+    "                       nothing is that others took of the processor meanwhile\n"
     "  --stall-limit S      give up when no reply comes for S seconds (10)\n"
     "  --seed N             seed of the random choices (1)\n"
     "  --help\n"
@@ -252,10 +258,13 @@ static inline uint32_t randomBelow(uint32_t bound) {
  *   2^(r+5) .. 2^(r+6) row r, step = the six bits below the leading one
  */
 enum { STEP_BITS = 6, STEPS = 1 << STEP_BITS, ROWS = 36 };
-static uint64_t histogram[ROWS * STEPS];
-static uint64_t latencySumNs;
-static uint64_t latencyMaxNs;
-static uint64_t latencyCount;
+typedef struct {
+  uint64_t counts[ROWS * STEPS];
+  uint64_t sumNs, maxNs, count;
+} Histogram;
+static Histogram latencies;
+/* Of the same requests, what the server computed meanwhile: see --server-thread. */
+static Histogram computed;
 /* The slowest reply of each second of the window; what comes later counts for the last one. */
 enum { TIMELINE_SECONDS = 3600 };
 static uint64_t slowestNs[TIMELINE_SECONDS];
@@ -268,7 +277,7 @@ static inline void recordSlowest(uint64_t ns, uint64_t sinceStartNs) {
   if (second >= timelineSeconds) timelineSeconds = (uint32_t)second + 1;
 }
 
-static inline void recordLatency(uint64_t ns, uint64_t count) {
+static inline void record(Histogram *of, uint64_t ns, uint64_t count) {
   uint32_t index = (uint32_t)ns;
   if (ns >= STEPS) {
     uint32_t row = (uint32_t)(63 - __builtin_clzll(ns)) - STEP_BITS + 1;
@@ -279,24 +288,24 @@ static inline void recordLatency(uint64_t ns, uint64_t count) {
     }
     index = row * STEPS + step;
   }
-  histogram[index] += count;
-  latencySumNs += ns * count;
-  latencyCount += count;
-  if (ns > latencyMaxNs) latencyMaxNs = ns;
+  of->counts[index] += count;
+  of->sumNs += ns * count;
+  of->count += count;
+  if (ns > of->maxNs) of->maxNs = ns;
 }
 
-/* The latency in microseconds that `share` of the requests did not exceed. */
-static double percentileUs(double share) {
-  uint64_t wanted = (uint64_t)(share * (double)latencyCount);
+/* The microseconds that `share` of the requests did not exceed. */
+static double percentileUs(const Histogram *of, double share) {
+  uint64_t wanted = (uint64_t)(share * (double)of->count);
   uint64_t seen = 0;
   if (wanted == 0) wanted = 1;
   for (uint32_t index = 0; index < ROWS * STEPS; index++) {
-    seen += histogram[index];
+    seen += of->counts[index];
     if (seen >= wanted && seen > 0) {
       uint32_t row = index / STEPS;
       uint64_t step = index % STEPS;
       uint64_t upper = row == 0 ? step + 1 : (STEPS + step + 1) << (row - 1);
-      if (upper > latencyMaxNs) upper = latencyMaxNs;
+      if (upper > of->maxNs) upper = of->maxNs;
       return (double)upper / 1000;
     }
   }
@@ -338,6 +347,25 @@ static long serverRssKib(void) {
   return kib;
 }
 
+static int taskClockFd = -1;
+
+/* Without the right to it, or a kernel that has it, nothing is reported: the run goes on. */
+static void openTaskClock(void) {
+  struct perf_event_attr clock = {
+      .size = sizeof clock, .type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_TASK_CLOCK};
+  if (options.serverThread > 0)
+    taskClockFd = (int)syscall(SYS_perf_event_open, &clock, options.serverThread, -1, -1,
+                               PERF_FLAG_FD_CLOEXEC);
+}
+
+/* What the server's thread has computed so far, in nanoseconds. */
+static inline uint64_t taskClockNs(void) {
+  uint64_t ns = 0;
+  if (taskClockFd >= 0 && read(taskClockFd, &ns, sizeof ns) != sizeof ns)
+    fail("the processor time of thread %d cannot be read", options.serverThread);
+  return ns;
+}
+
 static double ownCpuSeconds(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
@@ -368,15 +396,20 @@ static void closeWindow(void) {
   window.serverCpuEnd = serverCpuSeconds();
 }
 
+static void printHistogram(const char *name, const Histogram *of) {
+  printf(",\"%s\":{\"mean\":%.2f,\"p50\":%.2f,\"p99\":%.2f,\"p999\":%.2f,\"max\":%.2f}", name,
+         of->count > 0 ? (double)of->sumNs / (double)of->count / 1000 : 0, percentileUs(of, 0.5),
+         percentileUs(of, 0.99), percentileUs(of, 0.999), (double)of->maxNs / 1000);
+}
+
 static void printReport(void) {
   double seconds = (double)(window.endNs - window.startNs) / 1e9;
   double ownCpu = window.ownCpuEnd - window.ownCpuStart;
   double perSecond = seconds > 0 ? (double)window.requests / seconds : 0;
   printf("{\"requests\":%" PRIu64 ",\"seconds\":%.6f,\"requestsPerSecond\":%.1f", window.requests,
          seconds, perSecond);
-  printf(",\"latencyUs\":{\"mean\":%.2f,\"p50\":%.2f,\"p99\":%.2f,\"p999\":%.2f,\"max\":%.2f}",
-         latencyCount > 0 ? (double)latencySumNs / (double)latencyCount / 1000 : 0,
-         percentileUs(0.5), percentileUs(0.99), percentileUs(0.999), (double)latencyMaxNs / 1000);
+  printHistogram("latencyUs", &latencies);
+  if (taskClockFd >= 0) printHistogram("computedUs", &computed);
   printf(",\"sendLateUs\":%.2f,\"slowestUs\":[", (double)sendLateMaxNs / 1000);
   for (uint32_t i = 0; i < timelineSeconds; i++)
     printf("%s%.0f", i == 0 ? "" : ",", (double)slowestNs[i] / 1000);
@@ -754,6 +787,7 @@ typedef struct {
   uint32_t firstOpaque;
   uint32_t bodyLeft, valueAt; /* of the reply under way */
   uint64_t startNs;
+  uint64_t startComputedNs;   /* of the server's thread */
   uint64_t repliesSeen;
   uint32_t *batch;            /* key * 2 + (1 for a set), in the order of sending */
   uint8_t *unsent;            /* what the socket did not take; NULL when it took all */
@@ -829,6 +863,7 @@ static bool sendBatch(Connection *c, uint64_t startNs) {
   c->startNs = startNs;
   busyConnections++;
   size_t length = (size_t)(end - writeBuffer);
+  c->startComputedNs = taskClockNs();
   ssize_t sent = sendBytes(c->fd, writeBuffer, length);
   if (sent < 0 && errno != EAGAIN) fail("connection %td: %s", c - connections, strerror(errno));
   if (sent < 0) sent = 0;
@@ -1024,7 +1059,8 @@ static void readReplies(Connection *c) {
   if (c->carryBytes > 0) memcpy(c->carry, start + at, c->carryBytes);
   uint32_t answered = c->answered - answeredBefore;
   if (phase == MEASURE && answered > 0) {
-    recordLatency(now - c->startNs, answered);
+    record(&latencies, now - c->startNs, answered);
+    if (taskClockFd >= 0) record(&computed, taskClockNs() - c->startComputedNs, answered);
     if (gapNs > 0) recordSlowest(now - c->startNs, now - window.startNs);
   }
   if (c->answered < c->sent || c->replyState != HEAD) return;
@@ -1271,7 +1307,7 @@ static void runLogins(void) {
       if (!readLoginReply(a)) continue;
       lastReplyNs = nowNs();
       if (phase == MEASURE) {
-        recordLatency(lastReplyNs - a->startNs, 1);
+        record(&latencies, lastReplyNs - a->startNs, 1);
         window.requests++;
       }
       closeSocket(a->fd);
@@ -1353,7 +1389,7 @@ static void parseOptions(int argc, char **argv) {
       {"user-count", 1, 0, 'U'},  {"list", 0, 0, 'l'},        {"sources", 1, 0, 'S'},
       {"server-pid", 1, 0, 'i'},  {"stall-limit", 1, 0, 't'}, {"seed", 1, 0, 'e'},
       {"multi", 0, 0, 'M'},       {"may-refuse", 0, 0, 'y'},  {"help", 0, 0, 'H'},
-      {"tls", 0, 0, 'T'},         {"resume", 0, 0, 'Z'},
+      {"tls", 0, 0, 'T'},         {"resume", 0, 0, 'Z'},      {"server-thread", 1, 0, 'I'},
       {0, 0, 0, 0},
   };
   int letter, index = 0;
@@ -1383,6 +1419,7 @@ static void parseOptions(int argc, char **argv) {
       case 'l': options.listMechanisms = true; break;
       case 'S': options.sources = (uint32_t)parseCount(name, optarg, 1, 250); break;
       case 'i': options.serverPid = (int)parseCount(name, optarg, 1, INT32_MAX); break;
+      case 'I': options.serverThread = (int)parseCount(name, optarg, 1, INT32_MAX); break;
       case 't': options.stallSeconds = parseSeconds(name, optarg); break;
       case 'M': options.multi = true; break;
       case 'T': options.tls = true; break;
@@ -1418,6 +1455,7 @@ int main(int argc, char **argv) {
       failUsage("--connections %u: this process may open %" PRIu64 " files", options.connections,
                 (uint64_t)files.rlim_max);
   }
+  openTaskClock();
   randomState = options.seed * 0x9e3779b97f4a7c15ULL + 0x853c49e6748fea9bULL;
   resolve();
   if (serverAddress->ai_family != AF_INET ||

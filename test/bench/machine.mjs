@@ -2,7 +2,7 @@
  * The machine as the figures depend on it: which cores there are, what pins a process to one, and
  * who else used them while a round ran. Linux only, like the generator.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { outputOf } from './servers.mjs'
 
@@ -62,6 +62,22 @@ export function processTicks(pid) {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return Number(fields[11]) + Number(fields[12])
+}
+
+/** Nanoseconds of CPU that each thread of a process has used so far, by its number. */
+export function threadTimes(pid) {
+  const timeOf = (thread) =>
+    Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0])
+  return new Map(readdirSync(`/proc/${pid}/task`).map((thread) => [thread, timeOf(thread)]))
+}
+
+/** The number of the thread that has used most since `before` (threadTimes). */
+export function busiestThread(pid, before) {
+  const grown = [...threadTimes(pid)].map(([thread, ns]) => [
+    thread,
+    ns - (before.get(thread) ?? 0),
+  ])
+  return Number(grown.sort((one, other) => other[1] - one[1])[0][0])
 }
 
 /** Resident memory of a process, in MiB. */

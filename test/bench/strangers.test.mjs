@@ -89,9 +89,10 @@ describe.skipIf(!hasCompiler)('an attack', () => {
 })
 
 describe('the figures of an attack', () => {
-  const measured = (p99Us, failedSets = 0) => ({
+  const measured = (p99Us, failedSets = 0, computedP99Us = p99Us / 2) => ({
     p50Us: 10,
     p99Us,
+    computedP99Us,
     serverShare: 0.1,
     failedSets,
     errors: [],
@@ -118,6 +119,14 @@ describe('the figures of an attack', () => {
     expect(resultOfRounds(noisy)).toMatchObject({ ratio: 6, controlRatio: 3, overControl: 2 })
   })
 
+  test('say what the server itself computed, or that the kernel does not tell', () => {
+    const ours = { ...round(100, 600), attacked: measured(600, 0, 75) }
+    expect(resultOfRounds(ours)).toMatchObject({ ratio: 6, computedRatio: 1.5 })
+    const untold = { ...round(100, 600), attacked: measured(600, 0, Number.NaN) }
+    expect(rowOf(resultOfRounds(untold)).filter((cell) => cell === '-')).toHaveLength(2)
+    expect(rowOf(resultOfRounds(untold)).join(' ')).not.toContain('NaN')
+  })
+
   test('are missed when one set failed in one round', () => {
     const result = resultOfRounds(round(100, 100), round(100, 100, 1))
     expect(result.failedSets).toBe(1)
@@ -141,7 +150,7 @@ test.skipIf(!hasCompiler || !hasServer)(
     expect(stderr).not.toMatch(/Error/)
     expect(code).toBe(0)
     expect(stdout).toMatch(
-      /^versions-200 +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d.]+ \([\d.]+-[\d.]+\) +[\d.]+ +[\d.]+ +\d+ +\d+%\/\d+% +p99 <= 2, no set fails {2}(reached|MISSED)$/m,
+      /^versions-200 +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d,]+ +[\d.]+ \([\d.]+-[\d.]+\) +[\d.]+ +[\d.]+ +(?:[\d,]+|-) +(?:[\d,]+|-) +(?:[\d.]+|-) +(?:[\d.]+|-) +\d+ +\d+%\/\d+% +p99 <= 2, no set fails {2}(reached|MISSED)$/m,
     )
   },
 )

@@ -84,7 +84,7 @@ export const LIMIT_OPTIONS: Options<LimitValues> = {
     long: 'key-derivations',
     kind: integerOrAuto(1, 1024),
     default: 'auto',
-    description: 'password checks at a time; auto is one a core, at least 2',
+    description: 'password checks at a time; auto is one a core',
   },
   key_derivation_queue: {
     group: 'limits',

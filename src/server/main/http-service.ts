@@ -245,7 +245,15 @@ export class HttpService {
     const throttle = createThrottle(settings, lane, threadClock, write, audit)
     const epochSeconds = (): number => clock.epochMs(threadClock.nowMs()) / 1000
     const forTokens = { ask: () => undefined, epochSeconds }
-    const sasl = createSasl(settings, lane, threadClock, throttle, audit, forTokens)
+    const sasl = createSasl(
+      settings,
+      lane,
+      threadClock,
+      threadClock.soon,
+      throttle,
+      audit,
+      forTokens,
+    )
     if (sasl === undefined) return
     const loginLog = new LoginLog(write, config.process.threads + 1)
     const events = new EventCounters(shared.measures.events, config.process.threads)

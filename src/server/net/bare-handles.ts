@@ -23,8 +23,6 @@ const CALLS = [
   'writeBuffer',
   'writev',
 ] as const
-/** Of connections that may have ended, so many are looked at in a turn of the event loop. */
-const DOUBTED_PER_TURN = 4
 const NUMBERS = ['bytesRead', 'writeQueueSize'] as const
 
 export class BareHandles implements HandleParts {
@@ -32,30 +30,36 @@ export class BareHandles implements HandleParts {
   readonly writer: HandleWriter
   readonly shutdownRequest: new () => ShutdownRequest
   private readonly onWithout: () => void
+  private readonly soon: (run: () => void) => void
   /** Undefined until the first handle was looked at. */
   private areWhole: boolean | undefined = undefined
-  private doubted: HandleTransport[] = []
 
   private constructor(
     readBuffer: Buffer,
     writer: HandleWriter,
     shutdownRequest: new () => ShutdownRequest,
     onWithout: () => void,
+    soon: (run: () => void) => void,
   ) {
     this.readBuffer = readBuffer
     this.writer = writer
     this.shutdownRequest = shutdownRequest
     this.onWithout = onWithout
+    this.soon = soon
   }
 
-  /** Undefined where streams cannot be ended so. `onWithout` is called once, when handles are not as expected. */
+  /**
+   * Undefined where streams cannot be ended so. `onWithout` is called once, when handles are not as expected.
+   * `soon` calls back in a later turn of the event loop, when the end of a connection may have one.
+   */
   static of(
     readBuffer: Buffer,
     writer: HandleWriter,
     onWithout: () => void,
+    soon: (run: () => void) => void,
   ): BareHandles | undefined {
     const request = learnShutdownRequest()
-    if (request !== undefined) return new BareHandles(readBuffer, writer, request, onWithout)
+    if (request !== undefined) return new BareHandles(readBuffer, writer, request, onWithout, soon)
     onWithout()
     return undefined
   }
@@ -69,15 +73,9 @@ export class BareHandles implements HandleParts {
     return this.areWhole
   }
 
+  /** In turns of their own: strangers end a thousand at once. */
   doubt(transport: HandleTransport): void {
-    if (this.doubted.length === 0) setImmediate(() => this.lookAgain())
-    this.doubted.push(transport)
-  }
-
-  private lookAgain(): void {
-    const looked = this.doubted.splice(0, DOUBTED_PER_TURN)
-    if (this.doubted.length > 0) setImmediate(() => this.lookAgain())
-    for (const transport of looked) transport.lookAgain()
+    this.soon(() => transport.lookAgain())
   }
 }
 

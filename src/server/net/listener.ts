@@ -51,11 +51,11 @@ export class Listener implements NewcomerSource {
 
   constructor(options: NewcomerSourceOptions) {
     this.options = options
-    const { sendBufferBytesMax, onWithout } = options
+    const { sendBufferBytesMax, onWithout, soon } = options
     const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
     const writer = new HandleWriter(() => onWithout('write'))
     const bare = this.takesHandles
-      ? BareHandles.of(readBuffer, writer, () => onWithout('read'))
+      ? BareHandles.of(readBuffer, writer, () => onWithout('read'), soon)
       : undefined
     this.parts = { readBuffer, sendBufferBytesMax, writer, bare }
     this.tlsParts = options.tls === undefined ? undefined : this.createTlsParts(options.tls)

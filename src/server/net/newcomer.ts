@@ -43,6 +43,8 @@ export interface NewcomerSourceOptions {
   readonly tls?: TlsOptions | undefined
   /** A password is not taken from who comes in the clear over a network. */
   readonly passwordsInTheClear: boolean
+  /** Calls back in a later turn of the event loop, for what many strangers may want at once. */
+  readonly soon: (run: () => void) => void
   /** This release of Node has no other way than the documented one. */
   readonly onWithout: (internal: Internal) => void
 }

@@ -4,8 +4,7 @@
  * here, and by turns:
  *
  * - Networks take turns, and within one network who came first.
- * - In a turn of the event loop one handshake is begun, and more only for as long as all else took since
- *   the last turn: while clients are busy they have at least half of the thread.
+ * - Each takes a turn of the event loop that strangers have anyway (worker/stranger-turns.ts).
  *
  * How many can wait is bounded by whoever admits strangers (admission.ts), and for how long by the login
  * deadline, which runs from accept.
@@ -41,8 +40,7 @@ export interface HandshakeOwner {
 
 export interface TlsHandshakesOptions {
   readonly material: TlsMaterial
-  readonly nowMs: () => number
-  /** Calls back when what has arrived meanwhile was looked at. */
+  /** Calls back in a later turn of the event loop, when strangers may have some of it. */
   readonly soon: (run: () => void) => void
 }
 
@@ -76,10 +74,7 @@ export class TlsHandshakes {
   private readonly owners: WeakMap<net.Socket, HandshakeOwner> = new WeakMap()
   /** Those that wait, by network; the first network has the next turn. */
   private readonly waiting: Map<string, HandshakeOwner[]> = new Map()
-  private readonly runRound: () => void = () => this.run()
-  private isScheduled = false
-  /** When the last round was over. */
-  private lastRoundMs = 0
+  private readonly beginNext: () => void = () => this.run()
 
   constructor(options: TlsHandshakesOptions) {
     this.options = options
@@ -106,7 +101,7 @@ export class TlsHandshakes {
     const line = this.waiting.get(owner.network)
     if (line === undefined) this.waiting.set(owner.network, [owner])
     else line.push(owner)
-    this.schedule()
+    this.options.soon(this.beginNext)
   }
 
   /** `owner` has gone while it waited. */
@@ -118,25 +113,10 @@ export class TlsHandshakes {
     if (line.length === 0) this.waiting.delete(owner.network)
   }
 
-  private schedule(): void {
-    if (this.isScheduled) return
-    this.isScheduled = true
-    this.options.soon(this.runRound)
-  }
-
+  /** Of who has left there is a turn too many. */
   private run(): void {
-    const { nowMs } = this.options
-    this.isScheduled = false
-    const startMs = nowMs()
-    const othersMs = startMs - this.lastRoundMs
-    let owner = this.takeNext()
-    while (owner !== undefined) {
-      this.begin(owner)
-      this.lastRoundMs = nowMs()
-      if (this.lastRoundMs - startMs >= Math.min(othersMs, ROUND_MS_MAX)) break
-      owner = this.takeNext()
-    }
-    if (this.waiting.size > 0) this.schedule()
+    const owner = this.takeNext()
+    if (owner !== undefined) this.begin(owner)
   }
 
   private takeNext(): HandshakeOwner | undefined {
@@ -189,9 +169,6 @@ export class TlsHandshakes {
     return parent === undefined ? undefined : this.owners.get(parent)
   }
 }
-
-/** A round that began after a pause is no longer than this. */
-const ROUND_MS_MAX = 2
 
 function serverOptions(material: TlsMaterial, verify: TlsVerify): tls.TlsOptions {
   const { ticketKeys, minVersion, ciphers, generation } = material

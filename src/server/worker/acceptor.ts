@@ -12,6 +12,7 @@ import { AcceptQueue } from '../admission/accept-queue.ts'
 import { Admission } from '../admission/admission.ts'
 import type { WorkerTable } from '../admission/worker-table.ts'
 import type { Newcomer, NewcomerSource, NewcomerSourceOptions } from '../net/newcomer.ts'
+import type { StrangerTurns } from './stranger-turns.ts'
 import type { CoarseTime, ThreadClock } from './thread-clock.ts'
 import type { WorkerLog } from './worker-log.ts'
 import type { WorkerSettings } from './worker-messages.ts'
@@ -25,6 +26,7 @@ export interface AcceptorOptions {
   readonly log: WorkerLog
   readonly clock: Pick<ThreadClock, 'nowMs'>
   readonly time: CoarseTime
+  readonly turns: Pick<StrangerTurns, 'take' | 'soon'>
   readonly createSource: (options: NewcomerSourceOptions) => NewcomerSource
   readonly tls: NewcomerSourceOptions['tls']
   readonly onWithout: NewcomerSourceOptions['onWithout']
@@ -84,6 +86,7 @@ export class Acceptor {
       onAcceptError: (code) => this.acceptFailed(code),
       tls: options.tls,
       passwordsInTheClear: settings.passwordsInTheClear,
+      soon: (run) => options.turns.soon(run),
       onWithout: options.onWithout,
     })
   }
@@ -153,8 +156,9 @@ export class Acceptor {
   }
 
   private accept(newcomer: Newcomer): void {
-    const { workerTable, clock, time } = this.options
+    const { workerTable, clock, time, turns } = this.options
     time.nowMs = clock.nowMs()
+    turns.take()
     if (this.isStopped) {
       newcomer.close()
       return

@@ -13,9 +13,9 @@ export interface Walked {
   checkDeadlines(): void
 }
 
-/** In one step: 16 of them take a millisecond or two. */
-const ENDED_MAX = 16
-const LOOKED_AT_MAX = 2048
+/** In one step. */
+const ENDED_MAX = 1
+const LOOKED_AT_MAX = 1024
 
 /** All of them: base/slots.ts. */
 export interface WalkedSlots {
@@ -33,7 +33,7 @@ export class DeadlineWalk {
   private slot = NO_WALK
   private slotEnd = 0
 
-  /** `later` calls back when others have had their turn. */
+  /** `later` calls back in one of the next turns of the event loop, when what others ask was looked at. */
   constructor(connections: WalkedSlots, later: (step: () => void) => void) {
     this.connections = connections
     this.later = later
@@ -44,7 +44,7 @@ export class DeadlineWalk {
     if (this.slot !== NO_WALK) return
     this.slot = 0
     this.slotEnd = this.connections.slotCount
-    this.step()
+    this.later(this.goOn)
   }
 
   private step(): void {

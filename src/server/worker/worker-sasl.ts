@@ -2,6 +2,7 @@
  * What the logins of one worker work with, put together from its settings: mechanisms, users, tokens, the
  * turns at key derivation, and what failed logins are held against.
  */
+import { deriveSaltedPassword } from '../../credential/verifier.ts'
 import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
 import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import { TokenLogins, type TokenLoginsOptions } from '../../sasl/token-logins.ts'
@@ -10,11 +11,12 @@ import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerAudit } from './worker-audit.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
-/** Undefined without authentication. */
+/** Undefined without authentication. `soon` calls back when it is a stranger's turn. */
 export function createSasl(
   settings: Pick<WorkerSettings, 'auth'>,
   lane: Float64Array,
   clock: ThreadClock,
+  soon: (run: () => void) => void,
   throttle: LoginThrottle | undefined,
   audit: WorkerAudit | undefined,
   forTokens: Pick<TokenLoginsOptions, 'ask' | 'epochSeconds'>,
@@ -29,6 +31,12 @@ export function createSasl(
     certificateField: auth.certificateField,
     derivationsMax: auth.keyDerivationsMax,
     derivationQueueMax: auth.derivationQueueMax,
+    // What comes of a key is a stranger's affair, too: whoever is logged in does not wait for a row of them.
+    derive: async (password, parameters) => {
+      const key = await deriveSaltedPassword(password, parameters)
+      await new Promise<void>(soon)
+      return key
+    },
     monotonicMs,
     epochSeconds: forTokens.epochSeconds,
     tokens:

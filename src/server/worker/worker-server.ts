@@ -41,10 +41,11 @@ import { ItemService } from './item-service.ts'
 import { LoginLog } from './login-log.ts'
 import { cutNamespaces, renewLogins } from './login-renewal.ts'
 import { LoopMeasures } from './loop-measures.ts'
+import { StrangerTurns } from './stranger-turns.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import { createThrottle } from './throttle-log.ts'
 import { TickReports } from './tick-reports.ts'
-import { StrangerTurns, Turns } from './turns.ts'
+import { Turns } from './turns.ts'
 import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerPort, WorkerSettings } from './worker-messages.ts'
@@ -126,12 +127,13 @@ export class WorkerServer {
     this.events = new EventCounters(measures.events, workerIndex)
     this.loop = new LoopMeasures(measures.loops, workerIndex, TICK_MS)
     this.audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }), clock)
+    this.strangerTurns = new StrangerTurns(clock)
+    const soon = (run: () => void): void => this.strangerTurns.soon(run)
     const write = (event: LogEvent): void => this.log.write(event)
     const throttle = createThrottle(settings, lane, clock, write, this.audit)
-    this.sasl = createSasl(settings, lane, clock, throttle, this.audit, forTokens)
-    this.delays = new AnswerDelays(clock)
+    this.sasl = createSasl(settings, lane, clock, soon, throttle, this.audit, forTokens)
     this.turns = new Turns(clock)
-    this.strangerTurns = new StrangerTurns(clock)
+    this.delays = new AnswerDelays(clock, soon)
     this.items = this.createItems()
     this.context = this.createContext()
     this.log = new WorkerLog(
@@ -158,12 +160,13 @@ export class WorkerServer {
       log: this.log,
       clock,
       time: this.context,
+      turns: this.strangerTurns,
       createSource,
       tls: this.createTls(),
       onWithout: (internal) => this.post({ kind: 'without', internal }),
       serve: (newcomer) => this.serve(newcomer),
     })
-    this.deadlines = new DeadlineWalk(this.acceptor.connections, (step) => clock.soon(step))
+    this.deadlines = new DeadlineWalk(this.acceptor.connections, soon)
   }
 
   private createGateOptions(lane: Float64Array): AuthGateOptions {
@@ -300,8 +303,7 @@ export class WorkerServer {
     if (settings.tls === undefined) return undefined
     this.handshakes = new TlsHandshakes({
       material: settings.tls,
-      nowMs: () => threadClock.nowMs(),
-      soon: (run) => threadClock.soon(run),
+      soon: (run) => this.strangerTurns.soon(run),
     })
     return {
       handshakes: this.handshakes,

@@ -38,28 +38,35 @@ test('each leaves when it is due, whatever the order in which they came', async 
   expect(delays.size).toBe(0)
 })
 
-test('of a hundred that are due at once, two leave in a turn', async () => {
-  const { clock, delays, until } = makeDelays()
-  for (let index = 0; index < 100; index++) until(String(index), 500)
+test('of a hundred that are due at once, each leaves in a turn of its own', () => {
+  const clock = new ManualClock()
+  const turns: (() => void)[] = []
+  const delays = new AnswerDelays({
+    nowMs: () => clock.nowMs(),
+    after: (delayMs, run) => clock.after(delayMs, run),
+    soon: (run) => turns.push(run),
+  })
+  for (let index = 0; index < 100; index++) void delays.until(500)
+  void delays.until(450)
   clock.pass(499)
-  expect(delays.size).toBe(100)
-  // The timer, and the turn behind it.
-  clock.pass(1)
-  expect(delays.size).toBe(96)
-  for (let left = 94; left >= 0; left -= 2) {
-    expect(clock.isAwaited).toBe(true)
-    clock.turn()
+  // Others that are looked for meanwhile ask for no second turn.
+  void delays.until(499)
+  clock.pass(100)
+  expect(delays.size).toBe(102)
+  expect(turns).toHaveLength(102)
+  for (let left = 101; left >= 0; left--) {
+    turns.shift()?.()
     expect(delays.size).toBe(left)
   }
-  clock.turn()
-  expect(clock.isAwaited).toBe(false)
+  clock.pass(1000)
+  expect(turns).toEqual([])
 })
 
 test('one that comes while others leave is not forgotten', async () => {
   const { clock, delays, released, until } = makeDelays()
   for (let index = 0; index < 4; index++) until(String(index), 100)
   clock.pass(100)
-  expect(delays.size).toBe(0)
+  while (delays.size > 0) clock.turn()
   until('next', 150)
   until('sooner', 120)
   clock.pass(100)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { StrangerTurns, Turns } from '../../../../src/server/worker/turns.ts'
+import { Turns } from '../../../../src/server/worker/turns.ts'
 import { ManualClock } from '../../../support/manual-clock.ts'
 
 /** Connections that take `ms` a turn and give it away `timesMore` times. */
@@ -59,41 +59,4 @@ test('one that takes longer than a round has its turn all the same', () => {
   expect(served).toEqual(['a'])
   clock.turn()
   expect(served).toEqual(['a', 'b'])
-})
-
-test('strangers are served at once for a part of each millisecond', () => {
-  const clock = new ManualClock()
-  const turns = new StrangerTurns(clock)
-  const isOpen = (): boolean => turns.isOpen()
-  expect([isOpen(), isOpen()]).toEqual([true, true])
-  clock.passBusily(0.2)
-  expect(isOpen()).toBe(true)
-  clock.passBusily(0.2)
-  expect(isOpen()).toBe(false)
-  clock.passBusily(0.5)
-  expect(isOpen()).toBe(false)
-  clock.passBusily(0.2)
-  expect(isOpen()).toBe(true)
-})
-
-test('no stranger goes before one that waits, and a round of them is short', () => {
-  const clock = new ManualClock()
-  const turns = new StrangerTurns(clock)
-  const served: string[] = []
-  for (const name of ['a', 'b', 'c']) {
-    turns.defer({
-      continueServing() {
-        served.push(name)
-        clock.passBusily(0.2)
-      },
-    })
-  }
-  expect(turns.isOpen()).toBe(false)
-  clock.turn()
-  expect(served).toEqual(['a', 'b'])
-  expect(turns.isOpen()).toBe(false)
-  clock.turn()
-  expect(served).toEqual(['a', 'b', 'c'])
-  clock.passBusily(1)
-  expect(turns.isOpen()).toBe(true)
 })

@@ -25,10 +25,22 @@ async function started(...parts: ConstructorParameters<typeof ManualWorker>) {
 }
 
 /** As alice; her key is derived on another thread. */
-async function logIn({ transport }: ManualNewcomer): Promise<void> {
+/** Gives the worker turns until it has answered: a key is derived on another thread. */
+async function untilAnswered({ clock }: ManualWorker, answered: Promise<unknown>): Promise<void> {
+  let isAnswered = false
+  void answered.then(() => {
+    isAnswered = true
+  })
+  while (!isAnswered) {
+    clock.turn()
+    await new Promise(setImmediate)
+  }
+}
+
+async function logIn(worker: ManualWorker, { transport }: ManualNewcomer): Promise<void> {
   const answered = transport.nextWrite()
   transport.deliver(Buffer.from('set auth 0 0 12\r\nalice secret\r\n'))
-  await answered
+  await untilAnswered(worker, answered)
   expect(transport.output.toString('latin1')).toBe('STORED\r\n')
   transport.unsentBytes = 0
 }
@@ -154,7 +166,7 @@ describe('other users', () => {
     const worker = await started(withUsers(ALICE))
     const client = worker.connect()
     const stranger = worker.connect()
-    await logIn(client)
+    await logIn(worker, client)
     worker.receive({ kind: 'credentials', credentials: BOB, reloadId: 7 })
     expect(worker.takePosted()).toEqual([{ kind: 'credentials-in-force', reloadId: 7 }])
     expect([client.transport.isOpen, stranger.transport.isOpen]).toEqual([false, true])
@@ -164,7 +176,7 @@ describe('other users', () => {
   test('cut off nobody who is still among them', async () => {
     const worker = await started(withUsers(ALICE))
     const client = worker.connect()
-    await logIn(client)
+    await logIn(worker, client)
     worker.receive({ kind: 'credentials', credentials: ALICE, reloadId: 1 })
     expect(client.transport.isOpen).toBe(true)
     expect(worker.ask(client, 'get a\r\n')).toBe('END\r\n')
@@ -185,7 +197,7 @@ describe('rights that change', () => {
   test('hold for who is logged in from the next request on', async () => {
     const worker = await started({ ...withUsers(ALICE), logLevel: 'debug' })
     const client = worker.connect()
-    await logIn(client)
+    await logIn(worker, client)
     expect(worker.ask(client, 'set a:1 0 0 1\r\nx\r\n')).toBe('STORED\r\n')
     const readOnly = withAccess(ALICE, { rights: RIGHT.read, keyPrefixes: ['a:'] })
     worker.receive({ kind: 'credentials', credentials: readOnly, reloadId: 1 })
@@ -204,7 +216,7 @@ describe('rights that change', () => {
   test('hold for a value that is half here', async () => {
     const worker = await started(withUsers(ALICE))
     const client = worker.connect()
-    await logIn(client)
+    await logIn(worker, client)
     const value = 'x'.repeat(600_000)
     worker.ask(client, `set a 0 0 ${value.length}\r\n${value.slice(0, 300_000)}`)
     const readOnly = withAccess(ALICE, { rights: RIGHT.read })
@@ -215,7 +227,7 @@ describe('rights that change', () => {
   test('cut off who watches and may not any more, and who is in the midst of a dump', async () => {
     const worker = await started(withUsers(ALICE))
     const [watcher, dumper, reader] = [worker.connect(), worker.connect(), worker.connect()]
-    for (const client of [watcher, dumper, reader]) await logIn(client)
+    for (const client of [watcher, dumper, reader]) await logIn(worker, client)
     for (let n = 0; n < 3000; n++) worker.ask(reader, `set key:${n} 0 0 1 noreply\r\nx\r\n`)
     expect(worker.ask(watcher, 'watch mutations\r\n')).toBe('OK\r\n')
     // The reader of the dump takes nothing, so the dump stands still.
@@ -230,7 +242,7 @@ describe('rights that change', () => {
   test('leave a dump and a watch alone that are still allowed', async () => {
     const worker = await started(withUsers(ALICE))
     const watcher = worker.connect()
-    await logIn(watcher)
+    await logIn(worker, watcher)
     expect(worker.ask(watcher, 'watch mutations\r\n')).toBe('OK\r\n')
     const fewer = withAccess(ALICE, { rights: RIGHT.watch })
     worker.receive({ kind: 'credentials', credentials: fewer, reloadId: 1 })
@@ -240,7 +252,7 @@ describe('rights that change', () => {
   test('cut off who is in another namespace now', async () => {
     const worker = await started(withUsers(ALICE))
     const client = worker.connect()
-    await logIn(client)
+    await logIn(worker, client)
     const moved = withAccess(ALICE, { namespace: 'shop' })
     worker.receive({ kind: 'credentials', credentials: moved, reloadId: 1 })
     expect(client.transport.isOpen).toBe(false)
@@ -287,7 +299,7 @@ describe('a listener that stands for a user', () => {
     client.transport.deliver(
       Buffer.from(`sasl auth PLAIN ${plain.length}\r\n${plain.toString('latin1')}\r\n`, 'latin1'),
     )
-    await answered
+    await untilAnswered(worker, answered)
     expect(worker.logged.map(({ event }) => event)).toEqual(['login'])
   })
 
@@ -308,7 +320,7 @@ describe('a worker that stops', () => {
     const worker = await started(withUsers(ALICE))
     const idle = worker.connect()
     const half = worker.connect()
-    await logIn(half)
+    await logIn(worker, half)
     worker.ask(half, 'set a 0 0 5\r\nxx')
     worker.receive({ kind: 'stop', deadlineMs: 5000 })
     expect(worker.takePosted()).toEqual([{ kind: 'accepts-no-more' }])
@@ -326,7 +338,7 @@ describe('a worker that stops', () => {
   test('cuts off who is not done by the deadline, and counts them', async () => {
     const worker = await started(withUsers(ALICE))
     const client = worker.connect()
-    await logIn(client)
+    await logIn(worker, client)
     worker.ask(client, 'set a 0 0 5\r\nxx')
     worker.receive({ kind: 'stop', deadlineMs: 5000 })
     worker.clock.pass(4999)

@@ -1,0 +1,107 @@
+/**
+ * What one worker does for strangers, who have not logged in: all of it goes through here, so that whoever is
+ * logged in waits for one thing of theirs at a time, whatever they do and however many they are.
+ *
+ *   poll       a newcomer is accepted, or one stranger served at once; all others are put into the line
+ *   the line   requests to be gone on with, late answers to logins, ends of connections, deadlines
+ *   immediate  one step of the line, unless this turn has had its newcomer or stranger; then poll again
+ *
+ * A step is what takes a stranger some 10 to 200 us. There are more in one turn of the event loop only where
+ * they are short, or the turn is long for what clients ask: strangers have a fifth of the time then, so that
+ * those who want to log in come to it.
+ *
+ * Invariants: the line moves on in one of two turns at least, whoever comes. What is put into it by a step waits
+ * for another turn. It has a few steps for each connection at most.
+ */
+import type { ThreadClock } from './thread-clock.ts'
+import type { Deferred } from './turns.ts'
+
+/** Steps shorter than this together have one turn. */
+const SHORT_MS = 0.05
+/** What a step is taken for that only settles a promise: the work follows when the turn is over. */
+const SETTLED_MS = 0.1
+/** Of a turn in which the line waited, and of the longest one that counts. */
+const SHARE = 0.25
+const SHARED_MS_MAX = 16
+/** The part of the line that is over is dropped when it is so long. */
+const DROPPED_STEPS = 64
+
+interface Step extends Deferred {
+  readonly takesMs?: number
+}
+
+export class StrangerTurns {
+  private readonly clock: Pick<ThreadClock, 'nowMs' | 'soon'>
+  private readonly runTurn: () => void = () => this.run()
+  private line: Step[] = []
+  /** Of the line, what is over. */
+  private doneCount = 0
+  private isAwaited = false
+  /** This turn has had its stranger or newcomer. */
+  private isTaken = false
+  private hasStoodStill = false
+  /** When the last step of a line ended that had more. */
+  private endedMs = Number.NaN
+
+  constructor(clock: Pick<ThreadClock, 'nowMs' | 'soon'>) {
+    this.clock = clock
+  }
+
+  /** Whether a stranger who has just been heard is served at once; if not, it is to be deferred. */
+  isOpen(): boolean {
+    if (this.isTaken || this.line.length > this.doneCount) return false
+    this.take()
+    return true
+  }
+
+  /** Something was done for a stranger that cannot wait: it was accepted. */
+  take(): void {
+    this.isTaken = true
+    this.comeSoon()
+  }
+
+  defer(step: Deferred): void {
+    this.line.push(step)
+    this.comeSoon()
+  }
+
+  /** The same for what is no request: what follows from it may come when `run` has returned. */
+  soon(run: () => void): void {
+    this.line.push({ continueServing: run, takesMs: SETTLED_MS })
+    this.comeSoon()
+  }
+
+  private comeSoon(): void {
+    if (this.isAwaited) return
+    this.isAwaited = true
+    this.clock.soon(this.runTurn)
+  }
+
+  private run(): void {
+    this.isAwaited = false
+    const { line, isTaken } = this
+    this.isTaken = false
+    if (this.doneCount === line.length) return
+    this.comeSoon()
+    this.hasStoodStill = isTaken && !this.hasStoodStill
+    if (this.hasStoodStill) return
+    const startMs = this.clock.nowMs()
+    const turnMs = Number.isNaN(this.endedMs) ? 0 : Math.min(startMs - this.endedMs, SHARED_MS_MAX)
+    const endMs = startMs + Math.max(SHORT_MS, SHARE * turnMs)
+    const { length } = line
+    let followingMs = 0
+    do {
+      const step = line[this.doneCount++]!
+      step.continueServing()
+      followingMs += step.takesMs ?? 0
+    } while (this.doneCount < length && this.clock.nowMs() + followingMs < endMs)
+    this.endedMs = this.doneCount < length ? this.clock.nowMs() : Number.NaN
+    this.dropDone()
+  }
+
+  private dropDone(): void {
+    if (this.doneCount < DROPPED_STEPS && this.doneCount < this.line.length) return
+    this.line = this.line.slice(this.doneCount)
+    this.doneCount = 0
+  }
+}

@@ -1,0 +1,142 @@
+/** Whoever is logged in waits for one thing of a stranger's at a time, and strangers come to it all the same. */
+import { describe, expect, test } from 'vitest'
+import { StrangerTurns } from '../../../../src/server/worker/stranger-turns.ts'
+import { ManualClock } from '../../../support/manual-clock.ts'
+
+/** A worker's loop: in each turn something arrives, then what was asked for soon is called. */
+function makeLoop() {
+  const clock = new ManualClock()
+  const turns = new StrangerTurns(clock)
+  const done: string[] = []
+  const defer = (name: string, ms = 0.2, timesMore = 0): void => {
+    turns.defer({
+      continueServing() {
+        done.push(name)
+        clock.passBusily(ms)
+        if (timesMore > 0) defer(name, ms, timesMore - 1)
+      },
+    })
+  }
+  /** What one turn of the loop did, of those in the line. */
+  const turn = (arrives: () => void = () => undefined): string[] => {
+    const before = done.length
+    arrives()
+    clock.turn()
+    return done.slice(before)
+  }
+  return { clock, turns, defer, turn }
+}
+
+/** As many as come in at once from two hundred addresses. */
+const CROWD = Array.from({ length: 200 }, (_, index) => String(index))
+
+describe('one turn of the event loop', () => {
+  test('has one step of a crowd, whatever its steps are: requests, late answers, ends', () => {
+    const { clock, turns, defer, turn } = makeLoop()
+    const seen: string[] = []
+    for (const name of CROWD) {
+      if (Number(name) % 2 === 0) {
+        defer(name)
+      } else {
+        turns.soon(() => {
+          seen.push(name)
+          clock.passBusily(0.2)
+        })
+      }
+    }
+    for (let count = 1; count <= CROWD.length; count++) {
+      const startMs = clock.nowMs()
+      turn()
+      expect(clock.nowMs() - startMs).toBeCloseTo(0.2)
+    }
+    expect(seen).toHaveLength(CROWD.length / 2)
+    turn()
+    expect(clock.isAwaited).toBe(false)
+  })
+
+  test('has as many as are short', () => {
+    const { defer, turn } = makeLoop()
+    for (const name of ['a', 'b', 'c', 'd', 'e']) defer(name, 0.02)
+    expect(turn()).toEqual(['a', 'b', 'c'])
+    expect(turn()).toEqual(['d', 'e'])
+  })
+
+  test('serves one stranger at once, and puts the others into the line', () => {
+    const { turns, turn } = makeLoop()
+    const answers: boolean[] = []
+    for (let count = 0; count < 3; count++) {
+      turn(() => {
+        for (let heard = 0; heard < 10; heard++) answers.push(turns.isOpen())
+      })
+    }
+    expect(answers.filter(Boolean)).toHaveLength(3)
+    expect(answers[0]).toBe(true)
+  })
+
+  test('that accepted somebody serves no stranger at once, and no step of the line', () => {
+    const { turns, defer, turn } = makeLoop()
+    turn(() => {
+      turns.take()
+      expect(turns.isOpen()).toBe(false)
+    })
+    expect(turn(() => expect(turns.isOpen()).toBe(true))).toEqual([])
+    defer('a')
+    expect(turn(() => turns.take())).toEqual([])
+    expect(turn()).toEqual(['a'])
+  })
+})
+
+test('nobody goes before those in the line', () => {
+  const { turns, defer, turn } = makeLoop()
+  for (const name of ['a', 'b']) defer(name)
+  expect(turns.isOpen()).toBe(false)
+  expect(turn()).toEqual(['a'])
+  expect(turns.isOpen()).toBe(false)
+  expect(turn()).toEqual(['b'])
+  expect(turns.isOpen()).toBe(true)
+})
+
+test('what a step asks for comes after all that were there', () => {
+  const { defer, turn } = makeLoop()
+  defer('a', 0.01, 1)
+  defer('b', 0.01)
+  expect(turn()).toEqual(['a', 'b'])
+  expect(turn()).toEqual(['a'])
+})
+
+test('a flood of newcomers lets the line move on in every second turn', () => {
+  const { turns, defer, turn } = makeLoop()
+  for (const name of CROWD) defer(name)
+  const done: string[] = []
+  for (let count = 0; count < 2 * CROWD.length; count++) done.push(...turn(() => turns.take()))
+  expect(done).toEqual(CROWD)
+})
+
+test('where a turn is long for what clients ask, strangers have a part of it', () => {
+  const { clock, defer, turn } = makeLoop()
+  for (const name of CROWD) defer(name, 0.125)
+  const busy = (): string[] => turn(() => clock.passBusily(4))
+  // Nobody knows yet how long a turn is.
+  expect(busy()).toHaveLength(1)
+  for (let count = 0; count < 5; count++) expect(busy()).toHaveLength(8)
+  // A pause of the machine is no turn.
+  expect(turn(() => clock.passBusily(1000))).toHaveLength(32)
+})
+
+test('a pause without strangers gives them nothing', () => {
+  const { clock, defer, turn } = makeLoop()
+  defer('a')
+  turn()
+  clock.pass(1000)
+  for (const name of ['b', 'c']) defer(name)
+  expect(turn()).toEqual(['b'])
+})
+
+test('a line that is never empty does not grow', () => {
+  const { defer, turn } = makeLoop()
+  const done: string[] = []
+  for (const name of ['a', 'b', 'c']) defer(name, 0.2, 100)
+  for (let count = 0; count < 303; count++) done.push(...turn())
+  expect(done.slice(0, 6)).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
+  expect(done).toHaveLength(303)
+})
