@@ -169,6 +169,20 @@ export class Log {
     return this.reserveIn(next, 0, recordBytes, entry)
   }
 
+  /**
+   * Reserves room for a record that is too short to span in the segment in which reserve() would look
+   * first, without taking one or a lock. False: there is none, or a flush has made it old.
+   */
+  reserveOpen(recordBytes: number, wanted: number): boolean {
+    const { control } = this
+    const entry = this.opens + this.openGroupOf(wanted) * OPEN_WORDS
+    const open = control[entry + OPEN_ID]! - 1
+    if (open < 0 || this.epochOf(open) !== this.view.epoch) return false
+    const offset = control[entry + OPEN_OFFSET]!
+    if (recordBytes > this.segmentBytes - offset) return false
+    return this.reserveIn(open, offset, recordBytes, entry)
+  }
+
   private reserveIn(segment: number, offset: number, recordBytes: number, entry: number): true {
     this.segment = segment
     this.offset = offset

@@ -6,8 +6,8 @@
  *                                                                    log.abandon()
  *
  * Invariant: nothing refers to a reserved record before link(), which is called under the stripe of
- * its key, as fill() may be. reserve(), commit() and whatever makes room are called while no stripe
- * is held. The key is that of the item in hand.
+ * its key, as fill() may be, and what is reserved in the open segment (Log.reserveOpen). reserve(), commit() and
+ * whatever makes room are called while no stripe is held. The key is that of the item in hand.
  */
 import type { ByteBlock } from '../base/bytes.ts'
 import type { CasSource } from './cas-source.ts'

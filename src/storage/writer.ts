@@ -1,7 +1,7 @@
 /**
- * Carries out orders to write. Hot path: reserve room in this worker's open segment (which may evict),
- * lock the stripe, decide, and overwrite the old record if it has the same size, else fill and link
- * the new one.
+ * Carries out orders to write. Hot path: lock the stripe, decide, and overwrite the old record if it has
+ * the same size, else fill and link a new one in this worker's open segment. Where that has no room, or
+ * the value is not small, room is reserved first, which may evict, and then the same is done.
  *
  * Invariant: what an order asks of the item (that it is there, or is not, or has that CAS) is looked at
  * under the lock under which the value is linked. Records that are not small are filled before that
@@ -54,6 +54,8 @@ import {
 
 /** Beside the results of a write: it is stored, but as stale. */
 const STORED_STALE = 11
+/** There is no room yet: nothing was changed. */
+const UNDECIDED = 12
 
 /**
  * Records up to this size are filled under the stripe lock, larger ones before it is taken. Only they are
@@ -129,6 +131,10 @@ export class Writer {
     const recordBytes = recordBytesOf(layout, item.keyLength, valueLength, this.view.unitShift)
     // A small value is copied under the lock, and if the old record has the same size, into it.
     const small = recordBytes <= COPIED_LOCKED_BYTES_MAX
+    if (small) {
+      const result = this.storeAtOnce(order, source, layout, recordBytes)
+      if (result !== UNDECIDED) return result
+    }
     const isRecalled = this.ghost.recall(item.keyLow, item.hash.more)
     const group = record.groupFor(isRecalled, recordBytes, expiry)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -174,6 +180,49 @@ export class Writer {
       if (!record.makeRoomInIndex()) break
     }
     return this.refuse(order.mode, NO_MEMORY)
+  }
+
+  /**
+   * Most small values are written over the old one, or fit into the segment that is open: no room is made
+   * for them ahead, and the lock is taken once. UNDECIDED: this one is another.
+   */
+  private storeAtOnce(
+    order: WriteOrder,
+    source: ByteBlock,
+    layout: number,
+    recordBytes: number,
+  ): number {
+    const { item, record, log } = this
+    const { valueLength, flags, expiry } = order
+    item.lock()
+    const found = item.seek()
+    const verdict = this.judge(order, found)
+    if (verdict !== STORED) {
+      item.unlock()
+      return verdict === STORED_STALE ? UNDECIDED : verdict
+    }
+    if (found && item.fits(layout, valueLength)) {
+      this.overwrite(order, source)
+      item.unlock()
+      return STORED
+    }
+    const isRecalled = this.ghost.recall(item.keyLow, item.hash.more)
+    // Looks at the flushes after the item was looked at: what it is, is then still so.
+    if (!log.reserveOpen(recordBytes, record.groupFor(isRecalled, recordBytes, expiry))) {
+      item.unlock()
+      return UNDECIDED
+    }
+    record.fill(layout, valueLength, flags, expiry, 0)
+    record.fillValue(source, order.valueOffset, valueLength)
+    const linked = record.link(found, recordBytes, order.givenCasHigh, order.givenCasLow)
+    item.unlock()
+    if (!linked) {
+      log.abandon()
+      return UNDECIDED
+    }
+    if (isRecalled && !found) this.counters[GHOST_HITS] = this.counters[GHOST_HITS]! + 1
+    record.commit(recordBytes, expiry)
+    return STORED
   }
 
   /** Stores a value that is in its segments already. */
