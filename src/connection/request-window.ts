@@ -22,6 +22,7 @@ import {
   VERB_CAS,
   VERB_FLUSH,
   VERB_GET,
+  VERB_GET_AND_TOUCH,
   VERB_META_DEBUG,
   VERB_META_GET,
   VERB_META_NOOP,
@@ -142,21 +143,21 @@ export class RequestWindows {
       if (!isKeyless) this.note(bytes, verb)
       const outcome =
         verb === VERB_META_NOOP ? OUTCOME_OK : commands.execute(request, bytes, connection.gate)
-      window.add(this.entry(offset, frameBytes, -1, 0, false, outcome))
+      window.add(this.entry(offset, frameBytes, -1, 0, false, outcome), carriesValue(verb))
       return
     }
     const refusal = dialect.judgeList(connection, bytes)
     if (refusal !== OUTCOME_OK) {
-      window.add(this.entry(offset, frameBytes, -1, 0, false, refusal))
+      window.add(this.entry(offset, frameBytes, -1, 0, false, refusal), false)
       return
     }
     do {
       const { keyOffset, keyLength } = request
       this.note(bytes, verb)
       const outcome = commands.execute(request, bytes, connection.gate)
-      window.add(this.entry(offset, 0, keyOffset - at, keyLength, false, outcome))
+      window.add(this.entry(offset, 0, keyOffset - at, keyLength, false, outcome), true)
     } while (dialect.nextKey(bytes))
-    window.add(this.entry(offset, frameBytes, -1, 0, true, OUTCOME_OK))
+    window.add(this.entry(offset, frameBytes, -1, 0, true, OUTCOME_OK), false)
   }
 
   private entry(
@@ -226,6 +227,10 @@ export function isAheadVerb(verb: number): boolean {
   return (verb >= VERB_GET && verb <= VERB_NOOP) || (verb >= VERB_CAS && verb <= VERB_META_DEBUG)
 }
 
+function carriesValue(verb: number): boolean {
+  return isRead(verb) || verb === VERB_GET_AND_TOUCH
+}
+
 function isRead(verb: number): boolean {
   return verb === VERB_GET || verb === VERB_META_GET
 }
@@ -240,6 +245,8 @@ class RequestWindow implements SuspendedRequest {
   readonly readsOn = true
   private readonly windows: RequestWindows
   private readonly entries: WindowEntry[] = []
+  /** Of the entries, those whose replies may carry values. */
+  private reads = 0
   private next = 0
   private answeredRequests = 0
   /** The list at hand was answered by an error: nothing comes behind it. */
@@ -249,13 +256,14 @@ class RequestWindow implements SuspendedRequest {
     this.windows = windows
   }
 
-  add(entry: WindowEntry): void {
+  add(entry: WindowEntry, carriesValue: boolean): void {
     this.entries.push(entry)
+    if (carriesValue) this.reads++
   }
 
   isFull(bytes: number, readsMax: number): boolean {
-    const { length } = this.entries
-    return length >= WINDOW_REQUESTS_MAX || bytes >= WINDOW_BYTES_MAX || length >= readsMax
+    const { entries, reads } = this
+    return entries.length >= WINDOW_REQUESTS_MAX || bytes >= WINDOW_BYTES_MAX || reads >= readsMax
   }
 
   suspend(connection: Connection, frameBytes: number): void {
