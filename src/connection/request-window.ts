@@ -21,9 +21,15 @@ import {
   type Request,
   VERB_FLUSH,
   VERB_GET,
+<<<<<<< HEAD
+=======
+  VERB_GET_AND_TOUCH,
+  VERB_META_DEBUG,
+>>>>>>> wt-gate14
   VERB_META_GET,
   VERB_META_NOOP,
 } from '../protocol/request.ts'
+
 import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
 import { CONTROL_VERBS, hasVerb, ITEM_VERBS } from '../protocol/verbs.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
@@ -150,21 +156,21 @@ export class RequestWindows {
       if (hasVerb(ITEM_VERBS, verb)) this.note(bytes, verb)
       const outcome =
         verb === VERB_META_NOOP ? OUTCOME_OK : commands.execute(request, bytes, connection.gate)
-      window.add(this.entry(offset, frameBytes, -1, 0, false, outcome))
+      window.add(this.entry(offset, frameBytes, -1, 0, false, outcome), carriesValue(verb))
       return
     }
     const refusal = dialect.judgeList(connection, bytes)
     if (refusal !== OUTCOME_OK) {
-      window.add(this.entry(offset, frameBytes, -1, 0, false, refusal))
+      window.add(this.entry(offset, frameBytes, -1, 0, false, refusal), false)
       return
     }
     do {
       const { keyOffset, keyLength } = request
       this.note(bytes, verb)
       const outcome = commands.execute(request, bytes, connection.gate)
-      window.add(this.entry(offset, 0, keyOffset - at, keyLength, false, outcome))
+      window.add(this.entry(offset, 0, keyOffset - at, keyLength, false, outcome), true)
     } while (dialect.nextKey(bytes))
-    window.add(this.entry(offset, frameBytes, -1, 0, true, OUTCOME_OK))
+    window.add(this.entry(offset, frameBytes, -1, 0, true, OUTCOME_OK), false)
   }
 
   private entry(
@@ -234,6 +240,10 @@ export function isAheadVerb(verb: number): boolean {
   return !hasVerb(CONTROL_VERBS, verb)
 }
 
+function carriesValue(verb: number): boolean {
+  return isRead(verb) || verb === VERB_GET_AND_TOUCH
+}
+
 function isRead(verb: number): boolean {
   return verb === VERB_GET || verb === VERB_META_GET
 }
@@ -248,6 +258,8 @@ class RequestWindow implements SuspendedRequest {
   readonly readsOn = true
   private readonly windows: RequestWindows
   private readonly entries: WindowEntry[] = []
+  /** Of the entries, those whose replies may carry values. */
+  private reads = 0
   private next = 0
   answeredRequests = 0
   /** All outcomes were there when they were asked for. */
@@ -259,14 +271,18 @@ class RequestWindow implements SuspendedRequest {
     this.windows = windows
   }
 
-  add(entry: WindowEntry): void {
+  add(entry: WindowEntry, carriesValue: boolean): void {
     this.entries.push(entry)
+<<<<<<< HEAD
     if (entry.pending?.isSettled === false) this.isThere = false
+=======
+    if (carriesValue) this.reads++
+>>>>>>> wt-gate14
   }
 
   isFull(bytes: number, readsMax: number): boolean {
-    const { length } = this.entries
-    return length >= WINDOW_REQUESTS_MAX || bytes >= WINDOW_BYTES_MAX || length >= readsMax
+    const { entries, reads } = this
+    return entries.length >= WINDOW_REQUESTS_MAX || bytes >= WINDOW_BYTES_MAX || reads >= readsMax
   }
 
   suspend(connection: Connection, frameBytes: number): void {

@@ -154,11 +154,26 @@ test('a window has an end in bytes', () => {
 
 test('where values are large, fewer reads are under way', async () => {
   const bench = open('text')
+  bench.peer.transport.write = () => 0
   send(bench, 'get large\r\n')
   bench.store.requests[0]?.answer(OUTCOME_HIT, 'v'.repeat(1024 * 1024 - 100))
   await settle(bench)
   send(bench, Array.from({ length: 50 }, (_, index) => `get k${index}\r\n`).join(''))
+  await settle(bench)
+  expect(bench.store.requests.length).toBeGreaterThan(1)
   expect(bench.store.requests.length).toBeLessThan(10)
+})
+
+test('behind large values as many writes are under way as ever: a client that leaves has had them done', async () => {
+  const bench = open('text')
+  bench.peer.transport.write = () => 0
+  send(bench, 'get large\r\n')
+  bench.store.requests[0]?.answer(OUTCOME_HIT, 'v'.repeat(1024 * 1024 - 100))
+  await settle(bench)
+  const sets = Array.from({ length: 50 }, (_, index) => `set k${index} 0 0 1\r\nx\r\n`)
+  send(bench, sets.join(''))
+  await settle(bench)
+  expect(bench.store.requests).toHaveLength(51)
 })
 
 test('a connection that ends gives up all that is under way', () => {
