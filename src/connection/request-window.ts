@@ -21,11 +21,8 @@ import {
   type Request,
   VERB_FLUSH,
   VERB_GET,
-<<<<<<< HEAD
-=======
   VERB_GET_AND_TOUCH,
   VERB_META_DEBUG,
->>>>>>> wt-gate14
   VERB_META_GET,
   VERB_META_NOOP,
 } from '../protocol/request.ts'
@@ -273,11 +270,8 @@ class RequestWindow implements SuspendedRequest {
 
   add(entry: WindowEntry, carriesValue: boolean): void {
     this.entries.push(entry)
-<<<<<<< HEAD
     if (entry.pending?.isSettled === false) this.isThere = false
-=======
     if (carriesValue) this.reads++
->>>>>>> wt-gate14
   }
 
   isFull(bytes: number, readsMax: number): boolean {
