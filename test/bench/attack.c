@@ -86,12 +86,15 @@ static void makePipelined(void) {
   enum { LOGINS = 20 };
   static uint8_t logins[PAYLOAD_BYTES_MAX];
   size_t length = 0;
-  for (int i = 0; i < LOGINS; i++) {
-    serial++;
+  /* It also says whose turn it is among the sources. */
+  const uint64_t connection = serial;
+  for (uint64_t i = 0; i < LOGINS; i++) {
+    serial = connection * LOGINS + i;
     makePlain();
     memcpy(logins + length, payload, payloadBytes);
     length += payloadBytes;
   }
+  serial = connection;
   memcpy(payload, logins, length);
   payloadBytes = length;
 }
