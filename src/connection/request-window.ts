@@ -22,7 +22,6 @@ import {
   VERB_FLUSH,
   VERB_GET,
   VERB_GET_AND_TOUCH,
-  VERB_META_DEBUG,
   VERB_META_GET,
   VERB_META_NOOP,
 } from '../protocol/request.ts'
