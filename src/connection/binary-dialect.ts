@@ -117,7 +117,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     const { suspended } = connection
     if (suspended !== undefined) {
       if (!connection.proceed(bytes, start)) return start
-      offset += suspended.frameBytes
+      offset = this.stepOver(connection, start + suspended.frameBytes, end)
       if (!connection.isServing) return offset
     }
 
@@ -315,7 +315,11 @@ export class BinaryDialect implements Dialect, LargeDialect {
 
   /** Steps over the request at `offset`; what of it has not arrived is skipped as it comes. */
   private skip(connection: Connection, offset: number, end: number): number {
-    const next = offset + this.request.frameBytes
+    return this.stepOver(connection, offset + this.request.frameBytes, end)
+  }
+
+  /** The next request begins at `next`, which may not be here yet. */
+  private stepOver(connection: Connection, next: number, end: number): number {
     if (next <= end) return next
     connection.intake.swallowBytes = next - end
     return end

@@ -21,6 +21,11 @@ import type { SegmentPool } from './pool.ts'
 
 /** e^-4 is 0.02. */
 const READS_EXPECTED = 4
+/**
+ * What has had no tenth of its time is not judged: reads come in bursts, and of items that are read as often, small ones, of
+ * which there are many to look at, would go before large ones.
+ */
+const SHARE_MIN = 0.1
 /** What one search looks at, at most. */
 const RECORDS_MAX = 64
 const SEGMENTS_MAX = 8
@@ -72,7 +77,7 @@ export class StaleSearch {
     const { pool } = this
     if (!pool.beginCrawl(segment)) return UNREAD
     const share = pool.shareOfTime(segment)
-    const sampled = share > 0 ? this.sampleRecords(segment, share) : READ
+    const sampled = share > SHARE_MIN ? this.sampleRecords(segment, share) : READ
     pool.endCrawl(segment)
     return sampled
   }

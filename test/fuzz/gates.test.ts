@@ -12,6 +12,7 @@ import { expect, test } from 'vitest'
 import { CasNames } from '../support/history/cas-names.ts'
 import { BinaryDialect, ClassicDialect, MetaDialect } from '../support/history/dialects.ts'
 import { describeViolation, HistoryChecker } from '../support/history/history-checker.ts'
+import { casOf } from '../support/history/item-model.ts'
 import type { Verb } from '../support/history/operation.ts'
 import { Recording, RecordingClient } from '../support/history/recording-client.ts'
 import { COUNTER_KEY, PLAIN_REQUEST } from '../support/history/request-source.js'
@@ -104,8 +105,8 @@ class Campaign {
       await clients[index % CONNECTIONS]!.ask([{ ...PLAIN_REQUEST, key }])
     }
     const history = recording.take()
-    for (const { verb, value, cas } of history) {
-      if (cas !== 0 && SHOWS_VALUE.has(verb)) names.values.set(cas, value)
+    for (const { verb, key, value, cas } of history) {
+      if (cas !== 0 && SHOWS_VALUE.has(verb)) names.values.set(casOf(key, cas), value)
     }
     this.compared += history.filter(({ token, result }) => token !== 0 && result === 'done').length
     const violation = this.checker.check(history)

@@ -92,6 +92,24 @@ async function begin(key: string, value: Buffer, sentBytes: number): Promise<Tex
   return client
 }
 
+test('what a touch of a large value has behind its key may come when it is answered', async () => {
+  const client = await connectBinary()
+  const value = Buffer.alloc(3 * MIB, 'v')
+  client.send(storeFrame(SET, 'touched', value))
+  expect((await client.receive()).status).toBe(OK)
+  const touch = requestFrame({
+    opcode: 0x1d,
+    extras: Buffer.alloc(4),
+    key: 'touched',
+    value: 'behind',
+  })
+  client.send(touch.subarray(0, -'behind'.length))
+  const { status, value: read } = await client.receive()
+  expect([status, read.equals(value)]).toEqual([OK, true])
+  client.send(Buffer.concat([Buffer.from('behind'), requestFrame({ opcode: NOOP, opaque: 7 })]))
+  expect((await client.receive()).opaque).toBe(7)
+})
+
 test('a value of 20 MiB is stored by every dialect and read by the others', async () => {
   const text = new TextClient(server)
   const binary = await connectBinary()

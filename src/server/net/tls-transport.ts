@@ -285,8 +285,10 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       const all = this.gathered.length === 1 ? first : Buffer.concat(this.gathered)
       this.gathered = []
       this.gatheredBytes = 0
-      this.send(all)
-      return
+      if (!this.send(all)) return
+      // Whoever was told that bytes are unsent, or wants the end, waits for this one.
+      this.awaitEnd()
+      if (this.request !== undefined) return
     }
     if (this.isEnding) this.secure?.end()
     if (!this.owesDrained || this.phase !== OPEN) return
@@ -421,18 +423,20 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.receiver?.receiveEnd()
   }
 
-  private send(bytes: Uint8Array): void {
+  /** False: the connection is broken. */
+  private send(bytes: Uint8Array): boolean {
     const { handle } = this
-    if (handle === undefined) return
+    if (handle === undefined) return false
     const request = this.parts.writer.begin(handle, bytes)
     if (typeof request === 'number') {
       if (request !== 0) this.destroy()
-      return
+      return request === 0
     }
     this.request = request
     this.isTold = false
     this.writingBytes = bytes.length
     if (!this.isTaken) this.awaitEnd()
+    return true
   }
 
   private writeOrdinarily(bytes: Uint8Array): number {

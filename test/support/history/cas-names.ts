@@ -6,8 +6,8 @@
 export class CasNames {
   readonly #names = new Map<bigint, number>()
   readonly #uniques: bigint[] = [0n, 1n]
-  /** Of a value that was shown with it, by the small number. */
-  readonly values: Map<number, string> = new Map()
+  /** What was shown with each, by casOf() of its key and the small number. */
+  readonly values: Map<string, string> = new Map()
 
   nameOf(unique: bigint): number {
     if (unique === 0n) return 0

@@ -30,9 +30,15 @@ export interface ItemModelOptions {
   readonly itemBytesMax: number
   /**
    * Undefined: CAS ids go up. Else they are in no order, and this is the value that was found, or left, with each as
-   * far as anybody was told: an item whose CAS is not known does not have that of another value.
+   * far as anybody was told, by casOf(): an item whose CAS is not known does not have that of another value. Two
+   * items may well have the same.
    */
-  readonly casValues?: ReadonlyMap<number, string>
+  readonly casValues?: ReadonlyMap<string, string>
+}
+
+/** A CAS id of one key. */
+export function casOf(key: string, cas: number): string {
+  return `${cas} ${key}`
 }
 
 /** memcached counts its item header against -I. */
@@ -119,7 +125,7 @@ export class ItemModel {
     into: ItemState[],
   ): void {
     const { token } = operation
-    if (token !== 0 && !(canHit && this.#hasCas(state, token))) return
+    if (token !== 0 && !(canHit && this.#hasCas(state, operation.key, token))) return
     switch (operation.verb) {
       case 'get':
       case 'gat':
@@ -178,7 +184,7 @@ export class ItemModel {
   #see(state: ItemState, operation: Operation, into: ItemState[]): void {
     const { verb, cas, seenExpiry } = operation
     if (seenExpiry !== EXPIRY_UNKNOWN && seenExpiry !== state.expiry) return
-    if (cas !== 0 && !this.#hasCas(state, cas)) return
+    if (cas !== 0 && !this.#hasCas(state, operation.key, cas)) return
     if (verb !== 'touch' && (operation.value !== state.value || operation.flags !== state.flags)) {
       return
     }
@@ -234,11 +240,11 @@ export class ItemModel {
     return this.ordersCas ? cas > state.casFloor : !state.isCasKnown || cas !== state.casFloor
   }
 
-  #hasCas(state: ItemState, cas: number): boolean {
+  #hasCas(state: ItemState, key: string, cas: number): boolean {
     const { casValues } = this.#options
     if (state.isCasKnown) return cas === state.casFloor
     if (casValues === undefined) return cas > state.casFloor
-    const value = casValues.get(cas)
+    const value = casValues.get(casOf(key, cas))
     return value === undefined || value === state.value
   }
 

@@ -267,3 +267,26 @@ test.each(['text', 'binary'] as const)(
     expect(bench.store.requests).toHaveLength(count)
   },
 )
+
+test('what a touch has behind its key may come when it is answered', async () => {
+  const bench = open('binary')
+  const touch = requestFrame({
+    opcode: 0x1c,
+    extras: Buffer.from([0, 0, 0, 9]),
+    key: 'k',
+    value: 'trailing',
+  })
+  const next = requestFrame({ opcode: 0x0b, opaque: 9 })
+  send(bench, touch.subarray(0, 29))
+  expect(keysOf(bench)).toEqual(['k'])
+  send(bench, touch.subarray(29, 31))
+  bench.store.requests[0]?.answer(OUTCOME_OK)
+  await settle(bench)
+  send(bench, Buffer.concat([touch.subarray(31), next]))
+  await settle(bench)
+  const { frames } = parseResponses(bench.peer.transport.output)
+  expect(frames.map(({ opcode, opaque }) => [opcode, opaque])).toEqual([
+    [0x1c, 0],
+    [0x0b, 9],
+  ])
+})

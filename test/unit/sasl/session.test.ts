@@ -270,6 +270,7 @@ test('every failure is counted under its reason', async () => {
     busy: 0,
     throttled: 0,
     audit: 0,
+    'namespace-full': 0,
     'credentials-changed': 0,
     aborted: 0,
     'token-algorithm': 0,

@@ -68,13 +68,31 @@ function sendLogin({ transport }: TlsNewcomer, token: string): Promise<void> {
   return answered
 }
 
+/** Gives the worker turns until it is so: tokens are looked at elsewhere, and logins wait for a turn of their own. */
+async function turnsUntil({ clock }: ManualWorker, isSo: () => boolean): Promise<void> {
+  while (!isSo()) {
+    clock.turn()
+    await new Promise(setImmediate)
+  }
+}
+
+async function logIn(worker: ManualWorker, client: TlsNewcomer, token: string): Promise<void> {
+  let isAnswered = false
+  void sendLogin(client, token).then(() => {
+    isAnswered = true
+  })
+  await turnsUntil(worker, () => isAnswered)
+}
+
 beforeAll(loadTokenTools)
 
 test('a key that is not known is asked for, and the login goes on when it has come', async () => {
   const worker = await startWorker()
   const client = connect(worker)
-  const answered = sendLogin(client, tokenOf(two))
-  expect(worker.takePosted()).toEqual([{ kind: 'token-keys-wanted' }])
+  const posted: unknown[] = []
+  const answered = logIn(worker, client, tokenOf(two))
+  await turnsUntil(worker, () => posted.push(...worker.takePosted()) > 0)
+  expect(posted).toEqual([{ kind: 'token-keys-wanted' }])
   worker.receive({ kind: 'token-keys', keys: keySetOf(one, two) })
   await answered
   expect(client.transport.output.toString()).toBe('SASL_OK\r\n')
@@ -87,7 +105,7 @@ test('clients of one token end together when it expires, and the log has one lin
   const exp = NOW_SECONDS + 10
   const clients = [connect(worker), connect(worker), connect(worker)]
   for (const client of clients) {
-    await sendLogin(client, tokenOf(one, claimsOf({ exp })))
+    await logIn(worker, client, tokenOf(one, claimsOf({ exp })))
     client.transport.unsentBytes = 0
   }
   worker.clock.pass(69_900)
