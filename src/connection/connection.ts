@@ -353,12 +353,12 @@ export class Connection implements IntakeOwner, Receiver {
 
   /** Sends the copy, complete as it is, and the end of the reply behind it. */
   sendCopy(copy: LargeCopy, end: Uint8Array): void {
-    this.replies.keepCopy(copy)
     const reply = copy.withEnd(end)
     this.flush()
-    // The copy has been counted since it was begun.
+    // Not before: if nothing is unsent then, all copies are given back. It has been counted since it was begun.
+    this.replies.keepCopy(copy)
     this.heed(this.replies.send(reply, 0))
-    if (this.transport.unsentBytes === 0) this.replies.settle()
+    if (this.transport.unsentBytes === 0 || this.state === STATE_CLOSED) this.replies.settle()
   }
 
   /** What follows from a write to a peer that does not take it all. */

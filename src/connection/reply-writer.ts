@@ -102,7 +102,7 @@ export class ReplyWriter {
   /** Sends lines that nothing is counted for: watchers.ts bounds them. */
   push(lines: Uint8Array): void {
     this.context.lane[COUNTER.bytes_written]! += lines.length
-    this.mayOweBytes = this.transport.write(lines) > 0
+    this.owes(this.transport.write(lines))
   }
 
   /** Nothing of what was sent is unsent any more, or ever will be sent. */
@@ -143,9 +143,15 @@ export class ReplyWriter {
     return this.transport.unsentBytes > 0 && !this.isProgressing()
   }
 
+  /** So much is unsent. Where nothing is, nobody says later that it has gone. */
+  private owes(unsentBytes: number): void {
+    this.mayOweBytes = unsentBytes > 0
+    if (unsentBytes === 0) this.settle()
+  }
+
   /** The peer may not have taken all of what it was sent; `heldBytes` is the memory of the last part. */
   private note(unsentBytes: number, heldBytes: number): number {
-    this.mayOweBytes = unsentBytes > 0
+    this.owes(unsentBytes)
     if (unsentBytes === 0) return REPLIES_LEFT
     const { limits, replyMemory } = this.context
     this.heldBytes += heldBytes

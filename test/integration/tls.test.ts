@@ -86,6 +86,16 @@ async function ask(socket: TLSSocket, text: string): Promise<string> {
   return answer.toString('latin1')
 }
 
+/** Until all of it has come, in whatever pieces. */
+async function receive(socket: TLSSocket, wanted: string): Promise<void> {
+  let received = ''
+  while (received.length < wanted.length) {
+    const [piece] = (await once(socket, 'data')) as [Buffer]
+    received += piece.toString('latin1')
+  }
+  expect(received).toBe(wanted)
+}
+
 async function statistic(name: string): Promise<number> {
   const client = new TextClient(tunnel)
   await client.ask(LOGIN)
@@ -434,6 +444,26 @@ describe('a server with little patience', () => {
         { timeout: 60_000 },
       )
       .toEqual({ stalled: 1, held: 0 })
+  })
+
+  test('requests in two records of one segment leave nothing counted as unread', async () => {
+    const client = await connectAs({}, impatient.port)
+    expect(await ask(client, LOGIN)).toBe('STORED\r\n')
+    const version = await ask(client, 'version\r\n')
+    for (let round = 0; round < 30; round++) {
+      // One write of the kernel, a record each.
+      client.cork()
+      client.write('version\r\n')
+      client.write('mn\r\n')
+      client.uncork()
+      await receive(client, `${version}MN\r\n`)
+      expect(await ask(client, 'version\r\n')).toBe(version)
+    }
+    const other = await connectAs({}, impatient.port)
+    expect(await ask(other, LOGIN)).toBe('STORED\r\n')
+    const held = async (): Promise<string | undefined> =>
+      /STAT unread_reply_bytes (\d+)/.exec(await ask(other, 'stats auth\r\n'))?.[1]
+    await expect.poll(held, { timeout: 60_000 }).toBe('0')
   })
 
   test('when the server stops, what is owed is sent, and the stream ends in order', async () => {
