@@ -250,7 +250,8 @@ export class AuthGate {
         return { kind: 'challenge', bytes: step.bytes }
       case 'success':
         if (!this.takePlace(step.principal.namespace)) {
-          return this.fail(this.namespaceFull(step), messageCount)
+          // Whatever has come since: the gate has no place, so it is not open.
+          return this.fail(this.namespaceFull(step))
         }
         lane[COUNTER.auth_cmds]!++
         this.become(step.principal)
@@ -351,8 +352,9 @@ export class AuthGate {
   private takePlace(namespace: number): boolean {
     // Whoever logs in while the connection ends needs none any more.
     if (namespace === this.placeIn || this.isGone) return true
-    if (this.options.places?.take(namespace) === false) return false
+    // Before the other is taken: where all are, a move takes none from anybody.
     this.givePlaceBack()
+    if (this.options.places?.take(namespace) === false) return false
     this.placeIn = namespace
     return true
   }
