@@ -203,6 +203,28 @@ describe('places of a namespace', () => {
     expect(held).toEqual({ 0: 0 })
   })
 
+  test('are had by who is let in without a login, too', () => {
+    expect(gate.admit(userPrincipal('alice'), 'listener')).toBe(true)
+    expect(held).toEqual({ 0: 1 })
+    expect(gate.isOpen).toBe(true)
+    gate.abort()
+    gate.leave()
+    expect(held).toEqual({ 0: 0 })
+    expect(events).toEqual([])
+  })
+
+  test('that are all taken leave who would be let in a stranger, which is told and is no attempt', () => {
+    hasPlace = false
+    expect(gate.admit(userPrincipal('alice'), 'listener')).toBe(false)
+    expectClosed()
+    const told = { succeeded: false, user: 'alice', mechanism: 'listener' }
+    expect(events).toMatchObject([{ ...told, reason: 'namespace-full' }])
+    expect(environment.counters.failures['namespace-full']).toBe(1)
+    expect(lane[COUNTER.auth_cmds]).toBe(0)
+    gate.leave()
+    expect(held).toEqual({})
+  })
+
   describe('of whom a reload puts into another one', () => {
     /** Who logs in as alice is in that namespace from now on. */
     function moveTo(id: number): void {
