@@ -250,7 +250,8 @@ export class AuthGate {
         return { kind: 'challenge', bytes: step.bytes }
       case 'success':
         if (!this.takePlace(step.principal.namespace)) {
-          return this.fail(this.namespaceFull(step), messageCount)
+          // Whatever has come since: the gate has no place, so it is not open.
+          return this.fail(this.namespaceFull(step.principal, step.mechanism))
         }
         lane[COUNTER.auth_cmds]!++
         this.become(step.principal)
@@ -285,7 +286,7 @@ export class AuthGate {
     failure: SaslFailure,
     messageCount: number = this.messageCount,
   ): GateAnswer & { readonly kind: 'failure' } {
-    const { lane, onLogin, loginAttemptsMax } = this.options
+    const { lane, loginAttemptsMax } = this.options
     // Whoever left it for another lost the login then.
     if (messageCount === this.messageCount) this.close()
     lane[COUNTER.auth_cmds]!++
@@ -293,11 +294,14 @@ export class AuthGate {
     this.failureCount++
     const isLast = this.failureCount >= loginAttemptsMax
     if (isLast) lane[COUNTER.auth_attempts_exceeded]!++
-    const { user, unknownUser, mechanism, reason } = failure
+    this.tell(failure)
+    return { kind: 'failure', isLast }
+  }
+
+  private tell({ user, unknownUser, mechanism, reason }: SaslFailure): void {
     const peer = this.pipe.peer.text
     const { tls } = this.pipe.channel
-    onLogin({ succeeded: false, user, unknownUser, peer, mechanism, reason, tls })
-    return { kind: 'failure', isLast }
+    this.options.onLogin({ succeeded: false, user, unknownUser, peer, mechanism, reason, tls })
   }
 
   /** Something that others notice is being carried out. */
@@ -326,7 +330,21 @@ export class AuthGate {
     this.options.onRefusal?.({ principal, peer, command, lack: 'option', key: undefined })
   }
 
-  /** Opens the gate for a principal, or goes on with what that may do now. */
+  /**
+   * Opens the gate for who is let in without a login. False: the namespace has no place for it, which is told as of a
+   * login; it is no attempt of the client's.
+   */
+  admit(principal: Principal, mechanism: string): boolean {
+    if (this.takePlace(principal.namespace)) {
+      this.become(principal)
+      return true
+    }
+    this.close()
+    this.tell(this.namespaceFull(principal, mechanism))
+    return false
+  }
+
+  /** Opens the gate for a principal that has its place, or goes on with what that may do now. */
   become(principal: Principal): void {
     this.isOpen = true
     this.principal = principal
@@ -351,14 +369,15 @@ export class AuthGate {
   private takePlace(namespace: number): boolean {
     // Whoever logs in while the connection ends needs none any more.
     if (namespace === this.placeIn || this.isGone) return true
-    if (this.options.places?.take(namespace) === false) return false
+    // Before the other is taken: where all are, a move takes none from anybody.
     this.givePlaceBack()
+    if (this.options.places?.take(namespace) === false) return false
     this.placeIn = namespace
     return true
   }
 
   /** What is told of a login that was right, and for which there is no place. */
-  private namespaceFull({ principal, mechanism }: SaslStep & { kind: 'success' }): SaslFailure {
+  private namespaceFull(principal: Principal, mechanism: string): SaslFailure {
     const { sasl } = this.options
     if (sasl !== undefined) sasl.counters.failures['namespace-full']++
     const claim = sasl?.describeClaim(principal.name) ?? NO_CLAIM

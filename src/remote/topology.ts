@@ -61,7 +61,9 @@ export class Topology {
     this.owner = owner
     const { user, password } = options.settings
     if (password !== undefined) {
-      this.login = user === undefined ? ['AUTH', password] : ['AUTH', user, password]
+      // Text in commands is ASCII; these are whatever an operator has chosen.
+      const secret = Buffer.from(password)
+      this.login = user === undefined ? ['AUTH', secret] : ['AUTH', Buffer.from(user), secret]
     }
     this.opened = this.renew()
   }

@@ -1,7 +1,8 @@
 /**
  * How many connections the users of each namespace have, over all workers, so that none takes all places of
  * `-c`. Three quarters of the places are for whoever comes first; of the last quarter each namespace has an
- * equal share, which no other takes. Where there is one namespace, it may have all.
+ * equal share, which no other takes; one place at least, unless these were more than half of all: with so few
+ * places nobody has a share. Where there is one namespace, it may have all.
  *
  * Invariant: a namespace with fewer connections than its share is refused none, whatever others have.
  */
@@ -10,8 +11,9 @@
 const NAMESPACE_IDS = 256
 /** Behind them: the connections of all. */
 const ALL_WORD = NAMESPACE_IDS
-/** Of the places, a quarter. */
+/** Of the places, a quarter; and a half, beyond which there are no shares. */
 const RESERVED_SHIFT = 2
+const RESERVED_MAX_SHIFT = 1
 
 export function createNamespacePlaces(): SharedArrayBuffer {
   return new SharedArrayBuffer(4 * (NAMESPACE_IDS + 1))
@@ -53,7 +55,8 @@ export class NamespacePlaces {
     const { connectionsMax, namespaceCount } = this.options
     const namespaces = namespaceCount()
     if (namespaces === 1) return true
-    const share = Math.max(1, Math.floor((connectionsMax >> RESERVED_SHIFT) / namespaces))
+    const least = namespaces <= connectionsMax >> RESERVED_MAX_SHIFT ? 1 : 0
+    const share = Math.max(least, Math.floor((connectionsMax >> RESERVED_SHIFT) / namespaces))
     return own <= share || all <= connectionsMax - share * namespaces
   }
 }

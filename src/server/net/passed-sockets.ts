@@ -66,7 +66,7 @@ export function takePassedSockets(environment: Environment, pid: number): readon
   }
   return Array.from({ length: count }, (_, index) => ({
     fd: FIRST + index,
-    name: names?.[index] ?? UNNAMED,
+    name: names?.[index] || UNNAMED,
   }))
 }
 

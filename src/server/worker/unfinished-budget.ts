@@ -3,19 +3,22 @@
  *
  * Invariants: what strangers hold is apart from what clients need: neither takes room from the other. Where
  * there are several namespaces, half of the clients' room is for whoever comes first; of the other half each has
- * an equal share, which the clients of no other take.
+ * an equal share, which the clients of no other take. A share has room for one request of the largest item: that half
+ * grows with the namespaces where it must.
  */
 import { sumCounter } from '../../observe/counters.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
 const MEBIBYTE = 1024 * 1024
 /**
- * What unfinished requests of clients that are logged in hold in the process, or twice the largest item
+ * What unfinished requests of clients that are logged in hold in the process, or two of the largest item
  * if that is more.
  */
 const UNFINISHED_BYTES_MAX = 64 * MEBIBYTE
 /** What all others hold of theirs, or four times the largest request before login if that is more. */
 const STRANGER_BYTES_MAX = 32 * MEBIBYTE
+/** Of a request around the value: its line or header, and the key. */
+const AROUND_VALUE_BYTES = 4096
 /** As many as a namespace's number can say. */
 const NAMESPACE_IDS = 256
 
@@ -27,7 +30,10 @@ export function createUnfinishedMemory(): SharedArrayBuffer {
 export class UnfinishedBudget {
   private readonly settings: Pick<WorkerSettings, 'counters' | 'unfinished'>
   private readonly bytesOf: Int32Array
-  private readonly clientBytesMax: number
+  /** For whoever comes first. */
+  private readonly commonBytesMax: number
+  /** What a request of the largest item holds at most. */
+  private readonly requestBytesMax: number
   private readonly strangerBytesMax: number
   private readonly namespaceCount: () => number
 
@@ -38,7 +44,9 @@ export class UnfinishedBudget {
   ) {
     this.settings = settings
     this.bytesOf = new Int32Array(settings.unfinished)
-    this.clientBytesMax = Math.max(UNFINISHED_BYTES_MAX, 2 * settings.valueBytesMax)
+    // Smaller ones may take a block of 1 MiB (receive-buffer.ts).
+    this.requestBytesMax = Math.max(MEBIBYTE, settings.valueBytesMax + AROUND_VALUE_BYTES)
+    this.commonBytesMax = Math.max(UNFINISHED_BYTES_MAX / 2, this.requestBytesMax)
     this.strangerBytesMax = Math.max(STRANGER_BYTES_MAX, 4 * settings.saslBytesMax)
     this.namespaceCount = namespaceCount
   }
@@ -49,11 +57,12 @@ export class UnfinishedBudget {
     const strangerBytes = sumCounter(counters, 'unauthenticated_buf_bytes')
     if (!isLoggedIn) return strangerBytes + bytes <= this.strangerBytesMax
     const allBytes = sumCounter(counters, 'read_buf_bytes') - strangerBytes
+    const { commonBytesMax, requestBytesMax } = this
     const namespaces = this.namespaceCount()
-    if (namespaces === 1) return allBytes + bytes <= this.clientBytesMax
-    const half = this.clientBytesMax / 2
+    if (namespaces === 1) return allBytes + bytes <= 2 * commonBytesMax
+    const share = Math.max(commonBytesMax / namespaces, requestBytesMax)
     const ownBytes = Atomics.load(this.bytesOf, namespace)
-    return ownBytes + bytes <= half / namespaces || allBytes + bytes <= half
+    return ownBytes + bytes <= share || allBytes + bytes <= commonBytesMax
   }
 
   /** What the clients of a namespace hold has changed by so many bytes. */

@@ -367,8 +367,8 @@ export class WorkerServer {
   }
 
   /**
-   * Who comes in where a listener stands for a user is that user. If a reload has removed it, nobody is,
-   * and a login is asked for as elsewhere; so it is while nobody is to come in without being recorded.
+   * Who comes in where a listener stands for a user is that user. A login is asked for as elsewhere if a reload has
+   * removed it, its namespace has no place for one more, or nobody is to come in without being recorded.
    */
   private identify(gate: AuthGate, { peer, channel }: Pipe): void {
     const identity = this.settings.sockets[channel.listenerIndex]?.identity
@@ -377,7 +377,7 @@ export class WorkerServer {
     const name = prepare(identity)
     if (!credentials.has(name) || !this.sasl.mayLogIn()) return
     const principal = credentials.principalOf(name, 'listener')
-    gate.become(principal)
+    if (!gate.admit(principal, 'listener')) return
     const event = { succeeded: true, principal, peer: peer.text, mechanism: 'listener' } as const
     this.events.login(event)
     this.audit?.login(event)

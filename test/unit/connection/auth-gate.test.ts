@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Peer } from '../../../src/base/peer.ts'
 import { AuthGate, type GateAnswer, type LoginEvent } from '../../../src/connection/auth-gate.ts'
+import { ACCESS_ALL } from '../../../src/credential/access.ts'
 import { userPrincipal } from '../../../src/credential/principal.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
@@ -145,10 +146,13 @@ test('a gate knows the namespaces that it was in, whatever became of the logins'
 describe('places of a namespace', () => {
   let held: Record<number, number> = {}
   let hasPlace = true
+  /** Of all namespaces together. */
+  let placesMax = 10
 
   beforeEach(() => {
     held = {}
     hasPlace = true
+    placesMax = 10
     gate = new AuthGate(
       {
         sasl: environment,
@@ -157,8 +161,10 @@ describe('places of a namespace', () => {
         onLogin: (event) => events.push(event),
         places: {
           take: (namespace) => {
-            if (hasPlace) held[namespace] = (held[namespace] ?? 0) + 1
-            return hasPlace
+            const all = Object.values(held).reduce((sum, count) => sum + count, 0)
+            if (!hasPlace || all >= placesMax) return false
+            held[namespace] = (held[namespace] ?? 0) + 1
+            return true
           },
           giveBack: (namespace) => {
             held[namespace] = (held[namespace] ?? 0) - 1
@@ -195,5 +201,61 @@ describe('places of a namespace', () => {
     await logIn()
     await gate.start('PLAIN', plain('alice', 'wrong'))
     expect(held).toEqual({ 0: 0 })
+  })
+
+  test('are had by who is let in without a login, too', () => {
+    expect(gate.admit(userPrincipal('alice'), 'listener')).toBe(true)
+    expect(held).toEqual({ 0: 1 })
+    expect(gate.isOpen).toBe(true)
+    gate.abort()
+    gate.leave()
+    expect(held).toEqual({ 0: 0 })
+    expect(events).toEqual([])
+  })
+
+  test('that are all taken leave who would be let in a stranger, which is told and is no attempt', () => {
+    hasPlace = false
+    expect(gate.admit(userPrincipal('alice'), 'listener')).toBe(false)
+    expectClosed()
+    const told = { succeeded: false, user: 'alice', mechanism: 'listener' }
+    expect(events).toMatchObject([{ ...told, reason: 'namespace-full' }])
+    expect(environment.counters.failures['namespace-full']).toBe(1)
+    expect(lane[COUNTER.auth_cmds]).toBe(0)
+    gate.leave()
+    expect(held).toEqual({})
+  })
+
+  describe('of whom a reload puts into another one', () => {
+    /** Who logs in as alice is in that namespace from now on. */
+    function moveTo(id: number): void {
+      const shop = { name: 'shop', id, memoryBytes: 1024 * 1024 }
+      const access = { ...ACCESS_ALL, namespace: 'shop' }
+      const users = snapshot.users.map((user) => ({ ...user, access }))
+      const namespaces = [...snapshot.namespaces, shop]
+      environment.replaceCredentials({ ...snapshot, users, namespaces })
+    }
+
+    test('are given back before the other is taken: a move needs no second one', async () => {
+      placesMax = 1
+      await logIn()
+      expect(held).toEqual({ 0: 1 })
+      moveTo(3)
+      await logIn()
+      expect(held).toEqual({ 0: 0, 3: 1 })
+      expect(gate.namespace).toBe(3)
+    })
+
+    test('are given back once where there is none in the other, and the gate closes', async () => {
+      await logIn()
+      moveTo(3)
+      hasPlace = false
+      const answer = await gate.start('PLAIN', plain('alice', 'secret'))
+      expect(answer).toEqual({ kind: 'failure', isLast: false })
+      expectClosed()
+      expect(held).toEqual({ 0: 0 })
+      gate.abort()
+      gate.leave()
+      expect(held).toEqual({ 0: 0 })
+    })
   })
 })

@@ -31,6 +31,15 @@ test('who takes all that it can leaves the users of each other namespace their s
   for (const namespace of [0, 2, 3]) expect(takeAll(places, namespace)).toBe(CONNECTIONS_MAX / 16)
 })
 
+test('with few places each has one of its own, and no more than half are kept for others', () => {
+  const places = placesWith(65, 130)
+  expect(takeAll(places, 1)).toBe(65)
+  for (let id = 2; id < 65; id++) expect(takeAll(places, id)).toBe(1)
+  for (const connectionsMax of [129, 100, 65, 10]) {
+    expect(takeAll(placesWith(65, connectionsMax), 1)).toBe(connectionsMax)
+  }
+})
+
 test('together they never have more than there are', () => {
   for (const [namespaceCount, connectionsMax] of [
     [2, 5],

@@ -14,6 +14,11 @@ test('they are the descriptors from 3 on, with their names', () => {
     { fd: 4, name: 'web' },
   ])
   expect(taken({ LISTEN_FDS: '1' })).toEqual([{ fd: 3, name: 'unknown' }])
+  expect(taken({ LISTEN_FDS: '1', LISTEN_FDNAMES: '' })).toEqual([{ fd: 3, name: 'unknown' }])
+  expect(taken({ LISTEN_FDS: '2', LISTEN_FDNAMES: ':web' })).toEqual([
+    { fd: 3, name: 'unknown' },
+    { fd: 4, name: 'web' },
+  ])
   expect(taken({ LISTEN_FDS: '0', LISTEN_FDNAMES: '' })).toEqual([])
 })
 

@@ -15,10 +15,10 @@ interface Bench {
   hold(namespace: number, bytes: number, worker?: number): boolean
 }
 
-function bench(namespaceCount: number): Bench {
+function bench(namespaceCount: number, valueBytesMax = MEBIBYTE): Bench {
   const counters = createCounterMemory(2)
   const unfinished = createUnfinishedMemory()
-  const settings = { counters, unfinished, valueBytesMax: MEBIBYTE, saslBytesMax: 64 * 1024 }
+  const settings = { counters, unfinished, valueBytesMax, saslBytesMax: 64 * 1024 }
   const workers = [0, 1].map(() => new UnfinishedBudget(settings, () => namespaceCount))
   return {
     workers,
@@ -54,4 +54,29 @@ test('all namespaces together hold no more than the bound, whoever is first', ()
   const three = bench(3)
   const held = [0, 1, 2].map((namespace) => holdAll(three, namespace))
   expect(held.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(BOUND)
+})
+
+test.each([
+  [65, MEBIBYTE],
+  [65, 600 * 1024],
+  [2, 128 * MEBIBYTE],
+])(
+  'each of %i namespaces has room for one request of the largest item, of %i bytes, whatever others hold',
+  (namespaceCount, valueBytesMax) => {
+    const many = bench(namespaceCount, valueBytesMax)
+    expect(holdAll(many, 0)).toBeGreaterThanOrEqual(BOUND / 2)
+    // In a buffer that is a power of two where it is small: `set`, its key, its end.
+    const requestBytes = Math.max(MEBIBYTE, valueBytesMax + 300)
+    for (let namespace = 1; namespace < namespaceCount; namespace++) {
+      expect(many.hold(namespace, requestBytes), String(namespace)).toBe(true)
+      expect(many.hold(namespace, requestBytes), String(namespace)).toBe(false)
+    }
+  },
+)
+
+test('the largest item of all finds room where there is one namespace', () => {
+  const one = bench(1, 128 * MEBIBYTE)
+  expect(one.hold(0, 128 * MEBIBYTE + 300)).toBe(true)
+  expect(one.hold(0, 128 * MEBIBYTE + 300)).toBe(true)
+  expect(one.hold(0, MEBIBYTE)).toBe(false)
 })

@@ -3,8 +3,12 @@ import { describe, expect, test } from 'vitest'
 import { ACCESS_ALL, type Access } from '../../../../src/credential/access.ts'
 import { RIGHT, RIGHTS_ALL } from '../../../../src/credential/rights.ts'
 import type { CredentialSnapshot } from '../../../../src/credential/snapshot.ts'
-import { COUNTER, counterLane } from '../../../../src/observe/counters.ts'
+import { COUNTER, counterLane, createCounterMemory } from '../../../../src/observe/counters.ts'
+import { createPrefixMemory, DEFAULT_DELIMITER } from '../../../../src/observe/prefix-table.ts'
 import { ListenError } from '../../../../src/server/net/listen-error.ts'
+import type { SharedMemory } from '../../../../src/server/worker/worker-messages.ts'
+import { createStoreMemory } from '../../../../src/storage/geometry.ts'
+import { addNamespace } from '../../../../src/storage/namespaces.ts'
 import type { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 import {
   ManualWorker,
@@ -14,6 +18,7 @@ import {
 } from '../../../support/manual-worker.ts'
 import { snapshotOf } from '../../sasl/fixture.ts'
 
+const MEBIBYTE = 1024 * 1024
 const ALICE = snapshotOf({ alice: 'secret' })
 const BOB = snapshotOf({ bob: 'secret' })
 
@@ -260,6 +265,26 @@ describe('rights that change', () => {
   })
 })
 
+/** With a namespace beside the default one. */
+function sharedWithTenant(): SharedMemory {
+  const store = createStoreMemory({
+    memoryBytes: 8 * MEBIBYTE,
+    itemBytesMax: 64 * 1024,
+    evicts: true,
+    workerCount: 1,
+    seed: [1, 2],
+    quotaBytesMin: 2 * MEBIBYTE,
+  })
+  const tenant = {
+    name: 'shop',
+    id: 1,
+    store: addNamespace(store, { namespace: 1, quotaBytes: 2 * MEBIBYTE, seed: [1, 7] }),
+    counters: createCounterMemory(1),
+    prefixes: createPrefixMemory(DEFAULT_DELIMITER, [1, 7]),
+  }
+  return { ...manualShared(), store, namespaces: [tenant] }
+}
+
 describe('a listener that stands for a user', () => {
   const MONITOR = withAccess(snapshotOf({ alice: 'secret' }), { rights: RIGHT.stats })
   const sockets = manualSettings(manualShared()).sockets.map((socket) => ({
@@ -301,6 +326,22 @@ describe('a listener that stands for a user', () => {
     )
     await untilAnswered(worker, answered)
     expect(worker.logged.map(({ event }) => event)).toEqual(['login'])
+  })
+
+  test('lets as many in as its namespace has places, and asks others for a login', async () => {
+    const shared = sharedWithTenant()
+    // Of 100 places 76 are for whoever comes first: 100 less two shares of 12.
+    const settings = { ...withUsers(MONITOR), sockets, unauthenticatedConnectionsMax: 100 }
+    const worker = await started(settings, shared)
+    const clients = Array.from({ length: 76 }, () => worker.connect('127.0.0.1'))
+    for (const client of clients) expect(worker.ask(client, 'stats\r\n')).toContain('STAT pid')
+    const next = worker.connect('127.0.0.1')
+    expect(worker.ask(next, 'stats\r\n')).toBe('CLIENT_ERROR unauthenticated\r\n')
+    expect(worker.logged.map(({ event, fields }) => [event, fields?.reason])).toEqual([
+      ['login_failed', 'namespace-full'],
+    ])
+    clients[0]?.transport.leave()
+    expect(worker.ask(worker.connect('127.0.0.1'), 'stats\r\n')).toContain('STAT pid')
   })
 
   test('lets nobody in without a login once its user is gone, and cuts off who was', async () => {
