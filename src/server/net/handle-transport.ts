@@ -168,19 +168,20 @@ export class HandleTransport implements Transport, LateWrite {
     }
   }
 
-  /** In a later turn than the one in which nothing was read. */
-  lookAgain(): void {
-    if (!this.isReading || this.isClosed || this.hasPeerEnded) return
+  /** In a later turn than the one in which nothing was read. False: it is known already. */
+  lookAgain(): boolean {
+    if (!this.isReading || this.isClosed || this.hasPeerEnded) return false
     const status = this.handle.readStart()
-    if (status === EALREADY) return
+    if (status === EALREADY) return true
     if (status !== 0) {
       this.destroy()
-      return
+      return true
     }
     this.handle.readStop()
     this.hasPeerEnded = true
     this.receiver?.receiveEnd()
     if (this.hasEnded) this.destroy()
+    return true
   }
 
   /** Our end of the stream is with the kernel. */

@@ -41,7 +41,7 @@ export interface HandshakeOwner {
 export interface TlsHandshakesOptions {
   readonly material: TlsMaterial
   /** Calls back in a later turn of the event loop, when strangers may have some of it. */
-  readonly soon: (run: () => void) => void
+  readonly soon: (run: () => boolean) => void
 }
 
 /** The protocol's name for ALPN (RFC 7301): not registered, taken by those who offer it. */
@@ -74,7 +74,7 @@ export class TlsHandshakes {
   private readonly owners: WeakMap<net.Socket, HandshakeOwner> = new WeakMap()
   /** Those that wait, by network; the first network has the next turn. */
   private readonly waiting: Map<string, HandshakeOwner[]> = new Map()
-  private readonly beginNext: () => void = () => this.run()
+  private readonly beginNext: () => boolean = () => this.run()
 
   constructor(options: TlsHandshakesOptions) {
     this.options = options
@@ -113,10 +113,11 @@ export class TlsHandshakes {
     if (line.length === 0) this.waiting.delete(owner.network)
   }
 
-  /** Of who has left there is a turn too many. */
-  private run(): void {
+  /** Of who has left there is a turn too many: false. */
+  private run(): boolean {
     const owner = this.takeNext()
     if (owner !== undefined) this.begin(owner)
+    return owner !== undefined
   }
 
   private takeNext(): HandshakeOwner | undefined {

@@ -23,20 +23,24 @@ export interface WalkedSlots {
   at(slot: number): Walked | undefined
 }
 
+/** Calls back in one of the next turns of the event loop, when what others ask was looked at. */
+export interface DeadlineTurns {
+  lookAtDeadlines(step: () => void): void
+}
+
 const NO_WALK = -1
 
 export class DeadlineWalk {
   private readonly connections: WalkedSlots
-  private readonly later: (step: () => void) => void
+  private readonly turns: DeadlineTurns
   private readonly goOn: () => void = () => this.step()
   /** The next slot of the walk, and where it ends. */
   private slot = NO_WALK
   private slotEnd = 0
 
-  /** `later` calls back in one of the next turns of the event loop, when what others ask was looked at. */
-  constructor(connections: WalkedSlots, later: (step: () => void) => void) {
+  constructor(connections: WalkedSlots, turns: DeadlineTurns) {
     this.connections = connections
-    this.later = later
+    this.turns = turns
   }
 
   /** To be called by the worker's coarse timer. */
@@ -44,7 +48,7 @@ export class DeadlineWalk {
     if (this.slot !== NO_WALK) return
     this.slot = 0
     this.slotEnd = this.connections.slotCount
-    this.later(this.goOn)
+    this.turns.lookAtDeadlines(this.goOn)
   }
 
   private step(): void {
@@ -60,6 +64,6 @@ export class DeadlineWalk {
       next.checkDeadlines()
       if (next.state !== state) endedCount++
     }
-    this.later(this.goOn)
+    this.turns.lookAtDeadlines(this.goOn)
   }
 }

@@ -3,15 +3,17 @@
  * logged in waits for one thing of theirs at a time, whatever they do and however many they are.
  *
  *   poll       a newcomer is accepted, or one stranger served at once; all others are put into the line
- *   the line   requests to be gone on with, late answers to logins, ends of connections, deadlines
+ *   the line   requests to be gone on with, late answers to logins, ends of connections
  *   immediate  one step of the line, unless this turn has had its newcomer or stranger; then poll again
  *
  * A step is what takes a stranger some 10 to 200 us. There are more in one turn of the event loop only where
  * they are short, or the turn is long for what clients ask: strangers have a fifth of the time then, so that
  * those who want to log in come to it.
  *
- * Invariants: the line moves on in one of two turns at least, whoever comes. What is put into it by a step waits
- * for another turn. It has a few steps for each connection at most.
+ * Deadlines do not stand in the line, or a crowd would decide when its time is up: their step has every other turn.
+ *
+ * Invariants: the line moves on in one of four turns at least, whoever comes. What is put into it by a step waits
+ * for another turn. It has a few steps for each connection at most, and a step whose connection has gone takes no time.
  */
 import type { ThreadClock } from './thread-clock.ts'
 import type { Deferred } from './turns.ts'
@@ -26,7 +28,9 @@ const SHARED_MS_MAX = 16
 /** The part of the line that is over is dropped when it is so long. */
 const DROPPED_STEPS = 64
 
-interface Step extends Deferred {
+interface Step {
+  /** False: there was nothing to do any more. */
+  continueServing(): unknown
   readonly takesMs?: number
 }
 
@@ -36,6 +40,9 @@ export class StrangerTurns {
   private line: Step[] = []
   /** Of the line, what is over. */
   private doneCount = 0
+  /** Beside the line. */
+  private deadlines: (() => void) | undefined = undefined
+  private haveHadTurn = false
   private isAwaited = false
   /** This turn has had its stranger or newcomer. */
   private isTaken = false
@@ -66,8 +73,14 @@ export class StrangerTurns {
   }
 
   /** The same for what is no request: what follows from it may come when `run` has returned. */
-  soon(run: () => void): void {
+  soon(run: () => unknown): void {
     this.line.push({ continueServing: run, takesMs: SETTLED_MS })
+    this.comeSoon()
+  }
+
+  /** The next step of a walk along the deadlines, however long the line is. */
+  lookAtDeadlines(step: () => void): void {
+    this.deadlines = step
     this.comeSoon()
   }
 
@@ -81,10 +94,17 @@ export class StrangerTurns {
     this.isAwaited = false
     const { line, isTaken } = this
     this.isTaken = false
-    if (this.doneCount === line.length) return
+    const { deadlines } = this
+    if (this.doneCount === line.length && deadlines === undefined) return
     this.comeSoon()
     this.hasStoodStill = isTaken && !this.hasStoodStill
     if (this.hasStoodStill) return
+    this.haveHadTurn = deadlines !== undefined && !this.haveHadTurn
+    if (deadlines !== undefined && (this.haveHadTurn || this.doneCount === line.length)) {
+      this.deadlines = undefined
+      deadlines()
+      return
+    }
     const startMs = this.clock.nowMs()
     const turnMs = Number.isNaN(this.endedMs) ? 0 : Math.min(startMs - this.endedMs, SHARED_MS_MAX)
     const endMs = startMs + Math.max(SHORT_MS, SHARE * turnMs)
@@ -92,8 +112,7 @@ export class StrangerTurns {
     let followingMs = 0
     do {
       const step = line[this.doneCount++]!
-      step.continueServing()
-      followingMs += step.takesMs ?? 0
+      if (step.continueServing() !== false) followingMs += step.takesMs ?? 0
     } while (this.doneCount < length && this.clock.nowMs() + followingMs < endMs)
     this.endedMs = this.doneCount < length ? this.clock.nowMs() : Number.NaN
     this.dropDone()

@@ -166,7 +166,7 @@ export class WorkerServer {
       onWithout: (internal) => this.post({ kind: 'without', internal }),
       serve: (newcomer) => this.serve(newcomer),
     })
-    this.deadlines = new DeadlineWalk(this.acceptor.connections, soon)
+    this.deadlines = new DeadlineWalk(this.acceptor.connections, this.strangerTurns)
   }
 
   private createGateOptions(lane: Float64Array): AuthGateOptions {

@@ -28,7 +28,7 @@ class Fake implements Walked {
 /** Walks to the end; returns how many ended and how many were looked at in each step. */
 function walk(connections: Slots<Fake>, all: readonly Fake[]): [ended: number, lookedAt: number][] {
   const steps: (() => void)[] = []
-  const deadlines = new DeadlineWalk(connections, (step) => steps.push(step))
+  const deadlines = new DeadlineWalk(connections, { lookAtDeadlines: (step) => steps.push(step) })
   const sums = (): [number, number] => [
     all.filter(({ state }) => state === CLOSED).length,
     all.reduce((sum, { lookedAt }) => sum + lookedAt, 0),

@@ -54,6 +54,27 @@ describe('one turn of the event loop', () => {
     expect(clock.isAwaited).toBe(false)
   })
 
+  test('has a step of the walk along the deadlines in every other turn, however long the line is', () => {
+    const { turns, defer, turn } = makeLoop()
+    for (const name of CROWD) defer(name)
+    let looks = 0
+    const look = (): void => {
+      looks++
+      turns.lookAtDeadlines(look)
+    }
+    turns.lookAtDeadlines(look)
+    const inLine = Array.from({ length: 40 }, () => turn().length)
+    expect(looks).toBe(20)
+    expect(inLine.filter((count) => count === 1)).toHaveLength(20)
+  })
+
+  test('has more than one step of connections that have gone', () => {
+    const { turns, defer, turn } = makeLoop()
+    for (let count = 0; count < 1000; count++) turns.soon(() => false)
+    defer('who is there')
+    expect(turn()).toEqual(['who is there'])
+  })
+
   test('has as many as are short', () => {
     const { defer, turn } = makeLoop()
     for (const name of ['a', 'b', 'c', 'd', 'e']) defer(name, 0.02)
