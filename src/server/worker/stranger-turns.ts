@@ -10,10 +10,11 @@
  * they are short, or the turn is long for what clients ask: strangers have a fifth of the time then, so that
  * those who want to log in come to it.
  *
- * Deadlines do not stand in the line, or a crowd would decide when its time is up: their step has every other turn.
+ * Deadlines do not stand in the line, or a crowd would decide when its time is up: their step has one turn of two, of
+ * four while newcomers come.
  *
  * Invariants: the line moves on in one of four turns at least, whoever comes. What is put into it by a step waits
- * for another turn. It has a few steps for each connection at most, and a step whose connection has gone takes no time.
+ * for another turn. A step whose connection has gone stays in the line until it is reached, and then takes no time.
  */
 import type { ThreadClock } from './thread-clock.ts'
 import type { Deferred } from './turns.ts'

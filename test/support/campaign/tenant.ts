@@ -134,8 +134,10 @@ export class Tenant {
     await this.#acts[name]!()
   }
 
-  /** Flushes all it has, and finds nothing there then. */
+  /** Flushes all it has, and finds nothing there then: as itself, as who it was last may not flush. */
   async leaveNothing(): Promise<void> {
+    this.#text?.socket.destroy()
+    this.#text = undefined
     const answer = await this.#ask('flush_all\r\nlru_crawler metadump all\r\n')
     if (/key=/.test(answer)) this.#report('dump', `a key after a flush: ${shown(answer)}`)
   }
