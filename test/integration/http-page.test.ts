@@ -301,9 +301,9 @@ describe.runIf(isThere)('the page behind a login', () => {
     const client = connect(server.port, '127.0.0.1')
     client.setEncoding('latin1').write('set auth 0 0 12\r\nwriter right\r\n')
     await once(client, 'data')
-    client.write('mn\r\n')
+    // The answer to the first shows that the server has the second.
+    client.write(`mn\r\n${HELD}`)
     await once(client, 'data')
-    client.write(HELD)
     server.signal('SIGTERM')
     await expect
       .poll(() => page.textContent('#notices'), POLL)
