@@ -5,20 +5,13 @@
  * begun for one: a value that arrives, a copy, the hits of a list. What a user may do can change while such a
  * request waits.
  *
- *   verb                                  takes
- *   get, gets, mg, me                     read
- *   gat, gats                             read and touch
- *   set, add, replace, append, prepend,
- *   cas, ms in every mode                 write
- *   delete, md (also I, which makes stale,
- *   and x, which empties)                 delete
- *   incr, decr, ma                        arithmetic
- *   touch                                 touch
- *   flush_all                             flush
+ *   a verb with                           takes as well
  *   mg and ma with N, INCREMENT and
- *   DECREMENT with an initial value       write as well: they make the item where there is none
- *   mg with R                             write as well: whoever wins is the one to write, and others wait
- *   mg, md and ma with T                  touch as well
+ *   DECREMENT with an initial value       write: they make the item where there is none
+ *   mg with R                             write: whoever wins is the one to write, and others wait
+ *   mg, md and ma with T                  touch
+ *
+ * A mode takes nothing more: ms that appends takes what ms takes, md that makes stale or empties what md takes.
  *
  * A request that changes an item tells whether it was there, and arithmetic the new number: those rights
  * come with that much reading. Operators' commands have their rights in operations/operations.ts.

@@ -60,7 +60,7 @@ export class SealedLists {
   oldestOf(group: number): number {
     const control = this.control
     let segment = control[LISTS_WORD + group * LIST_WORDS + LIST_OLDEST]! - 1
-    // One segment a worker at most is crawled.
+    // Two segments a worker at most are: one that the crawler has begun, and one that is sampled.
     while (
       segment >= 0 &&
       control[this.view.segmentRecord(segment) + SEGMENT_STATE] !== SEALED_SEGMENT

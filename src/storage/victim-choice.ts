@@ -1,7 +1,8 @@
 /**
  * Which segment one worker empties next: one in which all has expired, if there is any; else, while there are
- * segments with many holes, the emptiest of some; else one of a rank that is stale; else the one that is due first of the small queue, while
- * that has more than its share, or of the main one. With -M, where nothing is evicted, the emptiest of many.
+ * segments with many holes, the emptiest of some; else one of a rank that is stale; else the one that is due first
+ * of the small queue, while that has more than its share, or of the main one. With -M, where nothing is evicted,
+ * the emptiest of many.
  *
  * Invariant: what is taken is in no list, and nobody else's. A choice looks at a bounded number of segments.
  */

@@ -2,8 +2,6 @@
  * Gates with a near cache before real nodes. Copies may live for a minute here, so that what is seen sooner was told by
  * the nodes. Each test has keys of its own; the last one kills a node.
  */
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { hasPrerequisites } from '../support/program.ts'
@@ -11,6 +9,7 @@ import { REDIS, RedisCluster, type RedisNode } from '../support/redis-cluster.ts
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
 import { TestTls } from '../support/tls.ts'
+import { WayToNode } from '../support/way-to-node.ts'
 
 const DEADLINE_MS = 60_000
 const LONG_TTL_SECONDS = 60
@@ -249,52 +248,14 @@ describe.runIf(hasPrerequisites('a near cache', [REDIS]))('a near cache', () => 
   })
 })
 
-/** The way to a node that tells of no change: what it says unasked is taken out. */
-class DeafWay {
-  nodePort = 0
-  private readonly sockets: Set<Socket> = new Set()
-  private readonly server: Server = createServer((near) => {
-    const far = connect(this.nodePort, '127.0.0.1')
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      this.sockets.add(one)
-      one.on('error', () => other.destroy())
-      one.on('close', () => other.destroy())
-    }
-    near.pipe(far)
-    far.on('data', (bytes: Buffer) => {
-      near.write(Buffer.from(bytes.toString('latin1').replace(INVALIDATION, ''), 'latin1'))
-    })
-  })
-
-  async listen(): Promise<number> {
-    this.server.listen(0, '127.0.0.1')
-    await once(this.server, 'listening')
-    return (this.server.address() as AddressInfo).port
-  }
-
-  close(): void {
-    for (const socket of this.sockets) socket.destroy()
-    this.server.close()
-  }
-}
-
+/** What a node says unasked. */
 const INVALIDATION = />2\r\n\$10\r\ninvalidate\r\n\*1\r\n\$\d+\r\n[^\r]*\r\n/g
 
 if (hasPrerequisites('a near cache before a node that tells nothing', [REDIS])) {
   test('threads of a gate need no node to tell them of what they change', async () => {
-    const way = new DeafWay()
-    onTestFinished(() => way.close())
-    const port = await way.listen()
-    const cluster = await RedisCluster.start({
-      masters: 1,
-      hasReplicas: false,
-      flags: ['--cluster-announce-port', String(port)],
-    })
-    onTestFinished(() => cluster.stop())
-    way.nodePort = cluster.masters[0]?.port ?? 0
+    const { port } = await WayToNode.start((bytes) =>
+      Buffer.from(bytes.toString('latin1').replace(INVALIDATION, ''), 'latin1'),
+    )
     const gate = await startSaslcached({
       flags: [
         ...['--store', 'cluster', '--store-nodes', `127.0.0.1:${port}`, '--store-timeout', '10'],

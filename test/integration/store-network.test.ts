@@ -2,94 +2,22 @@
  * A gate before a cluster that is one node with all slots, and the network between them, which is lost and comes back: what
  * clients are told, and whoever asks whether the gate is ready. And a node that is no cluster.
  */
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { hasPrerequisites, runProgram } from '../support/program.ts'
 import { REDIS, RedisCluster } from '../support/redis-cluster.ts'
 import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
-
-/** The way to a node, which can be lost: bytes no longer arrive, or connections end and none are taken. */
-class Network {
-  nodePort = 0
-  private readonly server: Server
-  private readonly sockets: Set<Socket> = new Set()
-  private isCut = false
-
-  constructor() {
-    this.server = createServer((near) => {
-      const far = connect(this.nodePort, '127.0.0.1')
-      for (const [one, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        this.sockets.add(one)
-        one.on('error', () => other.destroy())
-        one.on('close', () => {
-          this.sockets.delete(one)
-          other.destroy()
-        })
-        one.pipe(other)
-      }
-      if (this.isCut) near.destroy()
-      else if (this.isSilent) this.silence()
-    })
-  }
-
-  private isSilent = false
-
-  async listen(): Promise<number> {
-    this.server.listen(0, '127.0.0.1')
-    await once(this.server, 'listening')
-    return (this.server.address() as AddressInfo).port
-  }
-
-  /** Nothing arrives any more, and nobody is told. */
-  silence(): void {
-    this.isSilent = true
-    for (const socket of this.sockets) {
-      socket.unpipe()
-      socket.pause()
-    }
-  }
-
-  /** What was under way is lost with its connections. */
-  heal(): void {
-    this.isSilent = false
-    this.isCut = false
-    for (const socket of this.sockets) socket.destroy()
-  }
-
-  cut(): void {
-    this.isCut = true
-    for (const socket of this.sockets) socket.destroy()
-  }
-
-  close(): void {
-    this.cut()
-    this.server.close()
-  }
-}
+import { WayToNode } from '../support/way-to-node.ts'
 
 const FAILURE = /^SERVER_ERROR the store (did not answer in time|is out of reach)\r\n$/
 const UNREADY = 'store: the store is out of reach\n'
 
 if (hasPrerequisites('a gate before one node', [REDIS])) {
   test('a gate that loses all nodes says so, and finds them again', async () => {
-    const network = new Network()
-    onTestFinished(() => network.close())
-    const port = await network.listen()
-    const cluster = await RedisCluster.start({
-      masters: 1,
-      hasReplicas: false,
-      flags: ['--cluster-announce-port', String(port)],
-    })
-    onTestFinished(() => cluster.stop())
-    network.nodePort = cluster.masters[0]?.port ?? 0
+    const network = await WayToNode.start()
     const gate = await startSaslcached({
       flags: [
-        ...['-t', '2', '--store', 'cluster', '--store-nodes', `127.0.0.1:${port}`],
+        ...['-t', '2', '--store', 'cluster', '--store-nodes', `127.0.0.1:${network.port}`],
         ...['--store-timeout', '0.5', '--http', '0'],
       ],
     })

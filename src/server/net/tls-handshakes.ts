@@ -116,8 +116,7 @@ export class TlsHandshakes {
   /** Of who has left there is a turn too many: false. */
   private run(): boolean {
     const owner = this.takeNext()
-    if (owner !== undefined) this.begin(owner)
-    return owner !== undefined
+    return owner !== undefined && this.begin(owner)
   }
 
   private takeNext(): HandshakeOwner | undefined {
@@ -130,13 +129,14 @@ export class TlsHandshakes {
     return owner
   }
 
-  private begin(owner: HandshakeOwner): void {
+  private begin(owner: HandshakeOwner): boolean {
     const { socket, verify } = owner
-    if (socket.destroyed) return
+    if (socket.destroyed) return false
     this.owners.set(socket, owner)
     // The server reads it first, before anything from the wire.
     socket.unshift(owner.takeHello())
     this.serverFor(verify).emit('connection', socket)
+    return true
   }
 
   private serverFor(verify: TlsVerify): tls.Server {

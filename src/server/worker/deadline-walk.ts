@@ -1,7 +1,8 @@
 /**
  * Looks at the deadlines of all connections, some at a time. Where many end at once, a crowd of
  * strangers whose time is up, each end and each newcomer that is let in for it costs some 100 us:
- * whoever is logged in must not wait for all of them.
+ * whoever is logged in must not wait for all of them. Nor does a login that is over wait for the crowd: of those
+ * who are logged in more end in one step.
  *
  * Invariant: of a walk each connection that was there when it began is looked at once, also where others
  * come or go meanwhile, and no walk begins before the last one is over.
@@ -10,11 +11,14 @@
 /** A connection, as far as it is looked at here. */
 export interface Walked {
   readonly state: number
+  /** Open: it is logged in. */
+  readonly gate: { readonly isOpen: boolean }
   checkDeadlines(): void
 }
 
-/** In one step. */
-const ENDED_MAX = 1
+/** In one step, of strangers and of others. */
+const STRANGERS_ENDED_MAX = 1
+const OTHERS_ENDED_MAX = 16
 const LOOKED_AT_MAX = 1024
 
 /** All of them: base/slots.ts. */
@@ -52,8 +56,9 @@ export class DeadlineWalk {
   }
 
   private step(): void {
-    let endedCount = 0
-    for (let count = 0; count < LOOKED_AT_MAX && endedCount < ENDED_MAX; count++) {
+    let strangersLeft = STRANGERS_ENDED_MAX
+    let othersLeft = OTHERS_ENDED_MAX
+    for (let count = 0; count < LOOKED_AT_MAX && strangersLeft > 0 && othersLeft > 0; count++) {
       if (this.slot === this.slotEnd) {
         this.slot = NO_WALK
         return
@@ -61,8 +66,11 @@ export class DeadlineWalk {
       const next = this.connections.at(this.slot++)
       if (next === undefined) continue
       const { state } = next
+      const { isOpen } = next.gate
       next.checkDeadlines()
-      if (next.state !== state) endedCount++
+      if (next.state === state) continue
+      if (isOpen) othersLeft--
+      else strangersLeft--
     }
     this.turns.lookAtDeadlines(this.goOn)
   }

@@ -9,12 +9,14 @@ class Fake implements Walked {
   state = 1
   slot: number = NO_SLOT
   lookedAt = 0
+  readonly gate: { readonly isOpen: boolean }
   private readonly isOverdue: boolean
   private readonly onClosed: () => void
 
-  constructor(isOverdue: boolean, onClosed: () => void = () => undefined) {
+  constructor(isOverdue: boolean, onClosed: () => void = () => undefined, isLoggedIn = false) {
     this.isOverdue = isOverdue
     this.onClosed = onClosed
+    this.gate = { isOpen: isLoggedIn }
   }
 
   checkDeadlines(): void {
@@ -71,6 +73,14 @@ test('a thousand that are overdue end one at a time, and who is let in for them 
   ])
   walk(connections, all)
   for (const { lookedAt } of all) expect(lookedAt).toBe(1)
+})
+
+test('of logins that are over more end in a step than of strangers', () => {
+  const connections = new Slots<Fake>()
+  const all = Array.from({ length: 40 }, () => new Fake(true, () => undefined, true))
+  for (const fake of all) connections.add(fake)
+  const portions = walk(connections, all)
+  expect(portions.map(([ended]) => ended)).toEqual([0, 16, 16, 8])
 })
 
 test('many that are in time are looked at once each, a bounded number in a step', () => {
