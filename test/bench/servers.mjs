@@ -249,7 +249,8 @@ export async function startServer(server, settings, prefix, logFile, children) {
   const [command, ...parameters] = [...prefix, ...words]
   const log = openSync(logFile, 'w')
   const child = spawn(command, parameters, {
-    env: { ...process.env, ...environment },
+    // A machine's own authorities take a Node a tenth of a second of CPU at its start.
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined, ...environment },
     stdio: ['ignore', log, log],
   })
   closeSync(log)

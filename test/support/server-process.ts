@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, onTestFinished } from 'vitest'
 import { BinaryClient } from './binary-client.ts'
+import { AUTHORITIES } from './program.ts'
 import { SERVER_NODE, SERVER_PROGRAM } from './server.ts'
 
 const NOOP = 0x0a
@@ -59,7 +60,7 @@ export function temporary(): string {
 /** Starts the program with exactly these arguments, away from any configuration of this machine. */
 export function run(args: readonly string[], options: RunOptions = {}): Run {
   const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^_?(SASLCACHED|MEMCACHED)_/.test(name),
+    ([name]) => name !== AUTHORITIES && !/^_?(SASLCACHED|MEMCACHED)_/.test(name),
   )
   const { openFilesMax, addressSpaceKib, nodeFlags = [], launcher = [], passed } = options
   const files = openFilesMax === undefined ? '' : `ulimit -n ${openFilesMax}; `
