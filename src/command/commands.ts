@@ -14,6 +14,7 @@
  * caller copies the value out and calls `release`. After OUTCOME_PENDING, which only a store elsewhere
  * answers, the outcome is to come: `takePending` tells when.
  */
+
 import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import type { MetaResult } from '../protocol/meta/encode.ts'
 import {
@@ -21,8 +22,8 @@ import {
   OUTCOME_OK,
   OUTCOME_REFUSED,
   type Request,
-  VERB_FLUSH,
 } from '../protocol/request.ts'
+import { VERB_FLUSH } from '../protocol/verbs.ts'
 import type { ReceivedValue } from '../storage/arriving-value.ts'
 import type { LargeExtension } from '../storage/large-extension.ts'
 import type { CopyCount } from '../storage/memory-view.ts'

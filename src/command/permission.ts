@@ -21,19 +21,17 @@
  */
 import { RIGHT, rightsOf } from '../credential/rights.ts'
 import { FLAG_N, FLAG_R, FLAG_T } from '../protocol/meta/decode.ts'
+import { OUTCOME_NO_KEY, OUTCOME_NO_RIGHT, OUTCOME_OK, type Request } from '../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
+import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import {
-  OUTCOME_NO_KEY,
-  OUTCOME_NO_RIGHT,
-  OUTCOME_OK,
-  type Request,
+  findVerb,
   VERB_DECREMENT,
   VERB_INCREMENT,
   VERB_META_DELETE,
   VERB_META_GET,
-} from '../protocol/request.ts'
-import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
-import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
-import { findVerb, VERBS_MAX } from '../protocol/verbs.ts'
+  VERBS_MAX,
+} from '../protocol/verbs.ts'
 
 /** What a caller is held to who may not do everything. */
 export interface Restriction {

@@ -7,7 +7,7 @@
  * and no body of its is ever waited for.
  */
 
-import { unreachable } from '../base/unreachable.ts'
+import { latin1 } from '../base/latin1.ts'
 import type { Commands } from '../command/commands.ts'
 import { carryOut, rightsOfOperation } from '../command/operations/operations.ts'
 import { refusalOf } from '../command/permission.ts'
@@ -23,14 +23,7 @@ import {
   writeBinaryResponse,
 } from '../protocol/binary/encode.ts'
 import { operationOfStatKey } from '../protocol/binary/stat-keys.ts'
-import {
-  HEADER_BYTES,
-  MECHANISM_NAME_BYTES_MAX,
-  STATUS_AUTH_CONTINUE,
-  STATUS_AUTH_ERROR,
-  STATUS_KEY_NOT_FOUND,
-  STATUS_OK,
-} from '../protocol/binary/wire.ts'
+import { HEADER_BYTES, STATUS_KEY_NOT_FOUND, STATUS_OK } from '../protocol/binary/wire.ts'
 import {
   DECODED,
   INCOMPLETE,
@@ -45,6 +38,12 @@ import {
   OUTCOME_UNKNOWN_COMMAND,
   OVERSIZE,
   Request,
+  WRONG_MAGIC,
+} from '../protocol/request.ts'
+import {
+  CONTROL_VERBS,
+  hasVerb,
+  STORING_VERBS,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
@@ -52,10 +51,9 @@ import {
   VERB_STAT,
   VERB_VERBOSITY,
   VERB_VERSION,
-  WRONG_MAGIC,
-} from '../protocol/request.ts'
-import { CONTROL_VERBS, hasVerb, STORING_VERBS } from '../protocol/verbs.ts'
-import type { AuthGate, GateAnswer } from './auth-gate.ts'
+} from '../protocol/verbs.ts'
+import type { AuthGate } from './auth-gate.ts'
+import { BinaryLogin, type BinaryWriter } from './binary-login.ts'
 import { binaryWindows } from './binary-window.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
@@ -64,20 +62,18 @@ import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
 import { NOT_AHEAD, type RequestWindows, SUSPENDED } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
-import { suspendLogin } from './suspended-login.ts'
 import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
 import { BINARY_VERBS } from './turn-counts.ts'
 
 const encoder = new TextEncoder()
-const BODY_AUTHENTICATED = encoder.encode('Authenticated')
-const BODY_AUTH_FAILURE = encoder.encode('Auth failure.')
 const BODY_NOT_FOUND = encoder.encode('Not found')
 const EMPTY = new Uint8Array(0)
 
-export class BinaryDialect implements Dialect, LargeDialect {
+export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
   private readonly request: Request = new Request()
   private readonly commands: Commands
   private readonly large: LargeRequests
+  private readonly login: BinaryLogin
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: DialectOptions
@@ -95,6 +91,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
   ) {
     this.commands = commands
     this.large = new LargeRequests(commands, transfers, this.request, this)
+    this.login = new BinaryLogin(this.request, this)
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
@@ -367,7 +364,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
   }
 
   /** `bytes` hold the key, for those answers that have it. */
-  private writeOutcome(outcome: number, bytes: Uint8Array = EMPTY): void {
+  writeOutcome(outcome: number, bytes: Uint8Array = EMPTY): void {
     const sendBuffer = this.sendBuffer
     sendBuffer.used = writeBinaryResponse(
       sendBuffer.bytes,
@@ -379,7 +376,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     )
   }
 
-  private writeBody(connection: Connection, status: number, body: Uint8Array): void {
+  writeBody(connection: Connection, status: number, body: Uint8Array): void {
     this.makeRoom(connection, HEADER_BYTES + body.length)
     const sendBuffer = this.sendBuffer
     sendBuffer.used = writeBinaryBody(sendBuffer.bytes, sendBuffer.used, this.request, status, body)
@@ -412,8 +409,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
       case VERB_SASL_START:
       case VERB_SASL_STEP:
         this.turnsLeft = 0
-        if (connection.gate.isRequired) this.sasl(connection, bytes)
-        else this.writeOutcome(OUTCOME_UNKNOWN_COMMAND)
+        this.login.serve(connection, bytes)
         return
       default:
         this.writeOutcome(OUTCOME_UNKNOWN_COMMAND)
@@ -440,60 +436,4 @@ export class BinaryDialect implements Dialect, LargeDialect {
     const { kind } = carryOut('verbosity', this.options.operations, argument, connection.gate)
     this.writeOutcome(kind === 'done' ? OUTCOME_OK : OUTCOME_NO_RIGHT)
   }
-
-  private sasl(connection: Connection, bytes: Uint8Array): void {
-    const request = this.request
-    const gate = connection.gate
-    if (request.verb === VERB_SASL_LIST) {
-      this.writeBody(connection, STATUS_OK, encoder.encode(gate.mechanisms()))
-      return
-    }
-    if (request.keyLength > MECHANISM_NAME_BYTES_MAX) {
-      this.writeOutcome(OUTCOME_INVALID)
-      return
-    }
-    const response = bytes.subarray(request.valueOffset, request.valueOffset + request.valueLength)
-    const answer =
-      request.verb === VERB_SASL_START
-        ? gate.start(
-            latin1(bytes, request.keyOffset, request.keyLength),
-            response.length === 0 ? undefined : response,
-          )
-        : gate.step(response)
-    if (!(answer instanceof Promise)) {
-      this.writeGateAnswer(connection, answer)
-      return
-    }
-    // The request record is reused by others while the answer is awaited: keep what it echoes.
-    const { opcode, opaque } = request
-    suspendLogin(connection, answer, (settled) => {
-      request.opcode = opcode
-      request.opaque = opaque
-      this.writeGateAnswer(connection, settled)
-    })
-  }
-
-  private writeGateAnswer(connection: Connection, answer: GateAnswer): void {
-    switch (answer.kind) {
-      case 'challenge':
-        this.writeBody(connection, STATUS_AUTH_CONTINUE, answer.bytes)
-        connection.loginContinues()
-        return
-      case 'success':
-        this.writeBody(connection, STATUS_OK, BODY_AUTHENTICATED)
-        connection.loginChanged()
-        return
-      case 'failure':
-        this.writeBody(connection, STATUS_AUTH_ERROR, BODY_AUTH_FAILURE)
-        connection.loginChanged()
-        if (answer.isLast) connection.drain()
-        return
-      default:
-        unreachable(answer)
-    }
-  }
-}
-
-function latin1(bytes: Uint8Array, offset: number, length: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + offset, length).toString('latin1')
 }

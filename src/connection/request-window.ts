@@ -14,20 +14,19 @@
  * The requests stay in the receive buffer, and each is decoded once more to be answered (suspended-outcome.ts).
  */
 import type { Commands, PendingOutcome } from '../command/commands.ts'
+import { OUTCOME_HIT, OUTCOME_OK, OUTCOME_PENDING, type Request } from '../protocol/request.ts'
+
+import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
 import {
-  OUTCOME_HIT,
-  OUTCOME_OK,
-  OUTCOME_PENDING,
-  type Request,
+  CONTROL_VERBS,
+  hasVerb,
+  ITEM_VERBS,
   VERB_FLUSH,
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_META_GET,
   VERB_META_NOOP,
-} from '../protocol/request.ts'
-
-import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
-import { CONTROL_VERBS, hasVerb, ITEM_VERBS } from '../protocol/verbs.ts'
+} from '../protocol/verbs.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 

@@ -24,6 +24,18 @@ import {
   OUTCOME_PENDING,
   OVERSIZE,
   Request,
+  WRONG_LINE,
+  WRONG_MAGIC,
+} from '../protocol/request.ts'
+import { decodeLine } from '../protocol/text/decode.ts'
+import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
+import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
+import { scanLine } from '../protocol/text/scan.ts'
+import {
+  CONTROL_VERBS,
+  hasVerb,
+  LIST_VERBS,
+  META_VERBS,
   VERB_META_NOOP,
   VERB_QUIT,
   VERB_SASL_LIST,
@@ -33,14 +45,7 @@ import {
   VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
-  WRONG_LINE,
-  WRONG_MAGIC,
-} from '../protocol/request.ts'
-import { decodeLine } from '../protocol/text/decode.ts'
-import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
-import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
-import { scanLine } from '../protocol/text/scan.ts'
-import { CONTROL_VERBS, hasVerb, LIST_VERBS, META_VERBS } from '../protocol/verbs.ts'
+} from '../protocol/verbs.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { KeyList } from './key-list.ts'

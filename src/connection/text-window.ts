@@ -9,13 +9,12 @@ import {
   OUTCOME_NOT_FOUND,
   OUTCOME_OK,
   type Request,
-  VERB_META_NOOP,
 } from '../protocol/request.ts'
 import { decodeLine } from '../protocol/text/decode.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeValueLine } from '../protocol/text/encode.ts'
 import { CLUSTER_KEY } from '../protocol/text/operations.ts'
 import { isWord, nextKey, scanLine } from '../protocol/text/scan.ts'
-import { hasVerb, LIST_VERBS } from '../protocol/verbs.ts'
+import { hasVerb, LIST_VERBS, VERB_META_NOOP } from '../protocol/verbs.ts'
 import type { Connection } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { isAheadVerb, type WindowDialect, type WindowEntry } from './request-window.ts'

@@ -51,10 +51,6 @@ import { Widener } from './widener.ts'
 import type { WriteOrder } from './write-order.ts'
 import { COPIED_LOCKED_BYTES_MAX, Writer } from './writer.ts'
 
-export { mayBegin } from './arriving-value.ts'
-export * from './result.ts'
-export * from './write-order.ts'
-
 /**
  * Gets each item of a scan, while its stripe is held as after a HIT: it reads the registers and
  * `scannedKey`, and may copy the value with copyValue() or copyValueRange(), which does not count as a

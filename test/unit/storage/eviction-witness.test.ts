@@ -1,9 +1,11 @@
 /** What a witness of evictions is told, and that it is told of nothing else. */
+
 import { describe, expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import type { EvictionWitness } from '../../../src/storage/eviction-witness.ts'
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
-import { HIT, STORED, Store } from '../../../src/storage/store.ts'
+import { HIT, STORED } from '../../../src/storage/result.ts'
+import { Store } from '../../../src/storage/store.ts'
 import { orderOf } from './client.ts'
 
 const MEBIBYTE = 1024 * 1024
