@@ -10,7 +10,6 @@
 import { latin1 } from '../base/latin1.ts'
 import type { Commands } from '../command/commands.ts'
 import { carryOut, rightsOfOperation } from '../command/operations/operations.ts'
-import { refusalOf } from '../command/permission.ts'
 import { bytesToBegin, LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
@@ -59,7 +58,7 @@ import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
-import { NOT_AHEAD, type RequestWindows, SUSPENDED } from './request-window.ts'
+import { ANSWERED, NOT_AHEAD, type RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
 import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
@@ -184,7 +183,7 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
     // What is not here in full is judged when it is, except a value, which is not waited for.
     const isHead = hasVerb(STORING_VERBS, request.verb) && end >= request.valueOffset
     if (body === INCOMPLETE && !isHead) return false
-    const refusal = refusalOf(request, bytes, restriction)
+    const refusal = this.commands.refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
     this.options.counts.count(BINARY_VERBS + request.verb)
     this.answer(connection, bytes, refusal, undefined)
@@ -209,9 +208,8 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
     offset: number,
     end: number,
   ): boolean {
-    const answered = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
-    if (answered > 1) this.turnsLeft = Math.max(0, this.turnsLeft - answered + 1)
-    if (answered !== NOT_AHEAD) return answered !== SUSPENDED
+    const opened = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
+    if (opened !== NOT_AHEAD) return opened === ANSWERED
     const { commands, request } = this
     if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
@@ -222,6 +220,10 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
 
   refuseRead(connection: Connection, bytes: Uint8Array): void {
     this.answer(connection, bytes, OUTCOME_NO_MEMORY, undefined)
+  }
+
+  spendTurns(count: number): void {
+    this.turnsLeft = Math.max(0, this.turnsLeft - count)
   }
 
   /** Writes the answer to a request about an item, with the value if there is one. */

@@ -5,7 +5,8 @@
  */
 
 import { unreachable } from '../base/unreachable.ts'
-import type { Caller, Commands } from '../command/commands.ts'
+import type { Caller } from '../command/caller.ts'
+import type { Commands } from '../command/commands.ts'
 import {
   type Answer,
   carryOut,

@@ -87,12 +87,12 @@ import {
   VERB_SET,
   VERB_TOUCH,
 } from '../../protocol/verbs.ts'
-import type { EvictionWitness } from '../../storage/eviction-witness.ts'
+import type { EvictionObserver } from '../../storage/eviction-observer.ts'
 import { HIT, MISS_EXPIRED, MISS_FLUSHED } from '../../storage/result.ts'
 import type { Store } from '../../storage/store.ts'
 import { absoluteExpiry } from './absolute-expiry.ts'
 
-export class RequestObserver implements EvictionWitness {
+export class RequestObserver implements EvictionObserver {
   /** Unix seconds; the worker sets it ten times a second. */
   nowSeconds = 0
 

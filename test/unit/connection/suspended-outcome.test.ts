@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, test } from 'vitest'
-import type { ConnectionLimits } from '../../../src/connection/connection.ts'
+import type { ConnectionLimits } from '../../../src/connection/worker-context.ts'
 import {
   OUTCOME_HIT,
   OUTCOME_NO_MEMORY,

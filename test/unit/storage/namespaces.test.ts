@@ -15,8 +15,8 @@ import {
   dropNamespace,
   quotaProblems,
   setQuota,
-  wholeMemoryLimitOf,
 } from '../../../src/storage/namespaces.ts'
+import { wholeMemoryLimitOf } from '../../../src/storage/quotas.ts'
 import { NO_MEMORY, STORED } from '../../../src/storage/result.ts'
 import { Client } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
