@@ -5,9 +5,9 @@
  */
 import { Command } from 'commander'
 import { EXIT_FAILURE, EXIT_OK } from '../base/exit-code.ts'
+import type { ConfigInputs } from '../config/given-options.ts'
 import { Refusal } from '../config/kind.ts'
 import { parseListenAddress } from '../config/listen.ts'
-import type { ConfigInputs } from '../config/load.ts'
 import { loadNetwork } from '../config/load.ts'
 import { OPTIONS } from '../config/options.ts'
 import { ConfigError, formatProblems } from '../config/problem.ts'

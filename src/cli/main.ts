@@ -9,7 +9,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { counted } from '../base/counted.ts'
 import { EXIT_CONFIG, EXIT_OK } from '../base/exit-code.ts'
-import type { ConfigInputs } from '../config/load.ts'
+import type { ConfigInputs } from '../config/given-options.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { readLicense, readVersion } from '../config/version.ts'
 import { signals } from '../server/main/signals.ts'

@@ -2,16 +2,15 @@
  * `saslcached user add|set|passwd|remove|list|show|check` and `saslcached hash-password`. credential/ edits the
  * file; a running server notices by itself.
  */
-import { EXIT_CONFIG, EXIT_FAILURE, EXIT_OK } from '../base/exit-code.ts'
+import { EXIT_CONFIG, EXIT_OK } from '../base/exit-code.ts'
 import { unreachable } from '../base/unreachable.ts'
-import type { Config } from '../config/config.ts'
-import { type ConfigInputs, loadConfig } from '../config/load.ts'
-import { ACCESS_ALL, NAMESPACE_DEFAULT_NAME } from '../credential/access.ts'
+import type { ConfigInputs } from '../config/given-options.ts'
 import { CredentialFileError } from '../credential/credential-file-error.ts'
 import { problemWith } from '../credential/prepare.ts'
+import { NAMESPACE_DEFAULT_NAME } from '../credential/principal.ts'
 import { namesOf, RIGHTS_ALL } from '../credential/rights.ts'
 import { UserEditError } from '../credential/user-edit-error.ts'
-import type { UserEntry } from '../credential/user-entry.ts'
+import { accessOf, type UserEntry } from '../credential/user-entry.ts'
 import {
   addUser,
   checkNewUser,
@@ -25,7 +24,7 @@ import {
 } from '../credential/users-file-editor.ts'
 import { type AccessSettings, formatKey } from '../credential/users-file-text.ts'
 import { hashPassword } from '../credential/verifier.ts'
-import { MECHANISM_NAMES } from '../server/main/mechanisms.ts'
+import { loadServerConfig } from '../server/main/load-server-config.ts'
 import { CommandFailure, type Io, indent } from './io.ts'
 import { readPassword } from './password.ts'
 
@@ -61,14 +60,13 @@ export async function runUserCommand(
   inputs: ConfigInputs,
   request: UserRequest,
 ): Promise<number> {
-  const config = await loadConfig({
-    ...inputs,
-    mechanisms: MECHANISM_NAMES,
-    usersFileMustExist: false,
-  })
+  const config = await loadServerConfig({ ...inputs, usersFileMustExist: false })
   const { iterations, usersFile } = config.auth
   try {
-    if (request.command === 'check') return await check(io, request, config)
+    if (request.command === 'check') {
+      const { runUserCheck } = await import('./user-check.ts')
+      return await runUserCheck(io, request.user ?? '', request.words, config)
+    }
     await run(io, request, usersFile, iterations)
     return EXIT_OK
   } catch (error) {
@@ -86,31 +84,6 @@ export async function runUserCommand(
         : ''
     throw new CommandFailure(`${error.message}${hint}`)
   }
-}
-
-/** Exit code 0: the user may do it. */
-async function check(
-  io: Io,
-  request: UserRequest,
-  { auth, tls, network }: Config,
-): Promise<number> {
-  const { checkPermission } = await import('../server/main/permission-check.ts')
-  const { user = '', words } = request
-  refuse(problemWith('name', user))
-  const { access } = await findEntry(auth.usersFile, user)
-  const verdict = checkPermission(access, words, {
-    ...auth,
-    hasCertificates: tls !== undefined,
-    hasCluster: network.clusterNodes.length > 0,
-  })
-  if (verdict === undefined) {
-    throw new CommandFailure(
-      `${JSON.stringify(words.join(' '))} is no whole command of a text client: set KEY, get KEY, mg KEY N30, stats, flush_all`,
-      EXIT_CONFIG,
-    )
-  }
-  io.out(`${verdict.isAllowed ? 'yes' : 'no'}: ${verdict.reason}\n`)
-  return verdict.isAllowed ? EXIT_OK : EXIT_FAILURE
 }
 
 async function run(io: Io, request: UserRequest, file: string, iterations: number): Promise<void> {
@@ -205,8 +178,9 @@ function formatEntry(user: string, verifiers: readonly string[]): string {
 }
 
 /** For people: what a user may do, in words. */
-function formatEntryOf({ name, verifiers, passwords, access, roles }: UserEntry): string {
-  const { rights, keyPrefixes, namespace } = access ?? ACCESS_ALL
+function formatEntryOf(entry: UserEntry): string {
+  const { name, verifiers, passwords, roles } = entry
+  const { rights, keyPrefixes, namespace } = accessOf(entry)
   const hasPassword = verifiers.length + passwords.length > 0
   return lines([
     `user        ${printable(name)}`,

@@ -60,7 +60,7 @@ export async function runBench(load: BenchLoad, parts: BenchParts): Promise<Benc
   )
   const value = Buffer.alloc(load.valueBytes, 'x')
   const sessions: Session[] = []
-  const tally = { misses: 0, notStored: 0 }
+  const counts = { misses: 0, notStored: 0 }
   const get = new LatencyHistogram()
   const set = new LatencyHistogram()
   const run = async (): Promise<Omit<BenchResult, 'leftKeys'>> => {
@@ -77,9 +77,9 @@ export async function runBench(load: BenchLoad, parts: BenchParts): Promise<Benc
         const isGet = parts.random() * 1000 < load.getsOfThousand
         const sentMs = parts.nowMs()
         if (isGet) {
-          if ((await session.get(key)) === undefined) tally.misses++
+          if ((await session.get(key)) === undefined) counts.misses++
         } else if (!(await session.set(key, value, TTL_SECONDS, 0))) {
-          tally.notStored++
+          counts.notStored++
         }
         const histogram = isGet ? get : set
         histogram.add((parts.nowMs() - sentMs) * 1000)
@@ -89,7 +89,7 @@ export async function runBench(load: BenchLoad, parts: BenchParts): Promise<Benc
       Array.from({ length: load.pipeline }, () => client(session)),
     )
     await Promise.all(clients)
-    return { seconds: (parts.nowMs() - beganMs) / 1000, get, set, ...tally }
+    return { seconds: (parts.nowMs() - beganMs) / 1000, get, set, ...counts }
   }
   try {
     const result = await run()

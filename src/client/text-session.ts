@@ -2,6 +2,7 @@
  * The text and meta dialects: saslcached, memcached -Y, a memcached without login. Keys with bytes that
  * no text line can have go as base64, which the meta commands take.
  */
+import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
 import { ClientError } from './client-error.ts'
 import type { SaslAnswer, SaslCarrier } from './login.ts'
 import { excerpt } from './printable.ts'
@@ -19,7 +20,7 @@ import { VALUE_BYTES_MAX, type Wire } from './wire.ts'
 const LINE_END = '\r\n'
 const CHALLENGE_BYTES_MAX = 8192
 /** Of a key in a line: what is neither blank nor control. */
-const PLAIN_KEY = /^[\x21-\x7e\x80-\xff]{1,250}$/
+const PLAIN_KEY: RegExp = new RegExp(`^[\\x21-\\x7e\\x80-\\xff]{1,${KEY_BYTES_MAX}}$`)
 const NUMBER = /^\d{1,20}$/
 
 export class TextSession implements Session, SaslCarrier {

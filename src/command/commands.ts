@@ -14,6 +14,7 @@
  * caller copies the value out and calls `release`. After OUTCOME_PENDING, which only a store elsewhere
  * answers, the outcome is to come: `takePending` tells when.
  */
+
 import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import type { MetaResult } from '../protocol/meta/encode.ts'
 import {
@@ -21,34 +22,17 @@ import {
   OUTCOME_OK,
   OUTCOME_REFUSED,
   type Request,
-  VERB_FLUSH,
 } from '../protocol/request.ts'
+import { VERB_FLUSH } from '../protocol/verbs.ts'
 import type { ReceivedValue } from '../storage/arriving-value.ts'
 import type { LargeExtension } from '../storage/large-extension.ts'
 import type { CopyCount } from '../storage/memory-view.ts'
 import type { PinnedParts, Pins } from '../storage/pins.ts'
-import { judge, mayRead, type Restriction, refusalOf } from './permission.ts'
+import type { Caller, Restriction } from './caller.ts'
+import { judge, mayRead, refusalOf, refusalOfKeys } from './permission.ts'
 
-/** What is between a request's first and last byte, to those who feed it. */
-/** What a value is made of that leaves from where it is stored, to those who send it. */
+/** What connections hold of a store: what is between a request's first and last byte, and a value that leaves from where it is. */
 export type { LargeExtension, PinnedParts, Pins, ReceivedValue }
-
-/** Who asks. */
-export interface Caller {
-  /** True while it is logged in, or where nobody need be. */
-  readonly isOpen: boolean
-  /** Undefined: once open, it may do everything. */
-  readonly restriction: Restriction | undefined
-  /**
-   * To be told of what it had carried out that others notice, by the name in operations.ts, and of the
-   * namespace if it named one.
-   */
-  operated?(operation: string, number: number, namespace?: string): void
-  /** To be told of what it asked for and nobody has here, as that was switched off at the start. */
-  withheld?(command: string): void
-  /** The number of the namespace whose items it sees. */
-  readonly namespace: number
-}
 
 /** A value that is held. */
 export interface HeldValue {
@@ -201,6 +185,19 @@ export class Commands {
   /** What the last OUTCOME_PENDING stands for. */
   takePending(): PendingOutcome {
     return this.store.takePending()
+  }
+
+  /**
+   * OUTCOME_OK, or why a caller so restricted may not have the request carried out, which is told. To be asked before
+   * anything is kept or begun for the request: execute() looks at it anyway.
+   */
+  refusalOf(request: Request, bytes: Uint8Array, restriction: Restriction): number {
+    return refusalOf(request, bytes, restriction)
+  }
+
+  /** The same for a list of keys, all of which are here. */
+  refusalOfList(request: Request, bytes: Uint8Array, restriction: Restriction): number {
+    return refusalOfKeys(request, bytes, request.keyOffset, request.keysEnd, restriction)
   }
 
   /** A value too large to be stored was announced: a SET removes the old item, as in memcached. */

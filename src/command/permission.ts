@@ -1,9 +1,9 @@
 /**
  * Hot path. Whether a caller may have a request carried out: the rights that it takes, which are those of its
  * verb (protocol/verbs.ts) and what its details add, and the keys that it may use. This is the one place that
- * knows; the command face (commands.ts) asks for each request, and dialects ask before something is kept or
- * begun for one: a value that arrives, a copy, the hits of a list. What a user may do can change while such a
- * request waits.
+ * knows. The command face (commands.ts) asks for each request, and also when dialects ask it before something is
+ * kept or begun for one: a value that arrives, a copy, the hits of a list. What a user may do can change while such
+ * a request waits.
  *
  *   a verb with                           takes as well
  *   mg and ma with N, INCREMENT and
@@ -21,34 +21,18 @@
  */
 import { RIGHT, rightsOf } from '../credential/rights.ts'
 import { FLAG_N, FLAG_R, FLAG_T } from '../protocol/meta/decode.ts'
+import { OUTCOME_NO_KEY, OUTCOME_NO_RIGHT, OUTCOME_OK, type Request } from '../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
+import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
 import {
-  OUTCOME_NO_KEY,
-  OUTCOME_NO_RIGHT,
-  OUTCOME_OK,
-  type Request,
+  findVerb,
   VERB_DECREMENT,
   VERB_INCREMENT,
   VERB_META_DELETE,
   VERB_META_GET,
-} from '../protocol/request.ts'
-import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
-import { findTokenEnd, skipSpaces } from '../protocol/text/scan.ts'
-import { findVerb, VERBS_MAX } from '../protocol/verbs.ts'
-
-/** What a caller is held to who may not do everything. */
-export interface Restriction {
-  /** Bits of RIGHT. */
-  readonly rights: number
-  /** Keys have to begin with one of them; undefined: any key will do. */
-  readonly keyPrefixes: readonly Uint8Array[] | undefined
-  /**
-   * To be told of each request that is refused: what was asked, what it lacks, and the key, if it has one,
-   * whose bytes are the caller's.
-   */
-  refused(command: string, lack: Lack, key?: Uint8Array): void
-}
-
-export type Lack = 'right' | 'key'
+  VERBS_MAX,
+} from '../protocol/verbs.ts'
+import type { Restriction } from './caller.ts'
 
 /** The request has one key, and it is where the request says. */
 const HAS_KEY = 1 << 30

@@ -19,8 +19,6 @@ import { ConfigError, type ConfigProblem } from './problem.ts'
 import { resolveStore } from './store.ts'
 import { resolveTls, takesPasswordsInTheClear } from './tls.ts'
 
-export type { ConfigInputs }
-
 /** What address space is reserved for `cache_memlimit` to grow into: free until it is used. */
 const LIMIT_MAX_FACTOR = 4
 const LIMIT_MAX_MIB_MIN = 1024

@@ -10,9 +10,10 @@
  */
 import { assert } from '../base/assert.ts'
 import type { TlsChannel } from '../base/channel.ts'
+import type { Peer } from '../base/peer.ts'
 import type { Pipe } from '../base/pipe.ts'
 import { unreachable } from '../base/unreachable.ts'
-import type { Lack, Restriction } from '../command/permission.ts'
+import type { Lack, Restriction } from '../command/caller.ts'
 import { NAMESPACE_DEFAULT, type Principal } from '../credential/principal.ts'
 import { RIGHTS_ALL } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
@@ -30,7 +31,7 @@ export type LoginEvent = LoginSuccess | LoginFailure
 interface LoginSuccess {
   readonly succeeded: true
   readonly principal: Principal
-  readonly peer: string
+  readonly peer: Peer
   readonly mechanism: string
   /** Undefined in the clear, and on a Unix socket. */
   readonly tls?: TlsChannel | undefined
@@ -38,7 +39,7 @@ interface LoginSuccess {
 
 interface LoginFailure extends ClaimedUser {
   readonly succeeded: false
-  readonly peer: string
+  readonly peer: Peer
   readonly mechanism: string
   readonly reason: FailureReason
   readonly tls?: TlsChannel | undefined
@@ -48,7 +49,7 @@ interface LoginFailure extends ClaimedUser {
 export interface RefusalEvent {
   /** Undefined where nobody logs in. */
   readonly principal: Principal | undefined
-  readonly peer: string
+  readonly peer: Peer
   /** As text clients call it, or the name of the operation. */
   readonly command: string
   /** `option`: the server was started so that nobody has that command. */
@@ -61,7 +62,7 @@ export interface RefusalEvent {
 export interface OperationEvent {
   /** Undefined where nobody logs in. */
   readonly principal: Principal | undefined
-  readonly peer: string
+  readonly peer: Peer
   /** A name of operations.ts. */
   readonly operation: string
   readonly number: number
@@ -260,7 +261,7 @@ export class AuthGate {
         onLogin({
           succeeded: true,
           principal: step.principal,
-          peer: this.pipe.peer.text,
+          peer: this.pipe.peer,
           mechanism: step.mechanism,
           tls: this.pipe.channel.tls,
         })
@@ -299,15 +300,15 @@ export class AuthGate {
   }
 
   private tell({ user, unknownUser, mechanism, reason }: SaslFailure): void {
-    const peer = this.pipe.peer.text
-    const { tls } = this.pipe.channel
+    const { peer, channel } = this.pipe
+    const { tls } = channel
     this.options.onLogin({ succeeded: false, user, unknownUser, peer, mechanism, reason, tls })
   }
 
   /** Something that others notice is being carried out. */
   operated(operation: string, number: number, namespace?: string): void {
     const { principal, pipe } = this
-    const peer = pipe.peer.text
+    const { peer } = pipe
     this.options.onOperation?.({ principal, peer, operation, number, namespace })
     this.noteRest('operations')
   }
@@ -326,7 +327,7 @@ export class AuthGate {
   /** Asked for, and not to be had by anybody here. */
   withheld(command: string): void {
     const { principal, pipe } = this
-    const peer = pipe.peer.text
+    const { peer } = pipe
     this.options.onRefusal?.({ principal, peer, command, lack: 'option', key: undefined })
   }
 
@@ -400,7 +401,7 @@ export class AuthGate {
     const { rights, keyPrefixes } = principal
     if (rights === RIGHTS_ALL && keyPrefixes === undefined) return undefined
     const { lane, onRefusal } = this.options
-    const peer = this.pipe.peer.text
+    const { peer } = this.pipe
     return {
       rights,
       keyPrefixes,

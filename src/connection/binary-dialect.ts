@@ -7,10 +7,9 @@
  * and no body of its is ever waited for.
  */
 
-import { unreachable } from '../base/unreachable.ts'
+import { latin1 } from '../base/latin1.ts'
 import type { Commands } from '../command/commands.ts'
 import { carryOut, rightsOfOperation } from '../command/operations/operations.ts'
-import { refusalOf } from '../command/permission.ts'
 import { bytesToBegin, LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
@@ -23,14 +22,7 @@ import {
   writeBinaryResponse,
 } from '../protocol/binary/encode.ts'
 import { operationOfStatKey } from '../protocol/binary/stat-keys.ts'
-import {
-  HEADER_BYTES,
-  MECHANISM_NAME_BYTES_MAX,
-  STATUS_AUTH_CONTINUE,
-  STATUS_AUTH_ERROR,
-  STATUS_KEY_NOT_FOUND,
-  STATUS_OK,
-} from '../protocol/binary/wire.ts'
+import { HEADER_BYTES, STATUS_KEY_NOT_FOUND, STATUS_OK } from '../protocol/binary/wire.ts'
 import {
   DECODED,
   INCOMPLETE,
@@ -45,6 +37,12 @@ import {
   OUTCOME_UNKNOWN_COMMAND,
   OVERSIZE,
   Request,
+  WRONG_MAGIC,
+} from '../protocol/request.ts'
+import {
+  CONTROL_VERBS,
+  hasVerb,
+  STORING_VERBS,
   VERB_QUIT,
   VERB_SASL_LIST,
   VERB_SASL_START,
@@ -52,32 +50,29 @@ import {
   VERB_STAT,
   VERB_VERBOSITY,
   VERB_VERSION,
-  WRONG_MAGIC,
-} from '../protocol/request.ts'
-import { CONTROL_VERBS, hasVerb, STORING_VERBS } from '../protocol/verbs.ts'
-import type { AuthGate, GateAnswer } from './auth-gate.ts'
+} from '../protocol/verbs.ts'
+import type { AuthGate } from './auth-gate.ts'
+import { BinaryLogin, type BinaryWriter } from './binary-login.ts'
 import { binaryWindows } from './binary-window.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
-import { NOT_AHEAD, type RequestWindows, SUSPENDED } from './request-window.ts'
+import { ANSWERED, NOT_AHEAD, type RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { rowsOfAnswer, StatAnswer } from './stat-answer.ts'
-import { suspendLogin } from './suspended-login.ts'
 import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
 import { BINARY_VERBS } from './turn-counts.ts'
 
 const encoder = new TextEncoder()
-const BODY_AUTHENTICATED = encoder.encode('Authenticated')
-const BODY_AUTH_FAILURE = encoder.encode('Auth failure.')
 const BODY_NOT_FOUND = encoder.encode('Not found')
 const EMPTY = new Uint8Array(0)
 
-export class BinaryDialect implements Dialect, LargeDialect {
+export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
   private readonly request: Request = new Request()
   private readonly commands: Commands
   private readonly large: LargeRequests
+  private readonly login: BinaryLogin
   private readonly sendBuffer: SendBuffer
   private readonly lane: Float64Array
   private readonly options: DialectOptions
@@ -95,6 +90,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
   ) {
     this.commands = commands
     this.large = new LargeRequests(commands, transfers, this.request, this)
+    this.login = new BinaryLogin(this.request, this)
     this.sendBuffer = sendBuffer
     this.lane = lane
     this.options = options
@@ -187,7 +183,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     // What is not here in full is judged when it is, except a value, which is not waited for.
     const isHead = hasVerb(STORING_VERBS, request.verb) && end >= request.valueOffset
     if (body === INCOMPLETE && !isHead) return false
-    const refusal = refusalOf(request, bytes, restriction)
+    const refusal = this.commands.refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
     this.options.counts.count(BINARY_VERBS + request.verb)
     this.answer(connection, bytes, refusal, undefined)
@@ -212,9 +208,8 @@ export class BinaryDialect implements Dialect, LargeDialect {
     offset: number,
     end: number,
   ): boolean {
-    const answered = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
-    if (answered > 1) this.turnsLeft = Math.max(0, this.turnsLeft - answered + 1)
-    if (answered !== NOT_AHEAD) return answered !== SUSPENDED
+    const opened = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
+    if (opened !== NOT_AHEAD) return opened === ANSWERED
     const { commands, request } = this
     if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
@@ -225,6 +220,10 @@ export class BinaryDialect implements Dialect, LargeDialect {
 
   refuseRead(connection: Connection, bytes: Uint8Array): void {
     this.answer(connection, bytes, OUTCOME_NO_MEMORY, undefined)
+  }
+
+  spendTurns(count: number): void {
+    this.turnsLeft = Math.max(0, this.turnsLeft - count)
   }
 
   /** Writes the answer to a request about an item, with the value if there is one. */
@@ -367,7 +366,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
   }
 
   /** `bytes` hold the key, for those answers that have it. */
-  private writeOutcome(outcome: number, bytes: Uint8Array = EMPTY): void {
+  writeOutcome(outcome: number, bytes: Uint8Array = EMPTY): void {
     const sendBuffer = this.sendBuffer
     sendBuffer.used = writeBinaryResponse(
       sendBuffer.bytes,
@@ -379,7 +378,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
     )
   }
 
-  private writeBody(connection: Connection, status: number, body: Uint8Array): void {
+  writeBody(connection: Connection, status: number, body: Uint8Array): void {
     this.makeRoom(connection, HEADER_BYTES + body.length)
     const sendBuffer = this.sendBuffer
     sendBuffer.used = writeBinaryBody(sendBuffer.bytes, sendBuffer.used, this.request, status, body)
@@ -412,8 +411,7 @@ export class BinaryDialect implements Dialect, LargeDialect {
       case VERB_SASL_START:
       case VERB_SASL_STEP:
         this.turnsLeft = 0
-        if (connection.gate.isRequired) this.sasl(connection, bytes)
-        else this.writeOutcome(OUTCOME_UNKNOWN_COMMAND)
+        this.login.serve(connection, bytes)
         return
       default:
         this.writeOutcome(OUTCOME_UNKNOWN_COMMAND)
@@ -440,60 +438,4 @@ export class BinaryDialect implements Dialect, LargeDialect {
     const { kind } = carryOut('verbosity', this.options.operations, argument, connection.gate)
     this.writeOutcome(kind === 'done' ? OUTCOME_OK : OUTCOME_NO_RIGHT)
   }
-
-  private sasl(connection: Connection, bytes: Uint8Array): void {
-    const request = this.request
-    const gate = connection.gate
-    if (request.verb === VERB_SASL_LIST) {
-      this.writeBody(connection, STATUS_OK, encoder.encode(gate.mechanisms()))
-      return
-    }
-    if (request.keyLength > MECHANISM_NAME_BYTES_MAX) {
-      this.writeOutcome(OUTCOME_INVALID)
-      return
-    }
-    const response = bytes.subarray(request.valueOffset, request.valueOffset + request.valueLength)
-    const answer =
-      request.verb === VERB_SASL_START
-        ? gate.start(
-            latin1(bytes, request.keyOffset, request.keyLength),
-            response.length === 0 ? undefined : response,
-          )
-        : gate.step(response)
-    if (!(answer instanceof Promise)) {
-      this.writeGateAnswer(connection, answer)
-      return
-    }
-    // The request record is reused by others while the answer is awaited: keep what it echoes.
-    const { opcode, opaque } = request
-    suspendLogin(connection, answer, (settled) => {
-      request.opcode = opcode
-      request.opaque = opaque
-      this.writeGateAnswer(connection, settled)
-    })
-  }
-
-  private writeGateAnswer(connection: Connection, answer: GateAnswer): void {
-    switch (answer.kind) {
-      case 'challenge':
-        this.writeBody(connection, STATUS_AUTH_CONTINUE, answer.bytes)
-        connection.loginContinues()
-        return
-      case 'success':
-        this.writeBody(connection, STATUS_OK, BODY_AUTHENTICATED)
-        connection.loginChanged()
-        return
-      case 'failure':
-        this.writeBody(connection, STATUS_AUTH_ERROR, BODY_AUTH_FAILURE)
-        connection.loginChanged()
-        if (answer.isLast) connection.drain()
-        return
-      default:
-        unreachable(answer)
-    }
-  }
-}
-
-function latin1(bytes: Uint8Array, offset: number, length: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + offset, length).toString('latin1')
 }

@@ -13,13 +13,15 @@ import {
 import type { LateDialect } from './suspended-outcome.ts'
 import { BINARY_VERBS } from './turn-counts.ts'
 
+type TurnsDialect = LateDialect & Pick<WindowDialect, 'spendTurns'>
+
 class BinaryWindow implements WindowDialect {
   readonly request: Request
   readonly isList = false
-  private readonly dialect: LateDialect
+  private readonly dialect: TurnsDialect
   private readonly options: DialectOptions
 
-  constructor(dialect: LateDialect, request: Request, options: DialectOptions) {
+  constructor(dialect: TurnsDialect, request: Request, options: DialectOptions) {
     this.dialect = dialect
     this.request = request
     this.options = options
@@ -62,12 +64,16 @@ class BinaryWindow implements WindowDialect {
   countAhead(): void {
     this.options.counts.count(BINARY_VERBS + this.request.verb)
   }
+
+  spendTurns(count: number): void {
+    this.dialect.spendTurns(count)
+  }
 }
 
 /** Undefined where the store is that of this process, which answers at once. */
 export function binaryWindows(
   commands: Commands,
-  dialect: LateDialect,
+  dialect: TurnsDialect,
   request: Request,
   options: DialectOptions,
 ): RequestWindows | undefined {

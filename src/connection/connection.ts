@@ -42,7 +42,6 @@ import {
   STATE_CLOSED,
   STATE_DETECTING,
   STATE_DRAINING,
-  STATE_NAMES,
   STATE_SERVING,
   STATE_WATCHING,
   type StateName,
@@ -54,9 +53,7 @@ import { COPIED_BYTES_MAX } from './portions.ts'
 import { REPLIES_BLOCK, REPLIES_EXCEED, ReplyWriter } from './reply-writer.ts'
 import type { Receiver, Transport } from './transport.ts'
 import { NO_REQUEST, NOT_WAITING } from './turn-counts.ts'
-import type { ConnectionLimits, WorkerContext } from './worker-context.ts'
-
-export { type ConnectionLimits, STATE_NAMES }
+import type { WorkerContext } from './worker-context.ts'
 
 export type Dialect = DialectOf<Connection>
 export type SuspendedRequest = SuspendedRequestOf<Connection>

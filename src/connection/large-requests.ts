@@ -3,6 +3,7 @@
  * copied, those that append when the result is made (command/transfers/), a piece a turn. Such a request
  * is suspended meanwhile: it stays in the receive buffer and is decoded once more in each turn.
  */
+
 import type { Commands } from '../command/commands.ts'
 import { type LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
 import {
@@ -12,17 +13,16 @@ import {
 } from '../command/transfers/large-extensions.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
 import { FLAG_V, MODE_APPEND, MODE_PREPEND } from '../protocol/meta/decode.ts'
+import { OUTCOME_PENDING, type Request } from '../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
 import {
-  OUTCOME_PENDING,
-  type Request,
   VERB_APPEND,
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_META_GET,
   VERB_META_SET,
   VERB_PREPEND,
-} from '../protocol/request.ts'
-import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
+} from '../protocol/verbs.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 import { type LateDialect, suspendOutcome } from './suspended-outcome.ts'
 

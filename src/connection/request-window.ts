@@ -14,20 +14,19 @@
  * The requests stay in the receive buffer, and each is decoded once more to be answered (suspended-outcome.ts).
  */
 import type { Commands, PendingOutcome } from '../command/commands.ts'
+import { OUTCOME_HIT, OUTCOME_OK, OUTCOME_PENDING, type Request } from '../protocol/request.ts'
+
+import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
 import {
-  OUTCOME_HIT,
-  OUTCOME_OK,
-  OUTCOME_PENDING,
-  type Request,
+  CONTROL_VERBS,
+  hasVerb,
+  ITEM_VERBS,
   VERB_FLUSH,
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_META_GET,
   VERB_META_NOOP,
-} from '../protocol/request.ts'
-
-import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
-import { CONTROL_VERBS, hasVerb, ITEM_VERBS } from '../protocol/verbs.ts'
+} from '../protocol/verbs.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 
@@ -36,9 +35,10 @@ export const WINDOW_BYTES_MAX: number = 1024 * 1024
 /** What the values that a window reads may come to, if they are as large as those read lately. */
 const WINDOW_REPLY_BYTES_MAX: number = 4 * 1024 * 1024
 
-/** What became of what was to be opened: nothing, as it is not about items; suspended; or, above 0, so many requests answered. */
-export const NOT_AHEAD: number = -1
-export const SUSPENDED = 0
+/** What became of what was to be opened: nothing, as it is not about items; suspended; or all of it is answered. */
+export const NOT_AHEAD = 0
+export const SUSPENDED = 1
+export const ANSWERED = 2
 
 /** A request, or one key of a list. */
 export interface WindowEntry {
@@ -82,6 +82,8 @@ export interface WindowDialect {
   ): boolean
   /** To be counted as answered. */
   countAhead(): void
+  /** So many more were answered in this turn with the one at hand. */
+  spendTurns(count: number): void
 }
 
 /** Opens windows for one dialect of a worker. */
@@ -100,8 +102,7 @@ export class RequestWindows {
 
   /**
    * The request at `offset`, which was just decoded, and those behind it are given to the store, and suspended, unless all
-   * of them can be answered at once: then `frameBytes` of the record is the length of all. NOT_AHEAD, SUSPENDED, or how
-   * many were answered.
+   * of them can be answered at once: then `frameBytes` of the record is the length of all, and they have had their turns.
    */
   open(connection: Connection, bytes: Uint8Array, offset: number, end: number): number {
     const { dialect, keys } = this
@@ -124,7 +125,8 @@ export class RequestWindows {
     window.frameBytes = at - offset
     if (!window.proceed(connection, bytes, offset)) return SUSPENDED
     dialect.request.frameBytes = at - offset
-    return window.answeredRequests
+    dialect.spendTurns(window.answeredRequests - 1)
+    return ANSWERED
   }
 
   private get readsMax(): number {

@@ -8,8 +8,7 @@
  * (key-list.ts).
  */
 import type { Commands } from '../command/commands.ts'
-import type { ClusterParts } from '../command/operations/cluster-lines.ts'
-import { refusalOf, refusalOfKeys } from '../command/permission.ts'
+import type { OperationParts } from '../command/operations/operations.ts'
 import { bytesToBegin, LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
@@ -24,6 +23,19 @@ import {
   OUTCOME_PENDING,
   OVERSIZE,
   Request,
+  WRONG_LINE,
+  WRONG_MAGIC,
+} from '../protocol/request.ts'
+import { decodeLine } from '../protocol/text/decode.ts'
+import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
+import { CLUSTER_LINE, isClusterLine } from '../protocol/text/operations.ts'
+import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
+import { scanLine } from '../protocol/text/scan.ts'
+import {
+  CONTROL_VERBS,
+  hasVerb,
+  LIST_VERBS,
+  META_VERBS,
   VERB_META_NOOP,
   VERB_QUIT,
   VERB_SASL_LIST,
@@ -33,20 +45,13 @@ import {
   VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
-  WRONG_LINE,
-  WRONG_MAGIC,
-} from '../protocol/request.ts'
-import { decodeLine } from '../protocol/text/decode.ts'
-import { TEXT_RESPONSE_BYTES_MAX, writeEnd, writeTextResponse } from '../protocol/text/encode.ts'
-import { PROBLEM_BAD_DATA_CHUNK, PROBLEM_LOGIN_TOO_LONG } from '../protocol/text/problems.ts'
-import { scanLine } from '../protocol/text/scan.ts'
-import { CONTROL_VERBS, hasVerb, LIST_VERBS, META_VERBS } from '../protocol/verbs.ts'
+} from '../protocol/verbs.ts'
 import type { Connection, Dialect } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { KeyList } from './key-list.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
-import { NOT_AHEAD, RequestWindows, SUSPENDED } from './request-window.ts'
+import { ANSWERED, NOT_AHEAD, type RequestWindows } from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import { refuseOversize, suspendOutcome } from './suspended-outcome.ts'
 import { TextLogin } from './text-login.ts'
@@ -59,7 +64,7 @@ import {
   NO_MEMORY_TO_READ_LINE,
   TextReplies,
 } from './text-replies.ts'
-import { CLUSTER_LINE, isClusterKey, TextWindow } from './text-window.ts'
+import { textWindows } from './text-window.ts'
 import { TEXT_VERBS } from './turn-counts.ts'
 import type { Watchers } from './watchers.ts'
 
@@ -87,9 +92,8 @@ export class TextDialect implements Dialect, LargeDialect {
   private readonly replies: TextReplies
   private readonly login: TextLogin
   private readonly operations: TextOperations
-  private readonly cluster: ClusterParts
-  /** Undefined where the store is that of this process. */
-  private readonly windows: RequestWindows | undefined = undefined
+  private readonly cluster: OperationParts['cluster']
+  private readonly windows: RequestWindows | undefined
   private readonly version: Uint8Array
 
   constructor(
@@ -114,11 +118,8 @@ export class TextDialect implements Dialect, LargeDialect {
       options.watchers,
     )
     this.cluster = options.operations.cluster
-    if (options.isStoreElsewhere === true) {
-      const { request, replies } = this
-      const window = new TextWindow(commands, this, request, replies, sendBuffer, options)
-      this.windows = new RequestWindows(commands, window)
-    }
+    const { request, replies } = this
+    this.windows = textWindows(commands, this, request, options, replies, sendBuffer)
     this.version = Buffer.from(`VERSION ${options.version}\r\n`)
   }
 
@@ -199,17 +200,17 @@ export class TextDialect implements Dialect, LargeDialect {
 
   /** True: the client may not have that carried out, and was told so. Nothing of it is waited for. */
   private isRefused(connection: Connection, bytes: Uint8Array, decoded: number): boolean {
-    const { request } = this
+    const { commands, request } = this
     const { restriction } = connection.gate
     if (restriction === undefined) return false
     if (decoded !== DECODED && decoded !== INCOMPLETE && decoded !== OVERSIZE) return false
-    const { verb, keyOffset, keysEnd } = request
+    const { verb } = request
     const isList = hasVerb(LIST_VERBS, verb)
     // The command face looks at it in a moment, and nothing is begun for it before.
     if (decoded === DECODED && !isList && !this.large.mayTake(request)) return false
     const refusal = isList
-      ? refusalOfKeys(request, bytes, keyOffset, keysEnd, restriction)
-      : refusalOf(request, bytes, restriction)
+      ? commands.refusalOfList(request, bytes, restriction)
+      : commands.refusalOf(request, bytes, restriction)
     if (refusal === OUTCOME_OK) return false
     this.options.counts.count(TEXT_VERBS + verb)
     this.answer(connection, bytes, refusal, undefined)
@@ -294,9 +295,8 @@ export class TextDialect implements Dialect, LargeDialect {
     offset: number,
     end: number,
   ): boolean {
-    const answered = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
-    if (answered > 1) this.replies.spendTurns(answered - 1)
-    if (answered !== NOT_AHEAD) return answered !== SUSPENDED
+    const opened = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
+    if (opened !== NOT_AHEAD) return opened === ANSWERED
     const { commands, request } = this
     if (this.large.mayTake(request)) return this.large.serve(connection, bytes)
     const outcome = commands.execute(request, bytes, connection.gate)
@@ -393,11 +393,10 @@ export class TextDialect implements Dialect, LargeDialect {
     offset: number,
     end: number,
   ): boolean {
-    const answered = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
-    if (answered > 1) this.replies.spendTurns(answered - 1)
-    if (answered !== NOT_AHEAD) return answered !== SUSPENDED
+    const opened = this.windows?.open(connection, bytes, offset, end) ?? NOT_AHEAD
+    if (opened !== NOT_AHEAD) return opened === ANSWERED
     const { request, sendBuffer, replies } = this
-    if (this.cluster.current !== undefined && isClusterKey(bytes, request)) {
+    if (this.cluster.current !== undefined && isClusterLine(bytes, request)) {
       this.operations.operate(connection, CLUSTER_LINE, request)
       return !connection.keepsRequest
     }

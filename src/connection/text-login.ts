@@ -7,8 +7,10 @@
  * The first is a PLAIN login and works where PLAIN is announced. The second takes every mechanism,
  * so that a text client need not send its password.
  */
+
+import { latin1 } from '../base/latin1.ts'
 import { unreachable } from '../base/unreachable.ts'
-import { type Request, VERB_SASL_START, VERB_SET } from '../protocol/request.ts'
+import type { Request } from '../protocol/request.ts'
 import { parseUint32 } from '../protocol/text/number.ts'
 import {
   PROBLEM_LINES,
@@ -19,6 +21,7 @@ import {
   PROBLEM_LOGIN_TOO_LONG,
   PROBLEM_SASL_OFF,
 } from '../protocol/text/problems.ts'
+import { VERB_SASL_START, VERB_SET } from '../protocol/verbs.ts'
 import type { GateAnswer } from './auth-gate.ts'
 import type { Connection } from './connection.ts'
 import { suspendLogin } from './suspended-login.ts'
@@ -110,10 +113,7 @@ export class TextLogin {
     const message = bytes.subarray(valueOffset, valueOffset + valueLength)
     const answer =
       request.verb === VERB_SASL_START
-        ? gate.start(
-            Buffer.from(bytes.buffer, bytes.byteOffset + keyOffset, keyLength).toString('latin1'),
-            valueLength === 0 ? undefined : message,
-          )
+        ? gate.start(latin1(bytes, keyOffset, keyLength), valueLength === 0 ? undefined : message)
         : gate.step(message)
     this.settle(connection, answer, (settled) => {
       switch (settled.kind) {

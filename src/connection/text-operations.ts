@@ -3,8 +3,10 @@
  * of memcached (protocol/text/operations.ts). All of it is rare and read by people or monitors, so it
  * works with strings; nothing of it is on the hot path.
  */
+
 import { unreachable } from '../base/unreachable.ts'
-import type { Caller, Commands } from '../command/commands.ts'
+import type { Caller } from '../command/caller.ts'
+import type { Commands } from '../command/commands.ts'
 import {
   type Answer,
   carryOut,
@@ -17,7 +19,7 @@ import {
 } from '../command/operations/operations.ts'
 import type { LineSource, RowSource } from '../command/operations/rows.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
-import { OUTCOME_NO_RIGHT, OUTCOME_OK, Request, VERB_FLUSH } from '../protocol/request.ts'
+import { OUTCOME_NO_RIGHT, OUTCOME_OK, Request } from '../protocol/request.ts'
 import {
   FLUSH,
   findOperation,
@@ -26,6 +28,7 @@ import {
   readWithin,
 } from '../protocol/text/operations.ts'
 import { PROBLEM_NO_RIGHT, PROBLEM_TEXTS } from '../protocol/text/problems.ts'
+import { VERB_FLUSH } from '../protocol/verbs.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
 import { StatLines, TextAnswer } from './text-answer.ts'
 import type { TextReplies } from './text-replies.ts'

@@ -2,11 +2,13 @@
  * What the text dialect of a worker does not carry out: wrong lines, strangers, lines that never end, and
  * how the stream goes on behind them, or ends.
  */
+
 import { COUNTER } from '../observe/counters.ts'
-import { INCOMPLETE, type Request, VERB_UNKNOWN } from '../protocol/request.ts'
+import { INCOMPLETE, type Request } from '../protocol/request.ts'
 import { judgeUnfinishedLine, LINE_BYTES_MAX } from '../protocol/text/decode.ts'
 import { writeProblem } from '../protocol/text/encode.ts'
 import { PROBLEM_UNAUTHENTICATED } from '../protocol/text/problems.ts'
+import { VERB_UNKNOWN } from '../protocol/verbs.ts'
 import type { Connection } from './connection.ts'
 import type { SendBuffer } from './send-buffer.ts'
 

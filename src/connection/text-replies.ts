@@ -4,6 +4,7 @@
  *
  * Invariant: after each of these, at least the line end and `END` of a list still fit.
  */
+import { latin1 } from '../base/latin1.ts'
 import type { Commands, HeldValue, PendingOutcome } from '../command/commands.ts'
 import type { LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
 import {
@@ -221,9 +222,7 @@ export class TextReplies {
     for (let token = 0; token < count; token++) {
       const start = request.tokens[2 * token]!
       const end = request.tokens[2 * token + 1]!
-      words.push(
-        Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1'),
-      )
+      words.push(latin1(bytes, start, end - start))
     }
     return words
   }

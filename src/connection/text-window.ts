@@ -1,7 +1,6 @@
 /** Text requests in a window (request-window.ts): lines, and lists of keys, whose values are answered key by key. */
 import type { Commands } from '../command/commands.ts'
-import type { ClusterParts } from '../command/operations/cluster-lines.ts'
-import { refusalOfKeys } from '../command/permission.ts'
+import type { OperationParts } from '../command/operations/operations.ts'
 import { writeMetaNoop } from '../protocol/meta/encode.ts'
 import {
   DECODED,
@@ -9,46 +8,43 @@ import {
   OUTCOME_NOT_FOUND,
   OUTCOME_OK,
   type Request,
-  VERB_META_NOOP,
 } from '../protocol/request.ts'
 import { decodeLine } from '../protocol/text/decode.ts'
 import { TEXT_RESPONSE_BYTES_MAX, writeValueLine } from '../protocol/text/encode.ts'
-import { CLUSTER_KEY } from '../protocol/text/operations.ts'
-import { isWord, nextKey, scanLine } from '../protocol/text/scan.ts'
-import { hasVerb, LIST_VERBS } from '../protocol/verbs.ts'
+import { isClusterLine } from '../protocol/text/operations.ts'
+import { nextKey, scanLine } from '../protocol/text/scan.ts'
+import { hasVerb, LIST_VERBS, VERB_META_NOOP } from '../protocol/verbs.ts'
 import type { Connection } from './connection.ts'
 import type { DialectOptions } from './dialect-options.ts'
-import { isAheadVerb, type WindowDialect, type WindowEntry } from './request-window.ts'
+import {
+  isAheadVerb,
+  RequestWindows,
+  type WindowDialect,
+  type WindowEntry,
+} from './request-window.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import type { LateDialect } from './suspended-outcome.ts'
 import { lineOf, type TextReplies } from './text-replies.ts'
 import { TEXT_VERBS } from './turn-counts.ts'
 
-export const CLUSTER_LINE: readonly string[] = ['get', CLUSTER_KEY]
-const CLUSTER_LINE_BYTES: Uint8Array = Buffer.from(CLUSTER_LINE.join(' '))
 const END: Uint8Array = Buffer.from('END\r\n')
 
-/** The whole line asks for the nodes of the cluster, and for no item. */
-export function isClusterKey(bytes: Uint8Array, { tokens, tokenCount }: Request): boolean {
-  return tokenCount === 2 && isWord(bytes, tokens[0]!, tokens[3]!, CLUSTER_LINE_BYTES)
-}
-
-export class TextWindow implements WindowDialect {
+class TextWindow implements WindowDialect {
   readonly request: Request
   private readonly commands: Commands
   private readonly dialect: LateDialect
   private readonly replies: TextReplies
   private readonly sendBuffer: SendBuffer
   private readonly options: DialectOptions
-  private readonly cluster: ClusterParts
+  private readonly cluster: OperationParts['cluster']
 
   constructor(
     commands: Commands,
     dialect: LateDialect,
     request: Request,
+    options: DialectOptions,
     replies: TextReplies,
     sendBuffer: SendBuffer,
-    options: DialectOptions,
   ) {
     this.commands = commands
     this.dialect = dialect
@@ -62,7 +58,7 @@ export class TextWindow implements WindowDialect {
   isAhead(bytes: Uint8Array): boolean {
     const { request, cluster } = this
     if (!isAheadVerb(request.verb)) return false
-    return cluster.current === undefined || !this.isList || !isClusterKey(bytes, request)
+    return cluster.current === undefined || !this.isList || !isClusterLine(bytes, request)
   }
 
   decodeAhead(bytes: Uint8Array, offset: number, end: number): boolean {
@@ -84,10 +80,9 @@ export class TextWindow implements WindowDialect {
   }
 
   judgeList({ gate }: Connection, bytes: Uint8Array): number {
-    const { request } = this
     const { restriction } = gate
     if (restriction === undefined) return OUTCOME_OK
-    return refusalOfKeys(request, bytes, request.keyOffset, request.keysEnd, restriction)
+    return this.commands.refusalOfList(this.request, bytes, restriction)
   }
 
   answerAhead(
@@ -136,4 +131,22 @@ export class TextWindow implements WindowDialect {
   countAhead(): void {
     this.options.counts.count(TEXT_VERBS + this.request.verb)
   }
+
+  spendTurns(count: number): void {
+    this.replies.spendTurns(count)
+  }
+}
+
+/** Undefined where the store is that of this process, which answers at once. */
+export function textWindows(
+  commands: Commands,
+  dialect: LateDialect,
+  request: Request,
+  options: DialectOptions,
+  replies: TextReplies,
+  sendBuffer: SendBuffer,
+): RequestWindows | undefined {
+  if (options.isStoreElsewhere !== true) return undefined
+  const window = new TextWindow(commands, dialect, request, options, replies, sendBuffer)
+  return new RequestWindows(commands, window)
 }

@@ -6,10 +6,8 @@
  * them gives on its own keys would hold on the keys of the other as well. So they are stated in one place,
  * and what is stated holds for all rights.
  */
+import { NAMESPACE_DEFAULT_NAME } from './principal.ts'
 import { namesOf, RIGHT, RIGHTS_ALL, RIGHTS_BEYOND_KEYS, type Right, rightsOf } from './rights.ts'
-
-/** The namespace of whoever has no other, by name. */
-export const NAMESPACE_DEFAULT_NAME = 'default'
 
 export interface Access {
   /** Bits of RIGHT. */
@@ -70,8 +68,6 @@ export const ROLES_MAX = 256
 export const ROLES_PER_USER_MAX = 16
 /** Every request of a user that has some looks through them. */
 export const KEY_PREFIXES_MAX = 32
-/** As long as a key can be. */
-export const KEY_PREFIX_BYTES_MAX = 250
 
 export function partOfRole(role: Role): AccessPart {
   const { name, rights, keyPrefixes, namespace } = role

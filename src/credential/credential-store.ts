@@ -6,6 +6,8 @@
  */
 import { assert } from '../base/assert.ts'
 import { ACCESS_ALL, type Access, isConflict, joinAccess, partOfRole } from './access.ts'
+import type { CredentialSnapshot, DecoyPart, DecoyShape } from './credential-snapshot.ts'
+import { decoySeed, decoyVerifier, drawShape, readShapes } from './credential-snapshot.ts'
 import {
   GRANT_ALL,
   type Grant,
@@ -15,8 +17,6 @@ import {
   rolePrincipal,
   userPrincipal,
 } from './principal.ts'
-import type { CredentialSnapshot, DecoyPart, DecoyShape } from './snapshot.ts'
-import { decoySeed, decoyVerifier, drawShape, readShapes } from './snapshot.ts'
 import type {
   DerivationParameters,
   KeyPair,

@@ -5,8 +5,7 @@
  * is given to no other: its items may still be there, and connections of its users as well. The same
  * name has it again.
  */
-import { NAMESPACE_DEFAULT_NAME } from './access.ts'
-import { NAMESPACE_DEFAULT } from './principal.ts'
+import { NAMESPACE_DEFAULT, NAMESPACE_DEFAULT_NAME } from './principal.ts'
 
 /** As a file states it. */
 export interface NamespaceEntry {
@@ -24,8 +23,6 @@ export interface Namespace {
   readonly memoryBytes: number
 }
 
-/** Beside the default one, at one time. */
-export const NAMESPACES_MAX = 64
 /** In the life of a process. */
 export const NAMESPACE_ID_MAX = 255
 export const NAMESPACE_BYTES_MIN: number = 1024 * 1024

@@ -7,8 +7,9 @@ import { RIGHTS_ALL } from './rights.ts'
 /** What vouched for a name: a password, a certificate, a signed token, or where a connection came in. */
 export type PrincipalOrigin = 'users' | 'certificate' | 'token' | 'listener'
 
-/** The namespace of whoever has no other. */
+/** The namespace of whoever has no other: its number, and its name. */
 export const NAMESPACE_DEFAULT = 0
+export const NAMESPACE_DEFAULT_NAME = 'default'
 
 /** `expiresAt` of who may stay for as long as the connection lasts. */
 export const NEVER: number = Number.POSITIVE_INFINITY

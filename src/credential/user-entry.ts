@@ -1,7 +1,7 @@
 /**
  * One user as a file states it, before passwords are hashed: what every file format is read into.
  */
-import type { Access, Role } from './access.ts'
+import { ACCESS_ALL, type Access, type Role } from './access.ts'
 import type { CredentialFileProblem } from './credential-file-error.ts'
 import type { NamespaceEntry } from './namespaces.ts'
 
@@ -19,6 +19,11 @@ export interface UserEntry {
   readonly access?: Access | undefined
   /** Roles that the entry names; what they give is in `access`. */
   readonly roles?: readonly string[] | undefined
+}
+
+/** Who has no entry about it may do everything. */
+export function accessOf({ access }: UserEntry): Access {
+  return access ?? ACCESS_ALL
 }
 
 export interface ReadResult {

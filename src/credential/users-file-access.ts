@@ -13,22 +13,23 @@
  *
  * Namespaces and roles are read first, so that whatever names one can be held against them.
  */
+import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
+import { NAMESPACES_MAX } from '../base/namespaces-max.ts'
 import {
   type Access,
   type AccessPart,
   BUILT_IN_ROLES,
   isConflict,
   joinAccess,
-  KEY_PREFIX_BYTES_MAX,
   KEY_PREFIXES_MAX,
-  NAMESPACE_DEFAULT_NAME,
   partOfRole,
   ROLES_MAX,
   ROLES_PER_USER_MAX,
   type Role,
 } from './access.ts'
 import { type FileProblems, isTable, quoteName, type TomlPath } from './file-problems.ts'
-import { NAMESPACE_BYTES_MIN, NAMESPACES_MAX, type NamespaceEntry } from './namespaces.ts'
+import { NAMESPACE_BYTES_MIN, type NamespaceEntry } from './namespaces.ts'
+import { NAMESPACE_DEFAULT_NAME } from './principal.ts'
 import { isRight, RIGHT_NAMES, type Right, rightsOf } from './rights.ts'
 import type { TomlLines } from './toml-layout.ts'
 
@@ -253,8 +254,8 @@ function problemWithPrefix(prefix: string): string | undefined {
   if (prefix === '') return 'every key begins with an empty prefix; remove key_prefixes'
   if (NO_PREFIX.test(prefix)) return 'a prefix has no blank and no control character'
   const bytes = Buffer.byteLength(prefix)
-  if (bytes <= KEY_PREFIX_BYTES_MAX) return undefined
-  return `this prefix has ${bytes} bytes; a key has at most ${KEY_PREFIX_BYTES_MAX}`
+  if (bytes <= KEY_BYTES_MAX) return undefined
+  return `this prefix has ${bytes} bytes; a key has at most ${KEY_BYTES_MAX}`
 }
 
 function parseMemory(setting: unknown): number | undefined {

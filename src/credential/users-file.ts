@@ -1,7 +1,7 @@
 /**
  * The format of users.toml: text to checked users, every problem with its line. Reads no files.
  *
- *   decoy_key = "<base64>"          # optional secret, see snapshot.ts
+ *   decoy_key = "<base64>"          # optional secret, see credential-snapshot.ts
  *   [users.alice]
  *   verifiers = ["SCRAM-SHA-256$4096:...", "SCRAM-SHA-1$4096:..."]
  *   [users."bob@example.com"]

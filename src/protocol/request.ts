@@ -8,9 +8,6 @@
  */
 import { VERB_UNKNOWN } from './verbs.ts'
 
-/** Whoever handles requests has their verbs from here. */
-export * from './verbs.ts'
-
 // Outcomes. Numbers, not exceptions: a miss costs no more than a hit.
 export const OUTCOME_OK = 0
 /** The item was found; its value is copied out by the caller, then the store is released. */

@@ -18,7 +18,7 @@
 import { assert } from '../base/assert.ts'
 import type { Channel } from '../base/channel.ts'
 import type { Pipe } from '../base/pipe.ts'
-import type { CredentialSnapshot } from '../credential/snapshot.ts'
+import type { CredentialSnapshot } from '../credential/credential-snapshot.ts'
 import { type ScramHashName, scramHash } from '../credential/verifier.ts'
 import { userOfCertificate } from './certificate-user.ts'
 import { canBind } from './channel-binding.ts'

@@ -1,5 +1,5 @@
 /**
- * How the namespaces of one worker lend each other memory: a Lending for each of its stores, and a ring of
+ * How the namespaces of one worker lend each other memory: a Lender (lender.ts) for each of its stores, and a ring of
  * all of them. What one does not use anybody may claim (pool.ts); here is what happens when an owner
  * needs what is guaranteed to it and finds it lent: it has the namespace evict that has most beyond its
  * guarantee.
@@ -7,22 +7,21 @@
  * Invariant: no namespace is made to give up what is guaranteed to it. No stripe is held when anything here is
  * called, and of two stores at most one is at work: that of the lender waits.
  */
+import type { Borrower, Lender, Lenders } from './lender.ts'
 import type { SegmentPool } from './pool.ts'
 
-/** What a store does when its namespace holds more than is guaranteed to it, and the owner wants it. */
-export interface Borrower {
-  /** Gives up what is asked for, for so many bytes of victims' work. */
-  giveBack(budgetBytes: number, nowSeconds: number): void
-  /** The same, until all of it is given up; false if that cannot be. */
-  giveBackAll(nowSeconds: number): boolean
-}
-
 /** The stores of one worker. */
-export class LendingRing {
+export class LendingRing implements Lenders {
   readonly members: Lending[] = []
+
+  join(pool: SegmentPool, store: Borrower): Lender {
+    const lending = new Lending(this, pool, store)
+    this.members.push(lending)
+    return lending
+  }
 }
 
-export class Lending {
+class Lending implements Lender {
   private readonly ring: LendingRing
   private readonly pool: SegmentPool
   private readonly store: Borrower
@@ -31,19 +30,13 @@ export class Lending {
     this.ring = ring
     this.pool = pool
     this.store = store
-    ring.members.push(this)
   }
 
-  /** The namespace is no more. */
   leave(): void {
     const { members } = this.ring
     members.splice(members.indexOf(this), 1)
   }
 
-  /**
-   * Has another namespace work for the segments that are missing of what is guaranteed here, as much as a
-   * write would here; false if nobody has them.
-   */
   takeBack(missing: number, budgetBytes: number, nowSeconds: number): boolean {
     this.pool.holdings.demand(missing)
     const borrower = this.findBorrower()
@@ -53,11 +46,6 @@ export class Lending {
     return true
   }
 
-  /**
-   * The same for a write that needs them now, and all of what it takes: true if it has got some, of what
-   * nobody uses or of what is guaranteed here, or if another worker was quicker to take what was given
-   * back, so that it is worth asking again.
-   */
   lend(missing: number, nowSeconds: number): boolean {
     const { pool } = this
     if (pool.holdings.claim(missing) > 0) return true

@@ -1,21 +1,13 @@
 /**
- * What is guaranteed to each namespace. The sum of all quotas is the limit of the memory; the first
- * namespace has what the others leave. Called from any thread, also from one that has no Store.
+ * Namespaces come, change and go: what is guaranteed to each (quotas.ts) follows what is wanted, and which quotas can be
+ * is said here. Called from any thread, also from one that has no Store.
  *
- * Invariant: quotas change under their lock, so that whoever lowers one and raises another is not met in
- * between; and what a namespace gave up is only guaranteed to another when it was given up by agreement: a namespace
- * that is removed keeps its quota until its memory is back.
+ * Invariant: what a namespace gave up is only guaranteed to another when it was given up by agreement: a namespace that
+ * is removed keeps its quota until its memory is back.
  */
 import { assert } from '../base/assert.ts'
-import { acquire, release } from '../base/lock.ts'
-import {
-  HEAP_QUOTA_BYTES_WORD,
-  HEAP_QUOTA_LOCK_WORD,
-  HEAP_QUOTA_SEGMENTS_WORD,
-  OVERFLOW_PAGES_WORD,
-  PINNED_COUNT_WORD,
-  PRIMARY_PAGES_WORD,
-} from './control-block.ts'
+import { NAMESPACES_MAX } from '../base/namespaces-max.ts'
+import { OVERFLOW_PAGES_WORD, PINNED_COUNT_WORD, PRIMARY_PAGES_WORD } from './control-block.ts'
 import { memoryLimitOf } from './counters.ts'
 import {
   createNamespaceMemory,
@@ -28,19 +20,12 @@ import {
 import { Heap } from './heap.ts'
 import { MemoryView } from './memory-view.ts'
 import { SegmentPool } from './pool.ts'
-
-/** How many there may be beside the first. */
-export const NAMESPACES_MAX = 64
+import { wholeMemoryLimitOf, withQuotas } from './quotas.ts'
 
 /** A quota that is wanted. */
 export interface Quota {
   readonly name: string
   readonly memoryBytes: number
-}
-
-/** The limit of the memory as a whole, in bytes. */
-export function wholeMemoryLimitOf(first: StoreMemory): number {
-  return memoryLimitOf(first) + new QuotaSum(first).bytes
 }
 
 /**
@@ -135,70 +120,8 @@ export function dropNamespace(first: StoreMemory, memory: StoreMemory): void {
   })
 }
 
-/** Sets the limit as a whole, by what the first namespace has; false if it cannot be that. */
-export function setMemoryLimit(
-  first: StoreMemory,
-  pool: SegmentPool,
-  limitBytes: number,
-  leastBytes: number,
-): boolean {
-  let isSet = false
-  withQuotas(first, (quotas) => {
-    const ownBytes = limitBytes - quotas.bytes
-    isSet = ownBytes >= leastBytes && limitBytes <= first.geometry.memoryBytesMax
-    if (isSet) quotas.guaranteeFirst(pool, ownBytes)
-  })
-  return isSet
-}
-
 function poolOf(memory: StoreMemory): SegmentPool {
   return new SegmentPool(new MemoryView(memory), new Heap(memory))
-}
-
-/** The sum of the quotas of all namespaces but the first, while its lock is held. */
-class QuotaSum {
-  private readonly first: StoreMemory
-  private readonly sum: Float64Array
-  private readonly words: Int32Array
-
-  constructor(first: StoreMemory) {
-    this.first = first
-    this.sum = new Float64Array(first.heap, HEAP_QUOTA_BYTES_WORD * 4, 1)
-    this.words = new Int32Array(first.heap)
-  }
-
-  get bytes(): number {
-    return this.sum[0]!
-  }
-
-  add(bytes: number, segments: number): void {
-    this.sum[0]! += bytes
-    this.words[HEAP_QUOTA_SEGMENTS_WORD]! += segments
-  }
-
-  /**
-   * Guarantees so many bytes to the first namespace: no more segments than a limit of all has without
-   * namespaces, though their ghost tables may be smaller together than one is.
-   */
-  guaranteeFirst(pool: SegmentPool, ownBytes: number): void {
-    const { geometry } = this.first
-    const whole = memorySharesOf(geometry, ownBytes + this.bytes).segmentCount
-    const left = whole - this.words[HEAP_QUOTA_SEGMENTS_WORD]!
-    pool.holdings.guarantee(
-      Math.min(memorySharesOf(geometry, ownBytes).segmentCount, left),
-      ownBytes,
-    )
-  }
-}
-
-function withQuotas(first: StoreMemory, change: (quotas: QuotaSum) => void): void {
-  const words = new Int32Array(first.heap)
-  acquire(words, HEAP_QUOTA_LOCK_WORD)
-  try {
-    change(new QuotaSum(first))
-  } finally {
-    release(words, HEAP_QUOTA_LOCK_WORD)
-  }
 }
 
 /** What it has is enough, whatever its index has grown to. */

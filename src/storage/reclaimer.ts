@@ -35,7 +35,7 @@ import { COMPACTED_SEGMENTS, counterLanes } from './counters.ts'
 import { Crawler } from './crawler.ts'
 import type { StoreMemory } from './geometry.ts'
 import { expiryAt, isDead, recordBytesAt, TRAITS_WORD } from './item.ts'
-import type { Lending } from './lending.ts'
+import type { Lender } from './lender.ts'
 import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
@@ -68,7 +68,7 @@ const BLOCKED = -1
 
 export class Reclaimer {
   /** Where there are other namespaces: has their memory, before anything here is evicted. */
-  lending: Lending | undefined = undefined
+  lender: Lender | undefined = undefined
 
   readonly crawler: Crawler
 
@@ -176,7 +176,7 @@ export class Reclaimer {
     // Other workers may take what is freed here: bounded, not just repeated.
     let victimsLeft = 4 * this.pool.holdings.roundSegments
     while (this.pool.freeCount < count) {
-      if (this.lending?.lend(count - this.pool.freeCount, nowSeconds) === true) {
+      if (this.lender?.lend(count - this.pool.freeCount, nowSeconds) === true) {
         if (victimsLeft-- === 0) return false
         continue
       }
@@ -206,7 +206,7 @@ export class Reclaimer {
 
   private makeFreeByMoving(count: number, nowSeconds: number, endBytes: number): boolean {
     const { pool } = this
-    if (this.lending !== undefined) pool.holdings.claim(count - pool.freeCount)
+    if (this.lender !== undefined) pool.holdings.claim(count - pool.freeCount)
     // What is above the limit goes first, a share at a time.
     if (pool.holdings.hasExcess) {
       this.step(this.view.segmentBytes, nowSeconds)

@@ -41,7 +41,7 @@ import {
   REINSERTED,
 } from './counters.ts'
 import type { Dropper } from './crawler.ts'
-import { type EvictionWitness, tellEviction } from './eviction-witness.ts'
+import { type EvictionObserver, tellEviction } from './eviction-observer.ts'
 import type { StoreMemory } from './geometry.ts'
 import type { GhostTable } from './ghost.ts'
 import { type Groups, queueOf } from './group.ts'
@@ -62,7 +62,7 @@ import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 import { retire } from './retire.ts'
-import type { ReadWitness } from './stale-search.ts'
+import type { ReadLookup } from './stale-search.ts'
 
 /**
  * Larger items are not moved: that would take longer than a write may. With -M it is those that have
@@ -80,9 +80,9 @@ export const GONE = 0
 export const STUCK = 1
 export const STAYS = 2
 
-export class RecordFate implements Dropper, ReadWitness {
+export class RecordFate implements Dropper, ReadLookup {
   /** Is told of every item that is evicted. */
-  witness: EvictionWitness | undefined = undefined
+  observer: EvictionObserver | undefined = undefined
   /** The group of the segment that is being emptied. */
   victimGroup = 0
   /** Of the record met last, if it was moved or dropped; else 0. */
@@ -304,7 +304,7 @@ export class RecordFate implements Dropper, ReadWitness {
     const location = slotWords[slot]!
     const traits = view.locationArena(location)[view.locationBase(location) + TRAITS_WORD]!
     const frequency = frequencyAt(slotWords, slot)
-    if (this.witness !== undefined) tellEviction(this.witness, view, location, nowSeconds)
+    if (this.observer !== undefined) tellEviction(this.observer, view, location, nowSeconds)
     this.index.removeSlot(low, slotWords, slot)
     const recordBytes = retire(view, this.pool, location)
     counters[ITEMS] = counters[ITEMS]! - 1

@@ -15,6 +15,7 @@ import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
 import { STATE_MASK } from './item.ts'
 import type { LargeValue } from './large-value.ts'
 import { RestoreOrder, type Restorer } from './restorer.ts'
+import { CHANGED, EXISTS, STORED } from './result.ts'
 import { ageClassOf } from './snapshot-ages.ts'
 import {
   CAS_FORM_LARGE,
@@ -38,7 +39,7 @@ import {
   TRAIT_FREQUENCY_SHIFT,
   TRAIT_MAIN,
 } from './snapshot-layout.ts'
-import { CHANGED, EXISTS, STORED, type Store } from './store.ts'
+import type { Store } from './store.ts'
 
 const UINT32_MAX = 0xffff_ffff
 /** Of the memory, what items may have that come back: index and open segments take the rest. */

@@ -4,14 +4,13 @@
  *
  * Invariant: a summary that was parsed has every field, each a number that can be counted with.
  */
+import { NAMESPACES_MAX } from '../base/namespaces-max.ts'
 import type { CasMark } from './cas-source.ts'
 import { AGE_CLASSES } from './snapshot-ages.ts'
 import { CHUNK_HEADER_BYTES, CHUNK_SUMMARY, SnapshotError } from './snapshot-layout.ts'
 
 /** The last moment that a Date can be. */
 const DATE_MS_END = 8.64e15
-/** As many as there may be, and the default one. */
-const NAMESPACES_MAX = 65
 
 export interface SummaryNamespace {
   readonly name: string
@@ -64,7 +63,7 @@ export function parseSummary(payload: Uint8Array): SnapshotSummary {
   const summary = recordOf(value)
   const { kind, namespaces } = summary
   if (kind !== 'stop' && kind !== 'periodic') throw new SnapshotError('of an unknown kind')
-  if (!Array.isArray(namespaces) || namespaces.length > NAMESPACES_MAX) {
+  if (!Array.isArray(namespaces) || namespaces.length > 1 + NAMESPACES_MAX) {
     throw new SnapshotError('the summary has no list of namespaces')
   }
   const written = recordOf(summary.written)

@@ -8,6 +8,7 @@
  * left of the chunk are put aside, and looked up again when the scan has let go; of a value that takes several pieces each is
  * copied only if the item is still the same.
  */
+import { HIT } from './result.ts'
 import { AGE_CLASSES, ageClassOf } from './snapshot-ages.ts'
 import {
   CAS_FORM_LARGE,
@@ -31,7 +32,7 @@ import {
   TRAIT_FREQUENCY_SHIFT,
   TRAIT_MAIN,
 } from './snapshot-layout.ts'
-import { HIT, type ItemVisitor, type Store } from './store.ts'
+import type { ItemVisitor, Store } from './store.ts'
 
 /** Buckets of the index in one step: some 130 items. */
 const STEP_BUCKETS = 16

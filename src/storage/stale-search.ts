@@ -31,7 +31,7 @@ const RECORDS_MAX = 64
 const SEGMENTS_MAX = 8
 
 /** Tells whether an item was read since it came to where it lies. */
-export interface ReadWitness {
+export interface ReadLookup {
   wasRead(location: number): boolean
 }
 
@@ -43,14 +43,14 @@ const ENOUGH = 2
 export class StaleSearch {
   private readonly view: MemoryView
   private readonly pool: SegmentPool
-  private readonly reads: ReadWitness
+  private readonly reads: ReadLookup
   private readonly segments: Int32Array = new Int32Array(SEGMENTS_MAX)
   /** The one looked at last. */
   private group = 0
   private expected = 0
   private recordsLeft = 0
 
-  constructor(view: MemoryView, pool: SegmentPool, reads: ReadWitness) {
+  constructor(view: MemoryView, pool: SegmentPool, reads: ReadLookup) {
     this.view = view
     this.pool = pool
     this.reads = reads

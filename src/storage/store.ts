@@ -14,7 +14,7 @@
 import { assert } from '../base/assert.ts'
 import type { ArrivingValue, ReceivedValue } from './arriving-value.ts'
 import { CasSource } from './cas-source.ts'
-import type { EvictionWitness } from './eviction-witness.ts'
+import type { EvictionObserver } from './eviction-observer.ts'
 import { Extender } from './extender.ts'
 import { flush } from './flush.ts'
 import type { StoreMemory } from './geometry.ts'
@@ -35,7 +35,7 @@ import {
 import type { LargeExtension } from './large-extension.ts'
 import type { LargeValue } from './large-value.ts'
 import { LastBlock } from './last-block.ts'
-import { Lending, type LendingRing } from './lending.ts'
+import type { Lenders } from './lender.ts'
 import type { CopyCount } from './memory-view.ts'
 import { NewRecord } from './new-record.ts'
 import { Numbers } from './numbers.ts'
@@ -50,10 +50,6 @@ import { Upkeep } from './upkeep.ts'
 import { Widener } from './widener.ts'
 import type { WriteOrder } from './write-order.ts'
 import { COPIED_LOCKED_BYTES_MAX, Writer } from './writer.ts'
-
-export { mayBegin } from './arriving-value.ts'
-export * from './result.ts'
-export * from './write-order.ts'
 
 /**
  * Gets each item of a scan, while its stripe is held as after a HIT: it reads the registers and
@@ -138,19 +134,19 @@ export class Store {
   }
 
   /** Takes part in what the stores of this worker, one for each namespace, lend each other. */
-  joinLending(ring: LendingRing): void {
+  joinLending(others: Lenders): void {
     const { parts, upkeep } = this
-    const lending = new Lending(ring, parts.pool, upkeep)
-    upkeep.lending = lending
-    parts.reclaimer.lending = lending
+    const lender = others.join(parts.pool, upkeep)
+    upkeep.lender = lender
+    parts.reclaimer.lender = lender
   }
 
   /** Its namespace is no more, or there is no other. */
   leaveLending(): void {
     const { parts, upkeep } = this
-    upkeep.lending?.leave()
-    upkeep.lending = undefined
-    parts.reclaimer.lending = undefined
+    upkeep.lender?.leave()
+    upkeep.lender = undefined
+    parts.reclaimer.lender = undefined
   }
 
   /** Whose items these are. */
@@ -158,9 +154,9 @@ export class Store {
     return this.parts.geometry.namespace
   }
 
-  /** Tells `witness` of every item that this worker evicts. */
-  witnessEvictions(witness: EvictionWitness): void {
-    this.parts.fates.witness = witness
+  /** Tells `observer` of every item that this worker evicts. */
+  observeEvictions(observer: EvictionObserver): void {
+    this.parts.fates.observer = observer
   }
 
   /**

@@ -13,11 +13,11 @@ import { limitBytesMinOf, memorySharesOf, type StoreMemory } from './geometry.ts
 import type { GhostTable } from './ghost.ts'
 import type { Groups } from './group.ts'
 import type { HashIndex } from './hash-index.ts'
-import type { Borrower, Lending } from './lending.ts'
+import type { Borrower, Lender } from './lender.ts'
 import type { Log } from './log.ts'
-import { setMemoryLimit } from './namespaces.ts'
 import type { StoreParts } from './parts.ts'
 import type { SegmentPool } from './pool.ts'
+import { setMemoryLimit } from './quotas.ts'
 import type { Reclaimer } from './reclaimer.ts'
 
 /** New items between two looks at whether the index must grow; each look adds at most a bucket. */
@@ -45,7 +45,7 @@ export class Upkeep implements Borrower {
   recordBytesMax = 0
   smallRecordBytesMax = 0
   /** Undefined while there is no other namespace. */
-  lending: Lending | undefined = undefined
+  lender: Lender | undefined = undefined
 
   private readonly memory: StoreMemory
   private readonly control: Int32Array
@@ -137,13 +137,13 @@ export class Upkeep implements Borrower {
    * here. False: this namespace has to make room itself.
    */
   private takesFromOthers(deficit: number, budgetBytes: number, nowSeconds: number): boolean {
-    const { pool, lending } = this
-    if (lending === undefined) return false
+    const { pool, lender } = this
+    if (lender === undefined) return false
     const missing = deficit - pool.holdings.claim(deficit)
     if (missing <= 0) return true
     // With -M nothing is lent, and what another has beyond its quota it gives up as its own items go.
     if (!this.evicts || pool.holdings.borrowedCount >= 0) return false
-    return lending.takeBack(missing, budgetBytes, nowSeconds)
+    return lender.takeBack(missing, budgetBytes, nowSeconds)
   }
 
   /** Another namespace wants what it lent: gives up what it asks for, for so many bytes of victims' work. */
@@ -171,7 +171,7 @@ export class Upkeep implements Borrower {
   /** See Store.maintain(). */
   maintain(nowSeconds: number, budget: number): void {
     if (this.control[LIMIT_CHANGES_WORD] !== this.limitChanges) this.adoptLimit()
-    else if (this.lending !== undefined) this.settle()
+    else if (this.lender !== undefined) this.settle()
     this.log.sealDead(nowSeconds)
     this.reclaimer.crawler.crawl(budget, nowSeconds)
     const { hasExcess } = this.pool.holdings

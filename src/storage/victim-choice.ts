@@ -18,7 +18,7 @@ import type { StoreMemory } from './geometry.ts'
 import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
-import { type ReadWitness, StaleSearch } from './stale-search.ts'
+import { type ReadLookup, StaleSearch } from './stale-search.ts'
 
 /**
  * Before anything is evicted, segments are compacted that are live to this share at most: moving six
@@ -89,7 +89,7 @@ export class VictimChoice {
     view: MemoryView,
     pool: SegmentPool,
     log: Log,
-    reads: ReadWitness,
+    reads: ReadLookup,
   ) {
     const { geometry } = memory
     if (geometry.evicts && geometry.ranksBySize) this.stale = new StaleSearch(view, pool, reads)

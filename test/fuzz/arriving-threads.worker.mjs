@@ -6,7 +6,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { randomBelow } from '../support/random-below.js'
 
 const { dist, memory, workerIndex, seed, steps } = workerData
-const { Store, WriteOrder, HIT, STORED } = await import(`${dist}/store.js`)
+const { Store } = await import(`${dist}/store.js`)
+const { HIT, STORED } = await import(`${dist}/result.js`)
+const { WriteOrder } = await import(`${dist}/write-order.js`)
 
 const NOW = 1_700_000_000
 const HOT_KEYS = 10

@@ -2,10 +2,12 @@
  * Written to full three times over with values of all sizes, a store stays within its memory, the
  * process stays as large as it was, and the integrity check finds nothing.
  */
+
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../src/storage/counters.ts'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
-import { STORED, WriteOrder } from '../../src/storage/store.ts'
+import { STORED } from '../../src/storage/result.ts'
+import { WriteOrder } from '../../src/storage/write-order.ts'
 import { Client } from '../unit/storage/client.ts'
 import { randomOf, seedOfRun } from '../unit/storage/model.ts'
 

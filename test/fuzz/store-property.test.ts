@@ -2,21 +2,18 @@
  * Short random histories over few keys, against a Map; a failure shrinks to the few operations that
  * cause it. SEED= repeats a run. The long histories are in store-model.test.ts.
  */
+
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { checkIntegrity } from '../../src/storage/integrity.ts'
+import { EXISTS, NOT_FOUND, NOT_STORED, REMOVED, STORED } from '../../src/storage/result.ts'
 import {
-  EXISTS,
-  NOT_FOUND,
-  NOT_STORED,
-  REMOVED,
-  STORED,
   WRITE_ADD,
   WRITE_APPEND,
   WRITE_PREPEND,
   WRITE_REPLACE,
   WRITE_SET,
-} from '../../src/storage/store.ts'
+} from '../../src/storage/write-order.ts'
 import { Client } from '../unit/storage/client.ts'
 import { seedOfRun } from '../unit/storage/model.ts'
 

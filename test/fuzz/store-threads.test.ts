@@ -12,6 +12,7 @@
  * SEED= repeats the requests of a run, though not what the threads make of them; STORE_DIST= names
  * another build.
  */
+
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +23,8 @@ import { readStoreCounters } from '../../src/storage/counters.ts'
 import { createStoreMemory, type StoreMemory } from '../../src/storage/geometry.ts'
 import { checkHeapIntegrity } from '../../src/storage/heap-integrity.ts'
 import { addNamespace } from '../../src/storage/namespaces.ts'
-import { Store, WriteOrder } from '../../src/storage/store.ts'
+import { Store } from '../../src/storage/store.ts'
+import { WriteOrder } from '../../src/storage/write-order.ts'
 import { describeViolation, HistoryChecker } from '../support/history/history-checker.ts'
 import type { Operation } from '../support/history/operation.ts'
 import { COUNTER_KEY, type RequestSourceOptions } from '../support/history/request-source.js'

@@ -25,22 +25,12 @@ const {
   limitBytes,
   tenant,
 } = workerData
-const {
-  EXISTS,
-  HIT,
-  NO_MEMORY,
-  NON_NUMERIC,
-  REMOVED,
-  Store,
-  STORED,
-  TOO_LARGE,
-  WRITE_ADD,
-  WRITE_APPEND,
-  WRITE_PREPEND,
-  WRITE_REPLACE,
-  WRITE_SET,
-  WriteOrder,
-} = await import(`${dist}/src/storage/store.js`)
+const { Store } = await import(`${dist}/src/storage/store.js`)
+const { EXISTS, HIT, NO_MEMORY, NON_NUMERIC, REMOVED, STORED, TOO_LARGE } = await import(
+  `${dist}/src/storage/result.js`
+)
+const { WRITE_ADD, WRITE_APPEND, WRITE_PREPEND, WRITE_REPLACE, WRITE_SET, WriteOrder } =
+  await import(`${dist}/src/storage/write-order.js`)
 
 const TICK = 0
 const NOW = 1

@@ -8,7 +8,7 @@ import { type SourceFile, sourceFiles } from './sources.ts'
 const LINES_MAX = 500
 
 const ALLOWED: Readonly<Record<string, number>> = {
-  'storage/store.ts': 525,
+  'storage/store.ts': 521,
 }
 
 function lineCount({ text }: SourceFile): number {

@@ -47,7 +47,11 @@ const NODE_MODULES: Record<string, readonly string[]> = {
 }
 
 /** What connections carry requests out by: only through commands.ts, which asks the gate. */
-const BEHIND_COMMANDS: readonly string[] = ['command/local/', 'command/remote/']
+const BEHIND_COMMANDS: readonly string[] = [
+  'command/local/',
+  'command/remote/',
+  'command/permission.ts',
+]
 
 interface Violation {
   readonly where: string

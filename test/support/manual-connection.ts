@@ -3,19 +3,20 @@
  * be told to do so to the byte: a pipe that lets go of its bytes when told to, turns that come when
  * they are given, a clock that stands still.
  */
+
 import type { Channel } from '../../src/base/channel.ts'
 import { Peer } from '../../src/base/peer.ts'
 import { AuthGate, type LoginEvent } from '../../src/connection/auth-gate.ts'
 import {
   Connection,
   type ConnectionContext,
-  type ConnectionLimits,
   type Dialect,
 } from '../../src/connection/connection.ts'
 import { ReplyMemory } from '../../src/connection/reply-memory.ts'
 import type { SendBuffer } from '../../src/connection/send-buffer.ts'
 import type { Receiver, Transport } from '../../src/connection/transport.ts'
 import type { TurnCounts } from '../../src/connection/turn-counts.ts'
+import type { ConnectionLimits } from '../../src/connection/worker-context.ts'
 import type { SaslEnvironment } from '../../src/sasl/environment.ts'
 import { manualCounts } from './turn-counts.ts'
 

@@ -1,4 +1,5 @@
 /** A thread of a gate with a near cache, before one node without a store: the test says what the node says, and when. */
+
 import { onTestFinished } from 'vitest'
 import { NearCache } from '../../src/command/remote/near-cache.ts'
 import { RemoteCommands } from '../../src/command/remote/remote-commands.ts'
@@ -12,9 +13,8 @@ import {
   OUTCOME_OK,
   OUTCOME_PENDING,
   Request,
-  VERB_GET,
-  VERB_SET,
 } from '../../src/protocol/request.ts'
+import { VERB_GET, VERB_SET } from '../../src/protocol/verbs.ts'
 import { CasClock } from '../../src/remote/cas-clock.ts'
 import { Engine } from '../../src/remote/engine.ts'
 import { Generation } from '../../src/remote/generation.ts'

@@ -2,6 +2,7 @@
  * The dialects of the server's own code over a store of their own, without sockets, threads or a clock:
  * what a test feeds to their connections is all that happens.
  */
+
 import { type CommandStore, Commands } from '../../src/command/commands.ts'
 import { LocalCommands } from '../../src/command/local/local-commands.ts'
 import { ItemDump } from '../../src/command/operations/dump.ts'
@@ -9,10 +10,11 @@ import { ItemSizes } from '../../src/command/operations/item-sizes.ts'
 import type { RowSource } from '../../src/command/operations/rows.ts'
 import { Transfers } from '../../src/command/transfers/transfers.ts'
 import { BinaryDialect } from '../../src/connection/binary-dialect.ts'
-import type { ConnectionLimits, Dialect } from '../../src/connection/connection.ts'
+import type { Dialect } from '../../src/connection/connection.ts'
 import { ReplyMemory } from '../../src/connection/reply-memory.ts'
 import { SEND_BUFFER_BYTES, SendBuffer } from '../../src/connection/send-buffer.ts'
 import { TextDialect } from '../../src/connection/text-dialect.ts'
+import type { ConnectionLimits } from '../../src/connection/worker-context.ts'
 import { counterLane, createCounterMemory } from '../../src/observe/counters.ts'
 import type { PrefixTable } from '../../src/observe/prefix-table.ts'
 import { createStoreMemory, type StoreMemory } from '../../src/storage/geometry.ts'

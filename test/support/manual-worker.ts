@@ -2,7 +2,7 @@
  * A worker of the server's own code without a thread, a socket or a clock: a test plays the main thread,
  * the clients and the time.
  */
-import type { CredentialSnapshot } from '../../src/credential/snapshot.ts'
+import type { CredentialSnapshot } from '../../src/credential/credential-snapshot.ts'
 import { createCounterMemory } from '../../src/observe/counters.ts'
 import type { LogEvent } from '../../src/observe/log.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../src/observe/prefix-table.ts'

@@ -1,5 +1,6 @@
 /** `saslcached stats [group]`. */
 import { EXIT_CONFIG, EXIT_OK } from '../../base/exit-code.ts'
+import { KEY_BYTES_MAX } from '../../base/key-bytes-max.ts'
 import { openSession } from '../../client/connect.ts'
 import { printable } from '../../client/printable.ts'
 import { formatStats, statsJson } from '../../client/stat-table.ts'
@@ -15,7 +16,6 @@ const ALIASES: Readonly<Record<string, string>> = {
 
 /** A memcached holds a key's length of it, and a line end would begin another command. */
 const GROUP = /^[\x21-\x7e]+( [\x21-\x7e]+)*$/
-const GROUP_BYTES_MAX = 250
 
 export const STATS_COMMAND: ClientCommand = {
   operandsMax: 8,
@@ -33,7 +33,7 @@ export const STATS_COMMAND: ClientCommand = {
   run: async ({ args, target, output, isJson }) => {
     const words = args.join(' ')
     const group = Object.hasOwn(ALIASES, words) ? (ALIASES[words] ?? '') : words
-    if (group !== '' && (!GROUP.test(group) || group.length > GROUP_BYTES_MAX)) {
+    if (group !== '' && (!GROUP.test(group) || group.length > KEY_BYTES_MAX)) {
       throw new CommandFailure('the group is none: words of printable ASCII', EXIT_CONFIG)
     }
     const session = await openSession(target)

@@ -3,8 +3,9 @@
  * and the meta commands. A fetch that also touches counts as a touch and not as a get, as in
  * memcached; an expired or flushed item is counted as such by whoever meets it.
  */
+
 import { COUNTER } from '../../observe/counters.ts'
-import { EXISTS, MISS_EXPIRED, MISS_FLUSHED, NOT_FOUND, STORED } from '../../storage/store.ts'
+import { EXISTS, MISS_EXPIRED, MISS_FLUSHED, NOT_FOUND, STORED } from '../../storage/result.ts'
 
 export function countFetch(lane: Float64Array, touches: boolean): void {
   lane[touches ? COUNTER.cmd_touch : COUNTER.cmd_get]!++

@@ -5,6 +5,7 @@
  * Verbs that are about the connection rather than about items (QUIT, STAT, SASL, VERSION) do not
  * come here.
  */
+
 import { COUNTER } from '../../observe/counters.ts'
 import {
   OUTCOME_CHANGED,
@@ -18,6 +19,8 @@ import {
   OUTCOME_TOUCHED,
   OUTCOME_UNKNOWN_COMMAND,
   type Request,
+} from '../../protocol/request.ts'
+import {
   VERB_ADD,
   VERB_APPEND,
   VERB_CAS,
@@ -32,7 +35,7 @@ import {
   VERB_REPLACE,
   VERB_SET,
   VERB_TOUCH,
-} from '../../protocol/request.ts'
+} from '../../protocol/verbs.ts'
 import {
   CHANGED,
   EXISTS,
@@ -40,14 +43,16 @@ import {
   NOT_STORED,
   REMOVED,
   STORED,
-  type Store,
   TOO_LARGE,
+} from '../../storage/result.ts'
+import type { Store } from '../../storage/store.ts'
+import {
   WRITE_ADD,
   WRITE_APPEND,
   WRITE_PREPEND,
   WRITE_REPLACE,
   WRITE_SET,
-} from '../../storage/store.ts'
+} from '../../storage/write-order.ts'
 import { countFetch, countHit, countMiss, countSwap } from './access-counts.ts'
 import type { ItemAccess } from './item-access.ts'
 

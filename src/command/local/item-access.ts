@@ -7,6 +7,7 @@
  *
  * Invariant: each outcome for want of memory is counted once, through `refuseMemory`.
  */
+
 import { DECIMAL_DIGITS_MAX, Decimal } from '../../base/decimal.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import {
@@ -19,17 +20,9 @@ import {
   OUTCOME_NUMBER,
   type Request,
 } from '../../protocol/request.ts'
-import {
-  EXISTS,
-  HIT,
-  NO_MEMORY,
-  NON_NUMERIC,
-  NOT_FOUND,
-  STORED,
-  type Store,
-  WRITE_ADD,
-  WriteOrder,
-} from '../../storage/store.ts'
+import { EXISTS, HIT, NO_MEMORY, NON_NUMERIC, NOT_FOUND, STORED } from '../../storage/result.ts'
+import type { Store } from '../../storage/store.ts'
+import { WRITE_ADD, WriteOrder } from '../../storage/write-order.ts'
 import type { CommandResult, LargeExtension, PinnedParts, ReceivedValue } from '../commands.ts'
 import { ResultRegisters } from '../result-registers.ts'
 import { absoluteExpiry } from './absolute-expiry.ts'

@@ -6,6 +6,7 @@
  * Invariant: what was received or extended belongs to one request: it is given to the store for that
  * request and taken back behind it.
  */
+
 import { COUNTER } from '../../observe/counters.ts'
 import { FLAG_C, FLAG_N, FLAG_T, MODE_APPEND, MODE_PREPEND } from '../../protocol/meta/decode.ts'
 import {
@@ -13,24 +14,20 @@ import {
   OUTCOME_NO_MEMORY,
   OUTCOME_OK,
   type Request,
+} from '../../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
+import {
   VERB_ADD,
   VERB_APPEND,
   VERB_CAS,
   VERB_META_SET,
   VERB_REPLACE,
   VERB_SET,
-} from '../../protocol/request.ts'
-import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
-import {
-  CHANGED,
-  HIT,
-  mayBegin,
-  STORED,
-  type Store,
-  WRITE_APPEND,
-  WRITE_PREPEND,
-  WriteOrder,
-} from '../../storage/store.ts'
+} from '../../protocol/verbs.ts'
+import { mayBegin } from '../../storage/arriving-value.ts'
+import { CHANGED, HIT, STORED } from '../../storage/result.ts'
+import type { Store } from '../../storage/store.ts'
+import { WRITE_APPEND, WRITE_PREPEND, WriteOrder } from '../../storage/write-order.ts'
 import type { LargeExtension, LargeStore, ReceivedValue } from '../commands.ts'
 import type { ItemAccess } from './item-access.ts'
 

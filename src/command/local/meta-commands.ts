@@ -10,6 +10,7 @@
  * made, exactly one is told that it has won; STATE_WIN_SENT in the item remembers it until the item
  * is set again or invalidated again.
  */
+
 import { COUNTER } from '../../observe/counters.ts'
 import {
   FLAG_C,
@@ -43,29 +44,26 @@ import {
   OUTCOME_TOO_LARGE,
   OUTCOME_UNKNOWN_COMMAND,
   type Request,
+} from '../../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
+import {
   VERB_META_ARITHMETIC,
   VERB_META_DEBUG,
   VERB_META_DELETE,
   VERB_META_GET,
   VERB_META_SET,
-} from '../../protocol/request.ts'
-import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
+} from '../../protocol/verbs.ts'
 import { STATE_FETCHED, STATE_STALE, STATE_WIN_SENT } from '../../storage/item.ts'
+import { CHANGED, EXISTS, NOT_FOUND, NOT_STORED, STORED, TOO_LARGE } from '../../storage/result.ts'
+import type { Store } from '../../storage/store.ts'
 import {
-  CHANGED,
-  EXISTS,
-  NOT_FOUND,
-  NOT_STORED,
-  STORED,
-  type Store,
-  TOO_LARGE,
   WRITE_ADD,
   WRITE_APPEND,
   WRITE_PREPEND,
   WRITE_REPLACE,
   WRITE_SET,
   type WriteOrder,
-} from '../../storage/store.ts'
+} from '../../storage/write-order.ts'
 import { countFetch, countHit, countMiss, countSwap } from './access-counts.ts'
 import { ATTEMPTS_MAX, type ItemAccess } from './item-access.ts'
 

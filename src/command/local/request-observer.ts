@@ -6,6 +6,7 @@
  * As in memcached, each command that uses an item is a look-up (`item_get`) of what was there
  * before, and a write is an `item_store` beside it.
  */
+
 import {
   PREFIX_DELETE,
   PREFIX_GET,
@@ -65,6 +66,9 @@ import {
   OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
   type Request,
+} from '../../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
+import {
   VERB_ADD,
   VERB_APPEND,
   VERB_CAS,
@@ -82,13 +86,13 @@ import {
   VERB_REPLACE,
   VERB_SET,
   VERB_TOUCH,
-} from '../../protocol/request.ts'
-import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
-import type { EvictionWitness } from '../../storage/eviction-witness.ts'
-import { HIT, MISS_EXPIRED, MISS_FLUSHED, type Store } from '../../storage/store.ts'
+} from '../../protocol/verbs.ts'
+import type { EvictionObserver } from '../../storage/eviction-observer.ts'
+import { HIT, MISS_EXPIRED, MISS_FLUSHED } from '../../storage/result.ts'
+import type { Store } from '../../storage/store.ts'
 import { absoluteExpiry } from './absolute-expiry.ts'
 
-export class RequestObserver implements EvictionWitness {
+export class RequestObserver implements EvictionObserver {
   /** Unix seconds; the worker sets it ten times a second. */
   nowSeconds = 0
 

@@ -2,6 +2,7 @@
  * The classic verbs as commands of the engine: its own ones where it has them (GET, GETEX, SET, DEL), functions where
  * an item has to be looked at first.
  */
+
 import { Decimal } from '../../base/decimal.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import {
@@ -32,7 +33,7 @@ import {
   HEAD_BYTES,
   isItem,
 } from '../../remote/item-head.ts'
-import { EXISTS, MISS_NONE, NOT_FOUND, STORED } from '../../storage/store.ts'
+import { EXISTS, MISS_NONE, NOT_FOUND, STORED } from '../../storage/result.ts'
 import { countFetch, countHit, countMiss, countSwap } from '../local/access-counts.ts'
 import { AT_ONCE, KEPT, NEVER } from './engine-expiry.ts'
 import { bytesAt, letterOf, numberAt, type RemoteParts, RemoteRequest } from './remote-request.ts'

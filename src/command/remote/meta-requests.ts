@@ -51,7 +51,7 @@ import {
   STATE_WIN_SENT,
   stateOf,
 } from '../../remote/item-head.ts'
-import { MISS_NONE } from '../../storage/store.ts'
+import { MISS_NONE } from '../../storage/result.ts'
 import { absoluteExpiry } from '../local/absolute-expiry.ts'
 import { countFetch, countHit, countMiss } from '../local/access-counts.ts'
 import { type CountOrder, RemoteCount } from './classic-requests.ts'

@@ -28,6 +28,11 @@ import {
   OUTCOME_TOO_LARGE,
   OUTCOME_UNKNOWN_COMMAND,
   type Request,
+} from '../../protocol/request.ts'
+import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
+import {
+  hasVerb,
+  META_VERBS,
   VERB_ADD,
   VERB_APPEND,
   VERB_CAS,
@@ -47,9 +52,7 @@ import {
   VERB_REPLACE,
   VERB_SET,
   VERB_TOUCH,
-} from '../../protocol/request.ts'
-import { keyBytesOf, keyOffsetOf } from '../../protocol/request-key.ts'
-import { hasVerb, META_VERBS } from '../../protocol/verbs.ts'
+} from '../../protocol/verbs.ts'
 import type { CasClock } from '../../remote/cas-clock.ts'
 import type { Engine } from '../../remote/engine.ts'
 import type { Generation } from '../../remote/generation.ts'

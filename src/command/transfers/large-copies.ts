@@ -14,7 +14,8 @@
  * the system, a piece a turn (passing-memory.ts). A copy belongs to its read until it is taken, and then
  * to the one who sends it; whoever has it gives it back, once.
  */
-import type { Caller, Commands } from '../commands.ts'
+import type { Caller } from '../caller.ts'
+import type { Commands } from '../commands.ts'
 import { PassingMemory } from './passing-memory.ts'
 
 /** Smaller values are copied in one go: that takes a millisecond. */

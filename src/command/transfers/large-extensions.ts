@@ -20,7 +20,8 @@ import {
   OUTCOME_OK,
   type Request,
 } from '../../protocol/request.ts'
-import type { Caller, Commands, LargeExtension } from '../commands.ts'
+import type { Caller } from '../caller.ts'
+import type { Commands, LargeExtension } from '../commands.ts'
 
 const PIECE_BYTES = 512 * 1024
 /** Each time another worker has written the whole value in the meantime. */

@@ -9,6 +9,7 @@
  * Differs from memcached: bytes behind the key of a TOUCH, and the body of an unknown opcode, are
  * part of the frame and never read as the next request.
  */
+
 import { KEY_BYTES_MAX } from '../../base/key-bytes-max.ts'
 import {
   DECODED,
@@ -17,6 +18,9 @@ import {
   OVERSIZE,
   type Request,
   UNFRAMED_CLOSE,
+  WRONG_MAGIC,
+} from '../request.ts'
+import {
   VERB_ADD,
   VERB_APPEND,
   VERB_DECREMENT,
@@ -38,8 +42,7 @@ import {
   VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
-  WRONG_MAGIC,
-} from '../request.ts'
+} from '../verbs.ts'
 import {
   BODY_BYTES_MAX,
   EXPIRY_NO_CREATE,

@@ -7,6 +7,7 @@
  * among them. That one is 0x24 for INCREMENT and DECREMENT: clients of the libmemcached family take 0x20
  * there for a number.
  */
+
 import {
   OUTCOME_EXISTS,
   OUTCOME_HIT,
@@ -27,11 +28,8 @@ import {
   OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
   type Request,
-  VERB_DECREMENT,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
-  VERB_INCREMENT,
 } from '../request.ts'
+import { VERB_DECREMENT, VERB_GET, VERB_GET_AND_TOUCH, VERB_INCREMENT } from '../verbs.ts'
 import {
   HEADER_BYTES,
   MAGIC_RESPONSE,

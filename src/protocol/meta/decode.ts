@@ -10,16 +10,7 @@
  */
 import { Decimal } from '../../base/decimal.ts'
 import { KEY_BYTES_MAX } from '../../base/key-bytes-max.ts'
-import {
-  DECODED,
-  INCOMPLETE,
-  OVERSIZE,
-  type Request,
-  VERB_META_ARITHMETIC,
-  VERB_META_NOOP,
-  VERB_META_SET,
-  WRONG_LINE,
-} from '../request.ts'
+import { DECODED, INCOMPLETE, OVERSIZE, type Request, WRONG_LINE } from '../request.ts'
 import { expiryOf, INT32_MAX, NOT_A_NUMBER, parseSigned, parseUint32 } from '../text/number.ts'
 import {
   PROBLEM_ARITHMETIC_FLAG,
@@ -37,7 +28,7 @@ import {
   PROBLEM_SET_MODE,
   PROBLEM_TOO_MANY_FLAGS,
 } from '../text/problems.ts'
-import { LINE_META, VERBS } from '../verbs.ts'
+import { LINE_META, VERB_META_ARITHMETIC, VERB_META_NOOP, VERB_META_SET, VERBS } from '../verbs.ts'
 import { decodeBase64 } from './base64.ts'
 
 /** Tokens of a meta line, command and key included. */

@@ -6,6 +6,7 @@
  * request's order. q hides the nominal answer: the miss of mg, the success of the others. NF, NS,
  * EX and errors are always sent.
  */
+
 import {
   OUTCOME_EXISTS,
   OUTCOME_FOUND,
@@ -20,10 +21,6 @@ import {
   OUTCOME_STORE_LATE,
   OUTCOME_TOO_LARGE,
   type Request,
-  VERB_META_ARITHMETIC,
-  VERB_META_DEBUG,
-  VERB_META_GET,
-  VERB_META_SET,
 } from '../request.ts'
 import {
   problemOfStore,
@@ -35,6 +32,7 @@ import {
 } from '../text/encode.ts'
 import { writeDecimal } from '../text/number.ts'
 import { PROBLEM_NO_KEY, PROBLEM_NO_RIGHT } from '../text/problems.ts'
+import { VERB_META_ARITHMETIC, VERB_META_DEBUG, VERB_META_GET, VERB_META_SET } from '../verbs.ts'
 import { FLAG_V } from './decode.ts'
 
 /** What stands behind the flags of a hit: who recaches, who already does, and that it is stale. */

@@ -20,11 +20,6 @@ import {
   OVERSIZE,
   type Request,
   TOKENS_MAX,
-  VERB_CAS,
-  VERB_OPERATE,
-  VERB_SASL_LIST,
-  VERB_SASL_STEP,
-  VERB_UNKNOWN,
   WRONG_LINE,
   WRONG_MAGIC,
 } from '../request.ts'
@@ -40,6 +35,11 @@ import {
   LINE_OPERATION,
   LINE_SASL,
   LINE_STORAGE,
+  VERB_CAS,
+  VERB_OPERATE,
+  VERB_SASL_LIST,
+  VERB_SASL_STEP,
+  VERB_UNKNOWN,
   VERBS,
   type Verb,
 } from '../verbs.ts'

@@ -22,12 +22,15 @@ import {
   OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
   type Request,
+} from '../request.ts'
+import {
+  hasVerb,
   VERB_ADD,
   VERB_DECREMENT,
   VERB_INCREMENT,
   VERB_REPLACE,
-} from '../request.ts'
-import { hasVerb, verbsThat } from '../verbs.ts'
+  verbsThat,
+} from '../verbs.ts'
 import { writeDecimal } from './number.ts'
 import {
   PROBLEM_ERROR,

@@ -3,8 +3,11 @@
  * it. What an operation does and which right it takes is in command/operations/operations.ts. To add
  * one, add its record there, and here its name and its words.
  *
- * All of it is rare and read by people or monitors, so it works with strings.
+ * All of it is rare and read by people or monitors, so it works with strings, but for the one line that begins as a
+ * request about an item does.
  */
+import type { Request } from '../request.ts'
+import { isWord } from './scan.ts'
 import { answerCrawler, answerLru, answerSlabs, isClassList, OK } from './tuning.ts'
 
 /** What operators may ask for, by the names that the audit uses. */
@@ -62,7 +65,14 @@ export interface OperationWords {
 }
 
 /** Of ElastiCache, for clients that do not know `config`. */
-export const CLUSTER_KEY = 'AmazonElastiCache:cluster'
+const CLUSTER_KEY = 'AmazonElastiCache:cluster'
+export const CLUSTER_LINE: readonly string[] = ['get', CLUSTER_KEY]
+const CLUSTER_LINE_BYTES: Uint8Array = Buffer.from(CLUSTER_LINE.join(' '))
+
+/** The whole line, which is scanned, asks for the nodes of the cluster, and for no item. */
+export function isClusterLine(bytes: Uint8Array, { tokens, tokenCount }: Request): boolean {
+  return tokenCount === 2 && isWord(bytes, tokens[0]!, tokens[3]!, CLUSTER_LINE_BYTES)
+}
 
 const NO_ARGUMENT: OperationArgument = { words: '', number: 0 }
 const ERROR = 'ERROR'
@@ -187,7 +197,7 @@ const OPERATIONS: readonly OperationWords[] = [
     lastLine: 'END',
   },
   {
-    words: ['get', CLUSTER_KEY],
+    words: CLUSTER_LINE,
     wordCount: 2,
     operation: 'cluster-nodes',
     read: () => ({ ...NO_ARGUMENT, words: `VALUE ${CLUSTER_KEY} 0` }),

@@ -10,9 +10,9 @@
  */
 import type { Pipe } from '../../base/pipe.ts'
 import type { LoginEvent } from '../../connection/auth-gate.ts'
+import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
 import { NAMESPACE_DEFAULT, type Principal } from '../../credential/principal.ts'
 import { RIGHT, type Right } from '../../credential/rights.ts'
-import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { SaslSession } from '../../sasl/session.ts'
 import { HTTP_MECHANISM } from '../worker/event-counters.ts'
@@ -79,7 +79,7 @@ export class BasicLogin {
     const { sasl, onLogin, after } = this.options
     const { generation } = sasl.credentials
     const step = await new SaslSession(sasl, pipe).start(BASIC_MECHANISM, message)
-    const peer = pipe.peer.text
+    const { peer } = pipe
     if (step.kind === 'success') {
       const { principal } = step
       onLogin({ succeeded: true, principal, peer, mechanism: HTTP_MECHANISM })

@@ -1,5 +1,5 @@
 /** What the audit says of a reload of the users: the names of what is new, gone or another. */
-import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 
 interface Named {

@@ -6,12 +6,12 @@
 import { assert } from '../../base/assert.ts'
 import type { Config } from '../../config/config.ts'
 import { askedOfUsers, configuredUsers } from '../../config/credentials.ts'
+import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
 import {
   CredentialSource,
   type CredentialSourceOptions,
 } from '../../credential/credential-source.ts'
 import { loadTables } from '../../credential/prepare.ts'
-import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { configuredMechanisms, forEveryUser } from '../../sasl/mechanisms.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'

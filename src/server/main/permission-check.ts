@@ -3,6 +3,7 @@
  * check`. It is decided by what decides it in the server; here is only what a person types turned into a
  * request, and the reason into a sentence.
  */
+
 import {
   OPERATIONS,
   type Operation,
@@ -10,22 +11,21 @@ import {
 } from '../../command/operations/operations.ts'
 import { tellsOfAll } from '../../command/operations/stats.ts'
 import { judge, rightsTaken } from '../../command/permission.ts'
-import { ACCESS_ALL, type Access, NAMESPACE_DEFAULT_NAME } from '../../credential/access.ts'
+import { ACCESS_ALL, type Access } from '../../credential/access.ts'
+import { NAMESPACE_DEFAULT_NAME } from '../../credential/principal.ts'
 import { namesOf, RIGHT } from '../../credential/rights.ts'
+import { DECODED, OUTCOME_OK, Request } from '../../protocol/request.ts'
+import { decodeLine } from '../../protocol/text/decode.ts'
+import { findOperation, readWithin } from '../../protocol/text/operations.ts'
+import { scanLine } from '../../protocol/text/scan.ts'
 import {
-  DECODED,
-  OUTCOME_OK,
-  Request,
   VERB_FLUSH,
   VERB_GET,
   VERB_GET_AND_TOUCH,
   VERB_OPERATE,
   VERB_STAT,
   VERB_VERBOSITY,
-} from '../../protocol/request.ts'
-import { decodeLine } from '../../protocol/text/decode.ts'
-import { findOperation, readWithin } from '../../protocol/text/operations.ts'
-import { scanLine } from '../../protocol/text/scan.ts'
+} from '../../protocol/verbs.ts'
 
 /** What a server offers at all. */
 export interface Offers {

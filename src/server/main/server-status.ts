@@ -2,9 +2,10 @@
  * The status of a running server, for the page at /: where each thing that it tells comes from, and the
  * readings of its history. The users are those in force.
  */
-import { NAMESPACE_DEFAULT_NAME } from '../../credential/access.ts'
+
+import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
 import { DEFAULT_NAMESPACE } from '../../credential/namespaces.ts'
-import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import { NAMESPACE_DEFAULT_NAME } from '../../credential/principal.ts'
 import type { MetricFamily } from '../../observe/metric-family.ts'
 import type { ProcessMetricName } from '../../observe/metrics.ts'
 import { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'

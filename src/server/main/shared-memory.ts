@@ -1,8 +1,9 @@
 /** The memory that all workers of a server see, made before the first of them starts. */
 import { EXIT_CONFIG, EXIT_OS } from '../../base/exit-code.ts'
+import { NAMESPACES_MAX } from '../../base/namespaces-max.ts'
 import { createStripeMemory } from '../../command/remote/write-stripes.ts'
 import type { Config } from '../../config/config.ts'
-import { NAMESPACES_MAX, type Namespace } from '../../credential/namespaces.ts'
+import type { Namespace } from '../../credential/namespaces.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import { createCounterMemory } from '../../observe/counters.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../observe/prefix-table.ts'

@@ -3,7 +3,7 @@
  *
  * Invariant: it is plain data, which can be sent to another thread. Who owns the descriptor is bound-sockets.ts.
  */
-import type { TlsVerify } from './tls-handshakes.ts'
+import type { TlsVerify } from '../../config/options/tls-options.ts'
 
 export interface BoundAddress {
   readonly family: 'IPv4' | 'IPv6' | 'unix'

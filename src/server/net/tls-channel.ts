@@ -4,8 +4,8 @@
  */
 import type tls from 'node:tls'
 import type { PeerCertificate, TlsChannel } from '../../base/channel.ts'
+import type { TlsVerify } from '../../config/options/tls-options.ts'
 import { peerCertificate } from '../../credential/peer-certificate.ts'
-import type { TlsVerify } from './tls-handshakes.ts'
 
 /** RFC 9266, 4.2. */
 const EXPORTER_LABEL = 'EXPORTER-Channel-Binding'

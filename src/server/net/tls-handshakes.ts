@@ -17,12 +17,10 @@
  */
 import type net from 'node:net'
 import tls from 'node:tls'
+import type { TlsVerify } from '../../config/options/tls-options.ts'
 import { renewsTickets } from './node-internals.ts'
 import { withCertificates } from './tls-contexts.ts'
 import type { TlsMaterial } from './tls-material.ts'
-
-/** What a listener asks of its clients. */
-export type TlsVerify = 'none' | 'request' | 'require' | 'once'
 
 /** Who waits for a handshake. */
 export interface HandshakeOwner {

@@ -4,11 +4,11 @@
  */
 import type { TlsChannel } from '../../base/channel.ts'
 import type { Peer } from '../../base/peer.ts'
+import type { TlsVerify } from '../../config/options/tls-options.ts'
 import type { Transport } from '../../connection/transport.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { Newcomer } from './newcomer.ts'
 import { peerOf } from './socket-newcomer.ts'
-import type { TlsVerify } from './tls-handshakes.ts'
 import { type TlsParts, type TlsPipeChannel, TlsTransport } from './tls-transport.ts'
 
 /** The channel of one connection: what is known of it when it is accepted, and the rest later. */

@@ -24,6 +24,7 @@ import net from 'node:net'
 import type tls from 'node:tls'
 import type { Channel, TlsChannel } from '../../base/channel.ts'
 import type { Peer } from '../../base/peer.ts'
+import type { TlsVerify } from '../../config/options/tls-options.ts'
 import type { Receiver, Transport } from '../../connection/transport.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
@@ -31,7 +32,7 @@ import type { HandleWriter, LateWrite, WritableHandle, WriteRequest } from './ha
 import { readsInto } from './node-internals.ts'
 import { AcceptedSocket } from './socket-transport.ts'
 import { channelOf, refusalOf } from './tls-channel.ts'
-import type { HandshakeOwner, TlsHandshakes, TlsVerify } from './tls-handshakes.ts'
+import type { HandshakeOwner, TlsHandshakes } from './tls-handshakes.ts'
 import { HELLO_BYTES_MAX, helloBytes } from './tls-hello.ts'
 
 /** What the TLS connections of a worker share. */

@@ -9,7 +9,6 @@
  * Invariant: an event was passed on, or is held and counted; what is held waits for a second at most, if
  * flush() is called.
  */
-import { sourceNetwork } from '../../base/source-network.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { AuditBacklog } from './audit-backlog.ts'
 import type { ThreadClock } from './thread-clock.ts'
@@ -38,8 +37,9 @@ export class AuditRate {
     this.clock = clock
   }
 
-  add(event: AuditEvent): void {
-    const name = actorOf(event)
+  /** `network` is where whoever made it comes from. */
+  add(event: AuditEvent, network: string): void {
+    const name = actorOf(event, network)
     const actor = name === undefined ? undefined : this.find(name)
     if (actor === undefined) {
       this.pass(event)
@@ -105,25 +105,18 @@ export class AuditRate {
 const SUCCESS = 'login success'
 
 /** Undefined: of an event that nobody makes as often as they like. */
-function actorOf(event: AuditEvent): string | undefined {
+function actorOf(event: AuditEvent, network: string): string | undefined {
   switch (event.event) {
-    case 'login': {
-      const from = networkOf(event.peer)
+    case 'login':
       // What strangers try is theirs, whatever names they try.
-      if (event.outcome !== 'success') return `stranger ${from}`
-      return `${SUCCESS} ${event.user} ${from}`
-    }
+      if (event.outcome !== 'success') return `stranger ${network}`
+      return `${SUCCESS} ${event.user} ${network}`
     case 'handshake':
-      return `stranger ${networkOf(event.peer)}`
+      return `stranger ${network}`
     case 'refused':
     case 'operation':
-      return `${event.event} ${event.user} ${networkOf(event.peer)}`
+      return `${event.event} ${event.user} ${network}`
     default:
       return undefined
   }
-}
-
-/** A peer without its port, and of IPv6 its /64. */
-function networkOf(peer: unknown): string {
-  return typeof peer === 'string' ? sourceNetwork(peer.replace(/:\d+$/, '')) : ''
 }

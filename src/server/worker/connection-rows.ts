@@ -4,7 +4,8 @@
  */
 import type { Clock } from '../../base/clock.ts'
 import type { ConnectionFacts, ConnectionSource } from '../../command/operations/stats.ts'
-import { type Connection, STATE_NAMES } from '../../connection/connection.ts'
+import type { Connection } from '../../connection/connection.ts'
+import { STATE_NAMES } from '../../connection/connection-state.ts'
 import type { SharedSocket } from '../net/shared-socket.ts'
 import {
   type ConnectionRow,

@@ -32,9 +32,9 @@ import { OperatorFacts } from './operator-facts.ts'
 import { createRemote, type RemoteService } from './remote-service.ts'
 import { Tenant, type TenantOptions } from './tenant.ts'
 import type { ThreadClock } from './thread-clock.ts'
-import { throttledRows } from './throttle-log.ts'
 import { UnfinishedBudget } from './unfinished-budget.ts'
 import type { NamespaceMemory, WorkerSettings } from './worker-messages.ts'
+import { throttledRows } from './worker-throttle.ts'
 
 const MEBIBYTE = 1024 * 1024
 

@@ -30,7 +30,7 @@ export class LoginLog {
       return
     }
     this.lineCount++
-    const fields = { ...nameOf(login), peer: login.peer, mechanism: login.mechanism }
+    const fields = { ...nameOf(login), peer: login.peer.text, mechanism: login.mechanism }
     this.write(
       login.succeeded
         ? { level: 'info', event: 'login', message: 'logged in', fields }

@@ -5,7 +5,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { StatRows } from '../../command/operations/rows.ts'
 import type { ProcessMetricName } from '../../observe/metrics.ts'
-import { wholeMemoryLimitOf } from '../../storage/namespaces.ts'
+import { wholeMemoryLimitOf } from '../../storage/quotas.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 

@@ -70,7 +70,7 @@ export class Tenant {
     this.prefixes = new PrefixTable(memory.prefixes, watchLog.observed)
     this.sizes = new ItemSizes(this.store, watchLog.observed, casEnabled)
     const observer = new RequestObserver(this.store, watchLog, this.prefixes, options.passOn)
-    this.store.witnessEvictions(observer)
+    this.store.observeEvictions(observer)
     this.lane = counterLane(memory.counters, settings.workerIndex)
     this.commands =
       options.remote?.commandsOf(this.name, this.lane) ??

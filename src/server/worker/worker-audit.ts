@@ -14,6 +14,7 @@
  * Invariant: an event is either posted, and counted as on its way until the main thread has dealt with it,
  * or counted in the backlog of its lane, or held as one of an actor who makes many.
  */
+import type { Peer } from '../../base/peer.ts'
 import type { LoginEvent, OperationEvent, RefusalEvent } from '../../connection/auth-gate.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { keyTag } from '../../sasl/key-tag.ts'
@@ -116,7 +117,7 @@ export class WorkerAudit {
   login(login: LoginEvent): void {
     const { peer, mechanism, tls } = login
     const certificate = tls?.certificate
-    this.record({
+    this.recordOf(peer, {
       event: 'login',
       ...(login.succeeded
         ? { outcome: 'success', user: login.principal.name }
@@ -126,7 +127,7 @@ export class WorkerAudit {
             unknown_user: login.unknownUser,
             reason: login.reason,
           }),
-      peer,
+      peer: peer.text,
       mechanism,
       tls: tls?.version,
       certificate: certificate?.subject,
@@ -134,38 +135,46 @@ export class WorkerAudit {
     })
   }
 
-  refusal({ principal, peer, command, lack, key }: RefusalEvent): void {
+  refusal({ principal, peer, command, lack: lacks, key }: RefusalEvent): void {
     const { showsKeys, keySecret } = this.memory
     let shown: string | undefined
     if (key !== undefined) {
       shown = showsKeys ? Buffer.from(key).toString('latin1') : keyTag(keySecret, key)
     }
     const user = principal?.name
-    this.record({ event: 'refused', user, peer, command, lacks: lack, key: shown })
+    this.recordOf(peer, { event: 'refused', user, peer: peer.text, command, lacks, key: shown })
   }
 
   operation({ principal, peer, operation, number, namespace }: OperationEvent): void {
     const shown = number === 0 ? undefined : number
     const user = principal?.name
-    this.record({ event: 'operation', user, peer, operation, number: shown, namespace })
+    this.recordOf(peer, {
+      event: 'operation',
+      user,
+      peer: peer.text,
+      operation,
+      number: shown,
+      namespace,
+    })
   }
 
   /** One that came to nothing; those that come to something are told of with their logins. */
-  handshake(peer: string, reason: string): void {
-    this.record({ event: 'handshake', outcome: 'failure', peer, reason })
+  handshake(peer: Peer, reason: string): void {
+    this.recordOf(peer, { event: 'handshake', outcome: 'failure', peer: peer.text, reason })
   }
 
   throttle(state: 'began' | 'ended', { kind, name }: Throttled): void {
-    this.record({ event: 'throttle', state, [kind]: name })
+    this.deliver({ event: 'throttle', state, [kind]: name })
   }
 
   /** So many as are not named one by one. */
   throttledMore(count: number): void {
-    this.record({ event: 'throttle', state: 'began', more: count })
+    this.deliver({ event: 'throttle', state: 'began', more: count })
   }
 
-  private record(event: AuditEvent): void {
-    this.rate.add(event)
+  /** Of whoever makes as many of these as they like. */
+  private recordOf({ network }: Peer, event: AuditEvent): void {
+    this.rate.add(event, network)
   }
 
   private deliver(event: AuditEvent): void {

@@ -4,7 +4,7 @@
  */
 import type { ClockBase } from '../../base/clock.ts'
 import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
-import type { CredentialSnapshot } from '../../credential/snapshot.ts'
+import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
 import type { TokenKeySet } from '../../credential/token-keys.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { CounterMemory } from '../../observe/counters.ts'

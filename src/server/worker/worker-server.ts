@@ -13,8 +13,8 @@ import { AnswerDelays } from '../../connection/answer-delays.ts'
 import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connection/auth-gate.ts'
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import { TurnCounts } from '../../connection/turn-counts.ts'
+import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
 import { prepare } from '../../credential/prepare.ts'
-import type { CredentialSnapshot } from '../../credential/snapshot.ts'
 import { counterLane } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import { sharedLane } from '../../observe/shared-lanes.ts'
@@ -43,13 +43,13 @@ import { cutNamespaces, renewLogins } from './login-renewal.ts'
 import { LoopMeasures } from './loop-measures.ts'
 import { StrangerTurns } from './stranger-turns.ts'
 import type { ThreadClock } from './thread-clock.ts'
-import { createThrottle } from './throttle-log.ts'
 import { TickReports } from './tick-reports.ts'
 import { Turns } from './turns.ts'
 import { createAudit, type WorkerAudit } from './worker-audit.ts'
 import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerPort, WorkerSettings } from './worker-messages.ts'
 import { createSasl } from './worker-sasl.ts'
+import { createThrottle } from './worker-throttle.ts'
 
 /** Period of the one timer behind all deadlines. */
 const TICK_MS = 100
@@ -313,7 +313,7 @@ export class WorkerServer {
       onHandshakeFailed: (peer, code) => {
         this.events.handshakeFailed(code)
         this.handshakeLog.record(peer, code, this.context.nowMs)
-        this.audit?.handshake(peer.text, code)
+        this.audit?.handshake(peer, code)
       },
     }
   }
@@ -378,7 +378,7 @@ export class WorkerServer {
     if (!credentials.has(name) || !this.sasl.mayLogIn()) return
     const principal = credentials.principalOf(name, 'listener')
     if (!gate.admit(principal, 'listener')) return
-    const event = { succeeded: true, principal, peer: peer.text, mechanism: 'listener' } as const
+    const event = { succeeded: true, principal, peer, mechanism: 'listener' } as const
     this.events.login(event)
     this.audit?.login(event)
   }
@@ -403,7 +403,7 @@ export class WorkerServer {
   }
 
   private logRefusal({ principal, peer, command, lack }: RefusalEvent): void {
-    const fields = { user: principal?.name, peer, command, lacks: lack }
+    const fields = { user: principal?.name, peer: peer.text, command, lacks: lack }
     const what = lack === 'option' ? 'nobody has it here' : 'the user may not do that'
     const message = `a command was refused: ${what}`
     this.log.write({ level: 'debug', event: 'command_denied', message, fields })

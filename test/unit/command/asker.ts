@@ -2,6 +2,7 @@
  * Commands over a small store of their own, without a connection: a request is what the text decoder
  * makes of a line, and the answer is the outcome with what it carries.
  */
+
 import type { Commands } from '../../../src/command/commands.ts'
 import { COUNTER } from '../../../src/observe/counters.ts'
 import type { CounterName } from '../../../src/observe/metrics.ts'
@@ -21,11 +22,10 @@ import {
   OUTCOME_TOO_LARGE,
   OUTCOME_TOUCHED,
   Request,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
 } from '../../../src/protocol/request.ts'
 import { decodeLine } from '../../../src/protocol/text/decode.ts'
 import { scanLine } from '../../../src/protocol/text/scan.ts'
+import { VERB_GET, VERB_GET_AND_TOUCH } from '../../../src/protocol/verbs.ts'
 import {
   createManualServer,
   type ManualServer,

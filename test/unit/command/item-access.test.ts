@@ -1,4 +1,5 @@
 /** What both families of commands do to items through the one ItemAccess, and count once. */
+
 import { expect, test } from 'vitest'
 import { ItemAccess } from '../../../src/command/local/item-access.ts'
 import { COUNTER, counterLane, createCounterMemory } from '../../../src/observe/counters.ts'
@@ -12,7 +13,8 @@ import {
   Request,
 } from '../../../src/protocol/request.ts'
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
-import { Store, WRITE_SET } from '../../../src/storage/store.ts'
+import { Store } from '../../../src/storage/store.ts'
+import { WRITE_SET } from '../../../src/storage/write-order.ts'
 
 const NOW = 1_700_000_000
 const KEY = Buffer.from('count')

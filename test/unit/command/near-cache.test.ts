@@ -2,6 +2,7 @@
  * The near cache, and each race that copies of what others change are known for: the test is the node, and says what it
  * says when it says it.
  */
+
 import { describe, expect, test } from 'vitest'
 import {
   BARREN_MS,
@@ -16,7 +17,7 @@ import {
   VERB_GET_AND_TOUCH,
   VERB_META_GET,
   VERB_SET,
-} from '../../../src/protocol/request.ts'
+} from '../../../src/protocol/verbs.ts'
 import { CONFIRMED_MS } from '../../../src/remote/generation.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import {

@@ -1,4 +1,5 @@
 /** A second that passes while a node is asked is not taken off what T and N gave. */
+
 import { expect, test } from 'vitest'
 import { RemoteCommands } from '../../../src/command/remote/remote-commands.ts'
 import { RequestCounts } from '../../../src/command/remote/request-counts.ts'
@@ -9,9 +10,8 @@ import {
   OUTCOME_NUMBER,
   OUTCOME_PENDING,
   Request,
-  VERB_META_ARITHMETIC,
-  VERB_META_GET,
 } from '../../../src/protocol/request.ts'
+import { VERB_META_ARITHMETIC, VERB_META_GET } from '../../../src/protocol/verbs.ts'
 import { CasClock } from '../../../src/remote/cas-clock.ts'
 import type { Engine } from '../../../src/remote/engine.ts'
 import { FAILURE_NONE } from '../../../src/remote/failure.ts'

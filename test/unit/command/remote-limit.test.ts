@@ -1,20 +1,17 @@
 /** Before a cluster the largest item is as large as in a store of our own. */
+
 import { expect, test } from 'vitest'
 import { RemoteCommands } from '../../../src/command/remote/remote-commands.ts'
 import { RequestCounts } from '../../../src/command/remote/request-counts.ts'
 import { COUNTER_NAMES } from '../../../src/observe/counters.ts'
-import {
-  OUTCOME_PENDING,
-  OUTCOME_TOO_LARGE,
-  Request,
-  VERB_SET,
-} from '../../../src/protocol/request.ts'
+import { OUTCOME_PENDING, OUTCOME_TOO_LARGE, Request } from '../../../src/protocol/request.ts'
+import { VERB_SET } from '../../../src/protocol/verbs.ts'
 import { CasClock } from '../../../src/remote/cas-clock.ts'
 import type { Engine } from '../../../src/remote/engine.ts'
 import { FAILURE_NONE } from '../../../src/remote/failure.ts'
 import type { Command } from '../../../src/remote/flight.ts'
 import { Generation } from '../../../src/remote/generation.ts'
-import { STORED, TOO_LARGE } from '../../../src/storage/store.ts'
+import { STORED, TOO_LARGE } from '../../../src/storage/result.ts'
 import { Client } from '../storage/client.ts'
 
 const ITEM_BYTES_MAX = 8192

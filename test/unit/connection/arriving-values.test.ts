@@ -2,10 +2,11 @@
  * Values of 64 KiB and more in the three dialects, as they come: stored once, whole or not at all, whatever
  * the client, and whoever else writes, does in between.
  */
+
 import { describe, expect, test } from 'vitest'
 import { ARRIVING_COUNT_WORD } from '../../../src/storage/control-block.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { HIT } from '../../../src/storage/store.ts'
+import { HIT } from '../../../src/storage/result.ts'
 import { storeFrame } from '../../support/binary-frames.ts'
 import type { ManualConnection } from '../../support/manual-connection.ts'
 import { createManualServer, MANUAL_NOW, type ManualServer } from '../../support/manual-server.ts'

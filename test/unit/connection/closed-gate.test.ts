@@ -4,13 +4,15 @@
  * byte, no counter of commands has moved, no operation has been called, and all that was said is that
  * one must log in.
  */
+
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { Commands } from '../../../src/command/commands.ts'
 import { LargeBody } from '../../../src/command/transfers/large-body.ts'
 import type { Dialect } from '../../../src/connection/connection.ts'
 import { COUNTER_NAMES } from '../../../src/observe/counters.ts'
-import { OUTCOME_REFUSED, Request, VERB_SET } from '../../../src/protocol/request.ts'
+import { OUTCOME_REFUSED, Request } from '../../../src/protocol/request.ts'
+import { VERB_SET } from '../../../src/protocol/verbs.ts'
 import type { LargeValue } from '../../../src/storage/large-value.ts'
 import { requestFrame, storeFrame, words } from '../../support/binary-frames.ts'
 import { type ManualConnection, openManualConnection } from '../../support/manual-connection.ts'

@@ -4,6 +4,7 @@
  * the store is the same byte for byte, no counter of commands has moved, no operation was called, the
  * answer is the documented one, and the connection goes on.
  */
+
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { refusalOf } from '../../../src/command/permission.ts'
@@ -21,8 +22,8 @@ import {
   OUTCOME_NO_RIGHT,
   OUTCOME_OK,
   Request,
-  VERB_SET,
 } from '../../../src/protocol/request.ts'
+import { VERB_SET } from '../../../src/protocol/verbs.ts'
 import { requestFrame, storeFrame, words } from '../../support/binary-frames.ts'
 import { type ManualConnection, openManualConnection } from '../../support/manual-connection.ts'
 import { createManualServer, type ManualServer } from '../../support/manual-server.ts'

@@ -1,7 +1,8 @@
 /** A list of keys one of which cannot be touched for want of memory: an error, never a miss. */
+
 import { expect, test } from 'vitest'
 import { COUNTER } from '../../../src/observe/counters.ts'
-import { NO_MEMORY } from '../../../src/storage/store.ts'
+import { NO_MEMORY } from '../../../src/storage/result.ts'
 import { createManualServer, type ManualServer } from '../../support/manual-server.ts'
 
 const REFUSED = 'SERVER_ERROR out of memory writing get response\r\n'

@@ -2,8 +2,9 @@
  * Requests whose outcome comes later, from a store elsewhere: a connection answers them in order, takes
  * nothing of what is behind them meanwhile, and gives up what nobody waits for any more.
  */
+
 import { describe, expect, test } from 'vitest'
-import type { ConnectionLimits } from '../../../src/connection/connection.ts'
+import type { ConnectionLimits } from '../../../src/connection/worker-context.ts'
 import {
   OUTCOME_HIT,
   OUTCOME_NO_MEMORY,
@@ -11,10 +12,8 @@ import {
   OUTCOME_OK,
   OUTCOME_STORE_DOWN,
   OUTCOME_TOO_LARGE,
-  VERB_GET,
-  VERB_META_GET,
-  VERB_SET,
 } from '../../../src/protocol/request.ts'
+import { VERB_GET, VERB_META_GET, VERB_SET } from '../../../src/protocol/verbs.ts'
 import { requestFrame, storeFrame } from '../../support/binary-frames.ts'
 import { LateStore } from '../../support/late-store.ts'
 import type { ManualConnection } from '../../support/manual-connection.ts'

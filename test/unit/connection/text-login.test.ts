@@ -68,7 +68,9 @@ describe('the set of a client that is not logged in', () => {
     expect(await ask('get k\r\n')).toBe('CLIENT_ERROR unauthenticated\r\n')
     expect(await ask(login('alice', 'secret'), pieces)).toBe('STORED\r\n')
     expect(peer.connection.gate.principal).toEqual(userPrincipal('alice'))
-    expect(events).toMatchObject([{ succeeded: true, mechanism: 'PLAIN', peer: '192.0.2.1:5' }])
+    expect(events).toMatchObject([
+      { succeeded: true, mechanism: 'PLAIN', peer: { text: '192.0.2.1:5' } },
+    ])
     expect(await ask('get k\r\n')).toBe('END\r\n')
     // The login was no value, and what looks like one now is.
     expect(await ask('get x\r\n')).toBe('END\r\n')

@@ -15,12 +15,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { CredentialFileError } from '../../../src/credential/credential-file-error.ts'
+import type { CredentialSnapshot } from '../../../src/credential/credential-snapshot.ts'
 import {
   CredentialSource,
   type CredentialSourceOptions,
 } from '../../../src/credential/credential-source.ts'
 import type { FileContent } from '../../../src/credential/file-access.ts'
-import type { CredentialSnapshot } from '../../../src/credential/snapshot.ts'
 import { addUser } from '../../../src/credential/users-file-editor.ts'
 import { hashPassword, hashPasswordWith, parseVerifier } from '../../../src/credential/verifier.ts'
 import { configuredMechanisms } from '../../../src/sasl/mechanisms.ts'

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { CredentialStore } from '../../../src/credential/credential-store.ts'
-import { NAMESPACE_DEFAULT, NEVER } from '../../../src/credential/principal.ts'
-import { RIGHTS_ALL } from '../../../src/credential/rights.ts'
 import {
   type CredentialSnapshot,
   makeSnapshot,
   type UserRecord,
-} from '../../../src/credential/snapshot.ts'
+} from '../../../src/credential/credential-snapshot.ts'
+import { CredentialStore } from '../../../src/credential/credential-store.ts'
+import { NAMESPACE_DEFAULT, NEVER } from '../../../src/credential/principal.ts'
+import { RIGHTS_ALL } from '../../../src/credential/rights.ts'
 import {
   hashPassword,
   hashPasswordWith,

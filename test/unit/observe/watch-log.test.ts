@@ -1,6 +1,6 @@
 /** The watch log between several workers: who sees what, and what happens to what does not fit. */
 import { describe, expect, test } from 'vitest'
-import { NAMESPACES_MAX } from '../../../src/credential/namespaces.ts'
+import { NAMESPACES_MAX } from '../../../src/base/namespaces-max.ts'
 import { COUNTER, counterLane, createCounterMemory } from '../../../src/observe/counters.ts'
 import {
   CLOSE_IDLE_TIMEOUT,

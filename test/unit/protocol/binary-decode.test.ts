@@ -7,6 +7,9 @@ import {
   OVERSIZE,
   Request,
   UNFRAMED_CLOSE,
+  WRONG_MAGIC,
+} from '../../../src/protocol/request.ts'
+import {
   VERB_ADD,
   VERB_DECREMENT,
   VERB_DELETE,
@@ -21,8 +24,7 @@ import {
   VERB_TOUCH,
   VERB_UNKNOWN,
   VERB_VERBOSITY,
-  WRONG_MAGIC,
-} from '../../../src/protocol/request.ts'
+} from '../../../src/protocol/verbs.ts'
 import { requestFrame, storeFrame, words } from '../../support/binary-frames.ts'
 
 const VALUE_BYTES_MAX = 1024

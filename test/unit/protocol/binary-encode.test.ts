@@ -19,11 +19,8 @@ import {
   OUTCOME_TOUCHED,
   OUTCOME_UNKNOWN_COMMAND,
   Request,
-  VERB_DELETE,
-  VERB_GET,
-  VERB_GET_AND_TOUCH,
-  VERB_SET,
 } from '../../../src/protocol/request.ts'
+import { VERB_DELETE, VERB_GET, VERB_GET_AND_TOUCH, VERB_SET } from '../../../src/protocol/verbs.ts'
 import { parseResponses } from '../../support/binary-frames.ts'
 
 const RESULT = {

@@ -1,4 +1,5 @@
 /** The meta decoder: flags, their values, and what is wrong with them. */
+
 import { expect, test } from 'vitest'
 import { decodeBase64 } from '../../../src/protocol/meta/base64.ts'
 import {
@@ -14,18 +15,20 @@ import {
   INCOMPLETE,
   OVERSIZE,
   Request,
-  VERB_META_ARITHMETIC,
-  VERB_META_DEBUG,
-  VERB_META_DELETE,
-  VERB_META_GET,
-  VERB_META_NOOP,
-  VERB_META_SET,
   WRONG_LINE,
 } from '../../../src/protocol/request.ts'
 import { decodeLine } from '../../../src/protocol/text/decode.ts'
 import { EXPIRY_IN_THE_PAST } from '../../../src/protocol/text/number.ts'
 import { PROBLEM_LINES } from '../../../src/protocol/text/problems.ts'
 import { scanLine } from '../../../src/protocol/text/scan.ts'
+import {
+  VERB_META_ARITHMETIC,
+  VERB_META_DEBUG,
+  VERB_META_DELETE,
+  VERB_META_GET,
+  VERB_META_NOOP,
+  VERB_META_SET,
+} from '../../../src/protocol/verbs.ts'
 
 function decode(text: string): { result: number; request: Request } {
   const bytes = Buffer.from(`##${text}`, 'latin1')

@@ -1,6 +1,7 @@
 /**
  * The text decoder: which bytes are which request, which are wrong and how much of them is skipped.
  */
+
 import { expect, test } from 'vitest'
 import {
   DECODED,
@@ -8,6 +9,14 @@ import {
   OVERSIZE,
   Request,
   TOKENS_MAX,
+  WRONG_LINE,
+  WRONG_MAGIC,
+} from '../../../src/protocol/request.ts'
+import { decodeLine, judgeUnfinishedLine } from '../../../src/protocol/text/decode.ts'
+import { EXPIRY_IN_THE_PAST } from '../../../src/protocol/text/number.ts'
+import { PROBLEM_LINES } from '../../../src/protocol/text/problems.ts'
+import { nextKey, scanLine } from '../../../src/protocol/text/scan.ts'
+import {
   VERB_ADD,
   VERB_CAS,
   VERB_DECREMENT,
@@ -26,13 +35,7 @@ import {
   VERB_TOUCH,
   VERB_VERBOSITY,
   VERB_VERSION,
-  WRONG_LINE,
-  WRONG_MAGIC,
-} from '../../../src/protocol/request.ts'
-import { decodeLine, judgeUnfinishedLine } from '../../../src/protocol/text/decode.ts'
-import { EXPIRY_IN_THE_PAST } from '../../../src/protocol/text/number.ts'
-import { PROBLEM_LINES } from '../../../src/protocol/text/problems.ts'
-import { nextKey, scanLine } from '../../../src/protocol/text/scan.ts'
+} from '../../../src/protocol/verbs.ts'
 
 const VALUE_MAX = 100
 const SASL_MAX = 64

@@ -3,6 +3,7 @@
  * password, of one with two, and an unknown user must cost the same, or the time tells who exists.
  */
 import { beforeEach, expect, test, vi } from 'vitest'
+import { Peer } from '../../../src/base/peer.ts'
 import { SaslSession } from '../../../src/sasl/session.ts'
 import { LoginLog } from '../../../src/server/worker/login-log.ts'
 import { EXPORTED, pipeAt, tlsPipeAt } from '../../support/pipe.ts'
@@ -223,7 +224,7 @@ test('a right password takes the same operations, with one password and with two
 test('the log line of a name that is no user has none of it, and one of a user names it', () => {
   const fields: unknown[] = []
   const log = new LoginLog((event) => fields.push(event.fields), 1)
-  const peer = '192.0.2.1:1'
+  const peer = Peer.at('192.0.2.1', 1)
   const login = { succeeded: false, peer, mechanism: 'PLAIN', reason: 'malformed' } as const
   log.record({ ...login, user: '', unknownUser: '7 characters, 0123abcd' }, 0)
   log.record({ ...login, user: ONE, unknownUser: '' }, 0)

@@ -3,9 +3,9 @@
  * counted, and a SCRAM client written apart from src/. The client can be told to misbehave.
  */
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
+import type { CredentialSnapshot } from '../../../src/credential/credential-snapshot.ts'
+import { makeSnapshot } from '../../../src/credential/credential-snapshot.ts'
 import { CredentialSource } from '../../../src/credential/credential-source.ts'
-import type { CredentialSnapshot } from '../../../src/credential/snapshot.ts'
-import { makeSnapshot } from '../../../src/credential/snapshot.ts'
 import {
   type DerivationParameters,
   deriveSaltedPassword,

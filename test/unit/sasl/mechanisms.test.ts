@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeSnapshot } from '../../../src/credential/snapshot.ts'
+import { makeSnapshot } from '../../../src/credential/credential-snapshot.ts'
 import { NO_TOKEN_KEYS } from '../../../src/credential/token-keys.ts'
 import { SCRAM_HASH_NAMES } from '../../../src/credential/verifier.ts'
 import { reportableMechanism } from '../../../src/sasl/mechanism-name.ts'

@@ -1,17 +1,12 @@
 /** Values that arrive in the log, among the records of others. */
+
 import { expect, test } from 'vitest'
-import type { ArrivingValue } from '../../../src/storage/arriving-value.ts'
+import { type ArrivingValue, mayBegin } from '../../../src/storage/arriving-value.ts'
 import { ARRIVING_COUNT_WORD } from '../../../src/storage/control-block.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import {
-  EXISTS,
-  mayBegin,
-  NOT_FOUND,
-  STORED,
-  WRITE_ADD,
-  WRITE_REPLACE,
-} from '../../../src/storage/store.ts'
+import { EXISTS, NOT_FOUND, STORED } from '../../../src/storage/result.ts'
+import { WRITE_ADD, WRITE_REPLACE } from '../../../src/storage/write-order.ts'
 import { Client, orderOf, type WriteOptions } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 

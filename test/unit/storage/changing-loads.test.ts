@@ -4,11 +4,12 @@
  * The streams are always the same, so nothing here depends on chance; what is asserted has some room to the
  * figures, which stand beside it.
  */
+
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { HIT } from '../../../src/storage/store.ts'
+import { HIT } from '../../../src/storage/result.ts'
 import { Client } from './client.ts'
 import { randomOf } from './model.ts'
 

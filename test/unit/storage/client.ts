@@ -1,8 +1,11 @@
 /** A Store behind strings, for tests that say what happens and not how it is asked for. */
+
 import { createStoreMemory, type StoreMemory } from '../../../src/storage/geometry.ts'
 import type { LargeExtension } from '../../../src/storage/large-extension.ts'
 import type { LargeValue } from '../../../src/storage/large-value.ts'
-import { HIT, Store, WriteOrder } from '../../../src/storage/store.ts'
+import { HIT } from '../../../src/storage/result.ts'
+import { Store } from '../../../src/storage/store.ts'
+import { WriteOrder } from '../../../src/storage/write-order.ts'
 
 const KIB = 1024
 

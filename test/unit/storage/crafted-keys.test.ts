@@ -3,6 +3,7 @@
  * does not know the seed cannot choose them; who does (here: the test) finds that no probe is longer
  * than a chain may be, and that the others' items are left alone.
  */
+
 import { expect, test } from 'vitest'
 import { HalfSipHash } from '../../../src/base/hash.ts'
 import { SLOTS_PER_BUCKET } from '../../../src/storage/bucket.ts'
@@ -10,7 +11,7 @@ import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { createStoreMemory, type StoreMemory } from '../../../src/storage/geometry.ts'
 import { CHAIN_BUCKETS_MAX } from '../../../src/storage/hash-index.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { NO_MEMORY, STORED } from '../../../src/storage/store.ts'
+import { NO_MEMORY, STORED } from '../../../src/storage/result.ts'
 import { Client } from './client.ts'
 
 const MIB = 1024 * 1024

@@ -1,4 +1,5 @@
 /** What eviction keeps, what it forgets and what it remembers, as clients of the store see it. */
+
 import { expect, test } from 'vitest'
 import {
   GROUPS_MAX,
@@ -11,7 +12,7 @@ import { memorySharesOf } from '../../../src/storage/geometry.ts'
 import { GhostTable } from '../../../src/storage/ghost.ts'
 import { Groups, queueOf, rankOf } from '../../../src/storage/group.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { STORED } from '../../../src/storage/store.ts'
+import { STORED } from '../../../src/storage/result.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { memoryOf, randomOf, seedOfRun } from './model.ts'

@@ -2,12 +2,14 @@
  * Records have only the words that their items need: what happens when an item comes to need one
  * more, and when it needs one less.
  */
+
 import { expect, test } from 'vitest'
 import { CAS_HALF_WORD, CAS_LOW_WORD } from '../../../src/storage/control-block.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { STATE_STALE } from '../../../src/storage/item.ts'
-import { HIT, NO_MEMORY, STORED, WRITE_APPEND, WRITE_PREPEND } from '../../../src/storage/store.ts'
+import { HIT, NO_MEMORY, STORED } from '../../../src/storage/result.ts'
+import { WRITE_APPEND, WRITE_PREPEND } from '../../../src/storage/write-order.ts'
 import { Client } from './client.ts'
 
 const KIB = 1024

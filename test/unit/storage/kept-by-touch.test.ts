@@ -3,10 +3,11 @@
  * though a touch tells only the segment in which its item begins, and what is taken as expired is
  * looked for only at the oldest segment of each group.
  */
+
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { STORED } from '../../../src/storage/store.ts'
+import { STORED } from '../../../src/storage/result.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'

@@ -1,4 +1,5 @@
 /** Appending and prepending to values that are too large to be copied in one go. */
+
 import { expect, test } from 'vitest'
 import { RECEIVING_COUNT_WORD } from '../../../src/storage/control-block.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
@@ -12,10 +13,8 @@ import {
   NOT_STORED,
   STORED,
   TOO_LARGE,
-  WRITE_ADD,
-  WRITE_APPEND,
-  WRITE_PREPEND,
-} from '../../../src/storage/store.ts'
+} from '../../../src/storage/result.ts'
+import { WRITE_ADD, WRITE_APPEND, WRITE_PREPEND } from '../../../src/storage/write-order.ts'
 import { Client, type ClientOptions, orderOf } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 

@@ -1,8 +1,10 @@
 /** What compaction moves, and what it lets lie because moving it would take too long. */
+
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { HIT, STORED, TOO_LARGE, WRITE_ADD } from '../../../src/storage/store.ts'
+import { HIT, STORED, TOO_LARGE } from '../../../src/storage/result.ts'
+import { WRITE_ADD } from '../../../src/storage/write-order.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 

@@ -1,10 +1,12 @@
 /** Values that arrive in pieces, in segments of their own. */
+
 import { expect, test } from 'vitest'
 import { RECEIVING_COUNT_WORD } from '../../../src/storage/control-block.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import type { LargeValue } from '../../../src/storage/large-value.ts'
-import { EXISTS, NOT_FOUND, STORED, WRITE_ADD, WRITE_REPLACE } from '../../../src/storage/store.ts'
+import { EXISTS, NOT_FOUND, STORED } from '../../../src/storage/result.ts'
+import { WRITE_ADD, WRITE_REPLACE } from '../../../src/storage/write-order.ts'
 import { Client, orderOf, type WriteOptions } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 

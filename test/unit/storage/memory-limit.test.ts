@@ -1,4 +1,5 @@
 /** The limit of the memory moves up to what was laid out, and down in bounded steps, for all workers. */
+
 import { expect, test } from 'vitest'
 import { EXCESS_WORD } from '../../../src/storage/control-block.ts'
 import {
@@ -10,7 +11,7 @@ import {
 } from '../../../src/storage/counters.ts'
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { NO_MEMORY, STORED } from '../../../src/storage/store.ts'
+import { NO_MEMORY, STORED } from '../../../src/storage/result.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'

@@ -7,14 +7,8 @@ import {
   readStoreCounters,
 } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import {
-  NO_MEMORY,
-  REMOVED,
-  STORED,
-  WRITE_ADD,
-  WRITE_APPEND,
-  WRITE_PREPEND,
-} from '../../../src/storage/store.ts'
+import { NO_MEMORY, REMOVED, STORED } from '../../../src/storage/result.ts'
+import { WRITE_ADD, WRITE_APPEND, WRITE_PREPEND } from '../../../src/storage/write-order.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'

@@ -3,6 +3,7 @@
  * store may forget (it evicts) the model learns from a miss, and counts: with enough memory that
  * count must stay 0.
  */
+
 import { createStoreMemory, type StoreMemory } from '../../../src/storage/geometry.ts'
 import {
   EXISTS,
@@ -14,14 +15,16 @@ import {
   NOT_STORED,
   REMOVED,
   STORED,
-  type Store,
   TOO_LARGE,
+} from '../../../src/storage/result.ts'
+import type { Store } from '../../../src/storage/store.ts'
+import {
   WRITE_ADD,
   WRITE_APPEND,
   WRITE_PREPEND,
   WRITE_REPLACE,
   WRITE_SET,
-} from '../../../src/storage/store.ts'
+} from '../../../src/storage/write-order.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { orderOf } from './client.ts'
 

@@ -1,4 +1,5 @@
 /** Namespaces: each a store of its own over one memory; what one does not use it lends, and gets back. */
+
 import { describe, expect, test } from 'vitest'
 import { GUARANTEED_WORD } from '../../../src/storage/control-block.ts'
 import { counterLanes, EVICTIONS, readStoreCounters } from '../../../src/storage/counters.ts'
@@ -14,9 +15,9 @@ import {
   dropNamespace,
   quotaProblems,
   setQuota,
-  wholeMemoryLimitOf,
 } from '../../../src/storage/namespaces.ts'
-import { NO_MEMORY, STORED } from '../../../src/storage/store.ts'
+import { wholeMemoryLimitOf } from '../../../src/storage/quotas.ts'
+import { NO_MEMORY, STORED } from '../../../src/storage/result.ts'
 import { Client } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 

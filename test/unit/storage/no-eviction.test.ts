@@ -3,10 +3,12 @@
  * what deletes, overwrites and expiry leave is found, wherever it lies, with bounded work for each
  * write. Random, for every seed: SEED= repeats a run.
  */
+
 import { expect, test } from 'vitest'
 import { counterLanes, REINSERTED, readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import { NO_MEMORY, REMOVED, STORED, WRITE_APPEND } from '../../../src/storage/store.ts'
+import { NO_MEMORY, REMOVED, STORED } from '../../../src/storage/result.ts'
+import { WRITE_APPEND } from '../../../src/storage/write-order.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 import { type Random, randomOf, seedOfRun } from './model.ts'

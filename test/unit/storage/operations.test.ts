@@ -12,11 +12,13 @@ import {
   REMOVED,
   STORED,
   TOO_LARGE,
+} from '../../../src/storage/result.ts'
+import {
   WRITE_ADD,
   WRITE_APPEND,
   WRITE_PREPEND,
   WRITE_REPLACE,
-} from '../../../src/storage/store.ts'
+} from '../../../src/storage/write-order.ts'
 import { Client } from './client.ts'
 
 let client: Client

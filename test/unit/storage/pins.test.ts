@@ -1,4 +1,5 @@
 /** Values that are sent from where they are stored: their bytes stay, whatever becomes of the items. */
+
 import { expect, test } from 'vitest'
 import {
   FREE_COUNT_WORD,
@@ -10,7 +11,7 @@ import {
 } from '../../../src/storage/control-block.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import type { PinnedParts, Pins } from '../../../src/storage/pins.ts'
-import { HIT, REMOVED, STORED } from '../../../src/storage/store.ts'
+import { HIT, REMOVED, STORED } from '../../../src/storage/result.ts'
 import { Client } from './client.ts'
 import { randomOf, seedOfRun } from './model.ts'
 

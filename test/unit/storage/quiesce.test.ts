@@ -1,8 +1,11 @@
 /** When a worker may say that nothing of its writing is half done. */
+
 import { expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { createParts } from '../../../src/storage/parts.ts'
-import { HIT, STORED, Store, WRITE_APPEND } from '../../../src/storage/store.ts'
+import { HIT, STORED } from '../../../src/storage/result.ts'
+import { Store } from '../../../src/storage/store.ts'
+import { WRITE_APPEND } from '../../../src/storage/write-order.ts'
 import { Client, orderOf } from './client.ts'
 import { ModelDriver, memoryOf, randomOf, seedOfRun } from './model.ts'
 

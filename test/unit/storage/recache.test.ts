@@ -2,10 +2,13 @@
  * What the meta commands need of the store beyond the classic verbs: a CAS of the client's choice,
  * and values that are stored as stale because they come too late.
  */
+
 import { beforeEach, expect, test } from 'vitest'
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
 import { STATE_STALE, STATE_WIN_SENT } from '../../../src/storage/item.ts'
-import { EXISTS, HIT, STORED, Store, type WriteOrder } from '../../../src/storage/store.ts'
+import { EXISTS, HIT, STORED } from '../../../src/storage/result.ts'
+import { Store } from '../../../src/storage/store.ts'
+import type { WriteOrder } from '../../../src/storage/write-order.ts'
 import { orderOf } from './client.ts'
 
 const NOW = 1_700_000_000

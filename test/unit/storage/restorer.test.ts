@@ -1,4 +1,5 @@
 /** Items of a snapshot come back beside clients who change things: the newer one always wins. */
+
 import { expect, test } from 'vitest'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import {
@@ -10,9 +11,9 @@ import {
   NOT_FOUND,
   STORED,
   TOO_LARGE,
-  WRITE_ADD,
-} from '../../../src/storage/store.ts'
+} from '../../../src/storage/result.ts'
 import { createTouchedMemory } from '../../../src/storage/touched-keys.ts'
+import { WRITE_ADD } from '../../../src/storage/write-order.ts'
 import { Client } from './client.ts'
 import { restoreOne } from './snapshot-store.ts'
 

@@ -1,7 +1,9 @@
 /** Items out of one store and into another: what comes back is what was there, or nothing. */
+
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
+import { HIT, STORED } from '../../../src/storage/result.ts'
 import { AGE_CLASSES, ageClassOf } from '../../../src/storage/snapshot-ages.ts'
 import { SnapshotIntake } from '../../../src/storage/snapshot-intake.ts'
 import { SnapshotError } from '../../../src/storage/snapshot-layout.ts'
@@ -12,7 +14,7 @@ import {
   type SnapshotMoment,
   type SnapshotSummary,
 } from '../../../src/storage/snapshot-summary.ts'
-import { HIT, STORED, Store } from '../../../src/storage/store.ts'
+import { Store } from '../../../src/storage/store.ts'
 import { Client, type ClientOptions } from './client.ts'
 import { memoryOf, randomOf, seedOfRun } from './model.ts'
 import { chunksOf, continueFrom, SAME_TIME, takeIn, targetOf } from './snapshot-store.ts'

@@ -9,9 +9,8 @@ import {
   NOT_FOUND,
   NOT_STORED,
   STORED,
-  WRITE_ADD,
-  WRITE_APPEND,
-} from '../../../src/storage/store.ts'
+} from '../../../src/storage/result.ts'
+import { WRITE_ADD, WRITE_APPEND } from '../../../src/storage/write-order.ts'
 import { Client } from './client.ts'
 
 let client: Client

@@ -1,4 +1,5 @@
 /** An order is good for one write: what it asked for does not come into the next. */
+
 import { expect, test } from 'vitest'
 import {
   EXISTS,
@@ -8,12 +9,14 @@ import {
   NOT_STORED,
   STORED,
   TOO_LARGE,
+} from '../../../src/storage/result.ts'
+import {
   WRITE_ADD,
   WRITE_APPEND,
   WRITE_REPLACE,
   WRITE_SET,
   WriteOrder,
-} from '../../../src/storage/store.ts'
+} from '../../../src/storage/write-order.ts'
 import { Client } from './client.ts'
 
 const KIB = 1024

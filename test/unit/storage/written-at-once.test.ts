@@ -2,18 +2,13 @@
  * Small values that need no room of their own: they are written over the old one, or refused by what the
  * item is, also where the memory has no room for anything.
  */
+
 import { expect, test } from 'vitest'
 import { FREE_COUNT_WORD, SEALED_EVER_WORD } from '../../../src/storage/control-block.ts'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
-import {
-  EXISTS,
-  NO_MEMORY,
-  NOT_FOUND,
-  STORED,
-  WRITE_ADD,
-  WRITE_REPLACE,
-} from '../../../src/storage/store.ts'
+import { EXISTS, NO_MEMORY, NOT_FOUND, STORED } from '../../../src/storage/result.ts'
+import { WRITE_ADD, WRITE_REPLACE } from '../../../src/storage/write-order.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 

@@ -1,9 +1,11 @@
 /** Large values copied piece by piece: how a copy begins, is taken, begins anew, and is given back once. */
+
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type CopyMemory, LargeCopies } from '../../../../src/command/transfers/large-copies.ts'
-import { OUTCOME_HIT, OUTCOME_OK, Request, VERB_GET } from '../../../../src/protocol/request.ts'
-import { WriteOrder } from '../../../../src/storage/store.ts'
+import { OUTCOME_HIT, OUTCOME_OK, Request } from '../../../../src/protocol/request.ts'
+import { VERB_GET } from '../../../../src/protocol/verbs.ts'
+import { WriteOrder } from '../../../../src/storage/write-order.ts'
 import {
   createManualServer,
   MANUAL_NOW,

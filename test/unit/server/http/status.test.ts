@@ -1,4 +1,5 @@
 /** What /status.json tells, against counters and stores that the test fills itself. */
+
 import { expect, test } from 'vitest'
 import {
   COUNTER,
@@ -12,7 +13,7 @@ import type { NamespaceMemory } from '../../../../src/server/worker/worker-messa
 import { createStoreMemory, type StoreMemory } from '../../../../src/storage/geometry.ts'
 import { LendingRing } from '../../../../src/storage/lending.ts'
 import { addNamespace } from '../../../../src/storage/namespaces.ts'
-import { STORED } from '../../../../src/storage/store.ts'
+import { STORED } from '../../../../src/storage/result.ts'
 import { Client } from '../../storage/client.ts'
 
 const MIB = 1024 * 1024

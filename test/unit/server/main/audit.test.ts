@@ -1,5 +1,6 @@
 /** The audit's numbers and what is lost, with a file that takes what the test lets it take. */
 import { beforeEach, describe, expect, test } from 'vitest'
+import { Peer } from '../../../../src/base/peer.ts'
 import type { AuditEvent } from '../../../../src/observe/audit-line.ts'
 import { Audit } from '../../../../src/server/main/audit.ts'
 import { reloadEvent } from '../../../../src/server/main/audit-reload.ts'
@@ -123,7 +124,12 @@ function worker(stepMs = 1000): { readonly side: WorkerAudit; readonly posted: A
 
 function refuse(side: WorkerAudit, user: string, peer: string, command = 'set'): void {
   const principal = { name: user } as never
-  side.refusal({ principal, peer, command, lack: 'right', key: undefined })
+  side.refusal({ principal, peer: at(peer), command, lack: 'right', key: undefined })
+}
+
+/** `192.0.2.1:5`, or with brackets for IPv6. */
+function at(text: string): Peer {
+  return new Peer(text.replace(/:\d+$/, ''), text)
 }
 
 /** How many events the lines stand for, by what `name` gives. */
@@ -196,13 +202,13 @@ test('a flood of refusals, or of failed logins, costs no login, operation or thr
     expect(one.side.isBehind('refusals')).toBe(index >= 2500)
     refuse(one.side, 'mallory', peer)
     const failure = { user: '', unknownUser: `${index} hmac`, reason: 'unknown-user' } as const
-    one.side.login({ succeeded: false, ...failure, peer, mechanism: 'PLAIN' })
-    one.side.handshake(peer, 'ERR_SSL')
+    one.side.login({ succeeded: false, ...failure, peer: at(peer), mechanism: 'PLAIN' })
+    one.side.handshake(at(peer), 'ERR_SSL')
   }
   expect([one.side.isBehind('operations'), one.side.mayLogIn]).toEqual([false, true])
   expect(one.posted).toHaveLength(7500)
-  one.side.login({ succeeded: true, principal, peer, mechanism: 'PLAIN' })
-  one.side.operation({ principal, peer, operation: 'flush', number: 0 })
+  one.side.login({ succeeded: true, principal, peer: at(peer), mechanism: 'PLAIN' })
+  one.side.operation({ principal, peer: at(peer), operation: 'flush', number: 0 })
   one.side.throttle('began', { kind: 'source', name: '192.0.2.1' })
   expect(one.posted.slice(7500)).toMatchObject([
     { event: 'login', outcome: 'success', user: 'admin', peer },
@@ -224,7 +230,7 @@ test('a flood of refusals, or of failed logins, costs no login, operation or thr
 
 test('who logs in or has operations carried out all the time keeps nobody out, and is counted', () => {
   const one = worker()
-  const peer = '192.0.2.1:5'
+  const peer = at('192.0.2.1:5')
   const mallory = { name: 'mallory' } as never
   for (let index = 0; index < 5000; index++) {
     expect(one.side.isBehind('operations')).toBe(index >= 625)
@@ -247,7 +253,7 @@ test('where it must be recorded nobody logs in whose name could not be told', ()
   const one = worker()
   const login = (name: string): void => {
     const principal = { name } as never
-    one.side.login({ succeeded: true, principal, peer: '192.0.2.1:5', mechanism: 'PLAIN' })
+    one.side.login({ succeeded: true, principal, peer: at('192.0.2.1:5'), mechanism: 'PLAIN' })
   }
   for (let index = 0; index < 1250; index++) login('alice')
   for (let index = 0; index < 999; index++) login(`user${index}`)
@@ -297,7 +303,7 @@ test('keys stand in refusals as hashes that are the same for the same key, or as
     for (const key of ['shop:1', 'shop:1', 'shop:2', '\n\u00ff']) {
       worker.refusal({
         principal: { name: 'alice' } as never,
-        peer: '192.0.2.1:5',
+        peer: at('192.0.2.1:5'),
         command: 'set',
         lack: 'key',
         key: Buffer.from(key, 'latin1'),
@@ -369,7 +375,7 @@ describe('one who makes many lines', () => {
   const sumOf = (events: readonly AuditEvent[]): number =>
     events.reduce((sum, event) => sum + Number('count' in event ? (event.count ?? 1) : 1), 0)
 
-  const FAILURE = { succeeded: false, peer, mechanism: 'SCRAM-SHA-256' } as const
+  const FAILURE = { succeeded: false, peer: at(peer), mechanism: 'SCRAM-SHA-256' } as const
   const MALLORY = { name: 'mallory' } as never
 
   test.each<[string, (side: WorkerAudit, index: number) => void]>([
@@ -390,16 +396,17 @@ describe('one who makes many lines', () => {
     ],
     [
       'a stranger with many addresses',
-      (side, index) => side.handshake(`[2001:db8::${index % 100}]:5`, `E${index}`),
+      (side, index) => side.handshake(at(`[2001:db8::${index % 100}]:5`), `E${index}`),
     ],
     [
       'one who logs in',
-      (side) => side.login({ succeeded: true, principal: MALLORY, peer, mechanism: 'PLAIN' }),
+      (side) =>
+        side.login({ succeeded: true, principal: MALLORY, peer: at(peer), mechanism: 'PLAIN' }),
     ],
     [
       'an operator',
       (side, number) =>
-        side.operation({ principal: MALLORY, peer, operation: 'verbosity', number }),
+        side.operation({ principal: MALLORY, peer: at(peer), operation: 'verbosity', number }),
     ],
   ])('%s: so many a second and no more, and none is lost', (_, make) => {
     const told = seconds(make, 5000)
@@ -428,12 +435,12 @@ describe('one who makes many lines', () => {
   test('is one of a thousand that are told apart; those beyond are counted together, but for who got in', () => {
     const one = worker(0)
     for (let index = 0; index < 1500; index++) {
-      one.side.handshake(`10.0.${index >> 8}.${index & 255}:5`, 'ERR_SSL')
+      one.side.handshake(at(`10.0.${index >> 8}.${index & 255}:5`), 'ERR_SSL')
       const principal = { name: `user${index}` } as never
       one.side.login({
         succeeded: true,
         principal,
-        peer: `10.0.${index >> 8}.1:5`,
+        peer: at(`10.0.${index >> 8}.1:5`),
         mechanism: 'PLAIN',
       })
     }

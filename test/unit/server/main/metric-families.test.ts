@@ -14,7 +14,7 @@ import { createMeasureMemory } from '../../../../src/server/worker/measure-memor
 import type { SharedMemory } from '../../../../src/server/worker/worker-messages.ts'
 import { manualShared } from '../../../support/manual-worker.ts'
 
-const PEER = Peer.at('192.0.2.1', 5).text
+const PEER = Peer.at('192.0.2.1', 5)
 const BINARY_GET = 1
 const META_SET = 32 + 23
 

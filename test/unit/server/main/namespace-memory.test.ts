@@ -1,4 +1,5 @@
 /** When the memory of a namespace that is removed goes back: not before all workers left it, nor while replies leave from it. */
+
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { NamespaceMemories } from '../../../../src/server/main/namespace-memory.ts'
@@ -7,7 +8,7 @@ import { createStoreMemory } from '../../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../../src/storage/integrity.ts'
 import { LendingRing } from '../../../../src/storage/lending.ts'
 import type { PinnedParts, Pins } from '../../../../src/storage/pins.ts'
-import { HIT, STORED } from '../../../../src/storage/store.ts'
+import { HIT, STORED } from '../../../../src/storage/result.ts'
 import { Client } from '../../storage/client.ts'
 
 const MIB = 1024 * 1024

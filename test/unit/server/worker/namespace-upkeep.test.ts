@@ -1,4 +1,5 @@
 /** What a tick does for a namespace whose items have expired, and what its users see of that. */
+
 import { expect, test } from 'vitest'
 import { createCounterMemory } from '../../../../src/observe/counters.ts'
 import { createPrefixMemory } from '../../../../src/observe/prefix-table.ts'
@@ -6,7 +7,7 @@ import type { NamespaceMemory } from '../../../../src/server/worker/worker-messa
 import { createStoreMemory, type StoreMemory } from '../../../../src/storage/geometry.ts'
 import { LendingRing } from '../../../../src/storage/lending.ts'
 import { addNamespace } from '../../../../src/storage/namespaces.ts'
-import { STORED } from '../../../../src/storage/store.ts'
+import { STORED } from '../../../../src/storage/result.ts'
 import { ManualWorker, manualShared } from '../../../support/manual-worker.ts'
 import { Client } from '../../storage/client.ts'
 

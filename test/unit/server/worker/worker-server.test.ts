@@ -1,8 +1,8 @@
 /** A worker, its main thread, its clients and its time all in one test. */
 import { describe, expect, test } from 'vitest'
 import { ACCESS_ALL, type Access } from '../../../../src/credential/access.ts'
+import type { CredentialSnapshot } from '../../../../src/credential/credential-snapshot.ts'
 import { RIGHT, RIGHTS_ALL } from '../../../../src/credential/rights.ts'
-import type { CredentialSnapshot } from '../../../../src/credential/snapshot.ts'
 import { COUNTER, counterLane, createCounterMemory } from '../../../../src/observe/counters.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../../../src/observe/prefix-table.ts'
 import { ListenError } from '../../../../src/server/net/listen-error.ts'

@@ -1,9 +1,11 @@
-/** What a witness of evictions is told, and that it is told of nothing else. */
+/** What an observer of evictions is told, and that it is told of nothing else. */
+
 import { describe, expect, test } from 'vitest'
 import { readStoreCounters } from '../../../src/storage/counters.ts'
-import type { EvictionWitness } from '../../../src/storage/eviction-witness.ts'
+import type { EvictionObserver } from '../../../src/storage/eviction-observer.ts'
 import { createStoreMemory } from '../../../src/storage/geometry.ts'
-import { HIT, STORED, Store } from '../../../src/storage/store.ts'
+import { HIT, STORED } from '../../../src/storage/result.ts'
+import { Store } from '../../../src/storage/store.ts'
 import { orderOf } from './client.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -18,7 +20,7 @@ interface Evicted {
   readonly wasFetched: boolean
 }
 
-class Recorder implements EvictionWitness {
+class Recorder implements EvictionObserver {
   isWatching = true
   readonly seen: Evicted[] = []
 
@@ -59,11 +61,11 @@ function read(store: Store, key: string): void {
   store.release()
 }
 
-describe('a witness of evictions', () => {
+describe('an observer of evictions', () => {
   test('is told of each item that is evicted, with what is known of it', () => {
     const { store, evictions } = createStore()
-    const witness = new Recorder()
-    store.witnessEvictions(witness)
+    const observer = new Recorder()
+    store.observeEvictions(observer)
     set(store, 'first', NOW + 500)
     read(store, 'first')
     // Half of them are read, so that the main queue has to evict, too.
@@ -72,16 +74,16 @@ describe('a witness of evictions', () => {
       if (index % 2 === 1) read(store, `key-${index}`)
     }
     expect(evictions()).toBeGreaterThan(0)
-    expect(witness.seen).toHaveLength(evictions())
-    expect(new Set(witness.seen.map(({ key }) => key)).size).toBe(evictions())
-    expect(witness.seen.find(({ key }) => key === 'first')).toEqual({
+    expect(observer.seen).toHaveLength(evictions())
+    expect(new Set(observer.seen.map(({ key }) => key)).size).toBe(evictions())
+    expect(observer.seen.find(({ key }) => key === 'first')).toEqual({
       key: 'first',
       valueBytes: VALUE.length,
       expiry: NOW + 500,
       lastAccess: NOW,
       wasFetched: true,
     })
-    expect(witness.seen.find(({ key }) => key === 'key-0')).toMatchObject({
+    expect(observer.seen.find(({ key }) => key === 'key-0')).toMatchObject({
       expiry: 0,
       wasFetched: false,
     })
@@ -89,15 +91,15 @@ describe('a witness of evictions', () => {
 
   test('is not called while it does not watch, nor for deletes and overwrites', () => {
     const { store, evictions } = createStore()
-    const witness = new Recorder()
-    store.witnessEvictions(witness)
+    const observer = new Recorder()
+    store.observeEvictions(observer)
     const key = Buffer.from('a')
     for (let index = 0; index < 50; index++) set(store, 'a')
     store.remove(key, 0, key.length, 0, 0, NOW)
-    expect(witness.seen).toEqual([])
-    witness.isWatching = false
+    expect(observer.seen).toEqual([])
+    observer.isWatching = false
     for (let index = 0; index < 5000; index++) set(store, `key-${index}`)
     expect(evictions()).toBeGreaterThan(0)
-    expect(witness.seen).toEqual([])
+    expect(observer.seen).toEqual([])
   })
 })

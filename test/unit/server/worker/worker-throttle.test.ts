@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseAddressBlock } from '../../../../src/base/address-block.ts'
 import { OPTIONS } from '../../../../src/config/options.ts'
-import { addressFilter } from '../../../../src/server/worker/throttle-log.ts'
+import { addressFilter } from '../../../../src/server/worker/worker-throttle.ts'
 
 test.each([
   ['192.0.2.7', '192.0.2.7', '192.0.2.8'],

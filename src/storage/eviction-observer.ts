@@ -2,7 +2,7 @@
  * How somebody outside sees items being evicted. record-fate.ts makes one call for each; this reads
  * the record for whoever wants to know and is skipped when nobody does.
  *
- * A witness is called under the stripe lock of the item: it copies what it needs, and calls nothing
+ * An observer is called under the stripe lock of the item: it copies what it needs, and calls nothing
  * of the store.
  */
 import {
@@ -16,7 +16,7 @@ import {
 } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
 
-export interface EvictionWitness {
+export interface EvictionObserver {
   /** False: nobody wants to know, `evicted` is not called. */
   readonly isWatching: boolean
   /** The key lies in `bytes`; times are Unix seconds, an expiry of 0 is never. */
@@ -31,19 +31,19 @@ export interface EvictionWitness {
   ): void
 }
 
-/** Tells the witness of the item at `location`, which is about to go. */
+/** Tells the observer of the item at `location`, which is about to go. */
 export function tellEviction(
-  witness: EvictionWitness,
+  observer: EvictionObserver,
   view: MemoryView,
   location: number,
   nowSeconds: number,
 ): void {
-  if (!witness.isWatching) return
+  if (!observer.isWatching) return
   const words = view.locationArena(location)
   const base = view.locationBase(location)
   const traits = words[base + TRAITS_WORD]!
   const segment = view.locationSegment(location)
-  witness.evicted(
+  observer.evicted(
     view.segmentBlock(segment).bytes,
     view.segmentByteBase(segment) + view.locationOffset(location) + headerBytesOf(traits),
     keyLengthOf(traits),
