@@ -1225,7 +1225,8 @@ static void runLoad(void) {
  * A turn ends when all is answered. The kernel books a thread's time when it goes to sleep, and tells
  * it of another process to the nanosecond, so it is read when the server has gone to sleep.
  */
-enum { SETTLE_NS = 100000, SETTLE_LOOKS_MAX = 20 };
+/* However slow the machine is, there is something to compare. */
+enum { SETTLE_NS = 100000, SETTLE_LOOKS_MAX = 20, PAIRS_MIN = 4 };
 
 typedef struct {
   Connection *first;
@@ -1308,8 +1309,9 @@ static void runSlices(void) {
   for (int first = 0; nowNs() < endNs; first = !first) takePair(sides, first, turns);
   enterPhase(MEASURE);
   endNs = window.startNs + (uint64_t)(options.seconds * 1e9);
-  for (int first = 0; options.requests > 0 ? window.requests < options.requests : nowNs() < endNs;
-       first = !first) {
+  for (int first = 0;; first = !first) {
+    bool isOver = options.requests > 0 ? window.requests >= options.requests : nowNs() >= endNs;
+    if (isOver && pairCount >= PAIRS_MIN) break;
     takePair(sides, first, turns);
     keepPair(turns);
   }
