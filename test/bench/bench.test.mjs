@@ -349,7 +349,72 @@ describe.skipIf(outputOf(COMPILER, '--version') === null)('the load generator', 
     })
   })
 
+  /** Both servers are this process, whose time it is then. */
+  const SLICES = {
+    ...SHORT,
+    mode: 'slices',
+    serverPid: process.pid,
+    otherPid: process.pid,
+    sliceRequests: 40,
+  }
+
+  test('two servers take turns, and each is asked the same in a pair', () => {
+    const asked = []
+    const spoilOf = (side) => (reply, request) => {
+      asked.push({ side, line: request.line })
+      return reply
+    }
+    return withServer({ spoil: spoilOf('first') }, (port) =>
+      withServer({ spoil: spoilOf('other') }, async (otherPort) => {
+        const load = { ...SLICES, port, otherPort, dialect: 'text' }
+        const { code, printed, stderr } = await generate(load)
+        expect(stderr).toBe('')
+        expect(code).toBe(0)
+        // 500 requests: six pairs of turns of 40 are 480.
+        expect(printed.turns).toHaveLength(7)
+        expect(printed.requests).toBe(560)
+        for (const turn of printed.turns) expect(Math.min(...turn)).toBeGreaterThan(0)
+        const turns = asked.slice(2 * SHORT.keys)
+        for (let pair = 0; pair < 7; pair++) {
+          const [first, other] = pair % 2 === 0 ? ['first', 'other'] : ['other', 'first']
+          const linesOf = (side, from) => {
+            const turn = turns.slice(80 * pair + from, 80 * pair + from + 40)
+            expect(turn.map((each) => each.side)).toEqual(Array(40).fill(side))
+            return turn.map(({ line }) => line).sort()
+          }
+          expect(linesOf(first, 0)).toEqual(linesOf(other, 40))
+        }
+      }),
+    )
+  })
+
+  test('two users of one server take turns', () =>
+    withServer({}, async (port) => {
+      const login = { user: 'bench', password: 'word', otherUser: 'bench' }
+      const load = { ...SLICES, ...login, port, otherPort: port }
+      expect((await generate(load)).code).toBe(0)
+      const { code, stderr } = await generate({ ...load, otherUser: 'nobody' })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/login refused/)
+    }))
+
+  test('a wrong reply of the other server ends the run', () => {
+    const spoil = (reply, request, number) =>
+      request.isSet || number < 200 ? reply : Buffer.from('END\r\nEND\r\n')
+    return withServer({}, (port) =>
+      withServer({ spoil }, async (otherPort) => {
+        const load = { ...SLICES, port, otherPort, dialect: 'text' }
+        const { code, stderr } = await generate(load)
+        expect(code).toBe(1)
+        expect(stderr).toMatch(/more bytes than replies asked for|unexpected line/)
+      }),
+    )
+  })
+
   test.each([
+    [{ mode: 'slices' }, /--mode slices needs/],
+    [{ mode: 'slices', serverPid: 1, otherPid: 1, otherPort: 1, rate: 5 }, /not for --mode slices/],
+    [{ otherUser: 'bench' }, /--other-user is for/],
     [{ connections: 0 }, /--connections 0/],
     [{ ratio: '10' }, /--ratio 10/],
     [{ dialect: 'ascii' }, /--dialect ascii: not one of binary, text, meta/],

@@ -42,7 +42,7 @@
 
 enum { EXIT_MISMATCH = 1, EXIT_USAGE = 2 };
 enum { BINARY, TEXT, META };
-enum { MODE_LOAD, MODE_LOGIN, MODE_IDLE, MODE_HANDSHAKE };
+enum { MODE_LOAD, MODE_LOGIN, MODE_IDLE, MODE_HANDSHAKE, MODE_SLICES };
 
 /* Binary header fields that a reply is checked for (WIRE: magic, opcode, status). */
 enum { REQUEST_MAGIC = 0x80, RESPONSE_MAGIC = 0x81, HEADER_BYTES = 24 };
@@ -94,6 +94,10 @@ static struct {
   bool resume;
   int serverPid;
   int serverThread;
+  const char *otherPort;
+  const char *otherUser;
+  int otherPid;
+  uint32_t sliceRequests;
 } options = {
     .host = "127.0.0.1",
     .port = "11211",
@@ -112,6 +116,7 @@ static struct {
     .seed = 1,
     .userCount = 1,
     .sources = 8,
+    .sliceRequests = 1000,
 };
 
 static const char USAGE[] =
@@ -125,6 +130,8 @@ static const char USAGE[] =
     "                       login: connect, log in, close, again and again\n"
     "                       idle: connect, log in, and hold the connections\n"
     "                       handshake: connect over TLS, ask for the version, close, again and again\n"
+    "                       slices: load on two servers, or as two users of one, in turns of a few\n"
+    "                       milliseconds; what each turn took its server is printed\n"
     "  --dialect NAME       binary, text or meta (binary)\n"
     "  --connections N      connections held, or logins under way at once (50)\n"
     "  --pipeline N         requests sent in one write and then waited for (1)\n"
@@ -156,6 +163,10 @@ static const char USAGE[] =
     "  --server-thread TID  report what that thread computes between a request and its reply,\n"
     "                       where the kernel tells (perf_event_open): its processor time, in which\n"
     "                       nothing is that others took of the processor meanwhile\n"
+    "  --other-port PORT    slices mode: the other server, of the same host\n"
+    "  --other-pid PID      slices mode: its process; --server-pid is that of the first\n"
+    "  --other-user NAME    slices mode: whom to log in as there, with the same password (--user)\n"
+    "  --slice-requests N   slices mode: requests of a turn (1000)\n"
     "  --stall-limit S      give up when no reply comes for S seconds (10)\n"
     "  --seed N             seed of the random choices (1)\n"
     "  --help\n"
@@ -384,6 +395,13 @@ static long rssBeforeKib = -1;
    server's doing: others had this program's core. */
 static uint64_t sendLateMaxNs;
 
+/* Slices mode: what each pair of turns took, that of the first server before that of the other. */
+typedef struct {
+  uint64_t cpuNs, wallNs;
+} Turn;
+static Turn (*pairs)[2];
+static size_t pairCount;
+
 static void openWindow(void) {
   window.serverCpuStart = serverCpuSeconds();
   window.ownCpuStart = ownCpuSeconds();
@@ -417,6 +435,11 @@ static void printReport(void) {
   printf(",\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"stores\":%" PRIu64 ",\"errors\":%" PRIu64
          ",\"refusals\":%" PRIu64,
          window.hits, window.misses, window.stores, window.errors, window.refusals);
+  printf(",\"turns\":[");
+  for (size_t i = 0; i < pairCount; i++)
+    printf("%s[%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "]", i == 0 ? "" : ",",
+           pairs[i][0].cpuNs, pairs[i][1].cpuNs, pairs[i][0].wallNs, pairs[i][1].wallNs);
+  printf("]");
   printf(",\"bytesRead\":%" PRIu64 ",\"generatorCpuSeconds\":%.4f,\"generatorCpuShare\":%.4f",
          window.bytesRead, ownCpu, seconds > 0 ? ownCpu / seconds : 0);
   printf(",\"generatorCpuSecondsInAll\":%.4f", ownCpuSeconds());
@@ -548,14 +571,16 @@ enum { LOGIN_OPAQUE = 0x6c6f6769, LIST_OPAQUE = 0x6c697374 };
 
 static void buildLogins(void) {
   if (options.user == NULL) return;
-  loginRequests = allocate(options.userCount, sizeof *loginRequests);
-  loginRequestBytes = allocate(options.userCount, sizeof *loginRequestBytes);
+  uint32_t count = options.userCount + (options.otherUser == NULL ? 0 : 1);
+  loginRequests = allocate(count, sizeof *loginRequests);
+  loginRequestBytes = allocate(count, sizeof *loginRequestBytes);
   putHeader(listRequest, OP_LIST_MECHS, 0, 0, 0);
   putU32(listRequest + 12, LIST_OPAQUE);
-  for (uint32_t i = 0; i < options.userCount; i++) {
+  for (uint32_t i = 0; i < count; i++) {
     char user[1100];
-    int userBytes = options.userCount == 1 ? snprintf(user, sizeof user, "%s", options.user)
-                                           : snprintf(user, sizeof user, "%s%u", options.user, i);
+    const char *name = i == options.userCount ? options.otherUser : options.user;
+    int userBytes = options.userCount == 1 ? snprintf(user, sizeof user, "%s", name)
+                                           : snprintf(user, sizeof user, "%s%u", name, i);
     size_t passwordBytes = strlen(options.password);
     if ((size_t)userBytes >= sizeof user) failUsage("--user is longer than 1024 bytes");
     uint8_t *request = allocate(1, (size_t)userBytes + passwordBytes + 128);
@@ -603,10 +628,11 @@ static size_t loginReplyBytes(const uint8_t *bytes, size_t length, uint8_t opcod
 static struct addrinfo *serverAddress;
 static int epollFd;
 
-static void resolve(void) {
-  struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-  int code = getaddrinfo(options.host, options.port, &hints, &serverAddress);
-  if (code != 0) failUsage("%s port %s: %s", options.host, options.port, gai_strerror(code));
+static struct addrinfo *resolve(const char *port) {
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *address;
+  int code = getaddrinfo(options.host, port, &hints, &address);
+  if (code != 0) failUsage("%s port %s: %s", options.host, port, gai_strerror(code));
+  return address;
 }
 
 static int openSocket(int flags) {
@@ -735,7 +761,7 @@ static void sendAll(int fd, const uint8_t *bytes, size_t length) {
 }
 
 /* A connection ready for load, logged in when there is a user. Blocks: it is before the clock. */
-static int openLoggedIn(uint32_t number) {
+static int openLoggedIn(uint32_t number, uint32_t user) {
   int fd = openSocket(0);
   struct timeval limit = {.tv_sec = (time_t)options.stallSeconds};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -754,7 +780,6 @@ static int openLoggedIn(uint32_t number) {
   if (options.user != NULL) {
     uint8_t reply[LOGIN_REPLY_BYTES];
     size_t length = 0;
-    uint32_t user = number % options.userCount;
     sendAll(fd, loginRequests[user], loginRequestBytes[user]);
     while (loginReplyBytes(reply, length, OP_AUTH, LOGIN_OPAQUE) == 0) {
       ssize_t got = receiveBytes(fd, reply + length, sizeof reply - length);
@@ -800,6 +825,8 @@ static int phase;
 static uint32_t prefillAt, prefillDepth, busyConnections;
 static uint64_t lastReplyNs;
 static uint8_t *readBuffer, *writeBuffer;
+/* Slices mode: what is left to be sent of the turn. */
+static uint32_t sliceLeft;
 
 /* Fixed-rate load: the time of the next batch, and connections that wait for one. */
 static uint64_t dueNs, gapNs;
@@ -842,6 +869,10 @@ static bool sendBatch(Connection *c, uint64_t startNs) {
     uint32_t left = options.keyCount - prefillAt;
     count = prefillDepth < left ? prefillDepth : left;
     if (count == 0) return false;
+  } else if (options.mode == MODE_SLICES) {
+    if (sliceLeft == 0) return false;
+    if (count > sliceLeft) count = sliceLeft;
+    sliceLeft -= count;
   }
   uint32_t mix = options.gets + options.sets;
   uint32_t opaque = c->firstOpaque + c->sent;
@@ -1072,9 +1103,9 @@ static void readReplies(Connection *c) {
   sendBatch(c, now);
 }
 
-static void startAll(void) {
+static void startAll(Connection *first) {
   uint64_t now = nowNs();
-  for (uint32_t i = 0; i < options.connections; i++) sendBatch(&connections[i], now);
+  for (uint32_t i = 0; i < options.connections; i++) sendBatch(&first[i], now);
 }
 
 static void sendDueBatches(int timerFd) {
@@ -1098,7 +1129,7 @@ static void enterPhase(int next) {
   phase = next;
   if (next == WARMUP) {
     if (gapNs == 0) {
-      startAll();
+      startAll(connections);
     } else {
       dueNs = nowNs() + gapNs;
       idleCount = options.connections;
@@ -1109,12 +1140,9 @@ static void enterPhase(int next) {
   if (next == DRAIN) closeWindow();
 }
 
-static void runLoad(void) {
-  struct epoll_event events[EVENTS_MAX];
+/* Of as many connections as there are in all: the buffers that they share, and room for each. */
+static uint32_t prepareConnections(uint32_t count) {
   size_t setBytes = setHeadBytes + options.valueBytes + setTailBytes;
-  uint32_t count = options.connections;
-  int timerFd = -1;
-
   prefillDepth = setBytes > READ_BYTES ? 1 : (uint32_t)(READ_BYTES / setBytes);
   if (prefillDepth > 64) prefillDepth = 64;
   uint32_t depth = options.pipeline > prefillDepth ? options.pipeline : prefillDepth;
@@ -1123,25 +1151,52 @@ static void runLoad(void) {
   writeBuffer = allocate(depth, requestBytes);
   connections = allocate(count, sizeof *connections);
   idleConnections = allocate(count, sizeof *idleConnections);
-  rssBeforeKib = serverRssKib();
-  for (uint32_t i = 0; i < count; i++) {
-    Connection *c = &connections[i];
-    c->batch = allocate(depth, sizeof *c->batch);
-    c->firstOpaque = i << 16;
-    c->fd = openLoggedIn(i);
-    watch(EPOLL_CTL_ADD, c->fd, EPOLLIN, i);
+  return depth;
+}
+
+static void openConnection(uint32_t number, uint32_t user, uint32_t depth) {
+  Connection *c = &connections[number];
+  c->batch = allocate(depth, sizeof *c->batch);
+  c->firstOpaque = number << 16;
+  c->fd = openLoggedIn(number, user);
+  watch(EPOLL_CTL_ADD, c->fd, EPOLLIN, number);
+}
+
+/* Takes what has come, after 100 ms at most. The event of this number, of a timer, only wakes. */
+static void takeReplies(uint32_t timerNumber) {
+  static struct epoll_event events[EVENTS_MAX];
+  uint64_t stallNs = (uint64_t)(options.stallSeconds * 1e9);
+  int ready = epoll_wait(epollFd, events, EVENTS_MAX, 100);
+  if (ready < 0 && errno != EINTR) fail("epoll: %s", strerror(errno));
+  for (int i = 0; i < ready; i++) {
+    uint32_t number = events[i].data.u32;
+    if (number == timerNumber) continue;
+    Connection *c = &connections[number];
+    if ((events[i].events & EPOLLOUT) != 0 && c->unsent != NULL) flushUnsent(c);
+    if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) readReplies(c);
   }
+  if (busyConnections > 0 && nowNs() > lastReplyNs + stallNs)
+    fail("no reply for %.0f seconds, %u connections wait", options.stallSeconds, busyConnections);
+  if (busyConnections == 0) lastReplyNs = nowNs();
+}
+
+static void runLoad(void) {
+  uint32_t count = options.connections;
+  int timerFd = -1;
+
+  uint32_t depth = prepareConnections(count);
+  rssBeforeKib = serverRssKib();
+  for (uint32_t i = 0; i < count; i++) openConnection(i, i % options.userCount, depth);
   if (options.rate > 0) {
     gapNs = (uint64_t)(1e9 * options.pipeline / (double)options.rate);
     timerFd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     watch(EPOLL_CTL_ADD, timerFd, EPOLLIN | EPOLLET, count);
   }
 
-  uint64_t stallNs = (uint64_t)(options.stallSeconds * 1e9);
   uint64_t phaseEndNs = 0;
   lastReplyNs = nowNs();
   phase = PREFILL;
-  if (options.prefill) startAll();
+  if (options.prefill) startAll(connections);
   for (;;) {
     uint64_t now = nowNs();
     if (phase == PREFILL && busyConnections == 0) {
@@ -1157,21 +1212,110 @@ static void runLoad(void) {
       enterPhase(DRAIN);
     if (phase == DRAIN && busyConnections == 0) break;
     if (gapNs > 0 && (phase == WARMUP || phase == MEASURE)) sendDueBatches(timerFd);
-
-    int ready = epoll_wait(epollFd, events, EVENTS_MAX, 100);
-    if (ready < 0 && errno != EINTR) fail("epoll: %s", strerror(errno));
-    for (int i = 0; i < ready; i++) {
-      uint32_t number = events[i].data.u32;
-      if (number == count) continue;
-      Connection *c = &connections[number];
-      if ((events[i].events & EPOLLOUT) != 0 && c->unsent != NULL) flushUnsent(c);
-      if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) readReplies(c);
-    }
-    if (busyConnections > 0 && nowNs() > lastReplyNs + stallNs)
-      fail("no reply for %.0f seconds, %u connections wait", options.stallSeconds,
-           busyConnections);
-    if (busyConnections == 0) lastReplyNs = nowNs();
+    takeReplies(count);
   }
+}
+
+/* ---- two servers that take turns ------------------------------------------------------------- */
+
+/*
+ * The same requests go to one side and then to the other, a turn each: one, other, other, one, and so on. What
+ * the machine does for longer than a turn is in both, and what it does for less is in few of them.
+ *
+ * A turn ends when all is answered. The kernel books a thread's time when it goes to sleep, and tells
+ * it of another process to the nanosecond, so it is read when the server has gone to sleep.
+ */
+/* However slow the machine is, there is something to compare. */
+enum { SETTLE_NS = 100000, SETTLE_LOOKS_MAX = 20, PAIRS_MIN = 4 };
+
+typedef struct {
+  Connection *first;
+  clockid_t cpuClock;
+} Side;
+
+static uint64_t cpuNsOf(const Side *side) {
+  struct timespec time;
+  if (clock_gettime(side->cpuClock, &time) != 0) fail("a server process is gone");
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t settledCpuNs(const Side *side) {
+  struct timespec pause = {.tv_nsec = SETTLE_NS};
+  uint64_t before, ns = UINT64_MAX;
+  int looks = 0;
+  do {
+    before = ns;
+    nanosleep(&pause, NULL);
+    ns = cpuNsOf(side);
+  } while (ns != before && ++looks < SETTLE_LOOKS_MAX);
+  return ns;
+}
+
+static void runUntilIdle(void) {
+  lastReplyNs = nowNs();
+  while (busyConnections > 0) takeReplies(UINT32_MAX);
+}
+
+static Turn takeTurn(Side *side) {
+  uint64_t cpuNs = cpuNsOf(side), startNs = nowNs();
+  sliceLeft = options.sliceRequests;
+  startAll(side->first);
+  runUntilIdle();
+  uint64_t wallNs = nowNs() - startNs;
+  return (Turn){.cpuNs = settledCpuNs(side) - cpuNs, .wallNs = wallNs};
+}
+
+/* Two turns with the same requests: the random choices of the second begin where those of the first did. */
+static void takePair(Side *sides, int first, Turn *turns) {
+  uint64_t choices = randomState;
+  turns[first] = takeTurn(&sides[first]);
+  randomState = choices;
+  turns[!first] = takeTurn(&sides[!first]);
+}
+
+static Side openSide(const char *port, int pid, uint32_t firstNumber, uint32_t user,
+                     uint32_t depth) {
+  Side side = {.first = connections + firstNumber};
+  if (clock_getcpuclockid(pid, &side.cpuClock) != 0) fail("server process %d is gone", pid);
+  serverAddress = resolve(port);
+  for (uint32_t i = 0; i < options.connections; i++) openConnection(firstNumber + i, user, depth);
+  phase = PREFILL;
+  prefillAt = 0;
+  if (options.prefill) startAll(side.first);
+  runUntilIdle();
+  return side;
+}
+
+static void keepPair(const Turn *turns) {
+  static size_t room;
+  if (pairCount == room) {
+    room = room == 0 ? 1024 : 2 * room;
+    pairs = realloc(pairs, room * sizeof *pairs);
+    if (pairs == NULL) failUsage("out of memory: %zu pairs of turns", room);
+  }
+  memcpy(pairs[pairCount++], turns, sizeof *pairs);
+}
+
+static void runSlices(void) {
+  uint32_t depth = prepareConnections(2 * options.connections);
+  rssBeforeKib = serverRssKib();
+  uint32_t otherLogin = options.otherUser == NULL ? 0 : options.userCount;
+  Side sides[2];
+  Turn turns[2];
+  sides[0] = openSide(options.port, options.serverPid, 0, 0, depth);
+  sides[1] = openSide(options.otherPort, options.otherPid, options.connections, otherLogin, depth);
+  phase = WARMUP;
+  uint64_t endNs = nowNs() + (uint64_t)(options.warmupSeconds * 1e9);
+  for (int first = 0; nowNs() < endNs; first = !first) takePair(sides, first, turns);
+  enterPhase(MEASURE);
+  endNs = window.startNs + (uint64_t)(options.seconds * 1e9);
+  for (int first = 0;; first = !first) {
+    bool isOver = options.requests > 0 ? window.requests >= options.requests : nowNs() >= endNs;
+    if (isOver && pairCount >= PAIRS_MIN) break;
+    takePair(sides, first, turns);
+    keepPair(turns);
+  }
+  enterPhase(DRAIN);
 }
 
 /* ---- logins again and again ----------------------------------------------------------------- */
@@ -1330,7 +1474,7 @@ static void runIdle(void) {
   struct epoll_event event;
   rssBeforeKib = serverRssKib();
   for (uint32_t i = 0; i < count; i++) {
-    int fd = openLoggedIn(i);
+    int fd = openLoggedIn(i, i % options.userCount);
     watch(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, i);
   }
   openWindow();
@@ -1377,7 +1521,7 @@ static void parseRatio(const char *text) {
 }
 
 static void parseOptions(int argc, char **argv) {
-  static const char *const MODES[] = {"load", "login", "idle", "handshake", NULL};
+  static const char *const MODES[] = {"load", "login", "idle", "handshake", "slices", NULL};
   static const char *const DIALECTS[] = {"binary", "text", "meta", NULL};
   static const struct option LONG[] = {
       {"host", 1, 0, 'h'},        {"port", 1, 0, 'p'},        {"mode", 1, 0, 'm'},
@@ -1390,6 +1534,8 @@ static void parseOptions(int argc, char **argv) {
       {"server-pid", 1, 0, 'i'},  {"stall-limit", 1, 0, 't'}, {"seed", 1, 0, 'e'},
       {"multi", 0, 0, 'M'},       {"may-refuse", 0, 0, 'y'},  {"help", 0, 0, 'H'},
       {"tls", 0, 0, 'T'},         {"resume", 0, 0, 'Z'},      {"server-thread", 1, 0, 'I'},
+      {"other-port", 1, 0, 'o'},  {"other-pid", 1, 0, 'O'},   {"other-user", 1, 0, 'V'},
+      {"slice-requests", 1, 0, 'N'},
       {0, 0, 0, 0},
   };
   int letter, index = 0;
@@ -1420,6 +1566,10 @@ static void parseOptions(int argc, char **argv) {
       case 'S': options.sources = (uint32_t)parseCount(name, optarg, 1, 250); break;
       case 'i': options.serverPid = (int)parseCount(name, optarg, 1, INT32_MAX); break;
       case 'I': options.serverThread = (int)parseCount(name, optarg, 1, INT32_MAX); break;
+      case 'o': options.otherPort = optarg; break;
+      case 'O': options.otherPid = (int)parseCount(name, optarg, 1, INT32_MAX); break;
+      case 'V': options.otherUser = optarg; break;
+      case 'N': options.sliceRequests = (uint32_t)parseCount(name, optarg, 1, 1000000000); break;
       case 't': options.stallSeconds = parseSeconds(name, optarg); break;
       case 'M': options.multi = true; break;
       case 'T': options.tls = true; break;
@@ -1442,6 +1592,13 @@ static void parseOptions(int argc, char **argv) {
   if (options.mode == MODE_HANDSHAKE && !options.tls) failUsage("--mode handshake needs --tls");
   if (options.resume && options.mode != MODE_HANDSHAKE)
     failUsage("--resume is for --mode handshake only");
+  bool hasBoth = options.otherPort != NULL && options.otherPid > 0 && options.serverPid > 0;
+  if (options.mode == MODE_SLICES && !hasBoth)
+    failUsage("--mode slices needs --server-pid, --other-port and --other-pid");
+  if (options.mode == MODE_SLICES && (options.rate > 0 || options.userCount > 1))
+    failUsage("--rate and --user-count are not for --mode slices");
+  if (options.otherUser != NULL && (options.mode != MODE_SLICES || options.user == NULL))
+    failUsage("--other-user is for --mode slices with --user");
   if (options.stallSeconds < 1) failUsage("--stall-limit is at least 1");
 }
 
@@ -1457,7 +1614,7 @@ int main(int argc, char **argv) {
   }
   openTaskClock();
   randomState = options.seed * 0x9e3779b97f4a7c15ULL + 0x853c49e6748fea9bULL;
-  resolve();
+  serverAddress = resolve(options.port);
   if (serverAddress->ai_family != AF_INET ||
       ntohl(((struct sockaddr_in *)serverAddress->ai_addr)->sin_addr.s_addr) >> 24 != 127)
     options.sources = 1;
@@ -1470,6 +1627,9 @@ int main(int argc, char **argv) {
   if (options.mode == MODE_LOAD) {
     buildTemplates();
     runLoad();
+  } else if (options.mode == MODE_SLICES) {
+    buildTemplates();
+    runSlices();
   } else if (options.mode != MODE_IDLE) {
     runLogins();
   } else {

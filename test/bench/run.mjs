@@ -33,6 +33,7 @@ import {
   writeCertificate,
   writeUsers,
 } from './servers.mjs'
+import * as slices from './slices.mjs'
 import * as strangers from './strangers.mjs'
 import { ENGINE_LOADS } from './traces.mjs'
 
@@ -59,6 +60,7 @@ const PROGRAMS = {
   memory,
   full,
   strangers,
+  slices,
 }
 
 /** What a set measures, of all that --only may name. */
@@ -81,8 +83,8 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
                      ${SET_NAMES.join(', ')}
   --only NAME        only this case, or those with NAME in theirs; may be repeated
   --list             print the cases and end
-  --rounds N         rounds that count, of each case; figures are medians (5; engine 3, stall 1, strangers 5)
-  --seconds N        measured seconds of a round (2; engine 1, stall 600, strangers 2)
+  --rounds N         rounds that count, of each case; figures are medians (5; engine 3, stall 1; starts in slices 10)
+  --seconds N        measured seconds of a round (2; engine 1, stall 600, slices 4)
   --minutes N        the same in minutes
   --servers NAMES    who takes part (memcached,saslcached)
   --memcached PATH   the memcached to compare with (memcached)
@@ -135,13 +137,14 @@ function parseOptions() {
     return value
   }
   const words = (text) => text.split(' ').filter((word) => word !== '')
-  const servers = values.servers.split(',')
+  const isOurs = PROGRAMS[values.set]?.HAS_MEMCACHED === false
+  const servers = isOurs ? ['saslcached'] : values.servers.split(',')
   const unknown = servers.find((name) => name !== 'memcached' && name !== 'saslcached')
   if (unknown !== undefined) throw new UsageError(`--servers ${unknown}: not memcached, saslcached`)
   if (!SET_NAMES.includes(values.set)) {
     throw new UsageError(`--set ${values.set}: not one of ${SET_NAMES.join(', ')}`)
   }
-  if (Math.max(values.node.length, values.command.length) > 1 && PROGRAMS[values.set]) {
+  if (Math.max(values.node.length, values.command.length) > 1 && PROGRAMS[values.set] && !isOurs) {
     throw new UsageError(`--set ${values.set}: takes one --node or --command at a time`)
   }
   const cases = partsOf(values.set, values.only)

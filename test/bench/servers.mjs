@@ -13,6 +13,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 
 export const USER = 'bench'
+/** With neither role nor namespace, where the others have both. */
+export const PLAIN_USER = 'plain'
 export const PASSWORD = 'not-a-secret-4711'
 
 /** `bench` for a load of one user, `bench0` ... `bench9` for a load of ten. */
@@ -65,6 +67,7 @@ export function writeUsers(folder) {
       `[users.${name}]\npassword = "${PASSWORD}"\nnamespace = "bench"\nroles = ["operator"]\n`,
   )
   const namespaces = '[namespaces.bench]\nmemory = "128m"\n[namespaces.other]\nmemory = "64m"\n'
+  users.push(`[users.${PLAIN_USER}]\npassword = "${PASSWORD}"\n`)
   writeFileSync(files.namespaces, [namespaces, ...users].join(''), { mode: 0o600 })
   mkdirSync(files.cyrus, { recursive: true })
   mkdirSync(files.cyrusWithPasswords, { recursive: true })
@@ -199,7 +202,12 @@ export function saslcachedServer(words, moreFlags, files, label = '') {
     runtime: /^v\d+\./.test(runtime) ? `node ${runtime.slice(1)}` : '',
     loginNote: 'password file',
     command(settings) {
-      const flags = [...commonFlags(settings), ...tlsFlags(settings, files), ...moreFlags]
+      const flags = [
+        ...commonFlags(settings),
+        ...tlsFlags(settings, files),
+        ...moreFlags,
+        ...(settings.flags ?? []),
+      ]
       if (settings.hasNamespaces) {
         return { words: [...words, ...flags, '--users-file', files.namespaces], environment: {} }
       }

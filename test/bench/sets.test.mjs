@@ -62,6 +62,22 @@ describe.skipIf(!canRun)('the set', { timeout: TIMEOUT_MS }, () => {
     )
   })
 
+  test('slices compares users of one server, two servers, and a server with itself', async () => {
+    const table = await run(
+      ...['--set', 'slices', '--rounds', '2'],
+      ...['same', 'metrics', 'namespaces', 'tenants'].flatMap((kind) => [
+        '--only',
+        `${kind}-text-x50-100B-gets`,
+      ]),
+    )
+    const figures = String.raw`( +\d+\.\d\d){2}( +\d\.\d{3} +\d\.\d{3}-\d+\.\d{3}){2} +2 +\d+`
+    expect(table).toMatch(new RegExp(`^same-text-x50-100B-gets${figures}$`, 'm'))
+    const outcome = String.raw` {2}CPU <= 1\.0\d {2}(reached|MISSED|not decided)$`
+    for (const kind of ['metrics', 'namespaces', 'tenants']) {
+      expect(table).toMatch(new RegExp(`^${kind}-text-x50-100B-gets${figures}${outcome}`, 'm'))
+    }
+  })
+
   test('threads compares saslcached with itself on one thread', async () => {
     const table = await run('--set', 'threads', '--only', 'x50-100B-gets-t2', '--seconds', '0.2')
     expect(table).toMatch(/^binary-x50-100B-gets-t2 +saslcached -t 1 +\d/m)

@@ -7,9 +7,9 @@
  * the snapshot, and gets items meanwhile. A get is one request on a connection of its own at a fixed rate, timed from when it was
  * due. Prints one line for each step; figures beside each other are of one run.
  *
- * Behind each restore comes the control: as long, as many threads of another process compute at the same low priority, while a server
- * that has just started without a snapshot is asked the same. What gets take longer then is the machine's share, and a start's; what
- * they take longer than that in the restore is ours. With more rounds, medians of the ratios; with more programs (builds of the server), these in turn.
+ * Behind each restore a server that has just started without a snapshot is asked the same twice, for as long: with nothing beside, which is
+ * what gets take of a new server, whose code is not compiled yet; and beside the control, as many threads of another process that compute at
+ * the same low priority, which is the machine's share. With more rounds, medians of the ratios; with more programs (builds of the server), these in turn.
  */
 import { spawn } from 'node:child_process'
 import {
@@ -194,25 +194,25 @@ console.log(
 console.log(`file: ${(statSync(snapshot).size / 2 ** 20).toFixed(0)} MiB`)
 const kept = `${snapshot}.kept`
 renameSync(snapshot, kept)
-const ratios = PROGRAMS.map(() => ({ restore: [], control: [], ours: [] }))
+const ratios = PROGRAMS.map(() => ({ warm: [], young: [], control: [] }))
 for (let round = 0; round < ROUNDS; round++) {
   for (const [index, program] of PROGRAMS.entries()) {
     if (PROGRAMS.length > 1) console.log(program)
-    const { restore, control, alone } = await restoreRound(program)
-    ratios[index].restore.push(restore / alone)
-    ratios[index].control.push(control / alone)
-    ratios[index].ours.push(restore / control)
+    const { restore, control, young, warm } = await restoreRound(program)
+    ratios[index].warm.push(restore / warm)
+    ratios[index].young.push(restore / young)
+    ratios[index].control.push(restore / control)
   }
 }
 for (const [index, program] of PROGRAMS.entries()) {
-  const { restore, control, ours } = ratios[index]
+  const { warm, young, control } = ratios[index]
   console.log(
-    `${program}: p99 beside the restore ${range(restore)} of that alone, beside the same CPU burnt elsewhere ${range(control)}; the one of the other ${range(ours)}`,
+    `${program}: p99 beside the restore, of that afterwards ${range(warm)}, of that of a new server with nothing beside ${range(young)}, of that beside the same CPU burnt elsewhere ${range(control)}`,
   )
 }
 rmSync(directory, { recursive: true, force: true })
 
-/** p99 in ms: of gets beside a restore, beside as much CPU burnt in another process, and alone. */
+/** p99 in ms: of gets beside a restore and afterwards, of a new server with nothing beside, and beside as much CPU burnt elsewhere. */
 async function restoreRound(program) {
   copyFileSync(kept, snapshot)
   const beganMs = performance.now()
@@ -230,17 +230,22 @@ async function restoreRound(program) {
     const endMs = performance.now() + lastMs
     return await gets(port, () => performance.now() > endMs)
   }
-  const alone = describe('gets, afterwards', await during(server.port))
+  const warm = describe('gets, afterwards', await during(server.port))
   server.child.kill('SIGKILL')
   await server.exited
   // As new as the other one was, and with nothing to restore.
-  const empty = await start(program)
+  const ofNew = async (what) => {
+    const empty = await start(program)
+    const p99 = describe(what, await during(empty.port))
+    empty.child.kill('SIGKILL')
+    await empty.exited
+    return p99
+  }
+  const young = await ofNew('gets, a new server with nothing beside')
   const burner = burn()
-  const control = describe('gets, as much CPU burnt elsewhere', await during(empty.port))
+  const control = await ofNew('gets, a new server, as much CPU burnt elsewhere')
   burner.kill('SIGKILL')
-  empty.child.kill('SIGKILL')
-  await empty.exited
-  return { restore, control, alone }
+  return { restore, control, young, warm }
 }
 
 /** As many threads as restore, as busy with memory, at their priority. */

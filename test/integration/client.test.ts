@@ -106,6 +106,22 @@ describe('the client', () => {
     expect(await run(['delete', 'bin key'], clear())).toMatchObject({ exitCode: 1 })
   })
 
+  test('what takes the most memory is listed, the largest first', async () => {
+    const sizes = { 'size-a': 10, 'size-b': 3000, 'size-c': 200, 'size-d': 20 }
+    for (const [key, bytes] of Object.entries(sizes)) {
+      expect((await run(['set', key, 'v'.repeat(bytes)], clear())).exitCode).toBe(0)
+    }
+    const largest = await lines(['dump', '--prefix', 'size-', '--largest', '2'], clear())
+    expect(largest.map((line) => line.split(' ')[0])).toEqual(['size-b', 'size-c'])
+    expect(Number(largest[0]?.split('size=')[1])).toBeGreaterThan(3000)
+    const all = ['dump', '--prefix', 'size-', '--largest', '9', '--json']
+    const keys = (await lines(all, clear())).map(
+      (line) => (JSON.parse(line) as { key: string }).key,
+    )
+    expect(keys).toEqual(['size-b', 'size-c', 'size-d', 'size-a'])
+    for (const key of keys) await run(['delete', key], clear())
+  })
+
   test('statistics, a ping, a line of top, a small load that leaves nothing', async () => {
     expect((await lines(['stats'], clear())).some((line) => /^curr_items +\d+$/.test(line))).toBe(
       true,

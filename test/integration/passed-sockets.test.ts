@@ -24,6 +24,7 @@ import {
   untilStarted,
   usersFile,
 } from '../support/server-process.ts'
+import { TextClient } from '../support/text-client.ts'
 
 const GET = 0x00
 const NOT_FOUND = 0x01
@@ -93,6 +94,13 @@ test('those that nothing is said of take the place of -l, -p and -s', async () =
   await expectServed(await connect({ host, port }))
   expect(existsSync(path)).toBe(false)
   expect(server.stdout).toContain(`${path}: not listened on, since 1 sockets were passed`)
+  const client = new TextClient({ host, port })
+  client.send('stats settings\r\n')
+  const settings = await client.until('END\r\n')
+  expect(settings).toContain(
+    `STAT tcpport ${port}\r\nSTAT udpport 0\r\nSTAT inter ${host}:${port}\r\n`,
+  )
+  expect(settings).toContain('STAT domain_socket NULL\r\n')
   await stop(server)
 })
 

@@ -17,9 +17,18 @@ import {
 } from './client-command.ts'
 
 const LIMIT_MAX = 1_000_000_000
+/** Held until the end of the list. */
+const LARGEST_MAX = 10_000
 /** Values are asked for so many at a time. */
 const BATCH_KEYS = 64
 const WATCH_WORD = /^[a-z]{1,32}$/
+
+interface DumpOptions {
+  readonly prefix: Buffer
+  readonly limit: number
+  /** 0: all, in the server's order. */
+  readonly largest: number
+}
 
 interface DumpedItem {
   readonly key: Buffer
@@ -36,17 +45,20 @@ export const DUMP_COMMAND: ClientCommand = {
       .option('--long', 'print all that the server tells of an item')
       .option('--prefix <text>', 'only keys that begin with it', '')
       .option('--limit <number>', 'so many at most; 0: all', '0')
+      .option('--largest <number>', 'only so many, the largest first, with their sizes', '0')
       .option(...NAMESPACE_OPTION)
   },
   examples: [
     ['dump', 'a key a line, percent-encoded'],
     ['dump --prefix session: --limit 10 --long', 'with expiry, size and last access'],
+    ['dump --largest 20', 'what takes the most memory'],
     ['dump --values --json > items.ndjson', 'an object a line'],
   ],
   run: async (context) => {
     const { options, target } = context
     const prefix = Buffer.from(String(options.prefix))
     const limit = numberOf(context, 'limit', { flag: '--limit', min: 0, max: LIMIT_MAX })
+    const largest = numberOf(context, 'largest', { flag: '--largest', min: 0, max: LARGEST_MAX })
     if (namespaceOf(context) !== undefined && options.values === true) {
       const message =
         'values are read by users of the namespace alone: --values goes without --namespace'
@@ -55,7 +67,7 @@ export const DUMP_COMMAND: ClientCommand = {
     const session = await openSession(target)
     const reader = options.values === true ? await openSession(target) : undefined
     try {
-      await dump(context, session, reader, { prefix, limit })
+      await dump(context, session, reader, { prefix, limit, largest })
       return EXIT_OK
     } finally {
       session.close()
@@ -68,9 +80,10 @@ async function dump(
   context: ClientContext,
   session: Session,
   reader: Session | undefined,
-  { prefix, limit }: { readonly prefix: Buffer; readonly limit: number },
+  { prefix, limit, largest }: DumpOptions,
 ): Promise<void> {
   let batch: DumpedItem[] = []
+  const kept: DumpedItem[] = []
   let count = 0
   for await (const line of session.lines({ kind: 'metadump', namespace: namespaceOf(context) })) {
     const fields = parseFields(line)
@@ -80,8 +93,9 @@ async function dump(
       throw new ClientError('protocol', `the server's dump makes no sense: "${excerpt(line)}"`)
     }
     if (!key.subarray(0, prefix.length).equals(prefix)) continue
-    batch.push({ key, name, fields })
     count++
+    if (largest > 0) keepLargest(kept, { key, name, fields }, largest)
+    else batch.push({ key, name, fields })
     if (batch.length === BATCH_KEYS) {
       await printItems(context, reader, batch)
       batch = []
@@ -89,6 +103,26 @@ async function dump(
     if (count === limit) break
   }
   await printItems(context, reader, batch)
+  for (let from = 0; from < kept.length; from += BATCH_KEYS) {
+    await printItems(context, reader, kept.slice(from, from + BATCH_KEYS))
+  }
+}
+
+const sizeOf = ({ fields }: DumpedItem): number => Number(fields.get('size') ?? 0)
+
+/** Adds it to those that are kept, the largest first, if it is one of the largest; the last one goes for it. */
+function keepLargest(kept: DumpedItem[], item: DumpedItem, countMax: number): void {
+  const size = sizeOf(item)
+  const last = kept.at(-1)
+  if (kept.length === countMax && last !== undefined && sizeOf(last) >= size) return
+  let low = 0
+  for (let high = kept.length; low < high; ) {
+    const middle = (low + high) >>> 1
+    if (sizeOf(kept[middle]!) >= size) low = middle + 1
+    else high = middle
+  }
+  kept.splice(low, 0, item)
+  if (kept.length > countMax) kept.pop()
 }
 
 async function printItems(
@@ -108,7 +142,10 @@ async function printItems(
       continue
     }
     const [, ...told] = [...fields].map(([field, value]) => `${field}=${value}`)
-    const head = options.long === true ? [name, ...told].join(' ') : name
+    const hasSize = Number(options.largest) > 0
+    const shown =
+      options.long === true ? told : hasSize ? [`size=${fields.get('size') ?? '?'}`] : []
+    const head = [name, ...shown].join(' ')
     lines.push(printable(head) + (item === undefined ? '' : `\t${printableBytes(item.value)}`))
   }
   if (lines.length > 0) await output.line(lines.join('\n'))

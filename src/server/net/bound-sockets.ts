@@ -62,7 +62,7 @@ export interface UnixAccess {
 }
 
 /** What is asked of who connects there. */
-type SocketTraits = Pick<SharedSocket, 'identity' | 'tls' | 'protocol' | 'tag'>
+type SocketTraits = Pick<SharedSocket, 'identity' | 'tls' | 'protocol' | 'tag' | 'isPassed'>
 
 interface UnixSocket {
   readonly path: string
@@ -167,9 +167,9 @@ export class BoundSockets {
   }
 
   /** Keeps a socket that another process has bound. Its file, if it has one, is not ours to remove. */
-  keepPassed(opened: OpenedSocket, traits: SocketTraits): void {
+  keepPassed(opened: OpenedSocket, traits: Omit<SocketTraits, 'isPassed'>): void {
     const { identity, tls, protocol, tag } = traits
-    this.keep(opened, opened.address, { identity, tls, protocol, tag })
+    this.keep(opened, opened.address, { identity, tls, protocol, tag, isPassed: true })
   }
 
   /** Gives the Unix sockets their names, now that they are served. */

@@ -33,4 +33,6 @@ export interface SharedSocket {
   readonly protocol?: 'auto' | 'binary' | 'ascii' | undefined
   /** A name that it was given. */
   readonly tag?: string | undefined
+  /** Another process has bound it: it is of no address in the configuration. */
+  readonly isPassed?: boolean
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { StatRows } from '../../command/operations/rows.ts'
 import type { ProcessMetricName } from '../../observe/metrics.ts'
 import { wholeMemoryLimitOf } from '../../storage/quotas.ts'
+import type { SharedSocket } from '../net/shared-socket.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
@@ -25,6 +26,19 @@ export interface OperatorFactsOptions {
   readonly sizes: Switch
 }
 
+/** Port 0 has become another. Sockets that were passed are in no option, and stand in the place of those that are. */
+function listenedRows(sockets: readonly SharedSocket[]): ReadonlyMap<string, string> {
+  const addresses = sockets
+    .filter(({ identity }) => identity === undefined)
+    .map(({ address }) => address)
+  const tcp = addresses.filter(({ family }) => family !== 'unix')
+  const rows = new Map([['tcpport', String(tcp[0]?.port ?? 0)]])
+  if (!sockets.some(({ isPassed }) => isPassed === true)) return rows
+  const unix = addresses.filter(({ family }) => family === 'unix')
+  rows.set('inter', tcp.map(({ text }) => text).join(',') || 'NULL')
+  return rows.set('domain_socket', unix.map(({ text }) => text).join(',') || 'NULL')
+}
+
 export class OperatorFacts {
   /** What a client has made of the verbosity, if any has. */
   verbosity: string | undefined = undefined
@@ -38,17 +52,16 @@ export class OperatorFacts {
     this.certificatesReadAtSeconds = options.settings.tls?.loadedAtSeconds
   }
 
-  /** The settings of the start, with what has been changed since, and the port that was found. */
+  /** The settings of the start, with what has been changed since, and where the server really listens. */
   settingsRows(): StatRows {
     const { settings, prefixes, sizes } = this.options
-    const tcpPort = settings.sockets.find(({ address }) => address.family !== 'unix')?.address.port
+    const listened = listenedRows(settings.sockets)
     return settings.settingsRows.map(([name, value]) => {
       if (name === 'maxbytes') return [name, String(wholeMemoryLimitOf(settings.store))]
       if (name === 'verbosity') return [name, this.verbosity ?? value]
-      if (name === 'tcpport') return [name, String(tcpPort ?? 0)]
       if (name === 'detail_enabled') return [name, prefixes.isEnabled ? 'yes' : 'no']
       if (name === 'track_sizes') return [name, sizes.isEnabled ? 'yes' : 'no']
-      return [name, value]
+      return [name, listened.get(name) ?? value]
     })
   }
 

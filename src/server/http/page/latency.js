@@ -80,6 +80,11 @@ function columnsOf(bounds, span) {
     { head: 'half', of: at(0.5) },
     { head: '99 %', of: at(0.99) },
     { head: '99.9 %', of: at(0.999) },
-    { head: `${latency(bounds[0] ?? 0)} … ${latency(bounds.at(-1) ?? 0)}`, of: distribution },
+    { head: rangeText(bounds), of: distribution },
   ]
+}
+
+/** Of a server that has answered nothing yet there are no bounds. */
+function rangeText(bounds) {
+  return bounds.length === 0 ? '' : `${latency(bounds[0])} … ${latency(bounds.at(-1))}`
 }
