@@ -112,7 +112,7 @@ export class Connection implements IntakeOwner, Receiver {
     this.id = id
     this.lastActivityMs = context.nowMs
     this.intake = new Intake(context, this)
-    this.replies = new ReplyWriter(context, transport)
+    this.replies = new ReplyWriter(context, transport, gate)
     this.deadlines = new Deadlines(context, this.replies)
   }
 

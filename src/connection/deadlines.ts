@@ -119,7 +119,7 @@ export class Deadlines {
     const { lane, replyMemory } = this.context
     if (!this.replies.hasStalled()) return DEADLINE_NONE
     lane[COUNTER.stalled_kicks]!++
-    if (replyMemory.isFull) replyMemory.countRefusal()
+    if (this.replies.isMemoryFull) replyMemory.countRefusal()
     return DEADLINE_DROP
   }
 }

@@ -3,33 +3,66 @@
  * over all of them: buffers that wait for the kernel, and copies of large values, also those on their
  * way back to the system.
  *
- * Invariant: what is held is let go exactly once. Beyond the bound no further copy of a value is
- * begun, and nobody who has replies to take is served; readers that stand still are then given up
+ * Invariants: what is held is let go exactly once, under whom it was held. Beyond the bound no further copy of a value
+ * is begun, and nobody who has replies to take is served; readers that stand still are then given up
  * after a moment instead of a minute. What exceeds the bound for that moment is the replies of one turn
  * of each connection; at twice the bound whoever does not take its replies is given up at once.
+ *
+ * Namespaces share the bound (base/share.ts), so that it is one's own readers who use up one's share; who is not
+ * logged in has a small one apart from theirs. Each share has room for a copy of the largest value.
  */
+import { isWithinShare, type SharedBound } from '../base/share.ts'
 import { COUNTER } from '../observe/counters.ts'
+import { createSharedLanes, type SharedLanes, sharedLane } from '../observe/shared-lanes.ts'
 
+const MEBIBYTE = 1024 * 1024
 /**
  * What one worker may hold before values that the send buffer does not take are copied into memory
  * that goes back to the system at once (command/transfers/large-copies.ts): readers that keep up never come to it.
  */
-const CROWDED_BYTES = 4 * 1024 * 1024
+const CROWDED_BYTES: number = 4 * MEBIBYTE
+/** What those may hold who are not logged in, and who can ask for little. */
+const STRANGER_BYTES_MAX: number = 8 * MEBIBYTE
+/** Beside the largest value: the line end behind it. */
+const AROUND_VALUE_BYTES = 4096
+/** As many as a namespace's number can say. */
+const NAMESPACE_IDS = 256
+/** In the place of a namespace: of whoever is not logged in. */
+export const STRANGERS: number = NAMESPACE_IDS
+
+/** What is held for each namespace, and for strangers. */
+export function createReplyShares(workerCount: number): SharedLanes {
+  return createSharedLanes(workerCount, NAMESPACE_IDS + 1)
+}
 
 export interface ReplyMemoryOptions {
   readonly lane: Float64Array
+  /** Where there is one namespace. */
   readonly bytesMax: number
+  readonly valueBytesMax: number
   /** What all workers hold. */
   readonly heldByAll: () => number
+  readonly shares: SharedLanes
+  readonly workerIndex: number
+  /** With the default one. */
+  readonly namespaceCount: () => number
 }
 
 export class ReplyMemory {
   /** True while slow readers hold enough of this worker's memory to be counted one by one. */
   isCrowded = false
   private readonly options: ReplyMemoryOptions
+  private readonly bound: SharedBound
+  /** By worker, and its own. */
+  private readonly lanes: readonly Float64Array[]
+  private readonly ownLane: Float64Array
 
   constructor(options: ReplyMemoryOptions) {
+    const { bytesMax, valueBytesMax, shares, workerIndex } = options
     this.options = options
+    this.bound = { commonMax: bytesMax / 2, shareMin: valueBytesMax + AROUND_VALUE_BYTES }
+    this.lanes = Array.from({ length: shares.laneCount }, (_, index) => sharedLane(shares, index))
+    this.ownLane = sharedLane(shares, workerIndex)
   }
 
   /** What this worker's connections hold. */
@@ -37,26 +70,27 @@ export class ReplyMemory {
     return this.options.lane[COUNTER.unread_reply_bytes]!
   }
 
-  hasRoomFor(bytes: number): boolean {
-    return this.options.heldByAll() + bytes <= this.options.bytesMax
+  /** Each of these is asked for a namespace, or for STRANGERS. */
+  hasRoomFor(bytes: number, holder: number): boolean {
+    return this.isWithin(bytes, holder, 1)
   }
 
   /** True while no more is to be held. */
-  get isFull(): boolean {
-    return this.options.heldByAll() >= this.options.bytesMax
+  isFull(holder: number): boolean {
+    return !this.isWithin(1, holder, 1)
   }
 
   /** True where even what could not be refused has come to twice the bound. */
-  get isExceeded(): boolean {
-    return this.options.heldByAll() >= 2 * this.options.bytesMax
+  isExceeded(holder: number): boolean {
+    return !this.isWithin(1, holder, 2)
   }
 
-  hold(bytes: number): void {
-    this.count(bytes)
+  hold(bytes: number, holder: number): void {
+    this.count(bytes, holder)
   }
 
-  letGo(bytes: number): void {
-    this.count(-bytes)
+  letGo(bytes: number, holder: number): void {
+    this.count(-bytes, holder)
   }
 
   /** Counts a reply that was refused, or a reader given up, for want of room. */
@@ -64,8 +98,24 @@ export class ReplyMemory {
     this.options.lane[COUNTER.unread_reply_oom]!++
   }
 
-  private count(change: number): void {
+  /** With so many bytes more, within so many times the bound. */
+  private isWithin(bytes: number, holder: number, times: number): boolean {
+    const { heldByAll, namespaceCount } = this.options
+    const ownBytes = this.heldBy(holder) + bytes
+    if (holder === STRANGERS) return ownBytes <= STRANGER_BYTES_MAX * times
+    const allBytes = heldByAll() - this.heldBy(STRANGERS) + bytes
+    return isWithinShare(ownBytes / times, allBytes / times, namespaceCount(), this.bound)
+  }
+
+  private heldBy(holder: number): number {
+    let sum = 0
+    for (const lane of this.lanes) sum += lane[holder]!
+    return sum
+  }
+
+  private count(change: number, holder: number): void {
     const { lane } = this.options
+    this.ownLane[holder]! += change
     lane[COUNTER.unread_reply_bytes]! += change
     this.isCrowded = this.heldByWorker > CROWDED_BYTES
   }

@@ -7,7 +7,9 @@
  */
 import type { HeldValue } from '../command/commands.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
+import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
+import { STRANGERS } from './reply-memory.ts'
 import type { Transport } from './transport.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -19,22 +21,36 @@ export const REPLIES_LEFT = 0
 export const REPLIES_BLOCK = 1
 export const REPLIES_EXCEED = 2
 
+/** Whose replies they are. */
+export interface RepliesOwner {
+  readonly isOpen: boolean
+  readonly namespace: number
+}
+
 export class ReplyWriter {
   /** The last write left bytes behind; they may have gone since. */
   mayOweBytes = false
   private readonly context: WorkerContext
   private readonly transport: Transport
-  /** Memory of replies, copies apart, that the peer has not taken all of. */
+  private readonly owner: RepliesOwner
+  /** Memory of replies, copies apart, that the peer has not taken all of; and by whom it is held. */
   private heldBytes = 0
+  private holder = NAMESPACE_DEFAULT
   /** Copies that were sent, of which the peer may have some to take. */
   private sentCopies: LargeCopy[] | undefined = undefined
   /** What the peer still owed us when it was last seen to take something, and when that was. */
   private seenBytes = 0
   private seenMs = 0
 
-  constructor(context: WorkerContext, transport: Transport) {
+  constructor(context: WorkerContext, transport: Transport, owner: RepliesOwner) {
     this.context = context
     this.transport = transport
+    this.owner = owner
+  }
+
+  /** No more is to be held for whoever reads here. */
+  get isMemoryFull(): boolean {
+    return this.context.replyMemory.isFull(this.holder)
   }
 
   /** Hands the gathered replies to the transport. Each of these returns a REPLIES_ number. */
@@ -108,7 +124,7 @@ export class ReplyWriter {
   /** Nothing of what was sent is unsent any more, or ever will be sent. */
   settle(): void {
     if (this.heldBytes > 0) {
-      this.context.replyMemory.letGo(this.heldBytes)
+      this.context.replyMemory.letGo(this.heldBytes, this.holder)
       this.heldBytes = 0
     }
     if (this.sentCopies === undefined) return
@@ -125,7 +141,7 @@ export class ReplyWriter {
   /** True while replies leave, or have not stood still for longer than the limit. */
   isProgressing(): boolean {
     const { unsentBytes } = this.transport
-    const { nowMs, limits, replyMemory } = this.context
+    const { nowMs, limits } = this.context
     if (unsentBytes === 0) return false
     if (unsentBytes !== this.seenBytes) {
       this.seenBytes = unsentBytes
@@ -133,7 +149,7 @@ export class ReplyWriter {
       return true
     }
     const stoodStillMs = nowMs - this.seenMs
-    if (stoodStillMs >= FULL_STALL_MS && replyMemory.isFull) return false
+    if (stoodStillMs >= FULL_STALL_MS && this.isMemoryFull) return false
     const { stalledWriteTimeoutMs } = limits
     return stalledWriteTimeoutMs === 0 || stoodStillMs < stalledWriteTimeoutMs
   }
@@ -154,13 +170,23 @@ export class ReplyWriter {
     this.owes(unsentBytes)
     if (unsentBytes === 0) return REPLIES_LEFT
     const { limits, replyMemory } = this.context
+    this.heldFor(this.owner.isOpen ? this.owner.namespace : STRANGERS)
     this.heldBytes += heldBytes
-    replyMemory.hold(heldBytes)
-    if (replyMemory.isExceeded) {
+    replyMemory.hold(heldBytes, this.holder)
+    if (replyMemory.isExceeded(this.holder)) {
       replyMemory.countRefusal()
       return REPLIES_EXCEED
     }
-    const isBlocked = unsentBytes >= limits.sendBufferBytesMax || replyMemory.isFull
+    const isBlocked = unsentBytes >= limits.sendBufferBytesMax || this.isMemoryFull
     return isBlocked ? REPLIES_BLOCK : REPLIES_LEFT
+  }
+
+  /** Who logs in as somebody else takes along what is unread. */
+  private heldFor(holder: number): void {
+    if (holder === this.holder) return
+    const { replyMemory } = this.context
+    replyMemory.letGo(this.heldBytes, this.holder)
+    replyMemory.hold(this.heldBytes, holder)
+    this.holder = holder
   }
 }

@@ -153,6 +153,38 @@ static void makeLists(void) {
 
 static void makeUnknown(void) { putRepeated("unknown\r\n", 9, 50); }
 
+/*
+ * The hello of a TLS 1.3 client, with a key share of its own, to which a server makes one and signs: the most
+ * that it can be made to do for so few bytes. Behind it stand two bytes more, which an attack that holds
+ * a request back never sends.
+ */
+static void makeHello(void) {
+  static const uint8_t HEAD[] = {0x16, 3, 1, 0, 114, 1, 0, 0, 110, 3, 3};
+  static const uint8_t MIDDLE[] = {0, 0, 2, 0x13, 1, 1, 0, 0, 67};
+  static const uint8_t EXTENSIONS[] = {0, 43, 0, 3,  2, 3, 4,    0, 10, 0, 4, 0,  2, 0,  29, 0, 13,
+                                       0, 6,  0, 4,  4, 3, 8,    4, 0,  51, 0, 38, 0, 36, 0,  29, 0, 32};
+  uint8_t *at = payload;
+  memcpy(at, HEAD, sizeof HEAD);
+  at += sizeof HEAD;
+  uint64_t state = serial * 0x9e3779b97f4a7c15u + 1;
+  for (int i = 0; i < 64; i++) {
+    if (i == 32) {
+      memcpy(at, MIDDLE, sizeof MIDDLE);
+      memcpy(at + sizeof MIDDLE, EXTENSIONS, sizeof EXTENSIONS);
+      at += sizeof MIDDLE + sizeof EXTENSIONS;
+    }
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    *at++ = (uint8_t)(state >> 56);
+  }
+  payloadBytes = (size_t)(at - payload);
+}
+
+static void makeHelloAndMore(void) {
+  makeHello();
+  memcpy(payload + payloadBytes, "\x14\x03", 2);
+  payloadBytes += 2;
+}
+
 /* In single bytes; see sendPiece. */
 static void makeBytes(void) {
   int head = sprintf((char *)payload, "set login 0 0 4000\r\n");
@@ -182,6 +214,8 @@ static const struct Attack {
     {"versions", STREAMS, makeVersions},        {"mechanism-lists", STREAMS, makeLists},
     {"unknown-commands", STREAMS, makeUnknown}, {"slow-readers", NEVER_READS, makeVersions},
     {"byte-by-byte", TRICKLES, makeBytes},      {"churn", COMES_AND_GOES, makeHalfRequest},
+    {"tls-hellos", ASKS, makeHello},            {"tls-half-hellos", HOLDS, makeHello},
+    {"tls-silent", HOLDS, makeHelloAndMore},
 };
 
 typedef struct {

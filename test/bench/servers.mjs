@@ -218,7 +218,7 @@ export function saslcachedServer(words, moreFlags, files, label = '') {
   }
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer()
     probe.on('error', reject)

@@ -21,7 +21,14 @@ import { compileGenerator, generatorArguments, runGenerator } from './generator.
 import { busiestThread, coreTicks, placement, processTicks, threadTimes } from './machine.mjs'
 import { Progress } from './progress.mjs'
 import { formatColumns, median, programReport } from './report.mjs'
-import { MissingError, PASSWORD, startServer, USER } from './servers.mjs'
+import {
+  freePort,
+  MissingError,
+  PASSWORD,
+  startServer,
+  USER,
+  writeCertificate,
+} from './servers.mjs'
 
 /** Of which a quarter may be strangers: enough of them to hold all that unfinished requests may. */
 const CONNECTION_LIMIT = 4096
@@ -81,6 +88,21 @@ const ATTACKS = [
   { name: 'slow-readers', connections: 200, rate: 2000, what: 'ask, x50, and read nothing' },
   { name: 'byte-by-byte', connections: 200, rate: 10_000, what: 'send a login byte by byte' },
   { name: 'churn', connections: 100, rate: 1000, what: 'send half a login, end or reset' },
+  {
+    name: 'tls-hellos',
+    connections: 200,
+    rate: 500,
+    tls: true,
+    what: 'begin a TLS handshake and leave when it is answered',
+  },
+  { name: 'tls-half-hellos', connections: 1000, rate: 1000, tls: true, what: 'hold half a hello' },
+  {
+    name: 'tls-silent',
+    connections: 600,
+    rate: 500,
+    tls: true,
+    what: 'say hello and nothing more',
+  },
 ]
 
 /** What --only and --list take. */
@@ -95,6 +117,21 @@ export const PARTS = ATTACKS.flatMap((attack) =>
 )
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/**
+ * The same server with TLS on the port that it has, where attacks go, and another in the clear for the client:
+ * so that the generator needs no OpenSSL.
+ */
+function withTls(server, { certificate, key }, clearPort) {
+  return {
+    ...server,
+    command(settings) {
+      const { words, environment } = server.command(settings)
+      const tls = ['-Z', '--tls-cert', certificate, '--tls-key', key]
+      return { words: [...words, ...tls, '-l', `notls:127.0.0.1:${clearPort}`], environment }
+    },
+  }
+}
 
 /** Starts an attack; what is returned ends it and gives what it printed. */
 function startAttack(program, prefix, { attack, connections, rate, sources }, port, children) {
@@ -138,7 +175,7 @@ function clientLoads(running, seconds) {
   const usual = {
     mode: 'load',
     dialect: 'binary',
-    port: running.port,
+    port: running.clearPort,
     serverPid: running.pid,
     user: USER,
     password: PASSWORD,
@@ -233,8 +270,18 @@ async function measurePart(bench, server, part, program) {
     hasLogin: true,
     dialect: 'binary',
   }
-  const start = (name, prefix) =>
-    startServer(server, settings, prefix, join(bench.folder, `${name}.log`), bench.children)
+  const certificate = part.tls ? writeCertificate(bench.folder) : null
+  const start = async (name, prefix) => {
+    const clearPort = part.tls ? await freePort() : null
+    const started = await startServer(
+      certificate === null ? server : withTls(server, certificate, clearPort),
+      settings,
+      prefix,
+      join(bench.folder, `${name}.log`),
+      bench.children,
+    )
+    return { ...started, clearPort: clearPort ?? started.port }
+  }
   const running = []
   try {
     const own = await start('attacked', place.server)

@@ -3,13 +3,14 @@
  * round becomes the figure it should, and that the set runs. No figure is tested: machines differ.
  */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { createServer as createTlsServer } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { COMPILER, compileGenerator, generatorArguments } from './generator.mjs'
-import { outputOf } from './servers.mjs'
+import { outputOf, writeCertificate } from './servers.mjs'
 import { PARTS, resultOf, rowOf } from './strangers.mjs'
 
 const TIMEOUT_MS = 120_000
@@ -80,6 +81,31 @@ describe.skipIf(!hasCompiler)('an attack', () => {
       }
     }),
   )
+
+  test('by a hello is one that a TLS server answers with its own, or waits for the end of', {
+    timeout: 2 * TIMEOUT_MS,
+  }, async () => {
+    const { certificate, key } = writeCertificate(folder)
+    const options = { cert: readFileSync(certificate), key: readFileSync(key) }
+    const server = createTlsServer(options)
+    server.on('tlsClientError', (_error, socket) => socket.destroy())
+    await new Promise((listening) => server.listen(0, '127.0.0.1', listening))
+    const { port } = server.address()
+    const printedBy = async (attack) => {
+      const bounds = { port, attack, connections: 2, rate: 20, sources: 1, seconds: 0.5 }
+      return JSON.parse((await run(program, generatorArguments(bounds))).stdout)
+    }
+    for (const attack of ['tls-hellos', 'tls-silent']) {
+      const readOfEach = async () => {
+        const { bytesRead, connected } = await printedBy(attack)
+        return bytesRead / connected
+      }
+      // More than the seven bytes of an alert. On a busy machine the first ones may not be answered in time.
+      await expect.poll(readOfEach, { timeout: TIMEOUT_MS / 2 }).toBeGreaterThan(100)
+    }
+    expect(await printedBy('tls-half-hellos')).toMatchObject({ bytesRead: 0, cut: 0 })
+    server.close()
+  })
 
   test('that nobody knows ends with the names of those there are', async () => {
     const { code, stderr } = await run(program, ['--attack', 'no-such'])

@@ -1,5 +1,5 @@
 /**
- * The pages of docs/programs and docs/migration, each carried out as it stands, from its top to its end.
+ * The pages of docs/ that have something to run, those of programs and migrations among them, each carried out as it stands, from its top to its end.
  * Comments before its blocks say what they are:
  *
  *   file: PATH   what that file has
@@ -34,9 +34,9 @@ import { freePort } from '../support/stunnel.ts'
 
 const DOCS = join(import.meta.dirname, '..', '..', 'docs')
 const MODULES = join(import.meta.dirname, '..', '..', 'node_modules')
-const FOLDERS = ['programs', 'migration']
+const FOLDERS = ['', 'programs', 'migration']
 const PASSWORD = 'wonderland'
-const PORTS = ['11211', '11212', '8080']
+const PORTS = ['11211', '11212', '11213', '8080']
 const BLOCK = /<!-- (file: \S+|serve|run|prints) -->\n```\w*\n([\s\S]*?\n)```/g
 
 const TOOLS = { packages: 'libmemcached-tools', probe: ['sh', '-c', 'command -v memccat'] }
@@ -46,8 +46,13 @@ function installed(packages: string, command: string): Prerequisite {
   return { packages, probe: ['sh', '-c', `command -v ${command}`] }
 }
 
+const OPENSSL = { packages: 'openssl', probe: ['openssl', 'version'] }
+
 /** What each page needs; a page that has nothing to run has no row. */
 const PAGES: Readonly<Record<string, readonly Prerequisite[]>> = {
+  'tls.md': [OPENSSL],
+  'users.md': [OPENSSL, NETCAT],
+  'oauth.md': [OPENSSL],
   'programs/monit.md': [{ packages: 'monit', probe: ['sh', '-c', 'command -v monit'] }],
   'programs/collectd.md': [
     { packages: 'collectd-core', probe: ['sh', '-c', 'PATH=$PATH:/usr/sbin; command -v collectd'] },
@@ -101,10 +106,11 @@ const BEFORE: Readonly<Record<string, string>> = {
 
 test('every page with something to run is among those that are run', () => {
   const pages = FOLDERS.flatMap((folder) =>
-    readdirSync(join(DOCS, folder)).map((name) => `${folder}/${name}`),
+    readdirSync(join(DOCS, folder)).map((name) => join(folder, name)),
   )
-  const runnable = pages.filter((page) =>
-    readFileSync(join(DOCS, page), 'utf8').includes('<!-- run -->'),
+  const runnable = pages.filter(
+    (page) =>
+      page.endsWith('.md') && readFileSync(join(DOCS, page), 'utf8').includes('<!-- run -->'),
   )
   expect(runnable.sort()).toEqual(Object.keys(PAGES).sort())
 })

@@ -1,5 +1,6 @@
 /** Namespaces as their users meet them: over sockets, with several workers, through reloads. */
 import { mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -282,6 +283,38 @@ test('who takes all connections keeps nobody of another namespace out', async ()
     /login_failed_namespace_full \d+/,
   )
   expect(failures?.[0]).toBe('login_failed_namespace_full 2')
+})
+
+test('who fills the memory of unread replies keeps no reader of another namespace from its values', async () => {
+  const server = await start(ALL, ['-c', '1024'])
+  const value = 'v'.repeat(1_000_000)
+  const [root, sally, bob] = [
+    await login(server, 'root'),
+    await login(server, 'sally'),
+    await login(server, 'bob'),
+  ]
+  for (const owner of [sally, bob]) {
+    expect(await owner.ask(`set big 0 0 ${value.length}\r\n${value}\r\n`)).toBe('STORED\r\n')
+  }
+  const greedy = Array.from({ length: 200 }, () => {
+    const socket = connect(server.port, server.host)
+    socket.on('error', () => undefined)
+    onTestFinished(() => void socket.destroy())
+    socket.pause()
+    socket.write(`${auth('bob')}${'get big\r\n'.repeat(6)}`)
+    return socket
+  })
+  const refused = async () => Number((await statsOf(root, ' auth')).unread_reply_oom)
+  await expect.poll(refused, { timeout: 60_000 }).toBeGreaterThan(0)
+  const reply = `VALUE big 0 ${value.length}\r\n${value}\r\nEND\r\n`
+  for (let count = 0; count < 10; count++) {
+    // More than the kernel takes at once: what waits for this reader is held.
+    const answer = await sally.ask(`${'get big\r\n'.repeat(4)}mn\r\n`, 'MN\r\n')
+    expect(answer === `${reply.repeat(4)}MN\r\n`, answer.slice(0, 200)).toBe(true)
+  }
+  for (const socket of greedy) socket.destroy()
+  const held = async () => Number((await statsOf(root, ' auth')).unread_reply_bytes)
+  await expect.poll(held, { timeout: 60_000 }).toBe(0)
 })
 
 test('an administrator dumps, counts, watches and flushes a namespace by its name, and nobody else does', async () => {

@@ -12,7 +12,7 @@ import {
   type ConnectionContext,
   type Dialect,
 } from '../../src/connection/connection.ts'
-import { ReplyMemory } from '../../src/connection/reply-memory.ts'
+import { createReplyShares, ReplyMemory } from '../../src/connection/reply-memory.ts'
 import type { SendBuffer } from '../../src/connection/send-buffer.ts'
 import type { Receiver, Transport } from '../../src/connection/transport.ts'
 import type { TurnCounts } from '../../src/connection/turn-counts.ts'
@@ -116,6 +116,19 @@ export interface ManualConnectionOptions {
   readonly channel?: Channel
 }
 
+/** So much that no test comes to the end of it. */
+function manualReplyMemory(lane: Float64Array): ReplyMemory {
+  return new ReplyMemory({
+    lane,
+    bytesMax: MEBIBYTE,
+    valueBytesMax: MEBIBYTE,
+    heldByAll: () => 0,
+    shares: createReplyShares(1),
+    workerIndex: 0,
+    namespaceCount: () => 1,
+  })
+}
+
 export function openManualConnection(
   { sendBuffer, lane, counts, replyMemory }: ManualParts,
   dialect: Dialect,
@@ -143,7 +156,7 @@ export function openManualConnection(
     lane,
     counts: counts ?? manualCounts(lane).counts,
     sendBuffer,
-    replyMemory: replyMemory ?? new ReplyMemory({ lane, bytesMax: MEBIBYTE, heldByAll: () => 0 }),
+    replyMemory: replyMemory ?? manualReplyMemory(lane),
     nowMs: 0,
     epochSeconds: 0,
     isCrowded: false,

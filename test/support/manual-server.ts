@@ -11,7 +11,7 @@ import type { RowSource } from '../../src/command/operations/rows.ts'
 import { Transfers } from '../../src/command/transfers/transfers.ts'
 import { BinaryDialect } from '../../src/connection/binary-dialect.ts'
 import type { Dialect } from '../../src/connection/connection.ts'
-import { ReplyMemory } from '../../src/connection/reply-memory.ts'
+import { createReplyShares, ReplyMemory } from '../../src/connection/reply-memory.ts'
 import { SEND_BUFFER_BYTES, SendBuffer } from '../../src/connection/send-buffer.ts'
 import { TextDialect } from '../../src/connection/text-dialect.ts'
 import type { ConnectionLimits } from '../../src/connection/worker-context.ts'
@@ -84,7 +84,11 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
   const replyMemory: ReplyMemory = new ReplyMemory({
     lane,
     bytesMax: options.replyBytesMax ?? 64 * MEBIBYTE,
+    valueBytesMax: options.valueBytesMax ?? itemBytesMax,
     heldByAll: () => replyMemory.heldByWorker,
+    shares: createReplyShares(1),
+    workerIndex: 0,
+    namespaceCount: () => 1,
   })
   const transfers = new Transfers(commands, {
     valueBytesMax: options.valueBytesMax ?? itemBytesMax,

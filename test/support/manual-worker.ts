@@ -2,6 +2,8 @@
  * A worker of the server's own code without a thread, a socket or a clock: a test plays the main thread,
  * the clients and the time.
  */
+
+import { createReplyShares } from '../../src/connection/reply-memory.ts'
 import type { CredentialSnapshot } from '../../src/credential/credential-snapshot.ts'
 import { createCounterMemory } from '../../src/observe/counters.ts'
 import type { LogEvent } from '../../src/observe/log.ts'
@@ -61,6 +63,7 @@ export function manualShared(workerCount = 1): SharedMemory {
     stripes: undefined,
     places: createNamespacePlaces(),
     unfinished: createUnfinishedMemory(),
+    replies: createReplyShares(workerCount),
     measures: createMeasureMemory(workerCount, false),
     throttle: createThrottleMemory((bytes) => bytes.fill(7), 64),
   }

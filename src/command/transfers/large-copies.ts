@@ -30,13 +30,13 @@ const ATTEMPTS_MAX = 3
 /** Room for a line end behind the value. */
 const END_BYTES_MAX = 2
 
-/** What bounds the copies: the memory of all replies that are not taken yet. */
+/** What bounds the copies: the memory of all replies that are not taken yet, which namespaces share. */
 export interface CopyMemory {
   /** True while readers are slow. */
   readonly isCrowded: boolean
-  hasRoomFor(bytes: number): boolean
-  hold(bytes: number): void
-  letGo(bytes: number): void
+  hasRoomFor(bytes: number, namespace: number): boolean
+  hold(bytes: number, namespace: number): void
+  letGo(bytes: number, namespace: number): void
   countRefusal(): void
 }
 
@@ -52,7 +52,7 @@ export interface LargeCopiesOptions {
 export class LargeCopy {
   readonly memory: PassingMemory
   readonly valueBytes: number
-  private readonly namespace: number
+  readonly namespace: number
   private readonly location: number
   private readonly sequence: number
   private readonly owner: LargeCopies
@@ -146,7 +146,7 @@ export class LargeCopies {
   private readonly hasLargeItems: boolean
   private step: Uint8Array | undefined = undefined
   /** Copies on their way back to the system, and what they still hold. */
-  private readonly returning: PassingMemory[] = []
+  private readonly returning: LargeCopy[] = []
   private returningBytes = 0
 
   constructor(commands: Commands, options: LargeCopiesOptions) {
@@ -185,35 +185,37 @@ export class LargeCopies {
   /** Begins a copy of the item that is held, in place of that of `read`. */
   private begin(read: LargeRead | undefined, isFound: boolean): LargeRead | undefined {
     const { commands, memory } = this
+    const { namespace } = commands
     const bytesMin = memory.isCrowded ? this.crowdedBytesMin : COPIED_BYTES_MIN
     read?.cancel()
     if (!isFound || commands.heldBytes < bytesMin) return undefined
     if (read?.attempts === ATTEMPTS_MAX) return undefined
     const begun = read ?? new LargeRead()
     const neededBytes = commands.heldBytes + END_BYTES_MAX
-    if (memory.hasRoomFor(neededBytes)) {
+    if (memory.hasRoomFor(neededBytes, namespace)) {
       begun.copy = new LargeCopy(this, commands)
       begun.attempts++
-      memory.hold(begun.copy.memory.heldBytes)
-    } else if (!memory.hasRoomFor(neededBytes - this.returningBytes)) {
+      memory.hold(begun.copy.memory.heldBytes, namespace)
+    } else if (!memory.hasRoomFor(neededBytes - this.returningBytes, namespace)) {
       begun.isRefused = true
       memory.countRefusal()
     }
     return begun
   }
 
-  takeBack({ memory }: LargeCopy): void {
+  takeBack(copy: LargeCopy): void {
     if (this.returning.length === 0) setImmediate(() => this.returnPiece())
-    this.returning.push(memory)
-    this.returningBytes += memory.heldBytes
+    this.returning.push(copy)
+    this.returningBytes += copy.memory.heldBytes
   }
 
   private returnPiece(): void {
-    const memory = this.returning[0]
-    if (memory === undefined) return
+    const [copy] = this.returning
+    if (copy === undefined) return
+    const { memory, namespace } = copy
     const bytes = memory.shrink(RETURNED_BYTES_PER_TURN)
     this.returningBytes -= bytes
-    this.memory.letGo(bytes)
+    this.memory.letGo(bytes, namespace)
     if (memory.heldBytes === 0) this.returning.shift()
     if (this.returning.length > 0) setImmediate(() => this.returnPiece())
   }

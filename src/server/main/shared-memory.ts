@@ -3,6 +3,7 @@ import { EXIT_CONFIG, EXIT_OS } from '../../base/exit-code.ts'
 import { NAMESPACES_MAX } from '../../base/namespaces-max.ts'
 import { createStripeMemory } from '../../command/remote/write-stripes.ts'
 import type { Config } from '../../config/config.ts'
+import { createReplyShares } from '../../connection/reply-memory.ts'
 import type { Namespace } from '../../credential/namespaces.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import { createCounterMemory } from '../../observe/counters.ts'
@@ -84,6 +85,7 @@ export function createSharedMemory(
     ),
     places: createNamespacePlaces(),
     unfinished: createUnfinishedMemory(),
+    replies: createReplyShares(workerCount),
     measures: createMeasureMemory(workerCount, log.takesTimes),
     audit:
       config.audit === undefined

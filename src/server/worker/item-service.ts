@@ -124,7 +124,11 @@ export class ItemService {
     this.replyMemory = new ReplyMemory({
       lane,
       bytesMax: Math.max(REPLY_BYTES_MAX, 2 * settings.threadCount * settings.valueBytesMax),
+      valueBytesMax: settings.valueBytesMax,
       heldByAll: () => sumCounter(settings.counters, 'unread_reply_bytes'),
+      shares: settings.replies,
+      workerIndex: settings.workerIndex,
+      namespaceCount,
     })
     this.counts = options.counts((id) => this.tenants.get(id)?.lane)
     const { binary, text } = this.createDialects()

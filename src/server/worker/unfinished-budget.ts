@@ -1,11 +1,10 @@
 /**
  * What requests that have not come whole may hold in the process, over all workers.
  *
- * Invariants: what strangers hold is apart from what clients need: neither takes room from the other. Where
- * there are several namespaces, half of the clients' room is for whoever comes first; of the other half each has
- * an equal share, which the clients of no other take. A share has room for one request of the largest item: that half
- * grows with the namespaces where it must.
+ * Invariants: what strangers hold is apart from what clients need: neither takes room from the other. Namespaces
+ * share the clients' room (base/share.ts), and each share has room for one request of the largest item.
  */
+import { isWithinShare, type SharedBound } from '../../base/share.ts'
 import { sumCounter } from '../../observe/counters.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
@@ -30,10 +29,7 @@ export function createUnfinishedMemory(): SharedArrayBuffer {
 export class UnfinishedBudget {
   private readonly settings: Pick<WorkerSettings, 'counters' | 'unfinished'>
   private readonly bytesOf: Int32Array
-  /** For whoever comes first. */
-  private readonly commonBytesMax: number
-  /** What a request of the largest item holds at most. */
-  private readonly requestBytesMax: number
+  private readonly bound: SharedBound
   private readonly strangerBytesMax: number
   private readonly namespaceCount: () => number
 
@@ -45,8 +41,9 @@ export class UnfinishedBudget {
     this.settings = settings
     this.bytesOf = new Int32Array(settings.unfinished)
     // Smaller ones may take a block of 1 MiB (receive-buffer.ts).
-    this.requestBytesMax = Math.max(MEBIBYTE, settings.valueBytesMax + AROUND_VALUE_BYTES)
-    this.commonBytesMax = Math.max(UNFINISHED_BYTES_MAX / 2, this.requestBytesMax)
+    const requestBytesMax = Math.max(MEBIBYTE, settings.valueBytesMax + AROUND_VALUE_BYTES)
+    const commonMax = Math.max(UNFINISHED_BYTES_MAX / 2, requestBytesMax)
+    this.bound = { commonMax, shareMin: requestBytesMax }
     this.strangerBytesMax = Math.max(STRANGER_BYTES_MAX, 4 * settings.saslBytesMax)
     this.namespaceCount = namespaceCount
   }
@@ -57,12 +54,8 @@ export class UnfinishedBudget {
     const strangerBytes = sumCounter(counters, 'unauthenticated_buf_bytes')
     if (!isLoggedIn) return strangerBytes + bytes <= this.strangerBytesMax
     const allBytes = sumCounter(counters, 'read_buf_bytes') - strangerBytes
-    const { commonBytesMax, requestBytesMax } = this
-    const namespaces = this.namespaceCount()
-    if (namespaces === 1) return allBytes + bytes <= 2 * commonBytesMax
-    const share = Math.max(commonBytesMax / namespaces, requestBytesMax)
     const ownBytes = Atomics.load(this.bytesOf, namespace)
-    return ownBytes + bytes <= share || allBytes + bytes <= commonBytesMax
+    return isWithinShare(ownBytes + bytes, allBytes + bytes, this.namespaceCount(), this.bound)
   }
 
   /** What the clients of a namespace hold has changed by so many bytes. */

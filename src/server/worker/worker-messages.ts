@@ -10,6 +10,7 @@ import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { CounterMemory } from '../../observe/counters.ts'
 import type { LogEvent, LogLevel } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
+import type { SharedLanes } from '../../observe/shared-lanes.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'
 import type { RemoteSettings } from '../../remote/remote-settings.ts'
 import type { CertificateField } from '../../sasl/certificate-user.ts'
@@ -72,6 +73,8 @@ export interface SharedMemory {
   readonly places: SharedArrayBuffer
   /** Bytes of unfinished requests by namespace (unfinished-budget.ts). */
   readonly unfinished: SharedArrayBuffer
+  /** Bytes of unread replies by namespace (reply-memory.ts). */
+  readonly replies: SharedLanes
   readonly measures: MeasureMemory
   readonly throttle: ThrottleMemory
   /** Undefined: there is no audit. */

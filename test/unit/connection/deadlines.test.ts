@@ -34,7 +34,10 @@ beforeEach(() => {
   lane = counterLane(createCounterMemory(1), 0)
   const dialect = undefined as never
   parts = openManualConnection({ sendBuffer: new SendBuffer(), lane }, dialect, { limits: LIMITS })
-  deadlines = new Deadlines(parts.context, new ReplyWriter(parts.context, parts.transport))
+  deadlines = new Deadlines(
+    parts.context,
+    new ReplyWriter(parts.context, parts.transport, parts.connection.gate),
+  )
 })
 
 interface Now {

@@ -22,6 +22,7 @@ const COPY_BYTES = VALUE_BYTES + 2
 class Memory implements CopyMemory {
   isCrowded = false
   held = 0
+  readonly heldFor: Map<number, number> = new Map()
   refusals = 0
   room: number
 
@@ -33,12 +34,13 @@ class Memory implements CopyMemory {
     return this.held + bytes <= this.room
   }
 
-  hold(bytes: number): void {
+  hold(bytes: number, namespace: number): void {
     this.held += bytes
+    this.heldFor.set(namespace, (this.heldFor.get(namespace) ?? 0) + bytes)
   }
 
-  letGo(bytes: number): void {
-    this.held -= bytes
+  letGo(bytes: number, namespace: number): void {
+    this.hold(-bytes, namespace)
   }
 
   countRefusal(): void {
@@ -137,6 +139,15 @@ test('without memory a read is refused, or waits for what is on its way back', a
   third?.cancel()
   for (let turn = 0; turn < 3; turn++) await nextTurn()
   expect(memory.held).toBe(0)
+})
+
+test('a copy is held for the namespace of its reader, also on its way back', async () => {
+  const { memory, copies } = fixture(COPY_BYTES)
+  const read = copies.prepare(undefined, KEY, 0, 5, CALLER)
+  expect(memory.heldFor).toEqual(new Map([[CALLER.namespace, COPY_BYTES]]))
+  read?.cancel()
+  for (let turn = 0; turn < 3; turn++) await nextTurn()
+  expect(memory.heldFor).toEqual(new Map([[CALLER.namespace, 0]]))
 })
 
 test('a stranger has nothing copied', () => {

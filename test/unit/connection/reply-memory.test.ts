@@ -1,0 +1,135 @@
+/** What unread replies may hold: one namespace apart from another, and strangers apart from all of them. */
+import { expect, test } from 'vitest'
+import { createReplyShares, ReplyMemory, STRANGERS } from '../../../src/connection/reply-memory.ts'
+import { REPLIES_LEFT, ReplyWriter } from '../../../src/connection/reply-writer.ts'
+import { SendBuffer } from '../../../src/connection/send-buffer.ts'
+import { counterLane, createCounterMemory, sumCounter } from '../../../src/observe/counters.ts'
+import { openManualConnection } from '../../support/manual-connection.ts'
+
+const MEBIBYTE = 1024 * 1024
+const BOUND = 64 * MEBIBYTE
+const STRANGER_BOUND = 8 * MEBIBYTE
+
+interface Bench {
+  readonly workers: readonly ReplyMemory[]
+  held(): number
+}
+
+function bench(namespaceCount: number, valueBytesMax = MEBIBYTE): Bench {
+  const counters = createCounterMemory(2)
+  const shares = createReplyShares(2)
+  const heldByAll = () => sumCounter(counters, 'unread_reply_bytes')
+  const workers = [0, 1].map(
+    (workerIndex) =>
+      new ReplyMemory({
+        lane: counterLane(counters, workerIndex),
+        bytesMax: Math.max(BOUND, 4 * valueBytesMax),
+        valueBytesMax,
+        heldByAll,
+        shares,
+        workerIndex,
+        namespaceCount: () => namespaceCount,
+      }),
+  )
+  return { workers, held: heldByAll }
+}
+
+/** Holds what there is room for, on one worker and the other by turns. */
+function holdAll({ workers }: Bench, holder: number, bytes = MEBIBYTE): number {
+  let held = 0
+  for (let turn = 0; workers[turn % 2]!.hasRoomFor(bytes, holder); turn++) {
+    workers[turn % 2]!.hold(bytes, holder)
+    held += bytes
+  }
+  return held
+}
+
+test('the readers of the only namespace may leave all of it unread', () => {
+  const one = bench(1)
+  expect(holdAll(one, 0)).toBe(BOUND)
+  for (const worker of one.workers) expect(worker.isFull(0)).toBe(true)
+})
+
+test('readers of one namespace that take all they can leave each other its share', () => {
+  const four = bench(4)
+  expect(holdAll(four, 2)).toBe(BOUND / 2)
+  const fullness = [0, 1, 2, 3].map((namespace) => four.workers[0]!.isFull(namespace))
+  expect(fullness).toEqual([false, false, true, false])
+  for (const namespace of [0, 1, 3]) expect(holdAll(four, namespace)).toBe(BOUND / 8)
+  expect(holdAll(four, 2)).toBe(0)
+  expect(four.held()).toBeLessThanOrEqual(BOUND)
+})
+
+test('at twice its bound a namespace is given up at once, and others are not', () => {
+  const two = bench(2)
+  const [worker] = two.workers
+  // What could not be refused: the replies of a turn of each of its connections.
+  worker!.hold(BOUND - 1, 1)
+  expect([0, 1].map((namespace) => worker!.isExceeded(namespace))).toEqual([false, false])
+  worker!.hold(1, 1)
+  expect([0, 1].map((namespace) => worker!.isExceeded(namespace))).toEqual([false, true])
+  expect(worker!.isFull(0)).toBe(false)
+})
+
+test.each([
+  [65, MEBIBYTE],
+  [2, 128 * MEBIBYTE],
+])(
+  'each of %i namespaces has room for one copy of the largest value, of %i bytes, whatever others hold',
+  (namespaceCount, valueBytesMax) => {
+    const many = bench(namespaceCount, valueBytesMax)
+    holdAll(many, 0)
+    for (let namespace = 1; namespace < namespaceCount; namespace++) {
+      expect(many.workers[1]!.hasRoomFor(valueBytesMax + 2, namespace)).toBe(true)
+      many.workers[1]!.hold(valueBytesMax + 2, namespace)
+    }
+  },
+)
+
+test('strangers have a bound of their own, and neither take of the others nor give', () => {
+  const two = bench(2)
+  expect(holdAll(two, STRANGERS)).toBe(STRANGER_BOUND)
+  expect(holdAll(two, 0)).toBe(BOUND / 2)
+  expect(holdAll(two, 1)).toBe(BOUND / 4)
+  const other = bench(1)
+  holdAll(other, 0)
+  expect(holdAll(other, STRANGERS)).toBe(STRANGER_BOUND)
+  const [worker] = other.workers
+  worker!.hold(STRANGER_BOUND, STRANGERS)
+  expect(worker!.isExceeded(STRANGERS)).toBe(true)
+  expect(worker!.isExceeded(0)).toBe(false)
+})
+
+test('what is let go is there again, on whichever worker it was held', () => {
+  const two = bench(2)
+  for (const worker of two.workers) worker.hold(30 * MEBIBYTE, 1)
+  expect(two.workers[0]!.isFull(1)).toBe(true)
+  for (const worker of two.workers) worker.letGo(30 * MEBIBYTE, 1)
+  expect(two.held()).toBe(0)
+  expect(holdAll(two, 1)).toBe(BOUND / 2)
+})
+
+test('who logs in as somebody of another namespace takes along what is unread', () => {
+  const two = bench(2)
+  const [replyMemory] = two.workers
+  const lane = counterLane(createCounterMemory(1), 0)
+  const parts = { sendBuffer: new SendBuffer(), lane, replyMemory: replyMemory! }
+  const { context, transport } = openManualConnection(parts, undefined as never)
+  const owner = { isOpen: true, namespace: 1 }
+  const replies = new ReplyWriter(context, transport, owner)
+  const bytes = 10 * MEBIBYTE
+  expect(replies.send(Buffer.alloc(10_000), bytes)).toBe(REPLIES_LEFT)
+  // Of 16 MiB of its own; the rest of the bound is somebody else's.
+  holdAll(two, 0)
+  const roomOf = (holder: number) => replyMemory!.hasRoomFor(bytes, holder)
+  expect(roomOf(1)).toBe(false)
+  owner.namespace = 0
+  replies.send(Buffer.alloc(1), 1)
+  expect(roomOf(1)).toBe(true)
+  owner.isOpen = false
+  replies.send(Buffer.alloc(1), 1)
+  expect(replyMemory!.hasRoomFor(1, STRANGERS)).toBe(false)
+  transport.unsentBytes = 0
+  replies.settle()
+  expect(replyMemory!.hasRoomFor(STRANGER_BOUND, STRANGERS)).toBe(true)
+})
