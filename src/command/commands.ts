@@ -92,8 +92,13 @@ export interface LargeStore {
    * undefined if it is, or is to be extended.
    */
   begin(request: Request, bytes: Uint8Array, arrivedBytes: number): ReceivedValue | undefined
-  /** False: there is no room for it. */
-  append(large: ReceivedValue, bytes: Uint8Array, offset: number, length: number): boolean
+  /** Without bytes: they are in the room() of the value. False: there is no room for it. */
+  append(
+    large: ReceivedValue,
+    bytes: Uint8Array | undefined,
+    offset: number,
+    length: number,
+  ): boolean
   /** The value of the next request is `large`; undefined: it is in the request again. */
   useValue(large: ReceivedValue | undefined): void
   refuse(request: Request, bytes: Uint8Array): number
@@ -232,8 +237,13 @@ export class Commands {
       : undefined
   }
 
-  /** False: there is no room for it. */
-  appendLarge(large: ReceivedValue, bytes: Uint8Array, offset: number, length: number): boolean {
+  /** Without bytes: they are in the room() of the value. False: there is no room for it. */
+  appendLarge(
+    large: ReceivedValue,
+    bytes: Uint8Array | undefined,
+    offset: number,
+    length: number,
+  ): boolean {
     return this.isIn(large.namespace) && this.large.append(large, bytes, offset, length)
   }
 

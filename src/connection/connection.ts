@@ -489,7 +489,7 @@ export class Connection implements IntakeOwner, Receiver {
       if (this.context.isStopping && !this.owesReply) this.drain()
       return true
     }
-    const isRead = this.state === STATE_AWAITING && !this.isBlocked && !this.peerEnded
+    const isRead = !this.isBlocked && !this.peerEnded
     if (isRead && this.intake.mayReadBehind(this.suspended)) return true
     this.isPaused = true
     return false

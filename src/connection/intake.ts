@@ -5,16 +5,24 @@
  *   | skipped, or into the store | what the request under way lacks | whole requests ... | the rest |
  *     `swallowBytes`, `body`       `pending`                          left to the caller    `pending`
  *
+ * Of a large value that arrives the transport is told where the rest of it belongs (`nextRoom`), so that it is
+ * read to there.
+ *
  * Invariant: what is kept is one request that is not complete, or what one read delivered behind a
  * request that waits, within the bounds of unfinished-request.ts. A large value that arrives is given back
- * unless its last byte comes.
+ * unless its last byte comes, and not before the transport has left the room that it was told.
  */
+import { assert } from '../base/assert.ts'
 import type { LargeBody } from '../command/transfers/large-body.ts'
-import { STATE_DRAINING } from './connection-state.ts'
+import { STATE_AWAITING, STATE_DRAINING } from './connection-state.ts'
 import { ARRIVED_BYTES_MAX } from './portions.ts'
 import type { ReceiveBuffer } from './receive-buffer.ts'
+import type { NextRead } from './transport.ts'
 import { UnfinishedRequest } from './unfinished-request.ts'
 import type { WorkerContext } from './worker-context.ts'
+
+/** What waits for a turn, and is no longer, does not stop the reading. */
+const SHORT_WAIT_BYTES_MAX = 512
 
 /** The connection whose bytes they are. */
 export interface IntakeOwner {
@@ -23,6 +31,7 @@ export interface IntakeOwner {
   /** True while it waits for a turn. */
   readonly isDeferred: boolean
   readonly gate: { readonly isOpen: boolean; readonly namespace: number }
+  readonly transport: { leaveRoom?(): void }
   yieldTurn(): void
   /** Serves what is kept. */
   servePending(): void
@@ -33,7 +42,7 @@ export interface IntakeOwner {
   close(): void
 }
 
-export class Intake {
+export class Intake implements NextRead {
   /**
    * Bytes that the request under way needs before it is worth another look; 0: of a line the end has
    * not come.
@@ -47,6 +56,8 @@ export class Intake {
   body: LargeBody | undefined = undefined
   /** The last turn cost more than an ordinary one: the next waits for a round (portions.ts). */
   wasCostly = false
+  /** Where the next read goes, if not elsewhere. */
+  private room: Uint8Array | undefined = undefined
   readonly pending: ReceiveBuffer
   private readonly owner: IntakeOwner
   private readonly context: WorkerContext
@@ -60,13 +71,19 @@ export class Intake {
   }
 
   /**
-   * The request that is waited for allows it, and nothing has come behind it. Most clients send nothing before they are
-   * answered, and to stop reading for each request and begin again takes two system calls.
+   * The request that is waited for allows it, and nothing has come behind it; or what waits for a turn is short. Most
+   * clients send nothing before they are answered, and to stop reading for each request and begin again takes two
+   * system calls. What comes all the same is one read.
    */
   mayReadBehind(
     suspended: { readonly readsOn?: boolean; readonly frameBytes: number } | undefined,
   ): boolean {
-    return suspended?.readsOn === true && this.pending.length <= suspended.frameBytes
+    const { owner, pending, body } = this
+    if (owner.state === STATE_AWAITING) {
+      return suspended?.readsOn === true && pending.length <= suspended.frameBytes
+    }
+    const isPassive = owner.isDeferred && suspended === undefined && body === undefined
+    return isPassive && owner.gate.isOpen && pending.length <= SHORT_WAIT_BYTES_MAX
   }
 
   /** Nothing has come of a request that is not answered. */
@@ -74,17 +91,36 @@ export class Intake {
     return this.pending.length === 0 && this.body === undefined
   }
 
+  nextRoom(): Uint8Array | undefined {
+    this.room = this.body?.room(ARRIVED_BYTES_MAX)
+    return this.room
+  }
+
   /**
    * Takes what belongs to requests that began before, and returns the offset behind that: to the end,
    * unless the request under way is done.
    */
   take(bytes: Uint8Array, length: number): number {
+    if (bytes === this.room) return this.takeInRoom(length)
     const offset = this.passOn(bytes, 0, length)
     if (offset === length) {
       this.restWhileArriving(this.body?.missingBytes ?? 0, length)
       return length
     }
     return this.pending.length > 0 ? this.completePending(bytes, offset, length) : offset
+  }
+
+  /** So many bytes have come to the room, which is theirs alone. */
+  private takeInRoom(length: number): number {
+    const { body } = this
+    assert(body !== undefined, 'a room is left with the value that it is of')
+    if (body.advance(length)) {
+      this.restWhileArriving(body.missingBytes, length)
+    } else {
+      this.swallowBytes = body.missingBytes - length
+      this.endBody(body, false)
+    }
+    return length
   }
 
   /**
@@ -200,14 +236,18 @@ export class Intake {
     const missing = body.missingBytes
     let offset = body.take(bytes, start, end)
     if (offset >= 0 && body.missingBytes > 0) return offset
-    this.body = undefined
-    this.owner.answerLarge(body, offset >= 0)
-    body.abandon()
+    this.endBody(body, offset >= 0)
     if (offset < 0) {
       offset = Math.min(end, start + missing)
       this.swallowBytes = start + missing - offset
     }
     return this.owner.state < STATE_DRAINING ? offset : end
+  }
+
+  private endBody(body: LargeBody, hasRoom: boolean): void {
+    this.body = undefined
+    this.owner.answerLarge(body, hasRoom)
+    body.abandon()
   }
 
   /** So much of what is kept was served. */
@@ -225,8 +265,14 @@ export class Intake {
 
   /** Drops all that has come in. */
   abandon(): void {
-    this.body?.abandon()
+    const { body } = this
     this.body = undefined
+    this.room = undefined
+    if (body !== undefined) {
+      // Before its memory is somebody else's.
+      this.owner.transport.leaveRoom?.()
+      body.abandon()
+    }
     this.clear()
   }
 

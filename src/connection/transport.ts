@@ -20,6 +20,11 @@ export interface Transport extends Pipe {
    * Undefined where that cannot be had.
    */
   writeParts?(chunks: Uint8Array[], memory: LateMemory): number
+  /**
+   * The room that the receiver named is no more: reads into memory of its own again. Undefined where rooms are
+   * not asked for.
+   */
+  leaveRoom?(): void
   /** Calls `Receiver.receive` again, which had said to be left alone. */
   resume(): void
   /** Sends what is queued, then the end of the stream. The peer may still send. */
@@ -36,8 +41,19 @@ export interface LateMemory {
   release(): void
 }
 
+/** Where the next read is to go. */
+export interface NextRead {
+  /**
+   * Where the next bytes are to come, as many as fit, instead of memory of the transport's own; undefined: nowhere
+   * else. It holds for one read, unless `Transport.leaveRoom` is called before, and is what `receive` is given then.
+   */
+  nextRoom(): Uint8Array | undefined
+}
+
 /** Who reads a transport: a connection. */
 export interface Receiver {
+  /** To be asked after each read by a transport that has `leaveRoom`. */
+  readonly intake: NextRead
   /**
    * Takes bytes; `bytes` belongs to the transport again when this returns. Returns false to be left
    * alone until `resume`.

@@ -120,6 +120,25 @@ export class ArrivingValue {
     this.receivedBytes += length
   }
 
+  /**
+   * Where the next bytes belong, as far as they lie together: `lengthMax` at most. Whoever puts some there says so
+   * by advance(), and puts none there once the value has ended.
+   */
+  room(lengthMax: number): Uint8Array {
+    return this.parts.view.bytesAt(
+      this.segment,
+      this.valuePosition + this.receivedBytes,
+      Math.min(lengthMax, this.missingBytes),
+    )
+  }
+
+  /** So many bytes were put where room() said. */
+  advance(length: number): void {
+    // The kernel has copied them, which took as long.
+    this.parts.view.copiedBytes += length
+    this.receivedBytes += length
+  }
+
   /** Whether what is linked there now is of that epoch: else a flush came in between. */
   isOf(epoch: number): boolean {
     return this.control[this.parts.view.segmentRecord(this.segment) + SEGMENT_EPOCH] === epoch

@@ -125,6 +125,21 @@ export class LargeValue {
     this.receivedBytes += length
   }
 
+  /** As that of ArrivingValue; of no length where the next byte takes a further segment. */
+  room(lengthMax: number): Uint8Array {
+    const { view, lastSegment } = this
+    const { segmentBytes } = view
+    const end = this.segmentCount * segmentBytes
+    const left = end - this.prefixBytes - this.receivedBytes
+    const length = Math.min(lengthMax, left, this.missingBytes)
+    return view.bytesAt(lastSegment, segmentBytes - left, length)
+  }
+
+  advance(length: number): void {
+    this.view.copiedBytes += length
+    this.receivedBytes += length
+  }
+
   /** Gives back everything that was taken. */
   abandon(): void {
     let part = this.segment

@@ -15,6 +15,8 @@ export interface CopyCount {
   copiedBytes: number
 }
 
+const NOTHING: Uint8Array = new Uint8Array(0)
+
 export class MemoryView implements CopyCount {
   readonly geometry: Geometry
   readonly control: Int32Array
@@ -189,6 +191,19 @@ export class MemoryView implements CopyCount {
       fromOffset = 0
       if (done < length) from = this.continuation(from)
     }
+  }
+
+  /**
+   * The bytes of a record from `position` on, as far as they lie together: `lengthMax` at most, fewer where the
+   * record goes on in another segment.
+   */
+  bytesAt(segment: number, position: number, lengthMax: number): Uint8Array {
+    if (lengthMax <= 0) return NOTHING
+    const { segmentBytes } = this
+    const at = this.segmentAt(segment, position)
+    const offset = position & (segmentBytes - 1)
+    const length = Math.min(lengthMax, segmentBytes - offset)
+    return new Uint8Array(this.segmentArena(at).buffer, this.segmentByteBase(at) + offset, length)
   }
 
   /** The segment of a record's chain, which begins in `segment`, in which what is at `position` lies. */

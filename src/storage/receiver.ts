@@ -72,15 +72,23 @@ export class Receiver {
     return parts.geometry.evicts && arriving.begin() ? arriving : undefined
   }
 
-  /** Takes the next bytes, and does the share of the work that a write does; false if there is no room. */
+  /**
+   * Takes the next bytes, or knows that they are where room() of the value said, and does the share of the work
+   * that a write does; false if there is no room.
+   */
   append(
     value: ReceivedValue,
-    source: Uint8Array,
+    source: Uint8Array | undefined,
     offset: number,
     length: number,
     nowSeconds: number,
   ): boolean {
     this.item.begin(nowSeconds)
+    if (source === undefined) {
+      value.advance(length)
+      if (value instanceof LargeValue) this.upkeep.leave(length, nowSeconds)
+      return true
+    }
     const block = this.sources.of(source)
     if (value instanceof ArrivingValue) {
       value.append(block, offset, length)

@@ -342,10 +342,10 @@ export class Store {
     return this.receiver.beginArriving(order)
   }
 
-  /** Takes the next bytes of a value under way, and does the share of the work that a write does. */
+  /** Takes the next bytes of a value, or, without a source, knows that they are in its room(). */
   appendLarge(
     large: ReceivedValue,
-    source: Uint8Array,
+    source: Uint8Array | undefined,
     offset: number,
     length: number,
     nowSeconds: number,

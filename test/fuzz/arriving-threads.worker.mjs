@@ -53,6 +53,14 @@ function begin() {
 function arrive({ value, mark }) {
   const length = Math.min(value.missingBytes, PIECE_BYTES)
   if (length === 0) return
+  if (below(2) === 0) {
+    // As a read does that goes to where the value stays: as much as fits, with the last part of it missing.
+    const room = value.room(length)
+    const readBytes = 1 + below(room.length)
+    room.fill(mark, 0, readBytes)
+    store.appendLarge(value, undefined, 0, readBytes, NOW)
+    return
+  }
   source.fill(mark, 0, length)
   store.appendLarge(value, source, 0, length, NOW)
 }

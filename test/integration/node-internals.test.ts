@@ -110,6 +110,15 @@ test.each([
   },
 )
 
+test('without a say in where it is read to a large value is copied, and the log says so once', async () => {
+  const server = await start('next-buffer', ['-t', '1'])
+  await use(server)
+  const said = await server.waitForLog(({ event }) => event === 'node_internals')
+  await useText(server)
+  expect(warnings(server)).toEqual(['room'])
+  expect(said.message).toContain('more CPU')
+})
+
 test('a Unix socket is served the documented way as well', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'saslcached-internals-'))
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))

@@ -54,6 +54,14 @@ const HIDE = {
   pause: () => hideOfHandle('readStart', 'readStop'),
   'socket-handle': () => hideOptions(({ handle: _, ...options }) => options),
   onread: () => hideOptions(({ onread: _, ...options }) => options),
+  /** A socket that is given a function for its buffers asks it once. */
+  'next-buffer': () =>
+    hideOptions(({ onread, ...options }) => {
+      const { buffer } = onread ?? {}
+      return typeof buffer === 'function'
+        ? { ...options, onread: { ...onread, buffer: buffer() } }
+        : { ...options, onread }
+    }),
   'write-queue-size': () => hideOfClass('writeQueueSize'),
   /** Node writes in another way: what it is given as bytes it passes on as a string. */
   'write-buffer': () => {

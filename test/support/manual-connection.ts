@@ -28,6 +28,8 @@ export class ManualTransport implements Transport {
   readonly channel: Channel
   unsentBytes = 0
   isOpen = true
+  /** How often the room that a connection had named was left. */
+  leftRooms = 0
   /** All that was written. */
   writtenBytes = 0
   private receiver: Receiver | undefined = undefined
@@ -77,6 +79,10 @@ export class ManualTransport implements Transport {
   }
 
   resume(): void {}
+
+  leaveRoom(): void {
+    this.leftRooms++
+  }
 
   end(): void {
     this.isOpen = false

@@ -58,7 +58,12 @@ export class LargeWrites implements LargeStore {
     return store.beginArriving(order)
   }
 
-  append(large: ReceivedValue, bytes: Uint8Array, offset: number, length: number): boolean {
+  append(
+    large: ReceivedValue,
+    bytes: Uint8Array | undefined,
+    offset: number,
+    length: number,
+  ): boolean {
     return this.store.appendLarge(large, bytes, offset, length, this.items.nowSeconds)
   }
 

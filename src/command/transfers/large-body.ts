@@ -1,7 +1,7 @@
 /**
  * Hot path. The value of one large request while it arrives: its bytes go from the worker's read
- * buffer straight into the store, and only the head of the request is kept, to be decoded once more
- * when the last byte is here.
+ * buffer straight into the store, or from the kernel (`room`), and only the head of the request is kept, to
+ * be decoded once more when the last byte is here.
  *
  *     | head: line, or header, extras and key | value ...        | end, if any |
  *       kept in `head`                          into the store     2 bytes, kept
@@ -12,6 +12,9 @@
 import type { Request } from '../../protocol/request.ts'
 import { bytesToAwait } from '../../storage/arriving-value.ts'
 import type { Commands, ReceivedValue } from '../commands.ts'
+
+/** To copy fewer costs less than to read them by themselves. */
+const ROOM_BYTES_MIN = 16 * 1024
 
 /**
  * Of how many bytes the coming is to be waited for of a storing request at `offset` that goes on behind `end`:
@@ -59,6 +62,24 @@ export class LargeBody {
       this.end[this.endBytes++] = bytes[at++]!
     }
     return at
+  }
+
+  /**
+   * Where the next bytes of the value belong: they need come by no other memory then. Undefined: it is not worth it.
+   * The request's last byte never is among them. So what is read last of it is short of what could be read, and
+   * nobody asks the kernel in vain for more.
+   */
+  room(bytesMax: number): Uint8Array | undefined {
+    const { value } = this
+    const lengthMax = Math.min(value.missingBytes, this.missingBytes - 1)
+    if (lengthMax < ROOM_BYTES_MIN) return undefined
+    const room = value.room(Math.min(lengthMax, bytesMax))
+    return room.length < ROOM_BYTES_MIN ? undefined : room
+  }
+
+  /** So many bytes have come to where room() said; false: they may not stay there. */
+  advance(length: number): boolean {
+    return this.commands.appendLarge(this.value, undefined, 0, length)
   }
 
   abandon(): void {

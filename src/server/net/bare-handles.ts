@@ -13,7 +13,9 @@ import type {
   ShutdownRequest,
 } from './handle-transport.ts'
 import type { HandleWriter } from './handle-writer.ts'
-import { learnShutdownRequest } from './node-internals.ts'
+import { type Internal, learnShutdownRequest, onreadNamesBuffer } from './node-internals.ts'
+
+type BareInternal = Extract<Internal, 'read' | 'room'>
 
 const CALLS = [
   'useUserBuffer',
@@ -29,16 +31,18 @@ export class BareHandles implements HandleParts {
   readonly readBuffer: Buffer
   readonly writer: HandleWriter
   readonly shutdownRequest: new () => ShutdownRequest
-  private readonly onWithout: () => void
+  private readonly onWithout: (internal: BareInternal) => void
   private readonly soon: (run: () => void) => void
   /** Undefined until the first handle was looked at. */
   private areWhole: boolean | undefined = undefined
+  /** Undefined until the first read was to go elsewhere than the one before. */
+  private areTurned: boolean | undefined = undefined
 
   private constructor(
     readBuffer: Buffer,
     writer: HandleWriter,
     shutdownRequest: new () => ShutdownRequest,
-    onWithout: () => void,
+    onWithout: (internal: BareInternal) => void,
     soon: (run: () => void) => void,
   ) {
     this.readBuffer = readBuffer
@@ -49,18 +53,18 @@ export class BareHandles implements HandleParts {
   }
 
   /**
-   * Undefined where streams cannot be ended so. `onWithout` is called once, when handles are not as expected.
+   * Undefined where streams cannot be ended so. `onWithout` is called once for each thing in which handles are not as expected.
    * `soon` calls back in a later turn of the event loop, when the end of a connection may have one.
    */
   static of(
     readBuffer: Buffer,
     writer: HandleWriter,
-    onWithout: () => void,
+    onWithout: (internal: BareInternal) => void,
     soon: (run: () => void) => void,
   ): BareHandles | undefined {
     const request = learnShutdownRequest()
     if (request !== undefined) return new BareHandles(readBuffer, writer, request, onWithout, soon)
-    onWithout()
+    onWithout('read')
     return undefined
   }
 
@@ -68,9 +72,17 @@ export class BareHandles implements HandleParts {
     if (!this.writer.isReady || this.areWhole === false) return false
     if (this.areWhole === undefined) {
       this.areWhole = isWhole(handle as unknown as Readonly<Record<string, unknown>>)
-      if (!this.areWhole) this.onWithout()
+      if (!this.areWhole) this.onWithout('read')
     }
     return this.areWhole
+  }
+
+  get takesNextBuffer(): boolean {
+    if (this.areTurned === undefined) {
+      this.areTurned = onreadNamesBuffer()
+      if (!this.areTurned) this.onWithout('room')
+    }
+    return this.areTurned
   }
 
   /** In turns of their own: strangers end a thousand at once. */

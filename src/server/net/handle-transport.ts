@@ -14,6 +14,11 @@
  *   EALREADY    it reads on
  *   any other   the pipe is broken
  *
+ * What `onread` returns is the memory of the next read, as for the documented option `onread.buffer` of a socket
+ * where that is a function. So a large value comes from the kernel right to where it is stored: the receiver names
+ * the room after each read, and the read itself is made while nothing else of the worker runs. At any other
+ * time another memory is set by `useUserBuffer`, which takes memory in Node each time, and is done once a connection at most.
+ *
  * Connections end a few a turn (bare-handles.ts): a thousand strangers who leave at once keep nobody waiting.
  *
  * Invariant: the handle is closed once; when it is, `finish` is called, and nothing after it.
@@ -21,7 +26,7 @@
 import type { Channel } from '../../base/channel.ts'
 import type { Peer } from '../../base/peer.ts'
 import type { Pipe } from '../../base/pipe.ts'
-import type { LateMemory, Receiver, Transport } from '../../connection/transport.ts'
+import type { LateMemory, NextRead, Receiver, Transport } from '../../connection/transport.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite } from './handle-writer.ts'
 
@@ -36,7 +41,7 @@ const TRANSPORT: unique symbol = Symbol('transport')
 /** An accepted handle, as far as it is used here. */
 export interface BareHandle extends AcceptedHandle {
   /** Called with the handle as `this` for every read, and for the end. */
-  onread: ((this: BareHandle) => void) | undefined
+  onread: ((this: BareHandle) => Uint8Array | undefined) | undefined
   /** In all; the read that `onread` tells of is counted already. */
   readonly bytesRead: number
   [TRANSPORT]?: HandleTransport
@@ -56,6 +61,8 @@ export interface ShutdownRequest {
 /** What the transports of a worker share. */
 export interface HandleParts {
   readonly readBuffer: Buffer
+  /** Whether what `onread` returns is heeded. To be asked in an `onread` that was told of bytes. */
+  readonly takesNextBuffer: boolean
   readonly writer: HandleWriter
   readonly shutdownRequest: new () => ShutdownRequest
   /** Has the transport `lookAgain` in one of the loop's next turns. */
@@ -68,6 +75,10 @@ export class HandleTransport implements Transport, LateWrite {
   private readonly handle: BareHandle
   private readonly parts: HandleParts
   private receiver: Receiver | undefined = undefined
+  /** Where the next read goes: the read buffer, or a room of the receiver's. */
+  private target: Uint8Array
+  /** What `onread` returns in the middle of that would reach a reader in Node that has been replaced: no room is named again. */
+  private hasLeftRoom = false
   /** Of `bytesRead`, what the receiver has had. */
   private readBytes = 0
   /** Writes that the kernel did not take at once and that have not ended yet. */
@@ -83,6 +94,7 @@ export class HandleTransport implements Transport, LateWrite {
     this.peer = peer
     this.channel = channel
     this.parts = parts
+    this.target = parts.readBuffer
   }
 
   attach(receiver: Receiver): void {
@@ -123,6 +135,14 @@ export class HandleTransport implements Transport, LateWrite {
     if (status !== 0 && status !== EALREADY) this.destroy()
   }
 
+  leaveRoom(): void {
+    const { handle, parts, target } = this
+    if (this.isClosed || target === parts.readBuffer) return
+    this.hasLeftRoom = true
+    this.target = parts.readBuffer
+    handle.useUserBuffer(parts.readBuffer)
+  }
+
   end(): void {
     if (this.isEnding || this.isClosed) return
     this.isEnding = true
@@ -153,19 +173,34 @@ export class HandleTransport implements Transport, LateWrite {
     else if (this.waitingWrites === 0 && !this.isClosed) this.receiver?.onDrained()
   }
 
-  /** There may be bytes in the read buffer. */
-  onRead(): void {
-    const { handle, receiver } = this
+  /** There may be bytes where they were to come. Returns where the next are to, if that is elsewhere. */
+  onRead(): Uint8Array | undefined {
+    const { handle, parts, receiver, target } = this
     const { bytesRead } = handle
     const length = bytesRead - this.readBytes
     this.readBytes = bytesRead
-    if (this.isClosed || receiver === undefined) return
+    if (this.isClosed || receiver === undefined) return undefined
     if (length === 0) {
-      this.parts.doubt(this)
-    } else if (!receiver.receive(this.parts.readBuffer, length) && !this.isClosed) {
+      parts.doubt(this)
+      return undefined
+    }
+    const goesOn = receiver.receive(target, length)
+    if (this.isClosed) return undefined
+    if (!goesOn) {
       this.isReading = false
       handle.readStop()
     }
+    return this.turnTo(receiver.intake)
+  }
+
+  /** Returns what the next read needs, if it is not what this one did. */
+  private turnTo(next: NextRead): Uint8Array | undefined {
+    if (this.hasLeftRoom) return undefined
+    const { parts } = this
+    const target = next.nextRoom() ?? parts.readBuffer
+    if (target === this.target || !parts.takesNextBuffer) return undefined
+    this.target = target
+    return target
   }
 
   /** In a later turn than the one in which nothing was read. False: it is known already. */
@@ -195,8 +230,8 @@ export class HandleTransport implements Transport, LateWrite {
   }
 }
 
-function onRead(this: BareHandle): void {
-  this[TRANSPORT]?.onRead()
+function onRead(this: BareHandle): Uint8Array | undefined {
+  return this[TRANSPORT]?.onRead()
 }
 
 function onClosed(this: BareHandle): void {

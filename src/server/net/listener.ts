@@ -54,9 +54,7 @@ export class Listener implements NewcomerSource {
     const { sendBufferBytesMax, onWithout, soon } = options
     const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
     const writer = new HandleWriter(() => onWithout('write'))
-    const bare = this.takesHandles
-      ? BareHandles.of(readBuffer, writer, () => onWithout('read'), soon)
-      : undefined
+    const bare = this.takesHandles ? BareHandles.of(readBuffer, writer, onWithout, soon) : undefined
     this.parts = { readBuffer, sendBufferBytesMax, writer, bare }
     this.tlsParts = options.tls === undefined ? undefined : this.createTlsParts(options.tls)
   }

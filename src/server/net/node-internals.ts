@@ -9,6 +9,8 @@
  * | readStop, getpeername, setNoDelay, setKeepAlive | newcomers to other threads      |               | share newcomers as the kernel does       |
  * | handle.onread, bytesRead, useUserBuffer, close, | reading without a net.Socket    | 20 and later  | net.Socket, see the next line            |
  * | shutdown and the class of its request           | (handle-transport.ts)           |               |                                          |
+ * | what handle.onread returns                      | reading large values right to   | 20 and later  | they are read into the shared buffer,    |
+ * |                                                 | where they are stored           |               | and copied                               |
  * | new net.Socket: handle, manualStart; onread     | reading into one shared buffer  | 20 and later  | the same, and the socket's 'data' event  |
  * | net._createServerHandle                         | binding (bound-sockets.ts)      | 20, 22, early | net.BoundSocket, which is documented;    |
  * |                                                 |                                 | 24 and 26     | without both the server does not start   |
@@ -25,7 +27,7 @@ import type tls from 'node:tls'
 import type { ShutdownRequest } from './handle-transport.ts'
 
 /** What can be done the documented way instead. */
-export type Internal = 'accept' | 'read' | 'write' | 'decrypt'
+export type Internal = 'accept' | 'read' | 'write' | 'room' | 'decrypt'
 
 /** For the log: what is different now. */
 export const WITHOUT: Readonly<Record<Internal, string>> = {
@@ -34,6 +36,7 @@ export const WITHOUT: Readonly<Record<Internal, string>> = {
     'more CPU, and threads do not balance their connections',
   read: 'connections are made into sockets of Node: each takes more CPU and memory',
   write: 'replies are written the documented way: a request takes more CPU',
+  room: 'large values are copied once more on their way in: to store one takes more CPU',
   decrypt: 'TLS is read the documented way: a request takes more CPU',
 }
 
@@ -56,6 +59,30 @@ export function socketTakesHandle(): boolean {
     return false
   }
   return isGivenBuffer && typeof handle.onread === 'function'
+}
+
+/**
+ * True where a handle reads next to what its `onread` returned, which is how a socket tells it of the buffer when it is
+ * given a function for one (the option `onread.buffer`). To be asked in an `onread` that was told of bytes: Node's
+ * own, called for a handle that is none, takes them for its own and names the next buffer.
+ */
+export function onreadNamesBuffer(): boolean {
+  const buffers: Buffer[] = []
+  const handle = { ...IDLE_HANDLE, onread: undefined as unknown, useUserBuffer: () => undefined }
+  const next = (): Buffer => {
+    const buffer = Buffer.alloc(1)
+    buffers.push(buffer)
+    return buffer
+  }
+  try {
+    const socket = socketOver(handle, next)
+    const { onread } = handle
+    const named = typeof onread === 'function' ? onread.call(handle) : undefined
+    socket.destroy()
+    return buffers.length === 2 && named === buffers[1]
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -196,12 +223,12 @@ const IDLE_HANDLE = {
   close: (onClosed?: () => void) => onClosed?.(),
 }
 
-function socketOver(handle: object): net.Socket {
+function socketOver(handle: object, buffer: Buffer | (() => Buffer) = Buffer.alloc(1)): net.Socket {
   const options = {
     handle,
     manualStart: true,
     allowHalfOpen: true,
-    onread: { buffer: Buffer.alloc(1), callback: () => true },
+    onread: { buffer, callback: () => true },
   }
   return new net.Socket(options as net.SocketConstructorOpts)
 }

@@ -3,19 +3,22 @@
  * the client, and whoever else writes, does in between.
  */
 
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { ARRIVING_COUNT_WORD } from '../../../src/storage/control-block.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { HIT } from '../../../src/storage/result.ts'
 import { storeFrame } from '../../support/binary-frames.ts'
-import type { ManualConnection } from '../../support/manual-connection.ts'
+import { type ManualConnection, openManualConnection } from '../../support/manual-connection.ts'
 import { createManualServer, MANUAL_NOW, type ManualServer } from '../../support/manual-server.ts'
+import { fixture, snapshotOf } from '../sasl/fixture.ts'
 
 const SET = 0x01
 const SETQ = 0x11
 const NOOP = Buffer.from([0x80, 0x0a, ...new Array<number>(22).fill(0)])
 const READ_BYTES = 20_000
 const VALUE = 'v'.repeat(200_000)
+/** Its segments are long enough for rooms. */
+const ROOMY = { memoryBytes: 64 * 1024 * 1024 }
 
 interface Way {
   readonly name: string
@@ -62,10 +65,21 @@ const WAYS: readonly Way[] = [
   },
 ]
 
+/** Whether what is sent comes to the room that a connection names, as from a bare handle, or is read and copied. */
+let namesRooms = false
+/** How many bytes came there. */
+let roomBytes = 0
+
 function receive(open: ManualConnection, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; at += READ_BYTES) {
-    const part = Buffer.from(bytes.subarray(at, at + READ_BYTES))
-    open.connection.receive(part, part.length)
+  const { connection } = open
+  for (let at = 0; at < bytes.length; ) {
+    const room = namesRooms ? connection.intake.nextRoom() : undefined
+    const end = Math.min(at + Math.min(READ_BYTES, room?.length ?? READ_BYTES), bytes.length)
+    const part = room ?? Buffer.alloc(end - at)
+    part.set(bytes.subarray(at, end))
+    if (room !== undefined) roomBytes += end - at
+    connection.receive(part, end - at)
+    at = end
     giveTurns(open)
   }
 }
@@ -103,9 +117,20 @@ function expectSound(server: ManualServer): void {
   expect(checkIntegrity(server.memory)).toEqual([])
 }
 
-describe.each(WAYS)('a large value in $name', ({ dialect, set, stored, noMemory, ping, pong }) => {
+const ROUTES = WAYS.flatMap((way) => [
+  { ...way, into: 'the read buffer', isByRoom: false },
+  { ...way, into: 'its room', isByRoom: true },
+])
+
+describe.each(ROUTES)('a large value in $name, read to $into', (route) => {
+  const { dialect, set, stored, noMemory, ping, pong, isByRoom } = route
+  beforeEach(() => {
+    namesRooms = isByRoom
+    roomBytes = 0
+  })
+
   test('goes into the store as it comes, and is answered with its last byte', () => {
-    const server = createManualServer()
+    const server = createManualServer(ROOMY)
     const open = server.open(dialect)
     const request = set(VALUE)
     receive(open, request.subarray(0, 60_000))
@@ -116,6 +141,8 @@ describe.each(WAYS)('a large value in $name', ({ dialect, set, stored, noMemory,
     expectAnswer(open, stored)
     expect(storedValue(server)).toBe(VALUE)
     expect(server.store.flags).toBe(5)
+    expect(roomBytes > VALUE.length / 2).toBe(isByRoom)
+    expect(open.transport.leftRooms).toBe(0)
     expect(arriving(server)).toBe(0)
     expectSound(server)
   })
@@ -140,19 +167,20 @@ describe.each(WAYS)('a large value in $name', ({ dialect, set, stored, noMemory,
   })
 
   test('whose client vanishes leaves the old one, and nothing of itself', () => {
-    const server = createManualServer()
+    const server = createManualServer(ROOMY)
     receive(server.open(dialect), set('old'))
     const open = server.open(dialect)
     receive(open, set(VALUE).subarray(0, 150_000))
     expect(arriving(server)).toBeGreaterThan(0)
     open.connection.finish()
+    expect(open.transport.leftRooms).toBe(1)
     expect(arriving(server)).toBe(0)
     expect(storedValue(server)).toBe('old')
     expectSound(server)
   })
 
   test('that another client overwrites meanwhile is there when it ends, and the other until then', () => {
-    const server = createManualServer()
+    const server = createManualServer(ROOMY)
     const open = server.open(dialect)
     const request = set(VALUE)
     receive(open, request.subarray(0, 150_000))
@@ -167,7 +195,7 @@ describe.each(WAYS)('a large value in $name', ({ dialect, set, stored, noMemory,
   })
 
   test('outlives a flush that comes before its end', () => {
-    const server = createManualServer()
+    const server = createManualServer(ROOMY)
     receive(server.open(dialect), set('old'))
     const open = server.open(dialect)
     const request = set(VALUE)
@@ -181,7 +209,7 @@ describe.each(WAYS)('a large value in $name', ({ dialect, set, stored, noMemory,
   })
 
   test('is stored without an answer if none is wanted, and what follows is answered', () => {
-    const server = createManualServer()
+    const server = createManualServer(ROOMY)
     const open = server.open(dialect)
     receive(open, Buffer.concat([set(VALUE, true), ping]))
     expectAnswer(open, pong)
@@ -230,6 +258,95 @@ describe.each(WAYS)('a large value in $name', ({ dialect, set, stored, noMemory,
     receive(open, set(VALUE))
     expectAnswer(open, stored)
     expect(storedValue(server)).toBe(VALUE)
+    expectSound(server)
+  })
+})
+
+describe('the room of a value', () => {
+  beforeEach(() => {
+    namesRooms = true
+    roomBytes = 0
+  })
+
+  test('is left before it is given back when the server ends the connection, which reads on', () => {
+    for (const end of ['drain', 'close', 'finish'] as const) {
+      const server = createManualServer(ROOMY)
+      const open = server.open('text')
+      receive(open, Buffer.from(`set k 0 0 200000\r\n${'v'.repeat(100_000)}`))
+      const room = open.connection.intake.nextRoom()
+      expect(room?.length).toBeGreaterThan(0)
+      const heldWhenLeft: number[] = []
+      open.transport.leaveRoom = () => heldWhenLeft.push(arriving(server))
+      open.connection[end]()
+      expect(heldWhenLeft).toEqual([expect.any(Number)])
+      expect(heldWhenLeft[0]).toBeGreaterThan(0)
+      expect(arriving(server)).toBe(0)
+      expect(open.connection.intake.nextRoom()).toBeUndefined()
+      expectSound(server)
+    }
+  })
+
+  test('never has the last byte of a request, nor what is behind it', () => {
+    for (const { dialect, set, ping, pong, stored } of WAYS) {
+      const server = createManualServer(ROOMY)
+      const open = server.open(dialect)
+      const request = set(VALUE)
+      receive(open, request.subarray(0, 150_000))
+      const room = open.connection.intake.nextRoom()!
+      const missing = request.length - 150_000
+      expect(room.length).toBeLessThan(missing)
+      receive(open, request.subarray(150_000, 150_000 + room.length))
+      expect(open.connection.intake.nextRoom()).toBeUndefined()
+      expect(output(open)).toBe('')
+      receive(open, Buffer.concat([request.subarray(150_000 + room.length), ping]))
+      expectAnswer(open, stored)
+      expect(output(open).endsWith(pong) || output(open).includes(pong)).toBe(true)
+      expect(storedValue(server)).toBe(VALUE)
+    }
+  })
+
+  test('is none where few bytes are missing, for a short value, or before the value is begun', () => {
+    const server = createManualServer(ROOMY)
+    const short = server.open('text')
+    receive(short, Buffer.from(`set k 0 0 60000\r\n${'v'.repeat(50_000)}`))
+    expect(short.connection.intake.nextRoom()).toBeUndefined()
+    const begun = server.open('text')
+    receive(begun, Buffer.from('set k 0 0 1000000\r\nvvv'))
+    expect(begun.connection.intake.nextRoom()).toBeUndefined()
+    const ending = server.open('text')
+    receive(ending, Buffer.from(`set k 0 0 200000\r\n${'v'.repeat(190_000)}`))
+    expect(ending.connection.intake.nextRoom()).toBeUndefined()
+    expect(arriving(server)).toBeGreaterThan(0)
+  })
+
+  test('is not had by a client that is not logged in, whatever it sends', () => {
+    const server = createManualServer()
+    const { connection } = openManualConnection(server, server.text, {
+      sasl: fixture(snapshotOf({ alice: 'secret' })).environment,
+    })
+    const request = Buffer.from(`set k 0 0 200000\r\n${'v'.repeat(100_000)}`)
+    for (let at = 0; at < request.length; at += READ_BYTES) {
+      const part = request.subarray(at, at + READ_BYTES)
+      connection.receive(part, part.length)
+      expect(connection.intake.nextRoom()).toBeUndefined()
+    }
+    expect(arriving(server)).toBe(0)
+  })
+
+  test('of a value in segments of its own ends where the segment does', () => {
+    const server = createManualServer({ ...ROOMY, itemBytesMax: 4 * 1024 * 1024 })
+    const value = Buffer.alloc(3 * 1024 * 1024)
+    for (let at = 0; at < value.length; at++) value[at] = (at * 7 + (at >> 11)) & 255
+    const open = server.open('text')
+    const request = Buffer.concat([
+      Buffer.from(`set k 0 0 ${value.length}\r\n`),
+      value,
+      Buffer.from('\r\n'),
+    ])
+    receive(open, request)
+    expectAnswer(open, 'STORED\r\n')
+    expect(roomBytes).toBeGreaterThan(value.length / 2)
+    expect(storedValue(server) === value.toString('latin1')).toBe(true)
     expectSound(server)
   })
 })

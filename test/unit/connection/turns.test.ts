@@ -5,6 +5,7 @@ import { SendBuffer } from '../../../src/connection/send-buffer.ts'
 import { COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
 import { openManualConnection } from '../../support/manual-connection.ts'
+import { createManualServer } from '../../support/manual-server.ts'
 import { fixture, snapshotOf } from '../sasl/fixture.ts'
 
 const REPLY_BYTES = 100
@@ -108,4 +109,31 @@ test('a stranger for whose bytes there is no room is served, and a small login w
   small.connection.receive(new Uint8Array(100), 100)
   expect(small.dialect.servedCount).toBe(0)
   expect(small.deferred).toEqual([small.connection])
+})
+
+test('a client whose request waits for its turn is read on while what waits is short', () => {
+  const server = createManualServer()
+  const { connection, transport, deferred } = server.open('text', { sendBufferBytesMax: 1e7 })
+  let resumed = 0
+  transport.resume = () => {
+    resumed++
+  }
+  const send = (text: string): boolean => {
+    const bytes = Buffer.from(text)
+    return connection.receive(bytes, bytes.length)
+  }
+  const value = 'v'.repeat(300_000)
+  expect(send(`set k 0 0 ${value.length}\r\n${value}\r\n`)).toBe(true)
+  // That was costly, so what comes next waits.
+  expect(send('get k\r\n')).toBe(true)
+  expect(deferred).toEqual([connection])
+  expect(send(`get ${'x'.repeat(200)}\r\n`)).toBe(true)
+  expect(send('mn\r\n'.repeat(200))).toBe(false)
+  expect(transport.output.toString()).toBe('STORED\r\n')
+  for (let next = deferred.shift(); next !== undefined; next = deferred.shift()) {
+    next.continueServing()
+  }
+  const answers = `VALUE k 0 300000\r\n${value}\r\nEND\r\nEND\r\n${'MN\r\n'.repeat(200)}`
+  expect(transport.output.toString() === `STORED\r\n${answers}`).toBe(true)
+  expect(resumed).toBe(1)
 })

@@ -109,6 +109,38 @@ test('what was appended in pieces is read as one value, whatever the lengths of 
   }
 })
 
+test('what is put where it belongs is read as one value, as what is appended is', () => {
+  const client = newClient()
+  const random = randomOf(seedOfRun())
+  for (let round = 0; round < 60; round++) {
+    client.write(`between ${round}`, 'b'.repeat(random.below(3000)))
+    const key = 'k'.repeat(1 + random.below(250))
+    const value = patternOf(65_536 + random.below(60_000), round)
+    const arriving = mustBegin(client, key, value.length)
+    client.write(`behind ${round}`, 'b'.repeat(random.below(3000)))
+    while (arriving.missingBytes > 0) {
+      const { arrivedBytes } = arriving
+      if (random.below(4) === 0) {
+        feed(client, arriving, value, Math.min(value.length, arrivedBytes + random.below(20_000)))
+        continue
+      }
+      const lengthMax = 1 + random.below(100_000)
+      const room = arriving.room(lengthMax)
+      expect(room.length).toBeGreaterThan(0)
+      expect(room.length).toBeLessThanOrEqual(Math.min(lengthMax, arriving.missingBytes))
+      const length = 1 + random.below(room.length)
+      room.set(value.subarray(arrivedBytes, arrivedBytes + length))
+      expect(client.store.appendLarge(arriving, undefined, 0, length, client.now)).toBe(true)
+    }
+    expect(arriving.room(100).length).toBe(0)
+    expect(finish(client, key, arriving)).toBe(STORED)
+    expect(Buffer.from(client.find(key)!.value, 'latin1').equals(value)).toBe(true)
+    expect(client.get(`between ${round}`)).toMatch(/^b*$/)
+    expect(client.get(`behind ${round}`)).toMatch(/^b*$/)
+    expectSound(client)
+  }
+})
+
 test('it lies among the records of others, and takes no more room than any other record', () => {
   const client = newClient()
   const value = patternOf(VALUE_BYTES, 1)

@@ -25,6 +25,9 @@ afterEach(() => {
 class Recorder implements Receiver {
   readonly told: string[] = []
   received = ''
+  /** Where the next bytes are to come. */
+  rooms: (Uint8Array | undefined)[] = []
+  readonly intake = { nextRoom: (): Uint8Array | undefined => this.rooms.shift() }
   /** Whether it goes on reading after bytes have come. */
   readsOn = true
   onReceive: () => void = () => undefined
@@ -232,6 +235,113 @@ describe.each([
     client.resetAndDestroy()
     await recorder.untilTold('finish')
     expect(recorder.told).not.toContain('drained')
+  })
+})
+
+/** Memory of a store, of which a part is a room. */
+class Ground {
+  readonly bytes: Uint8Array = new Uint8Array(new SharedArrayBuffer(10_000))
+  readonly rooms: [start: number, length: number][] = []
+
+  room(start: number, length: number): Uint8Array {
+    this.rooms.push([start, length])
+    return new Uint8Array(this.bytes.buffer, start, length)
+  }
+
+  /** What is in the rooms, and whether all around them is as it was. */
+  get content(): string {
+    const parts = this.rooms.map(([start, length]) => this.bytes.slice(start, start + length))
+    return Buffer.concat(parts).toString('latin1')
+  }
+
+  get isWholeAround(): boolean {
+    const rest = this.bytes.slice()
+    for (const [start, length] of this.rooms) rest.fill(0, start, start + length)
+    return rest.every((byte) => byte === 0)
+  }
+}
+
+const DIGITS = '0123456789'
+
+describe('the room that a receiver names', () => {
+  test('has the next bytes, as many as fit, and those behind them come as before', async () => {
+    const { client, recorder } = await pair(byHandle)
+    const ground = new Ground()
+    recorder.rooms = [ground.room(1001, 300), ground.room(2002, 3000), undefined]
+    client.write('head')
+    await recorder.until(() => recorder.received === 'head')
+    const sent = DIGITS.repeat(400)
+    client.write(sent)
+    await recorder.until(() => recorder.received.length === 4 + sent.length)
+    expect(recorder.received).toBe(`head${sent}`)
+    expect(ground.content).toBe(sent.slice(0, 3300))
+    expect(ground.isWholeAround).toBe(true)
+    client.end('end')
+    await recorder.untilTold('end')
+    expect(recorder.received).toBe(`head${sent}end`)
+    expect(ground.content).toBe(sent.slice(0, 3300))
+  })
+
+  test('is not written to any more once it is left', async () => {
+    const { transport, client, recorder } = await pair(byHandle)
+    const ground = new Ground()
+    recorder.rooms = [ground.room(1001, 3000)]
+    client.write('head')
+    await recorder.until(() => recorder.received === 'head')
+    transport.leaveRoom?.()
+    // Nor is another one, however often one is named.
+    recorder.rooms = Array.from({ length: 100 }, (_, index) => ground.room(4000 + index, 3000))
+    client.write(DIGITS.repeat(400))
+    await recorder.until(() => recorder.received.length === 4004)
+    client.end()
+    await recorder.untilTold('end')
+    expect(ground.bytes.every((byte) => byte === 0)).toBe(true)
+  })
+
+  test('can be left in the middle of the read that filled it', async () => {
+    const { transport, client, recorder } = await pair(byHandle)
+    const ground = new Ground()
+    recorder.rooms = [ground.room(1001, 300)]
+    client.write('head')
+    await recorder.until(() => recorder.received === 'head')
+    recorder.onReceive = () => transport.leaveRoom?.()
+    client.write(DIGITS.repeat(400))
+    await recorder.until(() => recorder.received.length === 4004)
+    expect(recorder.received).toBe(`head${DIGITS.repeat(400)}`)
+    expect(ground.content).toBe(DIGITS.repeat(30))
+    expect(ground.isWholeAround).toBe(true)
+  })
+
+  test('is nothing that a connection writes to when it was reset or dropped', async () => {
+    for (const end of ['reset', 'drop']) {
+      const { transport, client, recorder } = await pair(byHandle)
+      const ground = new Ground()
+      recorder.rooms = [ground.room(1001, 3000)]
+      client.write('head')
+      await recorder.until(() => recorder.received === 'head')
+      if (end === 'drop') transport.destroy()
+      client.write('more')
+      if (end === 'reset') client.resetAndDestroy()
+      // With bytes before it the kernel's word of a reset comes as an end.
+      await recorder.until(() => recorder.told.some((word) => word === 'finish' || word === 'end'))
+      transport.leaveRoom?.()
+      expect(ground.isWholeAround).toBe(true)
+    }
+  })
+
+  test('is named again for a connection that was left alone in between', async () => {
+    const { transport, client, recorder } = await pair(byHandle)
+    const ground = new Ground()
+    recorder.rooms = [ground.room(1001, 300)]
+    recorder.readsOn = false
+    client.write('head')
+    await recorder.until(() => recorder.received === 'head')
+    client.write(DIGITS.repeat(30))
+    recorder.readsOn = true
+    transport.resume()
+    await recorder.until(() => recorder.received.length === 304)
+    expect(ground.content).toBe(DIGITS.repeat(30))
+    expect(ground.isWholeAround).toBe(true)
   })
 })
 

@@ -29,6 +29,7 @@ afterEach(() => {
 
 /** Of what a transport tells its receiver, what comes of writing. */
 class Drained implements Receiver {
+  readonly intake = { nextRoom: () => undefined }
   count = 0
   private waiting: (() => void) | undefined
 
