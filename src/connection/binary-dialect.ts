@@ -131,7 +131,7 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
         connection.yieldTurn()
         return offset
       }
-      if (sendBuffer.capacity - sendBuffer.used < BINARY_RESPONSE_BYTES_MAX) {
+      if (!sendBuffer.hasRoomFor(BINARY_RESPONSE_BYTES_MAX)) {
         connection.flush()
         if (!connection.isServing) return offset
       }

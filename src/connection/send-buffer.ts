@@ -11,6 +11,7 @@
  * is replaced.
  */
 import { assert } from '../base/assert.ts'
+import { PINNED_BYTES_MIN } from './portions.ts'
 import { ReplyParts } from './reply-parts.ts'
 
 /**
@@ -24,6 +25,12 @@ export const SEND_BUFFER_BYTES: number = 128 * 1024
  * write. All together they are half a megabyte.
  */
 const KEPT_VIEW_BYTES_MAX = 4096
+
+/**
+ * A reply is begun where it has so much room for a value beside what stands around that: one that does not fit takes
+ * two writes more, and longer ones leave from where they are stored.
+ */
+const VALUE_ROOM_BYTES: number = PINNED_BYTES_MIN
 
 /** A large value's buffer up to this size is kept for the next one. */
 const KEPT_LARGE_BYTES_MAX = 2 * 1024 * 1024
@@ -50,6 +57,11 @@ export class SendBuffer {
   constructor() {
     this.bytes = Buffer.allocUnsafeSlow(SEND_BUFFER_BYTES)
     this.views = noViews()
+  }
+
+  /** Whether a reply can begin, which has up to `aroundBytes` around a value. */
+  hasRoomFor(aroundBytes: number): boolean {
+    return this.capacity - this.used >= aroundBytes + VALUE_ROOM_BYTES
   }
 
   /** A buffer of `length` bytes for a value that leaves by itself. What it holds is undefined. */

@@ -153,7 +153,7 @@ export class TextDialect implements Dialect, LargeDialect {
         connection.yieldTurn()
         return offset
       }
-      if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) {
+      if (!sendBuffer.hasRoomFor(TEXT_RESPONSE_BYTES_MAX)) {
         connection.flush()
         if (!connection.isServing) return offset
       }

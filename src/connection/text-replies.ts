@@ -129,7 +129,7 @@ export class TextReplies {
       const isOver = turnsLeft === 0 || commands.copies.copiedBytes >= COPIED_BYTES_MAX
       if (isOver || !connection.isServing) return this.stop(read)
       turnsLeft--
-      if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) {
+      if (!sendBuffer.hasRoomFor(TEXT_RESPONSE_BYTES_MAX)) {
         connection.flush()
         if (!connection.isServing) return this.stop(read)
       }

@@ -119,7 +119,7 @@ class TextWindow implements WindowDialect {
       replies.send(connection, lineOf(outcome))
       return false
     }
-    if (sendBuffer.capacity - sendBuffer.used < TEXT_RESPONSE_BYTES_MAX) connection.flush()
+    if (!sendBuffer.hasRoomFor(TEXT_RESPONSE_BYTES_MAX)) connection.flush()
     const { result } = commands
     const at = offset + keyOffset
     const { bytes: into, used } = sendBuffer

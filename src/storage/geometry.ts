@@ -160,6 +160,11 @@ const PACED_SEGMENTS_MIN = 128
 
 /** A bucket is one cache line. */
 export const BUCKET_SHIFT = 6
+/**
+ * As few as there may be, as many as fit the smallest page: a bucket has the stripe of what it is split into. With
+ * more than its items need, the index of a small cache would have a cache line for each.
+ */
+const BUCKETS_AT_START: number = STRIPE_COUNT
 
 function geometryOf(options: StoreOptions): Geometry {
   const { memoryBytes, workerCount } = options
@@ -354,7 +359,7 @@ function createControl(geometry: Geometry, guaranteedSegments: number): SharedAr
   new Float64Array(control, LIMIT_BYTES_WORD * 4, 1)[0] = geometry.memoryBytes
   words[GUARANTEED_WORD] = guaranteedSegments
   words[PRIMARY_PAGES_WORD] = 1
-  words[BUCKET_COUNT_WORD] = geometry.segmentBytes >> BUCKET_SHIFT
+  words[BUCKET_COUNT_WORD] = BUCKETS_AT_START
   words[CAS_LOW_WORD] = 1
   for (let worker = 0; worker < geometry.workerCount; worker++) {
     const record = geometry.workersWord + worker * WORKER_WORDS

@@ -264,7 +264,7 @@ export class Store {
 
   /**
    * Has the whole value stay as it is, where it is, until `parts` has released what it is given; the item
-   * itself may go. Only of values of more than 4 KiB, which are never overwritten where they lie. False: it
+   * itself may go. Only of values of 16 KiB and more, which are never overwritten where they lie. False: it
    * has to be copied.
    */
   pinValue(parts: PinnedParts): boolean {

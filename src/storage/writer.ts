@@ -59,9 +59,10 @@ const UNDECIDED = 12
 
 /**
  * Records up to this size are filled under the stripe lock, larger ones before it is taken. Only they are
- * overwritten where they lie, so longer values can be sent from there (pins.ts).
+ * overwritten where they lie, so longer values can be sent from there (pins.ts). A value that comes again in
+ * its length then goes to memory that is in the processor's caches, and leaves nothing dead behind.
  */
-export const COPIED_LOCKED_BYTES_MAX = 4096
+export const COPIED_LOCKED_BYTES_MAX: number = 16 * 1024
 
 /** How often a value that has its room is linked at most: again if the index had none, or after a flush. */
 const LINK_ATTEMPTS_MAX = 16

@@ -2,38 +2,55 @@
  * Nanoseconds of one request in a dialect, all of it but the socket: decode, execute, encode, on a
  * real store. Run after `npm run build:modules`: `node test/bench/dialect.bench.mjs [name ...]`; a name
  * chooses the cases that contain it. BENCH_DIST= names another build, VALUE= the bytes of a value
- * (100), DEPTH= the requests of one read (50), ACCESS=rights or ACCESS=prefixes a user who may not do
- * everything, PASSES= how often all is measured (30), HISTOGRAMS=1 with times taken. Each figure is the lower quartile of short slices, on
- * a busy machine the others measure its other work. 10,000 keys of 20 bytes, evenly chosen.
+ * (100), DEPTH= the requests of one read (50), KEYS= how many keys (10,000, of 20 bytes, evenly chosen), ACCESS=rights or
+ * ACCESS=prefixes a user who may not do everything, PASSES= how often all is measured (30), HISTOGRAMS=1 with times
+ * taken. Each figure is the lower quartile of short slices, on a busy machine the others measure its other work.
+ *
+ * BENCH_DIST=BEFORE/.modules,.modules has several builds take turns in this one process; each has the median, and the
+ * quartiles, of what its slices took of the first one's beside them.
  */
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-const dist = resolve(process.env.BENCH_DIST ?? '.modules')
-const load = (path) => import(pathToFileURL(`${dist}/src/${path}`).href)
-const { Commands } = await load('command/commands.js')
-const { LocalCommands } = await load('command/local/local-commands.js')
-const { RequestObserver } = await load('command/local/request-observer.js')
-const { Transfers } = await load('command/transfers/transfers.js')
-const { AuthGate } = await load('connection/auth-gate.js')
-const { BinaryDialect } = await load('connection/binary-dialect.js')
-const { Connection } = await load('connection/connection.js')
-const { ReplyMemory } = await load('connection/reply-memory.js')
-const { SendBuffer } = await load('connection/send-buffer.js')
-const { TextDialect } = await load('connection/text-dialect.js')
-const { TurnCounts } = await load('connection/turn-counts.js')
-const { counterLane, createCounterMemory } = await load('observe/counters.js')
-const { createPrefixMemory, PrefixTable } = await load('observe/prefix-table.js')
-const { WatchLog } = await load('observe/watch-log.js')
-const { createWatchMemory } = await load('observe/watch-memory.js')
-const { createStoreMemory } = await load('storage/geometry.js')
-const { Store } = await load('storage/store.js')
+const MODULES = [
+  'command/commands.js',
+  'command/local/local-commands.js',
+  'command/local/request-observer.js',
+  'command/transfers/transfers.js',
+  'connection/auth-gate.js',
+  'connection/binary-dialect.js',
+  'connection/connection.js',
+  'connection/reply-memory.js',
+  'connection/send-buffer.js',
+  'connection/text-dialect.js',
+  'connection/turn-counts.js',
+  'observe/counters.js',
+  'observe/prefix-table.js',
+  'observe/watch-log.js',
+  'observe/watch-memory.js',
+  'storage/geometry.js',
+  'storage/store.js',
+]
 
+/** All that the modules of a build export. */
+async function loadBuild(dist) {
+  const load = (path) => import(pathToFileURL(`${resolve(dist)}/src/${path}`).href)
+  return Object.assign({}, ...(await Promise.all(MODULES.map(load))))
+}
+
+const DISTS = (process.env.BENCH_DIST ?? '.modules').split(',')
 const VALUE_BYTES = Number(process.env.VALUE ?? 100)
 const DEPTH = Number(process.env.DEPTH ?? 50)
-const KEY_COUNT = Math.min(10_000, Math.floor((64 * 1024 * 1024) / (VALUE_BYTES + 64)))
+const KEY_COUNT = Math.min(
+  Number(process.env.KEYS ?? 10_000),
+  Math.floor((64 * 1024 * 1024) / (VALUE_BYTES + 64)),
+)
 const BATCHES = 400
 const PASSES = Number(process.env.PASSES ?? 30)
+/** What is compiled, and what is warm, comes in the first ones. */
+const PASSES_WARM = 3
+/** Reads of a slice: one of a few milliseconds has its own lines in the processor's caches. */
+const SLICE_READS = 40
 
 const value = Buffer.alloc(VALUE_BYTES, 'v')
 /** Of a user who may read, write and so on, and one who may do that on some keys. */
@@ -86,7 +103,11 @@ const CASES = {
     ]),
 }
 
-function serverOf() {
+function serverOf(build) {
+  const { AuthGate, BinaryDialect, Commands, Connection, LocalCommands, PrefixTable } = build
+  const { ReplyMemory, RequestObserver, SendBuffer, Store, TextDialect, Transfers } = build
+  const { TurnCounts, WatchLog, counterLane, createCounterMemory } = build
+  const { createPrefixMemory, createStoreMemory, createWatchMemory } = build
   const memory = createStoreMemory({
     memoryBytes: 256 * 1024 * 1024,
     itemBytesMax: 1 << 20,
@@ -180,7 +201,6 @@ function serverOf() {
   }
 }
 
-const connect = serverOf()
 const shared = Buffer.allocUnsafeSlow(64 * 1024)
 
 /** As a worker reads: into one buffer that all connections share. */
@@ -192,9 +212,14 @@ function receive(connection, bytes) {
   }
 }
 
-const { connection: filler, sent: filled } = connect()
-for (let number = 0; number < KEY_COUNT; number++) receive(filler, textSet(number))
-if (filled.bytes !== KEY_COUNT * 'STORED\r\n'.length) throw new Error('the store was not filled')
+const builds = []
+for (const dist of DISTS) {
+  const connect = serverOf(await loadBuild(dist))
+  const { connection: filler, sent: filled } = connect()
+  for (let number = 0; number < KEY_COUNT; number++) receive(filler, textSet(number))
+  if (filled.bytes !== KEY_COUNT * 'STORED\r\n'.length) throw new Error('the store was not filled')
+  builds.push({ dist, connect })
+}
 
 let state = 1
 const randomKey = () => {
@@ -202,31 +227,52 @@ const randomKey = () => {
   return Math.floor((state / 2 ** 32) * KEY_COUNT)
 }
 
+function quantile(values, share) {
+  const sorted = [...values].sort((left, right) => left - right)
+  return sorted[Math.floor(sorted.length * share)]
+}
+
+/** Nanoseconds a request of each build, slice by slice, in turns. */
+function measure(batches) {
+  const times = builds.map(() => [])
+  const connections = builds.map(({ connect }) => connect().connection)
+  for (let pass = 0; pass < PASSES + PASSES_WARM; pass++) {
+    for (let from = 0; from + SLICE_READS <= batches.length; from += SLICE_READS) {
+      for (let turn = 0; turn < builds.length; turn++) {
+        const build = (turn + pass) % builds.length
+        const start = process.hrtime.bigint()
+        for (let index = from; index < from + SLICE_READS; index++) {
+          receive(connections[build], batches[index])
+        }
+        const nanoseconds = Number(process.hrtime.bigint() - start) / (SLICE_READS * DEPTH)
+        if (pass >= PASSES_WARM) times[build].push(nanoseconds)
+      }
+    }
+  }
+  return times
+}
+
 const wanted = process.argv.slice(2)
 const chosen = Object.entries(CASES).filter(
   ([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
 )
-const batchCount = Math.max(10, Math.floor(BATCHES / Math.ceil((VALUE_BYTES * DEPTH) / 65_536)))
-const runs = chosen.map(([name, make]) => ({
-  name,
-  connection: connect().connection,
-  batches: Array.from({ length: batchCount }, () =>
-    make(Array.from({ length: DEPTH }, () => randomKey())),
-  ),
-  slices: [],
-}))
-for (let pass = 0; pass < PASSES; pass++) {
-  for (const { connection, batches, slices } of runs) {
-    for (let from = 0; from < batches.length; from += 10) {
-      const start = process.hrtime.bigint()
-      for (let index = from; index < from + 10; index++) receive(connection, batches[index])
-      slices.push(Number(process.hrtime.bigint() - start) / (10 * DEPTH))
-    }
-  }
-}
+const batchCount = Math.max(
+  SLICE_READS,
+  Math.floor(BATCHES / Math.ceil((VALUE_BYTES * DEPTH) / 65_536)),
+)
 console.log(`${process.version}, values of ${VALUE_BYTES} bytes, ${DEPTH} requests a read: ns each`)
-for (const { name, slices } of runs) {
-  slices.splice(0, slices.length >> 2)
-  slices.sort((left, right) => left - right)
-  console.log(`  ${name.padEnd(20)} ${slices[slices.length >> 2].toFixed(0).padStart(6)}`)
+for (const [name, make] of chosen) {
+  const times = measure(
+    Array.from({ length: batchCount }, () =>
+      make(Array.from({ length: DEPTH }, () => randomKey())),
+    ),
+  )
+  const figures = times.map((own, build) => {
+    const text = quantile(own, 0.25).toFixed(0).padStart(6)
+    if (build === 0) return text
+    const ratios = own.map((nanoseconds, slice) => nanoseconds / times[0][slice])
+    const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => quantile(ratios, share).toFixed(2))
+    return `${text}  ${middle} (${low}-${high})`
+  })
+  console.log(`  ${name.padEnd(20)} ${figures.join('   ')}`)
 }

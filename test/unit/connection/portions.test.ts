@@ -4,6 +4,8 @@
  */
 import { describe, expect, test } from 'vitest'
 import type { RowSource, StatRows } from '../../../src/command/operations/rows.ts'
+import { PINNED_BYTES_MIN } from '../../../src/connection/portions.ts'
+import { SEND_BUFFER_BYTES } from '../../../src/connection/send-buffer.ts'
 import { PREFIX_GET } from '../../../src/observe/prefix-table.ts'
 import { requestFrame, storeFrame, words } from '../../support/binary-frames.ts'
 import type { ManualConnection } from '../../support/manual-connection.ts'
@@ -326,4 +328,45 @@ describe('large values', () => {
     turns(open)
     expect(open.transport.writtenBytes).toBeGreaterThan(3 * VALUE.length)
   })
+})
+
+/** How many writes the replies take, each of which the peer takes at once. */
+function writesOf(open: ManualConnection, request: Buffer): number {
+  const { transport } = open
+  const write = transport.write.bind(transport)
+  let count = 0
+  transport.write = (bytes) => {
+    write(bytes)
+    transport.unsentBytes = 0
+    count++
+    return 0
+  }
+  ask(open, request)
+  return count
+}
+
+describe.each([
+  ['get', 'text', Buffer.from('get k\r\n'.repeat(15))],
+  ['a list of keys', 'text', Buffer.from(`get${' k'.repeat(15)}\r\n`)],
+  ['mg', 'text', Buffer.from('mg k v\r\n'.repeat(15))],
+  [
+    'GET',
+    'binary',
+    Buffer.concat(new Array<Buffer>(15).fill(requestFrame({ opcode: GET, key: 'k' }))),
+  ],
+] as const)('values that are gathered, by %s in %s', (_, dialect, requests) => {
+  // With 12,000 bytes the send buffer has room for ten and most of an eleventh.
+  test.each([12_000, PINNED_BYTES_MIN - 1])(
+    'of %i bytes take no write more than fill the send buffer',
+    (valueBytes) => {
+      const made = server(new CountedRows(0, 0))
+      const value = 'v'.repeat(valueBytes)
+      ask(made.open('text'), `set k 0 0 ${valueBytes}\r\n${value}\r\n`)
+      const open = made.open(dialect)
+      const writes = writesOf(open, requests)
+      expect(open.transport.output.toString('latin1').split(value)).toHaveLength(16)
+      const perWrite = Math.floor((SEND_BUFFER_BYTES - PINNED_BYTES_MIN) / valueBytes)
+      expect(writes).toBeLessThanOrEqual(Math.ceil(15 / perWrite))
+    },
+  )
 })

@@ -7,11 +7,12 @@ import {
   OPENS_MAX,
   SEGMENT_DUE,
   SEGMENT_WORDS,
+  STRIPE_COUNT,
   WORKER_COUNTERS_WORD,
   WORKER_OPENS_WORD,
   WORKER_WORDS,
 } from '../../../src/storage/control-block.ts'
-import { COUNTER_LANES } from '../../../src/storage/counters.ts'
+import { COUNTER_LANES, readStoreCounters } from '../../../src/storage/counters.ts'
 import {
   createStoreMemory,
   type Geometry,
@@ -19,6 +20,7 @@ import {
   MEMORY_BYTES_MAX,
   MEMORY_BYTES_MIN,
 } from '../../../src/storage/geometry.ts'
+import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import {
   casHighAt,
   clientFlagsAt,
@@ -218,6 +220,16 @@ test('the tables of the control block follow each other without overlap', () => 
   expect(geometry.arrivalsWord - geometry.pinsWord).toBe(geometry.segmentCount)
   expect(geometry.ghostWord - geometry.arrivalsWord).toBe(geometry.segmentCount)
   expect(geometry.controlWords - geometry.ghostWord).toBe((64 * MIB) / 128 / 4)
+})
+
+test('the index has no more buckets than its items need, from the first one on', () => {
+  const client = new Client({ memoryBytes: 64 * MIB })
+  const bucketCount = () => readStoreCounters(client.memory).bucketCount
+  expect(bucketCount()).toBe(STRIPE_COUNT)
+  for (let index = 0; index < 10_000; index++) client.write(`key ${index}`, 'value')
+  expect(bucketCount()).toBeGreaterThan(10_000 / 8.1)
+  expect(bucketCount()).toBeLessThan(10_000 / 7.9)
+  expect(checkIntegrity(client.memory)).toEqual([])
 })
 
 // biome-ignore format: a table

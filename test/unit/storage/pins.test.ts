@@ -1,6 +1,7 @@
 /** Values that are sent from where they are stored: their bytes stay, whatever becomes of the items. */
 
 import { expect, test } from 'vitest'
+import { PINNED_BYTES_MIN } from '../../../src/connection/portions.ts'
 import {
   FREE_COUNT_WORD,
   FREE_SEGMENT,
@@ -118,6 +119,16 @@ test.each<[string, (client: Client) => void]>([
   },
 )
 
+test('the shortest value that is sent from where it is stored is not overwritten there', () => {
+  const client = new Client(memory)
+  client.write('key', patternOf(1, PINNED_BYTES_MIN))
+  const reply = mustSend(client, 'key')
+  client.write('key', patternOf(2, PINNED_BYTES_MIN))
+  expect(reply.sent.equals(patternOf(1, PINNED_BYTES_MIN))).toBe(true)
+  reply.release()
+  expect(mustSend(client, 'key').sent.equals(patternOf(2, PINNED_BYTES_MIN))).toBe(true)
+})
+
 test('a value over several segments is sent in parts, each of which stays', () => {
   const client = new Client(memory)
   const value = patternOf(1, 70 * KIB)
@@ -224,8 +235,9 @@ test.each([true, false])(
       } else if (deed === 5) {
         user.remove(key)
       } else if (user.has(key)) {
-        const reply = send(user, key)
-        if (reply !== undefined) replies.push({ reply, value: versions.get(key)! })
+        const value = versions.get(key)!
+        const reply = value.length < PINNED_BYTES_MIN ? undefined : send(user, key)
+        if (reply !== undefined) replies.push({ reply, value })
       }
       if (random.below(4) === 0 && replies.length > 0) {
         const [done] = replies.splice(random.below(replies.length), 1)

@@ -9,6 +9,7 @@ import { readStoreCounters } from '../../../src/storage/counters.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { EXISTS, NO_MEMORY, NOT_FOUND, STORED } from '../../../src/storage/result.ts'
 import { WRITE_ADD, WRITE_REPLACE } from '../../../src/storage/write-order.ts'
+import { COPIED_LOCKED_BYTES_MAX } from '../../../src/storage/writer.ts'
 import { mustBe } from '../../support/must-be.ts'
 import { Client } from './client.ts'
 
@@ -55,20 +56,34 @@ test('in a full memory a write is refused for what the item is, and not for want
   expect(client.write('other', contentOf(key, 1))).toBe(NO_MEMORY)
 })
 
-test('a value that replaces one of its length takes no room, however often', () => {
-  const client = new Client()
-  const control = new Int32Array(client.memory.control)
-  for (let key = 0; key < 100; key++) client.write(`key ${key}`, contentOf('first', key))
-  const free = control[FREE_COUNT_WORD]
-  const sealed = control[SEALED_EVER_WORD]
-  const { bytes } = readStoreCounters(client.memory)
-  for (let round = 0; round < 20_000; round++) {
-    mustBe(client.write(`key ${round % 100}`, contentOf('next', round)), STORED, `${round}`)
-  }
-  expect(client.get('key 99')).toBe(contentOf('next', 19_999))
-  expect(readStoreCounters(client.memory)).toMatchObject({ items: 100, bytes, evictions: 0 })
-  expect([control[FREE_COUNT_WORD], control[SEALED_EVER_WORD]]).toEqual([free, sealed])
-})
+/** Header and key of `key 0` to `key 9`, in a record that is overwritten where it lies. */
+const AROUND_VALUE_BYTES = 12 + 5
+
+// Segments have 16 KiB: the longest lie in two.
+test.each([VALUE_BYTES, 4096, COPIED_LOCKED_BYTES_MAX - AROUND_VALUE_BYTES])(
+  'a value of %i bytes that replaces one of its length takes no room, however often',
+  (valueBytes) => {
+    const client = new Client()
+    const control = new Int32Array(client.memory.control)
+    const write = (key: number, round: number) => {
+      const value = contentOf('value', round).padEnd(valueBytes, String(round))
+      mustBe(client.write(`key ${key}`, value), STORED, `${key}, ${round}`)
+    }
+    for (let key = 0; key < 10; key++) write(key, key)
+    const free = control[FREE_COUNT_WORD]
+    const sealed = control[SEALED_EVER_WORD]
+    const { bytes } = readStoreCounters(client.memory)
+    for (let round = 0; round < 1000; round++) write(round % 10, round)
+    for (let key = 0; key < 10; key++) {
+      const round = 990 + key
+      const value = contentOf('value', round).padEnd(valueBytes, String(round))
+      expect(client.get(`key ${key}`)).toBe(value)
+    }
+    expect(readStoreCounters(client.memory)).toMatchObject({ items: 10, bytes, evictions: 0 })
+    expect([control[FREE_COUNT_WORD], control[SEALED_EVER_WORD]]).toEqual([free, sealed])
+    expect(checkIntegrity(client.memory)).toEqual([])
+  },
+)
 
 test('after a flush by another worker nothing is written into what was open before', () => {
   const client = new Client({ workerCount: 2 })
