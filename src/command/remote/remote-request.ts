@@ -82,6 +82,10 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
     return this.key.length - this.prefix.length
   }
 
+  get heldBytes(): number {
+    return this.key.length
+  }
+
   /** Made for whoever asks: of many that came together, one is waited for. */
   get settled(): Promise<void> {
     if (this.isSettled) return Promise.resolve()
