@@ -51,8 +51,8 @@ export interface CommandResult extends MetaResult, HeldValue {}
 
 /** An outcome that is not there yet, of one request. */
 export interface PendingOutcome {
-  /** Is fulfilled when the outcome is there, whatever it is; never rejected. */
-  readonly settled: Promise<void>
+  /** Calls `run` when the outcome is there, whatever it is, and never within this call; who asks again is called instead. */
+  onSettled(run: () => void): void
   /** It is. */
   readonly isSettled: boolean
   /** Then, once: puts what the outcome carries into the result, and returns it. Never OUTCOME_PENDING. */

@@ -47,7 +47,7 @@ import {
   type StateName,
 } from './connection-state.ts'
 import { DEADLINE_DRAIN, DEADLINE_DROP, DEADLINE_IDLE, Deadlines } from './deadlines.ts'
-import type { DialectOf, SuspendedRequestOf } from './dialect.ts'
+import type { DialectOf, Settling, SuspendedRequestOf } from './dialect.ts'
 import { Intake, type IntakeOwner } from './intake.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 import { REPLIES_BLOCK, REPLIES_EXCEED, ReplyWriter } from './reply-writer.ts'
@@ -242,11 +242,11 @@ export class Connection implements IntakeOwner, Receiver {
     if (this.hold(request) && this.isServing) this.yieldTurn()
   }
 
-  /** The request goes on as soon as `settled` is; those behind it wait, in order, unread. */
-  suspendUntil(request: SuspendedRequest, settled: Promise<void>): void {
+  /** The request goes on as soon as `settling` is there; those behind it wait, in order, unread. */
+  suspendUntil(request: SuspendedRequest, settling: Settling): void {
     if (!this.hold(request)) return
     this.state = STATE_AWAITING
-    void settled.then(() => this.settle(request))
+    settling.onSettled(() => this.settle(request))
   }
 
   /** The request goes on with a turn that comes after `wake`; those behind it wait as well. */

@@ -23,6 +23,12 @@ export interface DialectOf<Connection> {
   refuseUnfinished(connection: Connection, bytes: Uint8Array, start: number, end: number): number
 }
 
+/** What a request waits for. */
+export interface Settling {
+  /** Calls `run` once, when it is there, and never within this call. */
+  onSettled(run: () => void): void
+}
+
 /**
  * A request that is not answered yet. It stays at the head of the receive buffer, and nothing behind it
  * is served until it is done.

@@ -38,7 +38,7 @@ export class KeyList implements SuspendedRequest {
     this.pending = this.replies.takePending()
     this.read = this.replies.takeRead()
     if (this.pending === undefined) connection.suspend(this)
-    else connection.suspendUntil(this, this.pending.settled)
+    else connection.suspendUntil(this, this.pending)
   }
 
   proceed(connection: Connection, bytes: Uint8Array, start: number): boolean {

@@ -289,7 +289,7 @@ class RequestWindow implements SuspendedRequest {
   private await(connection: Connection): void {
     const pending = this.entries[this.next]?.pending
     if (pending === undefined || pending.isSettled) connection.suspend(this)
-    else connection.suspendUntil(this, pending.settled)
+    else connection.suspendUntil(this, pending)
   }
 
   proceed(connection: Connection, bytes: Uint8Array, start: number): boolean {

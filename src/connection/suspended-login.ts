@@ -36,8 +36,6 @@ export function suspendLogin(
   reply: (answer: GateAnswer) => void,
 ): void {
   const login = new SuspendedLogin(reply)
-  connection.suspendUntil(
-    login,
-    answer.then((settled) => login.settle(settled)),
-  )
+  const settled = answer.then((outcome) => login.settle(outcome))
+  connection.suspendUntil(login, { onSettled: (run) => void settled.then(run) })
 }

@@ -87,7 +87,7 @@ export function refuseOversize(
   }
   const pending = commands.takePending()
   const head = bytes.slice(offset, request.valueOffset)
-  connection.suspendUntil(new SuspendedRefusal(head, pending, dialect), pending.settled)
+  connection.suspendUntil(new SuspendedRefusal(head, pending, dialect), pending)
 }
 
 /** To be called when `request` has had OUTCOME_PENDING. Returns false: it is not answered yet. */
@@ -99,6 +99,6 @@ export function suspendOutcome(
 ): false {
   const pending = commands.takePending()
   const suspended = new SuspendedOutcome(request.frameBytes, pending, dialect)
-  connection.suspendUntil(suspended, pending.settled)
+  connection.suspendUntil(suspended, pending)
   return false
 }

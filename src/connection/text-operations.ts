@@ -203,10 +203,8 @@ export class TextOperations {
     frameBytes: number,
   ): void {
     const late = new LateLine(frameBytes, (line) => this.say(connection, line))
-    connection.suspendUntil(
-      late,
-      problem.then((line) => late.settle(line ?? done)),
-    )
+    const settled = problem.then((line) => late.settle(line ?? done))
+    connection.suspendUntil(late, { onSettled: (run) => void settled.then(run) })
   }
 
   /** Answers with one line, unless it is not wanted. */

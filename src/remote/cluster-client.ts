@@ -1,14 +1,10 @@
 /**
  * The kept client library, node-redis, as far as it is used: for the topology, and for commands that are rare (topology.ts,
  * engine.ts). All others go by connections of our own, as the library takes 60 us a command. It is loaded
- * by who asks for it first, as it takes 18 MiB and 0.3 s: a server with a store of its own pays for none of it.
- *
- * It is required, not imported, so that no bundler and no start looks into it.
+ * by who asks for it first (cluster-library.ts): a server with a store of its own pays for none of it.
  */
-import { createRequire } from 'node:module'
+import { loadLibrary } from './cluster-library.ts'
 import type { RemoteSettings, Seed } from './remote-settings.ts'
-
-const require = createRequire(import.meta.url)
 
 /** Strings that come back are bytes, whatever is in them. */
 const BLOB_STRING = 36
@@ -53,9 +49,9 @@ const RECONNECT_MS_MAX = 500
 const REFRESH_MS = 300
 
 /**
- * The library makes two classes with a function for each of some 400 commands, 0.6 MiB and 20 ms of CPU, for every
- * configuration whose JSON is not that of the last. Ours differ by their seeds, which the classes do not
- * depend on; and passwords and keys are written into no JSON.
+ * The library makes classes with a function for each command that it knows for every configuration whose JSON is not that
+ * of the last. Ours differ by their seeds, which the classes do not depend on; and passwords and keys are
+ * written into no JSON.
  */
 const LIBRARY_CONFIGURATION = 'saslcached'
 
@@ -67,7 +63,7 @@ export type ClusterMaker = (seeds: readonly Seed[]) => ClusterClient
 
 /** Makes views of the cluster that `settings` names; each is to be connected, and destroyed. */
 export function clusterMaker(settings: RemoteSettings): ClusterMaker {
-  const { createCluster } = require('@redis/client') as Library
+  const { createCluster } = loadLibrary() as Library
   const { user, password, tls, timeoutMs } = settings
   return (seeds) =>
     createCluster({

@@ -10,12 +10,13 @@
  * Invariant: a flush is answered no sooner than CONFIRMED_MS after the engine has it, so that by then every gate that
  * reaches the engine uses the new generation. A gate that reaches the items and not the key of the generation goes
  * on with the last one for GRACE_MS, then refuses; a table in docs/cluster.md says so. A generation that a failover
- * lost is put back by whichever gate knows it.
+ * lost is put back by whichever gate knows it. What waits for a look is bounded as what waits for a node is.
  */
 import { copyPart } from '../base/bytes.ts'
 import type { Engine } from './engine.ts'
-import { FAILURE_DOWN, FAILURE_NONE } from './failure.ts'
+import { FAILURE_BUSY, FAILURE_DOWN, FAILURE_NONE } from './failure.ts'
 import { FUNCTION_GENERATION } from './functions.ts'
+import { WAITING_BYTES_MAX, WAITING_MAX } from './node-link.ts'
 
 export const CONFIRMED_MS = 200
 export const GRACE_MS = 10_000
@@ -25,6 +26,8 @@ const IN_USE_MS = 2000
 
 /** Whoever waits for a look. */
 export interface Waiting {
+  /** What is held for it meanwhile. */
+  readonly heldBytes: number
   /** FAILURE_NONE: the generation is confirmed. */
   ready(failure: number): void
 }
@@ -47,6 +50,7 @@ export class Generation {
   private askedMs = Number.NEGATIVE_INFINITY
   private isAsking = false
   private waiting: Waiting[] = []
+  private waitingBytes = 0
 
   constructor(engine: Engine, clock: { nowMs(): number }, name: string) {
     this.engine = engine
@@ -69,6 +73,11 @@ export class Generation {
   }
 
   wait(waiting: Waiting): void {
+    if (this.waiting.length >= WAITING_MAX || this.waitingBytes >= WAITING_BYTES_MAX) {
+      waiting.ready(FAILURE_BUSY)
+      return
+    }
+    this.waitingBytes += waiting.heldBytes
     this.waiting.push(waiting)
     this.ask()
   }
@@ -111,6 +120,7 @@ export class Generation {
   private wake(failure: number): void {
     const { waiting } = this
     this.waiting = []
+    this.waitingBytes = 0
     // A look that failed stops nobody who was sure a moment ago.
     const mayGo = this.clock.nowMs() - this.confirmedMs <= GRACE_MS
     for (const each of waiting) each.ready(mayGo ? FAILURE_NONE : failure)

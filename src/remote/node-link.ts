@@ -15,7 +15,7 @@ import type { Dial } from './node-pipe.ts'
 import type { Seed } from './remote-settings.ts'
 import { type CopyKeeper, TRACK_NEXT } from './tracking.ts'
 
-/** Commands that wait, and the bytes that they bring. */
+/** Commands that wait, and the bytes that they bring: the one that comes to more is the last, as one item may be larger. */
 export const WAITING_MAX = 8192
 export const WAITING_BYTES_MAX: number = 32 * 1024 * 1024
 /** How often a silent node is asked. */
@@ -73,9 +73,7 @@ export class NodeLink implements ConnectionOwner {
 
   /** FAILURE_NONE: it is under way; any other: why it was not sent. */
   send(command: Command, nowMs: number): number {
-    if (this.count >= WAITING_MAX || this.bytes + command.bytes > WAITING_BYTES_MAX) {
-      return FAILURE_BUSY
-    }
+    if (this.count >= WAITING_MAX || this.bytes >= WAITING_BYTES_MAX) return FAILURE_BUSY
     if (!this.mayAsk(nowMs)) return FAILURE_DOWN
     const connection = this.connection ?? this.connect(nowMs)
     if (connection === undefined) return FAILURE_DOWN

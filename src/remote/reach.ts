@@ -45,29 +45,40 @@ export class Reach {
     this.options = options
     this.heardMs = options.clock.nowMs()
     options.onChange(false)
-    this.endLooks = options.clock.every(LOOK_MS, () => this.look())
+    this.endLooks = options.clock.every(LOOK_MS, () => void this.look())
   }
 
-  /** Looks at once, and not only when the time has come. */
-  look(): void {
+  /**
+   * Looks at once, and not only when the time has come. Is fulfilled when a node was reached, or none was: within the
+   * bound of a command.
+   */
+  async look(): Promise<void> {
     const { takeHeard, clock, timeoutMs } = this.options
+    const probes: Promise<void>[] = []
     if (takeHeard()) this.heard()
-    else for (let count = 0; count < PROBES_PER_LOOK; count++) this.probe()
+    else while (probes.length < PROBES_PER_LOOK) probes.push(this.probe())
     if (this.isReached && clock.nowMs() - this.heardMs >= lostMs(timeoutMs)) this.change(false)
+    await Promise.any(probes).catch(nothing)
   }
 
   close(): void {
     this.endLooks()
   }
 
-  private probe(): void {
+  /** Is rejected where it reaches nobody. */
+  private probe(): Promise<void> {
     // Two colons fewer than the key of an item: no client's key is one of these.
     const key = Buffer.from(`mc:probe-${this.nextProbe}`)
     this.nextProbe = (this.nextProbe + 1) % PROBES
-    const settle = (_: unknown, failure: number): void => {
-      if (isReached(failure)) this.heard()
-    }
-    this.options.engine.send({ key, args: ['GET', key], bytes: key.length, settle }, 0)
+    return new Promise((resolve, reject) => {
+      const settle = (_: unknown, failure: number): void => {
+        if (isReached(failure)) {
+          this.heard()
+          resolve()
+        } else reject(new Error('no node was reached'))
+      }
+      this.options.engine.send({ key, args: ['GET', key], bytes: key.length, settle }, 0)
+    })
   }
 
   private heard(): void {
@@ -80,3 +91,5 @@ export class Reach {
     this.options.onChange(isReached)
   }
 }
+
+function nothing(): void {}

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { RedisCluster } from '../support/redis-cluster.ts'
+import { REDIS, RedisCluster } from '../support/redis-cluster.ts'
 import { formatReport, VerifiedLoad } from './verified-load.ts'
 
 const HOST = '127.0.0.1'
@@ -152,8 +152,9 @@ async function main(): Promise<void> {
   }
   const seconds = values.load === undefined ? undefined : Number(values.load)
   if (seconds !== undefined && !(seconds > 0)) throw new Error('--load takes a number of seconds')
-  if (spawnSync('redis-server', ['--version']).error !== undefined) {
-    throw new Error('redis-server is not installed: apt-get install redis-server')
+  const [server = '', ...words] = REDIS.probe
+  if (spawnSync(server, words).error !== undefined) {
+    throw new Error(`${server} is not installed: apt-get install redis-server`)
   }
   // From here on a signal ends in order what has been started.
   const asked = untilAsked()

@@ -261,6 +261,34 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
     expect(report.requests).toBeGreaterThan(0)
   })
 
+  test('a replica is promoted under load, as operators do before they stop a master: no value is wrong', async () => {
+    const [replica] = cluster.replicas
+    if (replica === undefined) throw new Error('there is no replica')
+    const load = new VerifiedLoad({ host: open.host, port: open.port, connections: 4 })
+    const served = async (more: number): Promise<void> => {
+      const wanted = load.report.requests - load.report.failed + more
+      await cluster.until(
+        async () => load.report.requests - load.report.failed >= wanted,
+        'the load is not served',
+      )
+    }
+    let isOver = false
+    const promote = async (): Promise<void> => {
+      await served(200)
+      expect(await replica.ask('CLUSTER', 'FAILOVER')).toBe('+OK\r\n')
+      await cluster.until(
+        async () => (await replica.ask('INFO', 'replication')).includes('role:master'),
+        'the replica is not promoted',
+      )
+      await served(200)
+    }
+    const promoted = promote().finally(() => {
+      isOver = true
+    })
+    const [report] = await Promise.all([load.run(() => isOver), promoted])
+    expect(report).toMatchObject({ wrong: 0, lost: 0 })
+  })
+
   test('a node that is silent is waited for within the bound, and others are served', async () => {
     const { stopped, there, elsewhere } = await keysApart()
     const client = new TextClient(open)

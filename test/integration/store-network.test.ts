@@ -3,6 +3,8 @@
  * clients are told, and whoever asks whether the gate is ready. And a node that is no cluster.
  */
 import { expect, onTestFinished, test } from 'vitest'
+import { WINDOW_REQUESTS_MAX } from '../../src/connection/request-window.ts'
+import { WAITING_MAX } from '../../src/remote/node-link.ts'
 import { hasPrerequisites, runProgram } from '../support/program.ts'
 import { REDIS, RedisCluster } from '../support/redis-cluster.ts'
 import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
@@ -10,6 +12,9 @@ import { TextClient } from '../support/text-client.ts'
 import { WayToNode } from '../support/way-to-node.ts'
 
 const FAILURE = /^SERVER_ERROR the store (did not answer in time|is out of reach)\r\n$/
+/** Connections that fill what may wait for a node, each with a window. */
+const CROWD = 80
+const POLL = { timeout: 60_000 }
 const UNREADY = 'store: the store is out of reach\n'
 
 if (hasPrerequisites('a gate before one node', [REDIS])) {
@@ -46,6 +51,51 @@ if (hasPrerequisites('a gate before one node', [REDIS])) {
     expect(stats).toMatch(/^STAT cluster_unreachable 0\r$/m)
     const failed = /cluster_late (\d+)\r\nSTAT cluster_down (\d+)\r/.exec(stats)
     expect(Number(failed?.[1]) + Number(failed?.[2])).toBeGreaterThanOrEqual(4)
+  })
+
+  test('what is too much for a silent store is refused at once, and the rest waits for it', async () => {
+    const network = await WayToNode.start()
+    const gate = await startSaslcached({
+      flags: [
+        ...['-t', '1', '--store', 'cluster', '--store-nodes', `127.0.0.1:${network.port}`],
+        ...['--store-timeout', '30'],
+      ],
+    })
+    onTestFinished(() => gate.stop())
+    const watching = new TextClient(gate)
+    expect(await watching.ask('set kept 0 0 1\r\n1\r\n')).toBe('STORED\r\n')
+    const stat = async (name: string): Promise<number> => {
+      const rows = await watching.ask('stats store\r\n', 'END\r\n')
+      return Number(new RegExp(`STAT ${name} (\\d+)`).exec(rows)?.[1])
+    }
+    network.silence()
+    const clients = Array.from({ length: CROWD }, () => new TextClient(gate))
+    for (const client of clients) client.send(`${'get kept\r\n'.repeat(WINDOW_REQUESTS_MAX)}mn\r\n`)
+    // Of those that wait at the node, and for the generation.
+    const waitingMax = 2 * WAITING_MAX
+    await expect.poll(() => stat('cluster_busy'), POLL).toBeGreaterThan(0)
+    expect(await stat('cluster_waiting')).toBeLessThanOrEqual(waitingMax)
+    network.heal()
+    const replies = await Promise.all(clients.map((client) => client.until('MN\r\n')))
+    const lines = replies.flatMap((reply) => reply.split('\r\n'))
+    const busy = 'SERVER_ERROR too much waits for the store'
+    expect(lines.filter((line) => line === busy).length).toBe(await stat('cluster_busy'))
+    expect(await stat('cluster_waiting')).toBe(0)
+    await expect.poll(() => watching.ask('get kept\r\n'), POLL).toMatch(/^VALUE/)
+  })
+
+  test('who says that it is ready has reached its store', async () => {
+    const { port } = await WayToNode.start()
+    const gate = await startSaslcached({
+      flags: [
+        ...['-t', '2', '--store', 'cluster', '--store-nodes', `127.0.0.1:${port}`],
+        ...['--store-timeout', '30', '--http', '0'],
+      ],
+    })
+    onTestFinished(() => gate.stop())
+    const stats = await new TextClient(gate).ask('stats store\r\n', 'END\r\n')
+    expect(stats).toMatch(/^STAT cluster_unreachable 0\r$/m)
+    expect(await (await readyOf(gate))()).toBe('ready\n')
   })
 
   test('of a node that is no cluster the log says what it lacks, and health that it is out of reach', async () => {

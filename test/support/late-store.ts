@@ -66,10 +66,7 @@ export class LateStore implements CommandStore {
 
   execute(request: Request, bytes: Uint8Array): number {
     const { result } = this
-    let settle = (): void => undefined
-    const settled = new Promise<void>((resolve) => {
-      settle = resolve
-    })
+    let wake = (): void => undefined
     let given: { outcome: number; value: string } | undefined
     const late: LateRequest = {
       verb: request.verb,
@@ -79,14 +76,17 @@ export class LateStore implements CommandStore {
       isCancelled: false,
       answer: (outcome, value = '') => {
         given = { outcome, value }
-        settle()
+        queueMicrotask(wake)
       },
     }
     this.requests.push(late)
     const known = this.known.get(late.key)
     if (known !== undefined) late.answer(OUTCOME_HIT, known)
     this.pending = {
-      settled,
+      onSettled: (run) => {
+        if (given === undefined) wake = run
+        else queueMicrotask(run)
+      },
       get isSettled() {
         return given !== undefined
       },

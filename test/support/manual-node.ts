@@ -211,7 +211,7 @@ export class NearThread {
 
   /** The node is asked for the generation, and nothing else waits there. */
   confirm(generation = 1): void {
-    this.generation.wait({ ready: () => undefined })
+    this.generation.wait({ heldBytes: 0, ready: () => undefined })
     this.turn()
     this.node.asked()
     const text = String(generation)

@@ -141,6 +141,10 @@ export class RemotePlainSet extends RemoteRequest {
     this.item = encodeItem(flags, casHigh, casLow, bytes, valueOffset, valueLength)
   }
 
+  override get heldBytes(): number {
+    return this.key.length + this.item.length
+  }
+
   protected command(key: Buffer): readonly Argument[] {
     const { item, expiry, condition } = this
     if (expiry === AT_ONCE) return ['DEL', key]
@@ -193,6 +197,10 @@ export class RemoteStore extends RemoteRequest {
   constructor(parts: RemoteParts, key: Buffer, order: StoreOrder) {
     super(parts, key)
     this.order = order
+  }
+
+  override get heldBytes(): number {
+    return this.key.length + this.order.value.length
   }
 
   protected command(key: Buffer): readonly Argument[] {

@@ -19,11 +19,17 @@ import { HEAD_BYTES, isItem, STATE_STALE, STATE_WIN_SENT, stateOf } from '../../
 import type { CopyKeeper } from '../../remote/tracking.ts'
 import { NearEntry, PLACE_BYTES } from './near-entry.ts'
 import { ReadSketch } from './read-sketch.ts'
+import { RecentChanges } from './recent-changes.ts'
 import { NO_VERSION, type WriteStripes } from './write-stripes.ts'
 
 /** So many reads make a key hot; the count is halved each time that HALVE_MS are over. */
 export const HOT_READS = 8
 export const HALVE_MS = 500
+/**
+ * A key that was changed lately is hot if it was read so many times as often: where fewer reads are answered here, those that
+ * are not go to the nodes in smaller company, and cost more than was saved (test/bench/README.md).
+ */
+export const READS_A_CHANGE = 64
 /** A copy takes three commands and a message; where it has answered fewer reads, its key gets none for a while. */
 export const WORTH_HITS = 8
 export const BARREN_MS = 500
@@ -54,6 +60,7 @@ export class NearCache implements CopyKeeper {
   private readonly lane: Float64Array
   private readonly copyBytesMax: number
   private readonly sketch: ReadSketch = new ReadSketch()
+  private readonly changes: RecentChanges
   private readonly places: (NearEntry | undefined)[]
   private readonly setMask: number
   private bytes = 0
@@ -67,6 +74,7 @@ export class NearCache implements CopyKeeper {
     const { bytesMax, stripes, lane } = options
     this.options = options
     this.stripes = stripes
+    this.changes = new RecentChanges(stripes)
     this.lane = lane
     this.copyBytesMax = Math.min(COPY_BYTES_MAX, Math.floor(bytesMax / COPIES_MIN))
     const places = Math.min(PLACES_MAX, Math.max(WAYS, bytesMax / PLACE_BYTES))
@@ -85,10 +93,11 @@ export class NearCache implements CopyKeeper {
     offset: number,
     length: number,
   ): Buffer | undefined {
-    const { lane, stripes, sketch } = this
+    const { lane, stripes, sketch, changes } = this
     const hash = stripes.hash(bytes, offset, length)
     this.hash = hash
-    this.isHot = sketch.count(hash) >= HOT_READS
+    const reads = sketch.count(hash)
+    this.isHot = reads >= HOT_READS && reads >= READS_A_CHANGE * changes.count(hash)
     const place = this.placeOf(hash, generation, bytes, offset, length)
     if (place >= 0) {
       const entry = this.places[place]!
@@ -191,6 +200,9 @@ export class NearCache implements CopyKeeper {
     for (let place = first; place < first + WAYS; place++) {
       const entry = this.places[place]
       if (entry !== undefined && entry.hash === hash && entry.key.equals(key)) {
+        // What comes while it is being read may tell of the change before, by this gate.
+        const isElsewhere = !entry.isFilling && entry.version === this.stripes.version(hash)
+        if (isElsewhere) this.changes.changedElsewhere(hash)
         this.changed(place, entry, this.options.clock.nowMs())
       }
     }
@@ -200,9 +212,10 @@ export class NearCache implements CopyKeeper {
     this.options.onRefusal(error)
   }
 
-  /** To be called every HALVE_MS: what was read once counts for less, and what is shown no more goes. */
+  /** To be called every HALVE_MS: what was read and changed once counts for less, and what is shown no more goes. */
   tick(): void {
     this.sketch.halve()
+    this.changes.halve()
     const nowMs = this.options.clock.nowMs()
     for (let place = 0; place < this.places.length; place++) {
       const entry = this.places[place]

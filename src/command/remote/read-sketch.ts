@@ -6,15 +6,15 @@
  */
 const COLUMNS = 65_536
 const COLUMN_MASK = COLUMNS - 1
-const COUNT_MAX = 255
-/** The highest bit of each counter of a word, once it was shifted. */
-const HALVED_MASK = 0x7f7f7f7f
+export const COUNT_MAX = 65_535
+/** All but the highest bit of each counter of a word, once it was shifted. */
+const HALVED_MASK = 0x7fff7fff
 
 export class ReadSketch {
-  private readonly counts: Uint8Array = new Uint8Array(2 * COLUMNS)
+  private readonly counts: Uint16Array = new Uint16Array(2 * COLUMNS)
   private readonly words: Uint32Array = new Uint32Array(this.counts.buffer)
 
-  /** Counts a read; returns how many there were, 255 at most. */
+  /** Counts a read; returns how many there were, COUNT_MAX at most. */
   count(hash: number): number {
     const { counts } = this
     const first = hash & COLUMN_MASK

@@ -85,6 +85,7 @@ import { RemoteFlush } from './remote-flush.ts'
 import { NO_KEY, type RemoteParts, type RemoteRequest } from './remote-request.ts'
 import { RemoteResult } from './remote-result.ts'
 import type { RequestCounts } from './request-counts.ts'
+import { Wakes } from './wakes.ts'
 
 type Mode = StoreOrder['mode']
 
@@ -133,6 +134,7 @@ export class RemoteCommands implements CommandStore {
       result,
       lane,
       counts,
+      wakes: new Wakes(),
       casEnabled,
       missesOnFailure,
       near,

@@ -10,8 +10,8 @@ import type { PendingOutcome } from '../commands.ts'
 import { outcomeOf, type RemoteParts } from './remote-request.ts'
 
 export class RemoteFlush implements PendingOutcome {
-  readonly settled: Promise<void>
   isSettled = false
+  private wake: (() => void) | undefined = undefined
   private readonly parts: RemoteParts
   private failure = FAILURE_NONE
 
@@ -21,17 +21,21 @@ export class RemoteFlush implements PendingOutcome {
     after: (delayMs: number, run: () => void) => void,
   ) {
     this.parts = parts
-    this.settled = new Promise((resolve) => {
-      const end = (): void => {
-        this.isSettled = true
-        resolve()
-      }
-      parts.generation.flush(delayMs, (failure) => {
-        this.failure = failure
-        if (failure === FAILURE_NONE) after(CONFIRMED_MS, end)
-        else end()
-      })
+    parts.generation.flush(delayMs, (failure) => {
+      this.failure = failure
+      if (failure === FAILURE_NONE) after(CONFIRMED_MS, () => this.end())
+      else this.end()
     })
+  }
+
+  private end(): void {
+    this.isSettled = true
+    if (this.wake !== undefined) this.parts.wakes.add(this.wake)
+  }
+
+  onSettled(run: () => void): void {
+    if (this.isSettled) this.parts.wakes.add(run)
+    else this.wake = run
   }
 
   load(): number {

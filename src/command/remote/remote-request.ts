@@ -31,6 +31,7 @@ import type { NearCache } from './near-cache.ts'
 import type { NearEntry } from './near-entry.ts'
 import type { RemoteResult } from './remote-result.ts'
 import type { RequestCounts } from './request-counts.ts'
+import type { Wakes } from './wakes.ts'
 
 /** What the requests of a namespace share. */
 export interface RemoteParts {
@@ -39,6 +40,7 @@ export interface RemoteParts {
   readonly result: RemoteResult
   readonly lane: Float64Array
   readonly counts: RequestCounts
+  readonly wakes: Wakes
   readonly casEnabled: boolean
   /** What is read while the store fails is told to be missing. */
   readonly missesOnFailure: boolean
@@ -65,8 +67,7 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
   /** Of the client's key, while it counts as a change. */
   private hash = 0
   private lane = 0
-  private waiting: Promise<void> | undefined = undefined
-  private wake: () => void = nothing
+  private wake: (() => void) | undefined = undefined
   private failure = FAILURE_NONE
   private reply: unknown = undefined
 
@@ -82,13 +83,13 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
     return this.key.length - this.prefix.length
   }
 
-  /** Made for whoever asks: of many that came together, one is waited for. */
-  get settled(): Promise<void> {
-    if (this.isSettled) return Promise.resolve()
-    this.waiting ??= new Promise((resolve) => {
-      this.wake = resolve
-    })
-    return this.waiting
+  get heldBytes(): number {
+    return this.key.length
+  }
+
+  onSettled(run: () => void): void {
+    if (this.isSettled) this.parts.wakes.add(run)
+    else this.wake = run
   }
 
   /** The command for the engine, whose key is `key`. */
@@ -155,7 +156,7 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
     this.reply = reply
     this.failure = failure
     this.args = NO_ARGS
-    this.wake()
+    if (this.wake !== undefined) this.parts.wakes.add(this.wake)
   }
 
   load(): number {
@@ -196,8 +197,6 @@ export abstract class RemoteRequest implements PendingOutcome, Command, Waiting 
 
 export const NO_KEY: Buffer = Buffer.alloc(0)
 const NO_ARGS: readonly Argument[] = []
-
-function nothing(): void {}
 
 export function outcomeOf(failure: number): number {
   switch (failure) {

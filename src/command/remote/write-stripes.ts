@@ -13,8 +13,8 @@
  * The order matters: who looks reads the version first, and then the number. If it has the new version, the number has
  * been raised before.
  */
-const STRIPES = 65_536
-const STRIPE_MASK = STRIPES - 1
+export const STRIPES = 65_536
+export const STRIPE_MASK: number = STRIPES - 1
 const SEED_AT = 2 * STRIPES
 
 /** `seed` keys the hash, which is the same in all threads: who picks keys cannot tell which share a stripe. */

@@ -3,6 +3,7 @@
  * namespace. Made only where there is one.
  */
 import type { Clock } from '../../base/clock.ts'
+import { collectGarbage } from '../../base/collect-garbage.ts'
 import { HALVE_MS, NearCache } from '../../command/remote/near-cache.ts'
 import { RemoteCommands } from '../../command/remote/remote-commands.ts'
 import { RequestCounts } from '../../command/remote/request-counts.ts'
@@ -142,12 +143,14 @@ export class RemoteService {
     })
   }
 
-  /** Is fulfilled when the cluster has been seen, or after the time that a request may take. */
+  /** Is fulfilled when it is known whether the cluster can be reached, or after the time that a request may take. */
   async opened(): Promise<void> {
     const { clock, remote } = this.options
     const late = new Promise<void>((resolve) => clock.after(remote.timeoutMs, resolve))
-    await Promise.race([this.engine.opened(), late])
-    this.reach.look()
+    const known = this.engine.opened().then(() => this.reach.look())
+    await Promise.race([known, late])
+    // Of the library, which was loaded for that.
+    collectGarbage()
   }
 
   close(): void {

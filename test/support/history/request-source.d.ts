@@ -18,6 +18,8 @@ export interface RequestSourceOptions {
   readonly flushEvery: number
   readonly delaysFlushes: boolean
   readonly counts: boolean
+  /** Of a hundred requests so many are plain reads, whatever the others are. */
+  readonly readShare?: number
   /** Whether appending may be asked for with a CAS, which the text dialect cannot. */
   readonly extendsByCas: boolean
 }

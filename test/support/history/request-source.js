@@ -93,6 +93,7 @@ export class RequestSource {
     request.key = (name + KEY_TAIL)
       .slice(0, name.length + ((number * 7919) % 200))
       .replace(' ', ':')
+    if (options.readShare !== undefined && this.below(100) < options.readShare) return request
     request.verb = VERBS[this.below(VERBS.length)]
     if (!isHot && this.below(2) === 0) request.verb = 'set'
     switch (request.verb) {

@@ -8,6 +8,7 @@ import {
   BARREN_MS,
   COPY_BYTES_MAX,
   HOT_READS,
+  READS_A_CHANGE,
   WORTH_HITS,
 } from '../../../src/command/remote/near-cache.ts'
 import { createStripeMemory } from '../../../src/command/remote/write-stripes.ts'
@@ -295,8 +296,54 @@ test.each([
 test('what is read more often than it changes gets the next copy at once', async () => {
   const thread = await start()
   thread.keep(KEY, 'one')
-  for (let reads = 0; reads < WORTH_HITS; reads++) expect(isKept(thread, 'one')).toBe(true)
+  const reads = Math.max(WORTH_HITS, READS_A_CHANGE)
+  for (let count = 0; count < reads; count++) expect(isKept(thread, 'one')).toBe(true)
   thread.node.tell(ENGINE_KEY)
+  thread.get(KEY)
+  expect(thread.node.asked()).toEqual(TRACKED)
+})
+
+/** So many reads go to the node, none of them to be kept. */
+function readUnkept(thread: NearThread, count: number): void {
+  for (let reads = 0; reads < count; reads++) {
+    thread.get(KEY)
+    expect(thread.node.asked()).toEqual(UNTRACKED)
+    thread.node.say(itemReply('one'))
+  }
+}
+
+function set(thread: NearThread): () => unknown {
+  return thread.execute(VERB_SET, KEY, (request) => {
+    request.valueLength = 3
+  })
+}
+
+test.each([
+  ['the same thread', (one: NearThread, _: NearThread) => one],
+  ['another thread', (_: NearThread, other: NearThread) => other],
+])('what %s changes gets no copy unless it is read much more often', async (_, writerOf) => {
+  const [thread, other] = await startTwo()
+  const writer = writerOf(thread, other)
+  for (let rounds = 1; rounds <= 5; rounds++) {
+    set(writer)
+    writer.node.asked()
+    writer.node.say('+OK\r\n')
+    readUnkept(thread, READS_A_CHANGE - 1)
+  }
+  readUnkept(thread, 4)
+  thread.get(KEY)
+  expect(thread.node.asked()).toEqual(TRACKED)
+})
+
+test('changes of the past count for less', async () => {
+  const thread = await start()
+  for (let rounds = 1; rounds <= 3; rounds++) {
+    set(thread)
+    thread.node.asked()
+    thread.node.say('+OK\r\n')
+  }
+  thread.near.tick()
+  readUnkept(thread, READS_A_CHANGE - 1)
   thread.get(KEY)
   expect(thread.node.asked()).toEqual(TRACKED)
 })
@@ -306,9 +353,7 @@ test('what changes as often as it is read gets no copy for a while', async () =>
   const thread = await start({ clock })
   thread.keep(KEY, 'one')
   thread.node.tell(ENGINE_KEY)
-  thread.get(KEY)
-  expect(thread.node.asked()).toEqual(UNTRACKED)
-  thread.node.say(itemReply('one'))
+  readUnkept(thread, 2 * READS_A_CHANGE)
   clock.passBusily(BARREN_MS)
   thread.confirm()
   thread.get(KEY)
@@ -316,11 +361,6 @@ test('what changes as often as it is read gets no copy for a while', async () =>
 })
 
 describe('what a thread of the gate changes', () => {
-  const set = (thread: NearThread): (() => unknown) =>
-    thread.execute(VERB_SET, KEY, (request) => {
-      request.valueLength = 3
-    })
-
   test('is shown old by none from when it is sent, nor kept before it is answered', async () => {
     const [one, other, clock] = await startTwo()
     for (const thread of [one, other]) thread.keep(KEY, 'old')

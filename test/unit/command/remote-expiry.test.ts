@@ -32,7 +32,7 @@ class Bench {
     const engine = { send: (command) => this.sent.push(command) } as Pick<Engine, 'send'> as Engine
     const lane = new Float64Array(COUNTER_NAMES.length)
     const generation = new Generation(engine, { nowMs: () => 0 }, 'default')
-    generation.wait({ ready: () => undefined })
+    generation.wait({ heldBytes: 0, ready: () => undefined })
     this.sent.pop()?.settle(Buffer.from('1'), FAILURE_NONE)
     this.commands = new RemoteCommands({
       engine,

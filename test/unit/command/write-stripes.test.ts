@@ -1,9 +1,11 @@
-/** What threads know of the changes of each other, and how often a key was read. */
+/** What threads know of the changes of each other, and how often a key was read and changed. */
 import { expect, test } from 'vitest'
-import { ReadSketch } from '../../../src/command/remote/read-sketch.ts'
+import { COUNT_MAX, ReadSketch } from '../../../src/command/remote/read-sketch.ts'
+import { RecentChanges } from '../../../src/command/remote/recent-changes.ts'
 import {
   createStripeMemory,
   NO_VERSION,
+  STRIPES,
   WriteStripes,
 } from '../../../src/command/remote/write-stripes.ts'
 
@@ -38,7 +40,7 @@ test('a version is never what says that there is none', () => {
   const memory = createStripeMemory(7)
   const stripes = new WriteStripes(memory)
   const hash = hashOf(stripes, 'key')
-  new Int32Array(memory).fill(0x7fffffff, 0, 2 * 65_536)
+  new Int32Array(memory).fill(0x7fffffff, 0, 2 * STRIPES)
   stripes.begin(hash)
   expect(stripes.version(hash)).toBe(0)
 })
@@ -46,12 +48,13 @@ test('a version is never what says that there is none', () => {
 test('reads are counted up to a most, and half of them are forgotten', () => {
   const sketch = new ReadSketch()
   const hash = 0x12345678
-  for (let count = 1; count <= 255; count++) expect(sketch.count(hash)).toBe(count)
-  expect(sketch.count(hash)).toBe(255)
+  for (let count = 1; count < COUNT_MAX; count++) sketch.count(hash)
+  expect(sketch.count(hash)).toBe(COUNT_MAX)
+  expect(sketch.count(hash)).toBe(COUNT_MAX)
   sketch.halve()
-  expect(sketch.count(hash)).toBe(128)
+  expect(sketch.count(hash)).toBe((COUNT_MAX >>> 1) + 1)
   expect(sketch.count(0x1234_5679)).toBe(1)
-  for (let times = 0; times < 8; times++) sketch.halve()
+  for (let times = 0; times < 16; times++) sketch.halve()
   expect(sketch.count(hash)).toBe(1)
 })
 
@@ -60,4 +63,35 @@ test('keys that share one counter are told apart by the other', () => {
   for (let count = 0; count < 100; count++) sketch.count(0x0001_0002)
   expect(sketch.count(0x0003_0002)).toBe(1)
   expect(sketch.count(0x0001_0004)).toBe(1)
+})
+
+test('changes by any thread are counted, and by others as far as it is told, and half of them are forgotten', () => {
+  const memory = createStripeMemory(7)
+  const [one, other] = [new WriteStripes(memory), new WriteStripes(memory)]
+  const hash = hashOf(one, 'key')
+  one.begin(hash)
+  const changes = new RecentChanges(one)
+  expect(changes.count(hash)).toBe(0)
+  for (const stripes of [one, other, other]) stripes.begin(hash)
+  for (let count = 0; count < 4; count++) changes.changedElsewhere(hash)
+  expect([changes.count(hash), changes.count(hash + 1)]).toEqual([7, 0])
+  for (const left of [3, 1, 0, 0]) {
+    changes.halve()
+    expect(changes.count(hash)).toBe(left)
+  }
+  other.begin(hash)
+  expect(changes.count(hash)).toBe(1)
+})
+
+test('changes are counted across the place where versions begin anew', () => {
+  const memory = createStripeMemory(7)
+  const stripes = new WriteStripes(memory)
+  const hash = hashOf(stripes, 'key')
+  new Int32Array(memory).fill(0x7fffffff, 0, 2 * STRIPES)
+  const changes = new RecentChanges(stripes)
+  for (let count = 0; count < 3; count++) stripes.begin(hash)
+  changes.changedElsewhere(hash)
+  expect(changes.count(hash)).toBe(4)
+  changes.halve()
+  expect(changes.count(hash)).toBe(2)
 })

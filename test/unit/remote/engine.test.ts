@@ -1,4 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
+import { REMOTE_ITEM_BYTES_MAX } from '../../../src/base/remote-item-bytes-max.ts'
 import { Engine, type EngineOptions } from '../../../src/remote/engine.ts'
 import {
   FAILURE_BUSY,
@@ -195,6 +196,13 @@ test('what waits for a node is bounded in bytes, and one node is not held agains
   bench.cluster().sent[0]?.answer('value')
   await settled()
   expect(ask(bench, 'foo', 1).outcomes).toEqual([])
+})
+
+test('an item that is larger than what may wait goes behind less than that, and nothing behind it', async () => {
+  const bench = await start()
+  expect(ask(bench, 'foo', WAITING_BYTES_MAX - 1).outcomes).toEqual([])
+  expect(ask(bench, 'foo', REMOTE_ITEM_BYTES_MAX).outcomes).toEqual([])
+  expect(ask(bench, 'foo', 1).outcomes).toEqual([[undefined, FAILURE_BUSY]])
 })
 
 test('a node that is silent has the cluster looked at anew, and the old view is given up', async () => {

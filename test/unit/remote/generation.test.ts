@@ -1,8 +1,14 @@
 import { expect, test } from 'vitest'
 import type { Engine } from '../../../src/remote/engine.ts'
-import { FAILURE_DOWN, FAILURE_NONE, FAILURE_TIMEOUT } from '../../../src/remote/failure.ts'
+import {
+  FAILURE_BUSY,
+  FAILURE_DOWN,
+  FAILURE_NONE,
+  FAILURE_TIMEOUT,
+} from '../../../src/remote/failure.ts'
 import type { Command } from '../../../src/remote/flight.ts'
 import { CONFIRMED_MS, Generation, GRACE_MS } from '../../../src/remote/generation.ts'
+import { WAITING_BYTES_MAX, WAITING_MAX } from '../../../src/remote/node-link.ts'
 
 class Bench {
   readonly sent: Command[] = []
@@ -24,9 +30,9 @@ class Bench {
   }
 
   /** What somebody is told who waits. */
-  wait(): number[] {
+  wait(heldBytes = 1): number[] {
     const told: number[] = []
-    this.generation.wait({ ready: (failure) => told.push(failure) })
+    this.generation.wait({ heldBytes, ready: (failure) => told.push(failure) })
     return told
   }
 }
@@ -59,6 +65,23 @@ test('those who wait together have one look', () => {
   bench.answer(0)
   expect(all).toEqual([[FAILURE_NONE], [FAILURE_NONE], [FAILURE_NONE]])
 })
+
+test.each([
+  ['number', 1, WAITING_MAX],
+  ['bytes', WAITING_BYTES_MAX / 4, 4],
+])(
+  'what waits for a look is bounded in %s, and what is too much is told so at once',
+  (_, heldBytes, most) => {
+    const bench = new Bench()
+    const all = Array.from({ length: most }, () => bench.wait(heldBytes))
+    expect(bench.wait()).toEqual([FAILURE_BUSY])
+    expect(all.every((told) => told.length === 0)).toBe(true)
+    bench.answer(0)
+    expect(all.every(([failure]) => failure === FAILURE_NONE)).toBe(true)
+    bench.ms += CONFIRMED_MS + 1
+    expect(bench.wait(heldBytes)).toEqual([])
+  },
+)
 
 test('a look that fails lets go on who was sure lately, and refuses who never was', () => {
   const bench = new Bench()

@@ -40,10 +40,30 @@ class Bench {
 test('it is out of reach until a node has carried something out', () => {
   const bench = new Bench()
   expect(bench.told).toEqual([false])
-  bench.reach.look()
+  void bench.reach.look()
   expect(bench.told).toEqual([false])
   bench.sent[2]?.settle(null, FAILURE_NONE)
   expect(bench.told).toEqual([false, true])
+})
+
+test('a look is over when one node has answered, or when none will', async () => {
+  const bench = new Bench()
+  const overs: string[] = []
+  const look = (name: string): Promise<unknown> => bench.reach.look().then(() => overs.push(name))
+  const first = look('first')
+  const [one, two, ...others] = bench.sent
+  one?.settle(null, FAILURE_DOWN)
+  await Promise.resolve()
+  expect(overs).toEqual([])
+  two?.settle(null, FAILURE_NONE)
+  await first
+  expect(bench.told).toEqual([false, true])
+  for (const other of others) other.settle(null, FAILURE_TIMEOUT)
+  bench.outcome = FAILURE_DOWN
+  await look('second')
+  bench.heard = true
+  await look('third')
+  expect(overs).toEqual(['first', 'second', 'third'])
 })
 
 test.each([
@@ -55,14 +75,14 @@ test.each([
 ])('%s', (_, outcome, isReached) => {
   const bench = new Bench()
   bench.outcome = outcome
-  bench.reach.look()
+  void bench.reach.look()
   expect(bench.told.at(-1)).toBe(isReached)
 })
 
 test('it is lost when nothing was carried out for a while, and not before', () => {
   const bench = new Bench()
   bench.outcome = FAILURE_NONE
-  bench.reach.look()
+  void bench.reach.look()
   bench.outcome = FAILURE_DOWN
   bench.clock.pass(lostMs(TIMEOUT_MS) - 1)
   expect(bench.told.at(-1)).toBe(true)

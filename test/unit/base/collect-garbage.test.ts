@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
-import { collectGarbage } from '../../../../src/server/main/collect-garbage.ts'
+import { collectGarbage } from '../../../src/base/collect-garbage.ts'
 
 const dropped = (): WeakRef<object> => new WeakRef(Buffer.allocUnsafeSlow(64))
 

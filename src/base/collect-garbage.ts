@@ -1,6 +1,6 @@
 /**
- * One full collection, for what the start leaves behind in the main thread's heap: V8 collects when a heap
- * grows, and that of a thread which only waits does not. With Node 24, 5 MiB would stay resident for as
+ * One full collection, for what a start leaves behind in the heap of its thread: V8 collects when a heap
+ * grows, and that of a thread which only waits does not. With Node 24, 5 MiB of the main thread would stay resident for as
  * long as the server runs (test/bench/README.md).
  *
  * No documented call does it. V8 puts `gc` into the contexts that are made while its flag is set: into
