@@ -4,10 +4,13 @@ import type { Connection, Dialect } from '../../../src/connection/connection.ts'
 import { SendBuffer } from '../../../src/connection/send-buffer.ts'
 import { COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
+import { requestFrame } from '../../support/binary-frames.ts'
 import { openManualConnection } from '../../support/manual-connection.ts'
-import { fixture, snapshotOf } from '../sasl/fixture.ts'
+import { createManualServer } from '../../support/manual-server.ts'
+import { fixture, plain, snapshotOf } from '../sasl/fixture.ts'
 
 const REPLY_BYTES = 100
+const SASL_AUTH = 0x21
 
 /** Each byte is a request; each turn serves one, answers with REPLY_BYTES, and is given away. */
 class OneATurn implements Dialect {
@@ -108,4 +111,27 @@ test('a stranger for whose bytes there is no room is served, and a small login w
   small.connection.receive(new Uint8Array(100), 100)
   expect(small.dialect.servedCount).toBe(0)
   expect(small.deferred).toEqual([small.connection])
+})
+
+test('logins that came in one write have a turn each', async () => {
+  const server = createManualServer()
+  const { environment } = fixture(snapshotOf({ alice: 'secret' }))
+  const { derivations } = environment
+  const { connection, deferred } = openManualConnection(server, server.binary, {
+    sasl: environment,
+  })
+  const frames = ['one', 'two', 'three'].map((password) =>
+    requestFrame({ opcode: SASL_AUTH, key: Buffer.from('PLAIN'), value: plain('alice', password) }),
+  )
+  const bytes = Buffer.concat(frames)
+  connection.receive(bytes, bytes.length)
+  for (const count of [1, 2]) {
+    expect(derivations.startedCount).toBe(count)
+    do await new Promise(setImmediate)
+    while (derivations.runningCount > 0)
+    expect(deferred.splice(0)).toEqual([connection])
+    connection.continueServing()
+  }
+  do await new Promise(setImmediate)
+  while (derivations.runningCount > 0)
 })
