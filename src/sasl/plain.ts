@@ -80,7 +80,7 @@ export class PlainMechanism implements Mechanism {
     const digest = memory.digest(authenticationIdentity, message.password)
     if (memory.has(name, digest)) {
       counters.rememberedSuccesses += 1
-      return { kind: 'success', principal: credentials.principalOf(name) }
+      return { kind: 'success', principal: credentials.principalOf(name), digest }
     }
     return this.#check(name, password, digest)
   }
@@ -94,10 +94,13 @@ export class PlainMechanism implements Mechanism {
     // The generation keeps apart what was asked under other credentials.
     const key = `${credentials.generation}:${digest.toString('latin1')}`
     this.#pending = derivations.request(
-      this.#pipe.peer.network,
+      {
+        source: this.#pipe.peer.network,
+        isRationed: this.#context.isRationed(name, this.#pipe, digest),
+        isRefused: () => this.#context.isRefused(name, this.#pipe),
+      },
       key,
       () => checkPassword(this.#context, name, password, digest),
-      () => this.#context.isRefused(name, this.#pipe),
     )
     const outcome = await this.#pending.outcome
     return typeof outcome === 'string' ? failure(outcome) : outcome
@@ -127,7 +130,7 @@ async function checkPassword(
   if (!current.known) return failure(unknownUserReason(credentials, name))
   if (!matches) return failure('wrong-password')
   memory.remember(name, digest)
-  return { kind: 'success', principal: current.principal }
+  return { kind: 'success', principal: current.principal, digest }
 }
 
 /** Whether a client that logs in acts for itself, as everybody here does. */

@@ -7,6 +7,7 @@ export interface AcceptedHandle extends WritableHandle {
 }
 
 export interface PeerName {
-  address?: string
-  port?: number
+  address: string
+  family: string
+  port: number
 }

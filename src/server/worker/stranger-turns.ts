@@ -2,19 +2,21 @@
  * What one worker does for strangers, who have not logged in: all of it goes through here, so that whoever is
  * logged in waits for one thing of theirs at a time, whatever they do and however many they are.
  *
- *   poll       a newcomer is accepted, or one stranger served at once; all others are put into the line
- *   the line   requests to be gone on with, late answers to logins, ends of connections
- *   immediate  one step of the line, unless this turn has had its newcomer or stranger; then poll again
+ *   poll        a newcomer is accepted, or one stranger served at once; all others are put into the line
+ *   the line    requests to be gone on with, late answers to logins, ends of connections
+ *   beside it   what newcomers take after they were accepted; deadlines
+ *   immediate   one step, unless this turn has served a stranger; then poll again
  *
- * A step is what takes a stranger some 10 to 200 us. There are more in one turn of the event loop only where
+ * A step is what takes a stranger some 10 to 100 us. There are more in one turn of the event loop only where
  * they are short, or the turn is long for what clients ask: strangers have a fifth of the time then, so that
  * those who want to log in come to it.
  *
- * Deadlines do not stand in the line, or a crowd would decide when its time is up: their step has one turn of two, of
- * four while newcomers come.
+ * What goes beside the line does so because a crowd would decide otherwise when it comes: every second step is one of
+ * newcomers, of the others every second one of deadlines.
  *
- * Invariants: the line moves on in one of four turns at least, whoever comes. What is put into it by a step waits
- * for another turn. A step whose connection has gone stays in the line until it is reached, and then takes no time.
+ * Invariants: one step of four at least is of the line, whoever comes. It is not kept waiting by who is served at once:
+ * nobody is while it is not empty. What is put into it by a step waits for another turn. A step whose connection has gone stays in the
+ * line until it is reached, and then takes no time.
  */
 import type { ThreadClock } from './thread-clock.ts'
 import type { Deferred } from './turns.ts'
@@ -42,11 +44,14 @@ export class StrangerTurns {
   /** Of the line, what is over. */
   private doneCount = 0
   /** Beside the line. */
+  private newcomers: (() => void) | undefined = undefined
+  private haveNewcomersHadStep = false
   private deadlines: (() => void) | undefined = undefined
-  private haveHadTurn = false
+  private haveDeadlinesHadStep = false
   private isAwaited = false
   /** This turn has had its stranger or newcomer. */
   private isTaken = false
+  private hasServed = false
   private hasStoodStill = false
   /** When the last step of a line ended that had more. */
   private endedMs = Number.NaN
@@ -58,6 +63,7 @@ export class StrangerTurns {
   /** Whether a stranger who has just been heard is served at once; if not, it is to be deferred. */
   isOpen(): boolean {
     if (this.isTaken || this.line.length > this.doneCount) return false
+    this.hasServed = true
     this.take()
     return true
   }
@@ -79,6 +85,12 @@ export class StrangerTurns {
     this.comeSoon()
   }
 
+  /** The next step of what newcomers take, however long the line is. */
+  welcome(step: () => void): void {
+    this.newcomers = step
+    this.comeSoon()
+  }
+
   /** The next step of a walk along the deadlines, however long the line is. */
   lookAtDeadlines(step: () => void): void {
     this.deadlines = step
@@ -93,30 +105,55 @@ export class StrangerTurns {
 
   private run(): void {
     this.isAwaited = false
-    const { line, isTaken } = this
+    const { hasServed } = this
+    this.hasServed = false
     this.isTaken = false
-    const { deadlines } = this
-    if (this.doneCount === line.length && deadlines === undefined) return
-    this.comeSoon()
-    this.hasStoodStill = isTaken && !this.hasStoodStill
-    if (this.hasStoodStill) return
-    this.haveHadTurn = deadlines !== undefined && !this.haveHadTurn
-    if (deadlines !== undefined && (this.haveHadTurn || this.doneCount === line.length)) {
-      this.deadlines = undefined
-      deadlines()
-      return
-    }
+    if (!this.hasMore(this.line.length)) return
+    this.hasStoodStill = hasServed && !this.hasStoodStill
+    if (!this.hasStoodStill) this.moveOn()
+    // A turn for nothing takes as long as a short step.
+    if (this.hasMore(this.line.length)) this.comeSoon()
+  }
+
+  /** `end`: of the line, what was there when the turn began. */
+  private hasMore(end: number): boolean {
+    return this.doneCount < end || this.newcomers !== undefined || this.deadlines !== undefined
+  }
+
+  private moveOn(): void {
+    const { line } = this
     const startMs = this.clock.nowMs()
     const turnMs = Number.isNaN(this.endedMs) ? 0 : Math.min(startMs - this.endedMs, SHARED_MS_MAX)
     const endMs = startMs + Math.max(SHORT_MS, SHARE * turnMs)
     const { length } = line
     let followingMs = 0
     do {
+      const beside = this.takeBeside(this.doneCount === length)
+      if (beside !== undefined) {
+        beside()
+        continue
+      }
       const step = line[this.doneCount++]!
       if (step.continueServing() !== false) followingMs += step.takesMs ?? 0
-    } while (this.doneCount < length && this.clock.nowMs() + followingMs < endMs)
-    this.endedMs = this.doneCount < length ? this.clock.nowMs() : Number.NaN
+    } while (this.hasMore(length) && this.clock.nowMs() + followingMs < endMs)
+    this.endedMs = this.hasMore(length) ? this.clock.nowMs() : Number.NaN
     this.dropDone()
+  }
+
+  /** The step that comes before those in the line; there is one if the line is over. */
+  private takeBeside(isLineOver: boolean): (() => void) | undefined {
+    const { newcomers, deadlines, haveNewcomersHadStep, haveDeadlinesHadStep } = this
+    const areNewcomersAlone = isLineOver && deadlines === undefined
+    this.haveNewcomersHadStep =
+      newcomers !== undefined && (areNewcomersAlone || !haveNewcomersHadStep)
+    if (this.haveNewcomersHadStep) {
+      this.newcomers = undefined
+      return newcomers
+    }
+    this.haveDeadlinesHadStep = deadlines !== undefined && (isLineOver || !haveDeadlinesHadStep)
+    if (!this.haveDeadlinesHadStep) return undefined
+    this.deadlines = undefined
+    return deadlines
   }
 
   private dropDone(): void {

@@ -38,6 +38,7 @@ export function createSasl(
       return key
     },
     monotonicMs,
+    after,
     epochSeconds: forTokens.epochSeconds,
     tokens:
       auth.tokens === undefined
