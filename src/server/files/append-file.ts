@@ -96,7 +96,8 @@ export class AppendFile {
     if (!stats.isFile() || stats.size === 0 || this.isOutput) return false
     const last = new Uint8Array(1)
     try {
-      const fd = openSync(this.path, constants.O_RDONLY)
+      // By its name it might be another, or a pipe that keeps us waiting.
+      const fd = openSync(`/proc/self/fd/${this.fd}`, constants.O_RDONLY)
       const count = readSync(fd, last, 0, 1, stats.size - 1)
       closeSync(fd)
       return count === 1 && last[0] !== LINE_END

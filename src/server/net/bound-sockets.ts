@@ -13,7 +13,7 @@
  * and which is not; a release that has neither is refused at the start.
  */
 import { lookup } from 'node:dns/promises'
-import { chmodSync, lchownSync, linkSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { lchownSync, linkSync, lstatSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import net from 'node:net'
 import { dirname, join } from 'node:path'
 import { getSystemErrorName } from 'node:util'
@@ -146,7 +146,7 @@ export class BoundSockets {
         throw refusal(path, 'ENOENT', undefined, true)
       }
       await refuseTaken(path)
-      const { handle, temporary } = bindTemporary(path, directory)
+      const { handle, temporary } = bindTemporary(path, directory, mask)
       const address = {
         family: 'unix',
         text: path,
@@ -158,8 +158,8 @@ export class BoundSockets {
       if (owner !== undefined || groupId !== undefined) {
         lchownSync(temporary, owner?.uid ?? UNCHANGED, groupId ?? owner?.gid ?? UNCHANGED)
       }
-      chmodSync(temporary, mask)
-      const { dev, ino } = statSync(temporary)
+      // Not by chmod, nor stat: who owns the directory may have put a link there.
+      const { dev, ino } = lstatSync(temporary)
       this.unixSockets.push({ path, temporary, identity: { dev, ino } })
     } catch (cause) {
       throw asRefusal(path, cause)
@@ -298,12 +298,16 @@ function asBoundTcp(handle: BoundHandle, isIpv6: boolean): BoundTcp {
 function bindTemporary(
   path: string,
   directory: string,
+  mask: number,
 ): { readonly handle: BoundHandle; readonly temporary: string } {
   const room = SOCKET_PATH_BYTES_MAX - Buffer.byteLength(join(directory, 'x')) + 1
   for (let attempt = 1; ; attempt++) {
     const random = crypto.randomUUID().replaceAll('-', '')
     const temporary = join(directory, random.slice(0, Math.min(room, TEMPORARY_NAME_BYTES)))
+    // The file has its mode from the first moment.
+    const umask = process.umask(0o777 & ~mask)
     const handle = bind(temporary, -1, -1, false)
+    process.umask(umask)
     if (typeof handle !== 'number') return { handle, temporary }
     const code = getSystemErrorName(handle)
     if (code !== 'EADDRINUSE' || attempt === TEMPORARY_NAME_ATTEMPTS) {
