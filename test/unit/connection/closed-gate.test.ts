@@ -339,7 +339,7 @@ test('no command does anything for a caller that is not logged in', () => {
   const held = ['heldBytes', 'heldLocation', 'heldSequence']
   const registers = ['nowSeconds', 'extendedBytesMin', ...held]
   // How the others find the store of a namespace, and whom they refuse.
-  const inner = ['enter', 'forget', 'isIn', 'isAllowed', 'refusalFor']
+  const inner = ['enter', 'forget', 'isIn', 'isAllowed', 'refusalFor', 'refusalOf', 'refusalOfList']
   const methods = Object.getOwnPropertyNames(Commands.prototype)
   expect([...Object.keys(calls), ...goOn, ...registers, ...inner, 'constructor'].sort()).toEqual(
     methods.sort(),
