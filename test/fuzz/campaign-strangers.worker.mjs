@@ -25,7 +25,7 @@ import { randomBelow } from '../support/random-below.js'
 
 const options = JSON.parse(process.argv[2])
 const { host, port, tlsPort, seed, ownerCount, actCount, hogCount, hogBytes, idleCount } = options
-const { insider, limited } = options
+const { insider, limited, isAllTls } = options
 const random = randomBelow(seed)
 
 const ADDRESS_COUNT = 40
@@ -152,8 +152,10 @@ function track(socket) {
   return socket
 }
 
-function open(act, network, isTls = random(2) === 0) {
-  const localAddress = address(network)
+/** Over TLS or in the clear, as it comes, or as it must be. */
+const anyWay = (isTls = random(2) === 0) => isAllTls || isTls
+
+function open(act, network, isTls = anyWay(), localAddress = address(network)) {
   const raw = track(connect({ host, port: isTls ? tlsPort : port, localAddress }))
   raw.setNoDelay(true)
   let socket = raw
@@ -468,7 +470,7 @@ const OWN_ACTS = {
   },
   /** What is no TLS where TLS is spoken, and TLS where it is not. */
   async wrongPort() {
-    const isTlsPort = random(2) === 0
+    const isTlsPort = anyWay()
     const far = connect({ host, port: isTlsPort ? tlsPort : port, localAddress: address() })
     track(far)
     if (isTlsPort) {
@@ -502,14 +504,31 @@ const OWN_ACTS = {
   /** Guesses beside an owner, from where that owner comes: which delays the owner at most. */
   async guessBesideOwner() {
     const owner = random(ownerCount)
-    const socket = track(connect({ host, port, localAddress: `127.0.0.${2 + owner}` }))
-    const watcher = new Watcher()
-    socket.on('data', (chunk) => watcher.look(chunk, 'guessBesideOwner'))
+    const { socket, raw } = open('guessBesideOwner', '', isAllTls, `127.0.0.${2 + owner}`)
     const login = `owner${owner} wrong${random(1e9)}`
     const text = `set ${victim()} 0 0 ${login.length}\r\n${login}\r\n${textCommand()}\r\n`
     await sendInPieces(socket, Buffer.from(text))
     await delay(random(LIFE_MS_MAX))
-    leave(socket, socket)
+    leave(socket, raw)
+  },
+  /** The beginning of a handshake, up to all of its first message, in pieces; or alerts and floods behind it. */
+  async halfHandshake() {
+    const far = track(connect({ host, port: tlsPort, localAddress: address() }))
+    far.resume()
+    if (random(2) === 0) await sendInPieces(far, hello.subarray(0, random(hello.length)), 5)
+    else {
+      await sendInPieces(far, hello)
+      const behind = pick([
+        () => record(0x15, 2, Buffer.from([1 + random(2), random(256)])),
+        () => record(0x14, 1, Buffer.from([1])),
+        () => record(0x16, 0, Buffer.alloc(0)),
+        () => hello,
+      ])
+      const count = pick([0, 1, 2, 50])
+      await sendInPieces(far, Buffer.concat(Array.from({ length: count }, behind)))
+    }
+    await delay(random(LIFE_MS_MAX))
+    leave(far, far)
   },
   /** Is logged in, and may do little: what that user may not do is refused, and nothing told. */
   async fewRights() {
@@ -588,7 +607,7 @@ async function play() {
 /** Holds an unfinished request as large as is let, and sends on when it is thought to rest. */
 async function hog() {
   while (!isStopping) {
-    const { socket } = open('hog', undefined, random(8) === 0)
+    const { socket } = open('hog', undefined, anyWay(random(8) === 0))
     const closed = new Promise((resolve) => socket.once('close', resolve))
     const head =
       random(2) === 0
@@ -606,10 +625,18 @@ async function hog() {
 }
 let hogsReady = 0
 
-/** Sits there and says nothing. */
+/** Says hello, or half of it, and does not go on. */
+function halfShaken() {
+  const socket = track(connect({ host, port: tlsPort, localAddress: address() }))
+  socket.resume()
+  socket.write(pick([hello, hello.subarray(0, 100)]))
+  return socket
+}
+
+/** Sits there and says nothing, or nothing more. */
 async function sit() {
   while (!isStopping) {
-    const { socket } = open('sit')
+    const socket = random(3) === 0 ? halfShaken() : open('sit').socket
     await new Promise((resolve) => socket.once('close', resolve))
     await delay(random(HOG_PAUSE_MS))
   }
@@ -621,6 +648,21 @@ process.on('message', () => {
   harmfulProxy.close()
   process.send({ kind: 'ended', counts })
 })
+
+/** The first message of a client that speaks TLS rightly. */
+async function captureHello() {
+  const listener = createServer().listen(0, host)
+  await once(listener, 'listening')
+  const client = connectTls({ host, port: listener.address().port, rejectUnauthorized: false })
+  client.on('error', () => {})
+  const [accepted] = await once(listener, 'connection')
+  const [bytes] = await once(accepted, 'data')
+  accepted.destroy()
+  client.destroy()
+  listener.close()
+  return bytes
+}
+const hello = await captureHello()
 
 await once(harmfulProxy, 'listening')
 for (let index = 0; index < hogCount; index++) void hog()

@@ -15,6 +15,7 @@ import { fork } from 'node:child_process'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { LARGE_KEYS, largeKey } from '../support/campaign/keys.js'
 import { Owner } from '../support/campaign/owner.ts'
@@ -32,6 +33,7 @@ const SHORTER_PIPELINE = 500
 const OWNERS = 5
 const READY_DEADLINE_MS = 60_000
 const STILL_MS = 300
+const RELOAD_PAUSE_MS = 1000
 
 interface Run {
   readonly name: string
@@ -53,6 +55,8 @@ interface Run {
   readonly haveLogin: boolean
   /** Who may do everything in another namespace does it with the same keys there. */
   readonly hasNeighbour: boolean
+  /** Nobody speaks in the clear but by mistake, and certificates and ticket keys are exchanged all the time. */
+  readonly isAllTls: boolean
 }
 
 const USUAL = {
@@ -67,6 +71,7 @@ const USUAL = {
   silentReaders: 0,
   haveLogin: false,
   hasNeighbour: false,
+  isAllTls: false,
 }
 
 const RUNS: readonly Run[] = [
@@ -137,6 +142,16 @@ const RUNS: readonly Run[] = [
     flags: ['-t', '2', '-m', '64', '-c', '1024'],
     haveLogin: true,
     hasNeighbour: true,
+  },
+  {
+    ...USUAL,
+    name: 'everybody comes over TLS, many with half a handshake or half a request',
+    flags: ['-t', '3', '-m', '64', '-c', '4096', '--prelogin-conn-limit', '500'],
+    hogs: 200,
+    idlers: 60,
+    silentReaders: 40,
+    haveLogin: true,
+    isAllTls: true,
   },
 ]
 
@@ -226,6 +241,7 @@ async function releaseStrangers(
     hogCount: run.hogs,
     hogBytes: run.hogBytes,
     idleCount: run.idlers,
+    isAllTls: run.isAllTls,
     insider: run.haveLogin ? { user: INSIDER.name, password: INSIDER.password } : null,
     limited: run.hasNeighbour ? [...LIMITED, 'neighbour'] : LIMITED,
   }
@@ -267,13 +283,15 @@ async function releaseStrangers(
 }
 
 /** Clients who log in, ask for every large value several times, and never read. */
-function openSilentReaders({ host, port }: House, count: number): Socket[] {
+function openSilentReaders({ host, port, tlsPort }: House, run: Run): Socket[] {
   const keys = Array.from({ length: OWNERS * LARGE_KEYS }, (_, index) =>
     largeKey(index % OWNERS, Math.floor(index / OWNERS)),
   )
   const login = `${INSIDER.name} ${INSIDER.password}`
-  return Array.from({ length: count }, () => {
-    const socket = connect(port, host)
+  return Array.from({ length: run.silentReaders }, () => {
+    const socket = run.isAllTls
+      ? connectTls({ host, port: tlsPort, rejectUnauthorized: false })
+      : connect(port, host)
     socket.on('error', () => undefined)
     socket.pause()
     const gets = keys.map((key) => `get ${key}\r\n`).join('')
@@ -341,19 +359,22 @@ async function campaign(run: Run, seed: number, endMs: number): Promise<void> {
         reconnectEvery: run.reconnectEvery,
         localAddress: `127.0.0.${2 + number}`,
         tlsPort,
+        isAllTls: run.isAllTls,
         report: (kind, what) => violations.add(kind, what),
       }),
   )
   let silentReaders: Socket[] = []
   let strangers: Strangers | undefined
   let counts: Readonly<Record<string, number>> = {}
+  let reloads: NodeJS.Timeout | undefined
   try {
     await Promise.all(owners.map((owner) => owner.open()))
     // Whoever reads statistics is known before others fail under that name.
     await statistic(house, 'uptime')
-    silentReaders = openSilentReaders(house, run.silentReaders)
+    silentReaders = openSilentReaders(house, run)
     strangers = await releaseStrangers(house, run, seed, violations)
     if (run.hogs > 0) await waitUntilStill(house)
+    if (run.isAllTls) reloads = setInterval(() => house.server.signal('SIGHUP'), RELOAD_PAUSE_MS)
     do {
       await Promise.all(
         owners.map(async (owner) => {
@@ -378,6 +399,7 @@ async function campaign(run: Run, seed: number, endMs: number): Promise<void> {
       }
     }
   } finally {
+    clearInterval(reloads)
     await strangers?.stop()
     for (const socket of silentReaders) socket.destroy()
     for (const owner of owners) owner.close()

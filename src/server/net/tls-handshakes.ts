@@ -131,6 +131,8 @@ export class TlsHandshakes {
     const { socket, verify } = owner
     if (socket.destroyed) return false
     this.owners.set(socket, owner)
+    // Who sends no more now can come to no end of it; once it is done, that is what clients may do.
+    socket.allowHalfOpen = false
     // The server reads it first, before anything from the wire.
     socket.unshift(owner.takeHello())
     this.serverFor(verify).emit('connection', socket)

@@ -239,6 +239,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       return
     }
     this.secure = secure
+    secure.allowHalfOpen = true
     secure.on('error', (error: NodeJS.ErrnoException) => {
       // A record that does not decrypt, say; a reset is the peer's way to leave.
       if (error.code?.startsWith('ERR_SSL_')) parts.lane[COUNTER.ssl_proto_errors]!++

@@ -53,6 +53,8 @@ export interface OwnerOptions {
   readonly localAddress: string
   /** Half of its connections are made there, over TLS; 0: none. */
   readonly tlsPort: number
+  /** All of them are. */
+  readonly isAllTls?: boolean
   readonly report: (kind: string, what: string) => void
 }
 
@@ -178,9 +180,10 @@ export class Owner {
   }
 
   #connect(): Socket {
-    const { tlsPort, localAddress } = this.#options
+    const { tlsPort, isAllTls = false, localAddress } = this.#options
     const { host, port } = this.#target
-    if (tlsPort === 0 || this.#random(2) === 0) return connect({ host, port, localAddress })
+    const isTls = tlsPort !== 0 && (isAllTls || this.#random(2) !== 0)
+    if (!isTls) return connect({ host, port, localAddress })
     const options = { host, port: tlsPort, localAddress, rejectUnauthorized: false }
     return connectTls(options)
   }
