@@ -249,7 +249,7 @@ export class HttpService {
       settings,
       lane,
       threadClock,
-      threadClock.soon,
+      { derived: threadClock.soon },
       throttle,
       audit,
       forTokens,

@@ -4,7 +4,7 @@
  *
  *   poll        a newcomer is accepted, or one stranger served at once; all others are put into the line
  *   the line    requests to be gone on with, late answers to logins, ends of connections
- *   beside it   what newcomers take after they were accepted; deadlines
+ *   beside it   what keys were derived for; what newcomers take after they were accepted; deadlines
  *   immediate   one step, unless this turn has served a stranger; then poll again
  *
  * A step is what takes a stranger some 10 to 100 us. There are more in one turn of the event loop only where
@@ -12,9 +12,10 @@
  * those who want to log in come to it.
  *
  * What goes beside the line does so because a crowd would decide otherwise when it comes: every second step is one of
- * newcomers, of the others every second one of deadlines.
+ * newcomers, of the others every second one of deadlines. A key goes first: until it is compared, no other may be derived
+ * in its place, and so there are no more of them than threads that derive.
  *
- * Invariants: one step of four at least is of the line, whoever comes. It is not kept waiting by who is served at once:
+ * Invariants: one step of four at least is of the line, whoever comes, but for keys. It is not kept waiting by who is served at once:
  * nobody is while it is not empty. What is put into it by a step waits for another turn. A step whose connection has gone stays in the
  * line until it is reached, and then takes no time.
  */
@@ -44,6 +45,7 @@ export class StrangerTurns {
   /** Of the line, what is over. */
   private doneCount = 0
   /** Beside the line. */
+  private readonly keys: (() => void)[] = []
   private newcomers: (() => void) | undefined = undefined
   private haveNewcomersHadStep = false
   private deadlines: (() => void) | undefined = undefined
@@ -85,6 +87,12 @@ export class StrangerTurns {
     this.comeSoon()
   }
 
+  /** A key was derived, for which somebody waits; what follows from it may come when `run` has returned. */
+  derived(run: () => void): void {
+    this.keys.push(run)
+    this.comeSoon()
+  }
+
   /** The next step of what newcomers take, however long the line is. */
   welcome(step: () => void): void {
     this.newcomers = step
@@ -117,7 +125,12 @@ export class StrangerTurns {
 
   /** `end`: of the line, what was there when the turn began. */
   private hasMore(end: number): boolean {
-    return this.doneCount < end || this.newcomers !== undefined || this.deadlines !== undefined
+    return (
+      this.doneCount < end ||
+      this.keys.length > 0 ||
+      this.newcomers !== undefined ||
+      this.deadlines !== undefined
+    )
   }
 
   private moveOn(): void {
@@ -128,6 +141,12 @@ export class StrangerTurns {
     const { length } = line
     let followingMs = 0
     do {
+      const key = this.keys.shift()
+      if (key !== undefined) {
+        key()
+        followingMs += SETTLED_MS
+        continue
+      }
       const beside = this.takeBeside(this.doneCount === length)
       if (beside !== undefined) {
         beside()

@@ -7,16 +7,17 @@ import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environm
 import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import { TokenLogins, type TokenLoginsOptions } from '../../sasl/token-logins.ts'
 import { loginCounters } from './login-counters.ts'
+import type { StrangerTurns } from './stranger-turns.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerAudit } from './worker-audit.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
-/** Undefined without authentication. `soon` calls back when it is a stranger's turn. */
+/** Undefined without authentication. */
 export function createSasl(
   settings: Pick<WorkerSettings, 'auth'>,
   lane: Float64Array,
   clock: ThreadClock,
-  soon: (run: () => void) => void,
+  turns: Pick<StrangerTurns, 'derived'>,
   throttle: LoginThrottle | undefined,
   audit: WorkerAudit | undefined,
   forTokens: Pick<TokenLoginsOptions, 'ask' | 'epochSeconds'>,
@@ -34,7 +35,7 @@ export function createSasl(
     // What comes of a key is a stranger's affair, too: whoever is logged in does not wait for a row of them.
     derive: async (password, parameters) => {
       const key = await deriveSaltedPassword(password, parameters)
-      await new Promise<void>(soon)
+      await new Promise<void>((resolve) => turns.derived(resolve))
       return key
     },
     monotonicMs,

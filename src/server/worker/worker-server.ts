@@ -127,13 +127,13 @@ export class WorkerServer {
     this.events = new EventCounters(measures.events, workerIndex)
     this.loop = new LoopMeasures(measures.loops, workerIndex, TICK_MS)
     this.audit = createAudit(settings, (event) => this.post({ kind: 'audit', event }), clock)
-    this.strangerTurns = new StrangerTurns(clock)
-    const soon = (run: () => void): void => this.strangerTurns.soon(run)
+    const strangerTurns = new StrangerTurns(clock)
+    this.strangerTurns = strangerTurns
     const write = (event: LogEvent): void => this.log.write(event)
     const throttle = createThrottle(settings, lane, clock, write, this.audit)
-    this.sasl = createSasl(settings, lane, clock, soon, throttle, this.audit, forTokens)
+    this.sasl = createSasl(settings, lane, clock, strangerTurns, throttle, this.audit, forTokens)
     this.turns = new Turns(clock)
-    this.delays = new AnswerDelays(clock, soon)
+    this.delays = new AnswerDelays(clock, (run) => strangerTurns.soon(run))
     this.items = this.createItems()
     this.context = this.createContext()
     this.log = new WorkerLog(

@@ -69,6 +69,17 @@ describe('one turn of the event loop', () => {
     expect(inLine.filter((count) => count === 1)).toHaveLength(20)
   })
 
+  test('goes on first with a login whose key was derived, however many wait', () => {
+    const { turns, defer, turn } = makeLoop()
+    for (const name of CROWD) defer(name)
+    const seen: string[] = []
+    for (const name of ['first', 'second']) turns.derived(() => seen.push(name))
+    expect(turn()).toEqual([])
+    expect(turn()).toEqual([])
+    expect(seen).toEqual(['first', 'second'])
+    expect(turn()).toEqual(['0'])
+  })
+
   test('has more than one step of connections that have gone', () => {
     const { turns, defer, turn } = makeLoop()
     for (let count = 0; count < 1000; count++) turns.soon(() => false)
