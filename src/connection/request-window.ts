@@ -6,6 +6,9 @@
  *     entries:       0         1      2  3  4  (5)      6           each with its outcome, or what it waits for
  *                    ^ next: those before it are answered
  *
+ * A list of keys that does not fit ends the window: its next keys are taken, as many at most, when all entries are
+ * answered, and so on to its last key, behind which its END comes.
+ *
  * Invariants: replies leave in the order of the requests. Two requests of a window do not meet at a key, unless both
  * only read; what is about the whole namespace, or the connection, is in no window with others. So what the requests
  * do to items comes to the same as if each had waited for the one before. A window has an end: WINDOW_REQUESTS_MAX and
@@ -14,7 +17,13 @@
  * The requests stay in the receive buffer, and each is decoded once more to be answered (suspended-outcome.ts).
  */
 import type { Commands, PendingOutcome } from '../command/commands.ts'
-import { OUTCOME_HIT, OUTCOME_OK, OUTCOME_PENDING, type Request } from '../protocol/request.ts'
+import {
+  OUTCOME_HIT,
+  OUTCOME_NOT_FOUND,
+  OUTCOME_OK,
+  OUTCOME_PENDING,
+  type Request,
+} from '../protocol/request.ts'
 
 import { keyBytesOf, keyOffsetOf } from '../protocol/request-key.ts'
 import {
@@ -28,6 +37,7 @@ import {
   VERB_META_NOOP,
 } from '../protocol/verbs.ts'
 import type { Connection, SuspendedRequest } from './connection.ts'
+import { ListPlace } from './list-place.ts'
 import { COPIED_BYTES_MAX } from './portions.ts'
 
 export const WINDOW_REQUESTS_MAX = 512
@@ -114,9 +124,10 @@ export class RequestWindows {
       const { verb, frameBytes } = dialect.request
       this.take(window, connection, bytes, offset, at)
       at += frameBytes
-      if (verb === VERB_FLUSH || window.isFull(at - offset, this.readsMax)) break
+      if (verb === VERB_FLUSH || window.rest !== undefined) break
+      if (window.isFull(at - offset, this.readsMax)) break
       if (at >= end || !dialect.decodeAhead(bytes, at, end)) break
-      if (dialect.request.verb === VERB_FLUSH || this.meets(bytes)) break
+      if (dialect.request.verb === VERB_FLUSH || this.meets(bytes, window.requestsLeft)) break
     }
     if (!window.isThere) {
       window.suspend(connection, at - offset)
@@ -162,13 +173,49 @@ export class RequestWindows {
       window.add(this.entry(offset, frameBytes, -1, 0, false, refusal), false)
       return
     }
-    do {
+    this.takeKeys(window, connection, bytes, start, at)
+  }
+
+  /** The keys of a list, from that of the record on: all that are left, or as many as the window has room for. */
+  private takeKeys(
+    window: RequestWindow,
+    connection: Connection,
+    bytes: Uint8Array,
+    start: number,
+    at: number,
+  ): void {
+    const { commands, dialect } = this
+    const { request } = dialect
+    const { frameBytes, verb } = request
+    const offset = at - start
+    window.rest = undefined
+    for (;;) {
       const { keyOffset, keyLength } = request
       this.note(bytes, verb)
       const outcome = commands.execute(request, bytes, connection.gate)
       window.add(this.entry(offset, 0, keyOffset - at, keyLength, false, outcome), true)
-    } while (dialect.nextKey(bytes))
+      // An error ends a list.
+      if (!isOfKey(outcome) || !dialect.nextKey(bytes)) break
+      if (window.isFull(0, this.readsMax)) {
+        window.rest = new ListPlace(request, at, offset)
+        return
+      }
+    }
     window.add(this.entry(offset, frameBytes, -1, 0, true, OUTCOME_OK), false)
+  }
+
+  /** The window has answered what it had: it gets the next keys of its list. */
+  takeMoreKeys(
+    window: RequestWindow,
+    rest: ListPlace,
+    connection: Connection,
+    bytes: Uint8Array,
+    start: number,
+  ): void {
+    this.keys.clear()
+    const at = start + rest.offset
+    rest.restore(this.dialect.request, at)
+    this.takeKeys(window, connection, bytes, start, at)
   }
 
   private entry(
@@ -184,15 +231,16 @@ export class RequestWindows {
     return { offset, frameBytes, keyOffset, keyLength, endsList, wantsCas, outcome, pending }
   }
 
-  /** The request that was decoded last meets one of the window at a key. */
-  private meets(bytes: Uint8Array): boolean {
+  /** The request that was decoded last meets one of the window at a key; of a list, at one of the next `keysMax`. */
+  private meets(bytes: Uint8Array, keysMax: number): boolean {
     const { dialect, keys } = this
     const { request } = dialect
     const { verb, keyOffset, keyLength } = request
     if (!hasVerb(ITEM_VERBS, verb)) return false
+    let keysLeft = keysMax
     let met = false
     do met = isMet(keys.get(this.hashOfKey(bytes)), verb)
-    while (!met && dialect.isList && dialect.nextKey(bytes))
+    while (!met && --keysLeft > 0 && dialect.isList && dialect.nextKey(bytes))
     request.keyOffset = keyOffset
     request.keyLength = keyLength
     return met
@@ -246,6 +294,11 @@ function isRead(verb: number): boolean {
   return verb === VERB_GET || verb === VERB_META_GET
 }
 
+/** Of a key in a list: any other ends the list. */
+function isOfKey(outcome: number): boolean {
+  return outcome === OUTCOME_PENDING || outcome === OUTCOME_HIT || outcome === OUTCOME_NOT_FOUND
+}
+
 /** `isChanged`: by the requests before; undefined: they do not have that key. */
 function isMet(isChanged: boolean | undefined, verb: number): boolean {
   return isChanged !== undefined && (isChanged || !isRead(verb))
@@ -254,8 +307,10 @@ function isMet(isChanged: boolean | undefined, verb: number): boolean {
 class RequestWindow implements SuspendedRequest {
   frameBytes = 0
   readonly readsOn = true
+  /** Where the list goes on whose next keys are not taken yet. */
+  rest: ListPlace | undefined = undefined
   private readonly windows: RequestWindows
-  private readonly entries: WindowEntry[] = []
+  private entries: WindowEntry[] = []
   /** Of the entries, those whose replies may carry values. */
   private reads = 0
   private next = 0
@@ -276,8 +331,11 @@ class RequestWindow implements SuspendedRequest {
   }
 
   isFull(bytes: number, readsMax: number): boolean {
-    const { entries, reads } = this
-    return entries.length >= WINDOW_REQUESTS_MAX || bytes >= WINDOW_BYTES_MAX || reads >= readsMax
+    return this.requestsLeft <= 0 || bytes >= WINDOW_BYTES_MAX || this.reads >= readsMax
+  }
+
+  get requestsLeft(): number {
+    return WINDOW_REQUESTS_MAX - this.entries.length
   }
 
   suspend(connection: Connection, frameBytes: number): void {
@@ -293,15 +351,34 @@ class RequestWindow implements SuspendedRequest {
   }
 
   proceed(connection: Connection, bytes: Uint8Array, start: number): boolean {
+    const { rest } = this
+    if (rest !== undefined && this.next === this.entries.length) {
+      // In a turn of their own.
+      if (connection.isServing) {
+        this.entries = []
+        this.next = 0
+        this.reads = 0
+        this.windows.takeMoreKeys(this, rest, connection, bytes, start)
+      }
+    } else if (this.answerThose(connection, bytes, start)) {
+      if (rest === undefined) return true
+      if (this.skipsList) {
+        this.endRequest()
+        return true
+      }
+    }
+    this.await(connection)
+    return false
+  }
+
+  /** Answers the entries whose outcomes are there; false: the turn ends before the last. */
+  private answerThose(connection: Connection, bytes: Uint8Array, start: number): boolean {
     const { entries, windows } = this
     while (this.next < entries.length) {
       const entry = entries[this.next]
       if (entry === undefined) break
       const isThere = entry.pending?.isSettled ?? true
-      if (!isThere || !connection.isServing || windows.isTurnOver) {
-        this.await(connection)
-        return false
-      }
+      if (!isThere || !connection.isServing || windows.isTurnOver) return false
       this.next++
       this.answer(connection, bytes, start, entry)
     }
@@ -317,7 +394,10 @@ class RequestWindow implements SuspendedRequest {
     const isSkipped = this.skipsList && (entry.keyOffset >= 0 || entry.endsList)
     if (isSkipped) entry.pending?.cancel()
     else this.skipsList = !this.windows.answer(connection, bytes, start, entry)
-    if (entry.frameBytes === 0) return
+    if (entry.frameBytes > 0) this.endRequest()
+  }
+
+  private endRequest(): void {
     this.skipsList = false
     // The first one was counted before it was suspended.
     if (this.answeredRequests++ > 0) this.windows.count()

@@ -129,6 +129,17 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
     expect(await client.until('MN\r\n')).toBe(wanted.join(''))
   })
 
+  test('a list of more keys than may wait for the nodes is answered whole', async () => {
+    const client = new TextClient(open)
+    const keys = Array.from({ length: 60_000 }, (_, index) => `listed${index}`)
+    const stored = keys.filter((_, index) => index % 1000 === 999)
+    for (const key of stored)
+      expect(await client.ask(`set ${key} 0 0 1\r\nx\r\n`)).toBe('STORED\r\n')
+    client.send(`get ${keys.join(' ')}\r\nmn\r\n`)
+    const values = stored.map((key) => `VALUE ${key} 0 1\r\nx\r\n`)
+    expect(await client.until('MN\r\n')).toBe(`${values.join('')}END\r\nMN\r\n`)
+  })
+
   test('requests of a pipeline that meet at a key come one after the other', async () => {
     const client = new TextClient(open)
     const rounds = Array.from({ length: 50 }, (_, round) => round)

@@ -152,6 +152,109 @@ test('a window has an end in bytes', () => {
   expect(bench.store.requests.length).toBeLessThanOrEqual(4)
 })
 
+const listOf = (count: number, name = 'k'): string[] =>
+  Array.from({ length: count }, (_, index) => `${name}${index}`)
+
+test('a list of any length goes out in portions, and its END comes behind the last key', async () => {
+  const bench = open('text')
+  const keys = listOf(3 * WINDOW_REQUESTS_MAX + 10)
+  send(bench, `set a 0 0 1\r\nx\r\ngets ${keys.join(' ')}\r\nversion\r\n`)
+  const { requests } = bench.store
+  bench.store.requests[0]?.answer(OUTCOME_OK)
+  for (let answered = 1; answered <= keys.length; ) {
+    expect(requests.length - answered).toBeGreaterThan(0)
+    expect(requests.length - answered).toBeLessThanOrEqual(WINDOW_REQUESTS_MAX)
+    for (; answered < requests.length; answered++) {
+      const outcome = answered % 100 === 0 ? OUTCOME_HIT : OUTCOME_NOT_FOUND
+      requests[answered]?.answer(outcome, outcome === OUTCOME_HIT ? 'V' : '')
+    }
+    await settle(bench)
+  }
+  expect(keysOf(bench)).toEqual(['a', ...keys])
+  const found = keys.filter((_, index) => (index + 1) % 100 === 0)
+  const values = found.map((key) => `VALUE ${key} 0 1 0\r\nV\r\n`).join('')
+  expect(output(bench)).toBe(`STORED\r\n${values}END\r\nVERSION 0\r\n`)
+})
+
+test('of a long list that is there at once each portion has turns of its own', () => {
+  const bench = open('text')
+  const { store, peer } = bench
+  store.known.set('a', 'A')
+  const count = 4 * WINDOW_REQUESTS_MAX + 10
+  let taken = ''
+  // A peer that keeps up.
+  peer.transport.write = (bytes) => {
+    taken += Buffer.from(bytes).toString('latin1')
+    return 0
+  }
+  send(bench, `get${' a'.repeat(count)}\r\n`)
+  let before = 0
+  let turns = 0
+  for (;;) {
+    expect(store.requests.length - before).toBeLessThanOrEqual(WINDOW_REQUESTS_MAX)
+    before = store.requests.length
+    const connection = peer.deferred.shift()
+    if (connection === undefined) break
+    connection.continueServing()
+    turns++
+  }
+  expect(turns).toBeGreaterThan(4)
+  expect(taken).toBe(`${'VALUE a 0 1\r\nA\r\n'.repeat(count)}END\r\n`)
+})
+
+test('a key that the window has and a later portion names goes out when the window is answered', async () => {
+  const bench = open('text')
+  const keys = listOf(WINDOW_REQUESTS_MAX)
+  send(bench, `set k 0 0 1\r\nx\r\nget ${keys.join(' ')} k\r\n`)
+  expect(keysOf(bench)).toEqual(['k', ...keys.slice(0, WINDOW_REQUESTS_MAX - 1)])
+  for (const request of bench.store.requests.slice(1)) request.answer(OUTCOME_NOT_FOUND)
+  await settle(bench)
+  expect(bench.store.requests).toHaveLength(WINDOW_REQUESTS_MAX)
+  bench.store.requests[0]?.answer(OUTCOME_OK)
+  await settle(bench)
+  expect(keysOf(bench)).toEqual(['k', ...keys, 'k'])
+})
+
+test('an error in any portion ends a long list, and no further key goes out', async () => {
+  for (const portion of [0, 1]) {
+    const bench = open('text')
+    send(bench, `get ${listOf(4 * WINDOW_REQUESTS_MAX).join(' ')}\r\nget last\r\n`)
+    const { requests } = bench.store
+    for (let index = 0; index < portion * WINDOW_REQUESTS_MAX; index++) {
+      requests[index]?.answer(OUTCOME_NOT_FOUND)
+    }
+    await settle(bench)
+    const sent = (portion + 1) * WINDOW_REQUESTS_MAX
+    expect(requests).toHaveLength(sent)
+    for (const request of requests.slice(sent - WINDOW_REQUESTS_MAX))
+      request.answer(OUTCOME_STORE_DOWN)
+    await settle(bench)
+    expect(keysOf(bench).slice(sent)).toEqual(['last'])
+    requests[sent]?.answer(OUTCOME_HIT, 'L')
+    await settle(bench)
+    const wanted = 'SERVER_ERROR the store is out of reach\r\nVALUE last 0 1\r\nL\r\nEND\r\n'
+    expect(output(bench)).toBe(wanted)
+  }
+})
+
+test('whoever does not take the replies of a long list has no further portion asked for', async () => {
+  const bench = open('text')
+  const { store, peer } = bench
+  send(bench, `get ${listOf(4 * WINDOW_REQUESTS_MAX).join(' ')}\r\n`)
+  for (const request of store.requests) request.answer(OUTCOME_HIT, 'v'.repeat(100))
+  await settle(bench)
+  expect(peer.connection.isServing).toBe(false)
+  expect(store.requests).toHaveLength(WINDOW_REQUESTS_MAX)
+  peer.transport.unsentBytes = 0
+  peer.connection.onDrained()
+  await settle(bench)
+  expect(store.requests).toHaveLength(2 * WINDOW_REQUESTS_MAX)
+  peer.connection.close()
+  expect(store.requests.slice(WINDOW_REQUESTS_MAX).every(({ isCancelled }) => isCancelled)).toBe(
+    true,
+  )
+})
+
 test('where values are large, fewer reads are under way', async () => {
   const bench = open('text')
   bench.peer.transport.write = () => 0
