@@ -331,7 +331,7 @@ export class Connection implements IntakeOwner, Receiver {
     if (restriction !== undefined && (restriction.rights & needed) !== needed) this.drain()
   }
 
-  /** Hands the gathered replies to the transport. Afterwards the connection may be blocked. */
+  /** Hands the gathered replies to the transport. Afterwards the connection may be blocked, or closed. */
   flush(): void {
     if (this.context.sendBuffer.used > 0) this.heed(this.replies.flush())
   }
@@ -339,7 +339,7 @@ export class Connection implements IntakeOwner, Receiver {
   /** Sends a large reply part that does not go through the send buffer. */
   send(bytes: Uint8Array): void {
     this.flush()
-    this.heed(this.replies.send(bytes, bytes.length))
+    if (this.state !== STATE_CLOSED) this.heed(this.replies.send(bytes, bytes.length))
   }
 
   /** The same for a part in a buffer that the send buffer lent; it goes back as soon as it can. */
@@ -354,7 +354,7 @@ export class Connection implements IntakeOwner, Receiver {
     this.flush()
     // Not before: if nothing is unsent then, all copies are given back. It has been counted since it was begun.
     this.replies.keepCopy(copy)
-    this.heed(this.replies.send(reply, 0))
+    if (this.state !== STATE_CLOSED) this.heed(this.replies.send(reply, 0))
     if (this.transport.unsentBytes === 0 || this.state === STATE_CLOSED) this.replies.settle()
   }
 
@@ -425,7 +425,7 @@ export class Connection implements IntakeOwner, Receiver {
     this.gate.abort()
     this.gate.leave()
     this.cancelSuspended()
-    this.replies.settle()
+    this.replies.end()
     this.intake.abandon()
     this.context.onClosed(this)
   }

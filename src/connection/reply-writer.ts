@@ -3,7 +3,7 @@
  * how much memory that holds, and for how long it has stood still.
  *
  * Invariant: what is held is in the reply memory, which bounds it over all connections, from the write
- * that left it behind until `settle`.
+ * that left it behind until `settle`. Behind `end` nothing is held any more, whatever a pipe says that was dropped.
  */
 import type { HeldValue } from '../command/commands.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
@@ -30,6 +30,7 @@ export interface RepliesOwner {
 export class ReplyWriter {
   /** The last write left bytes behind; they may have gone since. */
   mayOweBytes = false
+  private hasEnded = false
   private readonly context: WorkerContext
   private readonly transport: Transport
   private readonly owner: RepliesOwner
@@ -132,6 +133,12 @@ export class ReplyWriter {
     this.sentCopies = undefined
   }
 
+  /** The connection is no more. */
+  end(): void {
+    this.hasEnded = true
+    this.settle()
+  }
+
   /** No further request is served from now on: time runs for the peer. */
   watchProgress(): void {
     this.seenBytes = this.transport.unsentBytes
@@ -168,7 +175,7 @@ export class ReplyWriter {
   /** The peer may not have taken all of what it was sent; `heldBytes` is the memory of the last part. */
   private note(unsentBytes: number, heldBytes: number): number {
     this.owes(unsentBytes)
-    if (unsentBytes === 0) return REPLIES_LEFT
+    if (unsentBytes === 0 || this.hasEnded) return REPLIES_LEFT
     const { limits, replyMemory } = this.context
     this.heldFor(this.owner.isOpen ? this.owner.namespace : STRANGERS)
     this.heldBytes += heldBytes

@@ -104,6 +104,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** The receiver was told that bytes are unsent. */
   private owesDrained = false
   private isEnding = false
+  private isDestroyed = false
   /** The receiver asked to be left alone. */
   private isStopped = false
   /** What was decrypted all the same. */
@@ -183,7 +184,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   /** The bytes are encrypted, or copied, before this returns. */
   write(bytes: Uint8Array): number {
-    if (this.phase !== OPEN) return 0
+    if (this.phase !== OPEN || this.isDestroyed) return 0
     if (this.handle === undefined) return this.writeOrdinarily(bytes)
     if (this.isWriting()) {
       this.awaitEnd()
@@ -214,6 +215,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   destroy(): void {
     const { secure, socket } = this
+    this.isDestroyed = true
     if (this.phase === OPEN && this.peerEnded && this.unsentBytes === 0) {
       // A client that said goodbye (close_notify) is told so, too: many take silence for an attack.
       secure?.end()
