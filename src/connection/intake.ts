@@ -71,7 +71,8 @@ export class Intake implements NextRead {
   }
 
   /**
-   * The request that is waited for allows it, and nothing has come behind it; or what waits for a turn is short. Most
+   * The request that is waited for allows it, all of it is here, and nothing behind it; or what waits for a turn is short.
+   * What a touch announces behind its key may be long, and is left to be skipped when the touch is answered. Most
    * clients send nothing before they are answered, and to stop reading for each request and begin again takes two
    * system calls. What comes all the same is one read.
    */
@@ -80,7 +81,7 @@ export class Intake implements NextRead {
   ): boolean {
     const { owner, pending, body } = this
     if (owner.state === STATE_AWAITING) {
-      return suspended?.readsOn === true && pending.length <= suspended.frameBytes
+      return suspended?.readsOn === true && pending.length === suspended.frameBytes
     }
     const isPassive = owner.isDeferred && suspended === undefined && body === undefined
     return isPassive && owner.gate.isOpen && pending.length <= SHORT_WAIT_BYTES_MAX

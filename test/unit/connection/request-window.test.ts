@@ -393,3 +393,18 @@ test('what a touch has behind its key may come when it is answered', async () =>
     [0x0b, 9],
   ])
 })
+
+test('what a touch announces behind its key is not read before the touch is answered', () => {
+  const touch = requestFrame({ opcode: 0x1c, extras: Buffer.from([0, 0, 0, 9]), key: 'k' })
+  const whole = open('binary').peer.connection
+  expect(whole.receive(touch, touch.length)).toBe(true)
+  const announcing = Buffer.from(touch)
+  announcing.writeUInt32BE(1024 * 1024 * 1024, 8)
+  for (const kept of [0, 10]) {
+    const bench = open('binary')
+    const { connection } = bench.peer
+    const bytes = Buffer.concat([announcing, Buffer.alloc(kept)])
+    expect(connection.receive(bytes, bytes.length)).toBe(false)
+    expect(keysOf(bench)).toEqual(['k'])
+  }
+})
