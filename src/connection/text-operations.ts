@@ -19,7 +19,14 @@ import {
 } from '../command/operations/operations.ts'
 import type { LineSource, RowSource } from '../command/operations/rows.ts'
 import { CLOSE_SHUTDOWN } from '../observe/watch-line.ts'
-import { OUTCOME_NO_RIGHT, OUTCOME_OK, Request } from '../protocol/request.ts'
+import {
+  OUTCOME_NO_RIGHT,
+  OUTCOME_OK,
+  OUTCOME_PENDING,
+  OUTCOME_STORE_LATE,
+  Request,
+} from '../protocol/request.ts'
+import { problemOfStore } from '../protocol/text/encode.ts'
 import {
   FLUSH,
   findOperation,
@@ -107,19 +114,31 @@ export class TextOperations {
     } else if (within === undefined) {
       this.answer(connection, NOT_WITHIN, row, request)
     } else if (within === FLUSH) {
-      this.answer(connection, this.flush(caller), row, request)
+      this.flush(connection, caller, row, request)
       this.commands.beginTurn(connection.id, connection.gate)
     } else {
       this.operateAs(connection, caller, line.slice(2), within, request)
     }
   }
 
-  private flush(caller: Caller): string {
+  private flush(
+    connection: Connection,
+    caller: Caller,
+    row: OperationWords,
+    request: Request,
+  ): void {
     const flush = new Request()
     flush.verb = VERB_FLUSH
     const outcome = this.commands.execute(flush, new Uint8Array(0), caller)
-    if (outcome === OUTCOME_OK) return OK
-    return outcome === OUTCOME_NO_RIGHT ? NO_RIGHT : 'CLIENT_ERROR flush_all not allowed'
+    if (outcome !== OUTCOME_PENDING) {
+      this.answer(connection, wordsOfFlush(outcome), row, request)
+      return
+    }
+    const pending = this.commands.takePending()
+    const words = new Promise<string | undefined>((resolve) => {
+      pending.onSettled(() => resolve(wordsOfFlush(pending.load())))
+    })
+    this.tellLater(connection, words, OK, request.frameBytes)
   }
 
   private operateAs(
@@ -198,12 +217,12 @@ export class TextOperations {
 
   private tellLater(
     connection: Connection,
-    problem: Promise<string | undefined>,
+    words: Promise<string | undefined>,
     done: string,
     frameBytes: number,
   ): void {
     const late = new LateLine(frameBytes, (line) => this.say(connection, line))
-    const settled = problem.then((line) => late.settle(line ?? done))
+    const settled = words.then((line) => late.settle(line ?? done))
     connection.suspendUntil(late, { onSettled: (run) => void settled.then(run) })
   }
 
@@ -251,4 +270,11 @@ export class TextOperations {
     const rights = rightsOfOperation(operation)
     connection.suspend(new TextAnswer(replies, commands, lines, lastLine, frameBytes, rights))
   }
+}
+
+function wordsOfFlush(outcome: number): string {
+  if (outcome === OUTCOME_OK) return OK
+  if (outcome === OUTCOME_NO_RIGHT) return NO_RIGHT
+  if (outcome >= OUTCOME_STORE_LATE) return PROBLEM_TEXTS[problemOfStore(outcome)] ?? ERROR
+  return 'CLIENT_ERROR flush_all not allowed'
 }

@@ -107,6 +107,16 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
     expect(await alice.ask('get both\r\n', 'END\r\n')).toBe('VALUE both 0 1\r\na\r\nEND\r\n')
   })
 
+  test('a namespace is flushed by whoever may name it, and the answer is that of the flush', async () => {
+    const alice = await login(ALICE.name, ALICE.password)
+    const sally = await login('sally', 's3cret')
+    await alice.ask('set named 0 0 1\r\na\r\n')
+    await sally.ask('set named 0 0 1\r\ns\r\n')
+    alice.send('namespace shop flush_all\r\nget named\r\n')
+    expect(await alice.until('END\r\n')).toBe('OK\r\nVALUE named 0 1\r\na\r\nEND\r\n')
+    expect(await sally.ask('get named\r\n', 'END\r\n')).toBe('END\r\n')
+  })
+
   test('a flush that was answered holds at once for the clients of another gate', async () => {
     const here = new TextClient(open)
     const there = new TextClient(missing)

@@ -44,6 +44,7 @@ export interface ManualServerOptions {
   readonly isStoreElsewhere?: boolean
   /** Told of what operators' commands do outside of the store. */
   readonly onOperation?: (name: string) => void
+  readonly namespaceOf?: (name: string) => number | undefined
   readonly refreshCertificates?: () => Promise<string | undefined>
 }
 
@@ -128,6 +129,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
       setVerbosity: () => onOperation('verbosity'),
       shutdown: () => onOperation('shutdown'),
       refreshCertificates: options.refreshCertificates,
+      ...(options.namespaceOf === undefined ? {} : { namespaceOf: options.namespaceOf }),
     },
   }
   const parts = {

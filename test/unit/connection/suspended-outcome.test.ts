@@ -13,7 +13,7 @@ import {
   OUTCOME_STORE_DOWN,
   OUTCOME_TOO_LARGE,
 } from '../../../src/protocol/request.ts'
-import { VERB_GET, VERB_META_GET, VERB_SET } from '../../../src/protocol/verbs.ts'
+import { VERB_FLUSH, VERB_GET, VERB_META_GET, VERB_SET } from '../../../src/protocol/verbs.ts'
 import { requestFrame, storeFrame } from '../../support/binary-frames.ts'
 import { LateStore } from '../../support/late-store.ts'
 import type { ManualConnection } from '../../support/manual-connection.ts'
@@ -261,4 +261,33 @@ describe('a set whose value is too large', () => {
       expect(store.requests.map(({ key }) => key)).toEqual(['k', 'other'])
     },
   )
+})
+
+test.each([
+  [OUTCOME_OK, 'OK\r\n'],
+  [OUTCOME_STORE_DOWN, 'SERVER_ERROR the store is out of reach\r\n'],
+])(
+  'flush_all of a namespace that is named is answered with its outcome, %i',
+  async (outcome, line) => {
+    const store = new LateStore()
+    const server = createManualServer({ behindFace: store, namespaceOf: () => 0 })
+    const peer = server.open('text')
+    send(peer, 'namespace shop flush_all\r\nmg k v\r\n')
+    expect(store.requests.map(({ verb }) => verb)).toEqual([VERB_FLUSH])
+    expect(output(peer)).toBe('')
+    store.requests[0]?.answer(outcome)
+    await settle(peer)
+    expect(output(peer)).toBe(line)
+    expect(store.requests.map(({ verb }) => verb)).toEqual([VERB_FLUSH, VERB_META_GET])
+  },
+)
+
+test('a connection that ends while a namespace is flushed for it is told nothing', async () => {
+  const store = new LateStore()
+  const peer = createManualServer({ behindFace: store, namespaceOf: () => 0 }).open('text')
+  send(peer, 'namespace shop flush_all\r\n')
+  peer.connection.close()
+  store.requests[0]?.answer(OUTCOME_OK)
+  await settle(peer)
+  expect(output(peer)).toBe('')
 })
