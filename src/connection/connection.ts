@@ -367,12 +367,17 @@ export class Connection implements IntakeOwner, Receiver {
     this.replies.watchProgress()
   }
 
-  /** From now on it is sent what `push` is given; what else it sends is read and dropped. */
-  watch(): void {
+  /**
+   * From now on it is sent what `push` is given; what else it sends is read and dropped. False: it ended with the
+   * replies before.
+   */
+  watch(): boolean {
     this.flush()
+    if (this.state === STATE_CLOSED) return false
     this.state = STATE_WATCHING
     this.cancelSuspended()
     this.intake.abandon()
+    return true
   }
 
   /**
@@ -387,6 +392,7 @@ export class Connection implements IntakeOwner, Receiver {
   drain(): void {
     if (this.state >= STATE_DRAINING) return
     this.flush()
+    if (this.state === STATE_CLOSED) return
     this.state = STATE_DRAINING
     this.deadlines.drains()
     this.gate.abort()

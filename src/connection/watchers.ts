@@ -59,7 +59,10 @@ export class Watchers {
     const ownNamespace = connection.gate.namespace
     if (!log.takePlace(ownNamespace)) return false
     this.drain()
-    connection.watch()
+    if (!connection.watch()) {
+      log.givePlaceBack(ownNamespace)
+      return true
+    }
     const lastEventId = log.lastEventId()
     const counts = { seenCount: 0, skippedCount: 0 }
     const watcher = { kinds, namespace, ownNamespace, lastEventId, lines: '', ...counts }

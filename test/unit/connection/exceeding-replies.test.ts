@@ -51,6 +51,8 @@ function open(): Bench {
 test.each<[string, (connection: Connection) => unknown]>([
   ['a large part', (connection) => connection.send(Buffer.alloc(PART_BYTES))],
   ['a lent buffer', (connection) => connection.sendLent(Buffer.alloc(PART_BYTES))],
+  ['the end of the stream', (connection) => connection.drain()],
+  ['a watch', (connection) => connection.watch()],
 ])(
   'replies that exceed their memory before %s end the connection once, and hold nothing',
   (_, act) => {
