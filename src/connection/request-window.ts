@@ -125,7 +125,7 @@ export class RequestWindows {
       this.take(window, connection, bytes, offset, at)
       at += frameBytes
       if (verb === VERB_FLUSH || window.rest !== undefined) break
-      if (window.isFull(at - offset, this.readsMax)) break
+      if (window.isFull(at - offset, this.readsMax) || connection.gate.owesRest) break
       if (at >= end || !dialect.decodeAhead(bytes, at, end)) break
       if (dialect.request.verb === VERB_FLUSH || this.meets(bytes, window.requestsLeft)) break
     }

@@ -1,6 +1,7 @@
 /** Many requests of one connection under way at once, at a store elsewhere that answers when the test says so. */
 import { expect, test } from 'vitest'
 import { WINDOW_BYTES_MAX, WINDOW_REQUESTS_MAX } from '../../../src/connection/request-window.ts'
+import { RIGHT } from '../../../src/credential/rights.ts'
 import {
   OUTCOME_HIT,
   OUTCOME_NOT_FOUND,
@@ -408,3 +409,32 @@ test('what a touch announces behind its key is not read before the touch is answ
     expect(keysOf(bench)).toEqual(['k'])
   }
 })
+
+test.each<['text' | 'binary', (key: string) => string]>([
+  ['text', (key) => `set ${key} 0 0 1\r\nx\r\n`],
+  ['binary', (key) => storeFrame(0x01, key, 'x').toString('latin1')],
+])(
+  '%s: whoever is refused faster than it is recorded has one refusal a turn',
+  async (dialect, request) => {
+    const bench = open(dialect)
+    const { gate } = bench.peer.connection
+    let refusals = 0
+    gate.restriction = {
+      rights: RIGHT.read,
+      keyPrefixes: undefined,
+      refused: () => {
+        refusals++
+        gate.owesRest = true
+      },
+    }
+    send(bench, listOf(5).map(request).join(''))
+    expect(refusals).toBe(1)
+    expect(bench.peer.deferred).toHaveLength(1)
+    for (let turn = 2; turn <= 5; turn++) {
+      expect(gate.takeRest()).toBe(true)
+      bench.peer.deferred.shift()?.continueServing()
+      expect(refusals).toBe(turn)
+    }
+    expect(bench.store.requests).toHaveLength(0)
+  },
+)
