@@ -47,34 +47,8 @@ export function sourceKey(network: string): SourceKey {
       .map((group) => Number.parseInt(group, 16))
     return { kind: 6, high: (a << 16) | b, low: (c << 16) | d }
   }
-  const quad = parseQuad(network)
-  if (quad === NO_QUAD) return { kind: 0, high: 0, low: network === 'unix' ? UNIX_LOW : 0 }
-  return { kind: 4, high: 0, low: quad | 0 }
-}
-
-const NO_QUAD = -1
-const ZERO = 0x30
-const DOT = 0x2e
-
-/** The 32 bits of `192.0.2.1`, unsigned; NO_QUAD of anything else. Floods of connections come here: by hand. */
-function parseQuad(text: string): number {
-  let bits = 0
-  let part = 0
-  let digitCount = 0
-  let dotCount = 0
-  for (let index = 0; index < text.length; index++) {
-    const unit = text.charCodeAt(index)
-    if (unit === DOT) {
-      if (digitCount === 0) return NO_QUAD
-      bits = bits * 256 + part
-      part = 0
-      digitCount = 0
-      dotCount++
-      continue
-    }
-    const digit = unit - ZERO
-    part = part * 10 + digit
-    if (digit < 0 || digit > 9 || ++digitCount > 3 || part > 255) return NO_QUAD
-  }
-  return dotCount === 3 && digitCount > 0 ? bits * 256 + part : NO_QUAD
+  const quad = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(network)
+  if (quad === null) return { kind: 0, high: 0, low: network === 'unix' ? UNIX_LOW : 0 }
+  const [a = 0, b = 0, c = 0, d = 0] = quad.slice(1).map(Number)
+  return { kind: 4, high: 0, low: (a << 24) | (b << 16) | (c << 8) | d }
 }

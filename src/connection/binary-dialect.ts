@@ -104,19 +104,19 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
 
   serve(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
     const { commands, request, sendBuffer } = this
-    const { gate, suspended } = connection
+    const { gate } = connection
     const { valueBytesMax, saslBytesMax, counts } = this.options
     this.turnsLeft = gate.requestsPerTurn(this.options.requestsPerTurnMax)
     let offset = start
     connection.intake.wantedBytes = 0
-    commands.beginTurn(connection.id, gate)
+    commands.beginTurn(connection.id, connection.gate)
+    const { suspended } = connection
     if (suspended !== undefined) {
       if (!connection.proceed(bytes, start)) return start
       offset = this.stepOver(connection, start + suspended.frameBytes, end)
       if (!connection.isServing) return offset
-      // A login that failed has had its turn; the next has another.
-      if (!gate.isOpen) this.turnsLeft = 0
     }
+
     while (offset < end) {
       const header = decodeBinaryHeader(bytes, offset, end, request)
       if (header !== DECODED) {

@@ -27,9 +27,9 @@ export class ReceiveBuffer {
   }
 
   /**
-   * Appends `length` bytes of `source`. `wantedBytes` is the size of the request under way: there is room for
-   * twice what has come but no more than that, so that a 1 MiB value ends in a buffer of 1 MiB, and one of which
-   * half is here is not moved again. 0: it is not known (a line without its end), growth just doubles.
+   * Appends `length` bytes of `source`. `wantedBytes` is the size of the request under way: growth
+   * doubles but stops there, so that a 1 MiB value ends in a buffer of 1 MiB. 0: it is not known
+   * (a line without its end), growth just doubles.
    */
   append(source: Uint8Array, offset: number, length: number, wantedBytes: number): void {
     const kept = this.end - this.start
@@ -54,8 +54,8 @@ export class ReceiveBuffer {
   capacityFor(length: number, wantedBytes: number): number {
     const needed = this.end - this.start + length
     if (needed <= this.bytes.length) return this.bytes.length
-    const roomy = wantedBytes === 0 ? this.bytes.length * 2 : Math.min(wantedBytes, needed * 2)
-    return blockBytes(Math.max(needed, roomy))
+    const bound = wantedBytes === 0 ? Number.POSITIVE_INFINITY : wantedBytes
+    return blockBytes(Math.max(needed, Math.min(bound, this.bytes.length * 2)))
   }
 
   consume(length: number): void {

@@ -138,11 +138,11 @@ export class TextDialect implements Dialect, LargeDialect {
     if (suspended !== undefined) {
       if (!connection.proceed(bytes, start)) return start
       offset += suspended.frameBytes
-      // Nothing of it is gathered with what follows: a dump, or the next login, which has a turn of its own.
+      // Nothing of it is gathered with what follows, which may be a dump again.
       connection.flush()
       if (!connection.isServing) return offset
-      if (!gate.isOpen) replies.turnsLeft = 0
     }
+
     while (offset < end) {
       if (bytes[offset] === TLS_HANDSHAKE) return this.refusals.leaveSilently(connection, end)
       if (!this.findLine(connection, bytes, offset, end)) {

@@ -1,6 +1,6 @@
 /**
  * Whose password is checked next. A check takes a key derivation, milliseconds of a core, and a
- * stranger may ask for one with every wrong password, so they take turns:
+ * stranger may ask for one with every wrong password, so they are rationed:
  *
  *   source A: [a1 a2 a3 a4 ...]  --.
  *   source B: [b1]               ---+-- one of each in turn --> at most `runningMax` at once
@@ -19,9 +19,6 @@
  *   profit. Joining costs next to nothing: a thousand clients of ten users cost ten checks.
  * - Who is refused by the throttle when its turn has come gives the turn away: of a hundred guesses that
  *   wait, no more are looked at than one after the other would be.
- * - Who may not be refused and fails all the time is rationed: such checks are made one at a time, for a
- *   twentieth of the time, and RATIONED_MAX of them wait; more are `throttled`. When its time has come a rationed
- *   check goes first.
  * - Checks that have begun are not stopped. Logins that are remembered never come here.
  *
  * What remains: an attacker behind the same address as real clients shares their line. The limit on
@@ -39,15 +36,8 @@ export interface PendingCheck<Result> {
   abort(): void
 }
 
-/** What a rationed check took is followed by so many times that without one. */
-const RATIONED_PAUSE = 19
-/** With those that wait before it, one is answered before the answer to a failure is due (login-throttle.ts). */
-export const RATIONED_MAX = 4
-
 export interface DerivationQueueOptions {
   readonly monotonicMs: () => number
-  /** Calls `run` once, later. */
-  readonly after: (delayMs: number, run: () => void) => void
   readonly runningMax: number
   readonly waitingMax: number
   readonly waitMsMax: number
@@ -61,20 +51,11 @@ interface Job<Result> {
   isRunning: boolean
 }
 
-/** Whose turn a request takes, and what the throttle says of it. */
-export interface Asker {
-  /** Takes turns with other sources. */
-  readonly source: string
-  /** Not refused, however often it fails; it is rationed. */
-  readonly isRationed?: boolean
-  /** Whether it is to be `throttled` by the time that its turn has come. */
-  readonly isRefused?: () => boolean
-}
-
 /** One request's place. It waits as long as it is in its source's line. */
 interface Ticket<Result> {
   readonly job: Job<Result>
-  readonly asker: Asker
+  readonly source: string
+  readonly isRefused: () => boolean
   readonly sinceMs: number
   readonly settle: (outcome: Outcome<Result>) => void
   readonly fail: (error: unknown) => void
@@ -87,11 +68,6 @@ export class DerivationQueue<Result extends object> {
   /** The same tickets, oldest first, for their deadline. */
   readonly #waiting = new Set<Ticket<Result>>()
   readonly #jobs = new Map<string, Job<Result>>()
-  /** Those of them that are rationed stand in no line but here. */
-  readonly #rationed = new Set<Ticket<Result>>()
-  /** When a rationed check may begin; infinite while one runs. */
-  #rationedFromMs = Number.NEGATIVE_INFINITY
-  #isAwaitingRation = false
   #runningCount = 0
   #startedCount = 0
   #sharedCount = 0
@@ -118,12 +94,17 @@ export class DerivationQueue<Result extends object> {
     return this.#sharedCount
   }
 
-  /** `key` tells equal requests; `check` runs when the turn of `asker` has come. */
-  request(asker: Asker, key: string, check: () => Promise<Result>): PendingCheck<Result> {
+  /**
+   * `key` tells equal requests; `source` is whose turn it takes; `check` runs when it has come, unless
+   * `isRefused` says by then that this request is `throttled`.
+   */
+  request(
+    source: string,
+    key: string,
+    check: () => Promise<Result>,
+    isRefused: () => boolean = () => false,
+  ): PendingCheck<Result> {
     let job = this.#jobs.get(key)
-    if (asker.isRationed && job?.isRunning !== true && this.#rationed.size >= RATIONED_MAX) {
-      return { outcome: Promise.resolve('throttled'), abort: () => undefined }
-    }
     if (job === undefined) {
       job = { key, check, tickets: new Set(), isRunning: false }
       this.#jobs.set(key, job)
@@ -134,7 +115,7 @@ export class DerivationQueue<Result extends object> {
     let admitted: Ticket<Result> | undefined
     const outcome = new Promise<Outcome<Result>>((settle, fail) => {
       const sinceMs = this.#options.monotonicMs()
-      admitted = { job: wanted, asker, sinceMs, settle, fail }
+      admitted = { job: wanted, source, isRefused, sinceMs, settle, fail }
       wanted.tickets.add(admitted)
       if (!wanted.isRunning) this.#line(admitted)
     })
@@ -149,9 +130,8 @@ export class DerivationQueue<Result extends object> {
   }
 
   #line(ticket: Ticket<Result>): void {
-    const { source, isRationed } = ticket.asker
-    const line = isRationed ? this.#rationed : this.#lines.get(source)
-    if (line === undefined) this.#lines.set(source, new Set([ticket]))
+    const line = this.#lines.get(ticket.source)
+    if (line === undefined) this.#lines.set(ticket.source, new Set([ticket]))
     else line.add(ticket)
     this.#waiting.add(ticket)
     const hasFreeSlot = this.#runningCount < this.#options.runningMax
@@ -179,61 +159,29 @@ export class DerivationQueue<Result extends object> {
 
   #run(): void {
     while (this.#runningCount < this.#options.runningMax) {
-      const ticket = this.#nextRationed() ?? this.#nextInTurn()
-      if (ticket === undefined) return
-      const { job } = ticket
-      for (const each of job.tickets) {
-        if (each.asker.isRefused?.()) this.#leave(each, 'throttled')
+      const [first] = this.#lines
+      if (first === undefined) return
+      const [source, line] = first
+      // To the end of the turns; starting the job then takes the ticket out of its line.
+      this.#lines.delete(source)
+      this.#lines.set(source, line)
+      const [oldest] = line
+      assert(oldest !== undefined, 'no line is empty')
+      for (const ticket of oldest.job.tickets) {
+        if (ticket.isRefused()) this.#leave(ticket, 'throttled')
       }
-      if (job.tickets.size > 0) this.#start(job, ticket.asker.isRationed === true)
+      if (oldest.job.tickets.size > 0) this.#start(oldest.job)
     }
   }
 
-  /** The oldest ticket of the source whose turn it is. */
-  #nextInTurn(): Ticket<Result> | undefined {
-    const [first] = this.#lines
-    if (first === undefined) return undefined
-    const [source, line] = first
-    // To the end of the turns; starting the job then takes the ticket out of its line.
-    this.#lines.delete(source)
-    this.#lines.set(source, line)
-    const [oldest] = line
-    assert(oldest !== undefined, 'no line is empty')
-    return oldest
-  }
-
-  /** The oldest rationed ticket, if its time has come; if not, we come back then. */
-  #nextRationed(): Ticket<Result> | undefined {
-    const [oldest] = this.#rationed
-    if (oldest === undefined) return undefined
-    const waitMs = this.#rationedFromMs - this.#options.monotonicMs()
-    if (waitMs <= 0) return oldest
-    if (!this.#isAwaitingRation && waitMs < Number.POSITIVE_INFINITY) {
-      this.#isAwaitingRation = true
-      this.#options.after(waitMs, () => {
-        this.#isAwaitingRation = false
-        this.#expire()
-        this.#run()
-      })
-    }
-    return undefined
-  }
-
-  #start(job: Job<Result>, isRationed: boolean): void {
+  #start(job: Job<Result>): void {
     job.isRunning = true
     for (const ticket of job.tickets) this.#stopWaiting(ticket)
     this.#runningCount += 1
     this.#startedCount += 1
-    const startedMs = this.#options.monotonicMs()
-    if (isRationed) this.#rationedFromMs = Number.POSITIVE_INFINITY
-    const end = (tell: (ticket: Ticket<Result>) => void): void => {
-      const nowMs = this.#options.monotonicMs()
-      if (isRationed) this.#rationedFromMs = nowMs + RATIONED_PAUSE * (nowMs - startedMs)
-      this.#finish(job, tell)
-    }
     job.check().then(
-      (result) => end((ticket) => ticket.settle(result)),
-      (error: unknown) => end((ticket) => ticket.fail(error)),
+      (result) => this.#finish(job, (ticket) => ticket.settle(result)),
+      (error: unknown) => this.#finish(job, (ticket) => ticket.fail(error)),
     )
   }
 
@@ -255,11 +203,10 @@ export class DerivationQueue<Result extends object> {
   }
 
   #stopWaiting(ticket: Ticket<Result>): void {
-    if (!this.#waiting.delete(ticket) || this.#rationed.delete(ticket)) return
-    const { source } = ticket.asker
-    const line = this.#lines.get(source)
+    if (!this.#waiting.delete(ticket)) return
+    const line = this.#lines.get(ticket.source)
     assert(line !== undefined, 'a waiting ticket is in its line')
     line.delete(ticket)
-    if (line.size === 0) this.#lines.delete(source)
+    if (line.size === 0) this.#lines.delete(ticket.source)
   }
 }

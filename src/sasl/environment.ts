@@ -40,11 +40,9 @@ export interface SaslEnvironmentOptions {
   readonly loginMemoryMax?: number
   /** Milliseconds of a clock that never goes back. */
   readonly monotonicMs: () => number
-  /** Calls `run` once, later. */
-  readonly after?: (delayMs: number, run: () => void) => void
   /** The server's clock. */
   readonly epochSeconds: () => number
-  /** Source of the key of the login memory, where there is no throttle to have it from. */
+  /** Source of the key of the login memory. */
   readonly randomBytes?: (count: number) => Uint8Array
   /** The server's half of a SCRAM nonce: unguessable, printable, without a comma. */
   readonly serverNonce?: () => string
@@ -85,8 +83,6 @@ export class SaslEnvironment implements MechanismContext {
   readonly tokens: TokenLogins | undefined
   readonly #mechanisms: readonly MechanismRow[]
   #usable: readonly MechanismRow[]
-  /** Of channels that are one for all who come by them, until users are replaced. */
-  #announced = new WeakMap<Channel, Announced>()
 
   constructor(options: SaslEnvironmentOptions) {
     this.#mechanisms = configuredMechanisms(options.mechanisms)
@@ -98,13 +94,12 @@ export class SaslEnvironment implements MechanismContext {
     this.epochSeconds = options.epochSeconds
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
-      options.throttle?.passwordKey ?? (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),
+      (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),
       options.loginMemoryMax ?? DEFAULT_LOGIN_MEMORY_MAX,
     )
     this.derive = options.derive ?? deriveSaltedPassword
     this.derivations = new DerivationQueue({
       monotonicMs: options.monotonicMs,
-      after: options.after ?? ((delayMs, run) => void setTimeout(run, delayMs).unref()),
       runningMax: Math.max(options.derivationsMax ?? DEFAULT_DERIVATIONS_MAX, 1),
       waitingMax: options.derivationQueueMax ?? DEFAULT_DERIVATION_QUEUE_MAX,
       waitMsMax: options.derivationWaitMsMax ?? DEFAULT_DERIVATION_WAIT_MS_MAX,
@@ -115,7 +110,7 @@ export class SaslEnvironment implements MechanismContext {
 
   /** The value of SASL LIST MECHS on such a channel: names, space separated. */
   announced(channel: Channel): string {
-    return this.#announcedOn(channel).names
+    return namesOf(announcedOn(this.#usable, channel, this))
   }
 
   /** All configured ones that are announced on some channel. */
@@ -125,17 +120,7 @@ export class SaslEnvironment implements MechanismContext {
 
   /** The row of a mechanism that is announced on such a channel; undefined for any other name. */
   findAnnounced(name: string, channel: Channel): MechanismRow | undefined {
-    return this.#announcedOn(channel).rows.find((row) => row.name === name)
-  }
-
-  /** Floods ask for this. A TLS channel is of one connection, and its certificate comes later. */
-  #announcedOn(channel: Channel): Announced {
-    const known = this.#announced.get(channel)
-    if (known !== undefined) return known
-    const rows = announcedOn(this.#usable, channel, this)
-    const announced: Announced = { rows, names: namesOf(rows) }
-    if (channel.kind !== 'tls') this.#announced.set(channel, announced)
-    return announced
+    return announcedOn(this.#usable, channel, this).find((row) => row.name === name)
   }
 
   /** Why there is no login by a mechanism that is not announced on such a channel. */
@@ -152,10 +137,6 @@ export class SaslEnvironment implements MechanismContext {
 
   isRefused(name: string, pipe: Pipe): boolean {
     return this.throttle?.isRefused(name, pipe) ?? false
-  }
-
-  isRationed(name: string, pipe: Pipe, digest: Uint8Array): boolean {
-    return this.throttle?.isRationed(name, pipe, digest) ?? false
   }
 
   /** What the log may say of whom a failed login claimed to be: a prepared name, or nothing. */
@@ -175,7 +156,6 @@ export class SaslEnvironment implements MechanismContext {
     this.throttle?.forget(gone.map(({ name }) => name))
     this.memory.clear()
     this.#usable = usable
-    this.#announced = new WeakMap()
   }
 
   #findUsable(snapshot: CredentialSnapshot): MechanismRow[] {
@@ -183,11 +163,6 @@ export class SaslEnvironment implements MechanismContext {
     if (forEveryUser(this.#mechanisms).some((row) => usable.includes(row))) return usable
     throw new Error(`no mechanism of "${namesOf(this.#mechanisms)}" can be used by every user`)
   }
-}
-
-interface Announced {
-  readonly rows: readonly MechanismRow[]
-  readonly names: string
 }
 
 function namesOf(rows: readonly MechanismRow[]): string {

@@ -2,7 +2,7 @@
  * Remembers successful PLAIN logins, so that a client that connects for every page view does not
  * pay for a key derivation each time. What is kept is HMAC(random key of this process, user NUL
  * password, as they were sent): of no use in another process, and as hard to turn into a password
- * as guessing in this one's memory. The throttle of all workers has the beginning of it.
+ * as guessing in this one's memory.
  *
  * Invariant: an entry was true under the credentials in force; whoever replaces those calls
  * clear(). Bounded: the oldest user leaves when a new one comes.

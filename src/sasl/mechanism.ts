@@ -15,12 +15,7 @@ import type { TokenLogins } from './token-logins.ts'
 
 export type MechanismStep =
   | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
-  | {
-      readonly kind: 'success'
-      readonly principal: Principal
-      /** Where a password was sent: what LoginMemory makes of it and the user. */
-      readonly digest?: Uint8Array
-    }
+  | { readonly kind: 'success'; readonly principal: Principal }
   | { readonly kind: 'failure'; readonly reason: FailureReason }
 
 export interface Mechanism {
@@ -61,8 +56,6 @@ export interface MechanismContext {
    * decides anything.
    */
   isRefused(name: string, pipe: Pipe): boolean
-  /** Whether keys are derived for it at a small rate only; `digest` is what `memory` makes of user and password. */
-  isRationed(name: string, pipe: Pipe, digest: Uint8Array): boolean
   /** Undefined where no tokens are taken. */
   readonly tokens: TokenLogins | undefined
 }

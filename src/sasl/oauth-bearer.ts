@@ -130,13 +130,12 @@ export class OAuthBearerMechanism implements Mechanism {
     const same = createHash('sha256')
       .update(`${JSON.stringify(key)}\0${certificate ?? ''}\0${examined.token}`)
       .digest('base64')
-    const asker = {
-      source: this.#pipe.peer.network,
-      isRefused: () => this.#context.isRefused(this.#claimedUser, this.#pipe),
-    }
-    this.#pending = checks.request(asker, same, async () => ({
-      verdict: await verifier.verify(examined, key, certificate),
-    }))
+    this.#pending = checks.request(
+      this.#pipe.peer.network,
+      same,
+      async () => ({ verdict: await verifier.verify(examined, key, certificate) }),
+      () => this.#context.isRefused(this.#claimedUser, this.#pipe),
+    )
     const outcome = await this.#pending.outcome
     if (outcome === 'aborted') return failure('aborted')
     if (typeof outcome === 'string') return this.#refuse(outcome)

@@ -80,7 +80,7 @@ export class PlainMechanism implements Mechanism {
     const digest = memory.digest(authenticationIdentity, message.password)
     if (memory.has(name, digest)) {
       counters.rememberedSuccesses += 1
-      return { kind: 'success', principal: credentials.principalOf(name), digest }
+      return { kind: 'success', principal: credentials.principalOf(name) }
     }
     return this.#check(name, password, digest)
   }
@@ -94,13 +94,10 @@ export class PlainMechanism implements Mechanism {
     // The generation keeps apart what was asked under other credentials.
     const key = `${credentials.generation}:${digest.toString('latin1')}`
     this.#pending = derivations.request(
-      {
-        source: this.#pipe.peer.network,
-        isRationed: this.#context.isRationed(name, this.#pipe, digest),
-        isRefused: () => this.#context.isRefused(name, this.#pipe),
-      },
+      this.#pipe.peer.network,
       key,
       () => checkPassword(this.#context, name, password, digest),
+      () => this.#context.isRefused(name, this.#pipe),
     )
     const outcome = await this.#pending.outcome
     return typeof outcome === 'string' ? failure(outcome) : outcome
@@ -130,7 +127,7 @@ async function checkPassword(
   if (!current.known) return failure(unknownUserReason(credentials, name))
   if (!matches) return failure('wrong-password')
   memory.remember(name, digest)
-  return { kind: 'success', principal: current.principal, digest }
+  return { kind: 'success', principal: current.principal }
 }
 
 /** Whether a client that logs in acts for itself, as everybody here does. */

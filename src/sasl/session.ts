@@ -137,7 +137,7 @@ export class SaslSession {
           return this.#fail('audit', mechanism.claimedUser, mechanismName)
         }
         this.#environment.counters.successes += 1
-        this.#environment.throttle?.succeeded(step.principal.name, this.#pipe, step.digest)
+        this.#environment.throttle?.succeeded(step.principal.name, this.#pipe)
         return { kind: 'success', principal: step.principal, mechanism: mechanismName }
       case 'failure':
         return this.#fail(step.reason, mechanism.claimedUser, mechanismName)

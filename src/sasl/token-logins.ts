@@ -59,7 +59,6 @@ export class TokenLogins {
     })
     this.checks = new DerivationQueue({
       monotonicMs,
-      after,
       runningMax: CHECKS_MAX,
       waitingMax: WAITING_MAX,
       waitMsMax: WAIT_MS_MAX,

@@ -12,11 +12,7 @@ import { createWatchMemory } from '../../src/observe/watch-memory.ts'
 import { createThrottleMemory } from '../../src/sasl/throttle/login-throttle.ts'
 import { createNamespacePlaces } from '../../src/server/admission/namespace-places.ts'
 import { createWorkerTableMemory } from '../../src/server/admission/worker-table-memory.ts'
-import type {
-  Newcomer,
-  NewcomerSource,
-  NewcomerSourceOptions,
-} from '../../src/server/net/newcomer.ts'
+import type { NewcomerSource, NewcomerSourceOptions } from '../../src/server/net/newcomer.ts'
 import type { SharedSocket } from '../../src/server/net/shared-socket.ts'
 import { createConnectionTableMemory } from '../../src/server/worker/connection-table.ts'
 import { createMeasureMemory } from '../../src/server/worker/measure-memory.ts'
@@ -209,16 +205,11 @@ export class ManualWorker {
     return posted
   }
 
-  /** Somebody connects, to the listening socket of that index, and is given the turns that it takes. */
+  /** Somebody connects, to the listening socket of that index. */
   connect(address = '192.0.2.1', listenerIndex = 0): ManualNewcomer {
     const newcomer = new ManualNewcomer(address, listenerIndex)
-    this.accept(newcomer)
-    return newcomer
-  }
-
-  accept(newcomer: Newcomer): void {
     this.source.options.onAccept(newcomer)
-    while (this.clock.isAwaited) this.clock.turn()
+    return newcomer
   }
 
   /** Sends a text request, gives it the turns that it takes, and returns what comes of it. */

@@ -55,14 +55,6 @@ export class FailureCounts {
     return until > now ? until : 0
   }
 
-  /** How often failed lately, in quarters of a failure. */
-  count(kind: number, high: number, low: number, now: number): number {
-    const record = this.table.find(kind, high, low)
-    if (record === NO_RECORD) return 0
-    this.halve(record, now)
-    return this.table.words[record + COUNT]!
-  }
-
   /** The tick at which the last refusal was or is over; 0 of who is not known. */
   lastRefusedUntil(kind: number, high: number, low: number): number {
     const record = this.table.find(kind, high, low)

@@ -2,12 +2,11 @@
  * Who logged in rightly from where. Only right logins write here, so no stranger can make a record, or make
  * one forgotten.
  *
- *     record of a user and a source: | kind | hash of both | hash of both | user | user | last | password tag  |
+ *     record of a user and a source: | kind | hash of both | hash of both | user | user | last | - | - |
  *     record of a source:            | kind | address      | address      | user | user | last | count | since |
  *
  * A source's count grows with each right login and is halved every ten minutes: how busy it is; its user is
- * who logged in there first. Times are tenths of a second since the server started. The tag is that of the
- * password that was right last, where one was sent: it lets nobody in, and tells who is to be looked at soon.
+ * who logged in there first. Times are tenths of a second since the server started.
  *
  * Invariant: in a full set the record that was not renewed for longest makes room; but a user who has a
  * quarter of the set already, as one with many addresses may, makes room with its own.
@@ -20,9 +19,6 @@ const USER_LOW = OWN_WORDS + 1
 const LAST = OWN_WORDS + 2
 const COUNT = OWN_WORDS + 3
 const SINCE = OWN_WORDS + 4
-/** In a record of a user and a source, in the place of these two. */
-const TAG_HIGH = OWN_WORDS + 3
-const TAG_LOW = OWN_WORDS + 4
 
 const PAIR_BIT = 0x1000
 const HALF_LIFE_TICKS = 6000
@@ -32,12 +28,6 @@ const OWN_RECORDS_MAX = 2
 
 /** A user by the keyed hash of the name. */
 export interface UserTag {
-  readonly high: number
-  readonly low: number
-}
-
-/** 64 bits of the keyed hash of a user and a password. */
-export interface PasswordTag {
   readonly high: number
   readonly low: number
 }
@@ -55,22 +45,12 @@ export class GoodLogins {
     this.hash = new HalfSipHash(~seed[0], ~seed[1])
   }
 
-  /** A right login of a user from the source of that key; `password` where one was sent. */
-  note(
-    user: UserTag,
-    { kind, high, low }: { readonly kind: number; readonly high: number; readonly low: number },
-    now: number,
-    password?: PasswordTag,
-  ): void {
+  /** A right login of a user from the source of that key. */
+  note(user: UserTag, kind: number, high: number, low: number, now: number): void {
     this.hashPair(user, kind, high, low)
     const { pairHigh, pairLow } = this
     const { words } = this.table
-    const pair = this.findOrCreate(user, kind | PAIR_BIT, pairHigh, pairLow, now)
-    words[pair + LAST] = now
-    if (password !== undefined) {
-      words[pair + TAG_HIGH] = password.high
-      words[pair + TAG_LOW] = password.low
-    }
+    words[this.findOrCreate(user, kind | PAIR_BIT, pairHigh, pairLow, now) + LAST] = now
     const source = this.findOrCreate(user, kind, high, low, now)
     this.halve(source, now)
     words[source + LAST] = now
@@ -81,15 +61,6 @@ export class GoodLogins {
   has(user: UserTag, kind: number, high: number, low: number): boolean {
     this.hashPair(user, kind, high, low)
     return this.table.find(kind | PAIR_BIT, this.pairHigh, this.pairLow) !== NO_RECORD
-  }
-
-  /** Whether it is the password that was right last, by its tag, of the pair that was asked for last. */
-  wasRight({ high, low }: PasswordTag, kind: number): boolean {
-    const { words } = this.table
-    const pair = this.table.find(kind | PAIR_BIT, this.pairHigh, this.pairLow)
-    if (pair === NO_RECORD) return false
-    // One comparison, however many bits are alike.
-    return ((words[pair + TAG_HIGH]! ^ high) | (words[pair + TAG_LOW]! ^ low)) === 0
   }
 
   /** The key of the pair that was asked for last. */
@@ -141,7 +112,7 @@ export class GoodLogins {
     )
     words[created + USER_HIGH] = user.high
     words[created + USER_LOW] = user.low
-    if ((kind & PAIR_BIT) === 0) words[created + SINCE] = now
+    words[created + SINCE] = now
     return created
   }
 

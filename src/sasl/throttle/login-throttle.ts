@@ -16,9 +16,6 @@
  * - A name that is no user's is counted as any other, so nothing tells who exists.
  * - A user who logged in rightly from a source is not refused there, whatever happens, but waits for each
  *   failure as everybody does. What such failures say of the user is not held against the user elsewhere.
- * - From L such failures on, keys for that user from there are derived at a small rate (derivation-queue.ts), or whoever
- *   shares an address with a user could have the server derive keys all the time. The password that was right there
- *   last is not held to it.
  *
  * Invariant: nothing here grows. What strangers do is kept apart from right logins, so they cannot make
  * those forgotten; and a source, a network, a user can be refused for `refusalMsMax` at a time at most.
@@ -32,7 +29,7 @@ import type { ClaimedUser } from '../claimed-user.ts'
 import type { FailureReason } from '../failure-reason.ts'
 import { attemptSource, narrowName, type SourceNet, wideName } from './attempt-source.ts'
 import { ABANDONED, FAILURE, FailureCounts, TICK_MS } from './failure-counts.ts'
-import { GoodLogins, type PasswordTag, type UserTag } from './good-logins.ts'
+import { GoodLogins, type UserTag } from './good-logins.ts'
 import { NO_RECORD, RecordTable, recordTableWords } from './record-table.ts'
 import { THROTTLED_LIST_WORDS, type Throttled, ThrottledList } from './throttled-list.ts'
 
@@ -63,7 +60,7 @@ const LOCK_WORD = 0
 const HEADER_WORDS = 16
 /** Of each of the tables: eight records a set. */
 const SET_COUNT = 2048
-const KEY_BYTES = 32
+const USER_KEY_BYTES = 32
 
 export interface ThrottleMemory {
   readonly buffer: SharedArrayBuffer
@@ -72,8 +69,6 @@ export interface ThrottleMemory {
   readonly seed: readonly [number, number]
   /** Secret: what names are hashed with. */
   readonly userKey: Uint8Array
-  /** Secret: what users and passwords are hashed with. */
-  readonly passwordKey: Uint8Array
 }
 
 /** Room for 16,384 sources, as many users and as many right logins, in 1.6 MB. */
@@ -88,8 +83,7 @@ export function createThrottleMemory(
     buffer: new SharedArrayBuffer(words * 4),
     setCount,
     seed: [view.getUint32(0), view.getUint32(4)],
-    userKey: randomBytes(new Uint8Array(KEY_BYTES)),
-    passwordKey: randomBytes(new Uint8Array(KEY_BYTES)),
+    userKey: randomBytes(new Uint8Array(USER_KEY_BYTES)),
   }
 }
 
@@ -155,32 +149,6 @@ export class LoginThrottle {
     return isRefused
   }
 
-  /** The same in all workers: a digest by it tells a password that was right in another. */
-  get passwordKey(): Uint8Array {
-    return this.options.memory.passwordKey
-  }
-
-  /**
-   * Whether a key is derived for this user, prepared, at a small rate only. `digest`: of user and password, by
-   * `passwordKey`.
-   */
-  isRationed(name: string, pipe: Pipe, digest: Uint8Array): boolean {
-    const { isAllowed, failuresMax } = this.options
-    if (isAllowed(pipe.peer.address)) return false
-    const { narrow } = attemptSource(pipe)
-    const user = this.tagOf(name)
-    const now = this.now()
-    acquire(this.words, LOCK_WORD)
-    const isKnown = this.has(user, narrow)
-    const { high, low } = this.good.lastPair
-    const isRationed =
-      isKnown &&
-      this.users.count(PAIR, high, low, now) >= failuresMax * FAILURE &&
-      !this.good.wasRight(tagOfDigest(digest), narrow.kind)
-    release(this.words, LOCK_WORD)
-    return isRationed
-  }
-
   /**
    * A login failed. Returns how long after its last message the answer to it is to leave. `name` is
    * empty where nobody was named; `claim` is what the log may say of it.
@@ -210,14 +178,13 @@ export class LoginThrottle {
     return delayMs
   }
 
-  /** `digest`: of user and password, by `passwordKey`, where a password was sent. */
-  succeeded(name: string, pipe: Pipe, digest?: Uint8Array): void {
+  succeeded(name: string, pipe: Pipe): void {
     const { narrow, wide } = attemptSource(pipe)
     const user = this.tagOf(name)
     const now = this.now()
     acquire(this.words, LOCK_WORD)
-    this.good.note(user, narrow, now, digest && tagOfDigest(digest))
-    if (wide !== undefined) this.good.note(user, wide, now)
+    this.good.note(user, narrow.kind, narrow.high, narrow.low, now)
+    if (wide !== undefined) this.good.note(user, wide.kind, wide.high, wide.low, now)
     release(this.words, LOCK_WORD)
   }
 
@@ -348,18 +315,14 @@ export class LoginThrottle {
   }
 
   private tagOf(name: string): UserTag {
-    return tagOfDigest(createHmac('sha256', this.options.memory.userKey).update(name).digest())
+    const hashed = createHmac('sha256', this.options.memory.userKey).update(name).digest()
+    return { high: hashed.readInt32LE(0), low: hashed.readInt32LE(4) }
   }
 
   /** Ticks, from 1 on: 0 is never. */
   private now(): number {
     return Math.floor(this.options.nowMs() / TICK_MS) + 1
   }
-}
-
-function tagOfDigest(digest: Uint8Array): UserTag & PasswordTag {
-  const view = new DataView(digest.buffer, digest.byteOffset, digest.byteLength)
-  return { high: view.getInt32(0, true), low: view.getInt32(4, true) }
 }
 
 /** The longest at the limit, half of that one failure before, and so on. */

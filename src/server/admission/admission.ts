@@ -56,11 +56,6 @@ export interface AdmissionOptions {
   /** Makes a served connection of a newcomer. */
   readonly serve: (newcomer: Newcomer) => Connection
   /**
-   * A place may have come free for who waits, here or at another worker: `letNextIn` is to be called. Undefined: all that
-   * there is room for are let in at once.
-   */
-  readonly onRoom?: () => void
-  /**
    * There is no place for this connection, or only one of a source that has fewer strangers than its
    * own; accept-queue.ts decides what becomes of it.
    */
@@ -144,7 +139,7 @@ export class Admission {
         place: undefined,
       })
       // A place may have come free since, and whoever gave it up has seen nobody wait.
-      this.makeRoomKnown(nowMs)
+      this.admitWaiting(nowMs)
       return
     }
     this.serve(newcomer, source)
@@ -158,7 +153,7 @@ export class Admission {
     const { source } = served
     if (connection.gate.isOpen) {
       if (this.forgetStranger(served)) workerTable.strangers.loseStranger(source.id)
-      this.makeRoomKnown(nowMs)
+      this.admitWaiting(nowMs)
     } else if (served.place === undefined) {
       this.rememberStranger(connection, served)
       workerTable.countStranger(1)
@@ -175,14 +170,14 @@ export class Admission {
       this.connections.remove(connection)
       workerTable.strangers.leave(served.source.id, this.forgetStranger(served))
     }
-    this.makeRoomKnown(nowMs)
+    this.admitWaiting(nowMs)
     this.count()
   }
 
   /** Another worker has taken places of ours for newcomers, or has one for who waits here. */
   settleWithOthers(nowMs: number): void {
     this.dropWanted(nowMs)
-    this.makeRoomKnown(nowMs)
+    this.admitWaiting(nowMs)
     this.count()
   }
 
@@ -230,32 +225,21 @@ export class Admission {
     return slot === NO_SLOT ? undefined : this.served[slot]
   }
 
-  private makeRoomKnown(nowMs: number): void {
-    const { onRoom, workerTable } = this.options
-    if (onRoom === undefined) this.admitWaiting(nowMs)
-    else if (this.waiting.size > 0 || workerTable.hasOthers) onRoom()
-  }
-
   private admitWaiting(nowMs: number): void {
-    while (this.letNextIn(nowMs));
-  }
-
-  /** Lets in one that waits, if there is room. True: there may be room for another. */
-  letNextIn(nowMs: number): boolean {
     const { workerTable, strangersMax, waitMs, lane } = this.options
-    if (this.waiting.size === 0 && !workerTable.hasOthers) return false
-    if (!workerTable.claimStrangerForOldest(strangersMax)) return false
-    const next = this.chooseNextWaiting()
-    if (next !== undefined && nowMs - next.sinceMs < waitMs) {
-      this.stopWaiting(next)
-      this.serve(next.newcomer, next.source)
-      return true
+    while (this.waiting.size > 0 || workerTable.hasOthers) {
+      if (!workerTable.claimStrangerForOldest(strangersMax)) return
+      const next = this.chooseNextWaiting()
+      if (next !== undefined && nowMs - next.sinceMs < waitMs) {
+        this.stopWaiting(next)
+        this.serve(next.newcomer, next.source)
+        continue
+      }
+      workerTable.countStranger(-1)
+      if (next === undefined) return
+      this.dropWaiting(next)
+      lane[COUNTER.login_timeouts]!++
     }
-    workerTable.countStranger(-1)
-    if (next === undefined) return false
-    this.dropWaiting(next)
-    lane[COUNTER.login_timeouts]!++
-    return true
   }
 
   private chooseNextWaiting(): Waiting | undefined {

@@ -14,7 +14,7 @@ import type { Say } from './say.ts'
 const PROCESS_FILES = 28
 /** An event loop has five, and one more while a file is read. */
 const THREAD_FILES = 6
-/** For those that are closed and not yet gone, or have come and not had their turn, files that are read again, and what libraries open. */
+/** For those that are closed and not yet gone, files that are read again, and what libraries open. */
 const SPARE_FILES = 24
 /** A node of a cluster may name as many others. */
 const NODES_PER_SEED = 2

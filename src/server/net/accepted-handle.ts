@@ -7,7 +7,6 @@ export interface AcceptedHandle extends WritableHandle {
 }
 
 export interface PeerName {
-  address: string
-  family: string
-  port: number
+  address?: string
+  port?: number
 }

@@ -48,15 +48,10 @@ export class SocketNewcomer implements Newcomer {
   }
 }
 
-/** Of one shape, and filled anew for each: Node sets what it finds, one property after the other. */
-const name: PeerName = { address: '', family: '', port: 0 }
-
 export function peerOf(handle: AcceptedHandle): Peer {
-  // What it does not set is nobody's.
-  name.address = ''
-  name.port = 0
+  const name: PeerName = {}
   if (handle.getpeername?.(name) !== 0) return UNKNOWN_PEER
-  const { address, port } = name
+  const { address = '', port = 0 } = name
   const isIpv4 = address.startsWith(IPV4_IN_IPV6)
   return Peer.at(isIpv4 ? address.slice(IPV4_IN_IPV6.length) : address, port)
 }

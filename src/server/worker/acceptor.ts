@@ -2,14 +2,6 @@
  * How connections come to one worker: from its listening sockets through the accept queue to admission,
  * and whether this worker accepts at all. Newcomers are left to workers that have fewer connections, to
  * all others while the main thread says so, and to nobody once the server stops.
- *
- * Of what a newcomer takes, one part has a turn of the event loop at a time, between two looks at what clients ask:
- *
- *   accept --> arrivals, ARRIVALS_MAX at most --> a place, and a connection
- *                 a place came free: who waits --^
- *
- * Invariant: where workers share the sockets, none accepts another before the last has its place: who has fewer
- * connections is known by then.
  */
 
 import type { Slots } from '../../base/slots.ts'
@@ -34,7 +26,7 @@ export interface AcceptorOptions {
   readonly log: WorkerLog
   readonly clock: Pick<ThreadClock, 'nowMs'>
   readonly time: CoarseTime
-  readonly turns: Pick<StrangerTurns, 'take' | 'soon' | 'welcome'>
+  readonly turns: Pick<StrangerTurns, 'take' | 'soon'>
   readonly createSource: (options: NewcomerSourceOptions) => NewcomerSource
   readonly tls: NewcomerSourceOptions['tls']
   readonly onWithout: NewcomerSourceOptions['onWithout']
@@ -42,9 +34,6 @@ export interface AcceptorOptions {
   readonly serve: (newcomer: Newcomer) => Connection
 }
 
-/** Accepted and not looked at, the others are left in the system's queue: of a worker alone, and of one of several. */
-const ARRIVALS_MAX = 4
-const ARRIVALS_MAX_SHARED = 1
 /** Failures to accept are told of this often at most. */
 const ACCEPT_FAILED_SAY_MS = 10_000
 const TOO_MANY_CONNECTIONS = Buffer.from('ERROR Too many open connections\r\n')
@@ -54,13 +43,6 @@ export class Acceptor {
   private readonly admission: Admission
   private readonly queue: AcceptQueue
   private readonly source: NewcomerSource
-  private readonly goOn: () => void = () => this.welcome()
-  private readonly arrivalsMax: number
-  private arrivals: Newcomer[] = []
-  /** A place may have come free for who waits. */
-  private mayLetIn = false
-  /** The last step was theirs. */
-  private hasLetIn = false
   /** Newcomers are left to workers that have fewer connections. */
   private isPassing = false
   /** The main thread lets nobody in for now. */
@@ -72,7 +54,6 @@ export class Acceptor {
   constructor(options: AcceptorOptions) {
     this.options = options
     const { settings, workerTable, lane, clock, time, serve } = options
-    this.arrivalsMax = workerTable.hasOthers ? ARRIVALS_MAX_SHARED : ARRIVALS_MAX
     this.admission = new Admission({
       connectionsMax: settings.connectionsMax,
       strangersMax:
@@ -86,7 +67,6 @@ export class Acceptor {
       isIdentified: ({ channel }) =>
         settings.sockets[channel.listenerIndex]?.identity !== undefined,
       serve,
-      onRoom: () => this.letInSoon(),
       turnAway: (_, reason) => this.queue.turnedAway(reason),
       onCrowd: (network, count, total) => this.sayCrowded(network, count, total),
     })
@@ -142,7 +122,7 @@ export class Acceptor {
 
   closed(connection: Connection): void {
     this.admission.closed(connection, this.options.time.nowMs)
-    if (this.queue.isFull) this.letInSoon()
+    this.queue.letIn()
     if (this.isPassing) this.balance()
   }
 
@@ -151,82 +131,44 @@ export class Acceptor {
     const { workerTable } = this.options
     if (this.isStopped || this.isHeld || !workerTable.hasOthers) return
     this.isPassing = !workerTable.turns.balance()
-    this.settleSource()
+    if (this.isPassing) this.source.pause()
+    else this.source.resume()
   }
 
   /** Whether newcomers may be accepted at all. */
   hold(isHeld: boolean): void {
     this.isHeld = isHeld
-    if (!isHeld) this.isPassing = false
-    this.settleSource()
+    if (isHeld) this.source.pause()
+    else if (!this.isStopped) this.source.resume()
   }
 
   /** For good; those that wait for a place are still there, see `dismiss`. */
   stop(): void {
     this.isStopped = true
     this.options.workerTable.turns.retire()
-    this.settleSource()
+    this.source.pause()
   }
 
   /** Closes all that wait for a place. */
   dismiss(): void {
-    for (const newcomer of this.arrivals.splice(0)) newcomer.close()
     this.queue.dismiss()
     this.admission.dismissWaiting()
   }
 
-  private settleSource(): void {
-    const isFull = this.arrivals.length >= this.arrivalsMax
-    if (this.isStopped || this.isHeld || this.isPassing || isFull) this.source.pause()
-    else this.source.resume()
-  }
-
   private accept(newcomer: Newcomer): void {
-    const { turns } = this.options
+    const { workerTable, clock, time, turns } = this.options
+    time.nowMs = clock.nowMs()
     turns.take()
     if (this.isStopped) {
       newcomer.close()
       return
     }
-    this.arrivals.push(newcomer)
-    this.settleSource()
-    turns.welcome(this.goOn)
-  }
-
-  private letInSoon(): void {
-    if (this.isStopped) return
-    this.mayLetIn = true
-    this.options.turns.welcome(this.goOn)
-  }
-
-  /** One step: somebody who waits is let in, or somebody who has come, by turns. */
-  private welcome(): void {
-    const { clock, time, turns } = this.options
-    time.nowMs = clock.nowMs()
-    const [arrival] = this.arrivals
-    this.hasLetIn = this.mayLetIn && (arrival === undefined || !this.hasLetIn)
-    if (this.hasLetIn) {
-      this.mayLetIn = this.admission.letNextIn(time.nowMs)
-      if (!this.mayLetIn) this.queue.letIn()
-    } else if (arrival !== undefined) {
-      this.arrivals.shift()
-      this.arrive(arrival)
-    }
-    if (this.mayLetIn || this.arrivals.length > 0) turns.welcome(this.goOn)
-  }
-
-  private arrive(newcomer: Newcomer): void {
-    const { workerTable, time } = this.options
     this.queue.arrive(newcomer)
-    if (!workerTable.hasOthers) {
-      this.settleSource()
-      return
-    }
     this.balance()
-    if (this.isPassing || this.isHeld || this.isStopped) return
+    if (!workerTable.hasOthers || this.isPassing || this.isHeld) return
     workerTable.turns.awaitOthers(time.nowMs)
     this.isPassing = workerTable.turns.handOver()
-    this.settleSource()
+    if (this.isPassing) this.source.pause()
   }
 
   private settleWithOthers(): void {

@@ -2,22 +2,23 @@
  * What one worker does for strangers, who have not logged in: all of it goes through here, so that whoever is
  * logged in waits for one thing of theirs at a time, whatever they do and however many they are.
  *
- *   poll        a newcomer is accepted, or one stranger served at once; all others are put into the line
- *   the line    requests to be gone on with, late answers to logins, ends of connections
- *   beside it   what keys were derived for; what newcomers take after they were accepted; deadlines
- *   immediate   one step, unless this turn has served a stranger; then poll again
+ *   poll       a newcomer is accepted, or one stranger served at once; all others are put into the line
+ *   the line   requests to be gone on with, late answers to logins, ends of connections
+ *   keys       what somebody waits for was derived: goes before the line
+ *   immediate  one step of these, unless this turn has had its newcomer or stranger; then poll again
  *
- * A step is what takes a stranger some 10 to 100 us. There are more in one turn of the event loop only where
+ * A step is what takes a stranger some 10 to 200 us. There are more in one turn of the event loop only where
  * they are short, or the turn is long for what clients ask: strangers have a fifth of the time then, so that
  * those who want to log in come to it.
  *
- * What goes beside the line does so because a crowd would decide otherwise when it comes: every second step is one of
- * newcomers, of the others every second one of deadlines. A key goes first: until it is compared, no other may be derived
- * in its place, and so there are no more of them than threads that derive.
+ * Deadlines do not stand in the line, or a crowd would decide when its time is up: their step has one turn of two, of
+ * four while newcomers come.
  *
- * Invariants: one step of four at least is of the line, whoever comes, but for keys. It is not kept waiting by who is served at once:
- * nobody is while it is not empty. What is put into it by a step waits for another turn. A step whose connection has gone stays in the
- * line until it is reached, and then takes no time.
+ * Keys go first because no other is derived in the place of one until it is compared; so there are no more of them than are
+ * derived at a time.
+ *
+ * Invariants: the line moves on in one of four turns at least, whoever comes, but for keys. What is put into it by a step waits
+ * for another turn. A step whose connection has gone stays in the line until it is reached, and then takes no time.
  */
 import type { ThreadClock } from './thread-clock.ts'
 import type { Deferred } from './turns.ts'
@@ -46,14 +47,11 @@ export class StrangerTurns {
   private doneCount = 0
   /** Beside the line. */
   private readonly keys: (() => void)[] = []
-  private newcomers: (() => void) | undefined = undefined
-  private haveNewcomersHadStep = false
   private deadlines: (() => void) | undefined = undefined
-  private haveDeadlinesHadStep = false
+  private haveHadTurn = false
   private isAwaited = false
   /** This turn has had its stranger or newcomer. */
   private isTaken = false
-  private hasServed = false
   private hasStoodStill = false
   /** When the last step of a line ended that had more. */
   private endedMs = Number.NaN
@@ -65,7 +63,6 @@ export class StrangerTurns {
   /** Whether a stranger who has just been heard is served at once; if not, it is to be deferred. */
   isOpen(): boolean {
     if (this.isTaken || this.line.length > this.doneCount) return false
-    this.hasServed = true
     this.take()
     return true
   }
@@ -87,15 +84,9 @@ export class StrangerTurns {
     this.comeSoon()
   }
 
-  /** A key was derived, for which somebody waits; what follows from it may come when `run` has returned. */
+  /** A key was derived, for which somebody waits; what follows from it comes when `run` has returned. */
   derived(run: () => void): void {
     this.keys.push(run)
-    this.comeSoon()
-  }
-
-  /** The next step of what newcomers take, however long the line is. */
-  welcome(step: () => void): void {
-    this.newcomers = step
     this.comeSoon()
   }
 
@@ -113,66 +104,35 @@ export class StrangerTurns {
 
   private run(): void {
     this.isAwaited = false
-    const { hasServed } = this
-    this.hasServed = false
+    const { line, isTaken } = this
     this.isTaken = false
-    if (!this.hasMore(this.line.length)) return
-    this.hasStoodStill = hasServed && !this.hasStoodStill
-    if (!this.hasStoodStill) this.moveOn()
-    // A turn for nothing takes as long as a short step.
-    if (this.hasMore(this.line.length)) this.comeSoon()
-  }
-
-  /** `end`: of the line, what was there when the turn began. */
-  private hasMore(end: number): boolean {
-    return (
-      this.doneCount < end ||
-      this.keys.length > 0 ||
-      this.newcomers !== undefined ||
-      this.deadlines !== undefined
-    )
-  }
-
-  private moveOn(): void {
-    const { line } = this
+    const { deadlines } = this
+    if (this.doneCount === line.length && deadlines === undefined && this.keys.length === 0) return
+    this.comeSoon()
+    this.hasStoodStill = isTaken && !this.hasStoodStill
+    if (this.hasStoodStill) return
+    const key = this.keys.shift()
+    if (key !== undefined) {
+      key()
+      return
+    }
+    this.haveHadTurn = deadlines !== undefined && !this.haveHadTurn
+    if (deadlines !== undefined && (this.haveHadTurn || this.doneCount === line.length)) {
+      this.deadlines = undefined
+      deadlines()
+      return
+    }
     const startMs = this.clock.nowMs()
     const turnMs = Number.isNaN(this.endedMs) ? 0 : Math.min(startMs - this.endedMs, SHARED_MS_MAX)
     const endMs = startMs + Math.max(SHORT_MS, SHARE * turnMs)
     const { length } = line
     let followingMs = 0
     do {
-      const key = this.keys.shift()
-      if (key !== undefined) {
-        key()
-        followingMs += SETTLED_MS
-        continue
-      }
-      const beside = this.takeBeside(this.doneCount === length)
-      if (beside !== undefined) {
-        beside()
-        continue
-      }
       const step = line[this.doneCount++]!
       if (step.continueServing() !== false) followingMs += step.takesMs ?? 0
-    } while (this.hasMore(length) && this.clock.nowMs() + followingMs < endMs)
-    this.endedMs = this.hasMore(length) ? this.clock.nowMs() : Number.NaN
+    } while (this.doneCount < length && this.clock.nowMs() + followingMs < endMs)
+    this.endedMs = this.doneCount < length ? this.clock.nowMs() : Number.NaN
     this.dropDone()
-  }
-
-  /** The step that comes before those in the line; there is one if the line is over. */
-  private takeBeside(isLineOver: boolean): (() => void) | undefined {
-    const { newcomers, deadlines, haveNewcomersHadStep, haveDeadlinesHadStep } = this
-    const areNewcomersAlone = isLineOver && deadlines === undefined
-    this.haveNewcomersHadStep =
-      newcomers !== undefined && (areNewcomersAlone || !haveNewcomersHadStep)
-    if (this.haveNewcomersHadStep) {
-      this.newcomers = undefined
-      return newcomers
-    }
-    this.haveDeadlinesHadStep = deadlines !== undefined && (isLineOver || !haveDeadlinesHadStep)
-    if (!this.haveDeadlinesHadStep) return undefined
-    this.deadlines = undefined
-    return deadlines
   }
 
   private dropDone(): void {

@@ -39,7 +39,6 @@ export function createSasl(
       return key
     },
     monotonicMs,
-    after,
     epochSeconds: forTokens.epochSeconds,
     tokens:
       auth.tokens === undefined

@@ -57,24 +57,6 @@ test('of a large value keeps no more than it was told will come', () => {
   expect(buffer.capacity).toBe(3_000_000)
 })
 
-test('of a request of which half is here, what has come is not moved again', () => {
-  const buffer = new ReceiveBuffer()
-  buffer.append(pattern(65_536, 0), 0, 65_536, 65_558)
-  const { bytes } = buffer
-  buffer.append(pattern(22, 0), 0, 22, 65_558)
-  expect(buffer.bytes).toBe(bytes)
-  expect(buffer.length).toBe(65_558)
-})
-
-test('takes memory for what has come, whatever is said to come', () => {
-  for (const arrived of [1, 500, 5000, 70_000]) {
-    const buffer = new ReceiveBuffer()
-    buffer.append(pattern(arrived, 0), 0, arrived, 1_000_000_000)
-    expect(buffer.capacity).toBeLessThan(Math.max(1024, 4 * arrived))
-    buffer.clear()
-  }
-})
-
 test('one value of a megabyte after the other is received in the same memory', () => {
   const memories = new Set<ArrayBufferLike>()
   const piece = pattern(50_000, 0)

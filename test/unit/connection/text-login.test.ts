@@ -82,20 +82,6 @@ describe('the set of a client that is not logged in', () => {
     expect(await ask(`${login('alice', 'secret')}get k\r\nmn\r\n`)).toBe('STORED\r\nEND\r\nMN\r\n')
   })
 
-  test('has a turn of its own, however many come in one write', async () => {
-    const bytes = Buffer.from(['one', 'two', 'three'].map((each) => login('alice', each)).join(''))
-    const { connection, transport, deferred } = peer
-    connection.receive(bytes, bytes.length)
-    for (const count of [1, 2]) {
-      while (events.length < count) await new Promise(setImmediate)
-      expect(deferred.splice(0)).toEqual([connection])
-      connection.continueServing()
-      expect(events).toHaveLength(count)
-    }
-    while (events.length < 3) await new Promise(setImmediate)
-    expect(transport.isOpen).toBe(false)
-  })
-
   test('is refused alike for a wrong password and a user that there is not', async () => {
     expect(await ask(login('alice', 'wrong'))).toBe('CLIENT_ERROR authentication failure\r\n')
     expect(await ask(login('nobody', 'wrong'))).toBe('CLIENT_ERROR authentication failure\r\n')

@@ -4,13 +4,11 @@ import type { Connection, Dialect } from '../../../src/connection/connection.ts'
 import { SendBuffer } from '../../../src/connection/send-buffer.ts'
 import { COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
-import { requestFrame } from '../../support/binary-frames.ts'
 import { openManualConnection } from '../../support/manual-connection.ts'
 import { createManualServer } from '../../support/manual-server.ts'
-import { fixture, plain, snapshotOf } from '../sasl/fixture.ts'
+import { fixture, snapshotOf } from '../sasl/fixture.ts'
 
 const REPLY_BYTES = 100
-const SASL_AUTH = 0x21
 
 /** Each byte is a request; each turn serves one, answers with REPLY_BYTES, and is given away. */
 class OneATurn implements Dialect {
@@ -138,27 +136,4 @@ test('a client whose request waits for its turn is read on while what waits is s
   const answers = `VALUE k 0 300000\r\n${value}\r\nEND\r\nEND\r\n${'MN\r\n'.repeat(200)}`
   expect(transport.output.toString() === `STORED\r\n${answers}`).toBe(true)
   expect(resumed).toBe(1)
-})
-
-test('logins that came in one write have a turn each', async () => {
-  const server = createManualServer()
-  const { environment } = fixture(snapshotOf({ alice: 'secret' }))
-  const { derivations } = environment
-  const { connection, deferred } = openManualConnection(server, server.binary, {
-    sasl: environment,
-  })
-  const frames = ['one', 'two', 'three'].map((password) =>
-    requestFrame({ opcode: SASL_AUTH, key: Buffer.from('PLAIN'), value: plain('alice', password) }),
-  )
-  const bytes = Buffer.concat(frames)
-  connection.receive(bytes, bytes.length)
-  for (const count of [1, 2]) {
-    expect(derivations.startedCount).toBe(count)
-    do await new Promise(setImmediate)
-    while (derivations.runningCount > 0)
-    expect(deferred.splice(0)).toEqual([connection])
-    connection.continueServing()
-  }
-  do await new Promise(setImmediate)
-  while (derivations.runningCount > 0)
 })

@@ -1,11 +1,9 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import {
-  type Asker,
   DerivationQueue,
   type DerivationQueueOptions,
   type PendingCheck,
-  RATIONED_MAX,
 } from '../../../src/sasl/derivation-queue.ts'
 import { fuzzParameters } from '../credential/fuzz-parameters.ts'
 
@@ -15,15 +13,12 @@ type Pending = PendingCheck<Uint8Array>
 class Bench {
   nowMs = 0
   readonly started: string[] = []
-  /** What was asked for, to be called at a time. */
-  readonly timers: { readonly atMs: number; readonly run: () => void }[] = []
   readonly queue: DerivationQueue<Uint8Array>
   readonly #running = new Map<string, (key: Uint8Array) => void>()
 
   constructor(options: Partial<DerivationQueueOptions> = {}) {
     this.queue = new DerivationQueue({
       monotonicMs: () => this.nowMs,
-      after: (delayMs, run) => this.timers.push({ atMs: this.nowMs + delayMs, run }),
       runningMax: 1,
       waitingMax: 100,
       waitMsMax: 1000,
@@ -31,24 +26,11 @@ class Bench {
     })
   }
 
-  request(source: string, what: string, asker: Partial<Asker> = {}): Pending {
-    return this.queue.request({ source, ...asker }, what, () => {
+  request(source: string, what: string): Pending {
+    return this.queue.request(source, what, () => {
       this.started.push(what)
       return new Promise((resolve) => this.#running.set(what, resolve))
     })
-  }
-
-  /** Time passes, and what was asked for is called at its time. */
-  pass(ms: number): void {
-    const endMs = this.nowMs + ms
-    for (;;) {
-      const next = this.timers.findIndex(({ atMs }) => atMs <= endMs)
-      if (next < 0) break
-      const [timer] = this.timers.splice(next, 1)
-      this.nowMs = Math.max(this.nowMs, timer?.atMs ?? 0)
-      timer?.run()
-    }
-    this.nowMs = endMs
   }
 
   get running(): string[] {
@@ -207,13 +189,12 @@ describe('the derivation queue', () => {
     const error = new Error('no memory')
     const queue = new DerivationQueue<Uint8Array>({
       monotonicMs: () => 0,
-      after: () => undefined,
       runningMax: 1,
       waitingMax: 10,
       waitMsMax: 1000,
     })
     const [bad, alsoBad, good] = ['bad', 'bad', 'good'].map((what) =>
-      queue.request({ source: 's' }, what, () =>
+      queue.request('s', what, () =>
         what === 'bad' ? Promise.reject(error) : Promise.resolve(Buffer.from(what)),
       ),
     )
@@ -222,88 +203,12 @@ describe('the derivation queue', () => {
     expect(good === undefined ? '' : await outcomeOf(good)).toBe('good')
   })
 
-  describe('of who may not be refused and fails all the time', () => {
-    const RATIONED = { isRationed: true }
-
-    test('makes a check for a twentieth of the time, whoever asks how often', async () => {
-      let checkedMs = 0
-      const outcomes: string[] = []
-      for (let ms = 0; ms < 10_000; ms++) {
-        void outcomeOf(bench.request('s', `guess ${ms}`, RATIONED)).then((outcome) =>
-          outcomes.push(outcome),
-        )
-        bench.pass(1)
-        if (bench.running.length === 0) continue
-        bench.pass(2)
-        checkedMs += 2
-        await bench.finishOne()
-      }
-      await settled()
-      expect(checkedMs / bench.nowMs).toBeGreaterThan(1 / 25)
-      expect(checkedMs / bench.nowMs).toBeLessThan(1 / 19)
-      expect(outcomes.filter((outcome) => outcome === 'busy')).toEqual([])
-      expect(outcomes.filter((outcome) => outcome === 'throttled').length).toBeGreaterThan(9000)
-      expect(bench.queue.waitingCount).toBeLessThanOrEqual(RATIONED_MAX)
-    })
-
-    test('comes to each that waits, and none waits for another that asks', async () => {
-      bench.request('s', 'first', RATIONED)
-      bench.pass(2)
-      await bench.finishOne()
-      const waiting = Array.from({ length: RATIONED_MAX }, (_, index) =>
-        bench.request('s', `waits ${index}`, RATIONED),
-      )
-      expect(await outcomeOf(bench.request('s', 'one more', RATIONED))).toBe('throttled')
-      expect(bench.running).toEqual([])
-      bench.pass(37)
-      expect(bench.running).toEqual([])
-      for (const [index, each] of waiting.entries()) {
-        bench.pass(1)
-        expect(bench.running).toEqual([`waits ${index}`])
-        bench.pass(2)
-        await bench.finishOne()
-        expect(await outcomeOf(each)).toBe(`waits ${index}`)
-        bench.pass(37)
-      }
-      expect(bench.timers).toEqual([])
-    })
-
-    test('keeps no other waiting, and is kept waiting by none', async () => {
-      bench.request('s', 'first', RATIONED)
-      bench.pass(2)
-      await bench.finishOne()
-      bench.request('s', 'rationed', RATIONED)
-      for (const what of ['a', 'b']) bench.request('s', what)
-      expect(bench.running).toEqual(['a'])
-      bench.pass(38)
-      await bench.finishOne()
-      expect(bench.running).toEqual(['rationed'])
-      await bench.finishOne()
-      expect(bench.running).toEqual(['b'])
-    })
-
-    test('joins a check that runs, and leaves with who gives it up', async () => {
-      bench.request('s', 'same')
-      const joined = bench.request('t', 'same', RATIONED)
-      const given = bench.request('s', 'given up', RATIONED)
-      given.abort()
-      await bench.finishOne()
-      expect(await outcomeOf(joined)).toBe('same')
-      expect(await outcomeOf(given)).toBe('aborted')
-      expect(bench.queue.waitingCount).toBe(0)
-      // What was no rationed check delays none.
-      bench.request('s', 'next', RATIONED)
-      expect(bench.running).toEqual(['next'])
-    })
-  })
-
   test('in any order of events stays within its limits and answers everybody once', async () => {
     const event = fc.oneof(
       fc.record({
         kind: fc.constant('request' as const),
         source: fc.constantFrom('a', 'b', 'c'),
         what: fc.integer({ min: 0, max: 20 }),
-        isRationed: fc.boolean(),
       }),
       fc.record({ kind: fc.constant('abort' as const), index: fc.nat(50) }),
       fc.record({ kind: fc.constant('finish' as const) }),
@@ -315,29 +220,23 @@ describe('the derivation queue', () => {
       const outcomes: Promise<string>[] = []
       for (const next of events) {
         if (next.kind === 'request') {
-          const { source, what, isRationed } = next
-          const derivation = subject.request(source, `${what}`, { isRationed })
+          const derivation = subject.request(next.source, `${next.what}`)
           requests.push(derivation)
           outcomes.push(
             outcomeOf(derivation).then((outcome) => {
-              expect(['busy', 'aborted', 'throttled', `${what}`]).toContain(outcome)
+              expect(['busy', 'aborted', `${next.what}`]).toContain(outcome)
               return outcome
             }),
           )
         } else if (next.kind === 'abort') requests[next.index]?.abort()
-        else if (next.kind === 'wait') subject.pass(next.ms)
+        else if (next.kind === 'wait') subject.nowMs += next.ms
         else if (subject.running.length > 0) await subject.finishOne()
         expect(subject.queue.runningCount).toBe(subject.running.length)
         expect(subject.queue.runningCount).toBeLessThanOrEqual(2)
-        expect(subject.queue.waitingCount).toBeLessThanOrEqual(5 + RATIONED_MAX)
-        if (subject.queue.runningCount < 2) {
-          expect(subject.queue.waitingCount).toBeLessThanOrEqual(RATIONED_MAX)
-        }
+        expect(subject.queue.waitingCount).toBeLessThanOrEqual(5)
+        if (subject.queue.runningCount < 2) expect(subject.queue.waitingCount).toBe(0)
       }
-      while (subject.running.length > 0 || subject.timers.length > 0) {
-        await subject.finishAll()
-        subject.pass(100_000)
-      }
+      await subject.finishAll()
       await Promise.all(outcomes)
       expect(subject.queue.waitingCount).toBe(0)
     })

@@ -233,21 +233,6 @@ describe('what is announced', () => {
     expect(session.start('SCRAM-SHA-512', message)).toMatchObject({ kind: 'challenge' })
   })
 
-  test('is the list of the users in force, however often it was asked for', () => {
-    const { channel } = pipeAt('')
-    const lacking = [{ hash: 'SCRAM-SHA-512' as const, userCount: 1, userNames: ['bob'] }]
-    for (const each of [snapshot, { ...snapshot, lacking }, snapshot]) {
-      environment.replaceCredentials(each)
-      const isLacking = each.lacking.length > 0
-      for (let times = 0; times < 2; times++) {
-        expect(environment.announced(channel)).toBe(
-          `${isLacking ? '' : 'SCRAM-SHA-512 '}SCRAM-SHA-256 SCRAM-SHA-1 PLAIN`,
-        )
-        expect(environment.findAnnounced('SCRAM-SHA-512', channel) === undefined).toBe(isLacking)
-      }
-    }
-  })
-
   test('must not be empty or unknown', () => {
     const lacking = [{ hash: 'SCRAM-SHA-1' as const, userCount: 1, userNames: ['bob'] }]
     const clocks = { monotonicMs: () => 0, epochSeconds: () => 0 }

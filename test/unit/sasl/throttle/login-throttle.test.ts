@@ -246,40 +246,6 @@ describe('a user', () => {
     expect(fail(home)).toBe(ANSWER_DELAY_MS_MAX)
   })
 
-  test('who fails at home has keys derived at a small rate there, but for the password that was right', () => {
-    const [right, wrong] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
-    throttle.succeeded('alice', home, right)
-    fail(home, 'alice', FAILURES_MAX - 1)
-    expect(throttle.isRationed('alice', home, wrong)).toBe(false)
-    fail(home, 'alice')
-    const otherWorker = newThrottle()
-    for (const each of [throttle, otherWorker]) {
-      expect(each.isRefused('alice', home)).toBe(false)
-      expect(each.isRationed('alice', home, wrong)).toBe(true)
-      expect(each.isRationed('alice', home, Buffer.alloc(32, 0))).toBe(true)
-      expect(each.isRationed('alice', home, right)).toBe(false)
-    }
-    // Who is refused needs no rations.
-    expect(throttle.isRationed('bob', home, wrong)).toBe(false)
-    expect(throttle.isRationed('alice', pipeAt('203.0.113.6'), wrong)).toBe(false)
-    // A login without a password changes nothing of that, one with another does.
-    throttle.succeeded('alice', home)
-    expect(throttle.isRationed('alice', home, right)).toBe(false)
-    throttle.succeeded('alice', home, wrong)
-    expect([right, wrong].map((each) => throttle.isRationed('alice', home, each))).toEqual([
-      true,
-      false,
-    ])
-    nowMs += 5 * MINUTE_MS
-    expect(throttle.isRationed('alice', home, right)).toBe(false)
-  })
-
-  test('who never sent a password has no tag that one could have', () => {
-    throttle.succeeded('alice', home)
-    fail(home, 'alice', FAILURES_MAX)
-    expect(throttle.isRationed('alice', home, Buffer.alloc(32, 7))).toBe(true)
-  })
-
   test('who fails at home is not refused elsewhere for it', () => {
     throttle.succeeded('alice', home)
     fail(home, 'alice', 1000)
@@ -327,9 +293,6 @@ describe('what is allowed', () => {
     expect(fail(pipeAt('192.0.2.1'), 'alice', 10_000)).toBe(0)
     expect(throttle.isRefused('alice', pipeAt('192.0.2.1'))).toBe(false)
     expect(throttle.isRefused('alice', pipeAt('192.0.2.2'))).toBe(false)
-    throttle.succeeded('alice', pipeAt('192.0.2.1'))
-    fail(pipeAt('192.0.2.1'), 'alice', 10_000)
-    expect(throttle.isRationed('alice', pipeAt('192.0.2.1'), Buffer.alloc(32))).toBe(false)
   })
 })
 

@@ -103,40 +103,6 @@ test('a user who is refused to strangers logs in where they did before', async (
   )
 })
 
-test('guesses from where a user logs in have keys derived now and then, and lock nobody out', async () => {
-  let atMs = 0
-  const timers: (() => void)[] = []
-  const other = fixture(snapshot, {
-    throttle,
-    monotonicMs: () => atMs,
-    after: (_, run) => timers.push(run),
-  })
-  await new SaslSession(environment, home).start('PLAIN', plain('alice', 'secret'))
-  await failFrom(home)
-  atMs = 1000
-  const guesses = Array.from({ length: 100 }, (_, index) =>
-    new SaslSession(other.environment, home).start('PLAIN', plain('alice', `guess${index}`)),
-  )
-  // In a worker that does not remember it, and whose users were replaced.
-  other.environment.replaceCredentials(snapshot)
-  const right = await new SaslSession(other.environment, home).start(
-    'PLAIN',
-    plain('alice', 'secret'),
-  )
-  expect(right).toMatchObject({ kind: 'success' })
-  expect(other.derived.length).toBeLessThanOrEqual(3)
-  while (other.environment.derivations.waitingCount > 0) {
-    atMs += 1000
-    for (const run of timers.splice(0)) run()
-    await new Promise(setImmediate)
-  }
-  const reasons = (await Promise.all(guesses)).map((step) =>
-    step.kind === 'failure' ? step.reason : step.kind,
-  )
-  expect(reasons.filter((reason) => reason === 'throttled').length).toBeGreaterThan(90)
-  expect(other.derived.length).toBeLessThan(10)
-})
-
 test('of a hundred guesses at once few are looked at', async () => {
   const steps = await Promise.all(
     Array.from({ length: 100 }, (_, index) =>

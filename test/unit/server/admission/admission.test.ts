@@ -23,7 +23,7 @@ class Client {
 }
 
 function makeAdmission(
-  limits: { connectionsMax: number; strangersMax: number; onRoom?: () => void },
+  limits: { connectionsMax: number; strangersMax: number },
   known: readonly string[] = [],
 ) {
   const lane = new Float64Array(COUNTER_NAMES.length)
@@ -75,25 +75,6 @@ function makeAdmission(
     },
   }
 }
-
-test('who waits is let in one by one where that is asked for, when there is room', () => {
-  let calls = 0
-  const onRoom = (): number => ++calls
-  const server = makeAdmission({ connectionsMax: 10, strangersMax: 2, onRoom })
-  const [first, second] = ['a', 'b', 'c', 'd', 'e'].map((name) => server.accept(name))
-  expect(server.admission.letNextIn(0)).toBe(false)
-  calls = 0
-  server.login(first!)
-  server.admission.closed(second as unknown as Connection, 0)
-  expect([server.served.length, calls]).toEqual([2, 2])
-  for (const [mayHaveMore, count] of [
-    [true, 3],
-    [true, 4],
-    [false, 4],
-  ]) {
-    expect([server.admission.letNextIn(0), server.served.length]).toEqual([mayHaveMore, count])
-  }
-})
 
 test('strangers up to the limit are served, the next one waits unread until one logs in', () => {
   const server = makeAdmission({ connectionsMax: 10, strangersMax: 2 })

@@ -50,17 +50,16 @@ describe('one turn of the event loop', () => {
       expect(clock.nowMs() - startMs).toBeCloseTo(0.2)
     }
     expect(seen).toHaveLength(CROWD.length / 2)
-    // And no turn for nothing.
+    turn()
     expect(clock.isAwaited).toBe(false)
   })
 
   test('has a step of the walk along the deadlines in every other turn, however long the line is', () => {
-    const { clock, turns, defer, turn } = makeLoop()
+    const { turns, defer, turn } = makeLoop()
     for (const name of CROWD) defer(name)
     let looks = 0
     const look = (): void => {
       looks++
-      clock.passBusily(0.1)
       turns.lookAtDeadlines(look)
     }
     turns.lookAtDeadlines(look)
@@ -106,28 +105,16 @@ describe('one turn of the event loop', () => {
     expect(answers[0]).toBe(true)
   })
 
-  test('that served somebody at once has no step of the line, but not twice in a row', () => {
+  test('that accepted somebody serves no stranger at once, and no step of the line', () => {
     const { turns, defer, turn } = makeLoop()
-    const serve = (name: string) => (): void => {
-      expect(turns.isOpen()).toBe(true)
-      defer(name)
-    }
-    expect(turn(serve('a'))).toEqual([])
-    expect(turn()).toEqual(['a'])
-    expect(turn(serve('b'))).toEqual([])
-    expect(turn()).toEqual(['b'])
-  })
-
-  test('that accepted somebody serves no stranger at once, and goes on with the line', () => {
-    const { turns, defer, turn } = makeLoop()
-    defer('a')
-    const accept = (): void => {
+    turn(() => {
       turns.take()
       expect(turns.isOpen()).toBe(false)
-    }
-    expect(turn(accept)).toEqual(['a'])
-    expect(turn(accept)).toEqual([])
+    })
     expect(turn(() => expect(turns.isOpen()).toBe(true))).toEqual([])
+    defer('a')
+    expect(turn(() => turns.take())).toEqual([])
+    expect(turn()).toEqual(['a'])
   })
 })
 
@@ -149,70 +136,12 @@ test('what a step asks for comes after all that were there', () => {
   expect(turn()).toEqual(['a'])
 })
 
-test('a flood of newcomers has every second turn, and the line the others', () => {
-  const { clock, turns, defer, turn } = makeLoop()
+test('a flood of newcomers lets the line move on in every second turn', () => {
+  const { turns, defer, turn } = makeLoop()
   for (const name of CROWD) defer(name)
-  let come = 0
-  const welcome = (): void => {
-    come++
-    clock.passBusily(0.1)
-  }
   const done: string[] = []
-  for (let count = 0; count < 2 * CROWD.length; count++) {
-    const steps = turn(() => {
-      turns.take()
-      turns.welcome(welcome)
-    })
-    done.push(...steps)
-  }
+  for (let count = 0; count < 2 * CROWD.length; count++) done.push(...turn(() => turns.take()))
   expect(done).toEqual(CROWD)
-  expect(come).toBe(CROWD.length)
-})
-
-test('newcomers, deadlines and the line have their turns, whichever of them never end', () => {
-  const { clock, turns, defer, turn } = makeLoop()
-  for (const name of CROWD) defer(name)
-  const order: string[] = []
-  const welcome = (): void => {
-    order.push('newcomer')
-    clock.passBusily(0.1)
-    turns.welcome(welcome)
-  }
-  const look = (): void => {
-    order.push('deadline')
-    clock.passBusily(0.1)
-    turns.lookAtDeadlines(look)
-  }
-  turns.welcome(welcome)
-  turns.lookAtDeadlines(look)
-  for (let count = 0; count < 8; count++) order.push(...turn())
-  expect(order).toEqual([
-    'newcomer',
-    'deadline',
-    'newcomer',
-    '0',
-    'newcomer',
-    'deadline',
-    'newcomer',
-    '1',
-  ])
-})
-
-test('newcomers who come alone have every turn, and more of one that is long', () => {
-  const { clock, turns, turn } = makeLoop()
-  let come = 0
-  const welcome = (): void => {
-    come++
-    clock.passBusily(0.125)
-    turns.welcome(welcome)
-  }
-  turns.welcome(welcome)
-  for (let count = 1; count <= 10; count++) {
-    turn()
-    expect(come).toBe(count)
-  }
-  turn(() => clock.passBusily(4))
-  expect(come).toBe(18)
 })
 
 test('where a turn is long for what clients ask, strangers have a part of it', () => {

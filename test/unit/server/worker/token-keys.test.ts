@@ -56,7 +56,7 @@ async function startWorker(): Promise<ManualWorker> {
 
 function connect(worker: ManualWorker): TlsNewcomer {
   const newcomer = new TlsNewcomer('192.0.2.1')
-  worker.accept(newcomer)
+  worker.source.options.onAccept(newcomer)
   return newcomer
 }
 

@@ -9,7 +9,7 @@ import { ListenError } from '../../../../src/server/net/listen-error.ts'
 import type { SharedMemory } from '../../../../src/server/worker/worker-messages.ts'
 import { createStoreMemory } from '../../../../src/storage/geometry.ts'
 import { addNamespace } from '../../../../src/storage/namespaces.ts'
-import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
+import type { ManualNewcomer } from '../../../support/manual-newcomer.ts'
 import {
   ManualWorker,
   manualSettings,
@@ -113,8 +113,6 @@ describe('a client of a worker', () => {
     expect(second.state).toBe('new')
     expect(waits.ask(first, 'stats\r\n')).toContain('STAT accepting_conns 0\r\n')
     first.transport.leave()
-    expect(second.state).toBe('new')
-    waits.clock.turn()
     expect(second.state).toBe('open')
     const refuses = await started({ connectionsMax: 1, heldConnectionsMax: 0 })
     refuses.connect()
@@ -315,7 +313,6 @@ describe('a listener that stands for a user', () => {
     expect(worker.ask(client, 'stats\r\n')).toContain('STAT curr_connections 3\r\n')
     client.transport.leave()
     stranger.transport.leave()
-    worker.clock.turn()
     expect(waiting.state).toBe('open')
   })
 
@@ -411,74 +408,6 @@ describe('a worker that stops', () => {
 })
 
 describe('newcomers', () => {
-  /** One with whom a turn of the loop is over. */
-  function slowNewcomer({ clock }: ManualWorker): ManualNewcomer {
-    const newcomer = new ManualNewcomer('192.0.2.1')
-    const open = newcomer.open.bind(newcomer)
-    newcomer.open = () => {
-      clock.passBusily(0.1)
-      return open()
-    }
-    return newcomer
-  }
-
-  test('have a turn each, and come in the order in which they came', async () => {
-    const worker = await started(withUsers(ALICE))
-    const crowd = Array.from({ length: 4 }, () => slowNewcomer(worker))
-    for (const each of crowd) worker.source.options.onAccept(each)
-    for (let count = 0; count <= crowd.length; count++) {
-      const states = crowd.map(({ state }) => state)
-      expect(states).toEqual(crowd.map((_, index) => (index < count ? 'open' : 'new')))
-      worker.clock.turn()
-    }
-  })
-
-  test('are left in the queue of the system when more have come than have had their turn', async () => {
-    const worker = await started(withUsers(ALICE))
-    let count = 0
-    for (; !worker.source.isPaused; count++) {
-      worker.source.options.onAccept(slowNewcomer(worker))
-    }
-    expect(count).toBe(4)
-    worker.clock.turn()
-    expect(worker.source.isPaused).toBe(false)
-    worker.receive({ kind: 'stop', deadlineMs: 1 })
-    worker.clock.turn()
-    expect(worker.source.isPaused).toBe(true)
-  })
-
-  test('come one by one where threads share the sockets: each may belong elsewhere', async () => {
-    const worker = await started({ workerIndex: 0 }, manualShared(2))
-    worker.clock.pass(100)
-    worker.source.options.onAccept(new ManualNewcomer('192.0.2.1'))
-    expect(worker.source.isPaused).toBe(true)
-  })
-
-  test('who have come and not had their turn are closed when the server stops', async () => {
-    const worker = await started(withUsers(ALICE))
-    const newcomer = new ManualNewcomer('192.0.2.1')
-    worker.source.options.onAccept(newcomer)
-    worker.receive({ kind: 'stop', deadlineMs: 1 })
-    expect(newcomer.state).toBe('closed')
-    while (worker.clock.isAwaited) worker.clock.turn()
-    expect(worker.takePosted()).toContainEqual({ kind: 'stopped', cutCount: 0 })
-  })
-
-  test('and who waits for a place come in by turns, one in a turn of the loop', async () => {
-    const worker = await started({ ...withUsers(ALICE), unauthenticatedConnectionsMax: 4 })
-    const served = Array.from({ length: 4 }, () => worker.connect())
-    const waiting = Array.from({ length: 4 }, () => slowNewcomer(worker))
-    for (const each of waiting) worker.accept(each)
-    for (const { transport } of served) transport.leave()
-    worker.source.options.onAccept(slowNewcomer(worker))
-    const counts: number[] = []
-    for (let count = 0; count < 5; count++) {
-      worker.clock.turn()
-      counts.push(waiting.filter(({ state }) => state === 'open').length)
-    }
-    expect(counts).toEqual([1, 2, 3, 4, 4])
-  })
-
   test('are held off while the main thread says so', async () => {
     const worker = await started()
     worker.receive({ kind: 'accept', accepts: false })
