@@ -261,6 +261,7 @@ export class Writer {
         if (!received.moveOn()) break
         continue
       }
+      if (extension !== undefined && found) this.extender.renew(extension)
       const storedExpiry = this.fillReceived(order, received, extension, stale)
       // With up to 512 MiB of memory such a value is always too large for the small queue. With more,
       // the smaller of them have to be read to come into the main queue, as any other item.
