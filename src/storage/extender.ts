@@ -7,7 +7,7 @@
  */
 import { ITEM_OVERHEAD_BYTES } from './geometry.ts'
 import type { HeldItem } from './held-item.ts'
-import { HEADER_BYTES_MAX, recordBytesOf } from './item.ts'
+import { COPIED_LOCKED_BYTES_MAX, HEADER_BYTES_MAX, recordBytesOf } from './item.ts'
 import { LargeExtension } from './large-extension.ts'
 import type { LastBlock } from './last-block.ts'
 import type { Log } from './log.ts'
@@ -18,7 +18,6 @@ import type { Receiver } from './receiver.ts'
 import { CHANGED, EXISTS, NOT_STORED, STORED, TOO_LARGE } from './result.ts'
 import type { Upkeep } from './upkeep.ts'
 import { WRITE_APPEND, type WriteOrder } from './write-order.ts'
-import { COPIED_LOCKED_BYTES_MAX } from './writer.ts'
 
 export class Extender {
   private readonly item: HeldItem

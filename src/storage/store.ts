@@ -20,6 +20,7 @@ import { flush } from './flush.ts'
 import type { StoreMemory } from './geometry.ts'
 import { HeldItem } from './held-item.ts'
 import {
+  COPIED_LOCKED_BYTES_MAX,
   casHighAt,
   clientFlagsAt,
   expiryAt,
@@ -49,7 +50,7 @@ import { TouchedKeys } from './touched-keys.ts'
 import { Upkeep } from './upkeep.ts'
 import { Widener } from './widener.ts'
 import type { WriteOrder } from './write-order.ts'
-import { COPIED_LOCKED_BYTES_MAX, Writer } from './writer.ts'
+import { Writer } from './writer.ts'
 
 /**
  * Gets each item of a scan, while its stripe is held as after a HIT: it reads the registers and
