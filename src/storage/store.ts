@@ -20,7 +20,6 @@ import { flush } from './flush.ts'
 import type { StoreMemory } from './geometry.ts'
 import { HeldItem } from './held-item.ts'
 import {
-  COPIED_LOCKED_BYTES_MAX,
   casHighAt,
   clientFlagsAt,
   expiryAt,
@@ -130,7 +129,7 @@ export class Store {
     this.writer = new Writer(parts, item, record, extender, cas, upkeep, sources)
     this.numbers = new Numbers(parts, item, record, cas)
     this.scanner = new Scan(parts, item)
-    this.pins = new Pins(parts.view, parts.pool, COPIED_LOCKED_BYTES_MAX)
+    this.pins = new Pins(parts.view, parts.pool)
     this.scannedKey = this.scanner.key
   }
 
