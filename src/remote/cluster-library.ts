@@ -1,5 +1,5 @@
 /**
- * Loads node-redis without what nobody here asks it for: its table has some 500 commands, a file for each, of which it
+ * Loads node-redis without what nobody here asks it for: its table has some 400 commands, a file for each, of which it
  * makes four classes with a function for each, and a second table says how to spread each over the nodes. They are
  * most of what it takes, in each thread (test/bench/README.md). All that we ask of the library is to follow the
  * topology and to send words to where their key is; what it asks itself for is in COMMANDS.
@@ -14,8 +14,8 @@ import { createRequire, Module } from 'node:module'
 const require = createRequire(import.meta.url)
 
 const LIBRARY = '@redis/client'
-/** Those that were looked at. */
-const LEAN_VERSIONS = /^6\.3\./
+/** The one that was looked at. */
+const LEAN_VERSION = '6.3.1'
 
 /** What the library asks itself for, whatever is asked of it: file, and the name of the method. */
 export const COMMANDS: Readonly<Record<string, string>> = {
@@ -26,14 +26,25 @@ export const COMMANDS: Readonly<Record<string, string>> = {
 }
 
 export function loadLibrary(): unknown {
-  const { version } = require(`${LIBRARY}/package.json`) as { readonly version: string }
-  if (LEAN_VERSIONS.test(version)) {
-    const commands = commandTable()
-    provide('commands/index.js', { default: commands, NON_STICKY_COMMANDS: commands })
-    // What is not in it goes to the node of its key.
-    provide('command-metadata/command-metadata-data.js', { COMMAND_METADATA: {} })
+  try {
+    prepare()
+  } catch {
+    // Its files are not where they were: whole, it takes more memory and does the same.
   }
-  return require('@redis/client')
+  return require(LIBRARY)
+}
+
+function prepare(): void {
+  const { version } = require(`${LIBRARY}/package.json`) as { readonly version: string }
+  if (version !== LEAN_VERSION) return
+  const commands = commandTable()
+  const modules = [
+    moduleOf('commands/index.js', { default: commands, NON_STICKY_COMMANDS: commands }),
+    // What is not in it goes to the node of its key.
+    moduleOf('command-metadata/command-metadata-data.js', { COMMAND_METADATA: {} }),
+  ]
+  // All or none: from here nothing fails.
+  for (const module of modules) require.cache[module.filename] ??= module
 }
 
 function commandTable(): Record<string, unknown> {
@@ -48,13 +59,12 @@ function commandTable(): Record<string, unknown> {
   return table
 }
 
-/** Whoever requires that file of the library is given `exports`, unless it is loaded already. */
-function provide(file: string, exports: Readonly<Record<string, unknown>>): void {
+/** What gives whoever requires that file of the library `exports`, once it is in the cache. */
+function moduleOf(file: string, exports: Readonly<Record<string, unknown>>): Module {
   const path = require.resolve(`${LIBRARY}/dist/lib/${file}`)
-  if (require.cache[path] !== undefined) return
   const module = new Module(path)
   module.filename = path
   module.exports = { __esModule: true, ...exports }
   module.loaded = true
-  require.cache[path] = module
+  return module
 }

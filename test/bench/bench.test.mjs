@@ -581,3 +581,25 @@ test('the bench of the dialects without a socket runs, each case to its figure',
   expect(figures.length).toBeGreaterThanOrEqual(8)
   for (const figure of figures) expect(figure).toMatch(/^ {2}\w[\w ,-]* +[1-9]\d*$/)
 })
+
+test.each([
+  ['store.bench.mjs', ['1000'], /^1000 items, .* get [1-9]\d* .*\nfull 1000 items, /],
+  ['store-bytes.mjs', ['100'], /^values of 100 bytes: [1-9]\d* items, /],
+  [
+    'store-threads.bench.mjs',
+    [],
+    /: one thread [1-9]\d* ns, with locks [1-9]\d* .*, two threads [1-9]/,
+  ],
+  [
+    'store-miss-ratio.mjs',
+    [
+      ...['--workload', 'cluster29', '--memory', '8'],
+      ...['--requests', '20000', '--warm', '10000'],
+    ],
+    /\ncluster29 +8 +0\.\d+ /,
+  ],
+])('%s, of the store alone, runs to its figures', (program, args, figures) => {
+  const env = { ...process.env, OPERATIONS: '5000', KEYS: '1000', ROUNDS: '1', MIB: '8' }
+  const path = `test/bench/${program}`
+  expect(execFileSync('node', [path, ...args], { env, encoding: 'utf8' })).toMatch(figures)
+})

@@ -105,7 +105,15 @@ const CASES = {
 
 function serverOf(build) {
   const { AuthGate, BinaryDialect, Commands, Connection, LocalCommands, PrefixTable } = build
-  const { ReplyMemory, RequestObserver, SendBuffer, Store, TextDialect, Transfers } = build
+  const {
+    createReplyShares,
+    ReplyMemory,
+    RequestObserver,
+    SendBuffer,
+    Store,
+    TextDialect,
+    Transfers,
+  } = build
   const { TurnCounts, WatchLog, counterLane, createCounterMemory } = build
   const { createPrefixMemory, createStoreMemory, createWatchMemory } = build
   const memory = createStoreMemory({
@@ -148,7 +156,16 @@ function serverOf(build) {
     },
   }
   const commands = new Commands(local)
-  const replyMemory = new ReplyMemory({ lane, bytesMax: 1 << 26, heldByAll: () => 0 })
+  const replyMemory = new ReplyMemory({
+    lane,
+    bytesMax: 1 << 26,
+    valueBytesMax: options.valueBytesMax,
+    heldByAll: () => 0,
+    // Older builds have none.
+    shares: createReplyShares?.(1),
+    workerIndex: 0,
+    namespaceCount: () => 1,
+  })
   const transfers = new Transfers(commands, {
     valueBytesMax: options.valueBytesMax,
     crowdedBytesMin: 131_072,

@@ -7,13 +7,11 @@
  */
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { loadStore } from './store-build.mjs'
 
 const dist = resolve(process.env.STORE_DIST ?? '.modules')
-const load = (path) => import(pathToFileURL(`${dist}/src/storage/${path}`).href)
-const { createStoreMemory } = await load('geometry.js')
-const { Store, STORED, WriteOrder } = await load('store.js')
-const { readStoreCounters } = await load('counters.js')
-const layout = await load('control-block.js')
+const { createStoreMemory, readStoreCounters, STORED, Store, WriteOrder } = await loadStore(dist)
+const layout = await import(pathToFileURL(`${dist}/src/storage/control-block.js`).href)
 
 const MIB = 2 ** 20
 const MEMORY_BYTES = Number(process.env.MIB ?? 256) * MIB

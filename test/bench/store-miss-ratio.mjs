@@ -10,9 +10,9 @@
  * build to compare with.
  */
 import { readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { loadStore } from './store-build.mjs'
 import {
   ENGINE_LOADS,
   leastMisses,
@@ -32,16 +32,6 @@ const MAINTENANCE_PER_SECOND = 10
 const MAINTENANCE_BUDGET = 2000
 const MIB = 2 ** 20
 const RECORDED = join(import.meta.dirname, 'memcached-miss-ratios.json')
-
-/** The store of a build. */
-export async function loadStore(dist) {
-  const load = (path) => import(pathToFileURL(`${dist}/src/storage/${path}`).href)
-  return {
-    ...(await load('geometry.js')),
-    ...(await load('store.js')),
-    ...(await load('counters.js')),
-  }
-}
 
 /**
  * Puts a stream on a new store and counts the reads after the warm-up, and those that missed.
@@ -152,7 +142,7 @@ async function main() {
       eviction: { type: 'string', default: 'size-aware' },
     },
   })
-  const build = await loadStore(resolve(process.env.STORE_DIST ?? '.modules'))
+  const build = await loadStore(process.env.STORE_DIST ?? '.modules')
   const seed = Number(values.seed)
   const { results } = JSON.parse(readFileSync(RECORDED, 'utf8'))
   console.log(

@@ -2,22 +2,19 @@
  * CPU of one store operation where one thread has the store, where it has locks and nobody else is there, and where two
  * threads ask for the same keys: what locks cost, and what it costs that their cache lines go from core to core. Run
  * after `npm run build:modules`: `node test/bench/store-threads.bench.mjs [build ...]`; several builds take turns.
- * KEYS= how many keys (10,000, of 20 bytes; values have 100), GETS= gets to a set (10; 0: no sets), ROUNDS= (15). CPU
+ * KEYS= how many keys (10,000, of 20 bytes; values have 100), GETS= gets to a set (10; 0: no sets), ROUNDS= (15), OPERATIONS= of a round (200,000). CPU
  * time is the threads' own (`schedstat`), so other work on the machine moves it little.
  */
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { loadStore } from './store-build.mjs'
 
 const NOW = 1_700_000_000
 const KEY_BYTES = 20
 const VALUE_BYTES = 100
 const VALUE_OFFSET = 4 + KEY_BYTES
-const WARM_OPERATIONS = 400_000
-const OPERATIONS = 200_000
-
-const load = (dist, path) => import(pathToFileURL(`${resolve(dist)}/src/storage/${path}`).href)
+const OPERATIONS = Number(process.env.OPERATIONS ?? 200_000)
+const WARM_OPERATIONS = 2 * OPERATIONS
 
 /** Nanoseconds that this thread has run. */
 function threadNanoseconds() {
@@ -25,7 +22,7 @@ function threadNanoseconds() {
 }
 
 async function work({ dist, memory, workerIndex, keys, gets }) {
-  const { Store, WriteOrder, HIT } = await load(dist, 'store.js')
+  const { Store, WriteOrder, HIT } = await loadStore(dist)
   const store = new Store(memory, workerIndex)
   const order = new WriteOrder()
   const buffer = Buffer.allocUnsafeSlow(1024).fill('k')
@@ -77,7 +74,7 @@ function ask(worker, operations) {
 }
 
 async function startBuild(dist, keys, gets) {
-  const { createStoreMemory } = await load(dist, 'geometry.js')
+  const { createStoreMemory } = await loadStore(dist)
   const start = async (workerCount) => {
     const memory = createStoreMemory({
       memoryBytes: 256 * 2 ** 20,

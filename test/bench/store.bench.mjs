@@ -1,20 +1,18 @@
 /**
  * Nanoseconds of one store operation, at item counts that do and do not fit the caches. Run after
  * `npm run build:modules`: `node test/bench/store.bench.mjs [items ...]`. STORE_DIST= names another build.
- * Keys are 20 bytes, values VALUE= (100) bytes; each figure is the lower quartile of
- * slices of 5000 operations, the better of three passes.
+ * Keys are 20 bytes, values VALUE= (100) bytes; at least OPERATIONS= (400,000) are measured; each figure is the lower
+ * quartile of slices of 5000 operations, the better of three passes.
  */
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { loadStore } from './store-build.mjs'
 
-const dist = resolve(process.env.STORE_DIST ?? '.modules')
-const load = (path) => import(pathToFileURL(`${dist}/src/storage/${path}`).href)
-const { createStoreMemory } = await load('geometry.js')
-const { Store, HIT, STORED, WriteOrder } = await load('store.js')
-const { readStoreCounters } = await load('counters.js')
+const { createStoreMemory, HIT, readStoreCounters, STORED, Store, WriteOrder } = await loadStore(
+  process.env.STORE_DIST ?? '.modules',
+)
 
 const VALUE_BYTES = Number(process.env.VALUE ?? 100)
 const KEY_BYTES = 20
+const OPERATIONS_LEAST = Number(process.env.OPERATIONS ?? 400_000)
 const PASSES = 3
 const SLICE = 5000
 const NOW = 1_700_000_000
@@ -57,7 +55,7 @@ function bench(items, full) {
   }
   buffer.fill(0x6b, 0, 128)
   const valueOffset = 4 + KEY_BYTES
-  const operations = Math.max(items, 400_000)
+  const operations = Math.max(items, OPERATIONS_LEAST)
   const order = new Uint32Array(operations)
   let state = 1
   for (let index = 0; index < operations; index++) {
@@ -92,7 +90,7 @@ function bench(items, full) {
     const setTime = nanosecondsPer(operations, (index) => set(order[index]))
     figures.set = Math.min(figures.set ?? Infinity, setTime)
   }
-  for (let index = 0; index < 200_000; index++) {
+  for (let index = 0; index < Math.min(200_000, operations); index++) {
     const start = process.hrtime.bigint()
     set(order[index])
     const took = Number(process.hrtime.bigint() - start)

@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { driveStore, loadStore } from './store-miss-ratio.mjs'
+import { loadStore } from './store-build.mjs'
+import { driveStore } from './store-miss-ratio.mjs'
 import {
   keyCountOf,
   leastMisses,

@@ -27,6 +27,9 @@ const KIB = 1024
 const REQUESTS = Number(process.env.OPERATIONS ?? 4000)
 /** Copies are made of what is read much more often than it changes. */
 const NEAR_READ_SHARE = 99
+/** When a node tells of a change depends on the machine, and with it whether copies last until the next read. */
+const NEAR_ROUNDS_MAX = 20
+const NEAR_HITS_LEAST = 100
 const MINUTES = Number(process.env.MINUTES ?? 0)
 const CONNECTIONS = 12
 const PIPELINED_MAX = 6
@@ -175,12 +178,16 @@ if (hasPrerequisites('histories through two gates', [REDIS])) {
       await campaign.begin()
       const endMs = performance.now() + MINUTES * 60_000
       let operations = 0
-      do operations += await campaign.round()
-      while (performance.now() < endMs)
-      const hits = await nearHitsOf(gates)
+      let hits = 0
+      for (let rounds = 1; ; rounds++) {
+        operations += await campaign.round()
+        hits = await nearHitsOf(gates)
+        const needsMore = kind === near && hits < NEAR_HITS_LEAST && rounds < NEAR_ROUNDS_MAX
+        if (!needsMore && performance.now() >= endMs) break
+      }
       const { compared } = campaign
       console.log(`${name}: ${operations} operations, ${compared} by their CAS, ${hits} by copies`)
-      if (kind === plain) expect(compared).toBeGreaterThan(0)
+      expect(kind === near ? hits : compared).toBeGreaterThan(0)
     } finally {
       campaign?.close()
       await Promise.all(gates.map((gate) => gate.stop()))

@@ -10,6 +10,7 @@
  * /etc and /run are folders of the test's own, and so are the ports.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   mkdirSync,
@@ -22,6 +23,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import {
   hasPrerequisites,
@@ -36,6 +38,8 @@ const DOCS = join(import.meta.dirname, '..', '..', 'docs')
 const MODULES = join(import.meta.dirname, '..', '..', 'node_modules')
 const FOLDERS = ['', 'programs', 'migration']
 const PASSWORD = 'wonderland'
+/** Before a port that was taken is asked for again. */
+const PORT_MS = 500
 const PORTS = ['11211', '11212', '11213', '8080']
 const BLOCK = /<!-- (file: \S+|serve|run|prints) -->\n```\w*\n([\s\S]*?\n)```/g
 
@@ -155,8 +159,30 @@ class Guide {
     writeFileSync(file, this.moved(text))
   }
 
+  /** Between two servers a port of the test's is anybody's: whoever took it for a connection gives it back. */
   async serve(command: string): Promise<void> {
-    this.server?.kill('SIGKILL')
+    await this.endServer()
+    for (let triesLeft = 5; ; triesLeft--) {
+      const trouble = await this.start(command)
+      if (trouble === undefined) return
+      if (triesLeft === 0 || !trouble.includes('the address is in use')) {
+        throw new Error(`the server ended: ${trouble}`)
+      }
+      await delay(PORT_MS)
+    }
+  }
+
+  private async endServer(): Promise<void> {
+    const { server } = this
+    this.server = undefined
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return
+    const closed = once(server, 'close')
+    server.kill('SIGKILL')
+    await closed
+  }
+
+  /** What the server has said, if it ended instead of serving. */
+  private async start(command: string): Promise<string | undefined> {
     const child = spawn(
       'sh',
       ['-c', this.moved(command).replace(/(^|\s)(saslcached)/, '$1exec $2')],
@@ -168,14 +194,14 @@ class Guide {
     )
     this.server = child
     let text = ''
-    await new Promise<void>((settle, reject) => {
+    return await new Promise<string | undefined>((settle) => {
       for (const stream of [child.stdout, child.stderr]) {
         stream.setEncoding('utf8').on('data', (part: string) => {
           text += part
-          if (text.includes('"started"')) settle()
+          if (text.includes('"started"')) settle(undefined)
         })
       }
-      child.once('close', () => reject(new Error(`the server ended: ${text}`)))
+      child.once('close', () => settle(text))
     })
   }
 

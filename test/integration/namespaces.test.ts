@@ -371,7 +371,7 @@ test('an administrator dumps, counts, watches and flushes a namespace by its nam
   await sally!.ask('set seen 0 0 1\r\nx\r\n')
   expect(await root.until('status=stored')).toMatch(/^ts=\S+ gid=1 type=item_store key=seen/)
   await reload(server, usersFile.replace(ROOT, user('root', 'rights = ["watch", "dump"]')))
-  await expect.poll(() => root.hasEnded).toBe(true)
+  await expect.poll(() => root.hasEnded, { timeout: 60_000 }).toBe(true)
 
   await server.stop()
   const lines = readFileSync(audit, 'utf8').split('\n').slice(0, -1)
@@ -389,7 +389,7 @@ test('who watches a namespace by its name is cut off when that goes away', async
   const root = await login(server, 'root')
   expect(await root.ask('namespace blog watch mutations\r\n')).toBe('OK\r\n')
   await reload(server, [SHOP, ROOT, SALLY].join('\n'))
-  await expect.poll(() => root.hasEnded).toBe(true)
+  await expect.poll(() => root.hasEnded, { timeout: 60_000 }).toBe(true)
 })
 
 test('who connects is told to watchers of the default namespace, and to no tenant', async () => {

@@ -17,7 +17,7 @@ const LONG_TTL_SECONDS = 60
 const SHORT_TTL_MS = 200
 const STORE_PASSWORD = 'of-the-gates'
 /** By two gates in turn. */
-const WRITES = 60
+const WRITES = 30
 
 describe.runIf(hasPrerequisites('a near cache', [REDIS]))('a near cache', () => {
   const tls = new TestTls()

@@ -59,6 +59,11 @@ export const DUMP_COMMAND: ClientCommand = {
     const prefix = Buffer.from(String(options.prefix))
     const limit = numberOf(context, 'limit', { flag: '--limit', min: 0, max: LIMIT_MAX })
     const largest = numberOf(context, 'largest', { flag: '--largest', min: 0, max: LARGEST_MAX })
+    if (limit > 0 && largest > 0) {
+      const message =
+        '--limit ends the list before its largest are known: it goes without --largest'
+      throw new CommandFailure(message, EXIT_CONFIG)
+    }
     if (namespaceOf(context) !== undefined && options.values === true) {
       const message =
         'values are read by users of the namespace alone: --values goes without --namespace'

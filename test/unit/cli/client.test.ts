@@ -63,6 +63,10 @@ test.each([
   [['watch', 'a\r\nflush_all'], 'a word of small letters'],
   [['dump', '--limit', 'x'], '--limit is not a whole number'],
   [['dump', '--largest', '10001'], '--largest is not a whole number from 0 to 10000'],
+  [
+    ['dump', '--largest', '5', '--limit', '9'],
+    '--limit ends the list before its largest are known',
+  ],
   [['top', '--interval', '0'], '--interval is not a number of seconds'],
   [['bench', '--ratio', '0:0'], '--ratio is not two numbers'],
   [['bench', '--connections', '257'], '--connections is not a whole number from 1 to 256'],
