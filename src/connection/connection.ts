@@ -367,10 +367,7 @@ export class Connection implements IntakeOwner, Receiver {
     this.replies.watchProgress()
   }
 
-  /**
-   * From now on it is sent what `push` is given; what else it sends is read and dropped. False: it ended with the
-   * replies before.
-   */
+  /** From now on it is sent what `push` is given; what else it sends is read and dropped. False: it has ended. */
   watch(): boolean {
     this.flush()
     if (this.state === STATE_CLOSED) return false

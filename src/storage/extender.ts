@@ -7,7 +7,7 @@
  */
 import { ITEM_OVERHEAD_BYTES } from './geometry.ts'
 import type { HeldItem } from './held-item.ts'
-import { recordBytesOf } from './item.ts'
+import { COPIED_LOCKED_BYTES_MAX, HEADER_BYTES_MAX, recordBytesOf } from './item.ts'
 import { LargeExtension } from './large-extension.ts'
 import type { LastBlock } from './last-block.ts'
 import type { Log } from './log.ts'
@@ -173,6 +173,17 @@ export class Extender {
     if (!found) return extension.location === 0 ? NOT_STORED : CHANGED
     if (!this.isOfHeld(extension)) return CHANGED
     return (casHigh | casLow) === 0 || this.item.hasCas(casHigh, casLow) ? STORED : EXISTS
+  }
+
+  /**
+   * What a short value is now, in the place of what it was when it was copied: unlike a long one it is written over where it
+   * lies. With the stripe held in which the result is linked.
+   */
+  renew({ value, oldBytes, oldOffset }: LargeExtension): void {
+    if (oldBytes >= COPIED_LOCKED_BYTES_MAX) return
+    const { item, view } = this
+    const position = value.offset + HEADER_BYTES_MAX + value.keyLength + oldOffset
+    view.copyAcross(item.segment(), item.valuePosition(), value.segment, position, oldBytes)
   }
 
   /** Whether the item found is the one that an extension was begun for. */

@@ -29,6 +29,13 @@
  * STATE_SPANS may.
  */
 
+/**
+ * Records up to this size are filled under the stripe lock, larger ones before it is taken. Only they are
+ * overwritten where they lie, so longer values can be sent from there (pins.ts). A value that comes again in
+ * its length then goes to memory that is in the processor's caches, and leaves nothing dead behind.
+ */
+export const COPIED_LOCKED_BYTES_MAX: number = 16 * 1024
+
 /** Bytes of the shortest and of the longest header. */
 export const HEADER_BYTES_MIN = 12
 export const HEADER_BYTES_MAX = 28

@@ -6,8 +6,9 @@
  *     before:  | added | old value, from the item ...            |
  *
  * Invariant: a piece is copied from the item only under its stripe and only while the item is the
- * one that this was begun for. Its bytes cannot have changed then: values of that length are never
- * overwritten where they lie. So the place alone would do, were it not that memory is used again,
+ * one that this was begun for. The bytes of a long one cannot have changed then, for it is never
+ * overwritten where it lies; a short one is copied once more under the stripe when the result is linked. So
+ * the place alone would do, were it not that memory is used again,
  * by an item of the same key and length, too: the number under which the first segment was sealed
  * tells the two apart. The CAS need not be the same, so marking the item cannot hold this up.
  *

@@ -13,6 +13,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { PINNED_COUNT_WORD } from './control-block.ts'
+import { COPIED_LOCKED_BYTES_MAX } from './item.ts'
 import type { MemoryView } from './memory-view.ts'
 import type { SegmentPool } from './pool.ts'
 
@@ -30,15 +31,12 @@ export class Pins {
   private readonly control: Int32Array
   /** One word for each segment. */
   private readonly pinsWord: number
-  private readonly valueBytesMin: number
 
-  /** Records of up to `overwrittenBytesMax` may change where they lie. */
-  constructor(view: MemoryView, pool: SegmentPool, overwrittenBytesMax: number) {
+  constructor(view: MemoryView, pool: SegmentPool) {
     this.view = view
     this.pool = pool
     this.control = view.control
     this.pinsWord = view.geometry.pinsWord
-    this.valueBytesMin = overwrittenBytesMax
   }
 
   /**
@@ -48,7 +46,7 @@ export class Pins {
   pin(segment: number, position: number, length: number, parts: PinnedParts): boolean {
     const { view, control } = this
     const { segmentBytes } = view
-    assert(length >= this.valueBytesMin, 'what may be overwritten where it lies is not pinned')
+    assert(length >= COPIED_LOCKED_BYTES_MAX, 'what may be overwritten where it lies is not pinned')
     let at = view.segmentAt(segment, position)
     let offset = position & (segmentBytes - 1)
     const count = Math.ceil((offset + length) / segmentBytes)

@@ -49,7 +49,7 @@ import { TouchedKeys } from './touched-keys.ts'
 import { Upkeep } from './upkeep.ts'
 import { Widener } from './widener.ts'
 import type { WriteOrder } from './write-order.ts'
-import { COPIED_LOCKED_BYTES_MAX, Writer } from './writer.ts'
+import { Writer } from './writer.ts'
 
 /**
  * Gets each item of a scan, while its stripe is held as after a HIT: it reads the registers and
@@ -129,7 +129,7 @@ export class Store {
     this.writer = new Writer(parts, item, record, extender, cas, upkeep, sources)
     this.numbers = new Numbers(parts, item, record, cas)
     this.scanner = new Scan(parts, item)
-    this.pins = new Pins(parts.view, parts.pool, COPIED_LOCKED_BYTES_MAX)
+    this.pins = new Pins(parts.view, parts.pool)
     this.scannedKey = this.scanner.key
   }
 

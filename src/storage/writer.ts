@@ -19,6 +19,7 @@ import { ITEM_OVERHEAD_BYTES } from './geometry.ts'
 import type { GhostTable } from './ghost.ts'
 import type { HeldItem } from './held-item.ts'
 import {
+  COPIED_LOCKED_BYTES_MAX,
   expiryAt,
   HEADER_BYTES_MAX,
   LAYOUT_ALL,
@@ -56,13 +57,6 @@ import {
 const STORED_STALE = 11
 /** There is no room yet: nothing was changed. */
 const UNDECIDED = 12
-
-/**
- * Records up to this size are filled under the stripe lock, larger ones before it is taken. Only they are
- * overwritten where they lie, so longer values can be sent from there (pins.ts). A value that comes again in
- * its length then goes to memory that is in the processor's caches, and leaves nothing dead behind.
- */
-export const COPIED_LOCKED_BYTES_MAX: number = 16 * 1024
 
 /** How often a value that has its room is linked at most: again if the index had none, or after a flush. */
 const LINK_ATTEMPTS_MAX = 16
@@ -261,6 +255,7 @@ export class Writer {
         if (!received.moveOn()) break
         continue
       }
+      if (extension !== undefined && found) this.extender.renew(extension)
       const storedExpiry = this.fillReceived(order, received, extension, stale)
       // With up to 512 MiB of memory such a value is always too large for the small queue. With more,
       // the smaller of them have to be read to come into the main queue, as any other item.

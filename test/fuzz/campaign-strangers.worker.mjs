@@ -662,9 +662,9 @@ async function captureHello() {
   listener.close()
   return bytes
 }
-const hello = await captureHello()
 
 await once(harmfulProxy, 'listening')
+const hello = await captureHello()
 for (let index = 0; index < hogCount; index++) void hog()
 for (let index = 0; index < idleCount; index++) void sit()
 for (let index = 0; index < actCount; index++) void play()

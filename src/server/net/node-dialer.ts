@@ -71,6 +71,8 @@ class SocketPipe implements NodePipe, LateWrite {
           )
     this.socket.on('error', (error) => {
       trouble = error
+      // Node leaves a socket open whose TLS session has failed.
+      this.socket.destroy()
     })
     this.socket.on('close', () => {
       this.handle = undefined

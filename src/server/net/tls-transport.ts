@@ -245,6 +245,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     secure.on('error', (error: NodeJS.ErrnoException) => {
       // A record that does not decrypt, say; a reset is the peer's way to leave.
       if (error.code?.startsWith('ERR_SSL_')) parts.lane[COUNTER.ssl_proto_errors]!++
+      // Of a session that OpenSSL has given up Node tells, and leaves the socket open. The alert is sent.
+      this.destroy()
     })
     const refused = refusalOf(secure, verify, parts.epochSeconds())
     if (refused !== undefined) {

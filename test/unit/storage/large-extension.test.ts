@@ -104,6 +104,27 @@ function expectValue(client: Client, key: string, value: Buffer): void {
   expect(Buffer.from(found?.value ?? '', 'latin1').equals(value)).toBe(true)
 }
 
+test.each([true, false])(
+  'a short value that is written over meanwhile is extended as it is then (%s)',
+  (isAfter) => {
+    const client = newClient()
+    const [old, other, added] = [bytesOf(10_240, 1), bytesOf(10_240, 2), bytesOf(MIB, 3)]
+    expect(client.write('k', old)).toBe(STORED)
+    const extension = begin(client, 'k', added, { isAfter })!
+    // Up to the middle of the old value.
+    const oldFrom = isAfter ? 0 : added.length
+    while (extension.value.arrivedBytes < oldFrom + 5000) {
+      const left = oldFrom + 5000 - extension.value.arrivedBytes
+      expect(proceed(client, 'k', added, extension, Math.min(PIECE_BYTES, left))).toBe(STORED)
+    }
+    expect(client.write('k', other)).toBe(STORED)
+    expect(fill(client, 'k', added, extension)).toBe(STORED)
+    expect(finish(client, 'k', added, extension, { isAfter })).toBe(STORED)
+    expectValue(client, 'k', Buffer.concat(isAfter ? [other, added] : [added, other]))
+    expectSound(client)
+  },
+)
+
 test('what is added stands behind the value or before it, whatever the lengths', () => {
   for (const isAfter of [true, false]) {
     for (const [keyLength, oldBytes, addedBytes] of [
