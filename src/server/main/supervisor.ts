@@ -171,7 +171,7 @@ export class Supervisor {
     this.endFileLooks = watchOpenFiles(threadClock, this.say)
     reportReady()
     signals.handTo({ stop: (signal) => this.stop(signal), reload: () => this.reload() })
-    collectGarbage()
+    collectGarbage(true)
     return await finished
   }
 

@@ -150,7 +150,7 @@ export class RemoteService {
     const known = this.engine.opened().then(() => this.reach.look())
     await Promise.race([known, late])
     // Of the library, which was loaded for that.
-    collectGarbage()
+    collectGarbage(false)
   }
 
   close(): void {
