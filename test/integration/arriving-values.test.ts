@@ -9,10 +9,10 @@ import { BinaryClient } from '../support/binary-client.ts'
 import { storeFrame } from '../support/binary-frames.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
+import { versionOf } from '../support/versioned-value.ts'
 import { randomOf, seedOfRun } from '../unit/storage/model.ts'
 
 const KIB = 1024
-const PATTERN_BYTES = 251
 const KEYS = 12
 
 let server: TestServer
@@ -31,14 +31,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.stop()
 })
-
-/** A value that tells by its first bytes what all of it must be. */
-function versionOf(version: number, length: number): Buffer {
-  const pattern = Buffer.alloc(PATTERN_BYTES)
-  for (let at = 0; at < PATTERN_BYTES; at++) pattern[at] = at * 7 + version
-  pattern.writeUInt32LE(version)
-  return Buffer.alloc(length, pattern)
-}
 
 type Way = (key: string, value: Buffer) => Buffer
 

@@ -8,10 +8,10 @@ import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
+import { versionOf } from '../support/versioned-value.ts'
 import { randomOf, seedOfRun } from '../unit/storage/model.ts'
 
 const KIB = 1024
-const PATTERN_BYTES = 251
 
 let server: TestServer
 
@@ -22,14 +22,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.stop()
 })
-
-/** A value that tells by its first bytes what all of it must be. */
-function versionOf(version: number, length: number): Buffer {
-  const pattern = Buffer.alloc(PATTERN_BYTES)
-  for (let at = 0; at < PATTERN_BYTES; at++) pattern[at] = at * 7 + version
-  pattern.writeUInt32LE(version)
-  return Buffer.alloc(length, pattern)
-}
 
 /** Asks, counts the values in the answers, and looks at every byte of them. */
 class Reader {
