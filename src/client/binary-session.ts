@@ -27,14 +27,14 @@ import { ClientError } from './client-error.ts'
 import type { SaslAnswer, SaslCarrier } from './login.ts'
 import { excerpt } from './printable.ts'
 import {
-  expiryOf,
+  AnswerQueue,
   type Item,
   RowCollector,
   type Session,
-  type StatAnswer,
-  Turns,
+  type StatReport,
+  wireExpiryOf,
 } from './session.ts'
-import { LINE_BYTES_MAX, VALUE_BYTES_MAX, type Wire } from './wire.ts'
+import { ANSWER_LINE_BYTES_MAX, VALUE_BYTES_MAX, type Wire } from './wire.ts'
 
 interface Packet {
   readonly opcode: number
@@ -58,7 +58,7 @@ export class BinarySession implements Session, SaslCarrier {
   readonly dialect = 'binary'
   isLoggedIn = false
   readonly #wire: Wire
-  readonly #turns = new Turns()
+  readonly #answers = new AnswerQueue()
   #opaque = 0
 
   constructor(wire: Wire) {
@@ -96,7 +96,7 @@ export class BinarySession implements Session, SaslCarrier {
   ): Promise<boolean> {
     const extras = Buffer.alloc(8)
     extras.writeUInt32BE(flags, 0)
-    extras.writeUInt32BE(expiryOf(ttlSeconds), FLAGS_BYTES)
+    extras.writeUInt32BE(wireExpiryOf(ttlSeconds), FLAGS_BYTES)
     const response = await this.#ask({ opcode: OP_SET, key, extras, value })
     if (response.status === STATUS_NOT_STORED) return false
     if (response.status !== STATUS_OK) throw refusalOf(response.status, response.value)
@@ -121,13 +121,18 @@ export class BinarySession implements Session, SaslCarrier {
     if (status !== STATUS_OK) throw refusalOf(status, value)
   }
 
-  stats(group: string): Promise<StatAnswer> {
+  stats(group: string): Promise<StatReport> {
     const opaque = this.#send({ opcode: OP_STAT, key: Buffer.from(group, 'latin1') })
-    return this.#turns.take(async () => {
+    return this.#answers.take(async () => {
       const deadlineMs = this.#wire.deadline()
       const collector = new RowCollector(this.#wire)
       for (;;) {
-        const { status, key, value } = await this.#read(OP_STAT, opaque, LINE_BYTES_MAX, deadlineMs)
+        const { status, key, value } = await this.#read(
+          OP_STAT,
+          opaque,
+          ANSWER_LINE_BYTES_MAX,
+          deadlineMs,
+        )
         if (status !== STATUS_OK) throw refusalOf(status, value)
         if (key.length === 0) break
         collector.add(key.toString('latin1'), value.toString('latin1'))
@@ -170,10 +175,10 @@ export class BinarySession implements Session, SaslCarrier {
     throw refusal.kind === 'refused' ? new ClientError('login', refusal.message) : refusal
   }
 
-  #ask(packet: Packet, bodyBytesMax = LINE_BYTES_MAX): Promise<Response> {
+  #ask(packet: Packet, bodyBytesMax = ANSWER_LINE_BYTES_MAX): Promise<Response> {
     const opaque = this.#send(packet)
     const sentBytes = packet.value?.length ?? 0
-    return this.#turns.take(() =>
+    return this.#answers.take(() =>
       this.#read(packet.opcode, opaque, bodyBytesMax, this.#wire.deadline(sentBytes)),
     )
   }
@@ -214,7 +219,7 @@ export class BinarySession implements Session, SaslCarrier {
     const bodyDeadlineMs = Math.max(deadlineMs, this.#wire.deadline(bodyBytes))
     const body = await this.#wire.take(
       bodyBytes,
-      bodyBytes > LINE_BYTES_MAX ? bodyDeadlineMs : deadlineMs,
+      bodyBytes > ANSWER_LINE_BYTES_MAX ? bodyDeadlineMs : deadlineMs,
     )
     return {
       status: header.readUInt16BE(6),

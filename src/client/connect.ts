@@ -15,6 +15,7 @@
 import { unreachable } from '../base/unreachable.ts'
 import { BinarySession } from './binary-session.ts'
 import { ClientError } from './client-error.ts'
+import { type ClientPipe, openPipe, type PipeTarget } from './client-pipe.ts'
 import {
   isLoginNeedless,
   type Login,
@@ -23,7 +24,6 @@ import {
   PLAIN_NAME,
   refusePasswordInTheClear,
 } from './login.ts'
-import { openPipe, type Pipe, type PipeTarget } from './pipe.ts'
 import { excerpt } from './printable.ts'
 import type { Session } from './session.ts'
 import { TextSession } from './text-session.ts'
@@ -91,7 +91,7 @@ async function logInOverText(
   wire: Wire,
   offer: Offer,
   { login }: SessionTarget,
-  pipe: Pipe,
+  pipe: ClientPipe,
 ): Promise<Session> {
   const session = new TextSession(wire)
   const offered = offer.kind === 'sasl' ? offer.mechanisms : []

@@ -16,7 +16,7 @@ export interface Item {
 export type StatRow = readonly [name: string, value: string]
 
 /** What a statistics group comes to: rows, or a word such as RESET. */
-export interface StatAnswer {
+export interface StatReport {
   readonly rows: readonly StatRow[]
   readonly words: readonly string[]
 }
@@ -34,7 +34,7 @@ export interface Session {
   delete(key: Uint8Array): Promise<boolean>
   /** Of a namespace that is named, or of the own one. */
   flush(namespace?: string): Promise<void>
-  stats(group: string): Promise<StatAnswer>
+  stats(group: string): Promise<StatReport>
   /** Lines as they come, from when the server has agreed; of the text dialect alone. */
   lines(request: LineRequest): AsyncGenerator<string, void, undefined>
   close(): void
@@ -54,7 +54,7 @@ export const STAT_ROWS_MAX = 1_000_000
 export const STAT_BYTES_MAX: number = 32 * 1024 * 1024
 
 /** Answers in the order of their requests. */
-export class Turns {
+export class AnswerQueue {
   #last: Promise<unknown> = Promise.resolve()
 
   take<Answer>(read: () => Promise<Answer>): Promise<Answer> {
@@ -68,7 +68,7 @@ export class Turns {
 const RELATIVE_SECONDS_MAX = 30 * 24 * 60 * 60
 
 /** A time to live as it is said on the wire. */
-export function expiryOf(ttlSeconds: number): number {
+export function wireExpiryOf(ttlSeconds: number): number {
   if (ttlSeconds <= RELATIVE_SECONDS_MAX) return ttlSeconds
   return Math.floor(Date.now() / 1000) + ttlSeconds
 }

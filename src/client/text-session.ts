@@ -7,13 +7,13 @@ import { ClientError } from './client-error.ts'
 import type { SaslAnswer, SaslCarrier } from './login.ts'
 import { excerpt } from './printable.ts'
 import {
-  expiryOf,
+  AnswerQueue,
   type Item,
   type LineRequest,
   RowCollector,
   type Session,
-  type StatAnswer,
-  Turns,
+  type StatReport,
+  wireExpiryOf,
 } from './session.ts'
 import { VALUE_BYTES_MAX, type Wire } from './wire.ts'
 
@@ -27,7 +27,7 @@ export class TextSession implements Session, SaslCarrier {
   readonly dialect = 'text'
   isLoggedIn = false
   readonly #wire: Wire
-  readonly #turns = new Turns()
+  readonly #answers = new AnswerQueue()
 
   constructor(wire: Wire) {
     this.#wire = wire
@@ -42,7 +42,7 @@ export class TextSession implements Session, SaslCarrier {
   get(key: Uint8Array): Promise<Item | undefined> {
     const { text, flag } = wireKey(key)
     this.#wire.write(`mg ${text}${flag} v f c t${LINE_END}`)
-    return this.#turns.take(() => this.#readItem())
+    return this.#answers.take(() => this.#readItem())
   }
 
   async set(
@@ -52,7 +52,7 @@ export class TextSession implements Session, SaslCarrier {
     flags: number,
   ): Promise<boolean> {
     const { text, flag } = wireKey(key)
-    const expiry = expiryOf(ttlSeconds)
+    const expiry = wireExpiryOf(ttlSeconds)
     // The classic form where it can be: an older server would take the data behind a line that it does not
     // know for further commands.
     const line =
@@ -81,9 +81,9 @@ export class TextSession implements Session, SaslCarrier {
     if (answer !== 'OK') throw this.#refusal(answer)
   }
 
-  stats(group: string): Promise<StatAnswer> {
+  stats(group: string): Promise<StatReport> {
     this.#wire.write(group === '' ? `stats${LINE_END}` : `stats ${group}${LINE_END}`)
-    return this.#turns.take(() => this.#readStats())
+    return this.#answers.take(() => this.#readStats())
   }
 
   async *lines(request: LineRequest): AsyncGenerator<string, void, undefined> {
@@ -131,7 +131,7 @@ export class TextSession implements Session, SaslCarrier {
   /** One line for a request. */
   #ask(request: string, valueBytes = 0): Promise<string> {
     this.#wire.write(request)
-    return this.#turns.take(() => this.#wire.line(this.#wire.deadline(valueBytes)))
+    return this.#answers.take(() => this.#wire.line(this.#wire.deadline(valueBytes)))
   }
 
   async #sasl(line: string, response: Uint8Array): Promise<SaslAnswer> {
@@ -174,7 +174,7 @@ export class TextSession implements Session, SaslCarrier {
     return bytes.subarray(0, length)
   }
 
-  async #readStats(): Promise<StatAnswer> {
+  async #readStats(): Promise<StatReport> {
     const deadlineMs = this.#wire.deadline()
     const collector = new RowCollector(this.#wire)
     const words: string[] = []

@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream'
 import { ClientError } from './client-error.ts'
 
 /** A statistic, a line of a dump, a list of mechanisms; what is longer is none. */
-export const LINE_BYTES_MAX: number = 16 * 1024
+export const ANSWER_LINE_BYTES_MAX: number = 16 * 1024
 /**
  * Of a value, which is held whole, and for a moment twice. Servers can be told to hold larger ones, but who
  * answers may be anybody.
@@ -97,15 +97,15 @@ export class Wire {
     let searchedBytes = 0
     for (;;) {
       const end = this.#bytes.indexOf(LINE_FEED, this.#offset + searchedBytes)
-      if (end !== -1 && end - this.#offset <= LINE_BYTES_MAX) {
+      if (end !== -1 && end - this.#offset <= ANSWER_LINE_BYTES_MAX) {
         const hasReturn = end > this.#offset && this.#bytes[end - 1] === CARRIAGE_RETURN
         const text = this.#bytes.toString('latin1', this.#offset, hasReturn ? end - 1 : end)
         this.#offset = end + 1
         return text
       }
       searchedBytes = this.#bytes.length - this.#offset
-      if (end !== -1 || searchedBytes > LINE_BYTES_MAX) {
-        throw this.nonsense(`a line is longer than ${LINE_BYTES_MAX} bytes`)
+      if (end !== -1 || searchedBytes > ANSWER_LINE_BYTES_MAX) {
+        throw this.nonsense(`a line is longer than ${ANSWER_LINE_BYTES_MAX} bytes`)
       }
       this.#keep(await this.#more(deadlineMs))
     }

@@ -7,9 +7,10 @@
  * load.ts makes it.
  */
 
+import type { LogLevel } from '../base/log-level.ts'
 import type { Protocol } from './options/network-options.ts'
 import type { Group } from './options/option.ts'
-import type { LogFormat, LogLevel } from './options/process-options.ts'
+import type { LogFormat } from './options/process-options.ts'
 import type { TlsMinVersion, TlsVerify } from './options/tls-options.ts'
 import type { OptionName } from './options.ts'
 import type { Secret } from './secret.ts'

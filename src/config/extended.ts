@@ -28,7 +28,7 @@ export interface FlagCollection {
   readonly notices: string[]
 }
 
-export type Verdict =
+export type NameMeaning =
   /**
    * `value` is what the bare name means; without it a value must be given. `meanings` are values of
    * memcached's that are other words here.
@@ -44,7 +44,7 @@ export type Verdict =
   | { readonly kind: 'ignored'; readonly why: string; readonly takes?: Kind<unknown> }
   | { readonly kind: 'refused'; readonly why: string }
 
-const ACCEPTED: Verdict = { kind: 'accepted' }
+const ACCEPTED: NameMeaning = { kind: 'accepted' }
 const NO_SLABS = 'there are no slabs here'
 const NO_LRU = 'there are no LRU lists here'
 const NO_HASH_TUNING = 'the index sizes itself'
@@ -59,16 +59,16 @@ const NUMBER = integer(0, UINT32_MAX)
 const RATIO = ratio()
 
 /** `takes` makes it an error to leave the value out, as memcached does. */
-function ignored(why: string, takes?: Kind<unknown>): Verdict {
+function ignored(why: string, takes?: Kind<unknown>): NameMeaning {
   return takes === undefined ? { kind: 'ignored', why } : { kind: 'ignored', why, takes }
 }
 
-function refused(why: string): Verdict {
+function refused(why: string): NameMeaning {
   return { kind: 'refused', why }
 }
 
 /** The suboptions of -o of memcached 1.6.45, of every way to build it. */
-export const EXTENDED: Readonly<Record<string, Verdict>> = {
+export const EXTENDED: Readonly<Record<string, NameMeaning>> = {
   idle_timeout: { kind: 'option', option: 'idle_timeout_seconds' },
   // The default since memcached 1.6, and ours.
   maxconns_fast: { kind: 'option', option: 'wait_for_place', value: 'false' },
@@ -160,7 +160,7 @@ export interface ForeignFlag {
   readonly long?: string
   /** What help shows for its value, `<num>`; empty for a flag that takes none. */
   readonly placeholder: string
-  readonly verdict: Verdict
+  readonly verdict: NameMeaning
 }
 
 export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
@@ -217,7 +217,7 @@ export const FOREIGN_FLAGS: readonly ForeignFlag[] = [
 ]
 
 /** What becomes of a flag, for help and docs/memcached.md. */
-export function describeVerdict(verdict: Verdict): string {
+export function describeVerdict(verdict: NameMeaning): string {
   switch (verdict.kind) {
     case 'option':
       return `works: the same as --${OPTIONS[verdict.option].long}`
@@ -235,7 +235,7 @@ export function describeVerdict(verdict: Verdict): string {
 /** Files a use of a foreign flag where it belongs. */
 export function collectForeignFlag(
   flag: string,
-  verdict: Verdict,
+  verdict: NameMeaning,
   value: string | undefined,
   into: FlagCollection,
 ): void {

@@ -5,6 +5,8 @@
  * Relative paths are resolved against the directory of the file they are written in, or against
  * the working directory when they come from a flag or a variable.
  */
+
+import type { LogLevel } from '../base/log-level.ts'
 import type { Config, Setting } from './config.ts'
 import { credentialOrigins, usersFile } from './credential-origins.ts'
 import { type ConfigInputs, GivenOptions } from './given-options.ts'
@@ -13,7 +15,6 @@ import { formatSize } from './kind.ts'
 import { resolveMechanisms } from './login-mechanisms.ts'
 import { resolveNetwork } from './network.ts'
 import { announcedMechanisms, resolveOAuth } from './oauth.ts'
-import type { LogLevel } from './options/process-options.ts'
 import { OPTION_NAMES, OPTIONS, type OptionName, type OptionValues } from './options.ts'
 import { ConfigError, type ConfigProblem } from './problem.ts'
 import { resolveStore } from './store.ts'

@@ -17,9 +17,9 @@ import type { Lack, Restriction } from '../command/caller.ts'
 import { NAMESPACE_DEFAULT, type Principal } from '../credential/principal.ts'
 import { RIGHTS_ALL } from '../credential/rights.ts'
 import { COUNTER } from '../observe/counters.ts'
-import { NOBODY, type UserCounts } from '../observe/user-counts.ts'
+import { NO_USER, type UserCounts } from '../observe/user-counts.ts'
 import { hasVerb, verbsThat } from '../protocol/verbs.ts'
-import { type ClaimedUser, NOBODY as NO_CLAIM } from '../sasl/claimed-user.ts'
+import { type ClaimedUser, NO_CLAIM } from '../sasl/claimed-user.ts'
 import type { SaslEnvironment } from '../sasl/environment.ts'
 import type { FailureReason } from '../sasl/failure-reason.ts'
 import { type SaslFailure, SaslSession, type SaslStep } from '../sasl/session.ts'
@@ -120,7 +120,7 @@ export class AuthGate {
   /** The one in which an answer goes on that takes turns, or a watcher watches; it may have been named. */
   visited: number = NAMESPACE_DEFAULT
   /** The number that the principal is counted by. */
-  user: number = NOBODY
+  user: number = NO_USER
 
   /** What is done here is more than is recorded in time: this turn ends, and the next comes later. */
   owesRest = false
@@ -364,7 +364,7 @@ export class AuthGate {
   /** The connection is no more. */
   leave(): void {
     this.givePlaceBack()
-    this.countFor(NOBODY)
+    this.countFor(NO_USER)
   }
 
   private takePlace(namespace: number): boolean {
@@ -390,9 +390,9 @@ export class AuthGate {
     this.placeIn = NOWHERE
   }
 
-  private countFor(user: number = NOBODY): void {
+  private countFor(user: number = NO_USER): void {
     // Whoever logs in while the connection ends is nobody's any more.
-    if (user === this.user || (this.isGone && user !== NOBODY)) return
+    if (user === this.user || (this.isGone && user !== NO_USER)) return
     this.options.users?.move(this.user, user)
     this.user = user
   }
@@ -419,6 +419,6 @@ export class AuthGate {
     this.restriction = undefined
     this.enter(NAMESPACE_DEFAULT)
     this.givePlaceBack()
-    this.countFor(NOBODY)
+    this.countFor(NO_USER)
   }
 }

@@ -28,7 +28,7 @@ const AROUND_VALUE_BYTES = 4096
 /** As many as a namespace's number can say. */
 const NAMESPACE_IDS = 256
 /** In the place of a namespace: of whoever is not logged in. */
-export const STRANGERS: number = NAMESPACE_IDS
+export const STRANGERS_HOLDER: number = NAMESPACE_IDS
 
 /** What is held for each namespace, and for strangers. */
 export function createReplyShares(workerCount: number): SharedLanes {
@@ -70,7 +70,7 @@ export class ReplyMemory {
     return this.options.lane[COUNTER.unread_reply_bytes]!
   }
 
-  /** Each of these is asked for a namespace, or for STRANGERS. */
+  /** Each of these is asked for a namespace, or for STRANGERS_HOLDER. */
   hasRoomFor(bytes: number, holder: number): boolean {
     return this.isWithin(bytes, holder, 1)
   }
@@ -102,8 +102,8 @@ export class ReplyMemory {
   private isWithin(bytes: number, holder: number, times: number): boolean {
     const { heldByAll, namespaceCount } = this.options
     const ownBytes = this.heldBy(holder) + bytes
-    if (holder === STRANGERS) return ownBytes <= STRANGER_BYTES_MAX * times
-    const allBytes = heldByAll() - this.heldBy(STRANGERS) + bytes
+    if (holder === STRANGERS_HOLDER) return ownBytes <= STRANGER_BYTES_MAX * times
+    const allBytes = heldByAll() - this.heldBy(STRANGERS_HOLDER) + bytes
     return isWithinShare(ownBytes / times, allBytes / times, namespaceCount(), this.bound)
   }
 

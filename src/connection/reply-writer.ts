@@ -9,7 +9,7 @@ import type { HeldValue } from '../command/commands.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
 import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
-import { STRANGERS } from './reply-memory.ts'
+import { STRANGERS_HOLDER } from './reply-memory.ts'
 import type { Transport } from './transport.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -177,7 +177,7 @@ export class ReplyWriter {
     this.owes(unsentBytes)
     if (unsentBytes === 0 || this.hasEnded) return REPLIES_LEFT
     const { limits, replyMemory } = this.context
-    this.heldFor(this.owner.isOpen ? this.owner.namespace : STRANGERS)
+    this.heldFor(this.owner.isOpen ? this.owner.namespace : STRANGERS_HOLDER)
     this.heldBytes += heldBytes
     replyMemory.hold(heldBytes, this.holder)
     if (replyMemory.isExceeded(this.holder)) {

@@ -12,7 +12,7 @@ import type { CredentialFileProblem } from './credential-file-error.ts'
 import { CredentialFileError } from './credential-file-error.ts'
 import type { CredentialSnapshot, UserRecord } from './credential-snapshot.ts'
 import { decoySalt, decoySeed, formatShape, makeSnapshot } from './credential-snapshot.ts'
-import { decodeUtf8, type FileContent } from './file-access.ts'
+import { decodeUtf8OrLine, type FileContent } from './file-access.ts'
 import { quoteName } from './file-problems.ts'
 import { type FileAccess, FileWatch } from './file-watch.ts'
 import type { MemcachedFileKind } from './memcached-file.ts'
@@ -277,7 +277,7 @@ export class CredentialSource {
 
 function parseCredentialFile(file: CredentialFile, content: FileContent): Reading {
   const { path, format } = file
-  const text = decodeUtf8(content.bytes)
+  const text = decodeUtf8OrLine(content.bytes)
   if (typeof text === 'number') return failed(file, 'this line is not valid UTF-8', text)
   // An editor that cuts the file and writes it anew would otherwise remove every user for a
   // moment.

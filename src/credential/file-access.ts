@@ -62,7 +62,7 @@ function kindOf(stats: Stats): string {
 }
 
 /** The text, or the 1-based line of the first byte that is not UTF-8. */
-export function decodeUtf8(bytes: Uint8Array): string | number {
+export function decodeUtf8OrLine(bytes: Uint8Array): string | number {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   try {
     return decoder.decode(bytes)

@@ -8,7 +8,7 @@
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { basename } from 'node:path'
-import { decodeUtf8, type FileContent } from './file-access.ts'
+import { decodeUtf8OrLine, type FileContent } from './file-access.ts'
 import { peerCertificate } from './peer-certificate.ts'
 import { type PemBlock, readPem } from './pem.ts'
 import { isListSignedBy } from './revocation-signature.ts'
@@ -440,7 +440,7 @@ class Check {
       const hint = role === 'key' ? 'openssl pkey -inform DER' : 'openssl x509 -inform DER'
       throw new Unusable(role, file, `the file is DER, not PEM: convert it (${hint})`)
     }
-    const text = decodeUtf8(bytes)
+    const text = decodeUtf8OrLine(bytes)
     if (typeof text === 'number') {
       throw new Unusable(role, file, 'this line is not text, and PEM is', text)
     }

@@ -8,7 +8,7 @@ import { access, type FileHandle, lstat, open, rename, rm } from 'node:fs/promis
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CredentialFileError } from './credential-file-error.ts'
-import { codeOf, decodeUtf8, describeFileError, readRegularFile } from './file-access.ts'
+import { codeOf, decodeUtf8OrLine, describeFileError, readRegularFile } from './file-access.ts'
 import { UserEditError } from './user-edit-error.ts'
 
 const LOCK_WAIT_MS = 5000
@@ -31,7 +31,7 @@ export async function readText(path: string): Promise<ReadText> {
   })
   if (content === undefined) return { text: undefined, mode: NEW_FILE_MODE, owner: undefined }
   if (typeof content === 'string') throw new UserEditError('file', `${path}: ${content}`)
-  const text = decodeUtf8(content.bytes)
+  const text = decodeUtf8OrLine(content.bytes)
   if (typeof text === 'number') {
     const message = 'this line is not valid UTF-8'
     throw new CredentialFileError([{ file: path, line: text, message }])

@@ -12,8 +12,8 @@
 import { type EventEmitter, once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import pino from 'pino'
+import type { LogLevel } from '../base/log-level.ts'
 
-export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
 
 export interface LogEvent {
@@ -23,7 +23,7 @@ export interface LogEvent {
   readonly fields: LogFields
 }
 
-export interface Log {
+export interface EventLog {
   write(event: LogEvent): void
   setLevel(level: LogLevel): void
   /**
@@ -87,7 +87,7 @@ function printable(text: string): string {
   )
 }
 
-export function createLog(options: LogOptions): Log {
+export function createLog(options: LogOptions): EventLog {
   const destination = pino.destination({
     fd: options.fd,
     sync: false,

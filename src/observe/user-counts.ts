@@ -7,7 +7,7 @@
  *          1   OTHER_USERS: all for whom there was no number
  *          2   the first user that logged in, and so on
  *
- * Invariants: only names that have logged in get a number, USERS_MAX in all, and they keep it; of those, names
+ * Invariants: only names that have logged in get a number, COUNTED_USERS_MAX in all, and they keep it; of those, names
  * that are no users here (which come with tokens and may be any number) get half. A name is complete in the
  * table before its number is given out.
  */
@@ -16,11 +16,11 @@ import type { MetricFamily, ValueSample } from './metric-family.ts'
 import { createSharedLanes, type SharedLanes, sharedLane, sumSharedLanes } from './shared-lanes.ts'
 
 /** Users that are counted one by one. */
-export const USERS_MAX = 256
+export const COUNTED_USERS_MAX = 256
 /** The label of all others. A user who is really called so is counted with them. */
 export const OTHER_USERS = 'other'
 
-export const NOBODY = 0
+export const NO_USER = 0
 const OTHER = 1
 const FIRST = 2
 /** Of a name in UTF-8; who has a longer one is among the others. */
@@ -29,7 +29,7 @@ const NAME_BYTES_MAX = 255
 const LOCK_WORD = 0
 const COUNT_WORD = 1
 const LENGTHS_WORD = 16
-const NAMES_BYTE: number = 4 * (LENGTHS_WORD + USERS_MAX)
+const NAMES_BYTE: number = 4 * (LENGTHS_WORD + COUNTED_USERS_MAX)
 
 /** What is counted, as offsets from USER_SLOTS times the number. */
 export const USER_REQUESTS = 0
@@ -48,8 +48,8 @@ export interface UserMemory {
 
 export function createUserMemory(workerCount: number): UserMemory {
   return {
-    names: new SharedArrayBuffer(NAMES_BYTE + USERS_MAX * NAME_BYTES_MAX),
-    lanes: createSharedLanes(workerCount, (FIRST + USERS_MAX) * USER_SLOTS),
+    names: new SharedArrayBuffer(NAMES_BYTE + COUNTED_USERS_MAX * NAME_BYTES_MAX),
+    lanes: createSharedLanes(workerCount, (FIRST + COUNTED_USERS_MAX) * USER_SLOTS),
   }
 }
 
@@ -71,7 +71,7 @@ export class UserCounts {
     if (name === OTHER_USERS) return OTHER
     const known = this.find(name)
     if (known !== undefined) return known
-    if (this.readCount >= (isGuest ? USERS_MAX / 2 : USERS_MAX)) return OTHER
+    if (this.readCount >= (isGuest ? COUNTED_USERS_MAX / 2 : COUNTED_USERS_MAX)) return OTHER
     const added = this.names.add(name)
     if (added < 0) return OTHER
     return this.find(name) ?? OTHER
@@ -97,7 +97,7 @@ class UserNames {
   private readonly bytes: Uint8Array
 
   constructor(buffer: SharedArrayBuffer) {
-    this.words = new Int32Array(buffer, 0, LENGTHS_WORD + USERS_MAX)
+    this.words = new Int32Array(buffer, 0, LENGTHS_WORD + COUNTED_USERS_MAX)
     this.bytes = new Uint8Array(buffer, NAMES_BYTE)
   }
 
@@ -120,13 +120,13 @@ class UserNames {
     const count = words[COUNT_WORD]!
     let index = 0
     while (index < count && this.at(index) !== name) index++
-    if (index === count && count < USERS_MAX) {
+    if (index === count && count < COUNTED_USERS_MAX) {
       bytes.set(encoded, index * NAME_BYTES_MAX)
       words[LENGTHS_WORD + index] = encoded.length
       Atomics.store(words, COUNT_WORD, count + 1)
     }
     release(words, LOCK_WORD)
-    return index < USERS_MAX ? index : -1
+    return index < COUNTED_USERS_MAX ? index : -1
   }
 }
 

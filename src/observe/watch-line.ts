@@ -55,8 +55,8 @@ export const DELETE_META = 2
 const DELETE_COMMANDS = ['null', 'delete', 'md']
 
 /** `command` of an eviction: whether the item was ever fetched. */
-export const EVICTED_UNFETCHED = 0
-export const EVICTED_FETCHED = 1
+export const EVICTION_UNFETCHED = 0
+export const EVICTION_FETCHED = 1
 /** `ttlSeconds` of an eviction without expiry. */
 export const TTL_NEVER = 0xffffffff
 
@@ -94,7 +94,7 @@ function contentOf(record: WatchRecord): string {
       return `type=deleted key=${key} cmd=${DELETE_COMMANDS[command]} clsid=1 size=${valueBytes}`
     case WATCH_EVICTIONS: {
       const ttl = record.ttlSeconds === TTL_NEVER ? -1 : record.ttlSeconds
-      const fetched = command === EVICTED_FETCHED ? 'yes' : 'no'
+      const fetched = command === EVICTION_FETCHED ? 'yes' : 'no'
       return `type=eviction key=${key} fetch=${fetched} ttl=${ttl} la=${record.idleSeconds} clsid=1 size=${valueBytes}`
     }
     default:

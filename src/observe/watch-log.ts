@@ -37,7 +37,7 @@ import {
   workerWord,
 } from './watch-memory.ts'
 
-export const RECORD_HEADER_BYTES = 40
+export const WATCH_RECORD_HEADER_BYTES = 40
 const RECORD_KEY_BYTES_MAX = 255
 /** Rings have fewer units than these bits count. */
 const UNITS_MASK = 0xff_ffff
@@ -50,7 +50,7 @@ export const WATCHERS_MAX = 20
  * and could see by a refusal that others watch.
  */
 export const TENANT_WATCHERS_MAX = 4
-const RECORD_UNITS_MAX = Math.ceil((RECORD_HEADER_BYTES + RECORD_KEY_BYTES_MAX) / UNIT_BYTES)
+const RECORD_UNITS_MAX = Math.ceil((WATCH_RECORD_HEADER_BYTES + RECORD_KEY_BYTES_MAX) / UNIT_BYTES)
 const DEFAULT_ALONE = [0]
 
 /** An event as it is written and read; one record is reused for all. */
@@ -127,7 +127,7 @@ export class WatchLog {
     const control = this.observed
     const ringUnits = this.ringUnits
     const length = Math.min(keyLength, RECORD_KEY_BYTES_MAX)
-    const units = Math.ceil((RECORD_HEADER_BYTES + length) / UNIT_BYTES)
+    const units = Math.ceil((WATCH_RECORD_HEADER_BYTES + length) / UNIT_BYTES)
     const written = control[own + WORKER_WRITTEN]!
     const unitsToEnd = ringUnits - ((written >>> 0) % ringUnits)
     const fillerUnits = units > unitsToEnd ? unitsToEnd : 0
@@ -161,7 +161,7 @@ export class WatchLog {
     ring.setUint8(offset + 38, record.command)
     ring.setUint8(offset + 39, record.status)
     const bytes = this.bytes[this.workerIndex]!
-    const keyStart = offset + RECORD_HEADER_BYTES
+    const keyStart = offset + WATCH_RECORD_HEADER_BYTES
     for (let index = 0; index < length; index++) bytes[keyStart + index] = key[keyOffset + index]!
     unreadOf[namespace]! += units
     Atomics.store(control, own + WORKER_WRITTEN, (written + fillerUnits + units) | 0)
@@ -247,7 +247,7 @@ export class WatchLog {
     read.kind = ring.getUint8(offset + 37)
     read.command = ring.getUint8(offset + 38)
     read.status = ring.getUint8(offset + 39)
-    const keyStart = offset + RECORD_HEADER_BYTES
+    const keyStart = offset + WATCH_RECORD_HEADER_BYTES
     for (let index = 0; index < read.keyLength; index++) read.key[index] = bytes[keyStart + index]!
   }
 

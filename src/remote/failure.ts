@@ -23,19 +23,19 @@ const BY_CODE: Readonly<Record<string, number>> = {
 }
 
 /** The first word of an error's message, if it is an engine's: in capitals. */
-export function codeOf(error: unknown): string {
+export function engineCodeOf(error: unknown): string {
   const message = error instanceof Error ? error.message : ''
   return /^[A-Z]+(?= )/.exec(message)?.[0] ?? ''
 }
 
 export function failureOf(error: unknown): number {
-  const code = codeOf(error)
+  const code = engineCodeOf(error)
   if (code === '') return FAILURE_DOWN
   return BY_CODE[code] ?? FAILURE_REFUSED
 }
 
 export function isRedirection(error: unknown): boolean {
-  const code = codeOf(error)
+  const code = engineCodeOf(error)
   return code === 'MOVED' || code === 'ASK'
 }
 

@@ -15,9 +15,9 @@ import { copyPart } from '../base/bytes.ts'
 export const HEAD_BYTES = 14
 const VERSION = 1
 
-export const STATE_STALE = 1
-export const STATE_WIN_SENT = 2
-export const STATE_FETCHED = 4
+export const HEAD_STALE = 1
+export const HEAD_WIN_SENT = 2
+export const HEAD_FETCHED = 4
 
 const STATE_OFFSET = 1
 const FLAGS_OFFSET = 2
@@ -60,7 +60,7 @@ export function isItem(item: unknown): item is Buffer {
   return item instanceof Uint8Array && item.length >= HEAD_BYTES && item[0] === VERSION
 }
 
-export function stateOf(item: Buffer): number {
+export function headStateOf(item: Buffer): number {
   return item[STATE_OFFSET] ?? 0
 }
 

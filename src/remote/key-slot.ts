@@ -3,7 +3,7 @@
  * of the key, or of what stands between its first `{` and the next `}` if that is not empty. Hot path.
  */
 
-export const SLOTS = 16384
+export const KEY_SLOTS = 16384
 const OPEN = 0x7b
 const CLOSE = 0x7d
 
@@ -22,7 +22,7 @@ export function slotOf(key: Uint8Array): number {
     if (byte === OPEN) return slotOfTag(key, at)
     crc = ((crc << 8) & 0xffff) ^ CRC[(crc >>> 8) ^ byte]!
   }
-  return crc % SLOTS
+  return crc % KEY_SLOTS
 }
 
 /** Of a key whose first `{` is at `open`. */
@@ -34,5 +34,5 @@ function slotOfTag(key: Uint8Array, open: number): number {
   for (let at = isTagged ? open + 1 : 0; at < end; at++) {
     crc = ((crc << 8) & 0xffff) ^ CRC[(crc >>> 8) ^ key[at]!]!
   }
-  return crc % SLOTS
+  return crc % KEY_SLOTS
 }

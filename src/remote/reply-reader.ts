@@ -21,7 +21,7 @@ import { REMOTE_ITEM_BYTES_MAX } from '../base/remote-item-bytes-max.ts'
  */
 export const REPLY_BYTES_MAX: number = REMOTE_ITEM_BYTES_MAX + 64 * 1024
 /** Of a status, an error or a number. */
-export const LINE_BYTES_MAX: number = 16 * 1024
+export const REPLY_LINE_BYTES_MAX: number = 16 * 1024
 /** Of one reply, in all of its lists; ours have 6, and a HELLO names each module of the node. */
 export const ELEMENTS_MAX = 256
 export const DEPTH_MAX = 4
@@ -162,11 +162,11 @@ export class ReplyReader {
   /** The place of CR LF; -1: it has not come, -2: it never will. */
   private findLineEnd(from: number): number {
     const { bytes, end } = this
-    const last = Math.min(end, from + LINE_BYTES_MAX)
+    const last = Math.min(end, from + REPLY_LINE_BYTES_MAX)
     let at = from
     while (at < last && bytes[at] !== CR) at++
     if (at < last && at + 1 < end) return bytes[at + 1] === LF ? at : -2
-    return at < from + LINE_BYTES_MAX ? -1 : -2
+    return at < from + REPLY_LINE_BYTES_MAX ? -1 : -2
   }
 
   private parseNumber(from: number, end: number): boolean {

@@ -5,7 +5,7 @@
  */
 import type { Argument, ClusterClient, ClusterMaker, MasterNode } from './cluster-client.ts'
 import { FUNCTIONS } from './functions.ts'
-import { SLOTS, slotOf } from './key-slot.ts'
+import { KEY_SLOTS, slotOf } from './key-slot.ts'
 import { type LinkOwner, NodeLink } from './node-link.ts'
 import type { Dial } from './node-pipe.ts'
 import type { RemoteSettings } from './remote-settings.ts'
@@ -47,8 +47,8 @@ export class Topology {
   /** By the address of a node. */
   private readonly nodes: Map<string, Links> = new Map()
   /** The same by slot, for the master that the library named there last, so that no request looks for an address. */
-  private readonly slotMasters: (MasterNode | undefined)[] = new Array(SLOTS).fill(undefined)
-  private readonly slotLinks: Links[] = new Array(SLOTS).fill([])
+  private readonly slotMasters: (MasterNode | undefined)[] = new Array(KEY_SLOTS).fill(undefined)
+  private readonly slotLinks: Links[] = new Array(KEY_SLOTS).fill([])
   private readonly loading: Map<string, Promise<void>> = new Map()
   private renewedMs = Number.NEGATIVE_INFINITY
   private isRenewing = false

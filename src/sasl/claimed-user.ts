@@ -14,7 +14,7 @@ export interface ClaimedUser {
   readonly unknownUser: string
 }
 
-export const NOBODY: ClaimedUser = { user: '', unknownUser: '' }
+export const NO_CLAIM: ClaimedUser = { user: '', unknownUser: '' }
 
 /** Longest name that is reported, in UTF-16 units. */
 const REPORTED_NAME_MAX = 128
@@ -27,7 +27,7 @@ const TAG_BYTES = 4
 
 /** The tag is made for known names too, so that both cost the same. `name` is prepared. */
 export function describeClaim(name: string, isKnown: boolean, key: Uint8Array): ClaimedUser {
-  if (name === '') return NOBODY
+  if (name === '') return NO_CLAIM
   const tag = createHmac('sha256', key)
     .update(name.slice(0, TAGGED_CHARS_MAX))
     .digest('hex')

@@ -14,15 +14,15 @@ import type { Log } from './log.ts'
 import type { MemoryView } from './memory-view.ts'
 import { ATTEMPTS_MAX, type NewRecord } from './new-record.ts'
 import type { StoreParts } from './parts.ts'
-import type { Receiver } from './receiver.ts'
 import { CHANGED, EXISTS, NOT_STORED, STORED, TOO_LARGE } from './result.ts'
 import type { Upkeep } from './upkeep.ts'
+import type { ValueReceiver } from './value-receiver.ts'
 import { WRITE_APPEND, type WriteOrder } from './write-order.ts'
 
 export class Extender {
   private readonly item: HeldItem
   private readonly record: NewRecord
-  private readonly receiver: Receiver
+  private readonly receiver: ValueReceiver
   private readonly upkeep: Upkeep
   private readonly sources: LastBlock
   private readonly view: MemoryView
@@ -34,7 +34,7 @@ export class Extender {
     parts: StoreParts,
     item: HeldItem,
     record: NewRecord,
-    receiver: Receiver,
+    receiver: ValueReceiver,
     upkeep: Upkeep,
     sources: LastBlock,
     extendedBytesMin: number,

@@ -41,12 +41,12 @@ import { NewRecord } from './new-record.ts'
 import { Numbers } from './numbers.ts'
 import { createParts, type StoreParts } from './parts.ts'
 import { type PinnedParts, Pins } from './pins.ts'
-import { extendedBytesMinOf, largeBytesMinOf, Receiver } from './receiver.ts'
 import { Restorer } from './restorer.ts'
 import { EXISTS, HIT, MISS, MISS_NONE, NOT_FOUND, REMOVED, STORED } from './result.ts'
 import { Scan } from './scan.ts'
 import { TouchedKeys } from './touched-keys.ts'
 import { Upkeep } from './upkeep.ts'
+import { extendedBytesMinOf, largeBytesMinOf, ValueReceiver } from './value-receiver.ts'
 import { Widener } from './widener.ts'
 import type { WriteOrder } from './write-order.ts'
 import { Writer } from './writer.ts'
@@ -92,7 +92,7 @@ export class Store {
   private readonly upkeep: Upkeep
   private readonly record: NewRecord
   private readonly widener: Widener
-  private readonly receiver: Receiver
+  private readonly receiver: ValueReceiver
   private readonly extender: Extender
   private readonly writer: Writer
   private readonly numbers: Numbers
@@ -115,7 +115,7 @@ export class Store {
     const cas = new CasSource(parts.control, parts.isShared)
     const record = new NewRecord(parts, item, cas, upkeep)
     const sources = new LastBlock()
-    const receiver = new Receiver(parts, item, record, upkeep, sources)
+    const receiver = new ValueReceiver(parts, item, record, upkeep, sources)
     const { extendedBytesMin } = this
     const extender = new Extender(parts, item, record, receiver, upkeep, sources, extendedBytesMin)
     this.parts = parts

@@ -29,7 +29,7 @@ import { absoluteExpiry } from './absolute-expiry.ts'
 import { countSwap } from './access-counts.ts'
 
 /** Times that a command starts over because others changed the item; more is not contention. */
-export const ATTEMPTS_MAX = 100
+export const COMMAND_ATTEMPTS_MAX = 100
 
 export class ItemAccess extends ResultRegisters implements CommandResult {
   /** Unix seconds; the worker sets it ten times a second. */
@@ -167,7 +167,7 @@ export class ItemAccess extends ResultRegisters implements CommandResult {
   ): number {
     const { store, lane } = this
     this.isCreated = false
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    for (let attempt = 0; attempt < COMMAND_ATTEMPTS_MAX; attempt++) {
       const counted = store.arithmetic(
         isIncrement,
         key,

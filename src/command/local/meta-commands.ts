@@ -65,7 +65,7 @@ import {
   type WriteOrder,
 } from '../../storage/write-order.ts'
 import { countFetch, countHit, countMiss, countSwap } from './access-counts.ts'
-import { ATTEMPTS_MAX, type ItemAccess } from './item-access.ts'
+import { COMMAND_ATTEMPTS_MAX, type ItemAccess } from './item-access.ts'
 
 const NOTHING = new Uint8Array(0)
 
@@ -210,7 +210,7 @@ export class MetaCommands {
   private vivify(request: Request): number {
     const { items, store } = this
     const expiry = this.expiryAtBirth(request)
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    for (let attempt = 0; attempt < COMMAND_ATTEMPTS_MAX; attempt++) {
       const order = items.beginOrder(WRITE_ADD, this.key, this.keyOffset, this.keyLength, expiry)
       giveCas(request, order)
       const written = store.write(order)
@@ -252,7 +252,7 @@ export class MetaCommands {
     const usesCas = swaps || (extendsValue && comparesCas)
     const casHigh = usesCas ? request.casHigh : 0
     const casLow = usesCas ? request.casLow : 0
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    for (let attempt = 0; attempt < COMMAND_ATTEMPTS_MAX; attempt++) {
       const order = this.beginSet(request, bytes, mode, request.expiry)
       order.casHigh = casHigh
       order.casLow = casLow
@@ -322,7 +322,7 @@ export class MetaCommands {
     const upper = request.upperFlags
     const changes = (upper & FLAG_I) !== 0
     store.noteChange(this.key, this.keyOffset, this.keyLength)
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    for (let attempt = 0; attempt < COMMAND_ATTEMPTS_MAX; attempt++) {
       const found = changes ? this.findToChange(request) : this.find()
       if (found !== OUTCOME_HIT) {
         if (found === OUTCOME_NOT_FOUND) lane[COUNTER.delete_misses]!++

@@ -17,8 +17,8 @@ import {
 import {
   DELETE_CLASSIC,
   DELETE_META,
-  EVICTED_FETCHED,
-  EVICTED_UNFETCHED,
+  EVICTION_FETCHED,
+  EVICTION_UNFETCHED,
   GET_EXPIRED,
   GET_FLUSHED,
   GET_FOUND,
@@ -171,7 +171,7 @@ export class RequestObserver implements EvictionObserver {
     const { record } = this.log
     record.kind = WATCH_EVICTIONS
     record.connectionId = 0
-    record.command = wasFetched ? EVICTED_FETCHED : EVICTED_UNFETCHED
+    record.command = wasFetched ? EVICTION_FETCHED : EVICTION_UNFETCHED
     record.ttlSeconds = expiry === 0 ? TTL_NEVER : expiry - this.nowSeconds
     record.idleSeconds = Math.max(0, this.nowSeconds - lastAccess)
     record.valueBytes = valueBytes

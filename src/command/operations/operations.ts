@@ -10,7 +10,11 @@
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import { RIGHT, type Right } from '../../credential/rights.ts'
 import type { PrefixTable } from '../../observe/prefix-table.ts'
-import type { OperationArgument, OperationName, Refusal } from '../../protocol/text/operations.ts'
+import type {
+  OperationArgument,
+  OperationName,
+  OperationRefusal,
+} from '../../protocol/text/operations.ts'
 import type { Caller } from '../caller.ts'
 import { ClusterLines, type ClusterParts } from './cluster-lines.ts'
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, FirstLines, type ItemDump } from './dump.ts'
@@ -65,7 +69,7 @@ export type Answer =
   | { readonly kind: 'later'; readonly problem: Promise<string | undefined> }
   /** The end of the connection is the answer. */
   | { readonly kind: 'close' }
-  | { readonly kind: 'refused'; readonly reason: Refusal }
+  | { readonly kind: 'refused'; readonly reason: OperationRefusal }
   /** The caller lacks the right. */
   | { readonly kind: 'denied' }
 
@@ -219,7 +223,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   },
 }
 
-function refused(reason: Refusal): Answer {
+function refused(reason: OperationRefusal): Answer {
   return { kind: 'refused', reason }
 }
 

@@ -35,31 +35,31 @@ import {
 } from '../../remote/item-head.ts'
 import { EXISTS, MISS_NONE, NOT_FOUND, STORED } from '../../storage/result.ts'
 import { countFetch, countHit, countMiss, countSwap } from '../local/access-counts.ts'
-import { AT_ONCE, KEPT, NEVER } from './engine-expiry.ts'
+import { EXPIRY_AT_ONCE, EXPIRY_KEPT, EXPIRY_NEVER } from './engine-expiry.ts'
 import { bytesAt, letterOf, numberAt, type RemoteParts, RemoteRequest } from './remote-request.ts'
 
 export class RemoteGet extends RemoteRequest {
   protected override readonly mayMiss = true
   protected override readonly onlyReads: boolean
-  /** The expiry that it gets, or KEPT. */
+  /** The expiry that it gets, or EXPIRY_KEPT. */
   private readonly expiry: string
 
   constructor(parts: RemoteParts, key: Buffer, expiry: string) {
     super(parts, key)
     this.expiry = expiry
-    this.onlyReads = expiry === KEPT
+    this.onlyReads = expiry === EXPIRY_KEPT
   }
 
   protected command(key: Buffer): readonly Argument[] {
     const { expiry } = this
-    if (expiry === KEPT) return ['GET', key]
-    if (expiry === NEVER) return ['GETEX', key, 'PERSIST']
-    return expiry === AT_ONCE ? ['GETDEL', key] : ['GETEX', key, 'PX', expiry]
+    if (expiry === EXPIRY_KEPT) return ['GET', key]
+    if (expiry === EXPIRY_NEVER) return ['GETEX', key, 'PERSIST']
+    return expiry === EXPIRY_AT_ONCE ? ['GETDEL', key] : ['GETEX', key, 'PX', expiry]
   }
 
   protected read(reply: unknown): number {
     const { lane, result } = this.parts
-    const touches = this.expiry !== KEPT
+    const touches = this.expiry !== EXPIRY_KEPT
     countFetch(lane, touches)
     if (reply === null) {
       countMiss(lane, touches, MISS_NONE)
@@ -147,10 +147,10 @@ export class RemotePlainSet extends RemoteRequest {
 
   protected command(key: Buffer): readonly Argument[] {
     const { item, expiry, condition } = this
-    if (expiry === AT_ONCE) return ['DEL', key]
+    if (expiry === EXPIRY_AT_ONCE) return ['DEL', key]
     const args: Argument[] = ['SET', key, item]
     if (condition !== '') args.push(condition)
-    if (expiry !== NEVER) args.push('PX', expiry)
+    if (expiry !== EXPIRY_NEVER) args.push('PX', expiry)
     return args
   }
 
@@ -183,7 +183,7 @@ export interface StoreOrder {
   readonly isCasGiven: boolean
   readonly expiry: string
   readonly value: Buffer
-  /** The expiry with which append and prepend make what is missing, or KEPT: they do not. */
+  /** The expiry with which append and prepend make what is missing, or EXPIRY_KEPT: they do not. */
   readonly vivified: string
   readonly valueBytesMax: number
   /** What is answered where it is there already, and where it is missing. */
@@ -263,7 +263,7 @@ export class RemoteDelete extends RemoteRequest {
   protected command(key: Buffer): readonly Argument[] {
     const { compared } = this
     if (compared.length === 0) return ['DEL', key]
-    return ['FCALL', FUNCTION_DELETE, '1', key, compared, '', '0', KEPT, compared, '0']
+    return ['FCALL', FUNCTION_DELETE, '1', key, compared, '', '0', EXPIRY_KEPT, compared, '0']
   }
 
   protected read(reply: unknown): number {
@@ -297,7 +297,7 @@ export interface CountOrder {
   /** Digits, or empty: nothing is made. */
   readonly initial: string
   readonly createdExpiry: string
-  /** That of an item that is there, or KEPT. */
+  /** That of an item that is there, or EXPIRY_KEPT. */
   readonly expiry: string
 }
 

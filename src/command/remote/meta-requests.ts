@@ -45,17 +45,17 @@ import {
   encodeFlags,
   flagsOf,
   HEAD_BYTES,
+  HEAD_FETCHED,
+  HEAD_STALE,
+  HEAD_WIN_SENT,
+  headStateOf,
   isItem,
-  STATE_FETCHED,
-  STATE_STALE,
-  STATE_WIN_SENT,
-  stateOf,
 } from '../../remote/item-head.ts'
 import { MISS_NONE } from '../../storage/result.ts'
 import { absoluteExpiry } from '../local/absolute-expiry.ts'
 import { countFetch, countHit, countMiss } from '../local/access-counts.ts'
 import { type CountOrder, RemoteCount } from './classic-requests.ts'
-import { engineExpiry, KEPT, secondsLeft } from './engine-expiry.ts'
+import { EXPIRY_KEPT, engineExpiry, secondsLeft } from './engine-expiry.ts'
 import { bytesAt, letterOf, numberAt, type RemoteParts, RemoteRequest } from './remote-request.ts'
 
 /** What T and N of a request come to; the last of them in its line has the say over what is made. */
@@ -82,8 +82,8 @@ export function expiriesOf(request: Request, nowSeconds: number): Expiries {
     atSeconds: nowSeconds,
     touched: touches ? absoluteExpiry(expiry, nowSeconds) : undefined,
     vivified: vivifies ? absoluteExpiry(vivifyExpiry, nowSeconds) : undefined,
-    ofFound: touches ? engineExpiry(expiry, nowSeconds) : KEPT,
-    ofMade: vivifies ? engineExpiry(made, nowSeconds) : KEPT,
+    ofFound: touches ? engineExpiry(expiry, nowSeconds) : EXPIRY_KEPT,
+    ofMade: vivifies ? engineExpiry(made, nowSeconds) : EXPIRY_KEPT,
     isVivifiedLast,
   }
 }
@@ -112,7 +112,7 @@ function later(expiry: number, seconds: number): number {
 function loadHead(parts: RemoteParts, head: Buffer, valueBytes: number, keyBytes: number): void {
   const { result } = parts
   result.flags = flagsOf(head)
-  result.wasFetched = (stateOf(head) & STATE_FETCHED) !== 0
+  result.wasFetched = (headStateOf(head) & HEAD_FETCHED) !== 0
   result.valueBytes = valueBytes
   result.itemBytes = HEAD_BYTES + valueBytes + keyBytes
 }
@@ -164,7 +164,7 @@ export class RemoteMetaGet extends RemoteRequest {
     const { ofFound, ofMade } = this.expiries
     return [
       'FCALL',
-      ofMade === KEPT ? FUNCTION_FETCH : FUNCTION_MAKE,
+      ofMade === EXPIRY_KEPT ? FUNCTION_FETCH : FUNCTION_MAKE,
       '1',
       key,
       ofFound,
@@ -179,7 +179,7 @@ export class RemoteMetaGet extends RemoteRequest {
   /** A stale item has one winner, whom a function chooses. */
   protected override goesOn(reply: unknown): boolean {
     if (!this.isPlain || !isItem(reply)) return false
-    if ((stateOf(reply) & (STATE_STALE | STATE_WIN_SENT)) === 0) return false
+    if ((headStateOf(reply) & (HEAD_STALE | HEAD_WIN_SENT)) === 0) return false
     this.isPlain = false
     return true
   }
@@ -201,7 +201,7 @@ export class RemoteMetaGet extends RemoteRequest {
       result.isCreated = numberAt(reply, 4) === 1
       result.lastAccess = parts.nowSeconds - numberAt(reply, 3)
       loadExpiries(parts, expiries, numberAt(reply, 2))
-      this.loadMarks(stateOf(item), numberAt(reply, 5) === 1)
+      this.loadMarks(headStateOf(item), numberAt(reply, 5) === 1)
     }
     loadHead(parts, item, item.length - HEAD_BYTES, this.ownKeyBytes)
     this.loadCas(casHighOf(item), casLowOf(item))
@@ -212,8 +212,8 @@ export class RemoteMetaGet extends RemoteRequest {
   }
 
   private loadMarks(state: number, hasWon: boolean): void {
-    const isSent = (state & STATE_WIN_SENT) !== 0
-    const isStale = (state & STATE_STALE) !== 0
+    const isSent = (state & HEAD_WIN_SENT) !== 0
+    const isStale = (state & HEAD_STALE) !== 0
     const { result } = this.parts
     result.marks = (hasWon ? MARK_WON : 0) | (isSent ? MARK_SENT : 0) | (isStale ? MARK_STALE : 0)
   }
@@ -237,7 +237,7 @@ export class RemoteMetaDelete extends RemoteRequest {
       (upper & FLAG_C) === 0 ? '' : encodeCas(casHigh, casLow),
       isEmptied ? encodeFlags(request.flags) : '',
       isStale ? '1' : '0',
-      (upper & FLAG_T) === 0 ? KEPT : engineExpiry(request.expiry, parts.nowSeconds),
+      (upper & FLAG_T) === 0 ? EXPIRY_KEPT : engineExpiry(request.expiry, parts.nowSeconds),
       cas,
       (upper & FLAG_E) === 0 ? '0' : '1',
     ]

@@ -15,7 +15,13 @@
  */
 import { COUNTER } from '../../observe/counters.ts'
 import type { Generation } from '../../remote/generation.ts'
-import { HEAD_BYTES, isItem, STATE_STALE, STATE_WIN_SENT, stateOf } from '../../remote/item-head.ts'
+import {
+  HEAD_BYTES,
+  HEAD_STALE,
+  HEAD_WIN_SENT,
+  headStateOf,
+  isItem,
+} from '../../remote/item-head.ts'
 import type { CopyKeeper } from '../../remote/tracking.ts'
 import { NearEntry, PLACE_BYTES } from './near-entry.ts'
 import { ReadSketch } from './read-sketch.ts'
@@ -306,5 +312,5 @@ export class NearCache implements CopyKeeper {
 
 /** Reading it changes nothing. */
 function isPlain(item: Buffer): boolean {
-  return item.length >= HEAD_BYTES && (stateOf(item) & (STATE_STALE | STATE_WIN_SENT)) === 0
+  return item.length >= HEAD_BYTES && (headStateOf(item) & (HEAD_STALE | HEAD_WIN_SENT)) === 0
 }

@@ -70,7 +70,7 @@ import {
   RemoteTouch,
   type StoreOrder,
 } from './classic-requests.ts'
-import { AT_ONCE, engineExpiry, KEPT } from './engine-expiry.ts'
+import { EXPIRY_AT_ONCE, EXPIRY_KEPT, engineExpiry } from './engine-expiry.ts'
 import {
   expiriesOf,
   isPlainRead,
@@ -226,9 +226,9 @@ export class RemoteCommands implements CommandStore {
   private get(request: Request, bytes: Uint8Array): number {
     const { parts } = this
     const item = this.copyOf(request, bytes)
-    if (item !== undefined) return this.answerBy(new RemoteGet(parts, NO_KEY, KEPT), item)
+    if (item !== undefined) return this.answerBy(new RemoteGet(parts, NO_KEY, EXPIRY_KEPT), item)
     const key = this.keyOf(request, bytes)
-    return this.startRead(new RemoteGet(parts, key, KEPT), key)
+    return this.startRead(new RemoteGet(parts, key, EXPIRY_KEPT), key)
   }
 
   private metaGet(request: Request, bytes: Uint8Array): number {
@@ -310,7 +310,7 @@ export class RemoteCommands implements CommandStore {
   ): number {
     const expiry = this.expiryOf(request.expiry)
     // The engine has no word for what is added and over at once.
-    if (expiry === AT_ONCE && mode !== 'S') {
+    if (expiry === EXPIRY_AT_ONCE && mode !== 'S') {
       return this.store(mode, request, bytes, false, ifExists, ifMissing)
     }
     const cas = this.newCas(request)
@@ -351,7 +351,7 @@ export class RemoteCommands implements CommandStore {
         isCasGiven: isCasGiven(request),
         expiry: this.expiryOf(request.expiry),
         value,
-        vivified: vivifies ? this.expiryOf(request.vivifyExpiry) : KEPT,
+        vivified: vivifies ? this.expiryOf(request.vivifyExpiry) : EXPIRY_KEPT,
         valueBytesMax: this.options.itemBytesMax - ITEM_OVERHEAD_BYTES - keyLength,
         ifExists,
         ifMissing,
@@ -391,7 +391,7 @@ export class RemoteCommands implements CommandStore {
         ...order,
         isIncrement: request.verb === VERB_INCREMENT,
         createdExpiry: this.expiryOf(request.expiry),
-        expiry: KEPT,
+        expiry: EXPIRY_KEPT,
       }),
     )
   }
@@ -439,7 +439,7 @@ export class RemoteCommands implements CommandStore {
   private flush(request: Request): number {
     if (!this.options.flushEnabled) return OUTCOME_REFUSED
     const expiry = this.expiryOf(request.expiry)
-    const delayMs = expiry === AT_ONCE ? 0 : Number(expiry)
+    const delayMs = expiry === EXPIRY_AT_ONCE ? 0 : Number(expiry)
     this.last = new RemoteFlush(this.parts, delayMs, this.options.after)
     return OUTCOME_PENDING
   }

@@ -1,7 +1,8 @@
 /** Limits on what clients, and strangers before all, may take. */
 import { parseAddressBlock } from '../../base/address-block.ts'
+import { INT32_MAX } from '../../base/int32-max.ts'
 import { choice, flag, integer, integerOrAuto, list, Refusal, seconds, size } from '../kind.ts'
-import { INT32_MAX, type Options } from './option.ts'
+import type { Options } from './option.ts'
 
 export interface LimitValues {
   conn_limit: number

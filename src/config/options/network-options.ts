@@ -1,6 +1,8 @@
 /** Listening: where the server is found, and the dialect that is spoken there. */
+
+import { INT32_MAX } from '../../base/int32-max.ts'
 import { choice, integer, type Kind, list, octalMode, Refusal, text } from '../kind.ts'
-import { INT32_MAX, nonEmpty, type Options } from './option.ts'
+import { nonEmpty, type Options } from './option.ts'
 
 export type Protocol = 'auto' | 'binary' | 'ascii'
 

@@ -5,9 +5,6 @@
  */
 import { type Kind, Refusal } from '../kind.ts'
 
-/** memcached takes whatever an int can be, where more does no harm. */
-export const INT32_MAX = 2_147_483_647
-
 export type Group =
   | 'network'
   | 'tls'

@@ -1,4 +1,5 @@
 /** The process, its log and its audit, and what is answered over HTTP. */
+import type { LogLevel } from '../../base/log-level.ts'
 import {
   choice,
   count,
@@ -12,7 +13,6 @@ import {
 } from '../kind.ts'
 import { nonEmpty, type Options } from './option.ts'
 
-export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 export type LogFormat = 'auto' | 'json' | 'pretty'
 
 export interface ProcessValues {

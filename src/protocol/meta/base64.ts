@@ -18,7 +18,7 @@ function sextets(): Uint8Array {
 }
 
 /** Decodes `[start, end)` into `target` from 0; returns the length, 0 if it is not base64. */
-export function decodeBase64(
+export function decodeBase64Key(
   bytes: Uint8Array,
   start: number,
   end: number,

@@ -8,10 +8,12 @@
  *
  * Invariant: of DECODED, no flag occurs twice and every value is a number where it must be one.
  */
+
 import { Decimal } from '../../base/decimal.ts'
+import { INT32_MAX } from '../../base/int32-max.ts'
 import { KEY_BYTES_MAX } from '../../base/key-bytes-max.ts'
 import { DECODED, INCOMPLETE, OVERSIZE, type Request, WRONG_LINE } from '../request.ts'
-import { expiryOf, INT32_MAX, NOT_A_NUMBER, parseSigned, parseUint32 } from '../text/number.ts'
+import { expiryOf, NOT_A_NUMBER, parseSigned, parseUint32 } from '../text/number.ts'
 import {
   PROBLEM_ARITHMETIC_FLAG,
   PROBLEM_ARITHMETIC_MODE,
@@ -29,7 +31,7 @@ import {
   PROBLEM_TOO_MANY_FLAGS,
 } from '../text/problems.ts'
 import { LINE_META, VERB_META_ARITHMETIC, VERB_META_NOOP, VERB_META_SET, VERBS } from '../verbs.ts'
-import { decodeBase64 } from './base64.ts'
+import { decodeBase64Key } from './base64.ts'
 
 /** Tokens of a meta line, command and key included. */
 const META_TOKENS_MAX = 20
@@ -200,7 +202,7 @@ function decodeFlags(bytes: Uint8Array, first: number, request: Request): number
     switch (letter) {
       case 0x62: // b
         request.hasBinaryKey = true
-        request.keyLength = decodeBase64(bytes, tokens[2]!, tokens[3]!, request.binaryKey)
+        request.keyLength = decodeBase64Key(bytes, tokens[2]!, tokens[3]!, request.binaryKey)
         if (request.keyLength === 0) problem = PROBLEM_BAD_BASE64
         break
       case 0x4e: // N

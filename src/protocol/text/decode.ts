@@ -11,7 +11,9 @@
  * legal length skips its block whatever else is wrong with it; one without has no block
  * (memcached does the same).
  */
+
 import { Decimal } from '../../base/decimal.ts'
+import { INT32_MAX } from '../../base/int32-max.ts'
 import { KEY_BYTES_MAX } from '../../base/key-bytes-max.ts'
 import { decodeMetaLine } from '../meta/decode.ts'
 import {
@@ -43,14 +45,7 @@ import {
   VERBS,
   type Verb,
 } from '../verbs.ts'
-import {
-  expiryOf,
-  INT32_MAX,
-  NOT_A_NUMBER,
-  parseField,
-  parseSigned,
-  parseUint32,
-} from './number.ts'
+import { expiryOf, NOT_A_NUMBER, parseField, parseSigned, parseUint32 } from './number.ts'
 import { OPERATION_VERBS } from './operations.ts'
 import {
   PROBLEM_BAD_DATA_CHUNK,

@@ -5,6 +5,9 @@
  * that it is not one. Only flags and expiry of the storage commands are read less strictly, as
  * memcached does (parseField). 64-bit numbers are in base/decimal.ts.
  */
+import { INT32_MAX } from '../../base/int32-max.ts'
+
+
 const ZERO = 0x30
 const LINE_FEED = 0x0a
 const TAB = 0x09
@@ -13,7 +16,6 @@ const PLUS = 0x2b
 const MINUS = 0x2d
 
 export const UINT32_MAX = 4294967295
-export const INT32_MAX = 2147483647
 
 /** Out of the range of every number that is read here. */
 export const NOT_A_NUMBER = -4294967296

@@ -40,7 +40,7 @@ export interface OperationArgument {
 }
 
 /** Why an operation was refused. */
-export type Refusal = 'unknown' | 'too-small' | 'too-large' | 'failed'
+export type OperationRefusal = 'unknown' | 'too-small' | 'too-large' | 'failed'
 
 export interface OperationWords {
   /** What the line begins with; of several rows the first that fits is meant. */
@@ -57,7 +57,7 @@ export interface OperationWords {
   /** Lines in front of what is told, and behind it. */
   readonly firstLine?: string
   readonly lastLine?: string
-  readonly refused?: Readonly<Partial<Record<Refusal, string>>>
+  readonly refused?: Readonly<Partial<Record<OperationRefusal, string>>>
   /** Nothing may be answered in the same turn before this, which is what memcached calls the command. */
   readonly beginsTurnAs?: string
   /** memcached does not look for noreply here. */

@@ -7,12 +7,13 @@
  * Differs from memcached: words must be whole, which takes `slabs auto 1` for `slabs automove 1`;
  * and no page is moved by `slabs reassign`.
  */
+import { INT32_MAX } from '../../base/int32-max.ts'
+
 /** The line can be carried out; all other answers say what is wrong with it. */
 export const OK = 'OK'
 const ERROR = 'ERROR'
 const BAD_FORMAT = 'CLIENT_ERROR bad command line format'
 const UINT32_MAX = 4294967295
-const INT32_MAX = 2147483647
 const AUTOMOVE_LEVEL_MAX = 2
 const AUTOMOVE_WINDOW_MIN = 3
 const AUTOMOVE_WINDOW_MAX = 1800

@@ -24,7 +24,7 @@ export const BASIC_MECHANISM = 'PLAIN'
  * 'allowed-own': what users of the default namespace are told, and nothing of others; 'unknown': did not say who
  * they are; 'refused': and did not prove it.
  */
-export type Verdict = 'allowed' | 'allowed-own' | 'denied' | 'unknown' | 'refused'
+export type LoginVerdict = 'allowed' | 'allowed-own' | 'denied' | 'unknown' | 'refused'
 
 export interface BasicLoginOptions {
   readonly sasl: SaslEnvironment
@@ -56,7 +56,7 @@ export class BasicLogin {
   }
 
   /** What `header` (Authorization) gives to the client of a connection, `pipe`. */
-  async check(header: string | undefined, pipe: Pipe, right: Right): Promise<Verdict> {
+  async check(header: string | undefined, pipe: Pipe, right: Right): Promise<LoginVerdict> {
     const message = header === undefined ? undefined : decodeBasic(header)
     if (header === undefined || message === undefined) return 'unknown'
     const principal = this.known(header, pipe) ?? (await this.logIn(header, message, pipe))
@@ -102,7 +102,7 @@ export class BasicLogin {
 }
 
 /** As for `stats`: what is counted of the process is for the default namespace, and all of them for administrators. */
-function verdictOn({ rights, namespace, keyPrefixes }: Principal, right: Right): Verdict {
+function verdictOn({ rights, namespace, keyPrefixes }: Principal, right: Right): LoginVerdict {
   if (namespace !== NAMESPACE_DEFAULT || keyPrefixes !== undefined) return 'denied'
   if ((rights & RIGHT[right]) === 0) return 'denied'
   return (rights & RIGHT.admin) !== 0 ? 'allowed' : 'allowed-own'

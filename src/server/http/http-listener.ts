@@ -27,7 +27,7 @@ import { type BoundAddress, isLocalAddress, type SharedSocket } from '../net/sha
 import { withCertificates } from '../net/tls-contexts.ts'
 import { NO_RENEGOTIATION } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
-import type { BasicLogin, Verdict } from './basic-login.ts'
+import type { BasicLogin, LoginVerdict } from './basic-login.ts'
 import { HeadMeter } from './head-meter.ts'
 import { isMeantForUs } from './host-guard.ts'
 import { HttpConnections } from './http-connections.ts'
@@ -308,7 +308,7 @@ export class HttpListener {
 }
 
 /** What is answered to who may not be told what they ask for. */
-function refusalOf(outcome: Verdict, right: Right): RouteAnswer {
+function refusalOf(outcome: LoginVerdict, right: Right): RouteAnswer {
   switch (outcome) {
     case 'allowed':
     case 'allowed-own':

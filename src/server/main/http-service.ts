@@ -9,7 +9,7 @@ import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts
 import type { DatedCertificate } from '../../credential/tls-certificates.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { COUNTER, counterLane } from '../../observe/counters.ts'
-import type { Log } from '../../observe/log.ts'
+import type { EventLog } from '../../observe/log.ts'
 import type { MetricFamily } from '../../observe/metric-family.ts'
 import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import { BASIC_MECHANISM, BasicLogin } from '../http/basic-login.ts'
@@ -46,7 +46,7 @@ const LOOK_MS = 1000
 export interface HttpServiceOptions {
   readonly config: Config
   readonly http: HttpConfig
-  readonly log: Log
+  readonly log: EventLog
   readonly readiness: Readiness
   readonly threadClock: ThreadClock
   readonly clockBase: ClockBase
@@ -228,7 +228,7 @@ export class HttpService {
     const { config, log, threadClock, clockBase, clock, onAudit } = this.options
     // Behind those of the workers.
     const lane = counterLane(shared.counters, config.process.threads)
-    const write: Log['write'] = (event) => log.write(event)
+    const write: EventLog['write'] = (event) => log.write(event)
     const audit = createAudit(shared, onAudit, threadClock)
     const settings = {
       throttle: shared.throttle,

@@ -37,7 +37,7 @@ export interface Offers {
   readonly hasCluster: boolean
 }
 
-export interface Verdict {
+export interface PermissionVerdict {
   readonly isAllowed: boolean
   readonly reason: string
 }
@@ -63,7 +63,7 @@ export function checkPermission(
   access: Access = ACCESS_ALL,
   words: readonly string[],
   offers: Offers,
-): Verdict | undefined {
+): PermissionVerdict | undefined {
   const line = complete(words)
   const bytes = Buffer.from(`${line}\r\n\r\n`)
   const request = new Request()
@@ -91,7 +91,7 @@ function checkWithin(
   words: readonly string[],
   within: readonly string[],
   offers: Offers,
-): Verdict | undefined {
+): PermissionVerdict | undefined {
   if (readWithin(words) === undefined) return undefined
   const naming = checkOperation(access, OPERATIONS.namespace, words, offers)
   if (!naming.isAllowed) return naming
@@ -113,7 +113,7 @@ function checkOperation(
   { right, isGlobal, isOffered }: Operation,
   words: readonly string[],
   offers: Offers,
-): Verdict {
+): PermissionVerdict {
   // What is offered is said by these alone.
   const parts = {
     ...offers,
@@ -131,11 +131,11 @@ function checkOperation(
   return judgeRights(rights, RIGHT[right] | (isOfAll ? RIGHT.admin : 0))
 }
 
-function notOffered(what: string): Verdict {
+function notOffered(what: string): PermissionVerdict {
   return { isAllowed: false, reason: `the server does not offer ${what}` }
 }
 
-function judgeRights(rights: number, taken: number): Verdict {
+function judgeRights(rights: number, taken: number): PermissionVerdict {
   const lacking = namesOf(taken & ~rights)
   if (lacking.length > 0) return { isAllowed: false, reason: `it lacks ${lacking.join(' and ')}` }
   const names = namesOf(taken)
@@ -150,7 +150,7 @@ function checkRequest(
   request: Request,
   bytes: Uint8Array,
   words: readonly string[],
-): Verdict {
+): PermissionVerdict {
   const { rights, keyPrefixes } = access
   const taken = rightsTaken(request)
   const verdict = judgeRights(rights, taken)

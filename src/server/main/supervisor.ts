@@ -10,7 +10,7 @@ import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { sumCounter } from '../../observe/counters.ts'
-import type { Log, LogEvent } from '../../observe/log.ts'
+import type { EventLog, LogEvent } from '../../observe/log.ts'
 import { dropPrivileges, PidFile, type SystemUser, writePortFile } from '../files/process-files.ts'
 import { BoundSockets } from '../net/bound-sockets.ts'
 import { type Internal, WITHOUT } from '../net/node-internals.ts'
@@ -54,7 +54,7 @@ const VERBOSITY_MAX = 2
 export class Supervisor {
   private readonly config: Config
   private readonly passed: readonly PassedSocket[]
-  private readonly log: Log
+  private readonly log: EventLog
   private readonly say: Say
   private readonly clock: ClockBase = clockBase()
   private readonly threadTime: Clock = Clock.ofThread(this.clock)
@@ -98,7 +98,7 @@ export class Supervisor {
   constructor(
     config: Config,
     passed: readonly PassedSocket[],
-    log: Log,
+    log: EventLog,
     reread: ClusterListOptions['reread'],
   ) {
     this.config = config

@@ -8,7 +8,11 @@
  */
 import type { TokenConfig } from '../../config/config.ts'
 import { CredentialFileError } from '../../credential/credential-file-error.ts'
-import { decodeUtf8, describeFileError, readRegularFile } from '../../credential/file-access.ts'
+import {
+  decodeUtf8OrLine,
+  describeFileError,
+  readRegularFile,
+} from '../../credential/file-access.ts'
 import { FileWatch } from '../../credential/file-watch.ts'
 import { ASK_MS } from '../../credential/token-key-ring.ts'
 import {
@@ -166,7 +170,7 @@ export class TokenKeySource {
   private async readText(path: string): Promise<{ readonly text: string } | string> {
     const content = await this.files.read(path)
     if (typeof content === 'string') return `${path}: ${content}`
-    const text = decodeUtf8(content.bytes)
+    const text = decodeUtf8OrLine(content.bytes)
     return typeof text === 'string' ? { text } : `${path}: line ${text} is not valid UTF-8`
   }
 
@@ -235,6 +239,6 @@ export async function readTokenKeys(path: string): Promise<TokenKeySet | string>
 }
 
 function parseBytes(bytes: Uint8Array): TokenKeySet | string {
-  const text = decodeUtf8(bytes)
+  const text = decodeUtf8OrLine(bytes)
   return typeof text === 'string' ? parseKeySet(text) : `line ${text} is not valid UTF-8`
 }

@@ -15,7 +15,7 @@ export const LOOK_INTERVAL_MS = 1000
 const STUCK_LOOKS = 5
 const LOST_LOOKS = 30
 
-export type Verdict = 'well' | 'stuck' | 'lost'
+export type WorkerHealth = 'well' | 'stuck' | 'lost'
 
 export class Watchdog {
   private readonly workerTable: WorkerTableMemory
@@ -29,7 +29,7 @@ export class Watchdog {
   }
 
   /** To be called once in LOOK_INTERVAL_MS. */
-  look(): Verdict {
+  look(): WorkerHealth {
     const beats = readBeats(this.workerTable)
     for (const [index, count] of beats.entries()) {
       this.missed[index] = count === this.seen[index] ? (this.missed[index] ?? 0) + 1 : 0

@@ -18,7 +18,7 @@ import type { ThreadClock } from '../worker/thread-clock.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from '../worker/worker-messages.ts'
 import type { Say } from './say.ts'
 import { StartError } from './start-error.ts'
-import { LOOK_INTERVAL_MS, type Verdict, Watchdog } from './watchdog.ts'
+import { LOOK_INTERVAL_MS, Watchdog, type WorkerHealth } from './watchdog.ts'
 
 /**
  * Of each worker. What requests leave behind dies at once, so that a collection costs next to nothing
@@ -104,7 +104,7 @@ export class WorkerPool {
   /** Looks after the workers from now on. */
   watchOver(workerTable: WorkerTableMemory): void {
     const watchdog = new Watchdog(workerTable)
-    let last: Verdict = 'well'
+    let last: WorkerHealth = 'well'
     this.endWatch = this.options.clock.every(LOOK_INTERVAL_MS, () => {
       const verdict = watchdog.look()
       if (verdict !== last) this.heed(verdict)
@@ -200,7 +200,7 @@ export class WorkerPool {
     }
   }
 
-  private heed(verdict: Verdict): void {
+  private heed(verdict: WorkerHealth): void {
     const { say, onDeath, onStuck } = this.options
     if (verdict === 'lost') {
       onDeath(new Error('a worker thread does not turn any more'))

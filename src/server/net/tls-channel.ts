@@ -45,7 +45,7 @@ export function channelOf(socket: tls.TLSSocket): TlsChannel {
  * the same (SSL_VERIFY_PEER): Node leaves that to us. The dates of a certificate are looked at in a full
  * handshake alone, and a session may be resumed from ticket to ticket: `epochSeconds` is the time now.
  */
-export function refusalOf(
+export function certificateRefusalOf(
   socket: tls.TLSSocket,
   verify: TlsVerify,
   epochSeconds: number,

@@ -31,7 +31,7 @@ import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite, WritableHandle, WriteRequest } from './handle-writer.ts'
 import { readsInto } from './node-internals.ts'
 import { AcceptedSocket } from './socket-transport.ts'
-import { channelOf, refusalOf } from './tls-channel.ts'
+import { certificateRefusalOf, channelOf } from './tls-channel.ts'
 import type { HandshakeOwner, TlsHandshakes } from './tls-handshakes.ts'
 import { HELLO_BYTES_MAX, helloBytes } from './tls-hello.ts'
 
@@ -248,7 +248,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       // Of a session that OpenSSL has given up Node tells, and leaves the socket open. The alert is sent.
       this.destroy()
     })
-    const refused = refusalOf(secure, verify, parts.epochSeconds())
+    const refused = certificateRefusalOf(secure, verify, parts.epochSeconds())
     if (refused !== undefined) {
       this.failed(refused)
       this.destroy()

@@ -9,8 +9,9 @@
  * not to start.
  */
 import { Clock } from '../../base/clock.ts'
+import type { LogLevel } from '../../base/log-level.ts'
 import { unreachable } from '../../base/unreachable.ts'
-import type { LogFields, LogLevel } from '../../observe/log.ts'
+import type { LogFields } from '../../observe/log.ts'
 import { LendingRing } from '../../storage/lending.ts'
 import type { SnapshotMoment } from '../../storage/snapshot-summary.ts'
 import { Store } from '../../storage/store.ts'

@@ -2,7 +2,8 @@
  * What one worker has to say to the log, which the main thread writes: what is below the level stays
  * here, and so does detail that comes faster than a disk should fill.
  */
-import type { LogEvent, LogLevel } from '../../observe/log.ts'
+import type { LogLevel } from '../../base/log-level.ts'
+import type { LogEvent } from '../../observe/log.ts'
 import type { CoarseTime } from './thread-clock.ts'
 
 const SEVERITY: Readonly<Record<LogLevel, number>> = {

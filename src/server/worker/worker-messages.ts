@@ -3,12 +3,13 @@
  * clone; shared memory travels as SharedArrayBuffers inside them.
  */
 import type { ClockBase } from '../../base/clock.ts'
+import type { LogLevel } from '../../base/log-level.ts'
 import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
 import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
 import type { TokenKeySet } from '../../credential/token-keys.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { CounterMemory } from '../../observe/counters.ts'
-import type { LogEvent, LogLevel } from '../../observe/log.ts'
+import type { LogEvent } from '../../observe/log.ts'
 import type { PrefixMemory } from '../../observe/prefix-table.ts'
 import type { SharedLanes } from '../../observe/shared-lanes.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'

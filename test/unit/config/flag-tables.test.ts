@@ -9,7 +9,7 @@ import {
   describeVerdict,
   EXTENDED,
   FOREIGN_FLAGS,
-  type Verdict,
+  type NameMeaning,
 } from '../../../src/config/extended.ts'
 import { OPTION_NAMES, OPTIONS, type OptionName } from '../../../src/config/options.ts'
 
@@ -74,7 +74,7 @@ function shorten(names: readonly string[]): string[] {
   return [...new Set(shortened)]
 }
 
-function fateAndReason(verdict: Verdict): Row {
+function fateAndReason(verdict: NameMeaning): Row {
   const [fate = '', ...reason] = describeVerdict(verdict).split(': ')
   return [fate, reason.join(': ')]
 }

@@ -1,6 +1,10 @@
 /** What unread replies may hold: one namespace apart from another, and strangers apart from all of them. */
 import { expect, test } from 'vitest'
-import { createReplyShares, ReplyMemory, STRANGERS } from '../../../src/connection/reply-memory.ts'
+import {
+  createReplyShares,
+  ReplyMemory,
+  STRANGERS_HOLDER,
+} from '../../../src/connection/reply-memory.ts'
 import { REPLIES_LEFT, ReplyWriter } from '../../../src/connection/reply-writer.ts'
 import { SendBuffer } from '../../../src/connection/send-buffer.ts'
 import { counterLane, createCounterMemory, sumCounter } from '../../../src/observe/counters.ts'
@@ -88,15 +92,15 @@ test.each([
 
 test('strangers have a bound of their own, and neither take of the others nor give', () => {
   const two = bench(2)
-  expect(holdAll(two, STRANGERS)).toBe(STRANGER_BOUND)
+  expect(holdAll(two, STRANGERS_HOLDER)).toBe(STRANGER_BOUND)
   expect(holdAll(two, 0)).toBe(BOUND / 2)
   expect(holdAll(two, 1)).toBe(BOUND / 4)
   const other = bench(1)
   holdAll(other, 0)
-  expect(holdAll(other, STRANGERS)).toBe(STRANGER_BOUND)
+  expect(holdAll(other, STRANGERS_HOLDER)).toBe(STRANGER_BOUND)
   const [worker] = other.workers
-  worker!.hold(STRANGER_BOUND, STRANGERS)
-  expect(worker!.isExceeded(STRANGERS)).toBe(true)
+  worker!.hold(STRANGER_BOUND, STRANGERS_HOLDER)
+  expect(worker!.isExceeded(STRANGERS_HOLDER)).toBe(true)
   expect(worker!.isExceeded(0)).toBe(false)
 })
 
@@ -128,8 +132,8 @@ test('who logs in as somebody of another namespace takes along what is unread', 
   expect(roomOf(1)).toBe(true)
   owner.isOpen = false
   replies.send(Buffer.alloc(1), 1)
-  expect(replyMemory!.hasRoomFor(1, STRANGERS)).toBe(false)
+  expect(replyMemory!.hasRoomFor(1, STRANGERS_HOLDER)).toBe(false)
   transport.unsentBytes = 0
   replies.settle()
-  expect(replyMemory!.hasRoomFor(STRANGER_BOUND, STRANGERS)).toBe(true)
+  expect(replyMemory!.hasRoomFor(STRANGER_BOUND, STRANGERS_HOLDER)).toBe(true)
 })

@@ -2,12 +2,12 @@
 import { expect, test } from 'vitest'
 import type { MetricFamily } from '../../../src/observe/metric-family.ts'
 import {
+  COUNTED_USERS_MAX,
   createUserMemory,
-  NOBODY,
+  NO_USER,
   OTHER_USERS,
   USER_REQUESTS,
   USER_SLOTS,
-  USERS_MAX,
   UserCounts,
   type UserMemory,
   userFamilies,
@@ -40,10 +40,10 @@ test('a user has one number in all workers, and what they count of it is added u
   expect(valuesOf(memory, 'user_requests')).toEqual({ shop: 111, blog: 0 })
 })
 
-test('USERS_MAX users are counted one by one, and all further ones together', () => {
+test('COUNTED_USERS_MAX users are counted one by one, and all further ones together', () => {
   const memory = createUserMemory(2)
   const [one, two] = [new UserCounts(memory, 0), new UserCounts(memory, 1)]
-  for (let index = 0; index < USERS_MAX; index++) {
+  for (let index = 0; index < COUNTED_USERS_MAX; index++) {
     const worker = index % 2 === 0 ? one : two
     countRequests(worker, worker.numberOf(`user${index}`, false), 1)
   }
@@ -54,7 +54,7 @@ test('USERS_MAX users are counted one by one, and all further ones together', ()
   expect(late.size).toBe(1)
   for (const number of late) countRequests(one, number, 7)
   const values = valuesOf(memory, 'user_requests')
-  expect(Object.keys(values)).toHaveLength(USERS_MAX + 1)
+  expect(Object.keys(values)).toHaveLength(COUNTED_USERS_MAX + 1)
   expect(values[OTHER_USERS]).toBe(7)
   // Who has a number keeps it.
   expect(one.numberOf('user0', false)).toBe(two.numberOf('user0', true))
@@ -64,10 +64,10 @@ test('USERS_MAX users are counted one by one, and all further ones together', ()
 test('names that are no users here leave half of the numbers to those that are', () => {
   const memory = createUserMemory(1)
   const counts = new UserCounts(memory, 0)
-  for (let index = 0; index < 10 * USERS_MAX; index++) counts.numberOf(`pod${index}`, true)
+  for (let index = 0; index < 10 * COUNTED_USERS_MAX; index++) counts.numberOf(`pod${index}`, true)
   const other = counts.numberOf('one pod more', true)
   expect(counts.numberOf('shop', false)).not.toBe(other)
-  expect(Object.keys(valuesOf(memory, 'user_connections'))).toHaveLength(USERS_MAX / 2 + 1)
+  expect(Object.keys(valuesOf(memory, 'user_connections'))).toHaveLength(COUNTED_USERS_MAX / 2 + 1)
 })
 
 test('a name that is too long to be kept is among the others, and does not become another one', () => {
@@ -92,7 +92,7 @@ test('a user who is called like all others makes no second series of that name',
 test('who is not logged in is counted, and not shown', () => {
   const memory = createUserMemory(1)
   const counts = new UserCounts(memory, 0)
-  countRequests(counts, NOBODY, 5)
+  countRequests(counts, NO_USER, 5)
   expect(valuesOf(memory, 'user_requests')).toEqual({})
 })
 
@@ -101,9 +101,9 @@ test('connections are those of now, wherever they were made and ended', () => {
   const [one, two] = [new UserCounts(memory, 0), new UserCounts(memory, 1)]
   const shop = one.numberOf('shop', false)
   const blog = two.numberOf('blog', false)
-  one.move(NOBODY, shop)
-  two.move(NOBODY, shop)
+  one.move(NO_USER, shop)
+  two.move(NO_USER, shop)
   two.move(shop, blog)
-  one.move(shop, NOBODY)
+  one.move(shop, NO_USER)
   expect(valuesOf(memory, 'user_connections')).toEqual({ shop: 0, blog: 1 })
 })

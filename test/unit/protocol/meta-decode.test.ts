@@ -1,7 +1,7 @@
 /** The meta decoder: flags, their values, and what is wrong with them. */
 
 import { expect, test } from 'vitest'
-import { decodeBase64 } from '../../../src/protocol/meta/base64.ts'
+import { decodeBase64Key } from '../../../src/protocol/meta/base64.ts'
 import {
   FLAG_C,
   FLAG_K,
@@ -132,11 +132,11 @@ test('base64 is decoded as everywhere, and refused where it is none', () => {
       Array.from({ length }, (_, index) => (index * 37 + length * 11) & 255),
     )
     const encoded = Buffer.from(bytes.toString('base64'))
-    expect(decodeBase64(encoded, 0, encoded.length, target)).toBe(length)
+    expect(decodeBase64Key(encoded, 0, encoded.length, target)).toBe(length)
     expect(Buffer.from(target.subarray(0, length))).toEqual(bytes)
   }
   for (const wrong of ['', 'a', 'ab', 'abc', 'a===', '====', 'ab=c', 'ab!d', 'abcd=', 'ab c']) {
     const bytes = Buffer.from(wrong)
-    expect(decodeBase64(bytes, 0, bytes.length, target)).toBe(0)
+    expect(decodeBase64Key(bytes, 0, bytes.length, target)).toBe(0)
   }
 })

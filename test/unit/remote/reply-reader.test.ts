@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest'
 import {
   DEPTH_MAX,
   ELEMENTS_MAX,
-  LINE_BYTES_MAX,
   REPLY_BYTES_MAX,
+  REPLY_LINE_BYTES_MAX,
   ReplyError,
   ReplyReader,
 } from '../../../src/remote/reply-reader.ts'
@@ -127,13 +127,13 @@ test.each([
   ['a list beyond the bound', `*${ELEMENTS_MAX + 1}\r\n`],
   ['a list of too many in its lists', `*2\r\n*1\r\n+a\r\n*${ELEMENTS_MAX}\r\n`],
   ['lists too deep', `${'*1\r\n'.repeat(DEPTH_MAX + 1)}+a\r\n`],
-  ['a line without an end', `+${'x'.repeat(LINE_BYTES_MAX)}`],
+  ['a line without an end', `+${'x'.repeat(REPLY_LINE_BYTES_MAX)}`],
 ])('%s is no reply', (_, text) => {
   expect(readText(text)).toEqual({ replies: [], isGood: false })
 })
 
 test('a line, a list and lists in lists at their bounds are read', () => {
-  const line = 'x'.repeat(LINE_BYTES_MAX - 1)
+  const line = 'x'.repeat(REPLY_LINE_BYTES_MAX - 1)
   const list = `*${ELEMENTS_MAX}\r\n${':1\r\n'.repeat(ELEMENTS_MAX)}`
   const deep = `${'*1\r\n'.repeat(DEPTH_MAX)}+a\r\n`
   const { replies, isGood } = readText(`+${line}\r\n${list}${deep}`)

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { WorkerTable } from '../../../../src/server/admission/worker-table.ts'
 import { createWorkerTableMemory } from '../../../../src/server/admission/worker-table-memory.ts'
-import { type Verdict, Watchdog } from '../../../../src/server/main/watchdog.ts'
+import { Watchdog, type WorkerHealth } from '../../../../src/server/main/watchdog.ts'
 
-function looks(watchdog: Watchdog, count: number, beat: () => void): Verdict[] {
+function looks(watchdog: Watchdog, count: number, beat: () => void): WorkerHealth[] {
   return Array.from({ length: count }, () => {
     beat()
     return watchdog.look()

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import type { LogEvent, LogLevel } from '../../../../src/observe/log.ts'
+import type { LogLevel } from '../../../../src/base/log-level.ts'
+import type { LogEvent } from '../../../../src/observe/log.ts'
 import { WorkerLog } from '../../../../src/server/worker/worker-log.ts'
 
 function makeLog(level: LogLevel, workerCount = 1) {

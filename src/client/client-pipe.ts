@@ -21,7 +21,7 @@ export interface TlsSettings {
   readonly isVerified: boolean
 }
 
-export interface Pipe {
+export interface ClientPipe {
   readonly socket: Socket
   /** With the server's certificate, to bind a login to. */
   readonly channel: Channel
@@ -36,7 +36,7 @@ export interface PipeTarget {
 }
 
 /** Throws ClientError. */
-export async function openPipe(target: PipeTarget): Promise<Pipe> {
+export async function openPipe(target: PipeTarget): Promise<ClientPipe> {
   const { address, tls, timeoutMs } = target
   if (tls !== undefined && 'path' in address) {
     const message = 'a Unix socket of this machine needs no TLS: leave --tls out'

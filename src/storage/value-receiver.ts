@@ -27,7 +27,7 @@ export function extendedBytesMinOf(segmentBytes: number): number {
   return Math.max(LARGE_BYTES_MIN, EXTENDED_SEGMENTS_MIN * segmentBytes)
 }
 
-export class Receiver {
+export class ValueReceiver {
   private readonly parts: StoreParts
   private readonly item: HeldItem
   private readonly record: NewRecord
