@@ -7,7 +7,8 @@
  * server is started in servers.mjs, how rounds become figures in report.mjs.
  *
  * Exit codes: 0 done; 1 a wrong reply, a server that failed, or (--check) a target missed; 2 wrong
- * usage, or something is missing here.
+ * usage, or something is missing here; 130 and 143 stopped by SIGINT or SIGTERM, after the table of what
+ * was complete.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -15,6 +16,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CASES, casesOf, lengthOf, SETS } from './cases.mjs'
 import { chartOf } from './charts.mjs'
+import { Children } from './children.mjs'
 import * as full from './full.mjs'
 import { COMPILER, compileGenerator, runGenerator } from './generator.mjs'
 import { coreTicks, machineText, placement, processTicks } from './machine.mjs'
@@ -36,6 +38,9 @@ import {
 import * as slices from './slices.mjs'
 import * as strangers from './strangers.mjs'
 import { ENGINE_LOADS } from './traces.mjs'
+
+/** Stopped by a signal, it has so long to show what it has. */
+const STOP_DEADLINE_MS = 10_000
 
 const ROOT = resolve(import.meta.dirname, '..', '..')
 
@@ -174,7 +179,7 @@ function parseOptions() {
 }
 
 /** What every part of a run needs; made once, passed down. */
-function makeBench(options, folder) {
+function makeBench(options, folder, children) {
   if (outputOf(COMPILER, '--version') === null) {
     throw new MissingError(
       `No C compiler (${COMPILER}) here to build the load generator (Debian: apt-get install gcc libc6-dev).`,
@@ -193,7 +198,7 @@ function makeBench(options, folder) {
   )
   const hasTls = options.cases.some((each) => each.load?.tls)
   const program = compileGenerator(folder, 'load', hasTls)
-  return { options, folder, servers, program, children: new Set() }
+  return { options, folder, servers, program, children }
 }
 
 /** What the machine has done so far, to tell later who did it. */
@@ -346,10 +351,14 @@ async function measureCase(bench, each) {
       }
       rounds.push(round)
     }
+  } catch (error) {
+    // Rounds that were complete when it was stopped are figures like others.
+    if (!bench.children.isStopped || rounds.length === 0) throw error
   } finally {
     for (const server of running) await server.stop()
   }
-  return resultOf(each, contestants, quietest(rounds, wantedCount), rounds.length)
+  const result = resultOf(each, contestants, quietest(rounds, wantedCount), rounds.length)
+  return { ...result, missingCount: Math.max(0, wantedCount - rounds.length) }
 }
 
 function resultOf(each, contestants, rounds, measuredCount) {
@@ -380,6 +389,9 @@ function resultOf(each, contestants, rounds, measuredCount) {
 /** What a reader must know before believing a line. */
 function warningsOf(result) {
   const warnings = []
+  if (result.missingCount > 0) {
+    warnings.push(`${result.name}: stopped before the last ${result.missingCount} of its rounds.`)
+  }
   for (const server of result.servers) {
     const { generatorShare, serverShare } = server.median
     const where = `${result.name}, ${server.name}`
@@ -447,6 +459,7 @@ async function measureCases(bench) {
     progress.begin(`${each.name}: ${each.what}`)
     try {
       results.push(await measureCase(bench, each))
+      if (bench.children.isStopped) break
     } catch (error) {
       // What was measured before stands, and took minutes: it is shown first.
       failure = error
@@ -472,19 +485,25 @@ function draw(file, results) {
 
 async function run(options) {
   const folder = mkdtempSync(join(tmpdir(), 'saslcached-bench-'))
-  let bench = null
+  const children = new Children()
   const clear = () => {
-    for (const child of bench?.children ?? []) child.kill('SIGKILL')
+    children.kill()
     rmSync(folder, { recursive: true, force: true })
   }
-  const stop = (signal) => {
+  const end = () => {
     clear()
-    process.exit(signal === 'SIGINT' ? 130 : 143)
+    process.exit(children.exitCode)
   }
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
+  // Whatever waits for a process fails then, which ends the set as a failure does.
+  const stop = (signal) => {
+    if (children.isStopped) end()
+    children.stop(signal)
+    setTimeout(end, STOP_DEADLINE_MS).unref()
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
   try {
-    bench = makeBench(options, folder)
+    const bench = makeBench(options, folder, children)
     const program = PROGRAMS[options.set]
     const header = headerLines(bench, program === undefined)
     console.log(`${header.join('\n')}\n`)
@@ -500,12 +519,19 @@ async function run(options) {
       )
     }
     if (options.svg !== undefined) draw(options.svg, results)
+    if (children.isStopped) {
+      console.error(`\nStopped by ${children.signal}: above is what was complete.`)
+      return children.exitCode
+    }
     if (failure !== null) throw failure
     if (options.check && missed.length > 0) {
       console.error(`\nMissed: ${missed.join(', ')}`)
       return 1
     }
     return 0
+  } catch (error) {
+    if (!children.isStopped) throw error
+    return children.exitCode
   } finally {
     clear()
   }
@@ -534,4 +560,7 @@ async function main() {
   }
 }
 
-process.exitCode = await main()
+const exitCode = await main()
+// Stopped, it does not wait for what a set still has under way.
+if (exitCode > 128) process.exit(exitCode)
+process.exitCode = exitCode

@@ -133,8 +133,13 @@ async function measurePart(bench, part) {
   const usual = quick ? QUICK : { starts: STARTS, seconds: SECONDS, warmupSeconds: WARMUP_SECONDS }
   const lengths = { ...usual, seconds: seconds ?? usual.seconds }
   const turns = []
-  for (let start = 0; start < (rounds ?? usual.starts); start++) {
-    turns.push(await measureStart(bench, part, lengths, start % 2 === 1))
+  try {
+    for (let start = 0; start < (rounds ?? usual.starts); start++) {
+      turns.push(await measureStart(bench, part, lengths, start % 2 === 1))
+    }
+  } catch (error) {
+    // Starts that were complete when it was stopped are figures like others; the table says how many.
+    if (!bench.children.isStopped || turns.length === 0) throw error
   }
   return resultOf(part, turns)
 }
@@ -208,6 +213,7 @@ export async function measure(bench, names) {
     for (const part of PARTS.filter(({ name }) => names.includes(name))) {
       progress.begin(`${part.name}: ${part.what}`)
       results.push(await measurePart(bench, part))
+      if (bench.children.isStopped) break
     }
   } catch (error) {
     // What was measured before stands, and is shown first.
