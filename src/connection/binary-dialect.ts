@@ -10,7 +10,7 @@
 import { latin1 } from '../base/latin1.ts'
 import type { Commands } from '../command/commands.ts'
 import { carryOut, rightsOfOperation } from '../command/operations/operations.ts'
-import { bytesToBegin, LargeBody } from '../command/transfers/large-body.ts'
+import { bytesToBegin, type LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
@@ -154,7 +154,7 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
         offset = this.skip(connection, offset, end)
         if (!connection.isServing) return offset
       } else if (body === INCOMPLETE) {
-        if (this.startLarge(connection, bytes, offset, end)) return end
+        if (this.large.begin(connection, bytes, offset, end, 0)) return end
         connection.intake.wantedBytes = this.bytesToAwait(gate, offset, end)
         return offset
       } else if (body === OVERSIZE) {
@@ -256,24 +256,6 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
     this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
     decodeBinaryHeader(bytes, start, end, request)
     decodeBinaryBody(bytes, start, end, options.valueBytesMax, options.saslBytesMax, request)
-  }
-
-  /** True: the value goes into the store as it arrives, and what is here of it did so. */
-  private startLarge(
-    connection: Connection,
-    bytes: Uint8Array,
-    offset: number,
-    end: number,
-  ): boolean {
-    const { commands, request } = this
-    if (end < request.valueOffset) return false
-    const arrivedBytes = end - request.valueOffset
-    const large = commands.beginLarge(request, bytes, arrivedBytes, connection.gate)
-    if (large === undefined) return false
-    const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
-    const body = new LargeBody(commands, large, head, 0)
-    connection.intake.startBody(body, bytes, request.valueOffset, end)
-    return true
   }
 
   serveLarge(connection: Connection, body: LargeBody, hasRoom: boolean): void {

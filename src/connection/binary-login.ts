@@ -3,7 +3,6 @@
  * gate's; here it gets its status and its body.
  */
 
-import { latin1 } from '../base/latin1.ts'
 import { unreachable } from '../base/unreachable.ts'
 import {
   MECHANISM_NAME_BYTES_MAX,
@@ -12,10 +11,10 @@ import {
   STATUS_OK,
 } from '../protocol/binary/wire.ts'
 import { OUTCOME_INVALID, OUTCOME_UNKNOWN_COMMAND, type Request } from '../protocol/request.ts'
-import { VERB_SASL_LIST, VERB_SASL_START } from '../protocol/verbs.ts'
+import { VERB_SASL_LIST } from '../protocol/verbs.ts'
 import type { GateAnswer } from './auth-gate.ts'
 import type { Connection } from './connection.ts'
-import { suspendLogin } from './suspended-login.ts'
+import { answerLoginStep, takeLoginStep } from './login-step.ts'
 
 const encoder = new TextEncoder()
 const BODY_AUTHENTICATED = encoder.encode('Authenticated')
@@ -48,29 +47,16 @@ export class BinaryLogin {
       writer.writeBody(connection, STATUS_OK, encoder.encode(gate.mechanisms()))
       return
     }
-    const { keyOffset, keyLength, valueOffset, valueLength } = request
-    if (keyLength > MECHANISM_NAME_BYTES_MAX) {
+    if (request.keyLength > MECHANISM_NAME_BYTES_MAX) {
       writer.writeOutcome(OUTCOME_INVALID)
       return
     }
-    const response = bytes.subarray(valueOffset, valueOffset + valueLength)
-    const answer =
-      request.verb === VERB_SASL_START
-        ? gate.start(
-            latin1(bytes, keyOffset, keyLength),
-            response.length === 0 ? undefined : response,
-          )
-        : gate.step(response)
-    if (!(answer instanceof Promise)) {
-      this.answer(connection, answer)
-      return
-    }
-    // The request record is reused by others while the answer is awaited: keep what it echoes.
+    // The request record is used for others while the answer is awaited: keep what it echoes.
     const { opcode, opaque } = request
-    suspendLogin(connection, answer, (settled) => {
+    answerLoginStep(connection, takeLoginStep(gate, request, bytes), (answer) => {
       request.opcode = opcode
       request.opaque = opaque
-      this.answer(connection, settled)
+      this.answer(connection, answer)
     })
   }
 
@@ -79,16 +65,12 @@ export class BinaryLogin {
     switch (answer.kind) {
       case 'challenge':
         writer.writeBody(connection, STATUS_AUTH_CONTINUE, answer.bytes)
-        connection.loginContinues()
         return
       case 'success':
         writer.writeBody(connection, STATUS_OK, BODY_AUTHENTICATED)
-        connection.loginChanged()
         return
       case 'failure':
         writer.writeBody(connection, STATUS_AUTH_ERROR, BODY_AUTH_FAILURE)
-        connection.loginChanged()
-        if (answer.isLast) connection.drain()
         return
       default:
         unreachable(answer)

@@ -1,10 +1,12 @@
 /**
- * Requests of one dialect whose values may be large: those that read are carried out when the value is
- * copied, those that append when the result is made (command/transfers/), a piece a turn. Such a request
- * is suspended meanwhile: it stays in the receive buffer and is decoded once more in each turn.
+ * Requests of one dialect whose values may be large: the value of those that store goes into the store as it
+ * arrives, those that read are carried out when the value is copied, those that append when the result is made
+ * (command/transfers/), a piece a turn. A request of these two is suspended meanwhile: it stays in the receive
+ * buffer and is decoded once more in each turn.
  */
 
 import type { Commands } from '../command/commands.ts'
+import { LargeBody } from '../command/transfers/large-body.ts'
 import { type LargeCopies, LargeRead } from '../command/transfers/large-copies.ts'
 import {
   EXTENSION_UNDER_WAY,
@@ -55,6 +57,29 @@ export class LargeRequests {
       (this.extensions.areNeeded && isExtending(request)) ||
       (this.copies.areNeeded && isReading(request))
     )
+  }
+
+  /**
+   * True: the value of the request at `offset`, of which so much as is here ends at `end`, goes into the store as it
+   * arrives, and what is here of it did so. `endBytes` come behind the value.
+   */
+  begin(
+    connection: Connection,
+    bytes: Uint8Array,
+    offset: number,
+    end: number,
+    endBytes: number,
+  ): boolean {
+    const { commands, request } = this
+    const { valueOffset } = request
+    // Of a binary request not even the key may be here.
+    if (end < valueOffset) return false
+    const large = commands.beginLarge(request, bytes, end - valueOffset, connection.gate)
+    if (large === undefined) return false
+    const head = new Uint8Array(bytes.subarray(offset, valueOffset))
+    const body = new LargeBody(commands, large, head, endBytes)
+    connection.intake.startBody(body, bytes, valueOffset, end)
+    return true
   }
 
   /** Serves a request that `mayTake` has named; false: it goes on in another turn. */

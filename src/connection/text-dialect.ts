@@ -9,7 +9,7 @@
  */
 import type { Commands } from '../command/commands.ts'
 import type { OperationParts } from '../command/operations/operations.ts'
-import { bytesToBegin, LargeBody } from '../command/transfers/large-body.ts'
+import { bytesToBegin, type LargeBody } from '../command/transfers/large-body.ts'
 import type { LargeRead } from '../command/transfers/large-copies.ts'
 import type { Transfers } from '../command/transfers/transfers.ts'
 import { COUNTER } from '../observe/counters.ts'
@@ -187,7 +187,7 @@ export class TextDialect implements Dialect, LargeDialect {
         continue
       }
       if (decoded === INCOMPLETE) {
-        if (this.startLarge(connection, bytes, offset, end)) return end
+        if (this.large.begin(connection, bytes, offset, end, LINE_END_BYTES)) return end
         connection.intake.wantedBytes = bytesToBegin(request, offset, end)
         return offset
       }
@@ -214,23 +214,6 @@ export class TextDialect implements Dialect, LargeDialect {
     if (refusal === OUTCOME_OK) return false
     this.options.counts.count(TEXT_VERBS + verb)
     this.answer(connection, bytes, refusal, undefined)
-    return true
-  }
-
-  /** True: the value goes into the store as it arrives, and what is here of it did so. */
-  private startLarge(
-    connection: Connection,
-    bytes: Uint8Array,
-    offset: number,
-    end: number,
-  ): boolean {
-    const { commands, request } = this
-    const arrivedBytes = end - request.valueOffset
-    const large = commands.beginLarge(request, bytes, arrivedBytes, connection.gate)
-    if (large === undefined) return false
-    const head = new Uint8Array(bytes.subarray(offset, request.valueOffset))
-    const body = new LargeBody(commands, large, head, LINE_END_BYTES)
-    connection.intake.startBody(body, bytes, request.valueOffset, end)
     return true
   }
 

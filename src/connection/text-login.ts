@@ -8,7 +8,6 @@
  * so that a text client need not send its password.
  */
 
-import { latin1 } from '../base/latin1.ts'
 import { unreachable } from '../base/unreachable.ts'
 import type { Request } from '../protocol/request.ts'
 import { parseUint32 } from '../protocol/text/number.ts'
@@ -21,10 +20,9 @@ import {
   PROBLEM_LOGIN_TOO_LONG,
   PROBLEM_SASL_OFF,
 } from '../protocol/text/problems.ts'
-import { VERB_SASL_START, VERB_SET } from '../protocol/verbs.ts'
-import type { GateAnswer } from './auth-gate.ts'
+import { VERB_SET } from '../protocol/verbs.ts'
 import type { Connection } from './connection.ts'
-import { suspendLogin } from './suspended-login.ts'
+import { answerLoginStep, takeLoginStep } from './login-step.ts'
 import type { TextReplies } from './text-replies.ts'
 
 const STORED = Buffer.from('STORED\r\n')
@@ -87,7 +85,7 @@ export class TextLogin {
     message.set(bytes.subarray(valueOffset, space), 1)
     message.set(bytes.subarray(space + 1, valueEnd), space - valueOffset + 2)
     const refusesPasswords = connection.transport.channel.refusesPasswords === true
-    this.settle(connection, connection.gate.start('PLAIN', message), (answer) => {
+    answerLoginStep(connection, connection.gate.start('PLAIN', message), (answer) => {
       if (answer.kind === 'success') this.replies.send(connection, STORED)
       else if (refusesPasswords) this.answer(connection, PROBLEM_LOGIN_NEEDS_TLS)
       else this.answer(connection, PROBLEM_LOGIN_FAILED)
@@ -109,13 +107,7 @@ export class TextLogin {
       this.answer(connection, PROBLEM_SASL_OFF)
       return
     }
-    const { keyOffset, keyLength, valueOffset, valueLength } = request
-    const message = bytes.subarray(valueOffset, valueOffset + valueLength)
-    const answer =
-      request.verb === VERB_SASL_START
-        ? gate.start(latin1(bytes, keyOffset, keyLength), valueLength === 0 ? undefined : message)
-        : gate.step(message)
-    this.settle(connection, answer, (settled) => {
+    answerLoginStep(connection, takeLoginStep(gate, request, bytes), (settled) => {
       switch (settled.kind) {
         case 'challenge':
           this.replies.sendLine(connection, `SASL_CONTINUE ${settled.bytes.length}`)
@@ -131,24 +123,6 @@ export class TextLogin {
           unreachable(settled)
       }
     })
-  }
-
-  private settle(
-    connection: Connection,
-    answer: GateAnswer | Promise<GateAnswer>,
-    write: (answer: GateAnswer) => void,
-  ): void {
-    const reply = (settled: GateAnswer): void => {
-      write(settled)
-      if (settled.kind === 'challenge') {
-        connection.loginContinues()
-        return
-      }
-      connection.loginChanged()
-      if (settled.kind === 'failure' && settled.isLast) connection.drain()
-    }
-    if (answer instanceof Promise) suspendLogin(connection, answer, reply)
-    else reply(answer)
   }
 
   private answer(connection: Connection, problem: number): void {

@@ -1,13 +1,13 @@
 /**
- * The pool: which segment is free, open, sealed or in work. Everything here happens once a segment, not once
- * an item. The lists of the sealed are in sealed-lists.ts; how many segments there may be is in holdings.ts.
+ * The state of each segment (free, open, sealed, victim and so on: README.md, "The life of a segment"), and every change
+ * of it. All of it happens once a segment, not once an item. The lists of sealed segments are in sealed-lists.ts; how
+ * many segments there may be is in holdings.ts.
  *
- * Invariant: a segment is in exactly one state, and in the list of the free or of the sealed exactly
- * if its state says so (a crawled one stays in the list of the sealed). States and lists change
- * under the pool lock, which is the innermost lock: nothing else is acquired while it is held.
- * SEGMENT_LIVE changes without it, by atomic addition. A sealed segment without live bytes is freed
- * by whoever brought it there.
- * FREE_COUNT are the segments that may be taken, of the free and of the heap.
+ * Invariants: a segment has one state at a time. It is in the list of free ones exactly while it is free, and in a list of
+ * sealed ones exactly while it is sealed or crawled. States and lists change under the pool lock, which is the
+ * innermost lock: nothing else is locked while it is held. SEGMENT_LIVE, the live bytes of a segment, changes without
+ * it, by atomic addition; a sealed segment without live bytes is freed by whoever brought it to that.
+ * FREE_COUNT counts the segments that may be taken: the free ones, and those that may still be had from the heap.
  */
 
 import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
@@ -153,12 +153,7 @@ export class SegmentPool {
     acquire(control, POOL_LOCK_WORD)
     control[record + SEGMENT_USED] = used
     const before = Atomics.add(control, record + SEGMENT_LIVE, linked)
-    control[record + SEGMENT_STATE] = SEALED_SEGMENT
-    this.#sealed.push(segment)
-    if (Atomics.load(control, record + SEGMENT_LIVE) === 0) {
-      this.#sealed.unlink(segment)
-      this.#pushFree(segment)
-    }
+    this.#putAmongSealed(segment, record)
     release(control, POOL_LOCK_WORD)
     if (before + linked <= this.#worthyLiveMax) Atomics.add(control, WORTHY_WORD, 1)
   }
@@ -352,12 +347,7 @@ export class SegmentPool {
     control[record + SEGMENT_GROUP] = group
     control[record + SEGMENT_DUE] = this.#sealed.dueOf(group)
     control[record + SEGMENT_STUCK_LIVE] = Atomics.load(control, record + SEGMENT_LIVE) + 1
-    control[record + SEGMENT_STATE] = SEALED_SEGMENT
-    this.#sealed.push(segment)
-    if (Atomics.load(control, record + SEGMENT_LIVE) === 0) {
-      this.#sealed.unlink(segment)
-      this.#pushFree(segment)
-    }
+    this.#putAmongSealed(segment, record)
     release(control, POOL_LOCK_WORD)
   }
 
@@ -370,13 +360,18 @@ export class SegmentPool {
     control[record + SEGMENT_USED] = used
     control[record + SEGMENT_CONTINUES] = 0
     control[record + SEGMENT_GROUP] = used <= this.#worthyLiveMax ? ENDS_GROUP : mainGroupOf(0)
+    this.#putAmongSealed(segment, record)
+    release(control, POOL_LOCK_WORD)
+  }
+
+  /** Seals a segment as the newest of its group, or frees it if nothing in it is alive. The pool lock is held. */
+  #putAmongSealed(segment: number, record: number): void {
+    const control = this.#control
     control[record + SEGMENT_STATE] = SEALED_SEGMENT
     this.#sealed.push(segment)
-    if (Atomics.load(control, record + SEGMENT_LIVE) === 0) {
-      this.#sealed.unlink(segment)
-      this.#pushFree(segment)
-    }
-    release(control, POOL_LOCK_WORD)
+    if (Atomics.load(control, record + SEGMENT_LIVE) !== 0) return
+    this.#sealed.unlink(segment)
+    this.#pushFree(segment)
   }
 
   /** Keeps a sealed segment from being freed or emptied while its dead items are dropped. */

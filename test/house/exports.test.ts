@@ -49,7 +49,7 @@ test('the checker sees it in each form, and no declaration', () => {
 const DECLARED =
   /^export (?:default )?(?:declare )?(?:abstract )?(?:async )?(?:class|interface|type|function\*?|const|let|enum) ([\w$]+)/gm
 
-/** `Name: src/a.ts, src/b.ts` for each name that several files declare. */
+/** Each name that several files declare, and which. */
 function declaredTwice(files: readonly SourceFile[]): string[] {
   const homes = new Map<string, Set<string>>()
   for (const { path, text } of files) {

@@ -7,7 +7,6 @@
  */
 import { INT32_MAX } from '../../base/int32-max.ts'
 
-
 const ZERO = 0x30
 const LINE_FEED = 0x0a
 const TAB = 0x09

@@ -15,6 +15,7 @@
  * refused last of all. So a crowd of sources that failed once each does not make anybody forgotten who
  * failed often.
  */
+import { halveWithTime } from './half-life.ts'
 import { NO_RECORD, OWN_WORDS, type RecordTable } from './record-table.ts'
 
 const COUNT = OWN_WORDS
@@ -28,7 +29,7 @@ export const FAILURE = 4
 export const ABANDONED = 1
 
 export const TICK_MS = 100
-export const HALF_LIFE_TICKS = 600
+const HALF_LIFE_TICKS = 600
 /** Twice as long so often at most; any bound is reached before. */
 const LEVEL_MAX = 20
 /** Above every count. */
@@ -93,11 +94,7 @@ export class FailureCounts {
   }
 
   private halve(record: number, now: number): void {
-    const { words } = this.table
-    const steps = Math.floor((now - words[record + SINCE]!) / HALF_LIFE_TICKS)
-    if (steps <= 0) return
-    words[record + COUNT]! >>= Math.min(steps, 31)
-    words[record + SINCE]! += steps * HALF_LIFE_TICKS
+    halveWithTime(this.table.words, record + COUNT, record + SINCE, HALF_LIFE_TICKS, now)
   }
 
   private weigh(record: number, now: number): number {

@@ -12,6 +12,7 @@
  * quarter of the set already, as one with many addresses may, makes room with its own.
  */
 import { HalfSipHash } from '../../base/hash.ts'
+import { halveWithTime } from './half-life.ts'
 import { NO_RECORD, OWN_WORDS, type RecordTable } from './record-table.ts'
 
 const USER_HIGH = OWN_WORDS
@@ -117,11 +118,7 @@ export class GoodLogins {
   }
 
   private halve(record: number, now: number): void {
-    const { words } = this.table
-    const steps = Math.floor((now - words[record + SINCE]!) / HALF_LIFE_TICKS)
-    if (steps <= 0) return
-    words[record + COUNT]! >>= Math.min(steps, 31)
-    words[record + SINCE]! += steps * HALF_LIFE_TICKS
+    halveWithTime(this.table.words, record + COUNT, record + SINCE, HALF_LIFE_TICKS, now)
   }
 
   private isOf(record: number, user: UserTag): boolean {

@@ -17,17 +17,11 @@ import type {
 import type { ThreadClock } from '../worker/thread-clock.ts'
 import type { ToWorker } from '../worker/worker-messages.ts'
 import { StartError } from './start-error.ts'
+import type { Thread } from './thread.ts'
 
 const LOOK_MS = 20
 
-/** A thread, as far as it is used here. */
-export interface SnapshotThread {
-  on(event: 'message', listener: (message: FromSnapshot) => void): unknown
-  on(event: 'error', listener: (error: unknown) => void): unknown
-  on(event: 'exit', listener: (code: number) => void): unknown
-  postMessage(message: ToSnapshot): void
-  terminate(): Promise<unknown>
-}
+type SnapshotThread = Thread<ToSnapshot, FromSnapshot>
 
 export interface SnapshotsOptions {
   readonly settings: SnapshotSettings

@@ -18,6 +18,7 @@ import type { ThreadClock } from '../worker/thread-clock.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from '../worker/worker-messages.ts'
 import type { Say } from './say.ts'
 import { StartError } from './start-error.ts'
+import type { Thread } from './thread.ts'
 import { LOOK_INTERVAL_MS, Watchdog, type WorkerHealth } from './watchdog.ts'
 
 /**
@@ -29,14 +30,7 @@ const YOUNG_GENERATION_MIB = 3
 /** Where the items are elsewhere, thousands of requests wait for replies: they are not to be taken for what stays. */
 const YOUNG_GENERATION_REMOTE_MIB = 12
 
-/** A thread, as far as it is used here. */
-export interface WorkerThread {
-  on(event: 'message', listener: (message: FromWorker) => void): unknown
-  on(event: 'error', listener: (error: unknown) => void): unknown
-  on(event: 'exit', listener: (code: number) => void): unknown
-  postMessage(message: ToWorker): void
-  terminate(): Promise<unknown>
-}
+export type WorkerThread = Thread<ToWorker, FromWorker>
 
 export interface WorkerPoolOptions {
   readonly say: Say
