@@ -1,56 +1,29 @@
 /**
- * The files behind a TLS listener: certificates with those that signed them, their keys, whom clients'
- * certificates are verified against, and which of these were revoked. Read and checked as a whole, so
+ * What is in the files behind a TLS listener (tls-files.ts): certificates with those that signed them, their keys, whom
+ * clients' certificates are verified against, and which of these were revoked. Read and checked as a whole, so
  * that what a worker is given works.
  *
  * Invariant: all or nothing. Either everything is without a problem, or all problems are thrown, each
  * with its file and what to do about it. Nothing of a key or a password is ever in one.
  */
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto'
 import { basename } from 'node:path'
-import { decodeUtf8OrLine, type FileContent } from './file-access.ts'
+import type { FileContent } from './file-access.ts'
 import { peerCertificate } from './peer-certificate.ts'
-import { type PemBlock, readPem } from './pem.ts'
+import type { PemBlock } from './pem.ts'
 import { isListSignedBy } from './revocation-signature.ts'
+import { type FileCertificate, TlsFileContents, UnusableFileError } from './tls-file-contents.ts'
+import {
+  TlsFileError,
+  type TlsFilePair,
+  type TlsFileProblem,
+  type TlsFileRole,
+  type TlsFiles,
+  tlsFilePaths,
+} from './tls-files.ts'
 import type { TlsIdentity } from './tls-identity.ts'
 import { slownessOf, weaknessOf } from './tls-key.ts'
 import { type RevocationList, readRevocationList, readTbsCertificate } from './x509.ts'
-
-export interface TlsFilePair {
-  readonly certificateFile: string
-  /** May be the file of the certificate. */
-  readonly keyFile: string
-  /** Holds the password of the key, if that is encrypted. */
-  readonly keyPasswordFile: string | undefined
-}
-
-export interface TlsFiles {
-  /** At least one. */
-  readonly pairs: readonly TlsFilePair[]
-  readonly caFile: string | undefined
-  readonly crlFile: string | undefined
-}
-
-/** What a file is read for. */
-export type TlsFileRole = 'chain' | 'key' | 'pair' | 'ca' | 'crl'
-
-export interface TlsFileProblem {
-  readonly role: TlsFileRole
-  readonly file: string
-  /** 1-based; 0: the file as a whole. */
-  readonly line: number
-  readonly message: string
-}
-
-export class TlsFileError extends Error {
-  readonly problems: readonly TlsFileProblem[]
-
-  constructor(problems: readonly TlsFileProblem[]) {
-    super(problems.map(formatTlsProblem).join('\n'))
-    this.name = 'TlsFileError'
-    this.problems = problems
-  }
-}
 
 /** One that was found good, and how long it is. */
 export interface DatedCertificate {
@@ -75,21 +48,6 @@ export interface LoadedCertificates {
 
 export type ReadFile = (path: string) => Promise<FileContent | string>
 
-/** One line a problem; several behind one another are one text. */
-export function formatTlsProblem({ file, line, message }: TlsFileProblem): string {
-  return line === 0 ? `${file}: ${message}` : `${file}:${line}: ${message}`
-}
-
-/** All files, in the order in which they are read; none of them twice. */
-export function tlsFilePaths({ pairs, caFile, crlFile }: TlsFiles): readonly string[] {
-  const all = pairs.flatMap(({ certificateFile, keyFile, keyPasswordFile }) => [
-    certificateFile,
-    keyFile,
-    keyPasswordFile,
-  ])
-  return [...new Set([...all, caFile, crlFile].filter((path) => path !== undefined))]
-}
-
 /** Throws TlsFileError. `nowMs`: milliseconds since 1970. */
 export async function loadCertificates(
   files: TlsFiles,
@@ -98,11 +56,10 @@ export async function loadCertificates(
 ): Promise<LoadedCertificates> {
   const contents = new Map<string, FileContent | string>()
   for (const path of tlsFilePaths(files)) contents.set(path, await read(path))
-  return new Check(contents, nowMs).all(files)
+  return new Check(new TlsFileContents(contents), nowMs).all(files)
 }
 
-/** The files together; an identity is a line or two, a list of revoked certificates is what grows. */
-const FILE_BYTES_MAX = 1024 * 1024
+/** A list of revoked certificates grows. */
 const CRL_BYTES_MAX = 8 * 1024 * 1024
 /** OpenSSL takes no longer one from here. */
 const PASSWORD_BYTES_MAX = 1024
@@ -110,30 +67,15 @@ const CHAIN_MAX = 10
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 const ANY_USAGE = '2.5.29.37.0'
 
-/** A problem that is in the way of all others with the same file. */
-class Unusable extends Error {
-  readonly problem: TlsFileProblem
-
-  constructor(role: TlsFileRole, file: string, message: string, line = 0) {
-    super(message)
-    this.problem = { role, file, line, message }
-  }
-}
-
-interface Certificate {
-  readonly x509: X509Certificate
-  readonly line: number
-}
-
 class Check {
-  private readonly contents: ReadonlyMap<string, FileContent | string>
+  private readonly files: TlsFileContents
   private readonly nowMs: number
   private readonly problems: TlsFileProblem[] = []
   private readonly warnings: TlsFileProblem[] = []
   private readonly dated: DatedCertificate[] = []
 
-  constructor(contents: ReadonlyMap<string, FileContent | string>, nowMs: number) {
-    this.contents = contents
+  constructor(files: TlsFileContents, nowMs: number) {
+    this.files = files
     this.nowMs = nowMs
   }
 
@@ -157,7 +99,7 @@ class Check {
     try {
       return look()
     } catch (error) {
-      if (!(error instanceof Unusable)) throw error
+      if (!(error instanceof UnusableFileError)) throw error
       this.problems.push(error.problem)
       return undefined
     }
@@ -171,7 +113,7 @@ class Check {
     if (chain === undefined || leaf === undefined || key === undefined) return undefined
     if (!leaf.x509.checkPrivateKey(key)) {
       const message = `the key does not fit the certificate of ${certificateFile}: replace both together`
-      throw new Unusable('pair', keyFile, message)
+      throw new UnusableFileError('pair', keyFile, message)
     }
     return {
       identity: {
@@ -184,10 +126,10 @@ class Check {
   }
 
   /** The certificate of the server, then who signed it. */
-  private chain(file: string): readonly Certificate[] {
-    const chain = this.certificates('chain', file)
+  private chain(file: string): readonly FileCertificate[] {
+    const chain = this.files.certificates('chain', file)
     if (chain.length > CHAIN_MAX) {
-      throw new Unusable(
+      throw new UnusableFileError(
         'chain',
         file,
         `there are more than ${CHAIN_MAX} certificates in the chain`,
@@ -198,7 +140,7 @@ class Check {
       const issuer = chain[index + 1]
       if (issuer !== undefined && !isSignedBy(x509, issuer.x509)) {
         const message = `the certificate that begins here was not signed by the one behind it: the order is the server's own, who signed that, and so on`
-        throw new Unusable('chain', file, message, line)
+        throw new UnusableFileError('chain', file, message, line)
       }
       this.checkDates('chain', file, x509, line)
     }
@@ -218,21 +160,21 @@ class Check {
   private checkDates(role: TlsFileRole, file: string, x509: X509Certificate, line: number): void {
     if (Date.parse(x509.validTo) < this.nowMs) {
       const message = `the certificate that begins here has expired on ${x509.validTo}: have it renewed`
-      throw new Unusable(role, file, message, line)
+      throw new UnusableFileError(role, file, message, line)
     }
     if (Date.parse(x509.validFrom) > this.nowMs) {
       const message = `the certificate that begins here is not valid before ${x509.validFrom}: is the clock right?`
-      throw new Unusable(role, file, message, line)
+      throw new UnusableFileError(role, file, message, line)
     }
   }
 
-  private checkUse(file: string, { x509, line }: Certificate): void {
+  private checkUse(file: string, { x509, line }: FileCertificate): void {
     // Node's name for the extended key usage.
     const usage: readonly string[] | undefined = x509.keyUsage
     if (usage !== undefined && !usage.includes(SERVER_AUTH) && !usage.includes(ANY_USAGE)) {
       const message =
         'this certificate is not for servers (its extended key usage lacks serverAuth): clients would refuse it'
-      throw new Unusable('chain', file, message, line)
+      throw new UnusableFileError('chain', file, message, line)
     }
     if (x509.subjectAltName === undefined) {
       const message =
@@ -242,8 +184,8 @@ class Check {
   }
 
   private key({ keyFile, keyPasswordFile, certificateFile }: TlsFilePair): KeyObject {
-    const { stats } = this.content('key', keyFile, FILE_BYTES_MAX)
-    const blocks = this.blocks('key', keyFile, FILE_BYTES_MAX)
+    const { stats } = this.files.content('key', keyFile)
+    const blocks = this.files.blocks('key', keyFile)
     const [block, second] = blocks.filter(({ label }) => label.endsWith('PRIVATE KEY'))
     if (block === undefined) {
       const isPublic = blocks.some(({ label }) => label.endsWith('PUBLIC KEY'))
@@ -251,10 +193,10 @@ class Check {
         ? 'there is a public key in the file, and no private one'
         : 'there is no private key in PEM in the file'
       const hint = keyFile === certificateFile ? '; name its own with --tls-key' : ''
-      throw new Unusable('key', keyFile, `${what}${hint}`)
+      throw new UnusableFileError('key', keyFile, `${what}${hint}`)
     }
     if (second !== undefined) {
-      throw new Unusable(
+      throw new UnusableFileError(
         'key',
         keyFile,
         'there is a second private key here; leave one',
@@ -263,7 +205,7 @@ class Check {
     }
     const key = this.decrypt(keyFile, block, keyPasswordFile)
     const weakness = weaknessOf(key)
-    if (weakness !== undefined) throw new Unusable('key', keyFile, weakness, block.line)
+    if (weakness !== undefined) throw new UnusableFileError('key', keyFile, weakness, block.line)
     const slowness = slownessOf(key)
     if (slowness !== undefined) {
       this.warnings.push({ role: 'key', file: keyFile, line: block.line, message: slowness })
@@ -281,7 +223,7 @@ class Check {
     if (isEncrypted && passwordFile === undefined) {
       const message =
         'the key is encrypted: name a file with its password, --tls-key-password-file FILE'
-      throw new Unusable('key', file, message, block.line)
+      throw new UnusableFileError('key', file, message, block.line)
     }
     const password =
       isEncrypted && passwordFile !== undefined ? this.password(passwordFile) : undefined
@@ -296,30 +238,34 @@ class Check {
       const message = isEncrypted
         ? `the key cannot be decrypted: is the password in ${passwordFile} the right one?`
         : 'the private key that begins here cannot be read: it is damaged, or of a kind that OpenSSL does not know'
-      throw new Unusable('key', file, message, block.line)
+      throw new UnusableFileError('key', file, message, block.line)
     }
   }
 
   private password(file: string): string {
-    const text = this.text('key', file, PASSWORD_BYTES_MAX + 2).replace(/\r?\n$/, '')
+    const text = this.files.text('key', file, PASSWORD_BYTES_MAX + 2).replace(/\r?\n$/, '')
     if (/[\r\n]/.test(text)) {
-      throw new Unusable('key', file, 'there is more than one line; the password is one')
+      throw new UnusableFileError('key', file, 'there is more than one line; the password is one')
     }
     return text
   }
 
-  private authorities(file: string | undefined): readonly Certificate[] | undefined {
+  private authorities(file: string | undefined): readonly FileCertificate[] | undefined {
     if (file === undefined) return undefined
-    const certificates = this.certificates('ca', file)
+    const certificates = this.files.certificates('ca', file)
     const good = certificates.filter(({ x509, line }) => {
       if (!x509.ca) {
         const message = 'the certificate that begins here is not one of an authority (CA:TRUE)'
-        throw new Unusable('ca', file, message, line)
+        throw new UnusableFileError('ca', file, message, line)
       }
       return Date.parse(x509.validTo) >= this.nowMs
     })
     if (good.length === 0) {
-      throw new Unusable('ca', file, 'every certificate in the file has expired: have it renewed')
+      throw new UnusableFileError(
+        'ca',
+        file,
+        'every certificate in the file has expired: have it renewed',
+      )
     }
     for (const { x509, line } of certificates) {
       if (Date.parse(x509.validTo) >= this.nowMs) continue
@@ -342,36 +288,40 @@ class Check {
 
   private revocations(
     file: string | undefined,
-    authorities: readonly Certificate[] | undefined,
+    authorities: readonly FileCertificate[] | undefined,
   ): string | undefined {
     if (file === undefined) return undefined
-    const blocks = this.blocks('crl', file, CRL_BYTES_MAX)
+    const blocks = this.files.blocks('crl', file, CRL_BYTES_MAX)
     const lists = blocks.map((block) => {
       const list = block.label === 'X509 CRL' ? readRevocationList(block.bytes) : undefined
       if (list === undefined) {
         const message = 'what begins here is not a list of revoked certificates (X509 CRL)'
-        throw new Unusable('crl', file, message, block.line)
+        throw new UnusableFileError('crl', file, message, block.line)
       }
       if (isForged(list, authorities ?? [])) {
         const message = 'the list that begins here is not signed by the authority that it names'
-        throw new Unusable('crl', file, message, block.line)
+        throw new UnusableFileError('crl', file, message, block.line)
       }
       return list
     })
     if (lists.length === 0) {
-      throw new Unusable('crl', file, 'there is no list of revoked certificates (X509 CRL) in PEM')
+      throw new UnusableFileError(
+        'crl',
+        file,
+        'there is no list of revoked certificates (X509 CRL) in PEM',
+      )
     }
     const nextMs = Math.min(...lists.map(({ nextUpdateMs = Infinity }) => nextUpdateMs))
     if (nextMs < this.nowMs) {
       const message = `a list in it was good until ${new Date(nextMs).toUTCString()}: fetch a new one, or every client is refused`
-      throw new Unusable('crl', file, message)
+      throw new UnusableFileError('crl', file, message)
     }
     // OpenSSL asks for the list of everyone in a client's chain.
     const issuers = new Set(lists.map(({ issuer }) => Buffer.from(issuer).toString('hex')))
     const lacking = authorities?.find(({ x509 }) => !issuers.has(subjectOf(x509)))
     if (lacking !== undefined) {
       const message = `there is no list of ${onOneLine(lacking.x509.subject)} in it: every client that it signed for would be refused`
-      throw new Unusable('crl', file, message)
+      throw new UnusableFileError('crl', file, message)
     }
     if (nextMs !== Infinity) {
       this.dated.push({
@@ -408,56 +358,6 @@ class Check {
       }
     }
   }
-
-  private certificates(role: TlsFileRole, file: string): readonly Certificate[] {
-    const blocks = this.blocks(role, file, FILE_BYTES_MAX).filter(({ label }) =>
-      label.endsWith('CERTIFICATE'),
-    )
-    if (blocks.length === 0) {
-      throw new Unusable(role, file, 'there is no certificate in PEM in the file')
-    }
-    return blocks.map((block) => {
-      try {
-        const x509 = new X509Certificate(block.bytes)
-        if (readTbsCertificate(block.bytes) !== undefined) return { x509, line: block.line }
-      } catch {
-        // As one that is cut off in the middle.
-      }
-      const message = 'what begins here is not a certificate: it is damaged'
-      throw new Unusable(role, file, message, block.line)
-    })
-  }
-
-  private blocks(role: TlsFileRole, file: string, bytesMax: number): readonly PemBlock[] {
-    const blocks = readPem(this.text(role, file, bytesMax))
-    if ('message' in blocks) throw new Unusable(role, file, blocks.message, blocks.line)
-    return blocks
-  }
-
-  private text(role: TlsFileRole, file: string, bytesMax: number): string {
-    const { bytes } = this.content(role, file, bytesMax)
-    if (bytes[0] === 0x30 && bytes[1] === 0x82) {
-      const hint = role === 'key' ? 'openssl pkey -inform DER' : 'openssl x509 -inform DER'
-      throw new Unusable(role, file, `the file is DER, not PEM: convert it (${hint})`)
-    }
-    const text = decodeUtf8OrLine(bytes)
-    if (typeof text === 'number') {
-      throw new Unusable(role, file, 'this line is not text, and PEM is', text)
-    }
-    if (text.trim() === '') throw new Unusable(role, file, 'the file is empty')
-    return text
-  }
-
-  private content(role: TlsFileRole, file: string, bytesMax: number): FileContent {
-    const content = this.contents.get(file)
-    if (content === undefined) throw new Unusable(role, file, 'the file was not read')
-    if (typeof content === 'string') throw new Unusable(role, file, content)
-    if (content.bytes.length > bytesMax) {
-      const message = `the file has ${content.bytes.length} bytes; at most ${bytesMax} are allowed`
-      throw new Unusable(role, file, message)
-    }
-    return content
-  }
 }
 
 function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
@@ -485,7 +385,7 @@ function onOneLine(subject: string): string {
 /** Authorities of one name may have several keys; a list of somebody else is left to OpenSSL. */
 function isForged(
   { issuer, signed }: RevocationList,
-  authorities: readonly Certificate[],
+  authorities: readonly FileCertificate[],
 ): boolean {
   const name = Buffer.from(issuer).toString('hex')
   const makers = authorities.filter(({ x509 }) => subjectOf(x509) === name)

@@ -12,10 +12,8 @@ import {
   type DatedCertificate,
   type LoadedCertificates,
   loadCertificates,
-  TlsFileError,
-  type TlsFileProblem,
-  tlsFilePaths,
 } from '../../credential/tls-certificates.ts'
+import { TlsFileError, type TlsFileProblem, tlsFilePaths } from '../../credential/tls-files.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import { problemWithCertificates } from '../net/tls-contexts.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'

@@ -6,7 +6,6 @@
  * Invariant: after `stop` it posts `accepts-no-more`, and `stopped` once its last connection is closed.
  */
 import { Clock } from '../../base/clock.ts'
-import { Coalesced } from '../../base/coalesced.ts'
 import type { Pipe } from '../../base/pipe.ts'
 import { unreachable } from '../../base/unreachable.ts'
 import { AnswerDelays } from '../../connection/answer-delays.ts'
@@ -24,19 +23,12 @@ import type { SaslEnvironment } from '../../sasl/environment.ts'
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
-import type {
-  Newcomer,
-  NewcomerSource,
-  NewcomerSourceOptions,
-  TlsOptions,
-} from '../net/newcomer.ts'
-import { TlsHandshakes } from '../net/tls-handshakes.ts'
+import type { Newcomer, NewcomerSource, NewcomerSourceOptions } from '../net/newcomer.ts'
 import { Acceptor } from './acceptor.ts'
 import { ConnectionRows } from './connection-rows.ts'
 import { tellWatchers } from './connection-watch.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
 import { EventCounters } from './event-counters.ts'
-import { HandshakeLog } from './handshake-log.ts'
 import { ItemService } from './item-service.ts'
 import { LoginLog } from './login-log.ts'
 import { cutNamespaces, renewLogins } from './login-renewal.ts'
@@ -50,6 +42,7 @@ import { WorkerLog } from './worker-log.ts'
 import type { FromWorker, ToWorker, WorkerPort, WorkerSettings } from './worker-messages.ts'
 import { createSasl } from './worker-sasl.ts'
 import { createThrottle } from './worker-throttle.ts'
+import { WorkerTls } from './worker-tls.ts'
 
 /** Period of the one timer behind all deadlines. */
 const TICK_MS = 100
@@ -75,14 +68,13 @@ export class WorkerServer {
   private readonly strangerTurns: StrangerTurns
   private readonly log: WorkerLog
   private readonly loginLog: LoginLog
-  private readonly handshakeLog: HandshakeLog
   private readonly reports: TickReports
   private readonly audit: WorkerAudit | undefined
   private readonly users: UserCounts
   private readonly events: EventCounters
   private readonly loop: LoopMeasures
   /** Undefined where no listener speaks TLS. */
-  private handshakes: TlsHandshakes | undefined = undefined
+  private readonly tls: WorkerTls | undefined
   private readonly gateOptions: AuthGateOptions
   private readonly delays: AnswerDelays
   /** Whose turn comes when the audit has caught up. */
@@ -95,10 +87,6 @@ export class WorkerServer {
   private endTicks: () => void = () => undefined
   /** Posted by the next tick: a client that asks all the time must not flood the main thread. */
   private wantedVerbosity: number | undefined = undefined
-  private readonly refreshes: Coalesced<string | undefined> = new Coalesced(() =>
-    this.refreshCertificates(),
-  )
-  private refreshed: (problem: string | undefined) => void = () => undefined
   private isStopping = false
   private isFinished = false
   private cutCount = 0
@@ -134,6 +122,7 @@ export class WorkerServer {
     this.sasl = createSasl(settings, lane, clock, strangerTurns, throttle, this.audit, forTokens)
     this.turns = new Turns(clock)
     this.delays = new AnswerDelays(clock, (run) => strangerTurns.soon(run))
+    this.tls = this.createTls(write)
     this.items = this.createItems()
     this.context = this.createContext()
     this.log = new WorkerLog(
@@ -143,7 +132,6 @@ export class WorkerServer {
       this.context,
     )
     this.loginLog = new LoginLog((event) => this.log.write(event), settings.threadCount)
-    this.handshakeLog = new HandshakeLog((event) => this.log.write(event))
     this.reports = new TickReports((event) => this.log.write(event), lane)
     this.gateOptions = this.createGateOptions(lane)
     this.rows = new ConnectionRows({
@@ -162,7 +150,7 @@ export class WorkerServer {
       time: this.context,
       turns: this.strangerTurns,
       createSource,
-      tls: this.createTls(),
+      tls: this.tls?.options,
       onWithout: (internal) => this.post({ kind: 'without', internal }),
       serve: (newcomer) => this.serve(newcomer),
     })
@@ -221,12 +209,12 @@ export class WorkerServer {
         this.post({ kind: 'credentials-in-force', reloadId: message.reloadId })
         break
       case 'certificates':
-        this.handshakes?.replace(message.material)
+        this.tls?.replace(message.material)
         this.items.facts.certificatesReadAtSeconds = message.material.loadedAtSeconds
         this.post({ kind: 'certificates-in-force', generation: message.material.generation })
         break
       case 'certificates-refreshed':
-        if (message.workerIndex === this.settings.workerIndex) this.refreshed(message.problem)
+        if (message.workerIndex === this.settings.workerIndex) this.tls?.refreshed(message.problem)
         break
       case 'token-keys':
         this.sasl?.tokens?.keys.replace(message.keys)
@@ -257,7 +245,7 @@ export class WorkerServer {
   }
 
   private createItems(): ItemService {
-    const { settings, lane, sasl, clock, threadClock } = this
+    const { settings, lane, sasl, clock, threadClock, tls } = this
     return new ItemService({
       settings,
       lane,
@@ -272,7 +260,7 @@ export class WorkerServer {
       },
       onShutdown: () => this.post({ kind: 'shutdown' }),
       write: (event) => this.log.write(event),
-      refreshCertificates: settings.tls === undefined ? undefined : () => this.refreshes.run(),
+      refreshCertificates: tls && (() => tls.refresh()),
     })
   }
 
@@ -290,32 +278,21 @@ export class WorkerServer {
     })
   }
 
-  /** Asks the main thread; resolves to what it answers. */
-  private refreshCertificates(): Promise<string | undefined> {
-    return new Promise((resolve) => {
-      this.refreshed = resolve
-      this.post({ kind: 'refresh-certificates', workerIndex: this.settings.workerIndex })
-    })
-  }
-
-  private createTls(): TlsOptions | undefined {
-    const { settings, lane, threadClock } = this
-    if (settings.tls === undefined) return undefined
-    this.handshakes = new TlsHandshakes({
-      material: settings.tls,
-      soon: (run) => this.strangerTurns.soon(run),
-    })
-    return {
-      handshakes: this.handshakes,
+  private createTls(write: (event: LogEvent) => void): WorkerTls | undefined {
+    const { settings, lane, events, audit, clock, threadClock, strangerTurns } = this
+    const { tls: material, workerIndex } = settings
+    if (material === undefined) return undefined
+    return new WorkerTls({
+      material,
       lane,
-      epochSeconds: () => this.clock.epochMs(threadClock.nowMs()) / 1000,
-      onHandshake: (version, isResumed) => this.events.handshake(version, isResumed),
-      onHandshakeFailed: (peer, code) => {
-        this.events.handshakeFailed(code)
-        this.handshakeLog.record(peer, code, this.context.nowMs)
-        this.audit?.handshake(peer, code)
-      },
-    }
+      events,
+      audit,
+      nowMs: () => this.context.nowMs,
+      epochSeconds: () => clock.epochMs(threadClock.nowMs()) / 1000,
+      soon: (run) => strangerTurns.soon(run),
+      write,
+      askForRefresh: () => this.post({ kind: 'refresh-certificates', workerIndex }),
+    })
   }
 
   private createContext(): ConnectionContext {
@@ -429,7 +406,7 @@ export class WorkerServer {
     acceptor.checkDeadlines()
     if (workerTable.hasOthers) this.rows.publish()
     this.loginLog.rollOver(context.nowMs)
-    this.handshakeLog.rollOver(context.nowMs)
+    this.tls?.rollOver(context.nowMs)
     this.reports.reportUnreadReplies(context.nowMs)
     this.items.maintain()
     workerTable.turns.beat()

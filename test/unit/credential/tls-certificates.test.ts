@@ -10,11 +10,13 @@ import { formatPem, PEM_BLOCKS_MAX, readPem } from '../../../src/credential/pem.
 import {
   type LoadedCertificates,
   loadCertificates,
+} from '../../../src/credential/tls-certificates.ts'
+import {
   TlsFileError,
   type TlsFilePair,
   type TlsFiles,
   tlsFilePaths,
-} from '../../../src/credential/tls-certificates.ts'
+} from '../../../src/credential/tls-files.ts'
 import { TestAuthority } from '../../support/authority.ts'
 
 const DAY_MS = 86_400_000
