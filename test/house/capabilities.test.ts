@@ -103,6 +103,22 @@ test.each(CAPABILITIES)(
   },
 )
 
+/** Two rows, because they have nothing in common but the user who has both; as one they would be known in three layers. */
+test('outside credential no file knows both rights and namespaces', () => {
+  const [rights, namespaces] = ['Rights', 'Namespaces'].map((wanted) => {
+    const capability = CAPABILITIES.find(({ name }) => name === wanted)
+    if (capability === undefined) throw new Error(`src/README.md does not have ${wanted}`)
+    const own = capability.own.map(patternOf)
+    const owners = SOURCES.map(({ path }) => path).filter((path) =>
+      own.some((pattern) => pattern.test(path)),
+    )
+    return new Set([...owners, ...knowledgeOf(capability, SOURCES).by.keys()])
+  })
+  const both = [...(rights ?? [])].filter((path) => namespaces?.has(path))
+  expect(both.length).toBeGreaterThan(0)
+  expect(both.filter((path) => layerOf(path) !== 'credential')).toEqual([])
+})
+
 test('the checker sees who knows a capability: by any import, but neither its own files nor options nor entries', () => {
   const [bells] = capabilitiesIn(
     [
