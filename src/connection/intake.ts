@@ -1,16 +1,16 @@
 /**
- * Hot path. The bytes of a connection on their way in: those of a request that has come in whole are
- * served from where they were read (connection.ts); these here are not.
+ * Hot path. Bytes that arrive on a connection and do not form a whole request: those that do are served from the read
+ * buffer (connection.ts) and never come here.
  *
- *   | skipped, or into the store | what the request under way lacks | whole requests ... | the rest |
- *     `swallowBytes`, `body`       `pending`                          left to the caller    `pending`
+ *   one read:  | skipped, or into the store | what the request under way lacks | whole requests ... | the rest |
+ *                `swallowBytes`, `body`       `pending`                          left to the caller    `pending`
  *
- * Of a large value that arrives the transport is told where the rest of it belongs (`nextRoom`), so that it is
- * read to there.
+ * While a large value arrives, the transport is told where the rest of it belongs (`nextRoom`), and reads it right to
+ * there.
  *
- * Invariant: what is kept is one request that is not complete, or what one read delivered behind a
- * request that waits, within the bounds of unfinished-request.ts. A large value that arrives is given back
- * unless its last byte comes, and not before the transport has left the room that it was told.
+ * Invariants: what is kept in `pending` is one incomplete request, or what one read had behind a request that waits for
+ * its answer; unfinished-request.ts has the bounds. The room of a large value whose last byte does not come is given back
+ * to the store, but not before the transport has stopped reading into it.
  */
 import { assert } from '../base/assert.ts'
 import type { LargeBody } from '../command/transfers/large-body.ts'

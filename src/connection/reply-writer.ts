@@ -1,9 +1,10 @@
 /**
- * Hot path. The way of a connection's replies to its transport, and what of them its peer has not taken:
- * how much memory that holds, and for how long it has stood still.
+ * Hot path. Hands the replies of a connection to its transport, and keeps account of those that the peer has not taken:
+ * how much memory they hold, and for how long none of them has moved.
  *
- * Invariant: what is held is in the reply memory, which bounds it over all connections, from the write
- * that left it behind until `settle`. Behind `end` nothing is held any more, whatever a pipe says that was dropped.
+ * Invariant: from the write that left bytes behind until `settle`, what it holds is counted in the reply memory
+ * (reply-memory.ts), which bounds the sum over all connections. After `end` nothing is counted, even if the transport
+ * still says that bytes are unsent: it was dropped.
  */
 import type { HeldValue } from '../command/commands.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'

@@ -1,20 +1,21 @@
 /**
- * Requests of one connection that were given to a store elsewhere together, as they arrived together: so many are
- * under way at once, and each is answered in its turn, whatever comes back first.
+ * Requests of one connection that wait for a remote store at the same time. A client that pipelines sends many in one
+ * read: those of a window are all handed to the store at once, and are answered in their order, whichever outcome
+ * comes back first.
  *
  *     bytes:    | request | request | get k1 k2 k3 | request |  ...
  *     entries:       0         1      2  3  4  (5)      6           each with its outcome, or what it waits for
  *                    ^ next: those before it are answered
  *
- * A list of keys that does not fit ends the window: its next keys are taken, as many at most, when all entries are
- * answered, and so on to its last key, behind which its END comes.
+ * A list with more keys than fit is the last request of its window: when all entries are answered, as many of its further
+ * keys are looked up, and so on; its END is written behind the last one.
  *
- * Invariants: replies leave in the order of the requests. Two requests of a window do not meet at a key, unless both
- * only read; what is about the whole namespace, or the connection, is in no window with others. So what the requests
- * do to items comes to the same as if each had waited for the one before. A window has an end: WINDOW_REQUESTS_MAX and
- * WINDOW_BYTES_MAX of requests, and fewer of them where values are large, as the replies are held until they are sent.
+ * Invariants: replies leave in the order of the requests. Two requests of a window name the same key only if both
+ * only read; a flush has a window of its own, and a request about the connection is in none. So items end up as if
+ * each request had waited for the one before. A window is bounded by WINDOW_REQUESTS_MAX and WINDOW_BYTES_MAX, and
+ * has fewer requests where values are large, because replies are held until they are sent.
  *
- * The requests stay in the receive buffer, and each is decoded once more to be answered (suspended-outcome.ts).
+ * The requests stay in the receive buffer; each is decoded once more to be answered (suspended-outcome.ts).
  */
 import type { Commands, PendingOutcome } from '../command/commands.ts'
 import {

@@ -1,10 +1,15 @@
 /**
- * How many segments a namespace may hold, of what is guaranteed to it and of what others do not use, and which
- * it has: what is settled with the heap (heap.ts). Everything here happens once a segment at most.
+ * How many segments one namespace may have, and how many it has: its account with the heap (heap.ts), which is shared
+ * by all namespaces. Everything here happens at most once a segment, not once an item.
  *
- * Invariant: the segments in use and those in FREE_COUNT are as many as the namespace holds: the limit, and
- * EXCESS more after it was lowered. The namespace has no more than it holds; what it lacks is in the heap, from
- * which it is taken when it is needed. All of it changes under the pool lock.
+ *     guaranteed   what its quota promises; others use of it only what it does not use itself
+ *     limit        what it may hold now: the guarantee, or less while others borrow of it, or more while it borrows
+ *     excess       what it still holds above a limit that was lowered, until payExcess() has given it back
+ *     owned        the segments it has taken from the heap, in use or free
+ *     demanded     how much of its guarantee it needs now and others hold: it is promised to nobody else
+ *
+ * Invariant: segments in use and FREE_COUNT are together limit + excess. The namespace owns at most that many; what is
+ * missing is in the heap, and is taken from there when it is needed. All of it changes under the pool lock.
  */
 import { acquire, release } from '../base/lock.ts'
 import {

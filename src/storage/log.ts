@@ -1,21 +1,18 @@
 /**
- * One worker's end of the log: room for a new record, reserved before the record is linked and
- * committed after. Hot path: a reservation that fits the open segment touches no shared word.
+ * Hot path. One worker's end of the log: it reserves room for a new record before the record is written and linked, and
+ * commits it afterwards. A reservation that fits an open segment touches no word that other workers write.
  *
  *     open segment:  | records ... | reserved | free            |
  *                                  ^ OPEN_OFFSET, moves on commit only
  *
- * Invariant: the open segment belongs to this worker alone, so the offset needs no lock; nothing
- * before it is ever overwritten while the segment is open, and what lies after it is not a record.
- * At most one reservation is open at a time; commit() or abandon() ends it. Calling abandon() is
- * always right.
+ * Invariants: an open segment belongs to one worker, so its offset needs no lock. What lies before the offset is never
+ * overwritten while the segment is open; what lies behind it is no record. There is at most one reservation at a
+ * time, which commit() or abandon() ends; abandon() is allowed at any time, also without one.
  *
- * With -M a segment in which only the end of a large item lies is opened behind that; and a record
- * larger than ownSegmentsBytesMin begins in a segment of its own, of which the last one is such.
- *
- * A record larger than spanBytesMin may begin at the end of one segment and continue at the start
- * of further ones, which are taken all at once. Making room when no segment is free is left to the
- * reclaimer: reserve() only says how many segments are missing.
+ * A record longer than spanBytesMin may begin at the end of one segment and continue at the start of others, which are
+ * all taken at once. With -M a record longer than ownSegmentsBytesMin begins in a new segment instead; where the last
+ * of its segments has room behind it, that is used for other records. If no segment is free, reserve() only says how
+ * many are missing: to make room is left to the reclaimer.
  */
 import { assert } from '../base/assert.ts'
 import {

@@ -1,21 +1,23 @@
 /**
- * Where free memory comes from: one worker's share of evicting and compacting. Hot path: writes call
- * step() to do a little of it each. Which segment is emptied, victim-choice.ts says; what is dead where
- * nobody asks for it, crawler.ts finds.
+ * Hot path. How one worker makes free segments. Each write calls step(), which does a little of the work: it goes
+ * through one segment, the victim, in the order in which its records were written, and has each of them dropped,
+ * evicted, moved or left (record-fate.ts). Where items are evicted that is FIFO eviction with a second chance; with -M,
+ * where none is, it is compaction. The next victim is chosen in victim-choice.ts; crawler.ts finds what has expired in
+ * all other segments.
  *
- * Emptying a victim: its records are met in the order in which they were written, and what becomes of each,
- * record-fate.ts says.
+ *     begin(): choose a victim -> advance(): a record each -> drain(): wait for others -> free it
+ *                                                                  | something in it stays: put it back among the sealed
  *
- * A large item that was read but cannot be moved (it is over movedBytesMax, or the free segments do
- * not suffice) stays where it is, and its segments go back among the sealed. Where all that is alive
- * was to be moved, nothing is: it would gain no room.
+ * A large item that was read but cannot be moved (it is longer than movedBytesMax, or there is no room) stays where
+ * it is, and its segments go back among the sealed. If all live records of a victim were to be moved and the last
+ * one cannot be, none is: that would gain no room.
  *
- * Invariants: keeping records costs credit, of which every victim brings seven eighths of a segment
- * and of which at most one more segment can be saved up; so after at most eight victims that were
- * kept whole each further one gains an eighth. Only so many large items stay in one search, and what was
- * sealed since it began is not compacted in it. So making room always ends.
- * A victim is freed when its live bytes are zero, which also waits for those who are just about to
- * take theirs off. No stripe is held when anything here is called.
+ * Why it ends: keeping a record costs credit. A victim brings seven eighths of a segment of it, and no more than one
+ * segment can be saved up. So after at most eight victims of which everything was kept, each further one gains an eighth.
+ * A search leaves a bounded number of large items, and does not compact what was sealed after it began.
+ *
+ * Invariants: a victim is freed when it has no live bytes, which also waits for workers that have marked a record dead
+ * and not subtracted it yet. No stripe is locked when anything here is called.
  */
 import { assert } from '../base/assert.ts'
 import {
@@ -67,7 +69,7 @@ const DRAIN_WAITS_MAX = 30_000
 const BLOCKED = -1
 
 export class Reclaimer {
-  /** Where there are other namespaces: has their memory, before anything here is evicted. */
+  /** Where there are other namespaces: gets segments that they do not use, before anything here is evicted. */
   lender: Lender | undefined = undefined
 
   readonly crawler: Crawler
@@ -84,13 +86,13 @@ export class Reclaimer {
   private readonly creditMax: number
   /** How many segments stay free while others are withdrawn because the limit was lowered. */
   private keptInExcess = 0
-  /** What happens to the live records of the victim in work. */
+  /** What is done with live records of the victim: EVICT or MOVE. */
   private victimFate: number
-  /** How many segments were ever sealed when this step or search began, or what was stored before it. */
+  /** How many segments had ever been sealed when this step or search began, or the write that it follows. */
   private sealedBefore = 0
-  /** Whether what was sealed since then may hold what was stored. */
+  /** Nothing is evicted from segments sealed since then: they may hold what that write has stored. */
   private sparesNew = false
-  /** With -M: bytes to be moved for each that the victim in work gains. */
+  /** With -M: bytes to be moved for each byte of room that the victim gives. */
   private movedPerGained = 1
 
   constructor(
@@ -116,7 +118,7 @@ export class Reclaimer {
     this.crawler = new Crawler(view, pool, log, this.counters, this.worker, fates)
   }
 
-  /** Takes note of how many segments are to be free. */
+  /** Works towards so many free segments from now on. */
   adopt(freeSegmentsGoal: number): void {
     const { evicts, reserveSegments } = this.view.geometry
     // One fewer than the goal, so that each write goes on with it; with -M no write gets any.
@@ -285,7 +287,7 @@ export class Reclaimer {
     return this.fates.meet(head, this.victimFate, nowSeconds, headIndex)
   }
 
-  /** Meets the next record of the victim; returns what that cost. */
+  /** Has the next record of the victim decided about; returns what that cost, in bytes, or BLOCKED. */
   private advance(nowSeconds: number): number {
     const control = this.control
     const worker = this.worker
@@ -381,7 +383,7 @@ export class Reclaimer {
     this.pool.putBack(victim)
   }
 
-  /** What is sealed from now on is young until the search is over; and only so much stays. */
+  /** Until the next search, what is sealed from now on counts as new, and only so many large items stay. */
   private beginSearch(sealedBefore: number, sparesNew: boolean): void {
     this.fates.staysLeft = Math.min(STAYS_MAX, this.pool.holdings.roundSegments)
     this.sealedBefore = sealedBefore

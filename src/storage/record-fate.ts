@@ -1,15 +1,17 @@
 /**
- * What becomes of one record of a segment that is to be emptied: it is dropped, evicted or moved, or it
- * stays. Hot path: of each record that is met; which ones are, the reclaimer says.
+ * Hot path. Decides about one record of the segment that a worker is emptying (the victim), and carries the decision
+ * out. Which segment that is, and which of its records comes next, is left to the reclaimer.
  *
- * A record that is expired or flushed is dropped. Of a segment that was taken because it was due, a live one
- * that was read since it was last met is moved to the main queue, to the rank that its reads have earned
- * (with S3-FIFO it pays one read of them); any other is evicted, and the ghost table remembers its key. Of
- * any other segment, what is alive is moved, and nothing evicted.
+ *     expired or flushed                              dropped
+ *     the victim was due, and the record was read     moved to the main queue, to the rank that its reads have earned
+ *     since it was last looked at                     (with S3-FIFO it pays one read); too large to move, it stays
+ *     the victim was due, and it was not              evicted, and the ghost table remembers its key
+ *     the victim was taken for the room in its holes  moved, whether it was read or not
  *
- * Invariants: a record is dropped or moved only under the stripe lock of its key and only if a slot
- * still refers to it. Keeping costs credit (WORKER_KEEP_CREDIT), of which a victim brings some. A large item
- * that stays pays with its frequency, once a round, where it begins; and only so many stay in one search.
+ * Invariants: a record is dropped or moved only under the stripe lock of its key, and only if a slot of the index
+ * still refers to it. Keeping a record costs credit (WORKER_KEEP_CREDIT), of which each victim brings some. A large
+ * item that stays pays one read of its frequency, once a round, where it begins, and a search for room leaves only
+ * `staysLeft` of them.
  */
 import { HalfSipHash } from '../base/hash.ts'
 import { acquire, release } from '../base/lock.ts'
@@ -70,24 +72,24 @@ import type { ReadLookup } from './stale-search.ts'
  */
 const MOVED_BYTES_MAX = 1024 * 1024
 
-/** What meet() is to do with a record that is alive: leave it, evict it unless it was read, move it. */
+/** What meet() does with a record that is alive: nothing; evict it, or keep it if it was read; move it. */
 export const LEAVE = 0
 export const EVICT = 1
 export const MOVE = 2
 
-/** What becomes of a record: it is gone; it may not leave; it stays where it is for another round. */
+/** How that ended: nothing lies there any more; it had to leave and could not; it stays for another round. */
 export const GONE = 0
 export const STUCK = 1
 export const STAYS = 2
 
 export class RecordFate implements Dropper, ReadLookup {
-  /** Is told of every item that is evicted. */
+  /** Told of every item that is evicted. */
   observer: EvictionObserver | undefined = undefined
   /** The group of the segment that is being emptied. */
   victimGroup = 0
-  /** Of the record met last, if it was moved or dropped; else 0. */
+  /** Length of the last record that meet() was asked about, if it was moved or dropped; else 0. */
   metBytes = 0
-  /** How often a large item may stay yet in this step or search. */
+  /** How many large items may still be left where they are in this step or search. */
   staysLeft = 0
   /** Longer records are not moved. */
   readonly movedBytesMax: number
@@ -149,9 +151,9 @@ export class RecordFate implements Dropper, ReadLookup {
   }
 
   /**
-   * Decides about one record: drops it if it is expired or flushed; else does as `fate` says, with
-   * EVICT moving what was read. STUCK: it must leave, and there is no room to move it. `headIndex`, if
-   * not 0, is the word that must still name the location for the record to be there at all.
+   * Drops the record at `location` if it is expired or flushed; else does as `fate` says (LEAVE, EVICT or MOVE).
+   * Returns GONE, STUCK or STAYS. `headIndex`, if not 0, is the word of a segment that names the record as the one
+   * that continues in there: while it does, the record is there, and what was read of it without the lock is true.
    */
   meet(location: number, fate: number, nowSeconds: number, headIndex: number = 0): number {
     const view = this.view
@@ -190,7 +192,7 @@ export class RecordFate implements Dropper, ReadLookup {
     }
     const frequency = frequencyAt(slotWords, slot)
     const credit = control[this.worker + WORKER_KEEP_CREDIT]!
-    // Bytes of the victim that moving it would keep: of a record that spans, only its part in there.
+    // How many bytes of the victim keeping it would cost: of a record over several segments, the part in there.
     const part =
       headIndex !== 0
         ? control[headIndex - SEGMENT_HEAD_ITEM + SEGMENT_FIRST]!
@@ -260,13 +262,13 @@ export class RecordFate implements Dropper, ReadLookup {
     return wasRead
   }
 
-  /** Takes back what an item pays for another round: one read, or where there are ranks, which count them, all. */
+  /** An item pays for another round with one of its reads, or with all where its new rank has counted them. */
   private pay(slotWords: Int32Array, slot: number): void {
     if (this.isRanked) clearFrequencyAt(slotWords, slot)
     else lowerFrequencyAt(slotWords, slot)
   }
 
-  /** Where a record of the victim in work goes if it is moved. */
+  /** The group that a record of the victim is moved to. */
   private groupFor(
     fate: number,
     recordBytes: number,
@@ -281,7 +283,7 @@ export class RecordFate implements Dropper, ReadLookup {
       : this.groups.kept(group, recordBytes, reads, expiry, nowSeconds)
   }
 
-  /** Whether an item over several segments, which begins in `segment`, is left for another round. */
+  /** Whether an item over several segments, which begins in `segment`, stays where it is for another round. */
   private maySpanStay(
     frequency: number,
     segment: number,

@@ -1,10 +1,15 @@
 /**
- * Which segment one worker empties next: one in which all has expired, if there is any; else, while there are
- * segments with many holes, the emptiest of some; else one of a rank that is stale; else the one that is due first
- * of the small queue, while that has more than its share, or of the main one. With -M, where nothing is evicted,
- * the emptiest of many.
+ * Which segment one worker empties next. The first of these that there is:
  *
- * Invariant: what is taken is in no list, and nobody else's. A choice looks at a bounded number of segments.
+ *     1. one in which everything has expired;
+ *     2. while many segments have holes (bytes of dead records), the emptiest of a sample;
+ *     3. one whose items are not read any more, though their rank lets them stay long (stale-search.ts);
+ *     4. the one that is due first: of the small queue while that is larger than its share, else of the main queue.
+ *
+ * With -M nothing is evicted, and it is the emptiest of a larger sample.
+ *
+ * Invariant: a segment that was chosen is in no list, so that no other worker gets it. A choice looks at a bounded number
+ * of segments.
  */
 import {
   MAIN_QUEUE,

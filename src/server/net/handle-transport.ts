@@ -1,27 +1,27 @@
 /**
- * Hot path. A Transport right on the handle of a TCP or Unix socket, without a net.Socket around it: what
- * a connection costs to make is then little enough that thousands a second, of strangers who come and go,
- * do not keep the collector busy while others wait (test/bench/README.md has the figures).
+ * Hot path. A Transport right on the handle of a TCP or Unix socket, without a net.Socket. A connection then costs so
+ * little to make that thousands a second, of strangers who come and go, do not keep the garbage collector busy while
+ * clients wait (test/bench/README.md has the figures).
  *
- * All sockets of a worker read into one buffer of its own, which is free again when `Receiver.receive`
- * returns; replies go to the handle as in socket-transport.ts, from which connections are served until the
- * writer has learned how, and where Node's handles are not as expected (bare-handles.ts).
+ * All sockets of a worker read into one shared buffer, which is free again when `Receiver.receive` returns. Replies are
+ * written to the handle by handle-writer.ts. Until that has learned how, from a first ordinary write, and where Node's
+ * handles are not as expected (bare-handles.ts), connections have a socket-transport.ts instead.
  *
- * A handle calls `onread` without saying how much it read, which the difference of `bytesRead` tells, and
- * nothing at all of why it read nothing. `readStart` tells that, in a later turn of the loop:
+ * A handle calls `onread` without an argument. How much it read is told by the difference of `bytesRead`; why it read
+ * nothing, by what `readStart` returns in a later turn of the event loop:
  *
- *   0           it does not read any more, and can: the peer sends no more
- *   EALREADY    it reads on
- *   any other   the pipe is broken
+ *     0           it does not read any more, and can: the peer has sent its end
+ *     EALREADY    it still reads
+ *     any other   the connection is broken
  *
- * What `onread` returns is the memory of the next read, as for the documented option `onread.buffer` of a socket
- * where that is a function. So a large value comes from the kernel right to where it is stored: the receiver names
- * the room after each read, and the read itself is made while nothing else of the worker runs. At any other
- * time another memory is set by `useUserBuffer`, which takes memory in Node each time, and is done once a connection at most.
+ * What `onread` returns is the memory for the next read, as with the documented option `onread.buffer` of a socket where
+ * that is a function. So the kernel reads a large value right to where it is stored: the receiver names the room after
+ * each read, and the read itself is made while nothing else of the worker runs. At any other time the memory is
+ * changed by `useUserBuffer`, which allocates in Node each time, and is done once a connection at most.
  *
- * Connections end a few a turn (bare-handles.ts): a thousand strangers who leave at once keep nobody waiting.
+ * Handles are closed a few a turn (bare-handles.ts), so that a thousand strangers who leave at once keep nobody waiting.
  *
- * Invariant: the handle is closed once; when it is, `finish` is called, and nothing after it.
+ * Invariant: the handle is closed once. `finish` is called then, and nothing after it.
  */
 import type { Channel } from '../../base/channel.ts'
 import type { Peer } from '../../base/peer.ts'
