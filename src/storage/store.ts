@@ -1,6 +1,6 @@
 /**
  * The item store as one worker sees it: its face. Hot path: numbers in, numbers out, nothing allocated;
- * results that are more than one number are left in the registers (public fields) of the Store.
+ * results that are more than one number are left in its registers (item-registers.ts).
  *
  * Invariant: an item is found, changed and linked only under the stripe lock of its key. lookup()
  * that returns HIT keeps that lock until release(), so what is between them must be short, and no
@@ -19,19 +19,8 @@ import { Extender } from './extender.ts'
 import { flush } from './flush.ts'
 import type { StoreMemory } from './geometry.ts'
 import { HeldItem } from './held-item.ts'
-import {
-  casHighAt,
-  clientFlagsAt,
-  expiryAt,
-  ITEM_CAS_LOW_WORD,
-  lastAccessAt,
-  recordBytesAt,
-  STATE_MASK,
-  setCasAt,
-  stateOf,
-  TRAITS_WORD,
-  valueLengthAt,
-} from './item.ts'
+import { STATE_MASK, setCasAt } from './item.ts'
+import { ItemRegisters } from './item-registers.ts'
 import type { LargeExtension } from './large-extension.ts'
 import type { LargeValue } from './large-value.ts'
 import { LastBlock } from './last-block.ts'
@@ -42,7 +31,7 @@ import { Numbers } from './numbers.ts'
 import { createParts, type StoreParts } from './parts.ts'
 import { type PinnedParts, Pins } from './pins.ts'
 import { Restorer } from './restorer.ts'
-import { EXISTS, HIT, MISS, MISS_NONE, NOT_FOUND, REMOVED, STORED } from './result.ts'
+import { EXISTS, HIT, MISS, NOT_FOUND, REMOVED, STORED } from './result.ts'
 import { Scan } from './scan.ts'
 import { TouchedKeys } from './touched-keys.ts'
 import { Upkeep } from './upkeep.ts'
@@ -62,24 +51,9 @@ export interface ItemVisitor {
   visitItem(store: Store): void
 }
 
-export class Store {
-  /** Registers: the item that was found, or the CAS of the item that was written. */
-  valueBytes = 0
-  flags = 0
-  casHigh = 0
-  casLow = 0
-  expiry = 0
-  lastAccess = 0
-  state = 0
-  /** Bytes of the item's record, header and padding included. */
-  itemBytes = 0
-  /** Result of arithmetic(). */
-  numberHigh = 0
-  numberLow = 0
-  missReason: number = MISS_NONE
+export class Store extends ItemRegisters {
   /** Of a scan: the key, its first keyBytes bytes. */
   readonly scannedKey: Uint8Array
-  keyBytes = 0
 
   /** Values from this length on may be stored with beginLarge(). */
   readonly largeBytesMin: number
@@ -99,15 +73,14 @@ export class Store {
   private readonly scanner: Scan
   private readonly pins: Pins
   private readonly targets: LastBlock = new LastBlock()
-  private readonly unitShift: number
   private readonly evicts: boolean
 
   constructor(memory: StoreMemory, workerIndex: number) {
     const { geometry } = memory
+    super(geometry.unitShift)
     assert(workerIndex >= 0 && workerIndex < geometry.workerCount, `no worker ${workerIndex}`)
     this.largeBytesMin = largeBytesMinOf(geometry.segmentBytes)
     this.extendedBytesMin = extendedBytesMinOf(geometry.segmentBytes)
-    this.unitShift = geometry.unitShift
     this.evicts = geometry.evicts
     const parts = createParts(memory, workerIndex)
     const upkeep = new Upkeep(parts)
@@ -201,7 +174,7 @@ export class Store {
       item.unlock()
       return MISS
     }
-    this.loadRegisters(item)
+    this.loadItem(item)
     return HIT
   }
 
@@ -225,7 +198,7 @@ export class Store {
     if (expiry !== 0 && expiry <= nowSeconds) item.noteChange()
     const found = this.widener.seek(expiry, casHigh)
     this.missReason = item.missReason
-    if (found === HIT) this.loadRegisters(item)
+    if (found === HIT) this.loadItem(item)
     return found
   }
 
@@ -296,7 +269,7 @@ export class Store {
   setCas(casHigh: number, casLow: number): void {
     const { item } = this
     this.cas.take(casHigh, casLow)
-    this.loadCas()
+    this.loadCas(this.cas)
     setCasAt(item.words, item.base, this.casHigh, this.casLow)
   }
 
@@ -323,7 +296,7 @@ export class Store {
   write(order: WriteOrder): number {
     const written = this.writer.write(order)
     order.clear()
-    if (written === STORED) this.loadCas()
+    if (written === STORED) this.loadCas(this.cas)
     return written
   }
 
@@ -431,7 +404,7 @@ export class Store {
     if (done === STORED) {
       this.numberHigh = numbers.decimal.high
       this.numberLow = numbers.decimal.low
-      this.loadCas()
+      this.loadCas(this.cas)
     }
     return done
   }
@@ -495,27 +468,10 @@ export class Store {
     const { item, scanner } = this
     scanner.begin(cursor, bucketCount, nowSeconds)
     while (scanner.next()) {
-      this.loadRegisters(item)
+      this.loadItem(item)
       this.keyBytes = scanner.copyKey()
       visitor.visitItem(this)
     }
     return scanner.cursor
-  }
-
-  private loadRegisters(item: HeldItem): void {
-    const { words, base } = item
-    this.valueBytes = valueLengthAt(words, base)
-    this.casLow = words[base + ITEM_CAS_LOW_WORD]! >>> 0
-    this.casHigh = casHighAt(words, base)
-    this.state = stateOf(words[base + TRAITS_WORD]!)
-    this.expiry = expiryAt(words, base)
-    this.flags = clientFlagsAt(words, base)
-    this.lastAccess = lastAccessAt(words, base, item.nowSeconds)
-    this.itemBytes = recordBytesAt(words, base, this.unitShift)
-  }
-
-  private loadCas(): void {
-    this.casHigh = this.cas.high
-    this.casLow = this.cas.low
   }
 }
