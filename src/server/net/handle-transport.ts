@@ -163,6 +163,11 @@ export class HandleTransport implements Transport, LateWrite {
     this.handle.close(onClosed)
   }
 
+  isLost(): boolean {
+    if (this.isClosed || (this.isReading && !this.hasPeerEnded)) return false
+    return this.parts.writer.isReset(this.handle)
+  }
+
   onWriteWaits(): void {
     this.waitingWrites++
   }

@@ -155,6 +155,11 @@ export class SocketTransport implements Transport, LateWrite {
     this.socket.destroy()
   }
 
+  isLost(): boolean {
+    const { handle } = this
+    return this.isDirect && handle !== undefined && this.writer.isReset(handle)
+  }
+
   onWriteWaits(): void {
     this.waitingWrites++
   }
