@@ -18,6 +18,12 @@ export type MechanismStep =
   | { readonly kind: 'success'; readonly principal: Principal }
   | { readonly kind: 'failure'; readonly reason: FailureReason }
 
+/**
+ * Whether there is a place for one who has shown to be this principal, which is taken then. To be asked before the client
+ * is told, or can tell by the time, that what it sent was right.
+ */
+export type MayEnter = (principal: Principal) => boolean
+
 export interface Mechanism {
   /** Prepared, whether there is such a user or not; empty while nobody was named. */
   readonly claimedUser: string

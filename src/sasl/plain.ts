@@ -14,6 +14,7 @@ import type { FailureReason } from './failure-reason.ts'
 import {
   decodeText,
   failure,
+  type MayEnter,
   type Mechanism,
   type MechanismContext,
   type MechanismStep,
@@ -48,13 +49,15 @@ export function decodePlainMessage(bytes: Uint8Array): PlainMessage | undefined 
 export class PlainMechanism implements Mechanism {
   readonly #context: MechanismContext
   readonly #pipe: Pipe
+  readonly #mayEnter: MayEnter
   #claimedUser = ''
   #isUsed = false
   #pending: PendingCheck<MechanismStep> | undefined
 
-  constructor(context: MechanismContext, pipe: Pipe) {
+  constructor(context: MechanismContext, pipe: Pipe, mayEnter: MayEnter) {
     this.#context = context
     this.#pipe = pipe
+    this.#mayEnter = mayEnter
   }
 
   get claimedUser(): string {
@@ -79,8 +82,12 @@ export class PlainMechanism implements Mechanism {
     // As they were sent: SASLprep can make both eighteen times as long.
     const digest = memory.digest(authenticationIdentity, message.password)
     if (memory.has(name, digest)) {
-      counters.rememberedSuccesses += 1
-      return { kind: 'success', principal: credentials.principalOf(name) }
+      const principal = credentials.principalOf(name)
+      // Where it finds no place it takes as long as a wrong password.
+      if (this.#mayEnter(principal)) {
+        counters.rememberedSuccesses += 1
+        return { kind: 'success', principal }
+      }
     }
     return this.#check(name, password, digest)
   }

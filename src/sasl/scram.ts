@@ -25,6 +25,7 @@ import type { FailureReason } from './failure-reason.ts'
 import {
   decodeText,
   failure,
+  type MayEnter,
   type Mechanism,
   type MechanismContext,
   type MechanismStep,
@@ -67,14 +68,22 @@ export class ScramMechanism implements Mechanism {
   readonly #hash: ScramHash
   readonly #pipe: Pipe
   readonly #binding: ScramBinding
+  readonly #mayEnter: MayEnter
   #claimedUser = ''
   #state: State = { kind: 'expects-first' }
 
-  constructor(context: MechanismContext, hash: ScramHash, pipe: Pipe, binding: ScramBinding) {
+  constructor(
+    context: MechanismContext,
+    hash: ScramHash,
+    pipe: Pipe,
+    binding: ScramBinding,
+    mayEnter: MayEnter,
+  ) {
     this.#context = context
     this.#hash = hash
     this.#pipe = pipe
     this.#binding = binding
+    this.#mayEnter = mayEnter
   }
 
   get claimedUser(): string {
@@ -153,6 +162,8 @@ export class ScramMechanism implements Mechanism {
     if (!isEqualText(channelBinding, final.channelBinding)) return failure('channel-binding')
     if (!current.known) return failure(unknownUserReason(this.#context.credentials, name))
     if (keys === undefined) return failure('wrong-password')
+    // The signature would say that the proof was right.
+    if (!this.#mayEnter(current.principal)) return failure('namespace-full')
     const serverSignature = this.#hmac(keys.serverKey, authMessage)
     this.#state = { kind: 'expects-empty', proven: { principal: current.principal, keys } }
     return { kind: 'challenge', bytes: Buffer.from(formatServerFinal(serverSignature)) }

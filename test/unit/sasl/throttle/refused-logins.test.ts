@@ -200,3 +200,31 @@ test('a connection that goes leaves no answer behind that is due later', async (
     expect(delays.size).toBe(0)
   }
 })
+
+test.each(['PLAIN', ...SCRAMS])(
+  'a right password by %s is answered as a wrong one where its namespace is full',
+  async (mechanism) => {
+    // A worker that remembers the login could answer at once.
+    await new SaslSession(environment, home).start('PLAIN', plain('alice', 'secret'))
+    const logIn = async (password: string): Promise<{ answer: unknown; derivedCount: number }> => {
+      const before = derived.length
+      const session = new SaslSession(environment, attacker, () => false)
+      const step =
+        mechanism === 'PLAIN'
+          ? await session.start('PLAIN', plain('alice', password))
+          : await scramLogin(session, { mechanism, user: 'alice', password })
+      const { kind, delayMs } = { delayMs: undefined, ...step }
+      return { answer: { kind, delayMs }, derivedCount: derived.length - before }
+    }
+    for (let index = 0; index < 4; index++) {
+      const right = await logIn('secret')
+      expect(right.answer).toMatchObject({ kind: 'failure' })
+      expect(right).toEqual(await logIn('wrong'))
+    }
+    expect(environment.counters.failures).toMatchObject({
+      'namespace-full': 4,
+      'wrong-password': 4,
+    })
+    expect(environment.counters.successes).toBe(1)
+  },
+)
