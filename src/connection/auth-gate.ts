@@ -227,7 +227,7 @@ export class AuthGate {
   private openSession(): SaslSession {
     const sasl = this.options.sasl
     assert(sasl !== undefined, 'no SASL on a server without it')
-    this.session ??= new SaslSession(sasl, this.pipe, ({ namespace }) => this.takePlace(namespace))
+    this.session ??= new SaslSession(sasl, this.pipe, (namespace) => this.takePlace(namespace))
     return this.session
   }
 

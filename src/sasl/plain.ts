@@ -14,10 +14,10 @@ import type { FailureReason } from './failure-reason.ts'
 import {
   decodeText,
   failure,
-  type MayEnter,
   type Mechanism,
   type MechanismContext,
   type MechanismStep,
+  type RefuseEntry,
 } from './mechanism.ts'
 
 const MESSAGE_BYTES_MAX = 2 * NAME_BYTES_MAX + PASSWORD_BYTES_MAX + 2
@@ -49,15 +49,15 @@ export function decodePlainMessage(bytes: Uint8Array): PlainMessage | undefined 
 export class PlainMechanism implements Mechanism {
   readonly #context: MechanismContext
   readonly #pipe: Pipe
-  readonly #mayEnter: MayEnter
+  readonly #refuseEntry: RefuseEntry
   #claimedUser = ''
   #isUsed = false
   #pending: PendingCheck<MechanismStep> | undefined
 
-  constructor(context: MechanismContext, pipe: Pipe, mayEnter: MayEnter) {
+  constructor(context: MechanismContext, pipe: Pipe, refuseEntry: RefuseEntry) {
     this.#context = context
     this.#pipe = pipe
-    this.#mayEnter = mayEnter
+    this.#refuseEntry = refuseEntry
   }
 
   get claimedUser(): string {
@@ -83,8 +83,8 @@ export class PlainMechanism implements Mechanism {
     const digest = memory.digest(authenticationIdentity, message.password)
     if (memory.has(name, digest)) {
       const principal = credentials.principalOf(name)
-      // Where it finds no place it takes as long as a wrong password.
-      if (this.#mayEnter(principal)) {
+      // Who is not let in waits as long as with a wrong password.
+      if (this.#refuseEntry(principal) === undefined) {
         counters.rememberedSuccesses += 1
         return { kind: 'success', principal }
       }

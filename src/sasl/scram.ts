@@ -25,10 +25,10 @@ import type { FailureReason } from './failure-reason.ts'
 import {
   decodeText,
   failure,
-  type MayEnter,
   type Mechanism,
   type MechanismContext,
   type MechanismStep,
+  type RefuseEntry,
 } from './mechanism.ts'
 import { haveSameDerivation, isSamePerson, unknownUserReason } from './plain.ts'
 import {
@@ -68,7 +68,7 @@ export class ScramMechanism implements Mechanism {
   readonly #hash: ScramHash
   readonly #pipe: Pipe
   readonly #binding: ScramBinding
-  readonly #mayEnter: MayEnter
+  readonly #refuseEntry: RefuseEntry
   #claimedUser = ''
   #state: State = { kind: 'expects-first' }
 
@@ -77,13 +77,13 @@ export class ScramMechanism implements Mechanism {
     hash: ScramHash,
     pipe: Pipe,
     binding: ScramBinding,
-    mayEnter: MayEnter,
+    refuseEntry: RefuseEntry,
   ) {
     this.#context = context
     this.#hash = hash
     this.#pipe = pipe
     this.#binding = binding
-    this.#mayEnter = mayEnter
+    this.#refuseEntry = refuseEntry
   }
 
   get claimedUser(): string {
@@ -163,7 +163,8 @@ export class ScramMechanism implements Mechanism {
     if (!current.known) return failure(unknownUserReason(this.#context.credentials, name))
     if (keys === undefined) return failure('wrong-password')
     // The signature would say that the proof was right.
-    if (!this.#mayEnter(current.principal)) return failure('namespace-full')
+    const refusal = this.#refuseEntry(current.principal)
+    if (refusal !== undefined) return failure(refusal)
     const serverSignature = this.#hmac(keys.serverKey, authMessage)
     this.#state = { kind: 'expects-empty', proven: { principal: current.principal, keys } }
     return { kind: 'challenge', bytes: Buffer.from(formatServerFinal(serverSignature)) }

@@ -14,8 +14,8 @@
  * - What is refused is not counted: clients that try again and again come in when the time is over.
  * - A right login makes no failure undone: somebody with an account of their own gains nothing by it.
  * - A name that is no user's is counted as any other, so nothing tells who exists.
- * - A right login that finds its namespace full is answered as late as a wrong password would be at that moment, and is
- *   held against nobody: clients of one tenant must not have those of another refused.
+ * - A right login that finds its namespace full, or cannot be recorded, is answered as late as a wrong password would be
+ *   at that moment, and is held against nobody: clients of one tenant must not have those of another refused.
  * - A user who logged in rightly from a source is not refused there, whatever happens, but waits for each
  *   failure as everybody does. What such failures say of the user is not held against the user elsewhere.
  *
@@ -53,7 +53,6 @@ const UNCOUNTED: ReadonlySet<FailureReason> = new Set<FailureReason>([
   'unknown-mechanism',
   'channel-binding',
   'out-of-sequence',
-  'audit',
   'busy',
   'credentials-changed',
 ])
@@ -157,7 +156,7 @@ export class LoginThrottle {
    */
   failed(name: string, pipe: Pipe, reason: FailureReason, claim: ClaimedUser): number {
     if (reason === 'throttled') return ANSWER_DELAY_MS_MAX
-    if (reason === 'namespace-full') return this.delayUncounted(name, pipe)
+    if (reason === 'namespace-full' || reason === 'audit') return this.delayUncounted(name, pipe)
     if (UNCOUNTED.has(reason) || this.options.isAllowed(pipe.peer.address)) return 0
     const by = reason === 'aborted' ? ABANDONED : FAILURE
     const user = name === '' || by === ABANDONED ? undefined : this.tagOf(name)

@@ -230,7 +230,7 @@ test('a mechanism that has failed or ended stays so, whatever comes', async () =
       hash,
       pipeAt('192.0.2.1'),
       'may-bind',
-      () => true,
+      () => undefined,
     )
     expect(mechanism.next(first).kind).toBe('challenge')
     expect(mechanism.next(wrong)).toEqual({ kind: 'failure', reason: 'malformed' })
