@@ -164,7 +164,8 @@ export class HandleTransport implements Transport, LateWrite {
   }
 
   isLost(): boolean {
-    if (this.isClosed || (this.isReading && !this.hasPeerEnded)) return false
+    // After our end there is nothing to write to.
+    if (this.isClosed || this.isEnding || (this.isReading && !this.hasPeerEnded)) return false
     return this.parts.writer.isReset(this.handle)
   }
 

@@ -156,8 +156,10 @@ export class SocketTransport implements Transport, LateWrite {
   }
 
   isLost(): boolean {
-    const { handle } = this
-    return this.isDirect && handle !== undefined && this.writer.isReset(handle)
+    const { handle, socket } = this
+    // After our end there is nothing to write to.
+    if (!this.isDirect || handle === undefined || socket.writableEnded) return false
+    return this.writer.isReset(handle)
   }
 
   onWriteWaits(): void {

@@ -381,11 +381,14 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   isLost(): boolean {
     if (this.phase !== OPEN) return false
-    const { under, isStopped, peerEnded } = this
-    if ((isStopped || peerEnded) && under !== undefined && this.parts.writer.isReset(under)) {
-      return true
-    }
-    return this.isMisused()
+    return this.isReset() || this.isMisused()
+  }
+
+  /** While nothing is read, and we have not ended the stream: then there is nothing to write to. */
+  private isReset(): boolean {
+    const { under, secure, isStopped, peerEnded } = this
+    if (under === undefined || secure?.writableEnded !== false) return false
+    return (isStopped || peerEnded) && this.parts.writer.isReset(under)
   }
 
   /** Where Node does not tell how much has come, it is not known. */

@@ -213,6 +213,21 @@ describe.each([
     while (!transport.isLost?.()) await new Promise((resolve) => setImmediate(resolve))
   })
 
+  test('is not lost after our end, whoever has not ended yet', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    transport.write(Buffer.from('x'))
+    recorder.readsOn = false
+    client.write('first')
+    await recorder.untilTold('bytes')
+    transport.end()
+    for await (const part of client) expect(String(part)).toBe('x')
+    expect(transport.isLost?.()).toBe(false)
+    transport.resume()
+    client.end()
+    await recorder.untilTold('finish')
+    expect(transport.isLost?.()).toBe(false)
+  })
+
   test('is not lost when its peer has only ended its stream, and still reads', async () => {
     const { transport, client, recorder } = await pair(serve)
     transport.write(Buffer.from('x'))

@@ -239,7 +239,9 @@ describe.each([
     transport.resume()
     await recorder.until('end')
     transport.end()
+    expect(transport.isLost?.()).toBe(false)
     await recorder.until('finish')
+    expect(transport.isLost?.()).toBe(false)
   })
 })
 
