@@ -227,7 +227,7 @@ export class AuthGate {
   private openSession(): SaslSession {
     const sasl = this.options.sasl
     assert(sasl !== undefined, 'no SASL on a server without it')
-    this.session ??= new SaslSession(sasl, this.pipe)
+    this.session ??= new SaslSession(sasl, this.pipe, (namespace) => this.takePlace(namespace))
     return this.session
   }
 
@@ -250,10 +250,6 @@ export class AuthGate {
         lane[COUNTER.auth_challenges]!++
         return { kind: 'challenge', bytes: step.bytes }
       case 'success':
-        if (!this.takePlace(step.principal.namespace)) {
-          // Whatever has come since: the gate has no place, so it is not open.
-          return this.fail(this.namespaceFull(step.principal, step.mechanism))
-        }
         lane[COUNTER.auth_cmds]!++
         this.become(step.principal)
         this.failureCount = 0
@@ -377,7 +373,7 @@ export class AuthGate {
     return true
   }
 
-  /** What is told of a login that was right, and for which there is no place. */
+  /** What is told of who would be let in, and for whom there is no place. */
   private namespaceFull(principal: Principal, mechanism: string): SaslFailure {
     const { sasl } = this.options
     if (sasl !== undefined) sasl.counters.failures['namespace-full']++

@@ -435,11 +435,10 @@ export class Connection implements IntakeOwner, Receiver {
 
   /** Looks at every deadline; called by the worker's coarse timer. */
   checkDeadlines(): void {
+    if (this.transport.isLost?.()) this.close()
     if (this.state === STATE_CLOSED) return
-    if (this.transport.isMisused?.()) {
-      this.close()
-      return
-    }
+    // A stop does not wait for what a client asked that may have gone: a list of keys can take many seconds.
+    if (this.peerEnded && this.context.isStopping) this.drain()
     if (this.replies.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
     const { isOpen, principal } = this.gate
     if (principal !== undefined && this.state < STATE_DRAINING) {

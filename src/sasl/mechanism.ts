@@ -18,6 +18,12 @@ export type MechanismStep =
   | { readonly kind: 'success'; readonly principal: Principal }
   | { readonly kind: 'failure'; readonly reason: FailureReason }
 
+/**
+ * Why one who has shown to be this principal is not let in all the same; undefined: it has a place from now on. To be asked
+ * before the client is told, or can tell by the time, that what it sent was right.
+ */
+export type RefuseEntry = (principal: Principal) => 'audit' | 'namespace-full' | undefined
+
 export interface Mechanism {
   /** Prepared, whether there is such a user or not; empty while nobody was named. */
   readonly claimedUser: string

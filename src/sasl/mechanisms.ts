@@ -24,7 +24,7 @@ import { userOfCertificate } from './certificate-user.ts'
 import { canBind } from './channel-binding.ts'
 import { ExternalMechanism } from './external.ts'
 import type { FailureReason } from './failure-reason.ts'
-import type { Mechanism, MechanismContext } from './mechanism.ts'
+import type { Mechanism, MechanismContext, RefuseEntry } from './mechanism.ts'
 import { OAuthBearerMechanism } from './oauth-bearer.ts'
 import { PlainMechanism } from './plain.ts'
 import { ScramMechanism } from './scram.ts'
@@ -52,7 +52,7 @@ export interface MechanismRow {
   /** What stands before it in the list wherever it is usable itself. */
   readonly bound?: MechanismRow
   /** One login's mechanism, for who comes through `pipe`. */
-  create(context: MechanismContext, pipe: Pipe): Mechanism
+  create(context: MechanismContext, pipe: Pipe, refuseEntry: RefuseEntry): Mechanism
 }
 
 const EXTERNAL = 'EXTERNAL'
@@ -82,7 +82,7 @@ const MECHANISMS: readonly MechanismRow[] = [
     sendsPassword: true,
     usableOn: ({ refusesPasswords }) => refusesPasswords !== true,
     refusalOn: () => 'needs-tls',
-    create: (context, pipe) => new PlainMechanism(context, pipe),
+    create: (context, pipe, refuseEntry) => new PlainMechanism(context, pipe, refuseEntry),
   },
   {
     name: 'OAUTHBEARER',
@@ -151,12 +151,14 @@ function scramRow(name: ScramHashName): MechanismRow {
   return {
     ...ofHash,
     name,
-    create: (context, pipe) => new ScramMechanism(context, scramHash(name), pipe, 'may-bind'),
+    create: (context, pipe, refuseEntry) =>
+      new ScramMechanism(context, scramHash(name), pipe, 'may-bind', refuseEntry),
     bound: {
       ...ofHash,
       name: `${name}-PLUS`,
       usableOn: canBind,
-      create: (context, pipe) => new ScramMechanism(context, scramHash(name), pipe, 'must-bind'),
+      create: (context, pipe, refuseEntry) =>
+        new ScramMechanism(context, scramHash(name), pipe, 'must-bind', refuseEntry),
     },
   }
 }

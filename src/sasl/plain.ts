@@ -17,6 +17,7 @@ import {
   type Mechanism,
   type MechanismContext,
   type MechanismStep,
+  type RefuseEntry,
 } from './mechanism.ts'
 
 const MESSAGE_BYTES_MAX = 2 * NAME_BYTES_MAX + PASSWORD_BYTES_MAX + 2
@@ -48,13 +49,15 @@ export function decodePlainMessage(bytes: Uint8Array): PlainMessage | undefined 
 export class PlainMechanism implements Mechanism {
   readonly #context: MechanismContext
   readonly #pipe: Pipe
+  readonly #refuseEntry: RefuseEntry
   #claimedUser = ''
   #isUsed = false
   #pending: PendingCheck<MechanismStep> | undefined
 
-  constructor(context: MechanismContext, pipe: Pipe) {
+  constructor(context: MechanismContext, pipe: Pipe, refuseEntry: RefuseEntry) {
     this.#context = context
     this.#pipe = pipe
+    this.#refuseEntry = refuseEntry
   }
 
   get claimedUser(): string {
@@ -79,8 +82,12 @@ export class PlainMechanism implements Mechanism {
     // As they were sent: SASLprep can make both eighteen times as long.
     const digest = memory.digest(authenticationIdentity, message.password)
     if (memory.has(name, digest)) {
-      counters.rememberedSuccesses += 1
-      return { kind: 'success', principal: credentials.principalOf(name) }
+      const principal = credentials.principalOf(name)
+      // Who is not let in waits as long as with a wrong password.
+      if (this.#refuseEntry(principal) === undefined) {
+        counters.rememberedSuccesses += 1
+        return { kind: 'success', principal }
+      }
     }
     return this.#check(name, password, digest)
   }

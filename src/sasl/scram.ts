@@ -28,6 +28,7 @@ import {
   type Mechanism,
   type MechanismContext,
   type MechanismStep,
+  type RefuseEntry,
 } from './mechanism.ts'
 import { haveSameDerivation, isSamePerson, unknownUserReason } from './plain.ts'
 import {
@@ -67,14 +68,22 @@ export class ScramMechanism implements Mechanism {
   readonly #hash: ScramHash
   readonly #pipe: Pipe
   readonly #binding: ScramBinding
+  readonly #refuseEntry: RefuseEntry
   #claimedUser = ''
   #state: State = { kind: 'expects-first' }
 
-  constructor(context: MechanismContext, hash: ScramHash, pipe: Pipe, binding: ScramBinding) {
+  constructor(
+    context: MechanismContext,
+    hash: ScramHash,
+    pipe: Pipe,
+    binding: ScramBinding,
+    refuseEntry: RefuseEntry,
+  ) {
     this.#context = context
     this.#hash = hash
     this.#pipe = pipe
     this.#binding = binding
+    this.#refuseEntry = refuseEntry
   }
 
   get claimedUser(): string {
@@ -153,6 +162,9 @@ export class ScramMechanism implements Mechanism {
     if (!isEqualText(channelBinding, final.channelBinding)) return failure('channel-binding')
     if (!current.known) return failure(unknownUserReason(this.#context.credentials, name))
     if (keys === undefined) return failure('wrong-password')
+    // The signature would say that the proof was right.
+    const refusal = this.#refuseEntry(current.principal)
+    if (refusal !== undefined) return failure(refusal)
     const serverSignature = this.#hmac(keys.serverKey, authMessage)
     this.#state = { kind: 'expects-empty', proven: { principal: current.principal, keys } }
     return { kind: 'challenge', bytes: Buffer.from(formatServerFinal(serverSignature)) }

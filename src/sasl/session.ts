@@ -12,7 +12,7 @@ import type { Principal } from '../credential/principal.ts'
 import type { ClaimedUser } from './claimed-user.ts'
 import type { SaslEnvironment } from './environment.ts'
 import type { FailureReason } from './failure-reason.ts'
-import type { Mechanism, MechanismStep } from './mechanism.ts'
+import type { Mechanism, MechanismStep, RefuseEntry } from './mechanism.ts'
 import { normalizeMechanism, reportableMechanism } from './mechanism-name.ts'
 
 export type SaslStep =
@@ -35,15 +35,27 @@ const EMPTY = new Uint8Array(0)
 export class SaslSession {
   readonly #environment: SaslEnvironment
   readonly #pipe: Pipe
+  readonly #refuseEntry: RefuseEntry
   #mechanism: Mechanism | undefined
   #mechanismName = ''
   /** At work, so that an abort can reach it. */
   #working: Mechanism | undefined
 
-  /** `pipe` is what the connection comes through. */
-  constructor(environment: SaslEnvironment, pipe: Pipe) {
+  /**
+   * `pipe` is what the connection comes through. `takePlace` says whether there is a place for it in the namespace of a
+   * principal, which it has from then on.
+   */
+  constructor(
+    environment: SaslEnvironment,
+    pipe: Pipe,
+    takePlace: (namespace: number) => boolean = () => true,
+  ) {
     this.#environment = environment
     this.#pipe = pipe
+    this.#refuseEntry = ({ namespace }) => {
+      if (!environment.mayLogIn()) return 'audit'
+      return takePlace(namespace) ? undefined : 'namespace-full'
+    }
   }
 
   /**
@@ -60,7 +72,7 @@ export class SaslSession {
     const { channel } = this.#pipe
     const row = this.#environment.findAnnounced(name, channel)
     if (row === undefined) return this.#fail(this.#environment.refusal(name, channel), '')
-    const mechanism = row.create(this.#environment, this.#pipe)
+    const mechanism = row.create(this.#environment, this.#pipe, this.#refuseEntry)
     if (initialResponse === undefined || initialResponse.length === 0) {
       // An absent and an empty initial response look alike on this wire. Where an empty one means
       // something it is taken for that: who sent one does not expect a challenge (RFC 4422, A).
@@ -132,13 +144,13 @@ export class SaslSession {
       case 'challenge':
         this.#mechanism = mechanism
         return step
-      case 'success':
-        if (!this.#environment.mayLogIn()) {
-          return this.#fail('audit', mechanism.claimedUser, mechanismName)
-        }
+      case 'success': {
+        const refusal = this.#refuseEntry(step.principal)
+        if (refusal !== undefined) return this.#fail(refusal, mechanism.claimedUser, mechanismName)
         this.#environment.counters.successes += 1
         this.#environment.throttle?.succeeded(step.principal.name, this.#pipe)
         return { kind: 'success', principal: step.principal, mechanism: mechanismName }
+      }
       case 'failure':
         return this.#fail(step.reason, mechanism.claimedUser, mechanismName)
       default:

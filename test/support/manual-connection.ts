@@ -28,6 +28,8 @@ export class ManualTransport implements Transport {
   readonly channel: Channel
   unsentBytes = 0
   isOpen = true
+  /** The client has reset it, and nobody reads. */
+  isReset = false
   /** How often the room that a connection had named was left. */
   leftRooms = 0
   /** All that was written. */
@@ -76,6 +78,10 @@ export class ManualTransport implements Transport {
   /** The client, or who has dropped it, is gone. */
   leave(): void {
     this.receiver?.finish()
+  }
+
+  isLost(): boolean {
+    return this.isReset
   }
 
   resume(): void {}

@@ -81,6 +81,23 @@ export class FailureCounts {
     return count
   }
 
+  /** What `add` would return, and nothing is counted. */
+  countWith(
+    kind: number,
+    high: number,
+    low: number,
+    by: number,
+    limit: number,
+    now: number,
+  ): number {
+    const { words } = this.table
+    const record = this.table.find(kind, high, low)
+    if (record === NO_RECORD) return by
+    this.halve(record, now)
+    const count = words[record + COUNT]!
+    return words[record + UNTIL]! > now ? Math.max(count, limit) : count + by
+  }
+
   private refuse(record: number, now: number): void {
     const { words } = this.table
     const quietTicks = words[record + UNTIL] === 0 ? 0 : now - words[record + UNTIL]!

@@ -14,6 +14,8 @@
  * - What is refused is not counted: clients that try again and again come in when the time is over.
  * - A right login makes no failure undone: somebody with an account of their own gains nothing by it.
  * - A name that is no user's is counted as any other, so nothing tells who exists.
+ * - A right login that finds its namespace full, or cannot be recorded, is answered as late as a wrong password would be
+ *   at that moment, and is held against nobody: clients of one tenant must not have those of another refused.
  * - A user who logged in rightly from a source is not refused there, whatever happens, but waits for each
  *   failure as everybody does. What such failures say of the user is not held against the user elsewhere.
  *
@@ -51,7 +53,6 @@ const UNCOUNTED: ReadonlySet<FailureReason> = new Set<FailureReason>([
   'unknown-mechanism',
   'channel-binding',
   'out-of-sequence',
-  'audit',
   'busy',
   'credentials-changed',
 ])
@@ -155,6 +156,7 @@ export class LoginThrottle {
    */
   failed(name: string, pipe: Pipe, reason: FailureReason, claim: ClaimedUser): number {
     if (reason === 'throttled') return ANSWER_DELAY_MS_MAX
+    if (reason === 'namespace-full' || reason === 'audit') return this.delayUncounted(name, pipe)
     if (UNCOUNTED.has(reason) || this.options.isAllowed(pipe.peer.address)) return 0
     const by = reason === 'aborted' ? ABANDONED : FAILURE
     const user = name === '' || by === ABANDONED ? undefined : this.tagOf(name)
@@ -176,6 +178,31 @@ export class LoginThrottle {
     release(this.words, LOCK_WORD)
     for (const who of this.begun.splice(0)) this.options.onBegin(who)
     return delayMs
+  }
+
+  /** How long the answer to a wrong password would take. */
+  private delayUncounted(name: string, pipe: Pipe): number {
+    const { sources, users, good, options } = this
+    if (options.isAllowed(pipe.peer.address)) return 0
+    const { narrow, wide } = attemptSource(pipe)
+    const user = this.tagOf(name)
+    const now = this.now()
+    const limit = options.failuresMax * FAILURE
+    acquire(this.words, LOCK_WORD)
+    const leftOf = ({ kind, high, low }: SourceNet, factor: number): number => {
+      const most = limit * factor + good.count(kind, high, low, now)
+      return most - sources.countWith(kind, high, low, FAILURE, most, now)
+    }
+    const { kind, high, low } = this.has(user, narrow)
+      ? { kind: PAIR, ...good.lastPair }
+      : { kind: USER, ...user }
+    const left = [
+      leftOf(narrow, 1),
+      wide === undefined ? Number.POSITIVE_INFINITY : leftOf(wide, WIDE_FACTOR),
+      limit - users.countWith(kind, high, low, FAILURE, limit, now),
+    ]
+    release(this.words, LOCK_WORD)
+    return delayOf(Math.min(...left))
   }
 
   succeeded(name: string, pipe: Pipe): void {

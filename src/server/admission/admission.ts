@@ -51,7 +51,7 @@ export interface AdmissionOptions {
   /** Whether somebody logged in rightly from there lately; undefined: nobody is known. */
   readonly isProven?: ((source: SourceKey) => boolean) | undefined
   readonly lane: Float64Array
-  /** Whether it is logged in by where it comes in; it never waits among strangers. */
+  /** Whether it will be logged in when it is served, by where it comes in: then it does not wait among strangers. */
   readonly isIdentified?: (newcomer: Newcomer) => boolean
   /** Makes a served connection of a newcomer. */
   readonly serve: (newcomer: Newcomer) => Connection
@@ -129,8 +129,11 @@ export class Admission {
     }
     lane[COUNTER.total_connections]!++
     const goesBefore = workerTable.strangers.addStranger(source.id, isProven)
-    if (this.options.isIdentified?.(newcomer)) workerTable.countStranger(1)
-    else if (!workerTable.claimStranger(strangersMax, goesBefore)) {
+    if (this.options.isIdentified?.(newcomer)) {
+      this.serveIdentified(newcomer, source)
+      return
+    }
+    if (!workerTable.claimStranger(strangersMax, goesBefore)) {
       this.startWaiting({
         newcomer,
         sinceMs: nowMs,
@@ -208,7 +211,16 @@ export class Admission {
     this.count()
   }
 
-  private serve(newcomer: Newcomer, source: Source): void {
+  private serveIdentified(newcomer: Newcomer, source: Source): void {
+    const { workerTable, strangersMax } = this.options
+    workerTable.countStranger(1)
+    const connection = this.serve(newcomer, source)
+    // Another worker took the last place of its namespace in between.
+    if (!connection.gate.isOpen && workerTable.hasMoreStrangersThan(strangersMax))
+      connection.close()
+  }
+
+  private serve(newcomer: Newcomer, source: Source): Connection {
     const { workerTable } = this.options
     const connection = this.options.serve(newcomer)
     this.connections.add(connection)
@@ -219,6 +231,7 @@ export class Admission {
     if (connection.gate.isOpen && this.forgetStranger(served))
       workerTable.strangers.loseStranger(source.id)
     this.count()
+    return connection
   }
 
   private servedOf({ slot }: Connection): Served | undefined {

@@ -46,6 +46,13 @@ export class NamespacePlaces {
     return false
   }
 
+  /** Whether there is one, which others may take before it is taken. */
+  hasPlace(namespace: number): boolean {
+    if (!this.take(namespace)) return false
+    this.giveBack(namespace)
+    return true
+  }
+
   giveBack(namespace: number): void {
     Atomics.sub(this.counts, namespace, 1)
     Atomics.sub(this.counts, ALL_WORD, 1)

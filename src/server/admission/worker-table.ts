@@ -152,6 +152,14 @@ export class WorkerTable {
     return false
   }
 
+  hasMoreStrangersThan(strangersMax: number): boolean {
+    const { rows } = this
+    rows.lock()
+    const isOver = rows.sum(STRANGERS) > strangersMax
+    rows.unlock()
+    return isOver
+  }
+
   /** Counts a stranger that is there in any case: one that lost its login (1), or is none any more. */
   countStranger(change: 1 | -1): void {
     const { rows } = this

@@ -46,6 +46,8 @@ const NO_ASYNC_ID = -1
 /** For a write whose end cannot be known; no errno of Linux. */
 const UNKNOWN_STATUS = -4095
 
+const NO_BYTES = new Uint8Array(0)
+
 class NoRequest implements WriteRequest {
   getAsyncId(): number {
     return NO_ASYNC_ID
@@ -57,6 +59,9 @@ export interface LateWrite {
   onWriteWaits(): void
   onWritten(status: number): void
 }
+
+/** A write of no bytes is never late. */
+const UNHEARD: LateWrite = { onWriteWaits: () => undefined, onWritten: () => undefined }
 
 export class HandleWriter {
   /** True once writes can go to handles directly. */
@@ -168,6 +173,15 @@ export class HandleWriter {
       this.keep(request, chunks, onLate, memory)
     }
     return isNumber ? result : this.failUnknown()
+  }
+
+  /**
+   * Whether a connection of which nothing is read was reset: the kernel then refuses a write of no bytes, too, which
+   * otherwise does nothing. False where that cannot be told, or where a write waits, whose end tells it.
+   */
+  isReset(handle: WritableHandle): boolean {
+    if (!this.isReady || handle.writeQueueSize !== 0) return false
+    return this.write(handle, NO_BYTES, UNHEARD) !== 0
   }
 
   /** For a request that the handle returned. */

@@ -155,6 +155,13 @@ export class SocketTransport implements Transport, LateWrite {
     this.socket.destroy()
   }
 
+  isLost(): boolean {
+    const { handle, socket } = this
+    // After our end there is nothing to write to.
+    if (!this.isDirect || handle === undefined || socket.writableEnded) return false
+    return this.writer.isReset(handle)
+  }
+
   onWriteWaits(): void {
     this.waitingWrites++
   }

@@ -24,7 +24,7 @@ import type { TlsMaterial } from './tls-material.ts'
 
 /** Who waits for a handshake. */
 export interface HandshakeOwner {
-  /** The accepted socket; nothing of it is read while the handshake waits. */
+  /** The accepted socket; nothing of it is read once its hello was taken. */
   readonly socket: net.Socket
   readonly verify: TlsVerify
   /** Whom it is one source with. */

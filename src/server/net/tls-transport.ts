@@ -73,7 +73,7 @@ const PEER_LEFT: readonly string[] = ['ECONNRESET', 'EPIPE', 'not-finished']
 const RECORD_OVERHEAD_BYTES_MAX = 256
 /** Bytes that may bring nothing at a time: half a record is among them, and two thousand new keys. */
 const IDLE_BYTES_MAX = 64 * 1024
-/** So many of them are forgotten each time that isMisused() is asked. */
+/** So many of them are forgotten each time that isLost() is asked. */
 const IDLE_BYTES_FORGOTTEN = 1
 
 const NOTHING = Buffer.alloc(0)
@@ -228,7 +228,9 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   }
 
   takeHello(): Uint8Array {
-    const { hello } = this
+    const { hello, socket } = this
+    socket.off('data', this.takeChunk)
+    socket.pause()
     this.hello = NOTHING
     this.phase = SHAKING
     return hello
@@ -319,14 +321,12 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   }
 
   private readonly takeChunk = (chunk: Buffer): void => {
-    if (this.receiveHello(chunk, chunk.length)) return
-    this.socket.off('data', this.takeChunk)
-    this.socket.pause()
+    if (!this.receiveHello(chunk, chunk.length)) this.socket.pause()
   }
 
-  /** True: there is more to come before its handshake can be begun. */
+  /** True while it is read: also when its handshake waits, or nobody would notice that it has gone. */
   private receiveHello(bytes: Uint8Array, length: number): boolean {
-    if (this.phase !== HELLO) return false
+    if (this.phase !== HELLO && this.phase !== WAITING) return false
     const received = Buffer.from(bytes.subarray(0, length))
     this.hello = this.hello.length === 0 ? received : Buffer.concat([this.hello, received])
     const wanted = helloBytes(this.hello)
@@ -335,11 +335,11 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       this.destroy()
       return false
     }
-    if (this.hello.length < wanted) return true
+    if (this.phase === WAITING || this.hello.length < wanted) return true
     this.phase = WAITING
     this.receiver?.heard()
     this.parts.handshakes.enqueue(this)
-    return false
+    return true
   }
 
   /** The peer sent no hello, or not all of it. */
@@ -379,9 +379,20 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     secure.resume()
   }
 
-  /** Where Node does not tell how much has come, it is not known. */
-  isMisused(): boolean {
+  isLost(): boolean {
     if (this.phase !== OPEN) return false
+    return this.isReset() || this.isMisused()
+  }
+
+  /** While nothing is read, and we have not ended the stream: then there is nothing to write to. */
+  private isReset(): boolean {
+    const { under, secure, isStopped, peerEnded } = this
+    if (under === undefined || secure?.writableEnded !== false) return false
+    return (isStopped || peerEnded) && this.parts.writer.isReset(under)
+  }
+
+  /** Where Node does not tell how much has come, it is not known. */
+  private isMisused(): boolean {
     const { bytesRead } = this.socket
     const idle = this.idleBytes + bytesRead - this.seenBytes - this.usefulBytes
     this.idleBytes = Math.max(0, idle - IDLE_BYTES_FORGOTTEN)

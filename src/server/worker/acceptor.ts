@@ -30,6 +30,8 @@ export interface AcceptorOptions {
   readonly createSource: (options: NewcomerSourceOptions) => NewcomerSource
   readonly tls: NewcomerSourceOptions['tls']
   readonly onWithout: NewcomerSourceOptions['onWithout']
+  /** Whether it is let in by where it comes in. */
+  readonly isIdentified: (newcomer: Newcomer) => boolean
   /** Makes a served connection of a newcomer. */
   readonly serve: (newcomer: Newcomer) => Connection
 }
@@ -64,8 +66,7 @@ export class Acceptor {
       workerTable,
       isProven: options.isProven,
       lane,
-      isIdentified: ({ channel }) =>
-        settings.sockets[channel.listenerIndex]?.identity !== undefined,
+      isIdentified: options.isIdentified,
       serve,
       turnAway: (_, reason) => this.queue.turnedAway(reason),
       onCrowd: (network, count, total) => this.sayCrowded(network, count, total),

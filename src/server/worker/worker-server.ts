@@ -13,7 +13,6 @@ import { AuthGate, type AuthGateOptions, type RefusalEvent } from '../../connect
 import { Connection, type ConnectionContext } from '../../connection/connection.ts'
 import { TurnCounts } from '../../connection/turn-counts.ts'
 import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
-import { prepare } from '../../credential/prepare.ts'
 import { counterLane } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import { sharedLane } from '../../observe/shared-lanes.ts'
@@ -30,6 +29,7 @@ import { tellWatchers } from './connection-watch.ts'
 import { DeadlineWalk } from './deadline-walk.ts'
 import { EventCounters } from './event-counters.ts'
 import { ItemService } from './item-service.ts'
+import { ListenerIdentities } from './listener-identities.ts'
 import { LoginLog } from './login-log.ts'
 import { cutNamespaces, renewLogins } from './login-renewal.ts'
 import { LoopMeasures } from './loop-measures.ts'
@@ -81,6 +81,7 @@ export class WorkerServer {
   private resting: Connection[] = []
   private throttleLookMs = 0
   private readonly items: ItemService
+  private readonly identities: ListenerIdentities
   private readonly rows: ConnectionRows
   private readonly acceptor: Acceptor
   private readonly deadlines: DeadlineWalk
@@ -124,6 +125,7 @@ export class WorkerServer {
     this.delays = new AnswerDelays(clock, (run) => strangerTurns.soon(run))
     this.tls = this.createTls(write)
     this.items = this.createItems()
+    this.identities = new ListenerIdentities(settings.sockets, this.sasl, this.items.places)
     this.context = this.createContext()
     this.log = new WorkerLog(
       (event) => this.post({ kind: 'log', event }),
@@ -152,6 +154,7 @@ export class WorkerServer {
       createSource,
       tls: this.tls?.options,
       onWithout: (internal) => this.post({ kind: 'without', internal }),
+      isIdentified: (newcomer) => this.identities.letsIn(newcomer),
       serve: (newcomer) => this.serve(newcomer),
     })
     this.deadlines = new DeadlineWalk(this.acceptor.connections, this.strangerTurns)
@@ -343,18 +346,11 @@ export class WorkerServer {
     return connection
   }
 
-  /**
-   * Who comes in where a listener stands for a user is that user. A login is asked for as elsewhere if a reload has
-   * removed it, its namespace has no place for one more, or nobody is to come in without being recorded.
-   */
-  private identify(gate: AuthGate, { peer, channel }: Pipe): void {
-    const identity = this.settings.sockets[channel.listenerIndex]?.identity
-    if (identity === undefined || this.sasl === undefined) return
-    const { credentials } = this.sasl
-    const name = prepare(identity)
-    if (!credentials.has(name) || !this.sasl.mayLogIn()) return
-    const principal = credentials.principalOf(name, 'listener')
-    if (!gate.admit(principal, 'listener')) return
+  /** Where its namespace has no place for one more, a login is asked for as elsewhere. */
+  private identify(gate: AuthGate, pipe: Pipe): void {
+    const principal = this.identities.principalOf(pipe)
+    if (principal === undefined || !gate.admit(principal, 'listener')) return
+    const { peer } = pipe
     const event = { succeeded: true, principal, peer, mechanism: 'listener' } as const
     this.events.login(event)
     this.audit?.login(event)

@@ -1,12 +1,12 @@
 /** When the gate is open, whatever order logins begin, break off and end in; and who is told. */
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { Peer } from '../../../src/base/peer.ts'
 import { AuthGate, type GateAnswer, type LoginEvent } from '../../../src/connection/auth-gate.ts'
 import { ACCESS_ALL } from '../../../src/credential/access.ts'
 import { userPrincipal } from '../../../src/credential/principal.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
-import { fixture, plain, snapshotOf } from '../sasl/fixture.ts'
+import { type Conversation, fixture, plain, scramLogin, snapshotOf } from '../sasl/fixture.ts'
 
 const snapshot = snapshotOf({ alice: 'secret' })
 const FIRST = Buffer.from('n,,n=alice,r=abcdefgh')
@@ -182,6 +182,42 @@ describe('places of a namespace', () => {
     expectClosed()
     expect(events).toMatchObject([{ succeeded: false, user: 'alice', reason: 'namespace-full' }])
     expect(held).toEqual({})
+  })
+
+  test('are asked for before a client hears that its proof was right, and had from then on', async () => {
+    const options = { mechanism: 'SCRAM-SHA-256', user: 'alice', password: 'secret' }
+    // What the gate says is what a client sees.
+    const conversation = gate as unknown as Conversation
+    hasPlace = false
+    const beforeLast = vi.fn()
+    expect(await scramLogin(conversation, { ...options, beforeLast })).toMatchObject({
+      kind: 'failure',
+    })
+    expect(beforeLast).not.toHaveBeenCalled()
+    expectClosed()
+    expect(held).toEqual({})
+    hasPlace = true
+    const last = await scramLogin(conversation, {
+      ...options,
+      beforeLast: () => {
+        expect(held).toEqual({ 0: 1 })
+        hasPlace = false
+      },
+    })
+    expect(last).toEqual({ kind: 'success' })
+    expect(held).toEqual({ 0: 1 })
+  })
+
+  test('are given back by who proved its password and went no further', async () => {
+    const options = { mechanism: 'SCRAM-SHA-256', user: 'alice', password: 'secret' }
+    const beforeLast = (): void => {
+      expect(held).toEqual({ 0: 1 })
+      gate.abort()
+      gate.leave()
+    }
+    await scramLogin(gate as unknown as Conversation, { ...options, beforeLast })
+    expect(held).toEqual({ 0: 0 })
+    expect(gate.isOpen).toBe(false)
   })
 
   test('one is had once, however often its user logs in, and given back at the end', async () => {

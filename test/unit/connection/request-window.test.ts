@@ -1,5 +1,5 @@
 /** Many requests of one connection under way at once, at a store elsewhere that answers when the test says so. */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { WINDOW_BYTES_MAX, WINDOW_REQUESTS_MAX } from '../../../src/connection/request-window.ts'
 import { RIGHT } from '../../../src/credential/rights.ts'
 import {
@@ -438,3 +438,46 @@ test.each<['text' | 'binary', (key: string) => string]>([
     expect(bench.store.requests).toHaveLength(0)
   },
 )
+
+describe('a list of keys that goes on after its client ended its stream', () => {
+  const list = `get ${Array.from({ length: 2 * WINDOW_REQUESTS_MAX }, (_, at) => `k${at}`).join(' ')}\r\n`
+
+  function openHalfClosed(): Bench {
+    const bench = open('text')
+    send(bench, list)
+    bench.peer.connection.receiveEnd()
+    bench.peer.connection.checkDeadlines()
+    return bench
+  }
+
+  test('is answered to its last key', async () => {
+    const bench = openHalfClosed()
+    const { requests } = bench.store
+    for (let at = 0; at < 2 * WINDOW_REQUESTS_MAX; at++) {
+      requests[at]?.answer(OUTCOME_NOT_FOUND)
+      if (at === requests.length - 1) await settle(bench)
+    }
+    await settle(bench)
+    expect(output(bench)).toBe('END\r\n')
+    expect(bench.peer.transport.isOpen).toBe(false)
+  })
+
+  test('ends with a stop of the server, and nothing of it is waited for', () => {
+    const bench = openHalfClosed()
+    bench.peer.context.isStopping = true
+    bench.peer.connection.stop()
+    bench.peer.connection.checkDeadlines()
+    expect(bench.store.requests.length).toBeGreaterThan(0)
+    expect(bench.store.requests.every(({ isCancelled }) => isCancelled)).toBe(true)
+    expect(bench.peer.transport.isOpen).toBe(false)
+  })
+
+  test('ends when its client is found to have gone', () => {
+    const bench = open('text')
+    send(bench, list)
+    bench.peer.transport.isReset = true
+    bench.peer.connection.checkDeadlines()
+    expect(bench.store.requests.every(({ isCancelled }) => isCancelled)).toBe(true)
+    expect(bench.peer.transport.isOpen).toBe(false)
+  })
+})

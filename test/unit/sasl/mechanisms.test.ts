@@ -44,7 +44,7 @@ test.each(MECHANISM_NAMES)('%s is found by its name, made, and named in logs', (
   const { environment } = fixture(snapshotOf({ alice: 'secret' }), { tokens })
   const row = findMechanism(name)
   expect(row?.name).toBe(name)
-  const mechanism = row?.create(environment, pipeAt('192.0.2.1'))
+  const mechanism = row?.create(environment, pipeAt('192.0.2.1'), () => undefined)
   const step = mechanism?.next(Buffer.from([0xff]))
   // One of them has a challenge that the client acknowledges first.
   const last = mechanism?.refusal === undefined ? step : mechanism.next(Buffer.from('\u0001'))

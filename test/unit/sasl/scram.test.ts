@@ -225,7 +225,13 @@ test('a mechanism that has failed or ended stays so, whatever comes', async () =
   if (hash === undefined) throw new Error('no SHA-256')
   const first = Buffer.from('n,,n=alice,r=abc')
   for (const wrong of [Buffer.from('wrong'), Buffer.alloc(9000), Buffer.from([0xff])]) {
-    const mechanism = new ScramMechanism(environment, hash, pipeAt('192.0.2.1'), 'may-bind')
+    const mechanism = new ScramMechanism(
+      environment,
+      hash,
+      pipeAt('192.0.2.1'),
+      'may-bind',
+      () => undefined,
+    )
     expect(mechanism.next(first).kind).toBe('challenge')
     expect(mechanism.next(wrong)).toEqual({ kind: 'failure', reason: 'malformed' })
     expect(mechanism.next(first)).toEqual({ kind: 'failure', reason: 'out-of-sequence' })

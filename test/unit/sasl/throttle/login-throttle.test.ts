@@ -449,3 +449,36 @@ test('somebody is known by a right login for a day, and strangers never are', ()
   throttle.succeeded('alice', { peer: new Peer('unix', 'unix'), channel: pipeAt('x').channel })
   expect(throttle.isProven({ kind: 0, high: 0, low: 1 })).toBe(false)
 })
+
+describe('a right login that finds its namespace full', () => {
+  const source = pipeAt('192.0.2.1')
+
+  test.each([
+    ['new there', false],
+    ['known there', true],
+  ])('is answered as late as a wrong password, of who is %s', (_, isKnown) => {
+    if (isKnown) throttle.succeeded('alice', source)
+    for (let index = 0; index < FAILURES_MAX + 4; index++) {
+      const full = fail(source, 'alice', 1, 'namespace-full')
+      expect(full).toBe(fail(source))
+      // Failures are forgotten with time, and a refusal is over some time.
+      if (index === FAILURES_MAX + 1) nowMs += 2 * MINUTE_MS
+    }
+  })
+
+  test('is answered as late as what the network around it has coming', () => {
+    for (let host = 1; host < 80; host++) fail(pipeAt(`192.0.2.${host}`), `user${host}`)
+    const newcomer = pipeAt('192.0.2.200')
+    const full = fail(newcomer, 'alice', 1, 'namespace-full')
+    expect(full).toBeGreaterThan(0)
+    expect(full).toBe(fail(newcomer))
+  })
+
+  test('is held against nobody, however often it comes', () => {
+    fail(source, 'alice', 1000, 'namespace-full')
+    expect(throttle.isRefused('alice', source)).toBe(false)
+    expect(throttle.isRefused('bob', source)).toBe(false)
+    expect(fail(source)).toBe(0)
+    expect(told).toEqual([])
+  })
+})

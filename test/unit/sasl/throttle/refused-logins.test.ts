@@ -1,5 +1,5 @@
 /** What a throttled login is to mechanisms, session and gate: refused unseen, and not to be told apart. */
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { AnswerDelays } from '../../../../src/connection/answer-delays.ts'
 import { AuthGate, type GateAnswer, type LoginEvent } from '../../../../src/connection/auth-gate.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
@@ -199,4 +199,39 @@ test('a connection that goes leaves no answer behind that is due later', async (
     gate.abort()
     expect(delays.size).toBe(0)
   }
+})
+
+describe.each([
+  ['its namespace is full', 'namespace-full'],
+  ['it could not be recorded', 'audit'],
+] as const)('where %s', (_, reason) => {
+  test.each(['PLAIN', ...SCRAMS])(
+    'a right password by %s is answered as a wrong one',
+    async (mechanism) => {
+      let isRecorded = true
+      ;({ environment, derived } = fixture(snapshot, { throttle, mayLogIn: () => isRecorded }))
+      // A worker that remembers the login could answer at once.
+      await new SaslSession(environment, home).start('PLAIN', plain('alice', 'secret'))
+      isRecorded = reason !== 'audit'
+      const logIn = async (
+        password: string,
+      ): Promise<{ answer: unknown; derivedCount: number }> => {
+        const before = derived.length
+        const session = new SaslSession(environment, attacker, () => reason !== 'namespace-full')
+        const step =
+          mechanism === 'PLAIN'
+            ? await session.start('PLAIN', plain('alice', password))
+            : await scramLogin(session, { mechanism, user: 'alice', password })
+        const { kind, delayMs } = { delayMs: undefined, ...step }
+        return { answer: { kind, delayMs }, derivedCount: derived.length - before }
+      }
+      for (let index = 0; index < 4; index++) {
+        const right = await logIn('secret')
+        expect(right.answer).toMatchObject({ kind: 'failure' })
+        expect(right).toEqual(await logIn('wrong'))
+      }
+      expect(environment.counters.failures).toMatchObject({ [reason]: 4, 'wrong-password': 4 })
+      expect(environment.counters.successes).toBe(1)
+    },
+  )
 })

@@ -25,6 +25,7 @@ class Client {
 function makeAdmission(
   limits: { connectionsMax: number; strangersMax: number },
   known: readonly string[] = [],
+  isIdentified?: () => boolean,
 ) {
   const lane = new Float64Array(COUNTER_NAMES.length)
   const served: string[] = []
@@ -38,6 +39,7 @@ function makeAdmission(
     workerTable,
     isProven: ({ low }) => known.some((address) => new Peer(address, '').networkKey.low === low),
     lane,
+    ...(isIdentified === undefined ? {} : { isIdentified }),
     serve: (newcomer) => {
       const client = clients.get(newcomer)!
       served.push(client.name)
@@ -88,6 +90,17 @@ test('strangers up to the limit are served, the next one waits unread until one 
   server.login(first)
   expect(server.served).toEqual(['a', 'b', 'c'])
   expect(server.isCrowded()).toBe(false)
+})
+
+test('who was to be let in and is not when it is served is a stranger like any, within the limit', () => {
+  // Its namespace had a place, which another worker took.
+  const server = makeAdmission({ connectionsMax: 10, strangersMax: 1 }, [], () => true)
+  const first = server.accept('a')
+  const second = server.accept('b')
+  expect([first.isClosed, second.isClosed]).toEqual([false, true])
+  expect(server.lane[COUNTER.unauthenticated_connections]).toBe(1)
+  server.login(first)
+  expect(server.accept('c').isClosed).toBe(false)
 })
 
 test('those who wait are served in the order in which they came, when a served one leaves', () => {

@@ -201,6 +201,46 @@ describe.each([
     expect(recorder.received).toBe('firstsecond')
   })
 
+  test('is lost when its peer resets it while it is left alone, and not before', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    // A socket of Node is written to by its handle from its second write on.
+    transport.write(Buffer.from('x'))
+    recorder.readsOn = false
+    client.write('first')
+    await recorder.untilTold('bytes')
+    expect(transport.isLost?.()).toBe(false)
+    client.resetAndDestroy()
+    while (!transport.isLost?.()) await new Promise((resolve) => setImmediate(resolve))
+  })
+
+  test('is not lost after our end, whoever has not ended yet', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    transport.write(Buffer.from('x'))
+    recorder.readsOn = false
+    client.write('first')
+    await recorder.untilTold('bytes')
+    transport.end()
+    for await (const part of client) expect(String(part)).toBe('x')
+    expect(transport.isLost?.()).toBe(false)
+    transport.resume()
+    client.end()
+    await recorder.untilTold('finish')
+    expect(transport.isLost?.()).toBe(false)
+  })
+
+  test('is not lost when its peer has only ended its stream, and still reads', async () => {
+    const { transport, client, recorder } = await pair(serve)
+    transport.write(Buffer.from('x'))
+    client.end()
+    await recorder.untilTold('end')
+    expect(transport.isLost?.()).toBe(false)
+    transport.write(Buffer.from('y'))
+    transport.end()
+    let received = ''
+    for await (const part of client) received += String(part)
+    expect(received).toBe('xy')
+  })
+
   test('says when a reader that fell behind has taken all, in order', async () => {
     const { transport, client, recorder } = await pair(serve)
     const large = Buffer.alloc(20 * 1024 * 1024, 'large')

@@ -344,6 +344,28 @@ describe('a listener that stands for a user', () => {
     expect(worker.ask(worker.connect('127.0.0.1'), 'stats\r\n')).toContain('STAT pid')
   })
 
+  test('has those whom it does not let in wait among strangers', async () => {
+    const limits = { unauthenticatedConnectionsMax: 2 }
+    const worker = await started({ ...withUsers(BOB), ...limits, sockets })
+    const states = Array.from({ length: 4 }, () => worker.connect('127.0.0.1').state)
+    expect(states).toEqual(['open', 'open', 'new', 'new'])
+    // A user of that name comes with a reload: who waits is let in when a place comes free, and others at once.
+    worker.receive({ kind: 'credentials', credentials: MONITOR, reloadId: 1 })
+    expect(worker.ask(worker.connect('127.0.0.1'), 'stats\r\n')).toContain('STAT pid')
+  })
+
+  test('has those wait, too, for whom its namespace has no place', async () => {
+    const settings = { ...withUsers(MONITOR), sockets, unauthenticatedConnectionsMax: 2 }
+    const worker = await started(settings, sharedWithTenant())
+    const clients = Array.from({ length: 80 }, () => worker.connect('127.0.0.1'))
+    expect(clients.slice(0, 78).every(({ state }) => state === 'open')).toBe(true)
+    expect(clients.slice(78).map(({ state }) => state)).toEqual(['new', 'new'])
+    // A place of a user that comes free is for who comes next, one of a stranger for who waits.
+    clients[1]?.transport.leave()
+    clients[76]?.transport.leave()
+    expect(clients[78]?.state).toBe('open')
+  })
+
   test('lets nobody in without a login once its user is gone, and cuts off who was', async () => {
     const worker = await started({ ...withUsers(MONITOR), sockets })
     const client = worker.connect('127.0.0.1')

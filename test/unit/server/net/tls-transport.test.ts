@@ -1,0 +1,257 @@
+/**
+ * Clients of a TLS listener that go, on real sockets: in each phase of their connection they must be noticed then, not
+ * when a deadline has passed. Turns for handshakes are moved by the test.
+ */
+import { once } from 'node:events'
+import net from 'node:net'
+import tls from 'node:tls'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import type { Receiver } from '../../../../src/connection/transport.ts'
+import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
+import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
+import { AcceptedSocket, READ_BUFFER_BYTES } from '../../../../src/server/net/socket-transport.ts'
+import { TlsHandshakes } from '../../../../src/server/net/tls-handshakes.ts'
+import { TlsNewcomer } from '../../../../src/server/net/tls-newcomer.ts'
+import type { TlsParts } from '../../../../src/server/net/tls-transport.ts'
+import { TestAuthority } from '../../../support/authority.ts'
+
+const authority = new TestAuthority()
+const pair = authority.issue()
+authority.remove()
+
+const ends: (() => void)[] = []
+afterEach(() => {
+  for (const end of ends.splice(0)) end()
+})
+
+const turns: (() => boolean)[] = []
+const failures: string[] = []
+const handshakes = new TlsHandshakes({
+  material: {
+    identities: [{ certificate: pair.certificate, key: pair.key, names: ['localhost'] }],
+    ca: undefined,
+    crl: undefined,
+    ticketKeys: new Uint8Array(48),
+    minVersion: 'TLSv1.2',
+    ciphers: undefined,
+    verifyMode: 0,
+    generation: 1,
+    loadedAtSeconds: 0,
+  },
+  soon: (run) => turns.push(run),
+})
+const parts: TlsParts = {
+  readBuffer: Buffer.alloc(READ_BUFFER_BYTES),
+  sendBufferBytesMax: 1024,
+  writer: new HandleWriter(),
+  handshakes,
+  lane: new Float64Array(1000),
+  epochSeconds: () => 0,
+  onHandshake: () => undefined,
+  onHandshakeFailed: (_, code) => failures.push(code),
+  onWithout: () => undefined,
+}
+
+/** Who is told; each `told` is awaited by its word. */
+class Recorder implements Receiver {
+  readonly intake = { nextRoom: (): undefined => undefined }
+  received = ''
+  readsOn = true
+  private readonly told: Set<string> = new Set()
+  private wake: () => void = () => undefined
+
+  receive(bytes: Uint8Array, length: number): boolean {
+    this.received += Buffer.from(bytes.subarray(0, length)).toString('latin1')
+    this.tell('bytes')
+    return this.readsOn
+  }
+
+  heard(): void {
+    this.tell('heard')
+  }
+
+  receiveEnd(): void {
+    this.tell('end')
+  }
+
+  onDrained(): void {
+    this.tell('drained')
+  }
+
+  finish(): void {
+    this.tell('finish')
+  }
+
+  async until(word: string): Promise<void> {
+    while (!this.told.has(word)) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
+    }
+  }
+
+  private tell(word: string): void {
+    this.told.add(word)
+    this.wake()
+  }
+}
+
+/** A listener whose connections are accepted as a handle, or as a socket of Node. */
+async function accept(asSocket: boolean): Promise<[AcceptedHandle, net.Socket]> {
+  const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true })
+  server.listen({ port: 0, host: '127.0.0.1' })
+  await once(server, 'listening')
+  const { _handle: listening } = server as unknown as {
+    _handle: { onconnection: (status: number, handle: AcceptedHandle) => void }
+  }
+  const accepted = new Promise<AcceptedHandle>((resolve) => {
+    if (asSocket) server.once('connection', (socket) => resolve(new AcceptedSocket(socket)))
+    else listening.onconnection = (_, handle) => resolve(handle)
+  })
+  const { port } = server.address() as net.AddressInfo
+  const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  client.on('error', () => undefined)
+  ends.push(() => {
+    client.destroy()
+    server.close()
+  })
+  return [await accepted, client]
+}
+
+/** The first bytes of a client of Node's. */
+async function clientHello(): Promise<Buffer> {
+  const [one, other] = await accept(true)
+  const client = tls.connect({ socket: other, rejectUnauthorized: false })
+  client.on('error', () => undefined)
+  const [hello] = (await once((one as AcceptedSocket).socket.resume(), 'data')) as [Buffer]
+  client.destroy()
+  return hello
+}
+
+const hello = await clientHello()
+
+function serve(handle: AcceptedHandle) {
+  const transport = new TlsNewcomer(handle, 0, 'none', parts).open()
+  const recorder = new Recorder()
+  transport.attach(recorder)
+  ends.push(() => transport.destroy())
+  return { transport, recorder }
+}
+
+/** Gives every handshake that waits its turn. */
+function giveTurns(): void {
+  for (const turn of turns.splice(0)) turn()
+}
+
+async function secured(asSocket: boolean) {
+  const [handle, socket] = await accept(asSocket)
+  const served = serve(handle)
+  const client = tls.connect({ socket, rejectUnauthorized: false })
+  client.on('error', () => undefined)
+  await served.recorder.until('heard')
+  giveTurns()
+  await once(client, 'secureConnect')
+  // A first round trip, by which it is known how this release of Node writes.
+  client.write('x')
+  await served.recorder.until('bytes')
+  served.transport.write(Buffer.from('y'))
+  await once(client, 'data')
+  return { ...served, client, socket }
+}
+
+afterAll(() => {
+  expect(handshakes.waitingCount).toBe(0)
+})
+
+const LEAVES: readonly [how: string, leave: (client: net.Socket) => void][] = [
+  ['ends its stream', (client) => client.end()],
+  ['closes', (client) => client.destroy()],
+  ['resets it', (client) => client.resetAndDestroy()],
+]
+
+describe.each([
+  ['a handle', false],
+  ['a socket of Node', true],
+])('accepted as %s, a client that', (_, asSocket) => {
+  test.each(LEAVES)('%s before its hello is whole is noticed', async (_how, leave) => {
+    const [handle, client] = await accept(asSocket)
+    const { recorder } = serve(handle)
+    client.write(hello.subarray(0, 20), () => leave(client))
+    await recorder.until('finish')
+  })
+
+  test.each(LEAVES)(
+    '%s while its handshake waits is noticed, and costs no handshake',
+    async (_how, leave) => {
+      const [handle, client] = await accept(asSocket)
+      const { recorder } = serve(handle)
+      client.write(hello)
+      await recorder.until('heard')
+      leave(client)
+      await recorder.until('finish')
+      expect(handshakes.waitingCount).toBe(0)
+      giveTurns()
+    },
+  )
+
+  test.each(LEAVES)('%s in the middle of the handshake is noticed', async (_how, leave) => {
+    const [handle, client] = await accept(asSocket)
+    const { recorder } = serve(handle)
+    client.write(hello)
+    await recorder.until('heard')
+    giveTurns()
+    await once(client, 'data')
+    leave(client)
+    await recorder.until('finish')
+    expect(failures.at(-1)).toBe('ECONNRESET')
+  })
+
+  test('sends more than a hello while it waits is served all the same', async () => {
+    const [handle, client] = await accept(asSocket)
+    const { recorder } = serve(handle)
+    client.write(hello)
+    await recorder.until('heard')
+    // An alert that it closes, say: it is part of what the handshake begins with.
+    client.write(Buffer.from([0x15, 3, 3, 0, 2, 1, 0]))
+    giveTurns()
+    await recorder.until('finish')
+  })
+
+  test('sends without end while it waits is dropped', async () => {
+    const [handle, client] = await accept(asSocket)
+    const { recorder } = serve(handle)
+    client.write(hello)
+    await recorder.until('heard')
+    client.write(Buffer.alloc(64 * 1024))
+    await recorder.until('finish')
+    expect(failures.at(-1)).toBe('not-a-client-hello')
+    giveTurns()
+  })
+
+  test('ends its stream while it is not read is told of when it is', async () => {
+    const { transport, recorder, client } = await secured(asSocket)
+    recorder.readsOn = false
+    recorder.received = ''
+    client.end('last')
+    while (recorder.received !== 'last') await new Promise((resolve) => setImmediate(resolve))
+    expect(transport.isLost?.()).toBe(false)
+    recorder.readsOn = true
+    transport.resume()
+    await recorder.until('end')
+    transport.end()
+    expect(transport.isLost?.()).toBe(false)
+    await recorder.until('finish')
+    expect(transport.isLost?.()).toBe(false)
+  })
+})
+
+test('a client that resets its connection while it is not read is lost', async () => {
+  const { transport, recorder, client, socket } = await secured(false)
+  recorder.readsOn = false
+  recorder.received = ''
+  client.write('last')
+  while (recorder.received !== 'last') await new Promise((resolve) => setImmediate(resolve))
+  expect(transport.isLost?.()).toBe(false)
+  socket.resetAndDestroy()
+  while (!transport.isLost?.()) await new Promise((resolve) => setImmediate(resolve))
+})
