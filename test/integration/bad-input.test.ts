@@ -178,7 +178,11 @@ key_prefixes = ["cart:", "session:"]
       '[users.bob]\npassword = "x"\nkey_prefixes = ["shop:", "shop:cart:"]\n',
       'begins with "shop:"',
     ],
-    ['quotas beyond -m', '[namespaces.blog]\nmemory = "60m"\n', 'more than the 64 MiB of the server'],
+    [
+      'quotas beyond -m',
+      '[namespaces.blog]\nmemory = "60m"\n',
+      'more than the 64 MiB of the server',
+    ],
     [
       'a namespace that is not stated',
       '[users.bob]\npassword = "x"\nnamespace = "n"\n',
