@@ -147,11 +147,10 @@ export class AuthGate {
     this.isOpen = options.sasl === undefined
   }
 
-  /** Whether the connection is, or was, in that namespace, or looks into it. */
+  /** Whether the connection is, or was, in that namespace, is about to be, or looks into it. */
   hasBeenIn(namespace: number): boolean {
-    return (
-      namespace === this.namespace || namespace === this.visited || this.former.includes(namespace)
-    )
+    const { placeIn, visited, former } = this
+    return [this.namespace, placeIn, visited].includes(namespace) || former.includes(namespace)
   }
 
   /** Whether `visited` is one that is neither its own nor the default. */
@@ -366,6 +365,8 @@ export class AuthGate {
   private takePlace(namespace: number): boolean {
     // Whoever logs in while the connection ends needs none any more.
     if (namespace === this.placeIn || this.isGone) return true
+    // Who moves is in neither until its login has come to an end, or it would be in the one and counted in the other.
+    if (this.isOpen) this.close()
     // Before the other is taken: where all are, a move takes none from anybody.
     this.givePlaceBack()
     if (this.options.places?.take(namespace) === false) return false

@@ -433,12 +433,12 @@ export class Connection implements IntakeOwner, Receiver {
     this.context.onClosed(this)
   }
 
-  /** Looks at every deadline; called by the worker's coarse timer. */
+  /** Looks at every deadline, and for clients that are gone; called by the worker's coarse timer. */
   checkDeadlines(): void {
-    if (this.transport.isLost?.()) this.close()
-    if (this.state === STATE_CLOSED) return
-    // A stop does not wait for what a client asked that may have gone: a list of keys can take many seconds.
-    if (this.peerEnded && this.context.isStopping) this.drain()
+    if (this.transport.isMisused?.() || this.intake.readsForNobody(this.suspended)) {
+      this.close()
+      return
+    }
     if (this.replies.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
     const { isOpen, principal } = this.gate
     if (principal !== undefined && this.state < STATE_DRAINING) {

@@ -52,4 +52,6 @@ export interface SuspendedRequestOf<Connection> {
   readonly othersWait?: boolean
   /** True: what comes meanwhile is kept, one read of it, before the connection is left alone. */
   readonly readsOn?: boolean
+  /** True: what is left of it changes nothing and may be long, so that it ends once nobody is there to read it. */
+  readonly isLongRead?: boolean
 }

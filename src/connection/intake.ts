@@ -31,7 +31,7 @@ export interface IntakeOwner {
   /** True while it waits for a turn. */
   readonly isDeferred: boolean
   readonly gate: { readonly isOpen: boolean; readonly namespace: number }
-  readonly transport: { leaveRoom?(): void }
+  readonly transport: { leaveRoom?(): void; isReset?(): boolean }
   yieldTurn(): void
   /** Serves what is kept. */
   servePending(): void
@@ -85,6 +85,14 @@ export class Intake implements NextRead {
     }
     const isPassive = owner.isDeferred && suspended === undefined && body === undefined
     return isPassive && owner.gate.isOpen && pending.length <= SHORT_WAIT_BYTES_MAX
+  }
+
+  /** All that is under way is a long read, and its client has reset the pipe. */
+  readsForNobody(
+    suspended: { readonly isLongRead?: boolean; readonly frameBytes: number } | undefined,
+  ): boolean {
+    if (suspended?.isLongRead !== true || this.pending.length > suspended.frameBytes) return false
+    return this.owner.transport.isReset?.() === true
   }
 
   /** Nothing has come of a request that is not answered. */

@@ -13,6 +13,7 @@ const END = Buffer.from('END\r\n')
 
 export class KeyList implements SuspendedRequest {
   readonly frameBytes: number
+  readonly isLongRead = true
   private readonly replies: TextReplies
   private readonly request: Request = new Request()
   private readonly keysEnd: number

@@ -325,6 +325,10 @@ class RequestWindow implements SuspendedRequest {
     this.windows = windows
   }
 
+  get isLongRead(): boolean {
+    return this.rest !== undefined
+  }
+
   add(entry: WindowEntry, carriesValue: boolean): void {
     this.entries.push(entry)
     if (entry.pending?.isSettled === false) this.isThere = false

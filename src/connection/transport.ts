@@ -31,11 +31,13 @@ export interface Transport extends Pipe {
   end(): void
   /** Drops the pipe at once, whatever is queued. */
   destroy(): void
+  /** To be asked ten times a second. True: the peer keeps the pipe itself at work, and is to be dropped. */
+  isMisused?(): boolean
   /**
-   * To be asked ten times a second. True: the peer has reset the pipe while nothing of it is read, or keeps the pipe
-   * itself at work. It is to be dropped.
+   * Whether the peer has reset the pipe while nothing of it is read: a system call, so to be asked seldom. On a Unix
+   * socket also one that was closed is; of what came before, nothing is lost.
    */
-  isLost?(): boolean
+  isReset?(): boolean
 }
 
 /** Memory that must not change until the kernel has what is in it. */

@@ -29,7 +29,7 @@ export class ManualTransport implements Transport {
   unsentBytes = 0
   isOpen = true
   /** The client has reset it, and nobody reads. */
-  isReset = false
+  wasReset = false
   /** How often the room that a connection had named was left. */
   leftRooms = 0
   /** All that was written. */
@@ -80,8 +80,8 @@ export class ManualTransport implements Transport {
     this.receiver?.finish()
   }
 
-  isLost(): boolean {
-    return this.isReset
+  isReset(): boolean {
+    return this.wasReset
   }
 
   resume(): void {}

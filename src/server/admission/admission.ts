@@ -212,12 +212,13 @@ export class Admission {
   }
 
   private serveIdentified(newcomer: Newcomer, source: Source): void {
-    const { workerTable, strangersMax } = this.options
+    const { workerTable, strangersMax, lane } = this.options
     workerTable.countStranger(1)
     const connection = this.serve(newcomer, source)
     // Another worker took the last place of its namespace in between.
-    if (!connection.gate.isOpen && workerTable.hasMoreStrangersThan(strangersMax))
-      connection.close()
+    if (connection.gate.isOpen || !workerTable.hasMoreStrangersThan(strangersMax)) return
+    lane[COUNTER.rejected_connections]!++
+    connection.close()
   }
 
   private serve(newcomer: Newcomer, source: Source): Connection {

@@ -163,7 +163,7 @@ export class HandleTransport implements Transport, LateWrite {
     this.handle.close(onClosed)
   }
 
-  isLost(): boolean {
+  isReset(): boolean {
     // After our end there is nothing to write to.
     if (this.isClosed || this.isEnding || (this.isReading && !this.hasPeerEnded)) return false
     return this.parts.writer.isReset(this.handle)

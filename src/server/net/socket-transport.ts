@@ -155,7 +155,7 @@ export class SocketTransport implements Transport, LateWrite {
     this.socket.destroy()
   }
 
-  isLost(): boolean {
+  isReset(): boolean {
     const { handle, socket } = this
     // After our end there is nothing to write to.
     if (!this.isDirect || handle === undefined || socket.writableEnded) return false

@@ -73,7 +73,7 @@ const PEER_LEFT: readonly string[] = ['ECONNRESET', 'EPIPE', 'not-finished']
 const RECORD_OVERHEAD_BYTES_MAX = 256
 /** Bytes that may bring nothing at a time: half a record is among them, and two thousand new keys. */
 const IDLE_BYTES_MAX = 64 * 1024
-/** So many of them are forgotten each time that isLost() is asked. */
+/** So many of them are forgotten each time that isMisused() is asked. */
 const IDLE_BYTES_FORGOTTEN = 1
 
 const NOTHING = Buffer.alloc(0)
@@ -379,20 +379,16 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     secure.resume()
   }
 
-  isLost(): boolean {
-    if (this.phase !== OPEN) return false
-    return this.isReset() || this.isMisused()
-  }
-
-  /** While nothing is read, and we have not ended the stream: then there is nothing to write to. */
-  private isReset(): boolean {
-    const { under, secure, isStopped, peerEnded } = this
-    if (under === undefined || secure?.writableEnded !== false) return false
+  isReset(): boolean {
+    const { phase, under, secure, isStopped, peerEnded } = this
+    // After our end there is nothing to write to.
+    if (phase !== OPEN || under === undefined || secure?.writableEnded !== false) return false
     return (isStopped || peerEnded) && this.parts.writer.isReset(under)
   }
 
   /** Where Node does not tell how much has come, it is not known. */
-  private isMisused(): boolean {
+  isMisused(): boolean {
+    if (this.phase !== OPEN) return false
     const { bytesRead } = this.socket
     const idle = this.idleBytes + bytesRead - this.seenBytes - this.usefulBytes
     this.idleBytes = Math.max(0, idle - IDLE_BYTES_FORGOTTEN)

@@ -281,6 +281,20 @@ describe('places of a namespace', () => {
       expect(gate.namespace).toBe(3)
     })
 
+    test('are never one while the gate is open in the other: it closes where the place moves', async () => {
+      const options = { mechanism: 'SCRAM-SHA-256', user: 'alice', password: 'secret' }
+      await logIn()
+      moveTo(3)
+      const beforeLast = vi.fn(() => {
+        expect(held).toEqual({ 0: 0, 3: 1 })
+        expectClosed()
+        expect(gate.hasBeenIn(3)).toBe(true)
+      })
+      await scramLogin(gate as unknown as Conversation, { ...options, beforeLast })
+      expect(beforeLast).toHaveBeenCalled()
+      expect(gate.namespace).toBe(3)
+    })
+
     test('are given back once where there is none in the other, and the gate closes', async () => {
       await logIn()
       moveTo(3)

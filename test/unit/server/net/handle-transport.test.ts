@@ -208,9 +208,9 @@ describe.each([
     recorder.readsOn = false
     client.write('first')
     await recorder.untilTold('bytes')
-    expect(transport.isLost?.()).toBe(false)
+    expect(transport.isReset?.()).toBe(false)
     client.resetAndDestroy()
-    while (!transport.isLost?.()) await new Promise((resolve) => setImmediate(resolve))
+    while (!transport.isReset?.()) await new Promise((resolve) => setImmediate(resolve))
   })
 
   test('is not lost after our end, whoever has not ended yet', async () => {
@@ -221,11 +221,11 @@ describe.each([
     await recorder.untilTold('bytes')
     transport.end()
     for await (const part of client) expect(String(part)).toBe('x')
-    expect(transport.isLost?.()).toBe(false)
+    expect(transport.isReset?.()).toBe(false)
     transport.resume()
     client.end()
     await recorder.untilTold('finish')
-    expect(transport.isLost?.()).toBe(false)
+    expect(transport.isReset?.()).toBe(false)
   })
 
   test('is not lost when its peer has only ended its stream, and still reads', async () => {
@@ -233,7 +233,7 @@ describe.each([
     transport.write(Buffer.from('x'))
     client.end()
     await recorder.untilTold('end')
-    expect(transport.isLost?.()).toBe(false)
+    expect(transport.isReset?.()).toBe(false)
     transport.write(Buffer.from('y'))
     transport.end()
     let received = ''

@@ -234,14 +234,14 @@ describe.each([
     recorder.received = ''
     client.end('last')
     while (recorder.received !== 'last') await new Promise((resolve) => setImmediate(resolve))
-    expect(transport.isLost?.()).toBe(false)
+    expect(transport.isReset?.()).toBe(false)
     recorder.readsOn = true
     transport.resume()
     await recorder.until('end')
     transport.end()
-    expect(transport.isLost?.()).toBe(false)
+    expect(transport.isReset?.()).toBe(false)
     await recorder.until('finish')
-    expect(transport.isLost?.()).toBe(false)
+    expect(transport.isReset?.()).toBe(false)
   })
 })
 
@@ -251,7 +251,7 @@ test('a client that resets its connection while it is not read is lost', async (
   recorder.received = ''
   client.write('last')
   while (recorder.received !== 'last') await new Promise((resolve) => setImmediate(resolve))
-  expect(transport.isLost?.()).toBe(false)
+  expect(transport.isReset?.()).toBe(false)
   socket.resetAndDestroy()
-  while (!transport.isLost?.()) await new Promise((resolve) => setImmediate(resolve))
+  while (!transport.isReset?.()) await new Promise((resolve) => setImmediate(resolve))
 })
