@@ -60,7 +60,7 @@ export class HeldItem {
   keyLength = 0
   keyLow = 0
   keyTag = 0
-  readonly hash: HalfSipHash
+  hash: HalfSipHash
   /** Why seek() has found nothing. */
   missReason: number = MISS_NONE
   /** What was found: the record and its slot. */
@@ -120,6 +120,15 @@ export class HeldItem {
     assert(keyLength > 0 && keyLength <= KEY_BYTES_MAX, 'the key length was not checked')
     const hash = this.hash
     const low = hash.hash(this.keys.of(key).view, keyOffset, keyLength)
+    this.keyLength = keyLength
+    this.keyLow = low
+    this.keyTag = tagOf(hash.more)
+    this.stripe = this.stripesWord + (low & (STRIPE_COUNT - 1)) * STRIPE_WORDS
+  }
+
+  /** The same for a key that `hash` hashed last, to `low`; nobody else hashes with it while the key is in use. */
+  useHashed(hash: HalfSipHash, low: number, keyLength: number): void {
+    this.hash = hash
     this.keyLength = keyLength
     this.keyLow = low
     this.keyTag = tagOf(hash.more)

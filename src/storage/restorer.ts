@@ -8,6 +8,7 @@
  */
 
 import { assert } from '../base/assert.ts'
+import { HalfSipHash } from '../base/hash.ts'
 import { raiseFrequencyAt } from './bucket.ts'
 import { EPOCH_WORD } from './control-block.ts'
 import { ITEM_OVERHEAD_BYTES } from './geometry.ts'
@@ -41,6 +42,9 @@ export class RestoreOrder extends WriteOrder {
   isMain = false
 }
 
+/** Items whose memory is asked for together. */
+export const TOGETHER_MAX = 32
+
 export class Restorer {
   private readonly parts: StoreParts
   private readonly item: HeldItem
@@ -49,6 +53,16 @@ export class Restorer {
   private readonly writer: Writer
   private readonly touched: TouchedKeys
   private readonly sources: LastBlock = new LastBlock()
+  private readonly keys: LastBlock = new LastBlock()
+  /** Of the items that come together: their keys' hashes. */
+  private readonly hashes: HalfSipHash[] = []
+  private readonly lows: Int32Array = new Int32Array(TOGETHER_MAX)
+  /** Where their buckets and their bits are. */
+  private readonly bucketWords: Int32Array[] = []
+  private readonly bases: Int32Array = new Int32Array(TOGETHER_MAX)
+  private readonly touchedAt: Int32Array = new Int32Array(TOGETHER_MAX)
+  /** What was read for no other purpose; kept, so that it is read at all. */
+  warmth = 0
   /** Of the flushes: what was stored before another one is dead. */
   readonly epoch: number
 
@@ -69,6 +83,11 @@ export class Restorer {
     this.writer = writer
     this.touched = new TouchedKeys(touched)
     this.epoch = epoch
+    const { seed0, seed1 } = parts.geometry
+    for (let place = 0; place < TOGETHER_MAX; place++) {
+      this.hashes.push(new HalfSipHash(seed0, seed1))
+      this.bucketWords.push(parts.control)
+    }
   }
 
   /** There was a flush: nothing more of the snapshot comes back. */
@@ -81,11 +100,51 @@ export class Restorer {
    * beside what is there. TOO_LARGE: the largest item is smaller now.
    */
   restore(order: RestoreOrder): number {
+    const { item } = this
+    item.begin(order.nowSeconds)
+    item.useKey(order.key, order.keyOffset, order.keyLength)
+    return this.isTooLarge(order) ? TOO_LARGE : this.store(order)
+  }
+
+  /**
+   * Hashes the keys of the first `count` orders and reads the words of the index and of the touched keys that
+   * restoreWarm() will. Nothing stands between those reads, so that the cache lines come at the same time and not
+   * one after the other (test/bench/README.md, "Snapshots").
+   */
+  warm(orders: readonly RestoreOrder[], count: number): void {
+    const { hashes, lows, bucketWords, bases, touchedAt } = this
+    const { index } = this.parts
+    for (let place = 0; place < count; place++) {
+      const { key, keyOffset, keyLength } = orders[place]!
+      const hash = hashes[place]!
+      const low = hash.hash(this.keys.of(key).view, keyOffset, keyLength)
+      lows[place] = low
+      // Without a lock: where it is may have changed by then.
+      bases[place] = index.primary(index.bucketOf(low))
+      bucketWords[place] = index.bucketWords
+      touchedAt[place] = this.touched.wordOf(hash.more)
+    }
+    const touchedWords = this.touched.words
+    let read = 0
+    for (let place = 0; place < count; place++) {
+      read ^= bucketWords[place]![bases[place]!]! ^ touchedWords[touchedAt[place]!]!
+    }
+    this.warmth = read
+  }
+
+  /** restore() of an order that warm() was given in that place. */
+  restoreWarm(order: RestoreOrder, place: number): number {
+    const { item } = this
+    item.begin(order.nowSeconds)
+    item.useHashed(this.hashes[place]!, this.lows[place]!, order.keyLength)
+    return this.isTooLarge(order) ? TOO_LARGE : this.store(order)
+  }
+
+  /** Stores an item whose key is in use. */
+  private store(order: RestoreOrder): number {
     const { item, record } = this
     const { log, view } = this.parts
     const { valueLength, flags, expiry } = order
-    const refusal = this.begin(order)
-    if (refusal !== STORED) return refusal
     const layout = record.layoutFor(expiry, flags, valueLength, order.givenCasHigh)
     const recordBytes = recordBytesOf(layout, item.keyLength, valueLength, view.unitShift)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -141,7 +200,9 @@ export class Restorer {
     const { log, view } = this.parts
     assert(received.missingBytes === 0, 'a large value is restored before it has arrived')
     const { expiry } = order
-    let verdict = this.begin(order)
+    item.begin(order.nowSeconds)
+    item.useKey(order.key, order.keyOffset, order.keyLength)
+    let verdict = this.isTooLarge(order) ? TOO_LARGE : STORED
     const recordBytes = recordBytesOf(LAYOUT_ALL, item.keyLength, order.valueLength, view.unitShift)
     for (let attempt = 0; verdict === STORED; attempt++) {
       item.lock()
@@ -177,14 +238,8 @@ export class Restorer {
     return !index.isChainFull && index.addOverflowPage()
   }
 
-  /** STORED: go on. */
-  private begin(order: RestoreOrder): number {
-    const { item } = this
-    item.begin(order.nowSeconds)
-    item.useKey(order.key, order.keyOffset, order.keyLength)
-    const { itemBytesMax } = this.parts.geometry
-    const itemBytes = order.keyLength + order.valueLength + ITEM_OVERHEAD_BYTES
-    return itemBytes > itemBytesMax ? TOO_LARGE : STORED
+  private isTooLarge({ keyLength, valueLength }: RestoreOrder): boolean {
+    return keyLength + valueLength + ITEM_OVERHEAD_BYTES > this.parts.geometry.itemBytesMax
   }
 
   /**

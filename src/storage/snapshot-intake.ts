@@ -14,7 +14,7 @@
 import { KEY_BYTES_MAX } from '../base/key-bytes-max.ts'
 import { STATE_MASK } from './item.ts'
 import type { LargeValue } from './large-value.ts'
-import { RestoreOrder, type Restorer } from './restorer.ts'
+import { RestoreOrder, type Restorer, TOGETHER_MAX } from './restorer.ts'
 import { CHANGED, EXISTS, STORED } from './result.ts'
 import { ageClassOf } from './snapshot-ages.ts'
 import {
@@ -47,6 +47,8 @@ const ITEMS_SHARE = 0.94
 const ITEMS_SHARE_NO_EVICTION = 0.88
 /** Of smaller items than this the index grows as they come. */
 const INDEXED_BYTES_MIN = 64
+/** Of a record: expiry, flags and the upper word of its CAS. */
+const WORDS_BYTES_MAX = 12
 /** What an item takes in the index. */
 const SLOT_BYTES = 10
 
@@ -98,6 +100,8 @@ export class SnapshotIntake {
   private readonly shares: (Share | undefined)[]
   private readonly shift: TimeShift
   private readonly order: RestoreOrder = new RestoreOrder()
+  /** Of the items that come together. */
+  private readonly orders: RestoreOrder[] = []
   private payload: Uint8Array = new Uint8Array(0)
   private view: DataView = new DataView(this.payload.buffer)
   private at = 0
@@ -117,6 +121,7 @@ export class SnapshotIntake {
     takesLarge: boolean = true,
   ) {
     this.takesLarge = takesLarge
+    for (let place = 0; place < TOGETHER_MAX; place++) this.orders.push(new RestoreOrder())
     this.targets = [...targets]
     this.shares = targets.map((target) => (target === undefined ? undefined : shareOf(target)))
     this.shift = shift
@@ -185,10 +190,51 @@ export class SnapshotIntake {
       this.takePiece(nowSeconds)
       return false
     }
-    for (let left = count; left > 0; left--) {
-      if (this.at === this.end || !this.takeRecord(nowSeconds)) return false
+    let left = count
+    while (left > 0 && this.at < this.end) {
+      const taken = this.takeTogether(Math.min(left, TOGETHER_MAX), nowSeconds)
+      left -= taken
+      if (taken > 0) continue
+      if (!this.takeRecord(nowSeconds)) return false
+      left--
     }
     return this.at < this.end
+  }
+
+  /** Restores as many of the next records as are whole, small and well formed, `countMax` at most. */
+  private takeTogether(countMax: number, nowSeconds: number): number {
+    const { target, orders, counts } = this
+    if (target === undefined) return 0
+    let taken = 0
+    let wanted = 0
+    for (; taken < countMax && this.isSmall(target); taken++) {
+      const order = orders[wanted]!
+      this.decode(order, nowSeconds)
+      if (order.expiry !== 0 && order.expiry <= nowSeconds) counts.expired++
+      else if (!this.hasShare(order)) counts.dropped++
+      else wanted++
+    }
+    const { restorer } = target
+    restorer.warm(orders, wanted)
+    for (let place = 0; place < wanted; place++) {
+      this.count(restorer.restoreWarm(orders[place]!, place))
+    }
+    return taken
+  }
+
+  /** Whether the next record is whole in this chunk, and its value is not stored in segments of its own. */
+  private isSmall({ store }: IntakeTarget): boolean {
+    const { view, payload, at, end } = this
+    if (end - at < RECORD_HEADER_BYTES + WORDS_BYTES_MAX) return false
+    const valueLength = view.getUint32(at, true)
+    const keyLength = payload[at + RECORD_KEY_LENGTH]!
+    return (
+      valueLength < store.largeBytesMin &&
+      (payload[at + RECORD_CAS_FORM]! & CAS_FORM_LARGE) === 0 &&
+      keyLength > 0 &&
+      keyLength <= KEY_BYTES_MAX &&
+      at + RECORD_HEADER_BYTES + WORDS_BYTES_MAX + keyLength + valueLength <= end
+    )
   }
 
   /** Nothing more comes; false if something of a value is missing. */
@@ -201,7 +247,7 @@ export class SnapshotIntake {
   /** False: it is a large one, and left to the other. */
   private takeRecord(nowSeconds: number): boolean {
     const { order, counts, at } = this
-    const isLarge = this.decode(nowSeconds)
+    const isLarge = this.decode(order, nowSeconds)
     if (isLarge && !this.takesLarge) {
       this.at = at
       return false
@@ -214,7 +260,7 @@ export class SnapshotIntake {
     const { target } = this
     if (target === undefined) counts.dropped++
     else if (order.expiry !== 0 && order.expiry <= nowSeconds) counts.expired++
-    else if (!this.hasShare()) counts.dropped++
+    else if (!this.hasShare(order)) counts.dropped++
     else if (isLarge || order.valueLength >= target.store.largeBytesMin)
       this.beginLarge(target, isLarge)
     else this.count(target.restorer.restore(order))
@@ -222,8 +268,8 @@ export class SnapshotIntake {
   }
 
   /** Fills the order; its expiry is `nowSeconds` if its time is over. True for a record without its value. */
-  private decode(nowSeconds: number): boolean {
-    const { view, order, payload, at } = this
+  private decode(order: RestoreOrder, nowSeconds: number): boolean {
+    const { view, payload, at } = this
     if (this.end - at < RECORD_HEADER_BYTES) throw new SnapshotError('a record is cut off')
     const valueLength = view.getUint32(at, true)
     const keyLength = payload[at + RECORD_KEY_LENGTH]!
@@ -269,8 +315,8 @@ export class SnapshotIntake {
   }
 
   /** Whether the item is of the part that has room. */
-  private hasShare(): boolean {
-    const { share, order, shift } = this
+  private hasShare(order: RestoreOrder): boolean {
+    const { share, shift } = this
     if (share === undefined) return true
     const age = ageClassOf(shift.writtenSeconds + shift.seconds - order.lastAccess)
     if (age !== share.ageClass) return age < share.ageClass

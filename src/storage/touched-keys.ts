@@ -24,7 +24,7 @@ export function createTouchedMemory(memoryBytes: number): SharedArrayBuffer {
 }
 
 export class TouchedKeys {
-  private readonly words: Int32Array
+  readonly words: Int32Array
   private readonly mask: number
 
   constructor(memory: SharedArrayBuffer) {
@@ -33,10 +33,15 @@ export class TouchedKeys {
   }
 
   add(hash: number): void {
-    Atomics.or(this.words, (hash >>> 5) & this.mask, 1 << hash)
+    Atomics.or(this.words, this.wordOf(hash), 1 << hash)
+  }
+
+  /** Where has() looks. */
+  wordOf(hash: number): number {
+    return (hash >>> 5) & this.mask
   }
 
   has(hash: number): boolean {
-    return (Atomics.load(this.words, (hash >>> 5) & this.mask) & (1 << hash)) !== 0
+    return (Atomics.load(this.words, this.wordOf(hash)) & (1 << hash)) !== 0
   }
 }

@@ -51,18 +51,19 @@ export function targetOf(
   }
 }
 
-/** Takes all of it in; `between` is called after each step of one item. */
+/** Takes all of it in; `between` is called after each step of `count` items. */
 export function takeIn(
   target: IntakeTarget | undefined,
   chunks: readonly Uint8Array[],
   nowSeconds: number,
   shift: TimeShift = SAME_TIME,
   between: () => void = () => undefined,
+  count = 1,
 ): SnapshotIntake {
   const intake = new SnapshotIntake([target], shift)
   for (const chunk of chunks) {
     intake.take(chunk, chunk.length)
-    while (intake.step(1, nowSeconds)) between()
+    while (intake.step(count, nowSeconds)) between()
     between()
   }
   intake.close()

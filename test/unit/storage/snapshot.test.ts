@@ -6,7 +6,12 @@ import { checkIntegrity } from '../../../src/storage/integrity.ts'
 import { HIT, STORED } from '../../../src/storage/result.ts'
 import { AGE_CLASSES, ageClassOf } from '../../../src/storage/snapshot-ages.ts'
 import { SnapshotIntake } from '../../../src/storage/snapshot-intake.ts'
-import { SnapshotError } from '../../../src/storage/snapshot-layout.ts'
+import {
+  CHUNK_HEADER_BYTES,
+  RECORD_HEADER_BYTES,
+  RECORD_KEY_LENGTH,
+  SnapshotError,
+} from '../../../src/storage/snapshot-layout.ts'
 import {
   elapsedMs,
   encodeSummary,
@@ -160,6 +165,44 @@ test('where all were read in the same second, as many come back as there is room
   const to = new Client({ memoryBytes: 2 * MIB })
   const { counts } = takeIn(targetOf(to.store, to.memory, walk), chunks, to.now)
   expect(counts.restored).toBeGreaterThan(1500)
+})
+
+test('items that come back many at a time are those that come back one at a time', () => {
+  const from = new Client({ memoryBytes: 16 * MIB, itemBytesMax: 4 * MIB, workerCount: 2 })
+  const keys = fill(from, seedOfRun(), 3000, 100 * KIB)
+  for (const key of keys.slice(0, 300)) from.write(key, 'soon over', { expiry: from.now + 5 })
+  const { chunks, walk } = chunksOf(from.store, from.now)
+  const [one, many] = [1, 128].map((count) => {
+    const to = new Client({ memoryBytes: 8 * MIB, itemBytesMax: 4 * MIB, workerCount: 2 })
+    to.now = from.now + 10
+    const target = targetOf(to.store, to.memory, walk)
+    to.store.noteChanges(target.touched)
+    for (const key of keys.slice(300, 600)) to.write(key, 'newer')
+    const { counts } = takeIn(target, chunks, to.now, SAME_TIME, undefined, count)
+    expect(checkIntegrity(to.memory)).toEqual([])
+    return { counts, content: [...contentOf(to, keys)] }
+  })
+  expect(many).toEqual(one)
+  expect(
+    Math.min(many!.counts.restored, many!.counts.expired, many!.counts.superseded),
+  ).toBeGreaterThan(99)
+})
+
+test('what comes before a record that is not as it should be is back', () => {
+  const from = new Client()
+  for (let index = 0; index < 20; index++) from.write(`key${index}`, 'v'.repeat(50))
+  const { chunks, walk } = chunksOf(from.store, from.now)
+  const chunk = chunks[0]!
+  // Header, key of four or five bytes, value.
+  let at = CHUNK_HEADER_BYTES
+  for (let left = 6; left > 0; left--)
+    at += RECORD_HEADER_BYTES + chunk[at + RECORD_KEY_LENGTH]! + 50
+  chunk[at + RECORD_KEY_LENGTH] = 0
+  const to = new Client()
+  const intake = new SnapshotIntake([targetOf(to.store, to.memory, walk)], SAME_TIME)
+  intake.take(chunk, chunk.length)
+  expect(() => intake.step(128, to.now)).toThrow(SnapshotError)
+  expect(intake.counts.restored).toBe(6)
 })
 
 test('items of a namespace that is no more are dropped', () => {

@@ -8,13 +8,14 @@ function threeDigits(value) {
   if (value < 0.1) return value.toPrecision(1)
   if (value < 0.995) return value.toFixed(2).replace(/0$/, '')
   if (value < 9.95) return value.toFixed(1).replace(/\.0$/, '')
-  return value < 999.5 ? String(Math.round(value)) : value.toPrecision(3)
+  return String(Math.round(value))
 }
 
 function scaled(value, base, units) {
   let step = 0
   let rest = value
-  while (rest >= base * 0.9995 && step < units.length - 1) {
+  // Of four digits the next unit makes three, also where it is 1024 of them.
+  while (rest >= 999.5 && step < units.length - 1) {
     rest /= base
     step++
   }

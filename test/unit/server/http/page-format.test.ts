@@ -28,6 +28,17 @@ test('amounts have three digits and a unit', () => {
   ])
 })
 
+test('what is short of the next unit has three digits, too, and never an exponent', () => {
+  expect([1000, 1023, 1006 * 1024, 999.4 * 1024].map((it) => plain(bytes(it)))).toEqual([
+    '0.98 KiB',
+    '1 KiB',
+    '0.98 MiB',
+    '999 KiB',
+  ])
+  expect(plain(bytes(1020 * 2 ** 40))).toBe('1020 TiB')
+  expect([0.000_999_7, 1500].map((it) => plain(latency(it)))).toEqual(['1000 µs', '1500 s'])
+})
+
 test('what is not all does not look so, and of nothing there is no share', () => {
   expect(plain(percent(1))).toBe('100 %')
   expect(plain(percent(0.9999))).toBe('99.99 %')
