@@ -299,12 +299,9 @@ export class WorkerServer {
   }
 
   private createTls(): TlsOptions | undefined {
-    const { settings, lane, threadClock } = this
+    const { settings, lane, threadClock, strangerTurns } = this
     if (settings.tls === undefined) return undefined
-    this.handshakes = new TlsHandshakes({
-      material: settings.tls,
-      soon: (run) => this.strangerTurns.soon(run),
-    })
+    this.handshakes = new TlsHandshakes(settings.tls, threadClock, strangerTurns)
     return {
       handshakes: this.handshakes,
       lane,
