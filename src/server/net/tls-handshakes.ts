@@ -4,7 +4,8 @@
  * here, and by turns:
  *
  * - Networks take turns, and within one network who came first.
- * - Each takes a turn of the event loop that strangers have anyway (worker/stranger-turns.ts).
+ * - Each takes a turn of the event loop that strangers have anyway (worker/stranger-turns.ts). Most of the work follows in
+ *   Node's next tick, when the step is over: it is timed, and said for the next ones.
  *
  * How many can wait is bounded by whoever admits strangers (admission.ts), and for how long by the login
  * deadline, which runs from accept.
@@ -36,10 +37,16 @@ export interface HandshakeOwner {
   failed(code: string): void
 }
 
-export interface TlsHandshakesOptions {
-  readonly material: TlsMaterial
-  /** Calls back in a later turn of the event loop, when strangers may have some of it. */
-  readonly soon: (run: () => boolean) => void
+/** Begins the next handshake. False: there was none to begin any more. */
+export interface HandshakeStep {
+  continueServing(): boolean
+  /** What follows when the step is over. */
+  readonly takesMs: number
+}
+
+/** Takes steps in later turns of the event loop, when strangers may have some of it. */
+export interface HandshakeTurns {
+  defer(step: HandshakeStep): void
 }
 
 /** The protocol's name for ALPN (RFC 7301): not registered, taken by those who offer it. */
@@ -63,20 +70,33 @@ const CIPHERS: string = [
 ].join(':')
 /** Longer than any login deadline should be; that one ends a handshake, this one a forgotten timer. */
 const HANDSHAKE_TIMEOUT_MS = 86_400_000
+/** What a handshake is taken for before there was one, and how much the last one says of the next. */
+const FIRST_MS = 1
+const LAST_SHARE = 1 / 8
 
-export class TlsHandshakes {
-  private readonly options: TlsHandshakesOptions
+export class TlsHandshakes implements HandshakeStep {
+  takesMs: number = FIRST_MS
+  private readonly clock: { nowMs(): number }
+  private readonly turns: HandshakeTurns
   private material: TlsMaterial
   private servers: Map<TlsVerify, tls.Server> = new Map()
   /** By the socket that was handed to a server. */
   private readonly owners: WeakMap<net.Socket, HandshakeOwner> = new WeakMap()
   /** Those that wait, by network; the first network has the next turn. */
   private readonly waiting: Map<string, HandshakeOwner[]> = new Map()
-  private readonly beginNext: () => boolean = () => this.run()
+  private workSinceMs = 0
+  private readonly beginWork: () => void = () => {
+    this.workSinceMs = this.clock.nowMs()
+  }
+  private readonly endWork: () => void = () => {
+    const workMs = this.clock.nowMs() - this.workSinceMs
+    this.takesMs += (workMs - this.takesMs) * LAST_SHARE
+  }
 
-  constructor(options: TlsHandshakesOptions) {
-    this.options = options
-    this.material = options.material
+  constructor(material: TlsMaterial, clock: { nowMs(): number }, turns: HandshakeTurns) {
+    this.material = material
+    this.clock = clock
+    this.turns = turns
   }
 
   /** Handshakes from now on are made with `material`; those under way with what they began with. */
@@ -99,7 +119,7 @@ export class TlsHandshakes {
     const line = this.waiting.get(owner.network)
     if (line === undefined) this.waiting.set(owner.network, [owner])
     else line.push(owner)
-    this.options.soon(this.beginNext)
+    this.turns.defer(this)
   }
 
   /** `owner` has gone while it waited. */
@@ -112,7 +132,7 @@ export class TlsHandshakes {
   }
 
   /** Of who has left there is a turn too many: false. */
-  private run(): boolean {
+  continueServing(): boolean {
     const owner = this.takeNext()
     return owner !== undefined && this.begin(owner)
   }
@@ -135,7 +155,10 @@ export class TlsHandshakes {
     socket.allowHalfOpen = false
     // The server reads it first, before anything from the wire.
     socket.unshift(owner.takeHello())
+    // The server has the hello read in the next tick.
+    process.nextTick(this.beginWork)
     this.serverFor(verify).emit('connection', socket)
+    process.nextTick(this.endWork)
     return true
   }
 

@@ -21,7 +21,6 @@
  * for another turn. A step whose connection has gone stays in the line until it is reached, and then takes no time.
  */
 import type { ThreadClock } from './thread-clock.ts'
-import type { Deferred } from './turns.ts'
 
 /** Steps shorter than this together have one turn. */
 const SHORT_MS = 0.05
@@ -33,16 +32,17 @@ const SHARED_MS_MAX = 16
 /** The part of the line that is over is dropped when it is so long. */
 const DROPPED_STEPS = 64
 
-interface Step {
+export interface StrangerStep {
   /** False: there was nothing to do any more. */
   continueServing(): unknown
+  /** What follows from it when the step is over, in the same turn. */
   readonly takesMs?: number
 }
 
 export class StrangerTurns {
   private readonly clock: Pick<ThreadClock, 'nowMs' | 'soon'>
   private readonly runTurn: () => void = () => this.run()
-  private line: Step[] = []
+  private line: StrangerStep[] = []
   /** Of the line, what is over. */
   private doneCount = 0
   /** Beside the line. */
@@ -55,6 +55,8 @@ export class StrangerTurns {
   private hasStoodStill = false
   /** When the last step of a line ended that had more. */
   private endedMs = Number.NaN
+  /** What followed from the steps of that turn: strangers' own part of it. */
+  private followedMs = 0
 
   constructor(clock: Pick<ThreadClock, 'nowMs' | 'soon'>) {
     this.clock = clock
@@ -73,7 +75,7 @@ export class StrangerTurns {
     this.comeSoon()
   }
 
-  defer(step: Deferred): void {
+  defer(step: StrangerStep): void {
     this.line.push(step)
     this.comeSoon()
   }
@@ -123,7 +125,8 @@ export class StrangerTurns {
       return
     }
     const startMs = this.clock.nowMs()
-    const turnMs = Number.isNaN(this.endedMs) ? 0 : Math.min(startMs - this.endedMs, SHARED_MS_MAX)
+    const othersMs = Math.max(0, startMs - this.endedMs - this.followedMs)
+    const turnMs = Number.isNaN(othersMs) ? 0 : Math.min(othersMs, SHARED_MS_MAX)
     const endMs = startMs + Math.max(SHORT_MS, SHARE * turnMs)
     const { length } = line
     let followingMs = 0
@@ -132,6 +135,7 @@ export class StrangerTurns {
       if (step.continueServing() !== false) followingMs += step.takesMs ?? 0
     } while (this.doneCount < length && this.clock.nowMs() + followingMs < endMs)
     this.endedMs = this.doneCount < length ? this.clock.nowMs() : Number.NaN
+    this.followedMs = followingMs
     this.dropDone()
   }
 

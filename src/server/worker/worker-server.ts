@@ -292,7 +292,8 @@ export class WorkerServer {
       audit,
       nowMs: () => this.context.nowMs,
       epochSeconds: () => clock.epochMs(threadClock.nowMs()) / 1000,
-      soon: (run) => strangerTurns.soon(run),
+      clock: threadClock,
+      turns: strangerTurns,
       write,
       askForRefresh: () => this.post({ kind: 'refresh-certificates', workerIndex }),
     })

@@ -5,7 +5,7 @@
 import { Coalesced } from '../../base/coalesced.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import type { TlsOptions } from '../net/newcomer.ts'
-import { TlsHandshakes } from '../net/tls-handshakes.ts'
+import { type HandshakeTurns, TlsHandshakes } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { EventCounters } from './event-counters.ts'
 import { HandshakeLog } from './handshake-log.ts'
@@ -18,8 +18,9 @@ export interface WorkerTlsOptions {
   readonly audit: WorkerAudit | undefined
   readonly nowMs: () => number
   readonly epochSeconds: () => number
-  /** Calls back in a later turn of the event loop, which strangers have by and by. */
-  readonly soon: (run: () => void) => void
+  readonly clock: { nowMs(): number }
+  /** Handshakes are strangers' until they are done. */
+  readonly turns: HandshakeTurns
   readonly write: (event: LogEvent) => void
   /** Asks the main thread to read the files; `refreshed` gets its answer. */
   readonly askForRefresh: () => void
@@ -34,9 +35,8 @@ export class WorkerTls {
   private onRefreshed: (problem: string | undefined) => void = () => undefined
 
   constructor(options: WorkerTlsOptions) {
-    const { material, lane, events, audit, nowMs, epochSeconds, soon, write, askForRefresh } =
-      options
-    this.handshakes = new TlsHandshakes({ material, soon })
+    const { lane, events, audit, nowMs, epochSeconds, write, askForRefresh } = options
+    this.handshakes = new TlsHandshakes(options.material, options.clock, options.turns)
     this.log = new HandshakeLog(write)
     this.refreshes = new Coalesced(
       () =>

@@ -1,7 +1,13 @@
 /** Whose handshake is begun next, and one in a turn, with turns that the test moves. */
-import type { Socket } from 'node:net'
-import { expect, test } from 'vitest'
-import { type HandshakeOwner, TlsHandshakes } from '../../../../src/server/net/tls-handshakes.ts'
+import { once } from 'node:events'
+import { createServer, type Socket } from 'node:net'
+import { connect } from 'node:tls'
+import { expect, onTestFinished, test } from 'vitest'
+import {
+  type HandshakeOwner,
+  type HandshakeStep,
+  TlsHandshakes,
+} from '../../../../src/server/net/tls-handshakes.ts'
 import type { TlsMaterial } from '../../../../src/server/net/tls-material.ts'
 
 const MATERIAL: TlsMaterial = {
@@ -16,17 +22,23 @@ const MATERIAL: TlsMaterial = {
   loadedAtSeconds: 0,
 }
 
+const WORK_MS = 4
+
 /** Handshakes that only take their time: they come to sockets that are gone. */
 class Bench {
   readonly begun: string[] = []
   readonly handshakes: TlsHandshakes
-  private readonly turns: (() => void)[] = []
+  private readonly turns: HandshakeStep[] = []
+  private ms = 0
 
   constructor() {
-    this.handshakes = new TlsHandshakes({
-      material: MATERIAL,
-      soon: (run) => this.turns.push(run),
-    })
+    // Each look at the clock takes as long as WORK_MS.
+    const nowMs = (): number => {
+      this.ms += WORK_MS
+      return this.ms
+    }
+    const defer = (step: HandshakeStep): void => void this.turns.push(step)
+    this.handshakes = new TlsHandshakes(MATERIAL, { nowMs }, { defer })
   }
 
   add(name: string, network = name.charAt(0)): HandshakeOwner {
@@ -54,7 +66,7 @@ class Bench {
   /** One of the turns that were asked for. False: there was none. */
   runTurn(): boolean {
     const turn = this.turns.shift()
-    turn?.()
+    turn?.continueServing()
     return turn !== undefined
   }
 }
@@ -87,4 +99,38 @@ test('who has gone is not begun, and leaves no line behind', () => {
   expect(bench.handshakes.waitingCount).toBe(1)
   while (bench.runTurn());
   expect(bench.begun).toEqual(['b1'])
+})
+
+test('what a handshake took in the tick behind its step is said of the next ones', async () => {
+  const bench = new Bench()
+  const { handshakes } = bench
+  const before = handshakes.takesMs
+  const server = createServer({ pauseOnConnect: true })
+  onTestFinished(() => void server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as { readonly port: number }
+  const client = connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
+  client.on('error', () => undefined)
+  onTestFinished(() => void client.destroy())
+  const [socket] = (await once(server, 'connection')) as [Socket]
+  const hello = once(socket, 'data') as Promise<[Buffer]>
+  socket.resume()
+  const [bytes] = await hello
+  socket.pause()
+  // Without a certificate it comes to nothing, which takes its time as well.
+  const end = new Promise((resolve) => {
+    handshakes.enqueue({
+      socket,
+      verify: 'none',
+      network: 'a',
+      takeHello: () => bytes,
+      secured: resolve,
+      failed: resolve,
+    })
+  })
+  bench.runTurn()
+  expect(handshakes.takesMs).toBe(before)
+  await end
+  expect(handshakes.takesMs).toBeGreaterThan(before)
+  expect(handshakes.takesMs).toBeLessThan(WORK_MS)
 })

@@ -155,6 +155,28 @@ test('where a turn is long for what clients ask, strangers have a part of it', (
   expect(turn(() => clock.passBusily(1000))).toHaveLength(32)
 })
 
+test('what follows from steps when they are over is in the part of strangers, and no time of others', () => {
+  const { clock, turns, turn } = makeLoop()
+  const begun: string[] = []
+  for (const name of CROWD) {
+    turns.defer({
+      takesMs: 0.4,
+      continueServing() {
+        begun.push(name)
+        clock.passBusily(0.1)
+      },
+    })
+  }
+  const counts: number[] = []
+  for (let count = 0; count < 6; count++) {
+    const before = begun.length
+    turn(() => clock.passBusily(4))
+    counts.push(begun.length - before)
+    clock.passBusily(0.4 * (begun.length - before))
+  }
+  expect(counts).toEqual([1, 2, 2, 2, 2, 2])
+})
+
 test('a pause without strangers gives them nothing', () => {
   const { clock, defer, turn } = makeLoop()
   defer('a')
