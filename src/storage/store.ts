@@ -22,11 +22,8 @@ import { HeldItem } from './held-item.ts'
 import {
   casHighAt,
   clientFlagsAt,
-  expiryAt,
   ITEM_CAS_LOW_WORD,
   lastAccessAt,
-  recordBytesAt,
-  STATE_MASK,
   setCasAt,
   stateOf,
   TRAITS_WORD,
@@ -68,11 +65,6 @@ export class Store {
   flags = 0
   casHigh = 0
   casLow = 0
-  expiry = 0
-  lastAccess = 0
-  state = 0
-  /** Bytes of the item's record, header and padding included. */
-  itemBytes = 0
   /** Result of arithmetic(). */
   numberHigh = 0
   numberLow = 0
@@ -99,7 +91,6 @@ export class Store {
   private readonly scanner: Scan
   private readonly pins: Pins
   private readonly targets: LastBlock = new LastBlock()
-  private readonly unitShift: number
   private readonly evicts: boolean
 
   constructor(memory: StoreMemory, workerIndex: number) {
@@ -107,7 +98,6 @@ export class Store {
     assert(workerIndex >= 0 && workerIndex < geometry.workerCount, `no worker ${workerIndex}`)
     this.largeBytesMin = largeBytesMinOf(geometry.segmentBytes)
     this.extendedBytesMin = extendedBytesMinOf(geometry.segmentBytes)
-    this.unitShift = geometry.unitShift
     this.evicts = geometry.evicts
     const parts = createParts(memory, workerIndex)
     const upkeep = new Upkeep(parts)
@@ -229,6 +219,22 @@ export class Store {
     return found
   }
 
+  /** What few ask of the item that is held, as it is now: to read all of it with each item cost a pipelined get a twentieth. */
+  get expiry(): number {
+    return this.item.expiry()
+  }
+  /** As markRead() sets it. */
+  get lastAccess(): number {
+    return lastAccessAt(this.item.words, this.item.base, this.item.nowSeconds)
+  }
+  get state(): number {
+    return stateOf(this.item.words[this.item.base + TRAITS_WORD]!)
+  }
+  /** Header and padding included. */
+  get itemBytes(): number {
+    return this.item.recordBytes()
+  }
+
   /** Where the item that is held lies; with its length and `heldSequence` it tells whether it is still the same. */
   get heldLocation(): number {
     return this.item.location
@@ -280,13 +286,11 @@ export class Store {
   /** Only after lookupToChange() with an expiry, unless `expiry` is 0. */
   setExpiry(expiry: number): void {
     this.item.setExpiry(expiry)
-    this.expiry = expiry
   }
 
   /** Replaces the state bits (STATE_MASK). */
   setState(bits: number): void {
     this.item.setState(bits)
-    this.state = bits & STATE_MASK
   }
 
   /**
@@ -507,11 +511,7 @@ export class Store {
     this.valueBytes = valueLengthAt(words, base)
     this.casLow = words[base + ITEM_CAS_LOW_WORD]! >>> 0
     this.casHigh = casHighAt(words, base)
-    this.state = stateOf(words[base + TRAITS_WORD]!)
-    this.expiry = expiryAt(words, base)
     this.flags = clientFlagsAt(words, base)
-    this.lastAccess = lastAccessAt(words, base, item.nowSeconds)
-    this.itemBytes = recordBytesAt(words, base, this.unitShift)
   }
 
   private loadCas(): void {
