@@ -204,6 +204,10 @@ export class HeldItem {
     return expiryAt(this.words, this.base)
   }
 
+  recordBytes(): number {
+    return recordBytesAt(this.words, this.base, this.unitShift)
+  }
+
   clientFlags(): number {
     return clientFlagsAt(this.words, this.base)
   }

@@ -4,17 +4,7 @@
  */
 import type { CasSource } from './cas-source.ts'
 import type { HeldItem } from './held-item.ts'
-import {
-  casHighAt,
-  clientFlagsAt,
-  expiryAt,
-  ITEM_CAS_LOW_WORD,
-  lastAccessAt,
-  recordBytesAt,
-  stateOf,
-  TRAITS_WORD,
-  valueLengthAt,
-} from './item.ts'
+import { casHighAt, clientFlagsAt, ITEM_CAS_LOW_WORD, valueLengthAt } from './item.ts'
 import { MISS_NONE } from './result.ts'
 
 export class ItemRegisters {
@@ -22,13 +12,6 @@ export class ItemRegisters {
   flags = 0
   casHigh = 0
   casLow = 0
-  /** Unix seconds; 0: never. */
-  expiry = 0
-  lastAccess = 0
-  /** Bits of STATE_MASK. */
-  state = 0
-  /** Bytes of the item's record, header and padding included. */
-  itemBytes = 0
   /** The new number after arithmetic. */
   numberHigh = 0
   numberLow = 0
@@ -37,22 +20,12 @@ export class ItemRegisters {
   /** Of a scan: how long the key of the item is that is shown. */
   keyBytes = 0
 
-  private readonly unitShift: number
-
-  constructor(unitShift: number) {
-    this.unitShift = unitShift
-  }
-
   protected loadItem(item: HeldItem): void {
     const { words, base } = item
     this.valueBytes = valueLengthAt(words, base)
     this.casLow = words[base + ITEM_CAS_LOW_WORD]! >>> 0
     this.casHigh = casHighAt(words, base)
-    this.state = stateOf(words[base + TRAITS_WORD]!)
-    this.expiry = expiryAt(words, base)
     this.flags = clientFlagsAt(words, base)
-    this.lastAccess = lastAccessAt(words, base, item.nowSeconds)
-    this.itemBytes = recordBytesAt(words, base, this.unitShift)
   }
 
   protected loadCas(cas: CasSource): void {

@@ -19,7 +19,7 @@ import { Extender } from './extender.ts'
 import { flush } from './flush.ts'
 import type { StoreMemory } from './geometry.ts'
 import { HeldItem } from './held-item.ts'
-import { STATE_MASK, setCasAt } from './item.ts'
+import { lastAccessAt, setCasAt, stateOf, TRAITS_WORD } from './item.ts'
 import { ItemRegisters } from './item-registers.ts'
 import type { LargeExtension } from './large-extension.ts'
 import type { LargeValue } from './large-value.ts'
@@ -77,7 +77,7 @@ export class Store extends ItemRegisters {
 
   constructor(memory: StoreMemory, workerIndex: number) {
     const { geometry } = memory
-    super(geometry.unitShift)
+    super()
     assert(workerIndex >= 0 && workerIndex < geometry.workerCount, `no worker ${workerIndex}`)
     this.largeBytesMin = largeBytesMinOf(geometry.segmentBytes)
     this.extendedBytesMin = extendedBytesMinOf(geometry.segmentBytes)
@@ -202,6 +202,21 @@ export class Store extends ItemRegisters {
     return found
   }
 
+  /** What few ask of the item that is held, as it is now: to read all of it with each item cost a pipelined get a twentieth. */
+  get expiry(): number {
+    return this.item.expiry()
+  }
+  get lastAccess(): number {
+    return lastAccessAt(this.item.words, this.item.base, this.item.nowSeconds)
+  }
+  get state(): number {
+    return stateOf(this.item.words[this.item.base + TRAITS_WORD]!)
+  }
+  /** Header and padding included. */
+  get itemBytes(): number {
+    return this.item.recordBytes()
+  }
+
   /** Where the item that is held lies; with its length and `heldSequence` it tells whether it is still the same. */
   get heldLocation(): number {
     return this.item.location
@@ -253,13 +268,11 @@ export class Store extends ItemRegisters {
   /** Only after lookupToChange() with an expiry, unless `expiry` is 0. */
   setExpiry(expiry: number): void {
     this.item.setExpiry(expiry)
-    this.expiry = expiry
   }
 
   /** Replaces the state bits (STATE_MASK). */
   setState(bits: number): void {
     this.item.setState(bits)
-    this.state = bits & STATE_MASK
   }
 
   /**

@@ -15,7 +15,9 @@ import { COUNTER } from '../../observe/counters.ts'
 import {
   FLAG_C,
   FLAG_E,
+  FLAG_H,
   FLAG_I,
+  FLAG_L,
   FLAG_N,
   FLAG_R,
   FLAG_S,
@@ -68,6 +70,9 @@ import { countFetch, countHit, countMiss, countSwap } from './access-counts.ts'
 import { COMMAND_ATTEMPTS_MAX, type ItemAccess } from './item-access.ts'
 
 const NOTHING = new Uint8Array(0)
+/** Flags of a get that ask for, or change, more of the item than most do; N makes it. */
+const LOOKS_LOWER: number = FLAG_H | FLAG_L | FLAG_T
+const LOOKS_UPPER: number = FLAG_N | FLAG_R | FLAG_T
 
 export class MetaCommands {
   private readonly items: ItemAccess
@@ -128,29 +133,26 @@ export class MetaCommands {
   }
 
   private find(): number {
-    const found = this.items.find(this.key, this.keyOffset, this.keyLength)
-    if (found === OUTCOME_HIT) this.loadItem()
-    return found
+    return this.items.find(this.key, this.keyOffset, this.keyLength)
   }
 
   /** find() of an item that T gives an expiry, or that is to get another CAS: that of E if given. */
   private findToChange(request: Request): number {
     const { items } = this
     const upper = request.upperFlags
-    const found = items.findToChange(
+    return items.findToChange(
       this.key,
       this.keyOffset,
       this.keyLength,
       (upper & FLAG_T) !== 0 ? items.expiryOf(request.expiry) : 0,
       (upper & FLAG_E) !== 0 ? request.newCasHigh : 0,
     )
-    if (found === OUTCOME_HIT) this.loadItem()
-    return found
   }
 
+  /** What few ask of an item that is held. */
   private loadItem(): void {
     const { items, store } = this
-    items.expiryBefore = store.expiry
+    items.expiryBefore = items.isCreated ? 0 : store.expiry
     items.expiry = store.expiry
     items.lastAccess = store.lastAccess
     items.wasFetched = (store.state & STATE_FETCHED) !== 0
@@ -174,7 +176,10 @@ export class MetaCommands {
     const isSent = (state & STATE_WIN_SENT) !== 0
     const isStale = (state & STATE_STALE) !== 0
     let hasWon = items.isCreated || (isStale && !isSent)
-    this.settleExpiry(request)
+    if (((lower & LOOKS_LOWER) | (upper & LOOKS_UPPER)) !== 0) {
+      this.loadItem()
+      this.settleExpiry(request)
+    }
     if ((upper & FLAG_R) !== 0 && !isSent) {
       // R looks at the expiry that the item has when its turn comes.
       const isTouched = touches && request.expiryToken < request.recacheToken
@@ -219,7 +224,6 @@ export class MetaCommands {
       if (found === OUTCOME_NOT_FOUND) continue
       if (found === OUTCOME_HIT && written === STORED && (store.state & STATE_WIN_SENT) === 0) {
         items.isCreated = true
-        items.expiryBefore = 0
       }
       return found
     }
@@ -407,7 +411,7 @@ export class MetaCommands {
     const { casHigh, casLow } = store
     const found = this.findToChange(request)
     if (found !== OUTCOME_HIT) return found === OUTCOME_NOT_FOUND ? OUTCOME_NUMBER : found
-    if (items.isCreated) items.expiryBefore = 0
+    this.loadItem()
     this.settleExpiry(request)
     // Only the number that this request made gets its CAS.
     const isOurs = store.casHigh === casHigh && store.casLow === casLow
@@ -418,6 +422,7 @@ export class MetaCommands {
 
   private debug(): number {
     if (this.find() !== OUTCOME_HIT) return OUTCOME_NOT_FOUND
+    this.loadItem()
     this.store.release()
     return OUTCOME_FOUND
   }

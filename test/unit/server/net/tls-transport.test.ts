@@ -10,7 +10,7 @@ import type { Receiver } from '../../../../src/connection/transport.ts'
 import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
 import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
 import { AcceptedSocket, READ_BUFFER_BYTES } from '../../../../src/server/net/socket-transport.ts'
-import { TlsHandshakes } from '../../../../src/server/net/tls-handshakes.ts'
+import { type HandshakeStep, TlsHandshakes } from '../../../../src/server/net/tls-handshakes.ts'
 import { TlsNewcomer } from '../../../../src/server/net/tls-newcomer.ts'
 import type { TlsParts } from '../../../../src/server/net/tls-transport.ts'
 import { TestAuthority } from '../../../support/authority.ts'
@@ -24,10 +24,10 @@ afterEach(() => {
   for (const end of ends.splice(0)) end()
 })
 
-const turns: (() => boolean)[] = []
+const turns: HandshakeStep[] = []
 const failures: string[] = []
-const handshakes = new TlsHandshakes({
-  material: {
+const handshakes = new TlsHandshakes(
+  {
     identities: [{ certificate: pair.certificate, key: pair.key, names: ['localhost'] }],
     ca: undefined,
     crl: undefined,
@@ -38,8 +38,9 @@ const handshakes = new TlsHandshakes({
     generation: 1,
     loadedAtSeconds: 0,
   },
-  soon: (run) => turns.push(run),
-})
+  { nowMs: () => performance.now() },
+  { defer: (step) => void turns.push(step) },
+)
 const parts: TlsParts = {
   readBuffer: Buffer.alloc(READ_BUFFER_BYTES),
   sendBufferBytesMax: 1024,
@@ -140,7 +141,7 @@ function serve(handle: AcceptedHandle) {
 
 /** Gives every handshake that waits its turn. */
 function giveTurns(): void {
-  for (const turn of turns.splice(0)) turn()
+  for (const turn of turns.splice(0)) turn.continueServing()
 }
 
 async function secured(asSocket: boolean) {
