@@ -179,6 +179,15 @@ describe.runIf(isThere)('the page in a browser', () => {
     await page.setViewportSize(DESKTOP)
   })
 
+  test('on a phone the state of the link and the button stand beside the name', async () => {
+    await page.setViewportSize(PHONE)
+    const edges = `['h1', '#link', '#pause', '#facts'].map((it) => document.querySelector(it).getBoundingClientRect()).map(({ top, bottom }) => [top, bottom])`
+    const [name, link, pause, facts] = await page.evaluate<[number, number][]>(edges)
+    for (const [top] of [link!, pause!]) expect(top).toBeLessThan(name![1])
+    expect(facts![0]).toBeGreaterThanOrEqual(pause![1])
+    await page.setViewportSize(DESKTOP)
+  })
+
   test('charts and segments are told in words, and read with the keyboard', async () => {
     const chart = page.locator('.chart svg').first()
     await expect
