@@ -486,7 +486,7 @@ export class Connection implements IntakeOwner, Receiver {
     if (this.state >= STATE_WATCHING) return this.state !== STATE_CLOSED
     if (this.gate.owesRest && this.isServing && !this.isDeferred) this.yieldTurn()
     const isWaiting = this.isDeferred || this.suspended !== undefined
-    this.waitsSinceMs = isWaiting ? this.context.counts.startedMs : NOT_WAITING
+    this.waitsSinceMs = isWaiting ? this.context.counts.waitsSinceMs : NOT_WAITING
     if (this.isServing && !this.isDeferred) {
       if (this.context.isStopping && !this.owesReply) this.drain()
       return true

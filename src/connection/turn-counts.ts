@@ -16,8 +16,13 @@
  * the first one on: a login, a long list, whoever gave its turn away. Not in it: what a request waited for
  * in the kernel while the worker served others, which the lag of its event loop tells of.
  *
- * Invariants: nothing is allocated a turn. Every request that is answered is counted once. Without
- * `latencies` no clock is read.
+ * A look at the clock between two reads takes as long as a fortieth of a request that comes alone. So of a busy worker
+ * not every turn is timed: the first ones after each tick, and then one in some five, chosen at random. It stands for those
+ * before it: their requests are counted when one of the same verb is timed, with its time, or at the next tick. What
+ * waited for another turn is always timed.
+ *
+ * Invariants: nothing is allocated a turn. Every request that is answered is counted once, in its histogram by the next
+ * tick. Without `latencies` no clock is read.
  */
 import { COUNTER } from '../observe/counters.ts'
 import { HISTOGRAM_SLOTS, observe } from '../observe/power-histogram.ts'
@@ -44,6 +49,13 @@ export const NOT_WAITING = -1
 /** No request was counted. */
 export const NO_REQUEST = -1
 
+/** Of a turn that is not timed. */
+const UNTIMED = -2
+/** So many turns from a tick on are timed, whatever they are. */
+export const TIMED_TURNS = 256
+/** Later, up to so many are not behind each that is; a power of two less one. */
+const UNTIMED_RUN_MAX = 7
+
 const HITS = 0
 const MISSES = 1
 const WRITTEN = 2
@@ -63,8 +75,17 @@ export interface TurnCountsOptions {
 }
 
 export class TurnCounts {
-  /** When the turn began, or the first one of what it goes on with; NOT_WAITING where nobody asks. */
-  startedMs: number = NOT_WAITING
+  /** When the turn began, or the first one of what it goes on with. */
+  private startedMs: number = NOT_WAITING
+  /** Of the turns until the next tick, how many are timed in any case; then, how many are not before the next that is. */
+  private timedLeft = TIMED_TURNS
+  private untimedLeft = 0
+  private random = 1
+  /** Requests of turns that were not timed, by slot; how many in all. */
+  private readonly carried: Int32Array = new Int32Array(VERB_SLOTS)
+  private carriedTotal = 0
+  /** What the last turn took that was timed. */
+  private lastMicros = 0
   private readonly options: TurnCountsOptions
   private readonly lane: Float64Array
   private readonly users: Float64Array
@@ -93,7 +114,48 @@ export class TurnCounts {
     before[MISSES] = itemLane[COUNTER.get_misses]!
     before[WRITTEN] = this.lane[COUNTER.bytes_written]!
     if (options.latencies === undefined) return
-    this.startedMs = sinceMs >= 0 ? sinceMs : options.nowMs()
+    if (sinceMs >= 0) this.startedMs = sinceMs
+    else this.startedMs = this.takesTime() ? options.nowMs() : UNTIMED
+  }
+
+  /** Whether the turn that begins is timed. */
+  private takesTime(): boolean {
+    if (this.timedLeft > 0) {
+      this.timedLeft--
+      return true
+    }
+    if (this.untimedLeft > 0) {
+      this.untimedLeft--
+      return false
+    }
+    // Xorshift: turns that come by turns must not be timed by turns.
+    let { random } = this
+    random ^= random << 13
+    random ^= random >>> 17
+    random ^= random << 5
+    this.random = random
+    this.untimedLeft = random & UNTIMED_RUN_MAX
+    return true
+  }
+
+  /** Since when what this turn leaves for another one waits; NOT_WAITING where nobody asks. */
+  get waitsSinceMs(): number {
+    // A few microseconds late, which is nothing to what it goes on to wait for.
+    if (this.startedMs === UNTIMED) this.startedMs = this.options.nowMs()
+    return this.startedMs
+  }
+
+  /** To be called ten times a second: what was left untimed is counted as what took as long as the last turn that was timed. */
+  tick(): void {
+    const { carried, options, lastMicros } = this
+    this.timedLeft = TIMED_TURNS
+    if (this.carriedTotal === 0 || options.latencies === undefined) return
+    this.carriedTotal = 0
+    for (let slot = 0; slot < VERB_SLOTS; slot++) {
+      const times = carried[slot]!
+      if (times > 0) observe(options.latencies, slot * HISTOGRAM_SLOTS, lastMicros, times)
+    }
+    carried.fill(0)
   }
 
   /** A namespace is no more; another may get its number. */
@@ -145,7 +207,8 @@ export class TurnCounts {
   private addUp(total: number): void {
     const { counts, last, options, startedMs } = this
     const { requests, latencies } = options
-    const micros = latencies === undefined ? 0 : (options.nowMs() - startedMs) * 1000
+    const isTimed = latencies !== undefined && startedMs !== UNTIMED
+    if (isTimed) this.lastMicros = (options.nowMs() - startedMs) * 1000
     // A pipeline is mostly of one verb.
     const isUniform = counts[last] === total
     const end = isUniform ? last + 1 : VERB_SLOTS
@@ -154,8 +217,23 @@ export class TurnCounts {
       if (times === 0) continue
       counts[slot] = 0
       requests[slot]! += times
-      if (latencies !== undefined) observe(latencies, slot * HISTOGRAM_SLOTS, micros, times)
+      if (isTimed) this.observe(latencies, slot, times)
+      else if (latencies !== undefined) this.carry(slot, times)
     }
+  }
+
+  private observe(latencies: Float64Array, slot: number, times: number): void {
+    const { carried, lastMicros } = this
+    const more = carried[slot]!
+    observe(latencies, slot * HISTOGRAM_SLOTS, lastMicros, times + more)
+    if (more === 0) return
+    carried[slot] = 0
+    this.carriedTotal -= more
+  }
+
+  private carry(slot: number, times: number): void {
+    this.carried[slot]! += times
+    this.carriedTotal += times
   }
 }
 

@@ -198,6 +198,11 @@ export class MetaCommands {
 
   /** Gives the item that is held the expiry of T, or of N if it has made the item, whichever comes last. */
   private settleExpiry(request: Request): void {
+    if (this.takeExpiries(request)) this.store.setExpiry(this.items.expiry)
+  }
+
+  /** Notes what T and N give; false: nothing. */
+  private takeExpiries(request: Request): boolean {
     const { items } = this
     const touches = (request.upperFlags & FLAG_T) !== 0
     if (touches) {
@@ -208,7 +213,7 @@ export class MetaCommands {
       items.expiryVivified = items.expiryOf(request.vivifyExpiry)
       if (!touches || request.vivifyToken > request.expiryToken) items.expiry = items.expiryVivified
     }
-    if (touches || items.isCreated) this.store.setExpiry(items.expiry)
+    return touches || items.isCreated
   }
 
   /** N: makes an empty item where there is none. OUTCOME_HIT: it, or that of another, is found and held. */
@@ -410,7 +415,13 @@ export class MetaCommands {
     if (!looks && !items.isCreated) return OUTCOME_NUMBER
     const { casHigh, casLow } = store
     const found = this.findToChange(request)
-    if (found !== OUTCOME_HIT) return found === OUTCOME_NOT_FOUND ? OUTCOME_NUMBER : found
+    if (found === OUTCOME_NOT_FOUND) {
+      // Another worker has deleted it since: what is said of it is what this request made of it.
+      items.expiryBefore = 0
+      this.takeExpiries(request)
+      return OUTCOME_NUMBER
+    }
+    if (found !== OUTCOME_HIT) return found
     this.loadItem()
     this.settleExpiry(request)
     // Only the number that this request made gets its CAS.

@@ -73,6 +73,9 @@ const HANDSHAKE_TIMEOUT_MS = 86_400_000
 /** What a handshake is taken for before there was one, and how much the last one says of the next. */
 const FIRST_MS = 1
 const LAST_SHARE = 1 / 8
+/** Hellos that fail at once say nothing of those that do not, nor does a process that stood still of the next. */
+const WORK_MS_MIN = 0.5
+const WORK_MS_MAX = 16
 
 export class TlsHandshakes implements HandshakeStep {
   takesMs: number = FIRST_MS
@@ -89,7 +92,8 @@ export class TlsHandshakes implements HandshakeStep {
     this.workSinceMs = this.clock.nowMs()
   }
   private readonly endWork: () => void = () => {
-    const workMs = this.clock.nowMs() - this.workSinceMs
+    const sinceMs = this.clock.nowMs() - this.workSinceMs
+    const workMs = Math.min(Math.max(sinceMs, WORK_MS_MIN), WORK_MS_MAX)
     this.takesMs += (workMs - this.takesMs) * LAST_SHARE
   }
 

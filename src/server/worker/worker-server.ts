@@ -394,6 +394,7 @@ export class WorkerServer {
     const { context, workerTable, acceptor } = this
     this.readClock()
     this.loop.tick(context.nowMs)
+    context.counts.tick()
     context.isCrowded = workerTable.isCrowded
     this.deadlines.begin()
     this.audit?.flush()

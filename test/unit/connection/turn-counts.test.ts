@@ -3,7 +3,7 @@
  * on connections of the server's own code, whose turns come when the test gives them.
  */
 import { expect, test } from 'vitest'
-import { verbLabels } from '../../../src/connection/turn-counts.ts'
+import { TIMED_TURNS, verbLabels } from '../../../src/connection/turn-counts.ts'
 import { userPrincipal } from '../../../src/credential/principal.ts'
 import { HISTOGRAM_SLOTS, histogramSample } from '../../../src/observe/power-histogram.ts'
 import { userFamilies } from '../../../src/observe/user-counts.ts'
@@ -120,6 +120,46 @@ test('all requests of a turn took as long as the turn, for two looks at the cloc
   send(peer, 'get a\r\nget b\r\nmg c v\r\n')
   expect(timesOf(server)).toEqual({ 'text get': [2, 6], 'meta mg': [1, 3] })
   expect(timed.looks).toBe(2)
+})
+
+test('of a busy worker some turns are timed, and stand for those before them: each request is counted once by the next tick', () => {
+  const timed = timedServer()
+  const { server } = timed
+  const peer = server.open('text')
+  peer.transport.write = () => {
+    timed.nowMs += 2
+    return 0
+  }
+  const turns = TIMED_TURNS + 1000
+  // By turns, as a client does that reads, and writes what it has changed.
+  for (let turn = 0; turn < turns; turn++) {
+    send(peer, turn % 2 === 0 ? 'mg k v\r\n' : 'md k\r\n')
+    if (turn === TIMED_TURNS - 1) expect(timed.looks).toBe(2 * TIMED_TURNS)
+  }
+  const looks = timed.looks - 2 * TIMED_TURNS
+  expect(looks).toBeGreaterThan(200)
+  expect(looks).toBeLessThan(700)
+  expect(requestsOf(server)).toEqual({ 'meta mg': turns / 2, 'meta md': turns / 2 })
+  server.counted.counts.tick()
+  // Each took two milliseconds, whoever was asked.
+  expect(timesOf(server)).toEqual({ 'meta mg': [turns / 2, turns], 'meta md': [turns / 2, turns] })
+  // The next ones are timed again.
+  send(peer, 'mg k v\r\n')
+  expect(timed.looks - 2 * TIMED_TURNS).toBe(looks + 2)
+})
+
+test('what waits for another turn is timed, also where the turn that leaves it is not', () => {
+  const timed = timedServer({ requestsPerTurnMax: 2 })
+  const { server } = timed
+  const peer = server.open('text')
+  let waited = 0
+  for (let turn = 0; turn < TIMED_TURNS + 50; turn++) {
+    send(peer, 'mn\r\nmn\r\nmg k v\r\n')
+    timed.nowMs += 4
+    waited += 4
+    while (peer.deferred.length > 0) peer.deferred.shift()?.continueServing()
+  }
+  expect(timesOf(server)['meta mg']).toEqual([TIMED_TURNS + 50, waited])
 })
 
 test('a turn without a whole request has no time', () => {
