@@ -17,7 +17,7 @@
  * in the kernel while the worker served others, which the lag of its event loop tells of.
  *
  * A look at the clock between two reads takes as long as a fortieth of a request that comes alone. So of a busy worker
- * not every turn is timed: the first ones after each tick, and then one in some five, chosen at random. It stands for those
+ * not every turn is timed: the first ones after each tick, and then one in some nine, chosen at random. It stands for those
  * before it: their requests are counted when one of the same verb is timed, with its time, or at the next tick. What
  * waited for another turn is always timed.
  *
@@ -52,9 +52,9 @@ export const NO_REQUEST = -1
 /** Of a turn that is not timed. */
 const UNTIMED = -2
 /** So many turns from a tick on are timed, whatever they are. */
-export const TIMED_TURNS = 256
+export const TIMED_TURNS = 64
 /** Later, up to so many are not behind each that is; a power of two less one. */
-const UNTIMED_RUN_MAX = 7
+const UNTIMED_RUN_MAX = 15
 
 const HITS = 0
 const MISSES = 1
