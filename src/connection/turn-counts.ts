@@ -151,8 +151,7 @@ export class TurnCounts {
     this.timedLeft = TIMED_TURNS
     if (this.carriedTotal === 0 || options.latencies === undefined) return
     this.carriedTotal = 0
-    for (let slot = 0; slot < VERB_SLOTS; slot++) {
-      const times = carried[slot]!
+    for (const [slot, times] of carried.entries()) {
       if (times > 0) observe(options.latencies, slot * HISTOGRAM_SLOTS, lastMicros, times)
     }
     carried.fill(0)
