@@ -15,6 +15,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LogRecord, startSaslcached, type TestServer } from '../support/server.ts'
 import { connectTls, TestTls } from '../support/tls.ts'
 import { AUDIENCE, ISSUER, keySetText, signingKey } from '../support/token-issuer.ts'
+import { whenClosed } from '../support/when-closed.ts'
 
 const PASSWORD = 'correct-horse'
 const USERS = [
@@ -138,7 +139,7 @@ test('a login by certificate ends with the certificate, and no session brings it
   expect(resumed.isSessionReused()).toBe(true)
   resumed.on('error', () => undefined)
   resumed.resume()
-  await once(resumed, 'close')
+  await whenClosed(resumed)
   await line({ event: 'handshake', reason: 'CERT_HAS_EXPIRED' })
 })
 
@@ -161,7 +162,7 @@ test('a handshake that failed is a line of its own', async () => {
   stranger.on('error', () => undefined)
   stranger.write('GET / HTTP/1.1\r\n\r\n')
   stranger.resume()
-  await once(stranger, 'close')
+  await whenClosed(stranger)
   expect(await line({ event: 'handshake' })).toMatchObject({
     outcome: 'failure',
     peer: expect.stringMatching(/^127\.0\.0\.1:/),

@@ -15,6 +15,7 @@ import { runProgram } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
 import { connectTls, TestTls } from '../support/tls.ts'
 import { TlsRecords } from '../support/tls-records.ts'
+import { whenClosed } from '../support/when-closed.ts'
 
 const FAILURES_MAX = 3
 /** A source of its own, which nobody else here is refused with. */
@@ -114,7 +115,7 @@ test('who asks for new keys again and again and for nothing else is cut off, who
   const live = 'GET /live HTTP/1.1\r\nHost: x\r\n\r\n'
   client.under.write(Buffer.concat([client.keyUpdates(200), client.data(live)]))
   expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 200 /)
-  const isClosed = once(client.under, 'close')
+  const isClosed = whenClosed(client.under)
   client.under.write(client.keyUpdates(15_000))
   await isClosed
 })
@@ -127,7 +128,7 @@ test('a head that is too long is refused over TLS, too, and one after another is
     socket.write(live)
     expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
   }
-  const isClosed = once(socket, 'close')
+  const isClosed = whenClosed(socket)
   const answer = once(socket, 'data')
   socket.write(live.replace('x:', `x:${' '.repeat(200)}`))
   expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 431 /)

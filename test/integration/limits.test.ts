@@ -12,6 +12,7 @@ import { BinaryClient } from '../support/binary-client.ts'
 import { parseResponses, requestFrame, storeFrame, words } from '../support/binary-frames.ts'
 import { type ServerOptions, startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
+import { whenClosed } from '../support/when-closed.ts'
 
 const GET = 0x00
 const SET = 0x01
@@ -107,7 +108,7 @@ describe('the number of connections', () => {
     const rejected = await connectRaw(server)
     const said: Buffer[] = []
     rejected.on('data', (chunk) => said.push(chunk))
-    await once(rejected, 'close')
+    await whenClosed(rejected)
     expect(Buffer.concat(said).toString()).toBe('ERROR Too many open connections\r\n')
     const [first, second] = clients as [BinaryClient, BinaryClient]
     const full = await stats(first)

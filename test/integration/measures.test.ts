@@ -1,7 +1,6 @@
 /** What two workers count with labels, read from `/metrics` of a real server. */
 
 import { X509Certificate } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,6 +9,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { TestAuthority } from '../support/authority.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
+import { whenClosed } from '../support/when-closed.ts'
 
 const CLIENTS = 12
 
@@ -98,7 +98,7 @@ test('of TLS, handshakes that failed and the ends of the certificates are told',
   const server = await startSaslcached({ flags: [...pair, '--http', 'notls:127.0.0.1:0'] })
   const socket = connect(server.port, server.host).on('error', () => undefined)
   socket.resume().end('version\r\n')
-  await once(socket, 'close')
+  await whenClosed(socket)
   await expect
     .poll(async () =>
       Object.entries(await scrape(server)).filter(([name]) => name.startsWith('tls_handshake_')),

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { HttpListener } from '../../../../src/server/http/http-listener.ts'
 import type { Route } from '../../../../src/server/http/route.ts'
 import { BoundSockets } from '../../../../src/server/net/bound-sockets.ts'
+import { whenClosed } from '../../../support/when-closed.ts'
 
 /** More than the system takes for a client that does not read. */
 const LARGE = Buffer.alloc(64 * 1024 * 1024, 'x')
@@ -140,7 +141,7 @@ test('who reads nothing of an answer is cut off when its time is over', async ()
     received += bytes.length
   })
   socket.resume()
-  await once(socket, 'close')
+  await whenClosed(socket)
   expect(received).toBeLessThan(LARGE.length)
 })
 
@@ -154,7 +155,7 @@ test('who reads in time gets all of it, and nothing is left that would cut the n
 
 test('a route that never answers keeps its client no longer than others', async () => {
   const socket = open('/never')
-  const closed = once(socket, 'close')
+  const closed = whenClosed(socket)
   await vi.waitUntil(() => vi.getTimerCount() > 0)
   vi.advanceTimersByTime(ANSWER_MS)
   await closed
@@ -169,7 +170,7 @@ test('a route that fails tells the client nothing of why', async () => {
 
 test('one that is closed answers nobody any more, and cuts off who is there', async () => {
   const socket = open('/never')
-  const closed = once(socket, 'close')
+  const closed = whenClosed(socket)
   await vi.waitUntil(() => vi.getTimerCount() > 0)
   listener.close()
   await closed
@@ -185,7 +186,7 @@ async function statusOf(bytes: string): Promise<string | undefined> {
     text += more
   })
   socket.write(bytes)
-  await once(socket, 'close')
+  await whenClosed(socket)
   return text.split('\r\n')[0]
 }
 
