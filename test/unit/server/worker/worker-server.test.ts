@@ -330,10 +330,10 @@ describe('a listener that stands for a user', () => {
 
   test('lets as many in as its namespace has places, and asks others for a login', async () => {
     const shared = sharedWithTenant()
-    // Of 100 places 76 are for whoever comes first: 100 less two shares of 12.
+    // Of 100 places each of two namespaces has 12, and the other 76 are for whoever comes first.
     const settings = { ...withUsers(MONITOR), sockets, unauthenticatedConnectionsMax: 100 }
     const worker = await started(settings, shared)
-    const clients = Array.from({ length: 76 }, () => worker.connect('127.0.0.1'))
+    const clients = Array.from({ length: 88 }, () => worker.connect('127.0.0.1'))
     for (const client of clients) expect(worker.ask(client, 'stats\r\n')).toContain('STAT pid')
     const next = worker.connect('127.0.0.1')
     expect(worker.ask(next, 'stats\r\n')).toBe('CLIENT_ERROR unauthenticated\r\n')
@@ -357,13 +357,13 @@ describe('a listener that stands for a user', () => {
   test('has those wait, too, for whom its namespace has no place', async () => {
     const settings = { ...withUsers(MONITOR), sockets, unauthenticatedConnectionsMax: 2 }
     const worker = await started(settings, sharedWithTenant())
-    const clients = Array.from({ length: 80 }, () => worker.connect('127.0.0.1'))
-    expect(clients.slice(0, 78).every(({ state }) => state === 'open')).toBe(true)
-    expect(clients.slice(78).map(({ state }) => state)).toEqual(['new', 'new'])
+    const clients = Array.from({ length: 92 }, () => worker.connect('127.0.0.1'))
+    expect(clients.slice(0, 90).every(({ state }) => state === 'open')).toBe(true)
+    expect(clients.slice(90).map(({ state }) => state)).toEqual(['new', 'new'])
     // A place of a user that comes free is for who comes next, one of a stranger for who waits.
     clients[1]?.transport.leave()
-    clients[76]?.transport.leave()
-    expect(clients[78]?.state).toBe('open')
+    clients[88]?.transport.leave()
+    expect(clients[90]?.state).toBe('open')
   })
 
   test('lets nobody in without a login once its user is gone, and cuts off who was', async () => {
