@@ -12,7 +12,14 @@ const patient = { poll: { timeout: 15_000 } }
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'house', include: ['test/house/**/*.test.ts'], isolate: false } },
+      {
+        test: {
+          name: 'house',
+          include: ['test/house/**/*.test.ts'],
+          testTimeout: 180_000,
+          isolate: false,
+        },
+      },
       {
         test: {
           name: 'unit',
