@@ -216,12 +216,12 @@ export class TurnCounts {
       if (times === 0) continue
       counts[slot] = 0
       requests[slot]! += times
-      if (isTimed) this.observe(latencies, slot, times)
+      if (isTimed) this.observeWithCarried(latencies, slot, times)
       else if (latencies !== undefined) this.carry(slot, times)
     }
   }
 
-  private observe(latencies: Float64Array, slot: number, times: number): void {
+  private observeWithCarried(latencies: Float64Array, slot: number, times: number): void {
     const { carried, lastMicros } = this
     const more = carried[slot]!
     observe(latencies, slot * HISTOGRAM_SLOTS, lastMicros, times + more)

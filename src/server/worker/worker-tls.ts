@@ -18,6 +18,7 @@ export interface WorkerTlsOptions {
   readonly audit: WorkerAudit | undefined
   readonly nowMs: () => number
   readonly epochSeconds: () => number
+  /** Handshakes are timed by it; `nowMs` is that of the last tick. */
   readonly clock: { nowMs(): number }
   /** Handshakes are strangers' until they are done. */
   readonly turns: HandshakeTurns

@@ -14,6 +14,7 @@ import { type HandshakeStep, TlsHandshakes } from '../../../../src/server/net/tl
 import { TlsNewcomer } from '../../../../src/server/net/tls-newcomer.ts'
 import type { TlsParts } from '../../../../src/server/net/tls-transport.ts'
 import { TestAuthority } from '../../../support/authority.ts'
+import { tlsMaterial } from '../../../support/tls-material.ts'
 
 const authority = new TestAuthority()
 const pair = authority.issue()
@@ -27,17 +28,7 @@ afterEach(() => {
 const turns: HandshakeStep[] = []
 const failures: string[] = []
 const handshakes = new TlsHandshakes(
-  {
-    identities: [{ certificate: pair.certificate, key: pair.key, names: ['localhost'] }],
-    ca: undefined,
-    crl: undefined,
-    ticketKeys: new Uint8Array(48),
-    minVersion: 'TLSv1.2',
-    ciphers: undefined,
-    verifyMode: 0,
-    generation: 1,
-    loadedAtSeconds: 0,
-  },
+  tlsMaterial([{ certificate: pair.certificate, key: pair.key, names: ['localhost'] }]),
   { nowMs: () => performance.now() },
   { defer: (step) => void turns.push(step) },
 )
