@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { inheritedEnvironment } from '../support/program.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
-import { freePort } from '../support/stunnel.ts'
 import { TextClient } from '../support/text-client.ts'
 
 const CLIENT = join(import.meta.dirname, '..', 'support', 'cluster-client.mjs')

@@ -14,9 +14,10 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { hasPrerequisites, type Prerequisite, runProgram } from '../support/program.ts'
 import { SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
-import { freePort, STUNNEL } from '../support/stunnel.ts'
+import { STUNNEL } from '../support/stunnel.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const CLIENTS = readFileSync(join(ROOT, 'docs', 'clients.md'), 'utf8')

@@ -23,8 +23,8 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import {
   hasPrerequisites,
   inheritedEnvironment,
@@ -32,15 +32,13 @@ import {
   runProgram,
 } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
-import { freePort } from '../support/stunnel.ts'
 
 const DOCS = join(import.meta.dirname, '..', '..', 'docs')
 const MODULES = join(import.meta.dirname, '..', '..', 'node_modules')
 const FOLDERS = ['', 'programs', 'migration']
 const PASSWORD = 'wonderland'
-/** Before a port that was taken is asked for again. */
-const PORT_MS = 500
 const PORTS = ['11211', '11212', '11213', '8080']
+const PORT = new RegExp(PORTS.join('|'), 'g')
 const BLOCK = /<!-- (file: \S+|serve|run|prints) -->\n```\w*\n([\s\S]*?\n)```/g
 
 const TOOLS = { packages: 'libmemcached-tools', probe: ['sh', '-c', 'command -v memccat'] }
@@ -159,17 +157,10 @@ class Guide {
     writeFileSync(file, this.moved(text))
   }
 
-  /** Between two servers a port of the test's is anybody's: whoever took it for a connection gives it back. */
   async serve(command: string): Promise<void> {
     await this.endServer()
-    for (let triesLeft = 5; ; triesLeft--) {
-      const trouble = await this.start(command)
-      if (trouble === undefined) return
-      if (triesLeft === 0 || !trouble.includes('the address is in use')) {
-        throw new Error(`the server ended: ${trouble}`)
-      }
-      await delay(PORT_MS)
-    }
+    const trouble = await this.start(command)
+    if (trouble !== undefined) throw new Error(`the server ended: ${trouble}`)
   }
 
   private async endServer(): Promise<void> {
@@ -229,7 +220,7 @@ class Guide {
 
   private moved(text: string): string {
     const here = text.replaceAll(/(?<![\w.])\/(?:etc|run)\//g, (path) => `${this.folder}${path}`)
-    return PORTS.reduce((left, port) => left.replaceAll(port, this.ports.get(port) ?? port), here)
+    return here.replaceAll(PORT, (port) => this.ports.get(port) ?? port)
   }
 }
 

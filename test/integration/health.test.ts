@@ -1,12 +1,13 @@
 /** `saslcached health` without a word about where: the server that runs is found as it was started. */
+
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { inheritedEnvironment, type ProgramResult, runProgram } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
 
@@ -18,16 +19,6 @@ function makeDirectory(): string {
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   MARK.MEMCACHED_PORT_FILENAME = join(directory, 'port')
   return directory
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('a port has a number')
-  return address.port
 }
 
 async function start(

@@ -138,7 +138,11 @@ describe('the number of connections', () => {
   test('a crowd that only sits there moves on, long before the login deadline', async () => {
     const flags = ['--prelogin-conn-limit', '3', '--login-timeout', '600']
     const server = await start(flags, { users: [ALICE] })
+    const watcher = await connect(server)
+    await watcher.loginPlain(ALICE.name, ALICE.password)
     const crowd = await Promise.all(Array.from({ length: 3 }, () => connect(server)))
+    // Connected is not let in: who comes after them could be served, and gone from among strangers, before the last is.
+    await untilStats(watcher, 'auth', (rows) => rows.unauthenticated_connections === 3)
     const client = await connect(server)
     await client.loginPlain(ALICE.name, ALICE.password)
     await expectServed(client)

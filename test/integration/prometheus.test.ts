@@ -3,13 +3,15 @@
  * panels ask for: the names, the lint, the scrape, the alerts of memcached_exporter's mixin, our own rules,
  * and each panel of the dashboard.
  */
+
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { parseYaml } from '../support/manifests.ts'
 import { hasPrerequisites, inheritedEnvironment, runProgram } from '../support/program.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
@@ -293,13 +295,4 @@ async function startPrometheus(): Promise<Prometheus> {
       rmSync(directory, { recursive: true, force: true })
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address() as AddressInfo
-  listener.close()
-  await once(listener, 'close')
-  return port
 }

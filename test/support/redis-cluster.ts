@@ -2,13 +2,15 @@
  * A cluster of real redis-server processes for a test: masters and their replicas on free ports of 127.0.0.1, in a
  * directory of its own, each killed by its own process id at the end.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from './free-port.ts'
 import type { Prerequisite } from './program.ts'
 
 /** REDIS_SERVER names another build, valkey-server for example. */
@@ -274,7 +276,8 @@ async function startNode(
   const own = join(directory, String(index))
   mkdirSync(own)
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort()
+    // Its own, and two below it: of its bus, and of TLS.
+    const port = await freePort(3)
     const command = [
       ...['--port', String(port), '--bind', HOST, '--dir', own, '--daemonize', 'no'],
       ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort(port))],
@@ -322,29 +325,6 @@ async function listens(child: ChildProcess, port: number): Promise<boolean> {
     await delay(POLL_MS)
   }
   return false
-}
-
-/** A port that is free, and so are the two below it. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const server = createServer().listen(0, HOST)
-    await once(server, 'listening')
-    const address = server.address()
-    const port = typeof address === 'object' && address !== null ? address.port : 0
-    const below = [busPort(port), tlsPortOf(port)].map((each) => createServer().listen(each, HOST))
-    const isFree = await Promise.all(
-      below.map(async (each) => {
-        const listening = once(each, 'listening').then(() => true)
-        return await Promise.race([listening, once(each, 'error').then(() => false)]).catch(
-          () => false,
-        )
-      }),
-    )
-    for (const each of below) each.close()
-    server.close()
-    await once(server, 'close')
-    if (isFree.every(Boolean)) return port
-  }
 }
 
 /** An inline command and its whole reply: one line, a string behind its length, or a list of such strings. */

@@ -5,7 +5,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inheritedEnvironment, type Prerequisite } from './program.ts'
@@ -26,16 +25,6 @@ export interface StunnelService {
   readonly caFile: string
   /** The client's own certificate and its key. */
   readonly pair?: { readonly certificateFile: string; readonly keyFile: string } | undefined
-}
-
-/** A port that was free a moment ago, for what must be told one. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, STUNNEL_HOST)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 export class Stunnel<Name extends string> {

@@ -2,12 +2,14 @@
  * The settings of docs/sharding.md over three servers: keys are spread, one server is killed and comes back
  * on its port, and all the while no value is wrong and the other servers' keys are there.
  */
+
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../../support/free-port.ts'
 import { hasPrerequisites, inheritedEnvironment } from '../../support/program.ts'
 import { startSaslcached, type TestServer } from '../../support/server.ts'
 import { TextClient } from '../../support/text-client.ts'
@@ -49,6 +51,11 @@ function exampleOf(name: string, servers: readonly TestServer[]): string {
   const impatient = text.replace(/(dead_timeout\W+)5\b/, '$11')
   expect(impatient).not.toBe(text)
   return impatient
+}
+
+/** Where it can be started again: nobody else is given the port in between. */
+async function startOn(port: number): Promise<TestServer> {
+  return await startSaslcached({ users: [ALICE], flags: ['-p', String(port)] })
 }
 
 class Ring {
@@ -124,9 +131,7 @@ for (const { name, needs } of RINGS) {
   if (!hasPrerequisites(name, [needs])) continue
   describe(name, () => {
     test('spreads keys over three servers, goes on without one, and takes it back', async () => {
-      const servers = await Promise.all(
-        [1, 2, 3].map(async () => await startSaslcached({ users: [ALICE] })),
-      )
+      const servers = await Promise.all([1, 2, 3].map(async () => await startOn(await freePort())))
       const stop = new Set(servers)
       onTestFinished(async () => {
         await Promise.all([...stop].map(async (server) => await server.stop()))
@@ -153,7 +158,7 @@ for (const { name, needs } of RINGS) {
         ({ done }) => done === KEY_COUNT,
       )
 
-      const back = await startSaslcached({ users: [ALICE], flags: ['-p', String(lost.port)] })
+      const back = await startOn(lost.port)
       stop.add(back)
       await repeat(
         async () => {

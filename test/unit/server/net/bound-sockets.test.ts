@@ -1,7 +1,9 @@
 /** Names with several addresses; a resolver of the test's own says which. */
+
 import { createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { BoundSockets, type ResolvedAddress } from '../../../../src/server/net/bound-sockets.ts'
+import { freePort } from '../../../support/free-port.ts'
 
 const V4 = { address: '127.0.0.1', family: 4 }
 const V4_OTHER = { address: '127.0.0.2', family: 4 }
@@ -17,14 +19,6 @@ function socketsOf(...addresses: ResolvedAddress[]): BoundSockets {
 
 function textsOf(sockets: BoundSockets): string[] {
   return sockets.shared.map(({ address }) => address.text)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 test('every address of a name is bound, and port 0 is one port for all of them', async () => {
