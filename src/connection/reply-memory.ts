@@ -8,12 +8,12 @@
  * after a moment instead of a minute. What exceeds the bound for that moment is the replies of one turn
  * of each connection; at twice the bound whoever does not take its replies is given up at once.
  *
- * Namespaces share the bound (base/share.ts), so that it is one's own readers who use up one's share; who is not
+ * Namespaces share the bound (namespace-shares.ts), so that it is one's own readers who use up one's share; who is not
  * logged in has a small one apart from theirs. Each share has room for a copy of the largest value.
  */
-import { isWithinShare, type SharedBound } from '../base/share.ts'
 import { COUNTER } from '../observe/counters.ts'
-import { createSharedLanes, type SharedLanes, sharedLane } from '../observe/shared-lanes.ts'
+import type { SharedLanes } from '../observe/shared-lanes.ts'
+import { NamespaceShares, STRANGERS_HOLDER } from './namespace-shares.ts'
 
 const MEBIBYTE = 1024 * 1024
 /**
@@ -25,23 +25,13 @@ const CROWDED_BYTES: number = 4 * MEBIBYTE
 const STRANGER_BYTES_MAX: number = 8 * MEBIBYTE
 /** Beside the largest value: the line end behind it. */
 const AROUND_VALUE_BYTES = 4096
-/** As many as a namespace's number can say. */
-const NAMESPACE_IDS = 256
-/** In the place of a namespace: of whoever is not logged in. */
-export const STRANGERS_HOLDER: number = NAMESPACE_IDS
-
-/** What is held for each namespace, and for strangers. */
-export function createReplyShares(workerCount: number): SharedLanes {
-  return createSharedLanes(workerCount, NAMESPACE_IDS + 1)
-}
 
 export interface ReplyMemoryOptions {
   readonly lane: Float64Array
   /** Where there is one namespace. */
   readonly bytesMax: number
   readonly valueBytesMax: number
-  /** What all workers hold. */
-  readonly heldByAll: () => number
+  /** What is held for each namespace, and for strangers. */
   readonly shares: SharedLanes
   readonly workerIndex: number
   /** With the default one. */
@@ -51,23 +41,24 @@ export interface ReplyMemoryOptions {
 export class ReplyMemory {
   /** True while slow readers hold enough of this worker's memory to be counted one by one. */
   isCrowded = false
-  private readonly options: ReplyMemoryOptions
-  private readonly bound: SharedBound
-  /** By worker, and its own. */
-  private readonly lanes: readonly Float64Array[]
-  private readonly ownLane: Float64Array
+  private readonly lane: Float64Array
+  private readonly shares: NamespaceShares
 
   constructor(options: ReplyMemoryOptions) {
-    const { bytesMax, valueBytesMax, shares, workerIndex } = options
-    this.options = options
-    this.bound = { commonMax: bytesMax / 2, shareMin: valueBytesMax + AROUND_VALUE_BYTES }
-    this.lanes = Array.from({ length: shares.laneCount }, (_, index) => sharedLane(shares, index))
-    this.ownLane = sharedLane(shares, workerIndex)
+    const { lane, bytesMax, valueBytesMax, shares, workerIndex, namespaceCount } = options
+    this.lane = lane
+    this.shares = new NamespaceShares({
+      lanes: shares,
+      workerIndex,
+      commonBytes: bytesMax / 2,
+      shareBytesMin: valueBytesMax + AROUND_VALUE_BYTES,
+      namespaceCount,
+    })
   }
 
   /** What this worker's connections hold. */
   get heldByWorker(): number {
-    return this.options.lane[COUNTER.unread_reply_bytes]!
+    return this.lane[COUNTER.unread_reply_bytes]!
   }
 
   /** Each of these is asked for a namespace, or for STRANGERS_HOLDER. */
@@ -95,28 +86,19 @@ export class ReplyMemory {
 
   /** Counts a reply that was refused, or a reader given up, for want of room. */
   countRefusal(): void {
-    this.options.lane[COUNTER.unread_reply_oom]!++
+    this.lane[COUNTER.unread_reply_oom]!++
   }
 
   /** With so many bytes more, within so many times the bound. */
   private isWithin(bytes: number, holder: number, times: number): boolean {
-    const { heldByAll, namespaceCount } = this.options
-    const ownBytes = this.heldBy(holder) + bytes
-    if (holder === STRANGERS_HOLDER) return ownBytes <= STRANGER_BYTES_MAX * times
-    const allBytes = heldByAll() - this.heldBy(STRANGERS_HOLDER) + bytes
-    return isWithinShare(ownBytes / times, allBytes / times, namespaceCount(), this.bound)
-  }
-
-  private heldBy(holder: number): number {
-    let sum = 0
-    for (const lane of this.lanes) sum += lane[holder]!
-    return sum
+    const { shares } = this
+    if (holder !== STRANGERS_HOLDER) return shares.hasRoomFor(bytes, holder, times)
+    return shares.heldBy(holder) + bytes <= STRANGER_BYTES_MAX * times
   }
 
   private count(change: number, holder: number): void {
-    const { lane } = this.options
-    this.ownLane[holder]! += change
-    lane[COUNTER.unread_reply_bytes]! += change
+    this.shares.count(holder, change)
+    this.lane[COUNTER.unread_reply_bytes]! += change
     this.isCrowded = this.heldByWorker > CROWDED_BYTES
   }
 }

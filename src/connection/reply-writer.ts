@@ -10,7 +10,7 @@ import type { HeldValue } from '../command/commands.ts'
 import type { LargeCopy } from '../command/transfers/large-copies.ts'
 import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
-import { STRANGERS_HOLDER } from './reply-memory.ts'
+import { STRANGERS_HOLDER } from './namespace-shares.ts'
 import type { Transport } from './transport.ts'
 import type { WorkerContext } from './worker-context.ts'
 

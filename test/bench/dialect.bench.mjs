@@ -35,7 +35,8 @@ const MODULES = [
 /** All that the modules of a build export. */
 async function loadBuild(dist) {
   const load = (path) => import(pathToFileURL(`${resolve(dist)}/src/${path}`).href)
-  return Object.assign({}, ...(await Promise.all(MODULES.map(load))))
+  const newer = load('connection/namespace-shares.js').catch(() => undefined)
+  return Object.assign({}, await newer, ...(await Promise.all(MODULES.map(load))))
 }
 
 const DISTS = (process.env.BENCH_DIST ?? '.modules').split(',')
@@ -106,6 +107,7 @@ const CASES = {
 function serverOf(build) {
   const { AuthGate, BinaryDialect, Commands, Connection, LocalCommands, PrefixTable } = build
   const {
+    createNamespaceShares,
     createReplyShares,
     ReplyMemory,
     RequestObserver,
@@ -160,9 +162,9 @@ function serverOf(build) {
     lane,
     bytesMax: 1 << 26,
     valueBytesMax: options.valueBytesMax,
+    // Older builds have this, and the other shares or none.
     heldByAll: () => 0,
-    // Older builds have none.
-    shares: createReplyShares?.(1),
+    shares: (createNamespaceShares ?? createReplyShares)?.(1),
     workerIndex: 0,
     namespaceCount: () => 1,
   })

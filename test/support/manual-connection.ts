@@ -12,7 +12,8 @@ import {
   type ConnectionContext,
   type Dialect,
 } from '../../src/connection/connection.ts'
-import { createReplyShares, ReplyMemory } from '../../src/connection/reply-memory.ts'
+import { createNamespaceShares } from '../../src/connection/namespace-shares.ts'
+import { ReplyMemory } from '../../src/connection/reply-memory.ts'
 import type { SendBuffer } from '../../src/connection/send-buffer.ts'
 import type { Receiver, Transport } from '../../src/connection/transport.ts'
 import type { TurnCounts } from '../../src/connection/turn-counts.ts'
@@ -134,8 +135,7 @@ function manualReplyMemory(lane: Float64Array): ReplyMemory {
     lane,
     bytesMax: MEBIBYTE,
     valueBytesMax: MEBIBYTE,
-    heldByAll: () => 0,
-    shares: createReplyShares(1),
+    shares: createNamespaceShares(1),
     workerIndex: 0,
     namespaceCount: () => 1,
   })

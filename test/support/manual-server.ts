@@ -11,7 +11,8 @@ import type { RowSource } from '../../src/command/operations/rows.ts'
 import { Transfers } from '../../src/command/transfers/transfers.ts'
 import { BinaryDialect } from '../../src/connection/binary-dialect.ts'
 import type { Dialect } from '../../src/connection/connection.ts'
-import { createReplyShares, ReplyMemory } from '../../src/connection/reply-memory.ts'
+import { createNamespaceShares } from '../../src/connection/namespace-shares.ts'
+import { ReplyMemory } from '../../src/connection/reply-memory.ts'
 import { SEND_BUFFER_BYTES, SendBuffer } from '../../src/connection/send-buffer.ts'
 import { TextDialect } from '../../src/connection/text-dialect.ts'
 import type { ConnectionLimits } from '../../src/connection/worker-context.ts'
@@ -86,8 +87,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
     lane,
     bytesMax: options.replyBytesMax ?? 64 * MEBIBYTE,
     valueBytesMax: options.valueBytesMax ?? itemBytesMax,
-    heldByAll: () => replyMemory.heldByWorker,
-    shares: createReplyShares(1),
+    shares: createNamespaceShares(1),
     workerIndex: 0,
     namespaceCount: () => 1,
   })

@@ -3,7 +3,7 @@
  * the clients and the time.
  */
 
-import { createReplyShares } from '../../src/connection/reply-memory.ts'
+import { createNamespaceShares } from '../../src/connection/namespace-shares.ts'
 import type { CredentialSnapshot } from '../../src/credential/credential-snapshot.ts'
 import { createCounterMemory } from '../../src/observe/counters.ts'
 import type { LogEvent } from '../../src/observe/log.ts'
@@ -16,7 +16,6 @@ import type { NewcomerSource, NewcomerSourceOptions } from '../../src/server/net
 import type { SharedSocket } from '../../src/server/net/shared-socket.ts'
 import { createConnectionTableMemory } from '../../src/server/worker/connection-table.ts'
 import { createMeasureMemory } from '../../src/server/worker/measure-memory.ts'
-import { createUnfinishedMemory } from '../../src/server/worker/unfinished-budget.ts'
 import type {
   FromWorker,
   SharedMemory,
@@ -62,8 +61,8 @@ export function manualShared(workerCount = 1): SharedMemory {
     audit: undefined,
     stripes: undefined,
     places: createNamespacePlaces(),
-    unfinished: createUnfinishedMemory(),
-    replies: createReplyShares(workerCount),
+    unfinished: createNamespaceShares(workerCount),
+    replies: createNamespaceShares(workerCount),
     measures: createMeasureMemory(workerCount, false),
     throttle: createThrottleMemory((bytes) => bytes.fill(7), 64),
   }

@@ -3,7 +3,7 @@ import { EXIT_CONFIG, EXIT_OS } from '../../base/exit-code.ts'
 import { NAMESPACES_MAX } from '../../base/namespaces-max.ts'
 import { createStripeMemory } from '../../command/remote/write-stripes.ts'
 import type { Config } from '../../config/config.ts'
-import { createReplyShares } from '../../connection/reply-memory.ts'
+import { createNamespaceShares } from '../../connection/namespace-shares.ts'
 import type { Namespace } from '../../credential/namespaces.ts'
 import { NAMESPACE_DEFAULT } from '../../credential/principal.ts'
 import { createCounterMemory } from '../../observe/counters.ts'
@@ -15,7 +15,6 @@ import { createNamespacePlaces } from '../admission/namespace-places.ts'
 import { createWorkerTableMemory } from '../admission/worker-table-memory.ts'
 import { createConnectionTableMemory } from '../worker/connection-table.ts'
 import { createMeasureMemory } from '../worker/measure-memory.ts'
-import { createUnfinishedMemory } from '../worker/unfinished-budget.ts'
 import { createAuditMemory } from '../worker/worker-audit.ts'
 import type { SharedMemory } from '../worker/worker-messages.ts'
 import { NamespaceMemories } from './namespace-memory.ts'
@@ -84,8 +83,8 @@ export function createSharedMemory(
       randomSeed(),
     ),
     places: createNamespacePlaces(),
-    unfinished: createUnfinishedMemory(),
-    replies: createReplyShares(workerCount),
+    unfinished: createNamespaceShares(workerCount),
+    replies: createNamespaceShares(workerCount),
     measures: createMeasureMemory(workerCount, log.takesTimes),
     audit:
       config.audit === undefined

@@ -20,7 +20,6 @@ import { TextDialect } from '../../connection/text-dialect.ts'
 import type { TurnCounts } from '../../connection/turn-counts.ts'
 import { Watchers } from '../../connection/watchers.ts'
 import { DEFAULT_NAMESPACE } from '../../credential/namespaces.ts'
-import { sumCounter } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import { WatchLog } from '../../observe/watch-log.ts'
 import { MAGIC_REQUEST } from '../../protocol/binary/wire.ts'
@@ -125,7 +124,6 @@ export class ItemService {
       lane,
       bytesMax: Math.max(REPLY_BYTES_MAX, 2 * settings.threadCount * settings.valueBytesMax),
       valueBytesMax: settings.valueBytesMax,
-      heldByAll: () => sumCounter(settings.counters, 'unread_reply_bytes'),
       shares: settings.replies,
       workerIndex: settings.workerIndex,
       namespaceCount,

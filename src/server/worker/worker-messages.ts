@@ -73,7 +73,7 @@ export interface SharedMemory {
   /** Connections by namespace (namespace-places.ts). */
   readonly places: SharedArrayBuffer
   /** Bytes of unfinished requests by namespace (unfinished-budget.ts). */
-  readonly unfinished: SharedArrayBuffer
+  readonly unfinished: SharedLanes
   /** Bytes of unread replies by namespace (reply-memory.ts). */
   readonly replies: SharedLanes
   readonly measures: MeasureMemory

@@ -1,14 +1,17 @@
 /** What unread replies may hold: one namespace apart from another, and strangers apart from all of them. */
 import { expect, test } from 'vitest'
 import {
-  createReplyShares,
-  ReplyMemory,
+  createNamespaceShares,
   STRANGERS_HOLDER,
-} from '../../../src/connection/reply-memory.ts'
+} from '../../../src/connection/namespace-shares.ts'
+import { ReplyMemory } from '../../../src/connection/reply-memory.ts'
 import { REPLIES_LEFT, ReplyWriter } from '../../../src/connection/reply-writer.ts'
 import { SendBuffer } from '../../../src/connection/send-buffer.ts'
 import { counterLane, createCounterMemory, sumCounter } from '../../../src/observe/counters.ts'
 import { openManualConnection } from '../../support/manual-connection.ts'
+import { compareWithModel } from '../../support/shares-model.ts'
+
+const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 const MEBIBYTE = 1024 * 1024
 const BOUND = 64 * MEBIBYTE
@@ -17,25 +20,32 @@ const STRANGER_BOUND = 8 * MEBIBYTE
 interface Bench {
   readonly workers: readonly ReplyMemory[]
   held(): number
+  /** As after a reload. */
+  setNamespaceCount(count: number): void
 }
 
 function bench(namespaceCount: number, valueBytesMax = MEBIBYTE): Bench {
+  let namespaces = namespaceCount
   const counters = createCounterMemory(2)
-  const shares = createReplyShares(2)
-  const heldByAll = () => sumCounter(counters, 'unread_reply_bytes')
+  const shares = createNamespaceShares(2)
   const workers = [0, 1].map(
     (workerIndex) =>
       new ReplyMemory({
         lane: counterLane(counters, workerIndex),
         bytesMax: Math.max(BOUND, 4 * valueBytesMax),
         valueBytesMax,
-        heldByAll,
         shares,
         workerIndex,
-        namespaceCount: () => namespaceCount,
+        namespaceCount: () => namespaces,
       }),
   )
-  return { workers, held: heldByAll }
+  return {
+    workers,
+    held: () => sumCounter(counters, 'unread_reply_bytes'),
+    setNamespaceCount(count) {
+      namespaces = count
+    },
+  }
 }
 
 /** Holds what there is room for, on one worker and the other by turns. */
@@ -56,7 +66,8 @@ test('the readers of the only namespace may leave all of it unread', () => {
 
 test('readers of one namespace that take all they can leave each other its share', () => {
   const four = bench(4)
-  expect(holdAll(four, 2)).toBe(BOUND / 2)
+  // The half for all, and its own share.
+  expect(holdAll(four, 2)).toBe(BOUND / 2 + BOUND / 8)
   const fullness = [0, 1, 2, 3].map((namespace) => four.workers[0]!.isFull(namespace))
   expect(fullness).toEqual([false, false, true, false])
   for (const namespace of [0, 1, 3]) expect(holdAll(four, namespace)).toBe(BOUND / 8)
@@ -68,7 +79,7 @@ test('at twice its bound a namespace is given up at once, and others are not', (
   const two = bench(2)
   const [worker] = two.workers
   // What could not be refused: the replies of a turn of each of its connections.
-  worker!.hold(BOUND - 1, 1)
+  worker!.hold(BOUND + BOUND / 2 - 1, 1)
   expect([0, 1].map((namespace) => worker!.isExceeded(namespace))).toEqual([false, false])
   worker!.hold(1, 1)
   expect([0, 1].map((namespace) => worker!.isExceeded(namespace))).toEqual([false, true])
@@ -93,7 +104,7 @@ test.each([
 test('strangers have a bound of their own, and neither take of the others nor give', () => {
   const two = bench(2)
   expect(holdAll(two, STRANGERS_HOLDER)).toBe(STRANGER_BOUND)
-  expect(holdAll(two, 0)).toBe(BOUND / 2)
+  expect(holdAll(two, 0)).toBe(BOUND / 2 + BOUND / 4)
   expect(holdAll(two, 1)).toBe(BOUND / 4)
   const other = bench(1)
   holdAll(other, 0)
@@ -110,7 +121,79 @@ test('what is let go is there again, on whichever worker it was held', () => {
   expect(two.workers[0]!.isFull(1)).toBe(true)
   for (const worker of two.workers) worker.letGo(30 * MEBIBYTE, 1)
   expect(two.held()).toBe(0)
-  expect(holdAll(two, 1)).toBe(BOUND / 2)
+  expect(holdAll(two, 1)).toBe(BOUND / 2 + BOUND / 4)
+})
+
+test('what others hold within their shares takes nothing from the half for all', () => {
+  const four = bench(4)
+  const [first, second] = four.workers
+  for (const namespace of [0, 1, 3]) first!.hold(BOUND / 8, namespace)
+  expect(first!.isFull(2)).toBe(false)
+  expect(holdAll(four, 2)).toBe(BOUND / 2 + BOUND / 8)
+  second!.letGo(2 * MEBIBYTE, 2)
+  // What is above a share does.
+  first!.hold(MEBIBYTE, 0)
+  expect(first!.hasRoomFor(MEBIBYTE, 2)).toBe(true)
+  expect(first!.hasRoomFor(MEBIBYTE + 1, 2)).toBe(false)
+  first!.letGo(MEBIBYTE, 0)
+  expect(holdAll(four, 2)).toBe(2 * MEBIBYTE)
+  // What is let go of a share is there for nobody else.
+  first!.letGo(MEBIBYTE, 3)
+  expect(second!.isFull(2)).toBe(true)
+  expect(holdAll(four, 3)).toBe(MEBIBYTE)
+  expect(four.held()).toBe(BOUND)
+})
+
+test('a reader is given up at once for what its own namespace holds, not for what others do within their shares', () => {
+  const two = bench(2)
+  const [worker] = two.workers
+  worker!.hold(BOUND / 4, 0)
+  // Twice the half for all, and twice its own share.
+  worker!.hold(BOUND + BOUND / 2 - 1, 1)
+  expect([0, 1].map((namespace) => worker!.isExceeded(namespace))).toEqual([false, false])
+  worker!.hold(1, 1)
+  expect([0, 1].map((namespace) => worker!.isExceeded(namespace))).toEqual([false, true])
+})
+
+test('shares that a reload makes smaller or larger count what is held by them from then on', () => {
+  const server = bench(2)
+  const [first, second] = server.workers
+  expect(holdAll(server, 1)).toBe(BOUND / 2 + BOUND / 4)
+  server.setNamespaceCount(4)
+  second!.letGo(8 * MEBIBYTE, 1)
+  expect(first!.isFull(1)).toBe(true)
+  first!.letGo(MEBIBYTE, 1)
+  expect(holdAll(server, 1)).toBe(MEBIBYTE)
+  expect(holdAll(server, 3)).toBe(8 * MEBIBYTE)
+  server.setNamespaceCount(2)
+  expect(holdAll(server, 3)).toBe(16 * MEBIBYTE)
+  // The last of the others goes away, and what it held is still held for a while.
+  server.setNamespaceCount(1)
+  expect(first!.isFull(0)).toBe(true)
+  second!.letGo(8 * MEBIBYTE, 3)
+  expect(holdAll(server, 0)).toBe(8 * MEBIBYTE)
+})
+
+test(`what there is room for agrees with a plain model (SEED=${SEED})`, () => {
+  const server = bench(3)
+  const { workers } = server
+  compareWithModel(
+    {
+      workerCount: 2,
+      commonBytes: BOUND / 2,
+      shareBytesMin: MEBIBYTE + 4096,
+      setNamespaceCount: server.setNamespaceCount,
+      hasRoom: (worker, namespace, bytes) => workers[worker]!.hasRoomFor(bytes, namespace),
+      isFull: (worker, namespace) => workers[worker]!.isFull(namespace),
+      isExceeded: (worker, namespace) => workers[worker]!.isExceeded(namespace),
+      change: (worker, namespace, bytes) => {
+        if (bytes > 0) workers[worker]!.hold(bytes, namespace)
+        else workers[worker]!.letGo(-bytes, namespace)
+      },
+      changeStrangers: (worker, bytes) => workers[worker]!.hold(bytes, STRANGERS_HOLDER),
+    },
+    SEED,
+  )
 })
 
 test('who logs in as somebody of another namespace takes along what is unread', () => {
