@@ -11,13 +11,14 @@
  * other programs run: times and rates say nothing there. `gates, two` are two gates under the same load at once: what a
  * request costs each of them more than one alone is what gates cost each other.
  */
+
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { freePort } from '../support/free-port.js'
 import { compileGenerator, runGenerator } from './generator.mjs'
 import { residentMib } from './machine.mjs'
 import { formatColumns, median } from './report.mjs'
@@ -43,22 +44,6 @@ const { values: options } = parseArgs({
 const folder = mkdtempSync(join(tmpdir(), 'cluster-gate-'))
 const children = new Set()
 
-/** A port that is free, and so is the one below it, which a node of a cluster needs. */
-async function freePort() {
-  for (;;) {
-    const server = createServer()
-    const port = await new Promise((resolve) =>
-      server.listen(0, '127.0.0.1', () => resolve(server.address().port)),
-    )
-    const below = createServer()
-    const isFree = await new Promise((resolve) => {
-      below.on('error', () => resolve(false)).listen(port - 1, '127.0.0.1', () => resolve(true))
-    })
-    for (const each of [server, below]) await new Promise((resolve) => each.close(resolve))
-    if (isFree) return port
-  }
-}
-
 function start(command, parameters) {
   const child = spawn(command, parameters, { stdio: 'ignore' })
   children.add(child)
@@ -66,7 +51,8 @@ function start(command, parameters) {
 }
 
 async function startMaster() {
-  const port = await freePort()
+  // And one below it, which a node of a cluster needs.
+  const port = await freePort(2)
   const own = join(folder, String(port))
   mkdirSync(own)
   start('redis-server', [

@@ -6,11 +6,13 @@
  * result up in a sasldb file (Debian's build) or in a password file (a build with
  * --enable-sasl-pwdb, recognised by the variable's name in the program).
  */
+
 import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../support/free-port.js'
 
 export const USER = 'bench'
 /** With neither role nor namespace, where the others have both. */
@@ -216,17 +218,6 @@ export function saslcachedServer(words, moreFlags, files, label = '') {
         : { words: [...words, ...flags, '--no-auth'], environment: {} }
     },
   }
-}
-
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.on('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address()
-      probe.close(() => resolve(port))
-    })
-  })
 }
 
 function canConnect(port) {

@@ -13,22 +13,17 @@
  * Its invariant: the attacker never takes the core of the server under attack, nor precedence on that of
  * the client. It is niced, on the client's core, and bounded in rate and connections.
  */
+
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { getPriority, setPriority } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../support/free-port.js'
 import { compileGenerator, generatorArguments, runGenerator } from './generator.mjs'
 import { busiestThread, coreTicks, placement, processTicks, threadTimes } from './machine.mjs'
 import { Progress } from './progress.mjs'
 import { formatColumns, median, programReport } from './report.mjs'
-import {
-  freePort,
-  MissingError,
-  PASSWORD,
-  startServer,
-  USER,
-  writeCertificate,
-} from './servers.mjs'
+import { MissingError, PASSWORD, startServer, USER, writeCertificate } from './servers.mjs'
 
 /** Of which a quarter may be strangers: enough of them to hold all that unfinished requests may. */
 const CONNECTION_LIMIT = 4096

@@ -11,7 +11,7 @@ import { ALONE } from '../unit/alone.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 /** What others would notice, or what would notice others. */
 const TRACES =
-  /\bvi\.(?:mock|doMock|hoisted|spyOn|stubEnv|stubGlobal|useFakeTimers)\b|process\.memoryUsage|getHeapSpaceStatistics/
+  /\bvi\.(?:mock|doMock|hoisted|spyOn|stubEnv|stubGlobal|useFakeTimers)\b|process\.memoryUsage|getHeapSpaceStatistics|\byieldToEventLoops\(/
 
 test('who changes modules or the process has a process of its own, and nobody else', () => {
   const files = ['test/unit', 'test/house', 'test/vectors'].flatMap((folder) =>

@@ -79,7 +79,8 @@ function expectNoGap(lines: readonly Line[]): void {
 
 test('it has what happened, in order, and nothing that is secret', async () => {
   const path = newPath()
-  const server = await start(path, '-vvv')
+  // The order of two threads is nobody's promise.
+  const server = await start(path, '-vvv', '-t', '1')
   const restricted = USERS.map(
     ({ name, password }) =>
       `[users.${name}]\npassword = "${password}"\n${name === 'reader' ? 'rights = ["read"]\n' : ''}`,
@@ -206,6 +207,7 @@ test('a full disk refuses logins where that is wanted, and costs lines where it 
 
 test('it goes to standard output beside the log', async () => {
   const server = await start('-')
+  await server.waitForLog(({ event }) => event === 'started')
   await ask(server.port, login('admin'))
   await server.waitForLog(({ seq, event }) => event === 'login' && seq === 3)
   await server.stop()

@@ -87,7 +87,7 @@ const TEXT: Readonly<Record<number, string>> = {
 const NEVER_CREATE = 0xffffffff
 const RELATIVE_SECONDS_MAX = 30 * 24 * 60 * 60
 const OPAQUE = 0xfeed1234
-const EXPIRY_DEADLINE_MS = 15_000
+const EXPIRY_DEADLINE_MS = 60_000
 
 type Start = (options?: ServerOptions) => Promise<TestServer>
 
@@ -1067,7 +1067,9 @@ describe.each(SERVERS)('%s', (kind, start) => {
         storeFrame(SET, 'left', 'v'),
       ]
       await repliesTo(client, Buffer.concat(done))
+      const askedAt = unixSeconds()
       const all = Object.fromEntries(await statsOf(client))
+      const answeredAt = unixSeconds()
       const counted = Object.fromEntries(
         Object.keys(COUNTED).map((name) => [name, Number(all[name])]),
       )
@@ -1075,7 +1077,8 @@ describe.each(SERVERS)('%s', (kind, start) => {
       const storeTooLarge = kind === 'memcached' ? 0 : 1
       expect(counted).toEqual({ ...COUNTED, store_too_large: storeTooLarge })
       expect(Number(all.pid)).toBe(counting.pid)
-      expect(Math.abs(Number(all.time) - unixSeconds())).toBeLessThanOrEqual(2)
+      expect(Number(all.time)).toBeGreaterThanOrEqual(askedAt - 2)
+      expect(Number(all.time)).toBeLessThanOrEqual(answeredAt + 2)
       expect(Number(all.bytes_read)).toBeGreaterThan(2 * 1024 * 1024)
       expect(Number(all.bytes_written)).toBeGreaterThan(500)
       expect(Number(all.limit_maxbytes)).toBe(64 * 1024 * 1024)
@@ -1233,7 +1236,8 @@ describe('saslcached, where it differs from memcached', () => {
       addr: `tcp:127.0.0.1:${client.socket.localPort}`,
       listen_addr: listenAddress,
       state: expect.stringMatching(/^conn_(read|parse_cmd)$/),
-      secs_since_last_cmd: '0',
+      // Whole seconds of two looks at the clock.
+      secs_since_last_cmd: expect.stringMatching(/^\d$/),
     })
   })
 

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../support/free-port.js'
 import { hasPrerequisites, type Prerequisite, runProgram } from '../support/program.ts'
 import { SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
 import { STUNNEL } from '../support/stunnel.ts'

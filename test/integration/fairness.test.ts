@@ -182,7 +182,7 @@ describe('16 clients with 300 dumps each', () => {
 })
 
 test('a server that stops completes answers under way', async () => {
-  const server = await startSaslcached({ flags: ['-t', '1'] })
+  const server = await startSaslcached({ flags: ['-t', '1', '--drain-timeout', '60'] })
   const client = new TextClient(server)
   await countPrefixes(client, 10_000)
   const dump = await client.ask('stats detail dump\r\n', 'END\r\n')

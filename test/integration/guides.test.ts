@@ -24,7 +24,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../support/free-port.js'
 import {
   hasPrerequisites,
   inheritedEnvironment,

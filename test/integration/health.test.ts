@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, onTestFinished, test } from 'vitest'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../support/free-port.js'
 import { inheritedEnvironment, type ProgramResult, runProgram } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
 

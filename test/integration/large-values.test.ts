@@ -84,11 +84,15 @@ async function expectBinaryValue(key: string, value: Buffer, flags: number): Pro
 
 /** Sends the head and the beginning of a set, and waits until the server has taken it. */
 async function begin(key: string, value: Buffer, sentBytes: number): Promise<TextClient> {
+  const looker = new TextClient(server)
+  const readBytes = async (): Promise<number> =>
+    Number(/^STAT bytes_read (\d+)\r$/m.exec(await looker.ask('stats\r\n', 'END\r\n'))?.[1])
+  const before = await readBytes()
   const client = new TextClient(server)
   client.send(`set ${key} 0 0 ${value.length}\r\n`)
-  await new Promise<void>((resolve) => {
-    client.socket.write(value.subarray(0, sentBytes), () => resolve())
-  })
+  client.socket.write(value.subarray(0, sentBytes))
+  await expect.poll(readBytes).toBeGreaterThanOrEqual(before + sentBytes)
+  looker.socket.destroy()
   return client
 }
 
@@ -149,9 +153,9 @@ test('what clients that vanish in the middle have sent is given back', async () 
     client.socket.destroy()
   }
   const client = new TextClient(server)
-  expect(await client.ask(`set after 0 0 ${value.length}\r\n${latin1(value)}\r\n`)).toBe(
-    'STORED\r\n',
-  )
+  // It may not have seen yet that they are gone.
+  const set = `set after 0 0 ${value.length}\r\n${latin1(value)}\r\n`
+  await expect.poll(async () => await client.ask(set)).toBe('STORED\r\n')
   await expectValue('after', value)
 })
 

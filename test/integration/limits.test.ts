@@ -124,15 +124,33 @@ describe('the number of connections', () => {
     const server = await start(['--prelogin-conn-limit', '3'], { users: [ALICE] })
     const watcher = await connect(server)
     await watcher.loginPlain(ALICE.name, ALICE.password)
-    const strangers = await Promise.all(Array.from({ length: 3 }, () => connect(server)))
-    for (const stranger of strangers) await stranger.request({ opcode: VERSION })
-    const waiting = await connect(server)
-    waiting.send(requestFrame({ opcode: VERSION, opaque: 9 }))
-    const crowded = await untilStats(watcher, 'auth', (rows) => rows.waiting_connections === 1)
-    expect(crowded.unauthenticated_connections).toBe(3)
-    expect(waiting.pendingCount).toBe(0)
-    await strangers[0]?.loginPlain(ALICE.name, ALICE.password)
-    expect(await waiting.receive()).toMatchObject({ opcode: VERSION, opaque: 9 })
+    // While one waits, a stranger has a second: on a busy machine that may be over before it has logged in.
+    const isServedByALogin = async (): Promise<boolean> => {
+      const strangers = await Promise.all(Array.from({ length: 3 }, () => connect(server)))
+      await Promise.all(strangers.map((stranger) => stranger.request({ opcode: VERSION })))
+      const waiting = await connect(server)
+      waiting.send(requestFrame({ opcode: VERSION, opaque: 9 }))
+      const crowded = await untilStats(
+        watcher,
+        'auth',
+        (rows) => rows.waiting_connections === 1 || waiting.pendingCount > 0,
+      )
+      const wasUnread = waiting.pendingCount === 0 && crowded.unauthenticated_connections === 3
+      const loggedIn = strangers[0]?.loginPlain(ALICE.name, ALICE.password).then(
+        () => true,
+        () => false,
+      )
+      const isIn = (await loggedIn) === true && wasUnread
+      if (isIn) expect(await waiting.receive()).toMatchObject({ opcode: VERSION, opaque: 9 })
+      for (const each of [...strangers, waiting]) each.destroy()
+      await untilStats(
+        watcher,
+        'auth',
+        (rows) => rows.unauthenticated_connections === 0 && rows.waiting_connections === 0,
+      )
+      return isIn
+    }
+    await expect.poll(isServedByALogin, { timeout: 120_000 }).toBe(true)
   })
 
   test('a crowd that only sits there moves on, long before the login deadline', async () => {
@@ -173,8 +191,8 @@ describe('the number of connections', () => {
     const client = await connect(server)
     await client.loginPlain(ALICE.name, ALICE.password)
     await expectServed(client)
-    const { rejected_connections: rejected } = await stats(client)
-    expect(rejected).toBeGreaterThanOrEqual(1)
+    // The worker that has to drop one may not have come to it.
+    await untilStats(client, '', (rows) => (rows.rejected_connections ?? 0) >= 1)
     for (const stranger of crowd) stranger.destroy()
   })
 
@@ -650,7 +668,7 @@ describe('full memory', () => {
 
 describe('idle_timeout', () => {
   test('closes who is silent, and who stops in the middle of a request; not who speaks', async () => {
-    const server = await start(['-o', 'idle_timeout=1'])
+    const server = await start(['-o', 'idle_timeout=5'])
     const [active, silent, stopped] = await Promise.all([
       connect(server),
       connect(server),

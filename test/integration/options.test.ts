@@ -205,7 +205,7 @@ test('with -B auto the first byte decides, with -B binary and -B ascii nothing d
 })
 
 test('-o idle_timeout closes who says nothing, counted in idle_kicks', async () => {
-  const server = await start(['-o', 'idle_timeout=1'])
+  const server = await start(['-o', 'idle_timeout=3'])
   const idle = new TextClient(server)
   await greet(idle)
   expect(await idle.untilEnd()).toBe('')

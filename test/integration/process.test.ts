@@ -2,6 +2,7 @@
  * The server as a process: how it starts, refuses to start, stops, and what it leaves in the system. Here
  * it is run as an operator runs it, with nothing of the test's own between them.
  */
+
 import { once } from 'node:events'
 import { chmodSync, chownSync, readdirSync, readFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
@@ -10,7 +11,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import type { BinaryClient } from '../support/binary-client.ts'
 import { requestFrame, storeFrame } from '../support/binary-frames.ts'
-import { startSaslcached } from '../support/server.ts'
+import { freePort } from '../support/free-port.js'
+import { startSaslcached, type TestServer } from '../support/server.ts'
 import {
   connect,
   EXIT_CONFIG,
@@ -36,14 +38,17 @@ const NOBODY_GROUP = 65_534
 const LOADED_MODULES = join(import.meta.dirname, '..', 'support', 'loaded-modules.cjs')
 
 test('what is not used of -m takes no memory: 64 GiB start as 64 MiB do', async () => {
-  const resident = async (memoryMib: string): Promise<number> => {
+  const started = async (memoryMib: string): Promise<TestServer> => {
     const server = await startSaslcached({ flags: ['-m', memoryMib, '-t', '1'] })
     onTestFinished(async () => await server.stop())
-    return server.residentBytes
+    // A collection follows.
+    await server.waitForLog(({ event }) => event === 'started')
+    return server
   }
-  const small = await resident('64')
-  const large = await resident('65536')
-  expect(large - small).toBeLessThan(12 * 1024 * 1024)
+  const [small, large] = [await started('64'), await started('65536')]
+  await expect
+    .poll(() => large.residentBytes - small.residentBytes, { timeout: 60_000 })
+    .toBeLessThan(12 * 1024 * 1024)
 })
 
 test.each([
@@ -78,13 +83,10 @@ test.each([
 })
 
 test(':: is IPv6 alone where it is given, so that 0.0.0.0 can stand beside it', async () => {
-  const first = await serve(['--no-auth'])
-  await stop(first)
-  const server = run(['--no-auth', '-l', '0.0.0.0,::', '-p', String(first.port)])
+  const port = await freePort()
+  const server = run(['--no-auth', '-l', '0.0.0.0,::', '-p', String(port)])
   await untilStarted(server)
-  for (const host of ['127.0.0.1', '::1']) {
-    await expectServed(await connect({ host, port: first.port }))
-  }
+  for (const host of ['127.0.0.1', '::1']) await expectServed(await connect({ host, port }))
   await stop(server)
 })
 

@@ -11,7 +11,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../support/free-port.js'
 import { parseYaml } from '../support/manifests.ts'
 import { hasPrerequisites, inheritedEnvironment, runProgram } from '../support/program.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
@@ -213,14 +213,14 @@ describe.runIf(HAS_PROMETHEUS)('Prometheus', () => {
     const alerts = MIXIN.map(({ expr }) => expr)
     const names = metricNames([...alerts, ...MIXIN_PANELS])
     expect(names.length).toBeGreaterThan(14)
-    expect(await withoutData([...names, ...MIXIN_PANELS])).toEqual([])
+    await expect.poll(() => withoutData([...names, ...MIXIN_PANELS]), POLLING).toEqual([])
     // What the alerts compare, so that silence means that all is well.
     const compared = alerts.map((alert) => alert.replace(/ (==|>) \d+$/, ''))
-    expect(await withoutData(compared)).toEqual([])
+    await expect.poll(() => withoutData(compared), POLLING).toEqual([])
   })
 
   test('has data for every panel of our dashboard', async () => {
-    expect(await withoutData(panelExpressions())).toEqual([])
+    await expect.poll(() => withoutData(panelExpressions()), POLLING).toEqual([])
   })
 
   test('evaluates all rules, and none of them says that something is wrong', async () => {
@@ -242,10 +242,11 @@ describe.runIf(HAS_PROMETHEUS)('Prometheus', () => {
   })
 
   test('reads a label with quotes and backslashes as the name that it is', async () => {
-    const users = await query('saslcached_user_requests_total > 0')
-    expect(users.map(({ metric }) => metric.user).toSorted()).toEqual(
-      [...USERS, 'reader'].toSorted(),
-    )
+    const users = async (): Promise<readonly (string | undefined)[]> => {
+      const found = await query('saslcached_user_requests_total > 0')
+      return found.map(({ metric }) => metric.user).toSorted()
+    }
+    await expect.poll(users, POLLING).toEqual([...USERS, 'reader'].toSorted())
   })
 })
 

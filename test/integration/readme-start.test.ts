@@ -70,7 +70,7 @@ test('README’s two lines make a user and serve it, and guesses at its password
   createInterface(child.stdout).on('line', (line) => records.push(JSON.parse(line)))
   const record = async (wanted: string): Promise<LogRecord> => {
     const find = (): LogRecord | undefined => records.find(({ event }) => event === wanted)
-    await expect.poll(find, { message: JSON.stringify(records) }).toBeDefined()
+    await expect.poll(find, { timeout: 60_000, message: JSON.stringify(records) }).toBeDefined()
     return find() ?? {}
   }
   const port = Number((await record('listening')).port)

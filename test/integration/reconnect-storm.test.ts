@@ -21,7 +21,7 @@ const CLIENT_COUNT = 1_000
 /** Every so many clients, one has a wrong password. */
 const WRONG_EVERY = 100
 /** Of one client; so is what it is told for want of time. */
-const CUTS_MAX = 5
+const CUTS_MAX = 50
 const USERS: readonly User[] = Array.from({ length: 10 }, (_, index) => ({
   name: `service-${index}`,
   password: `the password of service ${index}`,

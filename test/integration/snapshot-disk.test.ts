@@ -79,6 +79,8 @@ async function start(disk: Disk): Promise<TestServer> {
     flags: ['--snapshot', disk.snapshot],
   })
   onTestFinished(() => server.signal('SIGKILL'))
+  // A stop that comes before is one of the start, which writes no snapshot.
+  await server.waitForLog(({ event }) => event === 'started')
   return server
 }
 

@@ -30,6 +30,8 @@ async function start(snapshot: string, ...flags: string[]): Promise<TestServer> 
     flags: ['-I', '2m', '-m', '128', '--snapshot', snapshot, '--enable-shutdown', ...flags],
   })
   onTestFinished(() => server.signal('SIGKILL'))
+  // A stop that comes before is one of the start, which writes no snapshot.
+  await server.waitForLog(({ event }) => event === 'started')
   return server
 }
 
@@ -85,7 +87,7 @@ test('a snapshot that two threads bring back is there as a whole', async () => {
   expect(await root.ask(`set large 0 0 ${LARGE.length}\r\n${LARGE}\r\n`)).toBe('STORED\r\n')
   await first.stop()
   const second = await start(snapshot, '--restore', 'wait')
-  const done = second.log().find(({ event }) => event === 'snapshot_restored')
+  const done = await second.waitForLog(({ event }) => event === 'snapshot_restored')
   expect(done).toMatchObject({ restored: 3001, superseded: 0, dropped: 0 })
   const root2 = await login(second, 'root')
   for (const index of [0, 1500, 2999]) {

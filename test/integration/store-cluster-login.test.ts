@@ -26,6 +26,7 @@ describe.runIf(hasPrerequisites('a gate before nodes with a login', [REDIS]))(
           flags: [
             ...['--store', 'cluster', '--store-nodes', cluster.seeds],
             ...['--store-password-file', file, '--store-connections', '2', '-t', '1'],
+            ...['--store-timeout', '20'],
           ],
         })
         onTestFinished(async () => {

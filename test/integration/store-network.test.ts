@@ -23,27 +23,27 @@ if (hasPrerequisites('a gate before one node', [REDIS])) {
     const gate = await startSaslcached({
       flags: [
         ...['-t', '2', '--store', 'cluster', '--store-nodes', `127.0.0.1:${network.port}`],
-        ...['--store-timeout', '0.5', '--http', '0'],
+        ...['--store-timeout', '3', '--http', '0'],
       ],
     })
     onTestFinished(() => gate.stop())
     const ready = await readyOf(gate)
-    await expect.poll(ready).toBe('ready\n')
+    await expect.poll(ready, POLL).toBe('ready\n')
     const client = new TextClient(gate)
     expect(await client.ask('set kept 0 0 1\r\n1\r\n')).toBe('STORED\r\n')
     expect(await client.ask('incr kept 1\r\n')).toBe('2\r\n')
     for (const lose of [() => network.silence(), () => network.cut()]) {
       lose()
       expect(await client.ask('get kept\r\n')).toMatch(FAILURE)
-      await expect.poll(ready).toBe(UNREADY)
+      await expect.poll(ready, POLL).toBe(UNREADY)
       expect(await client.ask('set kept 0 0 1\r\n3\r\n')).toMatch(FAILURE)
       network.heal()
-      await expect.poll(ready).toBe('ready\n')
+      await expect.poll(ready, POLL).toBe('ready\n')
       const again = async (): Promise<string> => {
         client.send('get kept\r\nmn\r\n')
         return await client.until('MN\r\n')
       }
-      await expect.poll(again).toBe('VALUE kept 0 1\r\n2\r\nEND\r\nMN\r\n')
+      await expect.poll(again, POLL).toBe('VALUE kept 0 1\r\n2\r\nEND\r\nMN\r\n')
     }
     const stats = await client.ask('stats store\r\n', 'END\r\n')
     expect(stats).toMatch(/^STAT cluster_answered [1-9]\d*\r$/m)

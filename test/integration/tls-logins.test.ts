@@ -326,6 +326,8 @@ test('who logged in by a certificate is cut off when the user is removed; the ot
   }
   writeUsers('alice', 'bob')
   await machine.binary.closed()
+  // Every worker has them when that is said; before there were three.
+  await server.waitForLog(({ event, users }) => event === 'credentials_reloaded' && users === 2)
   expect(await isLoggedIn(alice)).toBe(true)
   const late = await connectTls(pairs.machine)
   expect(await late.binary.listMechanisms()).toEqual(WITHOUT_CERTIFICATE)

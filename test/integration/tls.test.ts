@@ -399,7 +399,7 @@ describe('a server with little patience', () => {
     impatient = await startSaslcached({
       users: [ALICE],
       flags: [
-        ...[...tls.server.flags, '-t', '1', '-c', '64', '--login-timeout', '5'],
+        ...[...tls.server.flags, '-t', '1', '-c', '64', '--login-timeout', '10'],
         ...['--stalled-write-timeout', '1'],
       ],
     })
@@ -467,7 +467,9 @@ describe('a server with little patience', () => {
   })
 
   test('when the server stops, what is owed is sent, and the stream ends in order', async () => {
-    const stopping = await startSaslcached({ users: [ALICE], flags: [...tls.server.flags] })
+    // One thread: what came before `other` has been read when that is answered.
+    const flags = [...tls.server.flags, '-t', '1']
+    const stopping = await startSaslcached({ users: [ALICE], flags })
     const client = await connectAs({}, stopping.port)
     expect(await ask(client, LOGIN)).toBe('STORED\r\n')
     expect(await ask(client, `set big 0 0 ${LARGE_BYTES}\r\n${'x'.repeat(LARGE_BYTES)}\r\n`)).toBe(

@@ -7,7 +7,7 @@ import type { User } from './server.ts'
 
 export const ALICE: User = { name: 'alice', password: 'correct horse battery staple' }
 
-export const REFUSAL_PATIENCE_MS = 1_500
+export const REFUSAL_PATIENCE_MS = 5_000
 export const PATIENCE_MS = 10_000
 
 /** The variables that tell a client program where to go and as whom. */

@@ -10,7 +10,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { freePort } from './free-port.ts'
+import { freePort } from './free-port.js'
 import type { Prerequisite } from './program.ts'
 
 /** REDIS_SERVER names another build, valkey-server for example. */

@@ -161,14 +161,14 @@ export async function connectUnix(path: string): Promise<BinaryClient> {
 export function warnings(server: Run): string[] {
   return server.stdout
     .split('\n')
-    .filter((line) => line.startsWith('{"level":"warn"'))
+    .filter((line) => line.startsWith('{"level":"warn"') && line.endsWith('}'))
     .map((line) => String((JSON.parse(line) as { message: unknown }).message))
 }
 
 export function events(server: Run): string[] {
   return server.stdout
     .split('\n')
-    .filter((line) => line.startsWith('{'))
+    .filter((line) => line.startsWith('{') && line.endsWith('}'))
     .map((line) => String((JSON.parse(line) as { event: unknown }).event))
 }
 

@@ -278,7 +278,7 @@ describe('the file', () => {
 
   test('keeps every user of many editors at once', async () => {
     const names = Array.from({ length: 12 }, (_, index) => `user${index}`)
-    await Promise.all(names.map((name) => addUser(path, name, 'secret')))
+    await Promise.all(names.map((name) => addUser(path, name, 'secret', { lockWaitMs: 60_000 })))
     const listed = await listUsers(path)
     expect(listed.map((user) => user.name).sort()).toEqual([...names].sort())
     expect(readdirSync(directory)).toEqual(['users.toml'])

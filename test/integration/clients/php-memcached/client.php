@@ -333,7 +333,7 @@ $checks = [
         // Only the end of the connection shows that the server has carried out all of them, and over
         // text libmemcached does not wait for it.
         $buffered->quit();
-        thereWithin($client, 'buffered-19', 4);
+        thereWithin($client, 'buffered-19', 30);
         equal($client->get('buffered-0'), str_repeat('x', 100));
         equal($client->get('buffered-19'), str_repeat('x', 100));
     },

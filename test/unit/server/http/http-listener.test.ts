@@ -11,6 +11,8 @@ import { whenClosed } from '../../../support/when-closed.ts'
 /** More than the system takes for a client that does not read. */
 const LARGE = Buffer.alloc(64 * 1024 * 1024, 'x')
 const ANSWER_MS = 10_000
+/** What is waited for takes turns of the event loop, each when a busy machine lets it. */
+const PATIENT = { timeout: 60_000 }
 
 let nowMs = 0
 let port = 0
@@ -123,7 +125,7 @@ test('whoever keeps connections and does not ask gives way to newcomers', async 
   await Promise.all(sources.map((localAddress) => get('/counted', { localAddress, agent })))
   expect(closed).not.toHaveBeenCalled()
   expect(await get('/counted', { localAddress: '127.0.0.9' })).toBe('0')
-  await vi.waitUntil(() => closed.mock.calls.length > 0)
+  await vi.waitUntil(() => closed.mock.calls.length > 0, PATIENT)
   expect(closed).toHaveBeenCalledTimes(1)
   agent.destroy()
 })
@@ -148,7 +150,7 @@ test('who reads nothing of an answer is cut off when its time is over', async ()
 test('who reads in time gets all of it, and nothing is left that would cut the next', async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   expect((await get('/large', { agent }))?.length).toBe(LARGE.length)
-  await vi.waitUntil(() => vi.getTimerCount() === 0)
+  await vi.waitUntil(() => vi.getTimerCount() === 0, PATIENT)
   expect(await get('/counted', { agent })).toBe('0')
   agent.destroy()
 })
@@ -156,7 +158,7 @@ test('who reads in time gets all of it, and nothing is left that would cut the n
 test('a route that never answers keeps its client no longer than others', async () => {
   const socket = open('/never')
   const closed = whenClosed(socket)
-  await vi.waitUntil(() => vi.getTimerCount() > 0)
+  await vi.waitUntil(() => vi.getTimerCount() > 0, PATIENT)
   vi.advanceTimersByTime(ANSWER_MS)
   await closed
 })
@@ -171,7 +173,7 @@ test('a route that fails tells the client nothing of why', async () => {
 test('one that is closed answers nobody any more, and cuts off who is there', async () => {
   const socket = open('/never')
   const closed = whenClosed(socket)
-  await vi.waitUntil(() => vi.getTimerCount() > 0)
+  await vi.waitUntil(() => vi.getTimerCount() > 0, PATIENT)
   listener.close()
   await closed
   expect(await get('/counted')).toBe(undefined)

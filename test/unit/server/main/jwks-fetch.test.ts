@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { fetchJwks } from '../../../../src/server/main/jwks-fetch.ts'
 import { startJwksServer } from '../../../support/jwks-server.ts'
 
-const ask = (url: string, timeMsMax?: number) =>
+const ask = (url: string, timeMsMax = 60_000) =>
   fetchJwks({ url, ca: undefined, token: undefined }, timeMsMax)
 
 test('keys are fetched as they are published', async () => {
@@ -18,7 +18,7 @@ test('the token is shown, and nothing else of ours', async () => {
     seen = headers
     response.end('x')
   })
-  await fetchJwks({ url, ca: undefined, token: 'a.b.c' })
+  await fetchJwks({ url, ca: undefined, token: 'a.b.c' }, 60_000)
   expect(seen).toMatchObject({ authorization: 'Bearer a.b.c', 'accept-encoding': 'identity' })
   await ask(url)
   expect(Object.keys(seen).sort()).toEqual(['accept', 'accept-encoding', 'connection', 'host'])
@@ -93,5 +93,5 @@ test.each([
 
 test('a port that nobody listens on is said so, without what was shown', async () => {
   const request = { url: 'https://127.0.0.1:1/', ca: undefined, token: 'hunter2' }
-  expect(await fetchJwks(request)).toBe('it cannot be asked (ECONNREFUSED)')
+  expect(await fetchJwks(request, 60_000)).toBe('it cannot be asked (ECONNREFUSED)')
 })

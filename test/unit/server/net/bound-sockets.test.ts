@@ -3,7 +3,7 @@
 import { createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { BoundSockets, type ResolvedAddress } from '../../../../src/server/net/bound-sockets.ts'
-import { freePort } from '../../../support/free-port.ts'
+import { freePort } from '../../../support/free-port.js'
 
 const V4 = { address: '127.0.0.1', family: 4 }
 const V4_OTHER = { address: '127.0.0.2', family: 4 }

@@ -4,6 +4,8 @@
  * One that the kernel has chosen is in the range that it gives to any outgoing connection: between its choice and the
  * start of the program, and between two starts, it is anybody's. These are outside that range, and no two processes
  * that ask here are given the same one: a UDP socket of that number stands for the claim as long as the process lives.
+ *
+ * Plain JavaScript, as the benchmarks run it on Node 20 without a build.
  */
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -17,7 +19,7 @@ const FIRST = 12_000
 const USUAL_END = 32_768
 
 /** The first port that the kernel may choose for a connection. */
-function endOfOurs(): number {
+function endOfOurs() {
   try {
     const range = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'latin1')
     const first = Number.parseInt(range, 10)
@@ -30,7 +32,7 @@ function endOfOurs(): number {
 const END = endOfOurs()
 
 /** The last of `count` ports in a row that nobody listens at, on any address, and that nobody else is given. */
-export async function freePort(count = 1): Promise<number> {
+export async function freePort(count = 1) {
   for (;;) {
     const first = FIRST + Math.floor(Math.random() * (END - FIRST - count))
     const ports = Array.from({ length: count }, (_, index) => first + index)
@@ -40,7 +42,7 @@ export async function freePort(count = 1): Promise<number> {
 }
 
 /** False: another process has claimed it, or something listens there. */
-async function isOurs(port: number): Promise<boolean> {
+async function isOurs(port) {
   const claim = createSocket('udp4')
   try {
     claim.bind({ port, address: HOST, exclusive: true })

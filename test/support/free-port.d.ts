@@ -1,0 +1,2 @@
+/** See free-port.js. */
+export function freePort(count?: number): Promise<number>
