@@ -43,6 +43,7 @@ import { ENGINE_LOADS } from './traces.mjs'
 const STOP_DEADLINE_MS = 10_000
 
 const ROOT = resolve(import.meta.dirname, '..', '..')
+const PROGRAM = join(ROOT, 'dist', 'bin', 'saslcached.js')
 
 /** Above this share of its core the generator, and not the server, may set the pace. */
 const SATURATED_SHARE = 0.95
@@ -93,7 +94,7 @@ Measures saslcached beside memcached: the same load on each in turn, every reply
   --minutes N        the same in minutes
   --servers NAMES    who takes part (memcached,saslcached)
   --memcached PATH   the memcached to compare with (memcached)
-  --command WORDS    how saslcached is started (node dist/bin/saslcached.js); repeated, one build stands
+  --command WORDS    how saslcached is started (as by npm start); repeated, one build stands
                      beside another: the last one is judged
   --flags WORDS      more flags for saslcached
   --slowness N       miss-ratio: take N times as long, on a machine that falls behind (1)
@@ -173,7 +174,7 @@ function parseOptions() {
     slowness: number('slowness', 1, (value) => value >= 1, 'a number from 1'),
     commands: values.command.length
       ? values.command.map(words)
-      : values.node.map((node) => [node, join(ROOT, 'dist', 'bin', 'saslcached.js')]),
+      : values.node.map((node) => [node, '--single-threaded-gc', PROGRAM]),
     flags: words(values.flags),
   }
 }

@@ -29,8 +29,9 @@ function readmeLines(): readonly (readonly string[])[] {
   const lines = block.trim().split('\n')
   return lines.map((line) => {
     const words = line.replace('npm start --', scripts.start.replace('exec ', '')).split(' ')
-    expect(words.slice(0, 2)).toEqual(['node', 'dist/bin/saslcached.js'])
-    return [SERVER_NODE, SERVER_PROGRAM, ...words.slice(2)]
+    const program = words.indexOf('dist/bin/saslcached.js')
+    expect([words[0], program]).toEqual(['node', line.startsWith('npm') ? 2 : 1])
+    return [SERVER_NODE, ...words.slice(1, program), SERVER_PROGRAM, ...words.slice(program + 1)]
   })
 }
 

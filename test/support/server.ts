@@ -79,6 +79,8 @@ export const SERVER_NODE: string = process.env.TEST_NODE ?? process.execPath
 /** Worker threads of the servers under test; a test's own -t comes after it and wins. */
 const SERVER_THREADS: readonly string[] =
   process.env.SERVER_THREADS === undefined ? [] : ['-t', process.env.SERVER_THREADS]
+/** As `npm start` and the image have it. */
+const SERVER_NODE_FLAGS: readonly string[] = ['--single-threaded-gc']
 export const SERVER_PROGRAM: string = join(ROOT, 'dist', 'bin', 'saslcached.js')
 
 /** What saslcached announces by itself; the reference is told to announce the same. */
@@ -212,8 +214,7 @@ export async function startSaslcached(options: ServerOptions = {}): Promise<Test
   }
   if (options.mechanisms !== undefined) flags.push('--mechanisms', options.mechanisms.join(','))
   return await start('saslcached', directory, options, [
-    SERVER_NODE,
-    SERVER_PROGRAM,
+    ...[SERVER_NODE, ...SERVER_NODE_FLAGS, SERVER_PROGRAM],
     ...['-l', HOST, '-p', '-1', '--log-format', 'json'],
     // Tests fail logins from one address as attackers do. Those of throttling turn it on, for flags that
     // come later win.
