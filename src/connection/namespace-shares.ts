@@ -16,13 +16,12 @@
  * less than its share is refused nothing, whatever others hold. Where there are several and whoever is refused holds no
  * more, all of them together hold no more than `commonBytes` and the shares.
  */
+import { NAMESPACE_IDS } from '../base/namespaces-max.ts'
 import { createSharedLanes, type SharedLanes, sharedLane } from '../observe/shared-lanes.ts'
 
 /** In the place of a namespace: whoever is not logged in, and is counted apart from all namespaces. */
 export const STRANGERS_HOLDER = -1
 
-/** As many as a namespace's number can say. */
-const NAMESPACE_IDS = 256
 const FIRST_SLOT = 1
 const HIGHEST_SLOT: number = FIRST_SLOT + NAMESPACE_IDS
 const LANE_SLOTS: number = HIGHEST_SLOT + 1

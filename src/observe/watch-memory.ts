@@ -22,6 +22,7 @@
  * dropped and counted. Only worker w writes its position and what its watchers watch; only reader r
  * moves cursor r.
  */
+import { NAMESPACE_IDS } from '../base/namespaces-max.ts'
 
 /** Which events a watcher wants; the same bits tell a record's kind. */
 export const WATCH_FETCHERS = 1
@@ -39,8 +40,6 @@ export const EVENT_ID_INDEX = 1
 export const SIZES_WORD = 4
 export const NAMESPACES_VERSION_WORD = 5
 export const WATCHER_COUNT_WORDS = 16
-/** As many as the namespace of a record can say. */
-const NAMESPACE_IDS = 256
 const WORKERS_WORD: number = WATCHER_COUNT_WORDS + NAMESPACE_IDS
 export const WORKER_WRITTEN = 0
 export const WORKER_WANTED = 1

@@ -7,6 +7,7 @@ import type { User } from './server.ts'
 
 export const ALICE: User = { name: 'alice', password: 'correct horse battery staple' }
 
+/** How long a client waits for an answer that is to be a refusal: some only go on trying until then. */
 export const REFUSAL_PATIENCE_MS = 5_000
 export const PATIENCE_MS = 10_000
 

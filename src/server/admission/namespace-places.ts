@@ -10,9 +10,8 @@
  * Invariants: a namespace with fewer connections than its share is refused none, whatever others have. All of them together
  * have at most `connectionsMax` where there are several.
  */
+import { NAMESPACE_IDS } from '../../base/namespaces-max.ts'
 
-/** As many as a namespace's number can say. */
-const NAMESPACE_IDS = 256
 /** Of the places, a quarter; and a half, beyond which there are no shares. */
 const RESERVED_SHIFT = 2
 const RESERVED_MAX_SHIFT = 1
