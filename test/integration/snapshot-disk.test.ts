@@ -79,7 +79,7 @@ async function start(disk: Disk): Promise<TestServer> {
     flags: ['--snapshot', disk.snapshot],
   })
   onTestFinished(() => server.signal('SIGKILL'))
-  // A stop that comes before is one of the start, which writes no snapshot.
+  // A stop that comes before is one of the start, which cuts who has come.
   await server.waitForLog(({ event }) => event === 'started')
   return server
 }

@@ -1,9 +1,11 @@
 /** Items over a restart, as users and operators meet it: with threads, logins, namespaces and signals. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../support/free-port.js'
 import { inheritedEnvironment } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
@@ -30,7 +32,7 @@ async function start(snapshot: string, ...flags: string[]): Promise<TestServer> 
     flags: ['-I', '2m', '-m', '128', '--snapshot', snapshot, '--enable-shutdown', ...flags],
   })
   onTestFinished(() => server.signal('SIGKILL'))
-  // A stop that comes before is one of the start, which writes no snapshot.
+  // A stop that comes before is one of the start, which cuts who has come.
   await server.waitForLog(({ event }) => event === 'started')
   return server
 }
@@ -96,6 +98,54 @@ test('a snapshot that two threads bring back is there as a whole', async () => {
   }
   expect(await root2.ask('get large\r\n', 'END\r\n')).toContain(LARGE)
 })
+
+/** Whether some worker listens there, as the kernel tells, without a connection that it would have to accept. */
+function isListened(port: number): boolean {
+  const local = port.toString(16).toUpperCase().padStart(4, '0')
+  return readFileSync('/proc/net/tcp', 'latin1').includes(`:${local} 00000000:0000 0A `)
+}
+
+test.each([false, true])(
+  'a stop as soon as the workers listen loses nothing, whether a client has come: %s',
+  async (comes) => {
+    const snapshot = freshPath()
+    const port = await freePort()
+    const flags = ['--no-auth', '-l', '127.0.0.1', '-p', String(port), '-t', '2']
+    const child = (): { readonly kill: () => void; readonly ended: Promise<unknown> } => {
+      const server = spawn(SERVER_NODE, [SERVER_PROGRAM, ...flags, '--snapshot', snapshot], {
+        env: inheritedEnvironment(),
+        stdio: 'ignore',
+      })
+      onTestFinished(() => void server.kill('SIGKILL'))
+      return {
+        kill: () => void server.kill('SIGTERM'),
+        ended: new Promise((resolve) => server.once('exit', resolve)),
+      }
+    }
+    let stored = 0
+    // The first of them has nothing to lose; where in its start the signal comes is another moment each time.
+    for (let run = 0; run < 5; run++) {
+      const server = child()
+      while (!isListened(port)) await delay(1)
+      if (comes || run === 0) {
+        const client = new TextClient({ host: '127.0.0.1', port })
+        expect(await client.ask(`set key${stored++} 0 0 1\r\nv\r\n`)).toBe('STORED\r\n')
+      }
+      server.kill()
+      expect(await server.ended).toBe(0)
+      expect(existsSync(snapshot)).toBe(true)
+    }
+    const last = child()
+    while (!isListened(port)) await delay(1)
+    const client = new TextClient({ host: '127.0.0.1', port })
+    for (let key = 0; key < stored; key++) {
+      const answer = `VALUE key${key} 0 1\r\nv\r\nEND\r\n`
+      await expect.poll(() => client.ask(`get key${key}\r\n`, 'END\r\n')).toBe(answer)
+    }
+    last.kill()
+    expect(await last.ended).toBe(0)
+  },
+)
 
 test('after kill -9 the cache starts empty', async () => {
   const snapshot = freshPath()

@@ -95,11 +95,6 @@ export class Snapshots {
     })
   }
 
-  /** Nobody was served: the snapshot is as it was. */
-  putBack(): void {
-    this.thread.postMessage({ kind: 'put-back' })
-  }
-
   /** What workers are told, as far as it is about namespaces. No user comes to this thread. */
   tell(message: ToWorker): void {
     if (message.kind === 'leave-namespaces') this.thread.postMessage(message)
@@ -116,6 +111,15 @@ export class Snapshots {
       this.onStopWritten = resolve
       this.thread.postMessage({ kind: 'write', reason: 'stop' })
     })
+  }
+
+  /**
+   * The start is over before the server was ready, and the workers have ended. Where nobody was served the snapshot is as good as
+   * it was; else it is written anew, for clients may have changed what it had: behind what has not come back yet.
+   */
+  async abandon(hasServed: boolean): Promise<void> {
+    this.thread.postMessage({ kind: hasServed ? 'restore' : 'put-back' })
+    if (hasServed) await this.write()
   }
 
   giveUp(): void {

@@ -9,7 +9,7 @@ import { collectGarbage } from '../../base/collect-garbage.ts'
 import { EXIT_OS, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import type { Config } from '../../config/config.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
-import { sumCounter } from '../../observe/counters.ts'
+import { type CounterMemory, sumCounter } from '../../observe/counters.ts'
 import type { EventLog, LogEvent } from '../../observe/log.ts'
 import { dropPrivileges, PidFile, type SystemUser, writePortFile } from '../files/process-files.ts'
 import { BoundSockets } from '../net/bound-sockets.ts'
@@ -82,6 +82,8 @@ export class Supervisor {
   private readonly certificates: CertificateReload | undefined
   /** Undefined where items do not outlive the server, or not yet. */
   private snapshots: Snapshots | undefined = undefined
+  /** Undefined before workers start. */
+  private counters: CounterMemory | undefined = undefined
   /** Undefined where no tokens are taken. */
   private tokenKeys: TokenKeySource | undefined = undefined
   /** Undefined where nobody is answered over HTTP. */
@@ -160,11 +162,11 @@ export class Supervisor {
     await this.startWorkers(auth, tls)
     this.endIfAsked()
     this.settleIntoSystem()
-    this.snapshots?.settle()
     await this.credentials?.watch()
     await this.certificates?.watchFiles()
     await this.tokenKeys?.watch()
     this.endIfAsked()
+    this.snapshots?.settle()
     this.credentials?.announceGenerated()
     this.readiness.release('starting')
     this.announceStart()
@@ -175,15 +177,18 @@ export class Supervisor {
     return await finished
   }
 
-  /** Start-up failed: lets go of everything, so that the process can end. */
+  /** Start-up failed, or its end was asked for: lets go of everything, so that the process can end. */
   async abandon(): Promise<void> {
     this.isStopping = true
+    this.stopAskedMs = threadClock.nowMs()
     this.credentials?.close()
     this.certificates?.close()
     this.tokenKeys?.close()
     await this.workers.end()
-    // Who has served may not let its clients' old values come back.
-    if (!this.workers.hasListened) this.snapshots?.putBack()
+    // Workers listen before the start is over. To write what clients have stored by then may take long.
+    const hasServed = this.counters !== undefined && hasAccepted(this.counters)
+    signals.handTo({ stop: (signal) => this.stop(signal), reload: () => undefined })
+    await this.snapshots?.abandon(hasServed)
     await this.snapshots?.end()
     this.http?.close()
     this.closeAudit('failure', 0)
@@ -279,6 +284,7 @@ export class Supervisor {
     const wanted = auth?.credentials.namespaces
     const memory = createSharedMemory(config, sockets.length, this.say, undefined, wanted)
     const { shared, namespaces } = memory
+    this.counters = shared.counters
     this.credentials?.useNamespaces(namespaces)
     this.beginAudit(shared.audit)
     this.http?.open(memory, auth)
@@ -483,4 +489,8 @@ export class Supervisor {
     this.workers.broadcast({ kind: 'log-level', level, verbosity: shown })
     this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
   }
+}
+
+function hasAccepted(counters: CounterMemory): boolean {
+  return sumCounter(counters, 'total_connections', 'since-start') > 0
 }

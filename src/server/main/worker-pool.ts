@@ -81,11 +81,6 @@ export class WorkerPool {
     return this.threads.length
   }
 
-  /** Some worker has begun to listen, so that clients may have come. */
-  get hasListened(): boolean {
-    return this.servingCount > 0
-  }
-
   /** Starts one worker for each settings; resolves when all of them listen. Throws StartError. */
   async start(settings: readonly WorkerSettings[]): Promise<void> {
     await Promise.all(settings.map((ofOne) => this.startOne(ofOne)))

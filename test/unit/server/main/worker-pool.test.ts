@@ -214,12 +214,3 @@ describe('a worker whose event loop stands still', () => {
     expect(made.reported).toEqual([])
   })
 })
-
-test('clients may have come as soon as one worker listens, whatever becomes of the others', async () => {
-  const { pool, threads, starting } = makePool()
-  expect(pool.hasListened).toBe(false)
-  threads[0]?.post({ kind: 'listening' })
-  threads[1]?.post({ kind: 'refused', message: 'in use' })
-  await expect(starting).rejects.toThrow(StartError)
-  expect(pool.hasListened).toBe(true)
-})
