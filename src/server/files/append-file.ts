@@ -68,7 +68,7 @@ export class AppendFile {
     if (this.isOutput) return true
     try {
       const fd = this.open()
-      if (this.fd !== -1) closeSync(this.fd)
+      this.close()
       this.fd = fd
       this.isTorn = this.endsTorn()
       return true
@@ -80,14 +80,21 @@ export class AppendFile {
   /** The file was renamed or removed: its name stands for another, or for none. */
   get isMoved(): boolean {
     if (this.isOutput || this.fd === -1) return false
-    const own = fstatSync(this.fd)
-    const found = statsOf(this.path)
-    return found === undefined || found.ino !== own.ino || found.dev !== own.dev
+    const own = statsOf(() => fstatSync(this.fd))
+    const found = statsOf(() => statSync(this.path))
+    // One that a server of files has removed cannot be looked at any more.
+    return own === undefined || found?.ino !== own.ino || found.dev !== own.dev
   }
 
   close(): void {
-    if (this.fd !== -1) closeSync(this.fd)
+    const { fd } = this
+    if (fd === -1) return
     this.fd = -1
+    try {
+      closeSync(fd)
+    } catch {
+      // What a network file system tells of here, append has heard. It is closed all the same.
+    }
   }
 
   /** The last byte is not a line end; false where nobody can tell. */
@@ -130,9 +137,9 @@ export class AppendFile {
   }
 }
 
-function statsOf(path: string): Stats | undefined {
+function statsOf(look: () => Stats): Stats | undefined {
   try {
-    return statSync(path)
+    return look()
   } catch {
     return undefined
   }

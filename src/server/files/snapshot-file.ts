@@ -50,7 +50,7 @@ const FRAME_BYTES: number = 4 + SEAL_BYTES
 const FOOTER_BYTES = 8
 const FOOTER_MAGIC: number = Buffer.from('SNAP').readUInt32LE()
 /** The system is asked to write so much to the disk while the next chunks are made. */
-const SYNCED_BYTES: number = 64 * 1024 * 1024
+export const SYNCED_BYTES: number = 64 * 1024 * 1024
 
 /** Writes a new file under `path`, which nobody else can read. All of it throws what the system says. */
 export class SnapshotFileWriter {
@@ -62,7 +62,11 @@ export class SnapshotFileWriter {
   private fd: number
   private chunkCount = 0
   private syncedBytes = 0
-  private isSyncing = false
+  private trouble: Error | undefined = undefined
+  private closesLater = -1
+  /** The disk is told to take what was written so far, and has not said that it has. */
+  isSyncing = false
+  isComplete = false
 
   constructor(fs: FileSystem, path: string, secret: Uint8Array | undefined) {
     this.fs = fs
@@ -79,12 +83,13 @@ export class SnapshotFileWriter {
   }
 
   writeChunk(payload: Uint8Array, length: number): void {
+    this.throwTrouble()
     this.writeFrame(this.chunkCount++, payload.subarray(0, length))
     this.syncMeanwhile()
   }
 
-  /** Ends the file and puts it in the place of `path`: after this it is there, or what was there before. */
-  finish(summary: Omit<SnapshotSummary, 'chunks'>, path: string): void {
+  /** Ends the file, and has the disk take it. */
+  complete(summary: Omit<SnapshotSummary, 'chunks'>): void {
     const { fs, frame } = this
     const bytes = encodeSummary({ ...summary, chunks: this.chunkCount })
     this.writeFrame(LAST_CHUNK, bytes)
@@ -92,7 +97,18 @@ export class SnapshotFileWriter {
     frame.writeUInt32LE(FOOTER_MAGIC, 4)
     this.write(frame, FOOTER_BYTES)
     fs.fsyncSync(this.fd)
-    this.close()
+    this.isComplete = true
+  }
+
+  /**
+   * Puts it in the place of `path`, once it is complete and nothing is being synced: after this it is there, or what was there
+   * before.
+   */
+  replace(path: string): void {
+    const { fs, fd } = this
+    this.throwTrouble()
+    this.fd = -1
+    fs.closeSync(fd)
     fs.renameSync(this.path, path)
     syncFolder(fs, path)
   }
@@ -112,11 +128,22 @@ export class SnapshotFileWriter {
     const { fd } = this
     this.fd = -1
     // While the system writes it down, the descriptor must not become that of another file.
-    if (!this.isSyncing) this.fs.closeSync(fd)
+    if (!this.isSyncing) this.closeAnyhow(fd)
     else this.closesLater = fd
   }
 
-  private closesLater = -1
+  /** A network file system tells of a full disk once more. */
+  private closeAnyhow(fd: number): void {
+    try {
+      this.fs.closeSync(fd)
+    } catch {
+      // It is closed all the same, and nothing of the file stays.
+    }
+  }
+
+  private throwTrouble(): void {
+    if (this.trouble !== undefined) throw this.trouble
+  }
 
   private writeFrame(number: number, chunk: Uint8Array): void {
     const { frame } = this
@@ -138,10 +165,11 @@ export class SnapshotFileWriter {
     if (this.isSyncing || this.writtenBytes - this.syncedBytes < SYNCED_BYTES) return
     this.isSyncing = true
     this.syncedBytes = this.writtenBytes
-    // Whether that went well, fsync tells at the end.
-    this.fs.fdatasync(this.fd, () => {
+    // Linux tells of a piece that could not be written down once, and fsync at the end nothing more of it.
+    this.fs.fdatasync(this.fd, (error) => {
       this.isSyncing = false
-      if (this.closesLater !== -1) this.fs.closeSync(this.closesLater)
+      this.trouble ??= error ?? undefined
+      if (this.closesLater !== -1) this.closeAnyhow(this.closesLater)
       this.closesLater = -1
     })
   }

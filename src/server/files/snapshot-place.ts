@@ -100,7 +100,12 @@ export class SnapshotPlace {
   /** The snapshot has no name any more under which it would be read again. Throws what the system says. */
   take(): void {
     this.fs.renameSync(this.path, this.takenPath)
-    syncFolder(this.fs, this.path)
+    try {
+      syncFolder(this.fs, this.path)
+    } catch (error) {
+      this.putBack()
+      throw error
+    }
   }
 
   /** Nobody was served: it is as good as it was. */
@@ -134,9 +139,13 @@ export class SnapshotPlace {
     const { fs, owner } = this
     try {
       const fd = fs.openSync(this.lockPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+      const bytes = Buffer.from(this.content)
       try {
-        fs.writeSync(fd, this.content)
+        for (let done = 0; done < bytes.length; ) done += fs.writeSync(fd, bytes, done)
         if (owner !== undefined) fs.fchownSync(fd, owner.uid, owner.gid)
+      } catch (error) {
+        this.remove(this.lockPath)
+        throw error
       } finally {
         fs.closeSync(fd)
       }

@@ -62,5 +62,6 @@ export function reportReady(): void {
   if (!isDetached() || process.send === undefined) return
   // The pipe to the first process breaks when it ends; writing to it must not end this one.
   process.stderr.on('error', () => undefined)
-  process.send('ready')
+  // One that was killed hears no more; without somebody who takes the error it would end this one.
+  process.send('ready', undefined, undefined, () => undefined)
 }

@@ -117,9 +117,14 @@ export class Snapshots {
    * The start is over before the server was ready, and the workers have ended. Where nobody was served the snapshot is as good as
    * it was; else it is written anew, for clients may have changed what it had: behind what has not come back yet.
    */
-  async abandon(hasServed: boolean): Promise<void> {
-    this.thread.postMessage({ kind: hasServed ? 'restore' : 'put-back' })
-    if (hasServed) await this.write()
+  async abandon(how: 'put-back' | 'write'): Promise<void> {
+    if (how === 'put-back') {
+      this.thread.postMessage({ kind: 'put-back' })
+      return
+    }
+    this.settle()
+    this.thread.postMessage({ kind: 'restore' })
+    await this.write()
   }
 
   giveUp(): void {

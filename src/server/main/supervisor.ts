@@ -26,6 +26,7 @@ import { CertificateReload } from './certificate-reload.ts'
 import { ClusterList, type ClusterListOptions } from './cluster-list.ts'
 import { CredentialReload } from './credential-reload.ts'
 import { reportReady, tellStarter } from './daemon.ts'
+import { giveUpStart } from './give-up-start.ts'
 import type { HttpService } from './http-service.ts'
 import { warnOfLaterFiles } from './later-files.ts'
 import { listenerEvent, sayListening, warnAboutClear } from './listener-notices.ts'
@@ -88,6 +89,7 @@ export class Supervisor {
   private tokenKeys: TokenKeySource | undefined = undefined
   /** Undefined where nobody is answered over HTTP. */
   private http: HttpService | undefined = undefined
+  private isReady = false
   private isStopping = false
   private isDying = false
   private stopSignal = ''
@@ -120,7 +122,11 @@ export class Supervisor {
       onNamespacesLeft: (changeId) => this.credentials?.namespacesLeft(changeId),
       onWithout: (internal) => this.warnWithout(internal),
       onVerbosity: (level) => this.setVerbosity(level),
-      onShutdown: () => this.stop('shutdown'),
+      onShutdown: () => {
+        // It waits for the end of the start, as signals do.
+        if (this.isReady) this.stop('shutdown')
+        else this.stopSignal = 'shutdown'
+      },
       onAcceptsNoMore: () => this.stopListening(),
       onStopped: (cutCount) => void this.finish(cutCount),
       onStuck: (isStuck) => this.readiness[isStuck ? 'raise' : 'release']('stuck'),
@@ -172,7 +178,9 @@ export class Supervisor {
     this.announceStart()
     this.endFileLooks = watchOpenFiles(threadClock, this.say)
     reportReady()
+    this.isReady = true
     signals.handTo({ stop: (signal) => this.stop(signal), reload: () => this.reload() })
+    if (this.stopSignal !== '') this.stop(this.stopSignal)
     collectGarbage(true)
     return await finished
   }
@@ -180,16 +188,15 @@ export class Supervisor {
   /** Start-up failed, or its end was asked for: lets go of everything, so that the process can end. */
   async abandon(): Promise<void> {
     this.isStopping = true
-    this.stopAskedMs = threadClock.nowMs()
     this.credentials?.close()
     this.certificates?.close()
     this.tokenKeys?.close()
-    await this.workers.end()
-    // Workers listen before the start is over. To write what clients have stored by then may take long.
-    const hasServed = this.counters !== undefined && hasAccepted(this.counters)
-    signals.handTo({ stop: (signal) => this.stop(signal), reload: () => undefined })
-    await this.snapshots?.abandon(hasServed)
-    await this.snapshots?.end()
+    const { workers, snapshots, counters, say } = this
+    await giveUpStart({ workers, snapshots, counters, say }, () => {
+      this.stopAskedMs = threadClock.nowMs()
+      signals.handTo({ stop: (signal) => this.stop(signal), reload: () => undefined })
+    })
+    await snapshots?.end()
     this.http?.close()
     this.closeAudit('failure', 0)
     this.sockets.close()
@@ -489,8 +496,4 @@ export class Supervisor {
     this.workers.broadcast({ kind: 'log-level', level, verbosity: shown })
     this.say('info', 'verbosity', `a client set the log level to ${level}`, { verbosity })
   }
-}
-
-function hasAccepted(counters: CounterMemory): boolean {
-  return sumCounter(counters, 'total_connections', 'since-start') > 0
 }

@@ -30,11 +30,14 @@ const YOUNG_GENERATION_MIB = 3
 /** Where the items are elsewhere, thousands of requests wait for replies: they are not to be taken for what stays. */
 const YOUNG_GENERATION_REMOTE_MIB = 12
 
+/** A start that is given up waits so long for its workers to stop. */
+const ABANDON_MS = 2000
+
 export type WorkerThread = Thread<ToWorker, FromWorker>
 
 export interface WorkerPoolOptions {
   readonly say: Say
-  readonly clock: Pick<ThreadClock, 'every'>
+  readonly clock: Pick<ThreadClock, 'every' | 'after'>
   readonly spawn?: (settings: WorkerSettings) => WorkerThread
   readonly onLog: (event: LogEvent) => void
   readonly onAudit: (event: AuditEvent) => void
@@ -69,6 +72,10 @@ export class WorkerPool {
   private acceptingCount = 0
   private servingCount = 0
   private cutCount = 0
+  /** Those that do nothing any more. */
+  private readonly over: Set<WorkerThread> = new Set()
+  /** Set once the start is given up; called when one more is over. */
+  private onOver: (() => void) | undefined = undefined
   /** They were told to stop, or are ended. */
   private isEnding = false
   private endWatch: () => void = () => undefined
@@ -107,6 +114,23 @@ export class WorkerPool {
     this.broadcast({ kind: 'stop', deadlineMs })
   }
 
+  /**
+   * The start is given up, and workers may serve already: true when none of them does anything any more. False: one has not
+   * stopped in time, and may hold a lock.
+   */
+  async abandon(): Promise<boolean> {
+    this.isEnding = true
+    const isOver = new Promise<boolean>((resolve) => {
+      this.onOver = () => {
+        if (this.over.size === this.threads.length) resolve(true)
+      }
+      this.options.clock.after(ABANDON_MS, () => resolve(false))
+    })
+    this.broadcast({ kind: 'stop', deadlineMs: 0 })
+    this.onOver?.()
+    return await isOver
+  }
+
   /** Ends the threads, whatever they do. */
   async end(): Promise<void> {
     this.isEnding = true
@@ -122,6 +146,7 @@ export class WorkerPool {
     let isShort = false
     return new Promise((resolve, reject) => {
       thread.on('message', (message) => {
+        if (message.kind === 'refused' || message.kind === 'stopped') this.isOver(thread)
         if (message.kind === 'listening') {
           isStarting = false
           this.acceptingCount++
@@ -138,14 +163,21 @@ export class WorkerPool {
         else onDeath(error)
       })
       thread.on('exit', (code) => {
+        this.isOver(thread)
         if (this.isEnding || isShort) return
         onDeath(new Error(`a worker thread ended with code ${code}`))
       })
     })
   }
 
+  private isOver(thread: WorkerThread): void {
+    this.over.add(thread)
+    this.onOver?.()
+  }
+
   private receive(message: Exclude<FromWorker, { readonly kind: 'listening' | 'refused' }>): void {
     const { options } = this
+    const isAbandoned = this.onOver !== undefined
     switch (message.kind) {
       case 'log':
         options.onLog(message.event)
@@ -178,11 +210,11 @@ export class WorkerPool {
         options.onShutdown()
         break
       case 'accepts-no-more':
-        if (--this.acceptingCount === 0) options.onAcceptsNoMore()
+        if (--this.acceptingCount === 0 && !isAbandoned) options.onAcceptsNoMore()
         break
       case 'stopped':
         this.cutCount += message.cutCount
-        if (--this.servingCount === 0) options.onStopped(this.cutCount)
+        if (--this.servingCount === 0 && !isAbandoned) options.onStopped(this.cutCount)
         break
       default:
         unreachable(message)

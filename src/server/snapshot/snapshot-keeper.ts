@@ -37,7 +37,7 @@ import type {
   TouchedMemories,
 } from './snapshot-messages.ts'
 import type { SnapshotTenant } from './snapshot-tenant.ts'
-import { WriteJob } from './write-job.ts'
+import { GIVEN_UP, WriteJob } from './write-job.ts'
 
 /** How long a job goes on before messages are looked at. */
 const TURN_MS = 4
@@ -88,7 +88,11 @@ export class SnapshotKeeper {
   private opened: OpenSnapshot | undefined = undefined
   private restoring: RestoreJob | undefined = undefined
   private job: Job | undefined = undefined
-  private readonly waiting: (() => void)[] = []
+  private waiting: (() => void)[] = []
+  /** The last that was begun, over or not. */
+  private periodic: WriteJob | undefined = undefined
+  private isStopping = false
+  private isGivenUp = false
   private endUpkeep: () => void = () => undefined
 
   constructor(
@@ -146,10 +150,13 @@ export class SnapshotKeeper {
         if (this.opened !== undefined) this.place.putBack()
         break
       case 'write':
+        if (message.reason === 'stop') this.makeHaste()
         this.enqueue(() => this.write(message.reason))
         break
       case 'give-up':
-        this.waiting.length = 0
+        // It may come before there is anything to write.
+        this.isGivenUp = true
+        this.waiting = []
         this.job?.end()
         this.port.postMessage({ kind: 'written', reason: 'stop' })
         break
@@ -266,12 +273,26 @@ export class SnapshotKeeper {
     })
   }
 
+  /** Nobody is served any more, and a periodic snapshot is one too many. */
+  private makeHaste(): void {
+    this.isStopping = true
+    this.hurry()
+    this.periodic?.leave()
+  }
+
   private write(reason: SnapshotReason): void {
     const done = (): void => this.port.postMessage({ kind: 'written', reason })
     const { fs, place, settings } = this
-    if (reason === 'stop') {
-      this.endUpkeep()
-      this.hurry()
+    const isPeriodic = reason === 'periodic'
+    if (!isPeriodic) this.endUpkeep()
+    if (isPeriodic && this.isStopping) {
+      done()
+      return
+    }
+    if (this.isGivenUp) {
+      this.say('warn', 'snapshot_failed', GIVEN_UP, { path: settings.path })
+      done()
+      return
     }
     if (!this.mayWrite()) {
       done()
@@ -290,6 +311,7 @@ export class SnapshotKeeper {
         say: (level, event, message, fields) => this.say(level, event, message, fields),
         progress: this.progress('snapshot_writing', 'a snapshot is being written'),
       })
+      if (isPeriodic) this.periodic = job
       this.run(job, done)
     } catch (error) {
       this.sayNotWritten(describeFileTrouble(error))
@@ -299,11 +321,12 @@ export class SnapshotKeeper {
 
   private mayWrite(): boolean {
     const { place, fs } = this
-    if (!this.isUsable) {
-      this.sayNotWritten('its folder could not be written to when the server started')
-      return false
-    }
     try {
+      if (!this.isUsable) {
+        // It could not be written to when the server started; a disk that was full then need not be now.
+        place.lock()
+        this.isUsable = true
+      }
       if (!place.isLocked) this.sayNotWritten('another server has taken the file over')
       else if (!mayReplace(fs, place.path)) {
         this.sayNotWritten(
@@ -311,7 +334,8 @@ export class SnapshotKeeper {
         )
       } else return true
     } catch (error) {
-      this.sayNotWritten(describeFileTrouble(error))
+      const isInUse = error instanceof SnapshotInUse
+      this.sayNotWritten(isInUse ? error.message : describeFileTrouble(error))
     }
     return false
   }

@@ -27,6 +27,8 @@ export interface WriteJobOptions {
   readonly progress: Progress
 }
 
+export const GIVEN_UP = 'the snapshot was given up'
+
 interface Walked {
   readonly tenant: SnapshotTenant
   readonly walk: SnapshotWalk
@@ -81,7 +83,10 @@ export class WriteJob {
         this.options.progress.at(this.itemCount, this.expectedItems)
         return true
       }
-      this.finish()
+      if (!this.writer.isComplete) this.complete()
+      // The disk has all of it; what it was told before may be on its way still.
+      if (this.writer.isSyncing && !this.isEnded) return true
+      if (!this.isEnded) this.finish()
     } catch (error) {
       const why = describeFileTrouble(error)
       this.isEnded = true
@@ -99,20 +104,29 @@ export class WriteJob {
 
   end(): void {
     if (this.isEnded) return
+    this.leave()
+    this.options.say('warn', 'snapshot_failed', GIVEN_UP, { path: this.options.place.path })
+  }
+
+  /** The same where another is written at once. */
+  leave(): void {
+    if (this.isEnded) return
     this.isEnded = true
     this.writer.abandon()
-    this.options.say('warn', 'snapshot_failed', 'the snapshot was given up', {
-      path: this.options.place.path,
-    })
   }
 
   private get itemCount(): number {
     return this.walked.reduce((sum, { walk }) => sum + walk.itemCount, 0)
   }
 
+  private complete(): void {
+    const { reason, written } = this.options
+    this.writer.complete({ kind: reason, written, namespaces: this.walked.map(summaryOf) })
+  }
+
   private finish(): void {
     const { options, writer } = this
-    const { place, reason, written, nowMs } = options
+    const { place, reason, nowMs } = options
     if (!place.isLocked) {
       this.isEnded = true
       writer.abandon()
@@ -120,7 +134,7 @@ export class WriteJob {
       options.say('error', 'snapshot_failed', message, { path: place.path })
       return
     }
-    writer.finish({ kind: reason, written, namespaces: this.walked.map(summaryOf) }, place.path)
+    writer.replace(place.path)
     this.isEnded = true
     const seconds = Math.round((nowMs() - this.startedMs) / 10) / 100
     const items = this.itemCount

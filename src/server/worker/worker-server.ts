@@ -467,6 +467,9 @@ export class WorkerServer {
     if (this.isFinished || this.acceptor.connections.size > 0) return
     this.isFinished = true
     this.endTicks()
+    // Others may have connections for as long as a drain may take, and who does not beat is taken for stuck.
+    const { turns } = this.workerTable
+    this.endTicks = this.threadClock.every(TICK_MS, () => turns.beat())
     this.loop.end()
     this.items.close()
     this.audit?.end()

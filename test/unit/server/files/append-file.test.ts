@@ -1,4 +1,5 @@
 import {
+  closeSync,
   existsSync,
   linkSync,
   mkdtempSync,
@@ -95,6 +96,17 @@ test('behind a line that broke off before it was opened, the next begins one', (
   file.close()
   expect(readFileSync(`${path}.1`, 'utf8')).toBe('whole\ntor\none\ntwo\n')
   expect(readFileSync(path, 'utf8')).toBe('n\nthree\n')
+})
+
+test('one that the system does not know any more is taken for moved', () => {
+  const path = newPath()
+  const file = new AppendFile(path)
+  // As where a server of files has removed it: nothing can be asked of the descriptor, nor can it be closed.
+  closeSync((file as unknown as { readonly fd: number }).fd)
+  expect(file.isMoved).toBe(true)
+  expect(file.append('lost\n')).toBe(false)
+  file.close()
+  expect(file.isMoved).toBe(false)
 })
 
 test('where it cannot be opened again the old one is written on', () => {

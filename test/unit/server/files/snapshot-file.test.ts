@@ -13,6 +13,7 @@ import fs, {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import {
   type FileSystem,
@@ -20,8 +21,9 @@ import {
   openSnapshot,
   RefusedSnapshot,
   SnapshotFileWriter,
+  SYNCED_BYTES,
 } from '../../../../src/server/files/snapshot-file.ts'
-import { SnapshotError } from '../../../../src/storage/snapshot-layout.ts'
+import { CHUNK_BYTES_MAX, SnapshotError } from '../../../../src/storage/snapshot-layout.ts'
 import type { SnapshotSummary } from '../../../../src/storage/snapshot-summary.ts'
 
 const KEY = new Uint8Array(32).fill(9)
@@ -44,7 +46,8 @@ function freshPath(): string {
 function write(key: Uint8Array | undefined, path = freshPath()): string {
   const writer = new SnapshotFileWriter(fs, `${path}.new`, key)
   for (const chunk of CHUNKS) writer.writeChunk(chunk, chunk.length)
-  writer.finish(SUMMARY, path)
+  writer.complete(SUMMARY)
+  writer.replace(path)
   return path
 }
 
@@ -194,13 +197,56 @@ test.each([
     expect(() => {
       writer = new SnapshotFileWriter(full, `${path}.new`, undefined)
       for (const chunk of CHUNKS) writer.writeChunk(chunk, chunk.length)
-      writer.finish(SUMMARY, path)
+      writer.complete(SUMMARY)
+      writer.replace(path)
     }).toThrow('no space')
     writer?.abandon()
     expect(readFileSync(path)).toEqual(before)
     expect(existsSync(`${path}.new`)).toBe(false)
   },
 )
+
+test('what the disk says of a piece while others are written costs the file, though fsync at the end says nothing of it', async () => {
+  const path = write(undefined)
+  const before = readFileSync(path)
+  const failing = {
+    ...fs,
+    fdatasync: (_: number, told: (error: Error) => void) => {
+      setImmediate(told, Object.assign(new Error('a bad block'), { code: 'EIO' }))
+    },
+  } as unknown as FileSystem
+  const writer = new SnapshotFileWriter(failing, `${path}.new`, undefined)
+  const chunk = new Uint8Array(CHUNK_BYTES_MAX)
+  const count = Math.ceil(SYNCED_BYTES / CHUNK_BYTES_MAX)
+  for (let index = 0; index < count; index++) writer.writeChunk(chunk, chunk.length)
+  expect(writer.isSyncing).toBe(true)
+  writer.complete(SUMMARY)
+  while (writer.isSyncing) await nextTurn()
+  expect(() => writer.replace(path)).toThrow('a bad block')
+  writer.abandon()
+  expect(readFileSync(path)).toEqual(before)
+  expect(existsSync(`${path}.new`)).toBe(false)
+})
+
+test('a file that the system tells of once more as it is closed is given up like any other', () => {
+  const path = freshPath()
+  const remote: FileSystem = {
+    ...fs,
+    closeSync: (fd) => {
+      fs.closeSync(fd)
+      throw Object.assign(new Error('no space'), { code: 'EDQUOT' })
+    },
+  }
+  const writer = new SnapshotFileWriter(remote, `${path}.new`, undefined)
+  writer.abandon()
+  expect(existsSync(`${path}.new`)).toBe(false)
+  // What was to stay is not taken to be there.
+  const other = new SnapshotFileWriter(remote, `${path}.new`, undefined)
+  other.complete(SUMMARY)
+  expect(() => other.replace(path)).toThrow('no space')
+  other.abandon()
+  expect([existsSync(path), existsSync(`${path}.new`)]).toEqual([false, false])
+})
 
 test('a write that takes a part is gone on with', () => {
   const path = freshPath()
@@ -211,7 +257,8 @@ test('a write that takes a part is gone on with', () => {
   }
   const writer = new SnapshotFileWriter(slow, `${path}.new`, KEY)
   for (const chunk of CHUNKS) writer.writeChunk(chunk, chunk.length)
-  writer.finish(SUMMARY, path)
+  writer.complete(SUMMARY)
+  writer.replace(path)
   expect(read(path, KEY)).toEqual(WHOLE)
 })
 

@@ -105,6 +105,32 @@ test('a lock that cannot be had in the end is said to be in use', () => {
   expect(() => new SnapshotPlace(stubborn, path).lock()).toThrow(SnapshotInUse)
 })
 
+test('what may not be taken for good, as its folder cannot be synced, keeps its name', () => {
+  const path = freshPath()
+  writeFileSync(path, 'snapshot')
+  const failing: FileSystem = {
+    ...fs,
+    fsyncSync: () => {
+      throw Object.assign(new Error('a bad block'), { code: 'EIO' })
+    },
+  }
+  expect(() => new SnapshotPlace(failing, path).take()).toThrow('a bad block')
+  expect(readFileSync(path, 'utf8')).toBe('snapshot')
+  expect(existsSync(`${path}.taken`)).toBe(false)
+})
+
+test('of a lock that could not be written nothing is left', () => {
+  const path = freshPath()
+  const full: FileSystem = {
+    ...fs,
+    writeSync: (() => {
+      throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
+    }) as typeof fs.writeSync,
+  }
+  expect(() => new SnapshotPlace(full, path).lock()).toThrow('no space')
+  expect(existsSync(`${path}.lock`)).toBe(false)
+})
+
 test('what is taken has no name to be read by, until it is put back', () => {
   const path = freshPath()
   const place = new SnapshotPlace(fs, path)

@@ -146,6 +146,40 @@ describe('a pool that stops', () => {
   })
 })
 
+describe('a start that is given up', () => {
+  test('is over when no worker does anything any more, whatever each was at', async () => {
+    const { pool, threads, reported, starting } = makePool(4)
+    starting.catch(() => undefined)
+    threads[0]?.post({ kind: 'listening' })
+    threads[1]?.post({ kind: 'refused', message: 'in use' })
+    let over: boolean | undefined
+    const abandoned = pool.abandon().then((isOver) => {
+      over = isOver
+    })
+    for (const { told } of threads) expect(told).toEqual([{ kind: 'stop', deadlineMs: 0 }])
+    threads[0]?.post({ kind: 'accepts-no-more' })
+    threads[0]?.post({ kind: 'stopped', cutCount: 1 })
+    // It was told before it listened.
+    threads[2]?.post({ kind: 'accepts-no-more' })
+    threads[2]?.post({ kind: 'stopped', cutCount: 0 })
+    threads[2]?.post({ kind: 'listening' })
+    await Promise.resolve()
+    expect(over).toBeUndefined()
+    threads[3]?.emit('exit', 1)
+    await abandoned
+    expect(over).toBe(true)
+    expect(reported).toEqual([])
+  })
+
+  test('does not wait for ever for a worker that does not stop', async () => {
+    const { pool, threads, clock } = await makeStartedPool()
+    const abandoned = pool.abandon()
+    threads[0]?.post({ kind: 'stopped', cutCount: 0 })
+    clock.pass(3000)
+    expect(await abandoned).toBe(false)
+  })
+})
+
 describe('a worker that dies', () => {
   test('by an exception, or by its end, is a death', async () => {
     const { threads, reported } = await makeStartedPool()

@@ -74,6 +74,7 @@ class Run {
   readonly shopMemory: StoreMemory | undefined
   readonly client: Client
   readonly posted: FromSnapshot[] = []
+  hurried = false
   private readonly ring: LendingRing = new LendingRing()
   private tell: (message: ToSnapshot) => void = () => undefined
 
@@ -105,7 +106,9 @@ class Run {
       // So that only the wall clock says how long a server was down.
       fs: { ...withoutBoot(options.fs ?? fs) },
       wallMs: () => EPOCH_MS + 1000 * atSeconds + this.clock.nowMs(),
-      hurry: () => undefined,
+      hurry: () => {
+        this.hurried = true
+      },
     }
     const port = {
       postMessage: (message: FromSnapshot) => this.posted.push(message),
@@ -485,6 +488,28 @@ describe('a disk', () => {
     expect(existsSync(`${path}.new`)).toBe(false)
   })
 
+  test('that was full at the start need not be at the stop', () => {
+    const path = freshPath()
+    written(path)
+    let isFull = true
+    const system: FileSystem = {
+      ...fs,
+      writeSync: ((...args: never[]) => {
+        if (isFull) throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
+        return (fs.writeSync as (...args: never[]) => number)(...args)
+      }) as typeof fs.writeSync,
+    }
+    const run = new Run(path, { fs: system }).restore()
+    expect(run.log('snapshot_unavailable')).toMatch('the disk is full (ENOSPC)')
+    run.do({ kind: 'write', reason: 'periodic' })
+    expect(run.log('snapshot_failed')).toMatch('the disk is full (ENOSPC)')
+    isFull = false
+    run.stop()
+    expect(run.log('snapshot_written')).toMatch('2 items')
+    expect(existsSync(`${path}.lock`)).toBe(false)
+    expect(new Run(path).restore().client.find('stays')).toBeDefined()
+  })
+
   test('that can only be read costs the snapshot: it could not be removed, so it is not used', () => {
     const path = freshPath()
     written(path)
@@ -542,6 +567,34 @@ test('a stop while items come back writes all of them: it waits for its turn', (
   second.send({ kind: 'write', reason: 'stop' })
   second.settle()
   expect(second.log('snapshot_written')).toMatch('2 items')
+})
+
+test('what is given up before it is begun is not begun, also where the restore was ended by that', () => {
+  const path = freshPath()
+  written(path)
+  const run = new Run(path)
+  run.send({ kind: 'restore' })
+  run.do({ kind: 'give-up' })
+  run.do({ kind: 'write', reason: 'stop' })
+  expect(run.posted).toContainEqual({ kind: 'written', reason: 'stop' })
+  expect(run.log('snapshot_failed')).toMatch('given up')
+  expect([existsSync(path), existsSync(`${path}.new`)]).toEqual([false, false])
+})
+
+test('a stop does not wait for periodic snapshots, neither for one under way nor for one that waits', () => {
+  const path = freshPath()
+  const run = new Run(path, { clock: new TickingClock() })
+  for (let index = 0; index < 9000; index++) run.client.write(`key${index}`, 'v')
+  run.send({ kind: 'write', reason: 'periodic' })
+  run.clock.turn()
+  run.send({ kind: 'write', reason: 'periodic' })
+  run.do({ kind: 'write', reason: 'stop' })
+  expect(run.hurried).toBe(true)
+  expect(run.events().filter((event) => event === 'snapshot_begun')).toHaveLength(2)
+  expect(run.events().filter((event) => event === 'snapshot_written')).toHaveLength(1)
+  expect(run.log('snapshot_written')).toMatch('"reason":"stop"')
+  expect(run.events()).not.toContain('snapshot_failed')
+  expect(run.posted.filter(({ kind }) => kind === 'written')).toHaveLength(3)
 })
 
 test('a write that is given up leaves nothing, and is answered', () => {

@@ -5,6 +5,7 @@ import type { CredentialSnapshot } from '../../../../src/credential/credential-s
 import { RIGHT, RIGHTS_ALL } from '../../../../src/credential/rights.ts'
 import { COUNTER, counterLane, createCounterMemory } from '../../../../src/observe/counters.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../../../src/observe/prefix-table.ts'
+import { LOOK_INTERVAL_MS, Watchdog } from '../../../../src/server/main/watchdog.ts'
 import { ListenError } from '../../../../src/server/net/listen-error.ts'
 import type { SharedMemory } from '../../../../src/server/worker/worker-messages.ts'
 import { createStoreMemory } from '../../../../src/storage/geometry.ts'
@@ -395,7 +396,20 @@ describe('a worker that stops', () => {
     expect(half.transport.isOpen).toBe(false)
     half.transport.leave()
     expect(worker.takePosted()).toEqual([{ kind: 'stopped', cutCount: 0 }])
-    expect(worker.clock.periodCount).toBe(0)
+  })
+
+  test('is not taken for stuck while others drain, and does nothing else', async () => {
+    const shared = manualShared()
+    const worker = await started({}, shared)
+    worker.receive({ kind: 'stop', deadlineMs: 60_000 })
+    expect(worker.takePosted()).toHaveLength(2)
+    const watchdog = new Watchdog(shared.workerTable)
+    for (let second = 0; second < 60; second++) {
+      worker.clock.pass(LOOK_INTERVAL_MS)
+      expect(watchdog.look()).toBe('well')
+    }
+    expect(worker.clock.periodCount).toBe(1)
+    expect(worker.takePosted()).toEqual([])
   })
 
   test('cuts off who is not done by the deadline, and counts them', async () => {
