@@ -61,7 +61,7 @@ describe.skipIf(!hasCompiler)('an attack', () => {
 
   test.each(ATTACKS)('stays within its bounds and says what it did (%s)', (attack) =>
     withCounter(async (port, seen) => {
-      const bounds = { port, attack, connections: 5, rate: 200, sources: 3, seconds: 0.4 }
+      const bounds = { port, attack, connections: 5, rate: 200, sources: 3, seconds: 1 }
       const { code, stdout, stderr } = await run(program, generatorArguments(bounds))
       expect(stderr).toBe('')
       expect(code).toBe(0)

@@ -170,8 +170,7 @@ class Line {
 
   private take(bytes: Buffer): void {
     this.answer.push(bytes)
-    const end = bytes.toString('latin1', Math.max(0, bytes.length - 16))
-    // Half an end at the start of the last piece is not met: small answers come in one.
+    const end = Buffer.concat(this.answer.slice(-2)).toString('latin1').slice(-16)
     if (!/(END|STORED|DELETED|NOT_FOUND)\r\n$/.test(end)) return
     const answer = Buffer.concat(this.answer.splice(0)).toString('latin1')
     this.answered(answer)

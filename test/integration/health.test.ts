@@ -64,7 +64,9 @@ test('a server is healthy by -p, -l, a socket beside it, a file and variables', 
   ]
   for (const [flags, environment] of ways) {
     const child = await start(flags, directory, environment)
-    expect(await health([], environment), String(flags)).toMatchObject(HEALTHY)
+    await expect
+      .poll(() => health([], environment), { message: String(flags) })
+      .toMatchObject(HEALTHY)
     const exit = once(child, 'exit')
     child.kill('SIGTERM')
     await exit
@@ -80,7 +82,7 @@ test('health that is told where to look looks nowhere else', async () => {
     expect((await health(flags)).exitCode).toBe(1)
   }
   expect((await health([], { SASLCACHED_PORT: elsewhere })).exitCode).toBe(1)
-  expect(await health([`127.0.0.1:${port}`])).toMatchObject(HEALTHY)
+  await expect.poll(() => health([`127.0.0.1:${port}`])).toMatchObject(HEALTHY)
 })
 
 test('of a server that does not answer health says so', async () => {

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect as connectSocket, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { BinaryClient } from '../support/binary-client.ts'
 import { parseResponses, requestFrame, storeFrame, words } from '../support/binary-frames.ts'
@@ -219,12 +220,15 @@ describe('the number of connections', () => {
     for (let index = 0; index < 60; index++) reconnect()
     const crowd = await server.waitForLog(({ event }) => event === 'full_of_strangers')
     expect(crowd).toMatchObject({ most_from: '127.0.0.2' })
-    for (let index = 0; index < 10; index++) {
+    const isLetIn = async (): Promise<boolean> => {
       const client = await connect(server)
       await client.loginPlain(ALICE.name, ALICE.password)
       await expectServed(client)
       client.destroy()
+      return true
     }
+    // Beside a crowd who says nothing for a moment is cut, and a busy machine keeps us from it for that long.
+    for (let index = 0; index < 10; index++) await expect.poll(isLetIn).toBe(true)
   })
 
   test('10,000 connections are held and served', async (context) => {
@@ -668,7 +672,7 @@ describe('full memory', () => {
 
 describe('idle_timeout', () => {
   test('closes who is silent, and who stops in the middle of a request; not who speaks', async () => {
-    const server = await start(['-o', 'idle_timeout=5'])
+    const server = await start(['-o', 'idle_timeout=12'])
     const [active, silent, stopped] = await Promise.all([
       connect(server),
       connect(server),
@@ -678,7 +682,7 @@ describe('idle_timeout', () => {
     stopped.send(storeFrame(SET, 'k', 'value').subarray(0, 30))
     while (!silent.isClosed || !stopped.isClosed) {
       await expectServed(active)
-      await new Promise((resolve) => setImmediate(resolve))
+      await delay(50)
     }
     expect((await stats(active)).idle_kicks).toBe(2)
   })

@@ -105,47 +105,71 @@ function isListened(port: number): boolean {
   return readFileSync('/proc/net/tcp', 'latin1').includes(`:${local} 00000000:0000 0A `)
 }
 
+interface StartingServer {
+  readonly port: number
+  stop(): Promise<unknown>
+}
+
+/** Resolves as soon as some worker listens, which is before the server is ready. */
+async function startUntilListening(snapshot: string, threads: number): Promise<StartingServer> {
+  const port = await freePort()
+  const flags = ['--no-auth', '-l', '127.0.0.1', '-p', String(port), '-t', String(threads)]
+  const server = spawn(SERVER_NODE, [SERVER_PROGRAM, ...flags, '--snapshot', snapshot], {
+    env: inheritedEnvironment(),
+    stdio: 'ignore',
+  })
+  onTestFinished(() => void server.kill('SIGKILL'))
+  const ended = new Promise((resolve) => server.once('exit', resolve))
+  while (!isListened(port)) await delay(1)
+  return {
+    port,
+    stop: async () => {
+      server.kill('SIGTERM')
+      return await ended
+    },
+  }
+}
+
 test.each([false, true])(
   'a stop as soon as the workers listen loses nothing, whether a client has come: %s',
   async (comes) => {
     const snapshot = freshPath()
-    const port = await freePort()
-    const flags = ['--no-auth', '-l', '127.0.0.1', '-p', String(port), '-t', '2']
-    const child = (): { readonly kill: () => void; readonly ended: Promise<unknown> } => {
-      const server = spawn(SERVER_NODE, [SERVER_PROGRAM, ...flags, '--snapshot', snapshot], {
-        env: inheritedEnvironment(),
-        stdio: 'ignore',
-      })
-      onTestFinished(() => void server.kill('SIGKILL'))
-      return {
-        kill: () => void server.kill('SIGTERM'),
-        ended: new Promise((resolve) => server.once('exit', resolve)),
-      }
-    }
     let stored = 0
     // The first of them has nothing to lose; where in its start the signal comes is another moment each time.
     for (let run = 0; run < 5; run++) {
-      const server = child()
-      while (!isListened(port)) await delay(1)
+      const server = await startUntilListening(snapshot, 2)
       if (comes || run === 0) {
-        const client = new TextClient({ host: '127.0.0.1', port })
+        const client = new TextClient({ host: '127.0.0.1', port: server.port })
         expect(await client.ask(`set key${stored++} 0 0 1\r\nv\r\n`)).toBe('STORED\r\n')
       }
-      server.kill()
-      expect(await server.ended).toBe(0)
+      expect(await server.stop()).toBe(0)
       expect(existsSync(snapshot)).toBe(true)
+      expect(existsSync(`${snapshot}.taken`)).toBe(false)
     }
-    const last = child()
-    while (!isListened(port)) await delay(1)
-    const client = new TextClient({ host: '127.0.0.1', port })
+    const last = await startUntilListening(snapshot, 2)
+    const client = new TextClient({ host: '127.0.0.1', port: last.port })
     for (let key = 0; key < stored; key++) {
       const answer = `VALUE key${key} 0 1\r\nv\r\nEND\r\n`
       await expect.poll(() => client.ask(`get key${key}\r\n`, 'END\r\n')).toBe(answer)
     }
-    last.kill()
-    expect(await last.ended).toBe(0)
+    expect(await last.stop()).toBe(0)
   },
 )
+
+test('a stop while the server starts and clients store without a pause ends it, with a snapshot', async () => {
+  const snapshot = freshPath()
+  const sets = Array.from({ length: 500 }, (_, key) => `set key${key} 0 0 1 noreply\r\nv\r\n`)
+  for (const pauseMs of [0, 1, 3, 7, 15, 30]) {
+    const server = await startUntilListening(snapshot, 4)
+    for (let count = 0; count < 8; count++) {
+      const client = new TextClient({ host: '127.0.0.1', port: server.port })
+      client.send(sets.join('').repeat(20))
+    }
+    await delay(pauseMs)
+    expect(await server.stop()).toBe(0)
+    expect(existsSync(snapshot)).toBe(true)
+  }
+})
 
 test('after kill -9 the cache starts empty', async () => {
   const snapshot = freshPath()

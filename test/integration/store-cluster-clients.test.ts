@@ -66,7 +66,7 @@ if (hasPrerequisites("other people's clients before a cluster", [REDIS])) {
     let gate: TestServer
 
     beforeAll(async () => {
-      cluster = await RedisCluster.start({ hasReplicas: false, nodeTimeoutMs: 15_000 })
+      cluster = await RedisCluster.start({ hasReplicas: false })
       const namespaces = SUITES.map((_, index) => {
         const { name, password } = userOf(index)
         // What a quota says is not kept before a cluster.

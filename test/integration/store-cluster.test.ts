@@ -48,7 +48,6 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
   beforeAll(async () => {
     cluster = await RedisCluster.start({
       // No failover that nobody asked for, where a node has no processor for a while.
-      nodeTimeoutMs: 15_000,
       tls: { ...tls.server, caFile: tls.caFile },
     })
     await cluster.makeUserOfGuide(STORE_PASSWORD)
@@ -348,8 +347,12 @@ describe.runIf(hasAll)('a gate before a cluster', () => {
     const client = new TextClient(hasty)
     const other = new TextClient(open)
     const lenient = new TextClient(hastyMissing)
-    await client.ask(`set ${there} 0 0 1\r\n1\r\n`)
-    await client.ask(`set ${elsewhere} 0 0 1\r\n2\r\n`)
+    for (const [key, value] of [
+      [there, 1],
+      [elsewhere, 2],
+    ]) {
+      expect(await other.ask(`set ${key} 0 0 1\r\n${value}\r\n`)).toBe('STORED\r\n')
+    }
     stopped.signal('SIGSTOP')
     onTestFinished(() => stopped.signal('SIGCONT'))
     const late = client.ask(`get ${there}\r\n`)

@@ -30,7 +30,6 @@ describe.runIf(hasPrerequisites('a near cache', [REDIS]))('a near cache', () => 
   beforeAll(async () => {
     cluster = await RedisCluster.start({
       hasReplicas: false,
-      nodeTimeoutMs: 15_000,
       tls: { ...tls.server, caFile: tls.caFile },
     })
     await cluster.makeUserOfGuide(STORE_PASSWORD)

@@ -468,7 +468,7 @@ describe('a server with little patience', () => {
 
   test('when the server stops, what is owed is sent, and the stream ends in order', async () => {
     // One thread: what came before `other` has been read when that is answered.
-    const flags = [...tls.server.flags, '-t', '1']
+    const flags = [...tls.server.flags, '-t', '1', '--drain-timeout', '60']
     const stopping = await startSaslcached({ users: [ALICE], flags })
     const client = await connectAs({}, stopping.port)
     expect(await ask(client, LOGIN)).toBe('STORED\r\n')

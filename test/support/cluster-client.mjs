@@ -4,7 +4,7 @@
  */
 import Client from 'memcached-elasticache'
 
-const client = new Client(process.argv[2], { autoDiscoverInterval: 50, timeout: 5000 })
+const client = new Client(process.argv[2], { autoDiscoverInterval: 50, timeout: 60_000 })
 client.on('autoDiscoverFailure', (error) => {
   console.log(`failed: ${error}`)
   process.exitCode = 1

@@ -27,6 +27,8 @@ const REPLY_DEADLINE_MS = 60_000
 const POLL_MS = 20
 const SLOTS = 16384
 const START_ATTEMPTS = 5
+/** Of nodes that nobody stops: a busy machine leaves one alone for seconds. */
+const NODE_TIMEOUT_MS = 15_000
 
 export interface ClusterOptions {
   readonly masters?: number
@@ -271,7 +273,7 @@ function busPort(port: number | undefined): number {
 async function startNode(
   directory: string,
   index: number,
-  { nodeTimeoutMs = 2000, flags = [], tls }: ClusterOptions,
+  { nodeTimeoutMs = NODE_TIMEOUT_MS, flags = [], tls }: ClusterOptions,
 ): Promise<RedisNode> {
   const own = join(directory, String(index))
   mkdirSync(own)

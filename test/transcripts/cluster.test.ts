@@ -51,6 +51,8 @@ if (hasPrerequisites('the transcripts before a cluster', [REDIS])) {
         GATES.map(async (gate) => {
           const flags = [
             ...['-t', '1', '--store', 'cluster', '--store-nodes', cluster.seeds],
+            // All cases are played at once, and a busy machine leaves a node alone for seconds.
+            ...['--store-timeout', '20'],
             ...['--store-user', 'saslcached', '--store-password-file', passwordFile],
           ]
           if (gate.startsWith('-')) flags.push(gate)
