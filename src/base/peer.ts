@@ -2,7 +2,7 @@
  * Who is at the other end of a connection. Made once, when the connection is accepted, and handed to
  * whoever asks: the log, admission, the turns at key derivation.
  */
-import { type SourceKey, sourceKey, sourceNetwork } from './source-network.ts'
+import { type SourceKey, sourceKey, sourceNetwork, sourceSite } from './source-network.ts'
 
 export class Peer {
   /** `192.0.2.1` or `2001:db8::1`; of a peer without one, the same as `text`. */
@@ -19,6 +19,11 @@ export class Peer {
     this.text = text
     this.network = sourceNetwork(address)
     this.networkKey = sourceKey(this.network)
+  }
+
+  /** Who shares turns and lines with it, however many sources of theirs there are; seldom asked for. */
+  get site(): string {
+    return sourceSite(this.network)
   }
 
   /** Nothing between it and us leaves the machine: a loopback address. */

@@ -27,6 +27,16 @@ export function sourceNetwork(bracketed: string): string {
   return `${network.join(':')}::/64`
 }
 
+/**
+ * Whom a source belongs to: the /48 around an IPv6 /64, which is what one owner is given. IPv4 addresses are
+ * not given away, and anything else stands for itself, too. Takes what `sourceNetwork` gives.
+ */
+export function sourceSite(network: string): string {
+  if (!network.endsWith('::/64')) return network
+  const groups = network.slice(0, -'::/64'.length).split(':')
+  return `${groups.slice(0, 3).join(':')}::/48`
+}
+
 /** A source network as numbers, for whoever counts by it: 32 bits in `low` of IPv4, 64 of IPv6. */
 export interface SourceKey {
   /** 4, 6, or 0 for what has no address. */

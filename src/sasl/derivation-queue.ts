@@ -2,19 +2,20 @@
  * Whose password is checked next. A check takes a key derivation, milliseconds of a core, and a
  * stranger may ask for one with every wrong password, so they are rationed:
  *
- *   source A: [a1 a2 a3 a4 ...]  --.
- *   source B: [b1]               ---+-- one of each in turn --> at most `runningMax` at once
- *   source C: [c1 c2]            --'
+ *   site A: [a1 a2 a3 a4 ...]  --.
+ *   site B: [b1]               ---+-- one of each in turn --> at most `runningMax` at once
+ *   site C: [c1 c2]            --'
  *
- * - Sources (client addresses) take turns, so that an address that floods us with wrong passwords
- *   delays itself: with S sources waiting, the first request of another starts after at most S
- *   checks. At 2.2 ms each on two cores, it takes some 400 flooding addresses to delay it by half a
- *   second.
- * - When `waitingMax` wait, the newest request of the longest line gives way, not the newcomer.
+ * - Sites (IPv4 addresses, IPv6 /48s) take turns, and sources of one site (its /64s) within its turns, so
+ *   that whoever floods us with wrong passwords delays themselves, from however many addresses of theirs:
+ *   with S sites waiting, the first request of another starts after at most S checks. At 2.2 ms each on two
+ *   cores, it takes some 400 flooding sites to delay it by half a second.
+ * - When `waitingMax` wait, the newest request of the site that has most gives way, not the newcomer; there
+ *   of the source that has most.
  * - Who has waited for `waitMsMax` is told `busy`. Clients give up after 0.7 to 5 s, and that is not
  *   noticed while they wait, for nobody reads from their connections then.
  * - Equal requests (same user, password and generation of credentials) share one check, and a
- *   request that joins another still keeps its own place in its own source's line: nobody waits
+ *   request that joins another still keeps its own place among its own source's: nobody waits
  *   longer for having joined. Only who knows the password can join, so a flood of wrong ones cannot
  *   profit. Joining costs next to nothing: a thousand clients of ten users cost ten checks.
  * - Who is refused by the throttle when its turn has come gives the turn away: of a hundred guesses that
@@ -26,6 +27,9 @@
  * are not affected.
  */
 import { assert } from '../base/assert.ts'
+import { FairQueue, type Place } from '../base/fair-queue.ts'
+import type { Peer } from '../base/peer.ts'
+import { CheckTimes } from './check-times.ts'
 
 /** What the check found, or why there was none. */
 type Outcome<Result> = Result | 'busy' | 'aborted' | 'throttled'
@@ -48,13 +52,18 @@ interface Job<Result> {
   readonly check: () => Promise<Result>
   /** Whom to tell. */
   readonly tickets: Set<Ticket<Result>>
-  isRunning: boolean
+  /** Undefined while it waits. */
+  startedMs: number | undefined
 }
 
-/** One request's place. It waits as long as it is in its source's line. */
+/** Whose turn a request takes. */
+export type Requester = Pick<Peer, 'site' | 'network'>
+
+/** One request. */
 interface Ticket<Result> {
   readonly job: Job<Result>
-  readonly source: string
+  /** As long as it waits. */
+  place: Place<Ticket<Result>, string> | undefined
   readonly isRefused: () => boolean
   readonly sinceMs: number
   readonly settle: (outcome: Outcome<Result>) => void
@@ -63,11 +72,9 @@ interface Ticket<Result> {
 
 export class DerivationQueue<Result extends object> {
   readonly #options: DerivationQueueOptions
-  /** Waiting tickets by source, the lines in the order of their turns, none empty. */
-  readonly #lines = new Map<string, Set<Ticket<Result>>>()
-  /** The same tickets, oldest first, for their deadline. */
-  readonly #waiting = new Set<Ticket<Result>>()
+  readonly #waiting = new FairQueue<Ticket<Result>, string>()
   readonly #jobs = new Map<string, Job<Result>>()
+  readonly #times = new CheckTimes()
   #runningCount = 0
   #startedCount = 0
   #sharedCount = 0
@@ -94,19 +101,25 @@ export class DerivationQueue<Result extends object> {
     return this.#sharedCount
   }
 
+  /** How long a check may be taken to last, from the message to the result; no longer than anybody waits. */
+  get expectedMs(): number {
+    const { monotonicMs, waitMsMax } = this.#options
+    return Math.min(this.#times.expectedMs(monotonicMs()), waitMsMax)
+  }
+
   /**
-   * `key` tells equal requests; `source` is whose turn it takes; `check` runs when it has come, unless
+   * `key` tells equal requests; `from` is whose turn it takes; `check` runs when it has come, unless
    * `isRefused` says by then that this request is `throttled`.
    */
   request(
-    source: string,
+    from: Requester,
     key: string,
     check: () => Promise<Result>,
     isRefused: () => boolean = () => false,
   ): PendingCheck<Result> {
     let job = this.#jobs.get(key)
     if (job === undefined) {
-      job = { key, check, tickets: new Set(), isRunning: false }
+      job = { key, check, tickets: new Set(), startedMs: undefined }
       this.#jobs.set(key, job)
     } else {
       this.#sharedCount += 1
@@ -115,9 +128,9 @@ export class DerivationQueue<Result extends object> {
     let admitted: Ticket<Result> | undefined
     const outcome = new Promise<Outcome<Result>>((settle, fail) => {
       const sinceMs = this.#options.monotonicMs()
-      admitted = { job: wanted, source, isRefused, sinceMs, settle, fail }
+      admitted = { job: wanted, place: undefined, isRefused, sinceMs, settle, fail }
       wanted.tickets.add(admitted)
-      if (!wanted.isRunning) this.#line(admitted)
+      if (wanted.startedMs === undefined) this.#line(admitted, from)
     })
     this.#expire()
     this.#run()
@@ -129,54 +142,45 @@ export class DerivationQueue<Result extends object> {
     }
   }
 
-  #line(ticket: Ticket<Result>): void {
-    const line = this.#lines.get(ticket.source)
-    if (line === undefined) this.#lines.set(ticket.source, new Set([ticket]))
-    else line.add(ticket)
-    this.#waiting.add(ticket)
+  #line(ticket: Ticket<Result>, { site, network }: Requester): void {
+    ticket.place = this.#waiting.add(ticket, site, network)
     const hasFreeSlot = this.#runningCount < this.#options.runningMax
-    if (this.#waiting.size > this.#options.waitingMax && !hasFreeSlot) this.#shorten()
-  }
-
-  /** The newest of the longest line gives way; of equally long ones, that whose turn comes last. */
-  #shorten(): void {
-    let longest: ReadonlySet<Ticket<Result>> = new Set()
-    for (const line of this.#lines.values()) {
-      if (line.size >= longest.size) longest = line
-    }
-    let newest: Ticket<Result> | undefined
-    for (const ticket of longest) newest = ticket
+    if (this.#waiting.size <= this.#options.waitingMax || hasFreeSlot) return
+    const newest = this.#waiting.newestOfMost()
     if (newest !== undefined) this.#leave(newest, 'busy')
   }
 
   #expire(): void {
-    const limitMs = this.#options.monotonicMs() - this.#options.waitMsMax
-    for (const ticket of this.#waiting) {
-      if (ticket.sinceMs > limitMs) return
-      this.#leave(ticket, 'busy')
+    const nowMs = this.#options.monotonicMs()
+    const limitMs = nowMs - this.#options.waitMsMax
+    for (;;) {
+      const { oldest } = this.#waiting
+      if (oldest === undefined || oldest.sinceMs > limitMs) return
+      this.#times.waited(nowMs - oldest.sinceMs, nowMs)
+      this.#leave(oldest, 'busy')
     }
   }
 
   #run(): void {
     while (this.#runningCount < this.#options.runningMax) {
-      const [first] = this.#lines
-      if (first === undefined) return
-      const [source, line] = first
-      // To the end of the turns; starting the job then takes the ticket out of its line.
-      this.#lines.delete(source)
-      this.#lines.set(source, line)
-      const [oldest] = line
-      assert(oldest !== undefined, 'no line is empty')
-      for (const ticket of oldest.job.tickets) {
+      const next = this.#waiting.takeTurn()
+      if (next === undefined) return
+      const { job } = next
+      for (const ticket of job.tickets) {
         if (ticket.isRefused()) this.#leave(ticket, 'throttled')
       }
-      if (oldest.job.tickets.size > 0) this.#start(oldest.job)
+      // Either way `next` waits no more.
+      if (job.tickets.size > 0) this.#start(job)
     }
   }
 
   #start(job: Job<Result>): void {
-    job.isRunning = true
-    for (const ticket of job.tickets) this.#stopWaiting(ticket)
+    const nowMs = this.#options.monotonicMs()
+    job.startedMs = nowMs
+    for (const ticket of job.tickets) {
+      this.#times.waited(nowMs - ticket.sinceMs, nowMs)
+      this.#stopWaiting(ticket)
+    }
     this.#runningCount += 1
     this.#startedCount += 1
     job.check().then(
@@ -186,6 +190,8 @@ export class DerivationQueue<Result extends object> {
   }
 
   #finish(job: Job<Result>, tell: (ticket: Ticket<Result>) => void): void {
+    assert(job.startedMs !== undefined, 'what is finished was started')
+    this.#times.worked(this.#options.monotonicMs() - job.startedMs)
     this.#runningCount -= 1
     this.#jobs.delete(job.key)
     for (const ticket of job.tickets) tell(ticket)
@@ -198,15 +204,12 @@ export class DerivationQueue<Result extends object> {
     const { job } = ticket
     if (!job.tickets.delete(ticket)) return
     this.#stopWaiting(ticket)
-    if (job.tickets.size === 0 && !job.isRunning) this.#jobs.delete(job.key)
+    if (job.tickets.size === 0 && job.startedMs === undefined) this.#jobs.delete(job.key)
     ticket.settle(outcome)
   }
 
   #stopWaiting(ticket: Ticket<Result>): void {
-    if (!this.#waiting.delete(ticket)) return
-    const line = this.#lines.get(ticket.source)
-    assert(line !== undefined, 'a waiting ticket is in its line')
-    line.delete(ticket)
-    if (line.size === 0) this.#lines.delete(ticket.source)
+    if (ticket.place !== undefined) this.#waiting.remove(ticket.place)
+    ticket.place = undefined
   }
 }

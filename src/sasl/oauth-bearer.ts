@@ -6,7 +6,7 @@
  *                        -> error challenge -> %x01, or whatever -> failure
  *
  * The error challenge is the same for every reason, and so is the failure behind it. What costs next to
- * nothing is looked at first; checks of signatures take turns by source as derivations do, so that a
+ * nothing is looked at first; checks of signatures take turns by site as derivations do, so that a
  * flood of tokens delays nobody but whoever sends it.
  *
  * Whoever reads a token can log in with it, so it is taken on TLS alone (RFC 7628, 4). A Unix socket does
@@ -131,7 +131,7 @@ export class OAuthBearerMechanism implements Mechanism {
       .update(`${JSON.stringify(key)}\0${certificate ?? ''}\0${examined.token}`)
       .digest('base64')
     this.#pending = checks.request(
-      this.#pipe.peer.network,
+      this.#pipe.peer,
       same,
       async () => ({ verdict: await verifier.verify(examined, key, certificate) }),
       () => this.#context.isRefused(this.#claimedUser, this.#pipe),

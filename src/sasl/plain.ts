@@ -101,7 +101,7 @@ export class PlainMechanism implements Mechanism {
     // The generation keeps apart what was asked under other credentials.
     const key = `${credentials.generation}:${digest.toString('latin1')}`
     this.#pending = derivations.request(
-      this.#pipe.peer.network,
+      this.#pipe.peer,
       key,
       () => checkPassword(this.#context, name, password, digest),
       () => this.#context.isRefused(name, this.#pipe),

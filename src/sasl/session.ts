@@ -14,6 +14,7 @@ import type { SaslEnvironment } from './environment.ts'
 import type { FailureReason } from './failure-reason.ts'
 import type { Mechanism, MechanismStep, RefuseEntry } from './mechanism.ts'
 import { normalizeMechanism, reportableMechanism } from './mechanism-name.ts'
+import { ANSWER_DELAY_MS_MAX } from './throttle/login-throttle.ts'
 
 export type SaslStep =
   | { readonly kind: 'challenge'; readonly bytes: Uint8Array }
@@ -167,6 +168,15 @@ export class SaslSession {
     counters.failures[reason] += 1
     const claim = this.#environment.describeClaim(claimedUser)
     const delayMs = throttle?.failed(claimedUser, this.#pipe, reason, claim)
-    return { kind: 'failure', reason, ...claim, mechanism, delayMs }
+    return { kind: 'failure', reason, ...claim, mechanism, delayMs: this.#noEarlier(delayMs) }
+  }
+
+  /**
+   * Of those that are answered as late as may be some are refused unseen, others not: who logged in rightly from
+   * there. So none leaves before a check of a password would be over.
+   */
+  #noEarlier(delayMs: number | undefined): number | undefined {
+    if (delayMs === undefined || delayMs < ANSWER_DELAY_MS_MAX) return delayMs
+    return Math.max(delayMs, this.#environment.derivations.expectedMs)
   }
 }

@@ -45,7 +45,7 @@ const WAIT_MS_MAX = 400
 export class TokenLogins {
   readonly verifier: TokenVerifier
   readonly keys: TokenKeyRing
-  /** Checks of signatures, in turn by source; equal tokens share one. */
+  /** Checks of signatures, in turn by site; equal tokens share one. */
   readonly checks: DerivationQueue<CheckedToken>
 
   constructor(options: TokenLoginsOptions) {

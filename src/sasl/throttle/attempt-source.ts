@@ -49,6 +49,5 @@ export function narrowName({ peer }: Pipe): string {
 /** How the log names the network around it: `192.0.2.0/24`, `2001:db8:1::/48`. */
 export function wideName({ peer }: Pipe): string {
   if (peer.networkKey.kind === 4) return peer.network.replace(/\d+$/, '0/24')
-  const groups = peer.network.replace('::/64', '').split(':').slice(0, 3)
-  return `${groups.join(':')}::/48`
+  return peer.site
 }

@@ -18,6 +18,8 @@
  *   at that moment, and is held against nobody: clients of one tenant must not have those of another refused.
  * - A user who logged in rightly from a source is not refused there, whatever happens, but waits for each
  *   failure as everybody does. What such failures say of the user is not held against the user elsewhere.
+ * - The time of an answer does not tell who did: a failure of theirs is answered as late as that of somebody who
+ *   did not, by all that was counted of the name elsewhere, and as late as a refusal where others are refused.
  *
  * Invariant: nothing here grows. What strangers do is kept apart from right logins, so they cannot make
  * those forgotten; and a source, a network, a user can be refused for `refusalMsMax` at a time at most.
@@ -35,7 +37,10 @@ import { GoodLogins, type UserTag } from './good-logins.ts'
 import { NO_RECORD, RecordTable, recordTableWords } from './record-table.ts'
 import { THROTTLED_LIST_WORDS, type Throttled, ThrottledList } from './throttled-list.ts'
 
-/** Replies leave within 0.5 s: a delayed one with the first tick of the worker's timer after this. */
+/**
+ * Replies leave within 0.5 s: a delayed one with the first tick of the worker's timer after this. Where checks of
+ * passwords take longer, those that would leave then leave when a check would be over: see session.ts.
+ */
 export const ANSWER_DELAY_MS_MAX = 350
 /** Shorter ones are not worth a timer. */
 const ANSWER_DELAY_MS_MIN = 25
@@ -157,7 +162,8 @@ export class LoginThrottle {
   failed(name: string, pipe: Pipe, reason: FailureReason, claim: ClaimedUser): number {
     if (reason === 'throttled') return ANSWER_DELAY_MS_MAX
     if (reason === 'namespace-full' || reason === 'audit') return this.delayUncounted(name, pipe)
-    if (UNCOUNTED.has(reason) || this.options.isAllowed(pipe.peer.address)) return 0
+    if (this.options.isAllowed(pipe.peer.address)) return 0
+    if (UNCOUNTED.has(reason)) return this.delayAmongRefused(name, pipe)
     const by = reason === 'aborted' ? ABANDONED : FAILURE
     const user = name === '' || by === ABANDONED ? undefined : this.tagOf(name)
     const now = this.now()
@@ -180,6 +186,18 @@ export class LoginThrottle {
     return delayMs
   }
 
+  /** Whom others would be refused beside has got further than they, and is answered as late. */
+  private delayAmongRefused(name: string, pipe: Pipe): number {
+    if (name === '') return 0
+    const { narrow, wide } = attemptSource(pipe)
+    const user = this.tagOf(name)
+    const now = this.now()
+    acquire(this.words, LOCK_WORD)
+    const isAmong = this.isSourceRefused(narrow, wide, now) || this.isUserRefused(user, now)
+    release(this.words, LOCK_WORD)
+    return isAmong ? ANSWER_DELAY_MS_MAX : 0
+  }
+
   /** How long the answer to a wrong password would take. */
   private delayUncounted(name: string, pipe: Pipe): number {
     const { sources, users, good, options } = this
@@ -193,13 +211,14 @@ export class LoginThrottle {
       const most = limit * factor + good.count(kind, high, low, now)
       return most - sources.countWith(kind, high, low, FAILURE, most, now)
     }
-    const { kind, high, low } = this.has(user, narrow)
-      ? { kind: PAIR, ...good.lastPair }
-      : { kind: USER, ...user }
+    const count = this.has(user, narrow)
+      ? users.countWith(PAIR, good.lastPair.high, good.lastPair.low, FAILURE, limit, now) +
+        this.countElsewhere(user, now)
+      : users.countWith(USER, user.high, user.low, FAILURE, limit, now)
     const left = [
       leftOf(narrow, 1),
       wide === undefined ? Number.POSITIVE_INFINITY : leftOf(wide, WIDE_FACTOR),
-      limit - users.countWith(kind, high, low, FAILURE, limit, now),
+      limit - count,
     ]
     release(this.words, LOCK_WORD)
     return delayOf(Math.min(...left))
@@ -265,13 +284,28 @@ export class LoginThrottle {
     wide: SourceNet | undefined,
     now: number,
   ): boolean {
-    const { sources, users } = this
-    if (sources.refusedUntil(narrow.kind, narrow.high, narrow.low, now) > 0) return true
-    if (wide !== undefined && !this.isProvenNet(narrow, now)) {
-      if (sources.refusedUntil(wide.kind, wide.high, wide.low, now) > 0) return true
-    }
-    if (users.refusedUntil(USER, user.high, user.low, now) === 0) return false
+    if (this.isSourceRefused(narrow, wide, now)) return true
+    if (!this.isUserRefused(user, now)) return false
     return wide === undefined || !this.has(user, wide)
+  }
+
+  /** With the lock held. */
+  private isSourceRefused(narrow: SourceNet, wide: SourceNet | undefined, now: number): boolean {
+    const { sources } = this
+    if (sources.refusedUntil(narrow.kind, narrow.high, narrow.low, now) > 0) return true
+    if (wide === undefined || this.isProvenNet(narrow, now)) return false
+    return sources.refusedUntil(wide.kind, wide.high, wide.low, now) > 0
+  }
+
+  /** With the lock held. */
+  private isUserRefused({ high, low }: UserTag, now: number): boolean {
+    return this.users.refusedUntil(USER, high, low, now) > 0
+  }
+
+  /** With the lock held: what is counted of a user beside what is at sources where they logged in rightly. */
+  private countElsewhere({ high, low }: UserTag, now: number): number {
+    const limit = this.options.failuresMax * FAILURE
+    return this.users.countWith(USER, high, low, 0, limit, now)
   }
 
   /** With the lock held: counts a failure of a source; returns the delay of the answer. */
@@ -301,7 +335,7 @@ export class LoginThrottle {
     if (this.has(user, narrow)) {
       const { high, low } = good.lastPair
       const count = users.add(PAIR, high, low, FAILURE, Number.POSITIVE_INFINITY, now)
-      return delayOf(limit - count)
+      return delayOf(limit - count - this.countElsewhere(user, now))
     }
     const { high, low } = user
     const count = users.add(USER, high, low, FAILURE, limit, now)

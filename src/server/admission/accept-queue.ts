@@ -19,10 +19,10 @@
  * what it holds itself.
  */
 import { assert } from '../../base/assert.ts'
+import { FairQueue, type Place } from '../../base/fair-queue.ts'
 import type { SourceKey } from '../../base/source-network.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
-import { FairQueue, type Place } from './fair-queue.ts'
 import { NO_SOURCE, OWN_CROWD, SourceCounts, sourceCountsWords } from './source-counts.ts'
 import { PROVEN_MAX } from './stranger-places.ts'
 import type { WorkerTable } from './worker-table.ts'
@@ -119,7 +119,7 @@ export class AcceptQueue {
     let failuresLeft = Math.min(TRIED_MAX, held.siteCount)
     let turnsLeft = turns
     for (; turnsLeft > 0 && failuresLeft > 0; turnsLeft--) {
-      const next = held.takeTurn(1, () => false)
+      const next = held.takeTurn()
       if (next === undefined) break
       if (!this.tryToAdmit(next.newcomer)) {
         failuresLeft--

@@ -31,13 +31,13 @@
  * Differs from memcached, which takes whoever comes first and keeps out the rest.
  */
 import { assert } from '../../base/assert.ts'
+import { FairQueue, type Place } from '../../base/fair-queue.ts'
 import { NO_SLOT, Slots } from '../../base/slots.ts'
 import type { SourceKey } from '../../base/source-network.ts'
 import { unreachable } from '../../base/unreachable.ts'
 import type { Connection } from '../../connection/connection.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { Newcomer } from '../net/newcomer.ts'
-import { FairQueue, type Place } from './fair-queue.ts'
 import { NO_SOURCE } from './source-counts.ts'
 import type { WorkerTable } from './worker-table.ts'
 

@@ -2,7 +2,7 @@
  * The shared memory behind a worker table: a few words of the process, a row of words for each worker, and the
  * strangers of the process by where they come from.
  *
- *     | lock | last ticket | last connection id | resumes |      one row of 64 bytes for each worker (worker-rows.ts)
+ *     | lock | last ticket | last connection id | resumes | last crowd |      one row of 64 bytes for each worker (worker-rows.ts)
  *     ... and then, see source-counts.ts, the strangers of the process by where they come from, with
  *     a share for each source and worker (stranger-places.ts), once more those of them that wait, and once more
  *     those that nobody knows: all but the first PROVEN_MAX of each source that somebody logged in rightly
@@ -16,6 +16,7 @@ export const LOCK_WORD = 0
 export const TICKET_WORD = 1
 export const CONNECTION_ID_WORD = 2
 export const RESUMES_WORD = 3
+export const CROWD_SAID_WORD = 4
 const ROW_WORDS = 16
 
 /** Words of a share, of one source and one worker. */

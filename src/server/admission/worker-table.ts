@@ -25,7 +25,15 @@ import {
   WANTED_PLACES,
   WorkerRows,
 } from './worker-rows.ts'
-import { CONNECTION_ID_WORD, TICKET_WORD, type WorkerTableMemory } from './worker-table-memory.ts'
+import {
+  CONNECTION_ID_WORD,
+  CROWD_SAID_WORD,
+  TICKET_WORD,
+  type WorkerTableMemory,
+} from './worker-table-memory.ts'
+
+/** A crowd is told of this often at most, by one of all workers. */
+const CROWD_SAY_SECONDS = 10
 
 /** Of a known source, so many above the limit of strangers are served: at least, or a quarter of that. */
 const PROVEN_RESERVE_MIN = 8
@@ -189,6 +197,16 @@ export class WorkerTable {
   publishSilent(count: number): void {
     const { rows } = this
     Atomics.store(rows.words, rows.row + SILENT, count)
+  }
+
+  /** Whether this worker is to tell of a crowd that all of them may notice. `sharedMs` is a time of all threads. */
+  claimCrowdReport(sharedMs: number): boolean {
+    const { words } = this.rows
+    // From 1 on: 0 is never.
+    const now = Math.floor(sharedMs / 1000) + 1
+    const said = Atomics.load(words, CROWD_SAID_WORD)
+    if (said !== 0 && now - said < CROWD_SAY_SECONDS) return false
+    return Atomics.compareExchange(words, CROWD_SAID_WORD, said, now) === said
   }
 
   /** True while connections wait for a stranger's place, anywhere. */

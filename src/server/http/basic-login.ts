@@ -29,6 +29,8 @@ export type LoginVerdict = 'allowed' | 'allowed-own' | 'denied' | 'unknown' | 'r
 export interface BasicLoginOptions {
   readonly sasl: SaslEnvironment
   readonly onLogin: (event: LoginEvent) => void
+  /** Milliseconds of a clock that never goes back. */
+  readonly nowMs: () => number
   readonly after: (delayMs: number, run: () => void) => void
 }
 
@@ -76,8 +78,9 @@ export class BasicLogin {
     message: Uint8Array,
     pipe: Pipe,
   ): Promise<Principal | undefined> {
-    const { sasl, onLogin, after } = this.options
+    const { sasl, onLogin, nowMs, after } = this.options
     const { generation } = sasl.credentials
+    const sinceMs = nowMs()
     const step = await new SaslSession(sasl, pipe).start(BASIC_MECHANISM, message)
     const { peer } = pipe
     if (step.kind === 'success') {
@@ -89,9 +92,9 @@ export class BasicLogin {
     if (step.kind === 'failure') {
       const { user, unknownUser, reason, delayMs } = step
       onLogin({ succeeded: false, user, unknownUser, reason, peer, mechanism: HTTP_MECHANISM })
-      if (delayMs !== undefined && delayMs > 0) {
-        await new Promise<void>((resolve) => after(delayMs, resolve))
-      }
+      // From the message on, as delays are meant: behind the check the sum would tell that there was one.
+      const restMs = Math.ceil(sinceMs + (delayMs ?? 0) - nowMs())
+      if (restMs > 0) await new Promise<void>((resolve) => after(restMs, resolve))
     }
     return undefined
   }

@@ -1,10 +1,12 @@
 /**
- * The connections of the HTTP listener, bounded over all and by source. Who is idle between two requests
- * gives way to a newcomer, and where nobody is, who has not asked for longest: strangers who connect and
- * say nothing must not keep a probe out, and a probe asks at once. Who is served does not give way.
+ * The connections of the HTTP listener, bounded over all and by site (an IPv4 address, an IPv6 /48). Who is
+ * idle between two requests gives way to a newcomer, and where nobody is, who has not asked for longest:
+ * strangers who connect and say nothing must not keep a probe out, and a probe asks at once. Who is served does
+ * not give way.
  *
- * Invariant: there are never more than `max` of them, nor more than `perSourceMax` of one source.
+ * Invariant: there are never more than `max` of them, nor more than `perSiteMax` of one site.
  */
+import type { Peer } from '../../base/peer.ts'
 
 /** Of a socket, what is used of it here. */
 export interface HttpConnection {
@@ -12,14 +14,14 @@ export interface HttpConnection {
 }
 
 interface Place {
-  readonly source: string
+  readonly site: string
   /** Has not asked yet; waits for an answer; has been given its last one. */
   state: 'late' | 'served' | 'idle'
 }
 
 export interface HttpConnectionsOptions {
   readonly max: number
-  readonly perSourceMax: number
+  readonly perSiteMax: number
 }
 
 export class HttpConnections<Connection extends HttpConnection> {
@@ -37,12 +39,12 @@ export class HttpConnections<Connection extends HttpConnection> {
   }
 
   /** False, and there is no place for it: all are served. */
-  admit(connection: Connection, source: string): boolean {
-    const { max, perSourceMax } = this.options
-    if ((this.counts.get(source) ?? 0) >= perSourceMax && !this.evict(source)) return false
+  admit(connection: Connection, { site }: Pick<Peer, 'site'>): boolean {
+    const { max, perSiteMax } = this.options
+    if ((this.counts.get(site) ?? 0) >= perSiteMax && !this.evict(site)) return false
     if (this.places.size >= max && !this.evict(undefined)) return false
-    this.places.set(connection, { source, state: 'late' })
-    this.counts.set(source, (this.counts.get(source) ?? 0) + 1)
+    this.places.set(connection, { site, state: 'late' })
+    this.counts.set(site, (this.counts.get(site) ?? 0) + 1)
     return true
   }
 
@@ -63,9 +65,9 @@ export class HttpConnections<Connection extends HttpConnection> {
     const place = this.places.get(connection)
     if (place === undefined) return
     this.places.delete(connection)
-    const count = (this.counts.get(place.source) ?? 0) - 1
-    if (count > 0) this.counts.set(place.source, count)
-    else this.counts.delete(place.source)
+    const count = (this.counts.get(place.site) ?? 0) - 1
+    if (count > 0) this.counts.set(place.site, count)
+    else this.counts.delete(place.site)
   }
 
   destroyAll(): void {
@@ -75,11 +77,11 @@ export class HttpConnections<Connection extends HttpConnection> {
     }
   }
 
-  /** Closes who has been idle for longest, or else late, of all or of one source; false if nobody is. */
-  private evict(source: string | undefined): boolean {
+  /** Closes who has been idle for longest, or else late, of all or of one site; false if nobody is. */
+  private evict(site: string | undefined): boolean {
     for (const state of ['idle', 'late'] as const) {
       for (const [connection, place] of this.places) {
-        if (place.state !== state || (source !== undefined && place.source !== source)) continue
+        if (place.state !== state || (site !== undefined && place.site !== site)) continue
         this.remove(connection)
         connection.destroy()
         return true

@@ -3,7 +3,7 @@
  * serves monitors, probes and a page, a few times a minute, and is open to strangers: whatever they do
  * costs as little as it can, and never a worker's time.
  *
- *     connections    `connectionsMax`, of one source CONNECTIONS_PER_SOURCE_MAX; the idle and the silent give way
+ *     connections    `connectionsMax`, of one site CONNECTIONS_PER_SITE_MAX; the idle and the silent give way
  *     a head         HEADER_BYTES_MAX bytes with all that stands before it (head-meter.ts), within HEADER_MS; nobody sends a body
  *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
  *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them
@@ -34,7 +34,7 @@ import { HttpConnections } from './http-connections.ts'
 import { KeptAnswers } from './kept-answers.ts'
 import { type Route, type RouteAnswer, TEXT_PLAIN } from './route.ts'
 
-const CONNECTIONS_PER_SOURCE_MAX = 64
+const CONNECTIONS_PER_SITE_MAX = 64
 const HEADER_BYTES_MAX = 8 * 1024
 const HEADER_MS = 5000
 const ANSWER_MS = 10_000
@@ -123,7 +123,7 @@ export class HttpListener {
     this.options = options
     this.connections = new HttpConnections({
       max: options.connectionsMax,
-      perSourceMax: CONNECTIONS_PER_SOURCE_MAX,
+      perSiteMax: CONNECTIONS_PER_SITE_MAX,
     })
     this.kept = new KeptAnswers(options.nowMs)
   }
@@ -201,7 +201,7 @@ export class HttpListener {
       isTls ? `${socket.remoteAddress}:${socket.remotePort}` : socket
     server.on('connection', (socket: Socket) => {
       const peer = peerOf(socket, address)
-      if (!this.connections.admit(socket, peer.network)) {
+      if (!this.connections.admit(socket, peer)) {
         socket.destroy()
         return
       }

@@ -259,6 +259,7 @@ export class HttpService {
     const events = new EventCounters(shared.measures.events, config.process.threads)
     this.login = new BasicLogin({
       sasl,
+      nowMs: () => threadClock.nowMs(),
       after: (delayMs, run) => threadClock.after(delayMs, run),
       onLogin: (event) => {
         lane[COUNTER.auth_cmds]!++

@@ -3,7 +3,8 @@
  * its sender nothing, and us a key agreement and a signature. So a handshake is begun when its hello is
  * here, and by turns:
  *
- * - Networks take turns, and within one network who came first.
+ * - Sites (an IPv4 address, an IPv6 /48) take turns, within one site its sources (/64s), and within a source
+ *   who came first: whoever owns many addresses has the turns of one.
  * - Each takes a turn of the event loop that strangers have anyway (worker/stranger-turns.ts). Most of the work follows in
  *   Node's next tick, when the step is over: it is timed, and said for the next ones.
  *
@@ -18,6 +19,8 @@
  */
 import type net from 'node:net'
 import tls from 'node:tls'
+import { FairQueue, type Place } from '../../base/fair-queue.ts'
+import type { Peer } from '../../base/peer.ts'
 import type { TlsVerify } from '../../config/options/tls-options.ts'
 import { renewsTickets } from './node-internals.ts'
 import { withCertificates } from './tls-contexts.ts'
@@ -28,8 +31,8 @@ export interface HandshakeOwner {
   /** The accepted socket; nothing of it is read once its hello was taken. */
   readonly socket: net.Socket
   readonly verify: TlsVerify
-  /** Whom it is one source with. */
-  readonly network: string
+  /** Whose turn it takes. */
+  readonly peer: Pick<Peer, 'site' | 'network'>
   /** The ClientHello, and what came behind it. */
   takeHello(): Uint8Array
   secured(socket: tls.TLSSocket): void
@@ -85,8 +88,9 @@ export class TlsHandshakes implements HandshakeStep {
   private servers: Map<TlsVerify, tls.Server> = new Map()
   /** By the socket that was handed to a server. */
   private readonly owners: WeakMap<net.Socket, HandshakeOwner> = new WeakMap()
-  /** Those that wait, by network; the first network has the next turn. */
-  private readonly waiting: Map<string, HandshakeOwner[]> = new Map()
+  private readonly waiting: FairQueue<HandshakeOwner, string> = new FairQueue()
+  /** Of those that wait. */
+  private readonly places: Map<HandshakeOwner, Place<HandshakeOwner, string>> = new Map()
   private workSinceMs = 0
   private readonly beginWork: () => void = () => {
     this.workSinceMs = this.clock.nowMs()
@@ -113,42 +117,30 @@ export class TlsHandshakes implements HandshakeStep {
 
   /** How many wait for their turn. */
   get waitingCount(): number {
-    let count = 0
-    for (const line of this.waiting.values()) count += line.length
-    return count
+    return this.waiting.size
   }
 
   /** The hello of `owner` has come. */
   enqueue(owner: HandshakeOwner): void {
-    const line = this.waiting.get(owner.network)
-    if (line === undefined) this.waiting.set(owner.network, [owner])
-    else line.push(owner)
+    const { site, network } = owner.peer
+    this.places.set(owner, this.waiting.add(owner, site, network))
     this.turns.defer(this)
   }
 
   /** `owner` has gone while it waited. */
   leave(owner: HandshakeOwner): void {
-    const line = this.waiting.get(owner.network)
-    const index = line?.indexOf(owner) ?? -1
-    if (line === undefined || index < 0) return
-    line.splice(index, 1)
-    if (line.length === 0) this.waiting.delete(owner.network)
+    const place = this.places.get(owner)
+    if (place === undefined) return
+    this.waiting.remove(place)
+    this.places.delete(owner)
   }
 
   /** Of who has left there is a turn too many: false. */
   continueServing(): boolean {
-    const owner = this.takeNext()
-    return owner !== undefined && this.begin(owner)
-  }
-
-  private takeNext(): HandshakeOwner | undefined {
-    const next = this.waiting.entries().next()
-    if (next.done === true) return undefined
-    const [network, line] = next.value
-    const owner = line.shift()
-    this.waiting.delete(network)
-    if (line.length > 0) this.waiting.set(network, line)
-    return owner
+    const owner = this.waiting.takeTurn()
+    if (owner === undefined) return false
+    this.leave(owner)
+    return this.begin(owner)
   }
 
   private begin(owner: HandshakeOwner): boolean {

@@ -24,7 +24,7 @@ export interface AcceptorOptions {
   readonly isProven: ((source: SourceKey) => boolean) | undefined
   readonly lane: Float64Array
   readonly log: WorkerLog
-  readonly clock: Pick<ThreadClock, 'nowMs'>
+  readonly clock: Pick<ThreadClock, 'nowMs' | 'sharedMs'>
   readonly time: CoarseTime
   readonly turns: Pick<StrangerTurns, 'take' | 'soon'>
   readonly createSource: (options: NewcomerSourceOptions) => NewcomerSource
@@ -181,8 +181,11 @@ export class Acceptor {
     this.balance()
   }
 
+  /** Each worker notices the one crowd. */
   private sayCrowded(network: string, count: number, total: number): void {
-    this.options.log.write({
+    const { workerTable, clock, log } = this.options
+    if (!workerTable.claimCrowdReport(clock.sharedMs())) return
+    log.write({
       level: 'warn',
       event: 'full_of_strangers',
       message: 'the server is full of connections that have not logged in',

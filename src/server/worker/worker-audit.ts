@@ -7,7 +7,8 @@
  * what is refused to those who are logged in, what operators have carried out, and who logged in. Who makes
  * more refusals or operations than are written waits.
  *
- * Before all that, what one actor makes is held to so many lines a second (audit-rate.ts).
+ * Before all that, what one actor makes is held to so many lines a second, and so is what all strangers make
+ * (audit-rate.ts).
  *
  *     shared memory: | 1 while the file takes nothing | on their way, a word a lane |
  *
@@ -173,8 +174,8 @@ export class WorkerAudit {
   }
 
   /** Of whoever makes as many of these as they like. */
-  private recordOf({ network }: Peer, event: AuditEvent): void {
-    this.rate.add(event, network)
+  private recordOf(peer: Peer, event: AuditEvent): void {
+    this.rate.add(event, peer)
   }
 
   private deliver(event: AuditEvent): void {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { sourceKey, sourceNetwork } from '../../../src/base/source-network.ts'
+import { sourceKey, sourceNetwork, sourceSite } from '../../../src/base/source-network.ts'
 
 test.each([
   ['192.0.2.1', '192.0.2.1'],
@@ -30,4 +30,15 @@ test.each([
   ['unknown', { kind: 0, high: 0, low: 0 }],
 ])('%j counts under its whole network', (address, key) => {
   expect(sourceKey(sourceNetwork(address))).toEqual(key)
+})
+
+test.each([
+  ['192.0.2.1', '192.0.2.1'],
+  ['::ffff:192.0.2.1', '192.0.2.1'],
+  ['2001:db8:1:2::3', '2001:db8:1::/48'],
+  ['2001:db8:1:ffff::3', '2001:db8:1::/48'],
+  ['2001:db8::1', '2001:db8:0::/48'],
+  ['unix', 'unix'],
+])('%j is of the site %j', (address, site) => {
+  expect(sourceSite(sourceNetwork(address))).toBe(site)
 })

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { Peer } from '../../../src/base/peer.ts'
 import {
   DerivationQueue,
   type DerivationQueueOptions,
@@ -8,6 +9,11 @@ import {
 import { fuzzParameters } from '../credential/fuzz-parameters.ts'
 
 type Pending = PendingCheck<Uint8Array>
+
+/** A source with a site of its own, if it is not an address. */
+function from(source: string): Peer {
+  return new Peer(source, source)
+}
 
 /** A queue whose checks end when the test says so. */
 class Bench {
@@ -27,7 +33,7 @@ class Bench {
   }
 
   request(source: string, what: string): Pending {
-    return this.queue.request(source, what, () => {
+    return this.queue.request(from(source), what, () => {
       this.started.push(what)
       return new Promise((resolve) => this.#running.set(what, resolve))
     })
@@ -97,6 +103,39 @@ describe('the derivation queue', () => {
     expect(bench.started).toEqual(['wrong0', 'wrong1', 'right'])
     await bench.finishOne()
     expect(await outcomeOf(legitimate)).toBe('right')
+  })
+
+  /** As one owner has them. */
+  const ownNetworks = Array.from(
+    { length: 100 },
+    (_, index) => `2001:db8:7:${index.toString(16)}::1`,
+  )
+
+  test('lets who owns a /48 have the turns of one, from however many of its /64s', async () => {
+    bench = new Bench({ waitingMax: 200 })
+    for (const [index, address] of ownNetworks.entries()) bench.request(address, `wrong${index}`)
+    bench.request('192.0.2.1', 'right')
+    await bench.finishAll()
+    expect(bench.started.indexOf('right')).toBeLessThanOrEqual(2)
+    // Among them its /64s take turns.
+    expect(bench.started).toHaveLength(101)
+    const again = new Bench({ waitingMax: 200 })
+    for (const what of ['a1', 'a2', 'a3']) again.request('2001:db8:7:a::1', what)
+    again.request('2001:db8:7:b::1', 'b1')
+    again.request('2001:db8:8::1', 'other')
+    await again.finishAll()
+    expect(again.started).toEqual(['a1', 'a2', 'other', 'b1', 'a3'])
+  })
+
+  test('when full drops no client for who asks once from each /64 of a /48', async () => {
+    bench = new Bench({ waitingMax: 50 })
+    const first = bench.request('192.0.2.1', 'runs')
+    const clients = ['c1', 'c2'].map((what) => bench.request('192.0.2.1', what))
+    for (const [index, address] of ownNetworks.entries()) {
+      void bench.request(address, `wrong${index}`).outcome
+    }
+    await bench.finishAll()
+    expect(await Promise.all([first, ...clients].map(outcomeOf))).toEqual(['runs', 'c1', 'c2'])
   })
 
   test('when full drops the newest of the longest line, at the limit none', async () => {
@@ -194,13 +233,57 @@ describe('the derivation queue', () => {
       waitMsMax: 1000,
     })
     const [bad, alsoBad, good] = ['bad', 'bad', 'good'].map((what) =>
-      queue.request('s', what, () =>
+      queue.request(from('s'), what, () =>
         what === 'bad' ? Promise.reject(error) : Promise.resolve(Buffer.from(what)),
       ),
     )
     await expect(bad?.outcome).rejects.toBe(error)
     await expect(alsoBad?.outcome).rejects.toBe(error)
     expect(good === undefined ? '' : await outcomeOf(good)).toBe('good')
+  })
+
+  describe('tells how long a check may be taken to last', () => {
+    const pass = async (ms: number): Promise<void> => {
+      bench.nowMs += ms
+      await bench.finishOne()
+    }
+
+    test('by the last ones, in steps, and it does not fade with time', async () => {
+      expect(bench.queue.expectedMs).toBe(0)
+      bench.request('s', 'slow')
+      await pass(610)
+      expect(bench.queue.expectedMs).toBe(650)
+      bench.nowMs += 3_600_000
+      expect(bench.queue.expectedMs).toBe(650)
+      for (let index = 0; index < 30; index++) {
+        bench.request('s', `quick${index}`)
+        await pass(2)
+      }
+      expect(bench.queue.expectedMs).toBe(50)
+    })
+
+    test('by the wait for it, which is forgotten soon, and is no longer than anybody waits', async () => {
+      for (const what of ['a', 'b', 'c']) bench.request('s', what)
+      await pass(300)
+      await pass(300)
+      expect(bench.queue.expectedMs).toBe(950)
+      await pass(300)
+      expect(bench.queue.expectedMs).toBeLessThan(950)
+      bench.nowMs += 20_000
+      expect(bench.queue.expectedMs).toBe(350)
+      for (const what of ['d', 'e']) bench.request('s', what)
+      await pass(990)
+      await pass(990)
+      expect(bench.queue.expectedMs).toBe(1000)
+    })
+
+    test('by those who waited in vain', async () => {
+      bench.request('s', 'stuck')
+      bench.request('s', 'late')
+      bench.nowMs = 1000
+      bench.request('s', 'next')
+      expect(bench.queue.expectedMs).toBe(1000)
+    })
   })
 
   test('in any order of events stays within its limits and answers everybody once', async () => {

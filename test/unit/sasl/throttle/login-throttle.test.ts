@@ -257,6 +257,37 @@ describe('a user', () => {
     expect(fail(home, 'alice', FAILURES_MAX)).toBe(ANSWER_DELAY_MS_MAX)
   })
 
+  test.each([0, 3, 5, 7, 9, 12])(
+    'is answered at home as late as elsewhere, after %i failures from other places',
+    (elsewhereCount) => {
+      const seen = [true, false].map((isKnown) => {
+        throttle = newThrottle({ memory: createThrottleMemory(countingBytes) })
+        if (isKnown) throttle.succeeded('alice', home)
+        for (const attacker of attackers.slice(0, elsewhereCount)) fail(attacker)
+        return Array.from({ length: FAILURES_MAX + 2 }, () => {
+          const full = fail(home, 'alice', 1, 'namespace-full')
+          const isRefused = throttle.isRefused('alice', home)
+          return [full, fail(home, 'alice', 1, isRefused ? 'throttled' : 'wrong-password')]
+        })
+      })
+      expect(seen[0]).toEqual(seen[1])
+    },
+  )
+
+  test.each<FailureReason>(['busy', 'channel-binding', 'credentials-changed'])(
+    'who is looked at where others are refused is answered as late, whatever comes of it: %s',
+    (reason) => {
+      throttle.succeeded('alice', home)
+      expect(fail(home, 'alice', 1, reason)).toBe(0)
+      for (let index = 0; index < FAILURES_MAX + 1; index++) fail(home, `random${index}`)
+      expect(throttle.isRefused('alice', home)).toBe(false)
+      expect(throttle.isRefused('bob', home)).toBe(true)
+      expect(fail(home, 'alice', 1, reason)).toBe(ANSWER_DELAY_MS_MAX)
+      // Before the user is named nobody is looked at.
+      expect(fail(home, '', 1, 'unknown-mechanism')).toBe(0)
+    },
+  )
+
   test('who is not there is throttled like one who is', () => {
     const seen = ['alice', 'no-such-user'].map((name) => {
       throttle = newThrottle({ memory: createThrottleMemory(countingBytes) })

@@ -1,14 +1,19 @@
 /** What a throttled login is to mechanisms, session and gate: refused unseen, and not to be told apart. */
+import { pbkdf2Sync } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { AnswerDelays } from '../../../../src/connection/answer-delays.ts'
 import { AuthGate, type GateAnswer, type LoginEvent } from '../../../../src/connection/auth-gate.ts'
+import type { DerivationParameters } from '../../../../src/credential/verifier.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../../src/observe/counters.ts'
+import type { SaslEnvironment } from '../../../../src/sasl/environment.ts'
 import { SaslSession } from '../../../../src/sasl/session.ts'
 import {
   ANSWER_DELAY_MS_MAX,
   createThrottleMemory,
   LoginThrottle,
+  type LoginThrottleOptions,
 } from '../../../../src/sasl/throttle/login-throttle.ts'
+import { BasicLogin } from '../../../../src/server/http/basic-login.ts'
 import { ManualClock } from '../../../support/manual-clock.ts'
 import { pipeAt } from '../../../support/pipe.ts'
 import { fixture, plain, scramLogin, snapshotOf } from '../fixture.ts'
@@ -22,9 +27,8 @@ let nowMs = 0
 let throttle: LoginThrottle
 let { environment, derived } = fixture(snapshot)
 
-beforeEach(() => {
-  nowMs = 0
-  throttle = new LoginThrottle({
+function newThrottle(options: Partial<LoginThrottleOptions> = {}): LoginThrottle {
+  return new LoginThrottle({
     memory: createThrottleMemory((bytes) => bytes.fill(9), 64),
     failuresMax: 4,
     refusalMsMin: 1000,
@@ -35,7 +39,13 @@ beforeEach(() => {
     onBegin: () => undefined,
     onEnd: () => undefined,
     onMore: () => undefined,
+    ...options,
   })
+}
+
+beforeEach(() => {
+  nowMs = 0
+  throttle = newThrottle()
   ;({ environment, derived } = fixture(snapshot, { throttle }))
 })
 
@@ -179,6 +189,112 @@ test('answers to failures leave later and later, those to right logins at once',
   expect(lane[COUNTER.login_answers_delayed]).toBe(6)
   nowMs += 10_000
   expect(await gate.start('PLAIN', plain('alice', 'secret'))).toEqual({ kind: 'success' })
+})
+
+describe('where the derivation of a key takes longer than an answer is delayed', () => {
+  const DERIVATION_MS = 600
+  const STEP_MS = 10
+  let clock: ManualClock
+  let slow: SaslEnvironment
+
+  /** When what `begin` asks is answered, from now on. */
+  async function answeredAfter(begin: () => unknown): Promise<number> {
+    const startMs = clock.nowMs()
+    let isAnswered = false
+    void Promise.resolve(begin()).then(() => {
+      isAnswered = true
+    })
+    for (let step = 0; step < 500; step++) {
+      await new Promise(setImmediate)
+      if (isAnswered) return clock.nowMs() - startMs
+      clock.pass(STEP_MS)
+    }
+    throw new Error('not answered')
+  }
+
+  function gateOf(): AuthGate {
+    return new AuthGate(
+      {
+        sasl: slow,
+        loginAttemptsMax: 20,
+        lane: new Float64Array(COUNTER_NAMES.length),
+        onLogin: () => undefined,
+        delays: new AnswerDelays(clock),
+      },
+      attacker,
+    )
+  }
+
+  /** By the memcached protocols, and over HTTP. */
+  const WAYS: readonly [string, (user: string, password: string) => unknown][] = [
+    ['SASL', (user, password) => gateOf().start('PLAIN', plain(user, password))],
+    [
+      'HTTP Basic',
+      (user, password) => {
+        const login = new BasicLogin({
+          sasl: slow,
+          onLogin: () => undefined,
+          nowMs: () => clock.nowMs(),
+          after: (delayMs, run) => clock.after(delayMs, run),
+        })
+        const header = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+        return login.check(header, { ...attacker }, 'read')
+      },
+    ],
+  ]
+
+  beforeEach(() => {
+    clock = new ManualClock()
+    throttle = newThrottle({ nowMs: () => clock.nowMs(), refusalMsMin: 60_000 })
+    // All of the time that it takes is the test's.
+    const derive = (password: string, parameters: DerivationParameters): Promise<Uint8Array> => {
+      const { hash, salt, iterations } = parameters
+      const key = pbkdf2Sync(password, salt, iterations, hash.digestBytes, hash.digest)
+      return new Promise((resolve) => clock.after(DERIVATION_MS, () => resolve(key)))
+    }
+    ;({ environment: slow, derived } = fixture(snapshot, {
+      throttle,
+      derive,
+      monotonicMs: () => clock.nowMs(),
+    }))
+  })
+
+  test.each(WAYS)(
+    'by %s no answer at a refused source tells who logged in there',
+    async (_, ask) => {
+      await answeredAfter(() => ask('alice', 'secret'))
+      for (let index = 0; index < 5; index++) {
+        await answeredAfter(() => ask(`random${index}`, 'wrong'))
+      }
+      const count = derived.length
+      const lateMs: number[] = []
+      for (const user of ['unknown', 'alice', 'bob', 'alice']) {
+        lateMs.push(await answeredAfter(() => ask(user, 'wrong')))
+      }
+      // Of alice, who is the only one to be looked at.
+      expect(derived.length - count).toBe(2)
+      expect(new Set(lateMs).size).toBe(1)
+      expect(lateMs[0]).toBeGreaterThan(DERIVATION_MS)
+    },
+  )
+
+  test('SCRAM, by which no key is derived, is answered as late', async () => {
+    await answeredAfter(() => gateOf().start('PLAIN', plain('alice', 'secret')))
+    for (let index = 0; index < 5; index++) {
+      await answeredAfter(() => gateOf().start('PLAIN', plain(`random${index}`, 'wrong')))
+    }
+    const steps: unknown[] = []
+    for (const user of ['unknown', 'alice']) {
+      const options = { mechanism: 'SCRAM-SHA-256', user, password: 'wrong' }
+      steps.push(await scramLogin(new SaslSession(slow, attacker), options))
+    }
+    const delayMs = slow.derivations.expectedMs
+    expect(delayMs).toBeGreaterThan(DERIVATION_MS)
+    expect(steps).toMatchObject([
+      { reason: 'throttled', delayMs },
+      { reason: 'wrong-password', delayMs },
+    ])
+  })
 })
 
 test('a connection that goes leaves no answer behind that is due later', async () => {

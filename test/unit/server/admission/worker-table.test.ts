@@ -209,3 +209,10 @@ test('a worker far ahead hands accepting over to those behind, but not to one th
   expect(first.turns.handOver()).toBe(false)
   expect(first.turns.balance()).toBe(true)
 })
+
+test('a crowd that all workers notice is told of by one, and by one again after some seconds', () => {
+  const all = workers(3)
+  const claims = (sharedMs: number): number =>
+    all.filter((workerTable) => workerTable.claimCrowdReport(sharedMs)).length
+  expect([0, 5000, 9999, 10_000, 15_000, 20_000].map(claims)).toEqual([1, 0, 0, 1, 0, 1])
+})

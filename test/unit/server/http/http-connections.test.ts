@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
+import { Peer } from '../../../../src/base/peer.ts'
 import { HttpConnections } from '../../../../src/server/http/http-connections.ts'
 
 /** The names of those that were closed, in order. */
-function openPlaces(max: number, perSourceMax: number) {
-  const places = new HttpConnections<{ destroy(): void }>({ max, perSourceMax })
+function openPlaces(max: number, perSiteMax: number) {
+  const places = new HttpConnections<{ destroy(): void }>({ max, perSiteMax })
   const closed: string[] = []
   const connections = new Map<string, { destroy(): void }>()
   const of = (name: string): { destroy(): void } => {
@@ -14,9 +15,9 @@ function openPlaces(max: number, perSourceMax: number) {
   return {
     closed,
     places,
-    admit: (name: string, source: string) => places.admit(of(name), source),
+    admit: (name: string, source: string) => places.admit(of(name), new Peer(source, source)),
     served: (name: string, source: string) => {
-      const isAdmitted = places.admit(of(name), source)
+      const isAdmitted = places.admit(of(name), new Peer(source, source))
       places.asked(of(name))
       return isAdmitted
     },
@@ -40,6 +41,14 @@ test('a source has no more than its own limit, and others have the rest', () => 
   expect([served('a', '1'), served('b', '1'), admit('c', '1')]).toEqual([true, true, false])
   expect(admit('d', '2')).toBe(true)
   expect(places.count).toBe(3)
+})
+
+test('who owns a /48 has the places of one, from however many of its /64s', () => {
+  const { served, admit } = openPlaces(4, 2)
+  const own = ['a', 'b', 'c', 'd'].map((name) => served(name, `2001:db8:7:${name}::1`))
+  expect(own).toEqual([true, true, false, false])
+  expect(admit('e', '192.0.2.1')).toBe(true)
+  expect(admit('f', '2001:db8:8:a::1')).toBe(true)
 })
 
 test('who has been idle for longest gives way, and who is served does not', () => {

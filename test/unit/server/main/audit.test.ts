@@ -399,6 +399,21 @@ describe('one who makes many lines', () => {
       (side, index) => side.handshake(at(`[2001:db8::${index % 100}]:5`), `E${index}`),
     ],
     [
+      'a stranger with a thousand networks of one /48',
+      (side, index) =>
+        side.login({
+          ...FAILURE,
+          peer: at(`[2001:db8:7:${(index % 1000).toString(16)}::1]:5`),
+          user: '',
+          unknownUser: undefined,
+          reason: 'unknown-mechanism',
+        } as never),
+    ],
+    [
+      'a user with a thousand networks of one /48',
+      (side, index) => refuse(side, 'mallory', `[2001:db8:7:${(index % 1000).toString(16)}::1]:5`),
+    ],
+    [
       'one who logs in',
       (side) =>
         side.login({ succeeded: true, principal: MALLORY, peer: at(peer), mechanism: 'PLAIN' }),
@@ -417,6 +432,19 @@ describe('one who makes many lines', () => {
     expect(told[0]!.slice(0, 10).every((event) => !('count' in event))).toBe(true)
     // Once the seconds follow each other, ten a second of all kinds together.
     expect(told[3]!.length).toBeLessThanOrEqual(10)
+  })
+
+  test('is bounded together with all strangers, who may own as many networks as they like', () => {
+    const told = seconds((side, index) => {
+      for (let site = 0; site < 20; site++) {
+        side.handshake(at(`[2001:db8:${(index * 20 + site).toString(16)}::1]:5`), 'ERR_SSL')
+      }
+    }, 100)
+    for (const [index, events] of told.entries())
+      expect(events.length, `${index}`).toBeLessThanOrEqual(200)
+    expect(told[3]!.length).toBeLessThanOrEqual(100)
+    expect(sumOf(told.flat())).toBe(10_000)
+    expect(told[0]!.slice(0, 100).every((event) => !('count' in event))).toBe(true)
   })
 
   test('takes no line from others, whose first ones stand alone', () => {

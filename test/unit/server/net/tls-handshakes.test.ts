@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { connect } from 'node:tls'
 import { expect, onTestFinished, test } from 'vitest'
+import { Peer } from '../../../../src/base/peer.ts'
 import {
   type HandshakeOwner,
   type HandshakeStep,
@@ -27,7 +28,7 @@ class Bench {
     this.handshakes = new TlsHandshakes(tlsMaterial(), { nowMs }, { defer })
   }
 
-  add(name: string, network = name.charAt(0)): HandshakeOwner {
+  add(name: string, address = name.charAt(0)): HandshakeOwner {
     const begin = (): boolean => {
       this.begun.push(name)
       return true
@@ -40,7 +41,7 @@ class Bench {
     const owner: HandshakeOwner = {
       socket,
       verify: 'none',
-      network,
+      peer: new Peer(address, address),
       takeHello: () => new Uint8Array(0),
       secured: () => undefined,
       failed: () => undefined,
@@ -63,6 +64,25 @@ test('networks take turns, and within one who came first is first', () => {
   while (bench.runTurn());
   expect(bench.begun).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3', 'a4'])
   expect(bench.handshakes.waitingCount).toBe(0)
+})
+
+test('who owns a /48 has the turns of one, from however many of its /64s', () => {
+  const bench = new Bench()
+  for (let index = 0; index < 100; index++) {
+    bench.add(`stranger ${index}`, `2001:db8:7:${index.toString(16)}::1`)
+  }
+  bench.add('client', '192.0.2.1')
+  while (bench.runTurn());
+  expect(bench.begun.slice(0, 3)).toEqual(['stranger 0', 'client', 'stranger 1'])
+  expect(bench.begun).toHaveLength(101)
+})
+
+test('within a site its sources take turns', () => {
+  const bench = new Bench()
+  for (const name of ['a1', 'a2', 'a3']) bench.add(name, '2001:db8:7:a::1')
+  bench.add('b1', '2001:db8:7:b::1')
+  while (bench.runTurn());
+  expect(bench.begun).toEqual(['a1', 'b1', 'a2', 'a3'])
 })
 
 test('each has a turn of its own', () => {
@@ -112,7 +132,7 @@ test.each([
     handshakes.enqueue({
       socket,
       verify: 'none',
-      network: 'a',
+      peer: new Peer('a', 'a'),
       takeHello: () => bytes,
       secured: resolve,
       failed: resolve,

@@ -1,41 +1,45 @@
 /**
  * A queue in which neither the order of coming alone decides who is next, nor how many connections
- * somebody sends. What waits is listed three times, and each operation takes the same time however
- * long the queue is.
+ * somebody sends, nor from how many sources of a site. What waits is listed three times, and each
+ * operation takes the same time however long the queue is, but for `newestOfMost`.
  *
  *     all:      oldest ................................ newest
  *     sites:    A, B, C ... in turn     a site:   its sources, in turn     a source: oldest ... newest
  *
- * Sites and sources are numbers of source-counts.ts. Invariant: no site and no source that is listed
- * is empty.
+ * A site is whom sources belong to: the /48 of IPv6 /64s, and an IPv4 address that of its own. Both go by
+ * names, as a Peer has them, or by numbers of source-counts.ts.
+ *
+ * Invariant: no site and no source that is listed is empty.
  */
-import { Chain, type Link } from '../../base/chain.ts'
+import { Chain, type Link } from './chain.ts'
 
-interface SourceLine<T> {
-  readonly id: number
-  readonly site: SiteLine<T>
+interface SourceLine<T, Id> {
+  readonly id: Id
+  readonly site: SiteLine<T, Id>
   readonly values: Chain<T>
-  link: Link<SourceLine<T>> | undefined
+  link: Link<SourceLine<T, Id>> | undefined
 }
 
-interface SiteLine<T> {
-  readonly id: number
-  readonly sources: Chain<SourceLine<T>>
-  link: Link<SiteLine<T>> | undefined
+interface SiteLine<T, Id> {
+  readonly id: Id
+  readonly sources: Chain<SourceLine<T, Id>>
+  /** Values of all its sources. */
+  size: number
+  link: Link<SiteLine<T, Id>> | undefined
 }
 
 /** Where a value stands in its queue. */
-export interface Place<T> {
-  readonly source: SourceLine<T>
+export interface Place<T, Id = number> {
+  readonly source: SourceLine<T, Id>
   readonly inAll: Link<T>
   readonly inSource: Link<T>
 }
 
-export class FairQueue<T> {
+export class FairQueue<T, Id = number> {
   private readonly all = new Chain<T>()
-  private readonly sites = new Chain<SiteLine<T>>()
-  private readonly siteById = new Map<number, SiteLine<T>>()
-  private readonly sourceById = new Map<number, SourceLine<T>>()
+  private readonly sites = new Chain<SiteLine<T, Id>>()
+  private readonly siteById = new Map<Id, SiteLine<T, Id>>()
+  private readonly sourceById = new Map<Id, SourceLine<T, Id>>()
 
   get size(): number {
     return this.all.size
@@ -46,19 +50,21 @@ export class FairQueue<T> {
   }
 
   /** Whoever adds a value keeps its place, to remove it. */
-  add(value: T, site: number, source: number): Place<T> {
+  add(value: T, site: Id, source: Id): Place<T, Id> {
     const line = this.sourceById.get(source) ?? this.listSource(site, source)
     const inAll = this.all.append(value)
+    line.site.size++
     return { source: line, inAll, inSource: line.values.append(value) }
   }
 
   /** `place` must be of this queue, and is of none afterwards. */
-  remove(place: Place<T>): void {
+  remove(place: Place<T, Id>): void {
     this.all.remove(place.inAll)
     const { source } = place
-    source.values.remove(place.inSource)
-    if (source.values.size > 0 || source.link === undefined) return
     const { site } = source
+    source.values.remove(place.inSource)
+    site.size--
+    if (source.values.size > 0 || source.link === undefined) return
     site.sources.remove(source.link)
     this.sourceById.delete(source.id)
     if (site.sources.size > 0 || site.link === undefined) return
@@ -70,16 +76,27 @@ export class FairQueue<T> {
     return this.all.first?.value
   }
 
-  oldestOf(source: number): T | undefined {
+  oldestOf(source: Id): T | undefined {
     return this.sourceById.get(source)?.values.first?.value
   }
 
-  newestOf(source: number): T | undefined {
+  newestOf(source: Id): T | undefined {
     return this.sourceById.get(source)?.values.last?.value
   }
 
+  /**
+   * Of the site that has most here, and in it of the source that has most: the newest. Of those that have
+   * equally many, the one whose turn comes last. Looks at each site.
+   */
+  newestOfMost(): T | undefined {
+    const site = mostOf(this.sites, ({ size }) => size)
+    const source =
+      site === undefined ? undefined : mostOf(site.sources, ({ values }) => values.size)
+    return source?.values.last?.value
+  }
+
   /** Up to `lookMax`, the oldest first. */
-  *eachOf(source: number, lookMax: number): Iterable<T> {
+  *eachOf(source: Id, lookMax: number): Iterable<T> {
     let link = this.sourceById.get(source)?.values.first
     for (let look = 0; look < lookMax && link !== undefined; look++) {
       yield link.value
@@ -98,9 +115,9 @@ export class FairQueue<T> {
 
   /**
    * Whose turn it is: of the next `lookMax` sites, the one that comes before the others by `precedes`,
-   * or the first. Its turn, and that of its source, is over with this call.
+   * or the first. Its turn, and that of its source, is over with this call; its place is not given up.
    */
-  takeTurn(lookMax: number, precedes: (site: number, other: number) => boolean): T | undefined {
+  takeTurn(lookMax = 1, precedes: (site: Id, other: Id) => boolean = () => false): T | undefined {
     let chosen = this.sites.first
     let link = chosen
     for (let look = 0; look < lookMax && link !== undefined && chosen !== undefined; look++) {
@@ -116,16 +133,25 @@ export class FairQueue<T> {
     return source.value.values.first?.value
   }
 
-  private listSource(site: number, source: number): SourceLine<T> {
+  private listSource(site: Id, source: Id): SourceLine<T, Id> {
     let siteLine = this.siteById.get(site)
     if (siteLine === undefined) {
-      siteLine = { id: site, sources: new Chain(), link: undefined }
+      siteLine = { id: site, sources: new Chain(), size: 0, link: undefined }
       siteLine.link = this.sites.append(siteLine)
       this.siteById.set(site, siteLine)
     }
-    const line: SourceLine<T> = { id: source, site: siteLine, values: new Chain(), link: undefined }
+    const values = new Chain<T>()
+    const line: SourceLine<T, Id> = { id: source, site: siteLine, values, link: undefined }
     line.link = siteLine.sources.append(line)
     this.sourceById.set(source, line)
     return line
   }
+}
+
+function mostOf<V>(chain: Chain<V>, sizeOf: (value: V) => number): V | undefined {
+  let most = chain.first
+  for (let link = most; link !== undefined && most !== undefined; link = link.next) {
+    if (sizeOf(link.value) >= sizeOf(most.value)) most = link
+  }
+  return most?.value
 }
