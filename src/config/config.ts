@@ -210,7 +210,7 @@ export interface Config {
     readonly waitsForPlace: boolean
     /** Of those over the limit, so many wait at a time: 0 unless they do. */
     readonly heldConnectionsMax: number
-    /** 0 where nobody is answered over HTTP. */
+    /** Shared out to the addresses of HTTP, each of which keeps its own; 0 where nobody is answered over HTTP. */
     readonly httpConnectionsMax: number
     readonly unauthenticatedConnectionsMax: number
     readonly loginTimeoutMs: number

@@ -35,7 +35,7 @@ const SNAPSHOT_OPTIONS = [
   'restore',
   'restore_stale',
 ] as const
-/** Monitors and probes are few. */
+/** Of each address: monitors and probes are few. */
 const HTTP_CONNECTIONS_MAX = 256
 const LEVEL_BY_VERBOSITY: readonly LogLevel[] = ['info', 'debug', 'trace', 'trace']
 
@@ -91,7 +91,7 @@ function resolveAll(given: GivenOptions): Config {
       waitsForPlace: values.wait_for_place,
       // As many as wait to be accepted elsewhere.
       heldConnectionsMax: values.wait_for_place ? network.backlog : 0,
-      httpConnectionsMax: http === undefined ? 0 : HTTP_CONNECTIONS_MAX,
+      httpConnectionsMax: httpConnectionsMax(http),
       unauthenticatedConnectionsMax: unauthenticatedMax(given),
       loginTimeoutMs: milliseconds(values.login_timeout_seconds),
       loginAttemptsMax: values.login_attempts,
@@ -210,6 +210,10 @@ function httpConfig(given: GivenOptions, hasTls: boolean): Config['http'] {
     hasTls,
     problem: (option, message) => given.problem(option, message),
   })
+}
+
+function httpConnectionsMax(http: Config['http']): number {
+  return http === undefined ? 0 : (http.listen.length + http.sockets.length) * HTTP_CONNECTIONS_MAX
 }
 
 function limitMaxMib(given: GivenOptions): number {

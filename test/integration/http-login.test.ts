@@ -7,9 +7,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage, RequestOptions } from 'node:http'
 import { request as askPlain, createServer } from 'node:http'
 import { Agent, request } from 'node:https'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import type { TLSSocket } from 'node:tls'
+import { Duplex } from 'node:stream'
+import { connect as handshake, type TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runProgram } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
@@ -133,6 +134,49 @@ test('a head that is too long is refused over TLS, too, and one after another is
   socket.write(live.replace('x:', `x:${' '.repeat(200)}`))
   expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 431 /)
   await isClosed
+})
+
+/** A ClientHello, to be sent without being a client. */
+async function helloOf(): Promise<Buffer> {
+  return await new Promise((resolve) => {
+    const socket = new Duplex({
+      read: () => undefined,
+      write: (bytes: Buffer) => resolve(bytes),
+    })
+    handshake({ socket, rejectUnauthorized: false })
+  })
+}
+
+async function connectFrom(localAddress: string): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress })
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  return socket
+}
+
+test('however many hellos one address sends at once, that of another waits for a few of them', async () => {
+  const hello = await helloOf()
+  const crowd: Socket[] = []
+  for (let count = 0; count < 60; count++) crowd.push(await connectFrom('127.0.0.7'))
+  const probe = await connectFrom('127.0.0.8')
+  const answered: Socket[] = []
+  const all = [...crowd, probe]
+  const answers = all.map(async (socket) => {
+    await once(socket, 'data')
+    answered.push(socket)
+  })
+  // All of them are there when it looks.
+  server.signal('SIGSTOP')
+  try {
+    for (const socket of all) {
+      await new Promise<void>((resolve) => socket.write(hello, () => resolve()))
+    }
+  } finally {
+    server.signal('SIGCONT')
+  }
+  await Promise.all(answers)
+  for (const socket of all) socket.destroy()
+  expect(answered.indexOf(probe)).toBeLessThan(30)
 })
 
 test('no connection is keyed anew', async () => {

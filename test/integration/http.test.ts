@@ -1,7 +1,7 @@
 /** The HTTP listener, as monitors use it and as strangers abuse it. */
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { request as ask } from 'node:http'
+import { Agent, request as ask } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +17,7 @@ interface Answer {
   readonly status: number | undefined
   readonly headers: Readonly<Record<string, unknown>>
   readonly body: string
+  readonly isSameConnection: boolean
 }
 
 interface Asked {
@@ -25,25 +26,31 @@ interface Asked {
   readonly body?: string
   /** The source, over TCP. */
   readonly localAddress?: string
+  readonly agent?: Agent
 }
 
 const LIVE = 'GET /live HTTP/1.1\r\nHost: a\r\n'
 
 /** From a Unix socket, or a port. */
 function get(target: string | number, path: string, asked: Asked = {}): Promise<Answer> {
-  const { method = 'GET', headers = {}, body, localAddress = '127.0.0.1' } = asked
+  const { method = 'GET', headers = {}, body, localAddress = '127.0.0.1', agent = false } = asked
   const where =
     typeof target === 'string'
       ? { socketPath: target }
       : { host: '127.0.0.1', port: target, localAddress }
   return new Promise((resolve, reject) => {
-    const request = ask({ ...where, path, method, headers, agent: false }, (response) => {
+    const request = ask({ ...where, path, method, headers, agent }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
       })
       response.on('end', () =>
-        resolve({ status: response.statusCode, headers: response.headers, body: text }),
+        resolve({
+          status: response.statusCode,
+          headers: response.headers,
+          body: text,
+          isSameConnection: request.reusedSocket,
+        }),
       )
     })
     request.on('error', reject).end(body)
@@ -183,6 +190,27 @@ describe('without a login', () => {
     expect(await get(path, '/live')).toMatchObject({ status: 200 })
     await expect.poll(() => open.size).toBeLessThanOrEqual(256)
     for (const socket of hanging) socket.destroy()
+  })
+
+  test('who fills an address takes no place of another', async () => {
+    const agents = Array.from({ length: 4 }, () => new Agent({ keepAlive: true, maxSockets: 64 }))
+    const fill = async (): Promise<readonly Answer[]> =>
+      await Promise.all(
+        Array.from({ length: 256 }, (_, index) =>
+          get(port, '/live', {
+            localAddress: `127.0.0.${2 + (index % 4)}`,
+            agent: agents[index % 4]!,
+          }),
+        ),
+      )
+    expect((await fill()).map(({ status }) => status)).toEqual(Array(256).fill(200))
+    for (let count = 0; count < 5; count++) {
+      expect(await get(path, '/live')).toMatchObject({ status: 200 })
+    }
+    expect((await fill()).map(({ isSameConnection }) => isSameConnection)).toEqual(
+      Array(256).fill(true),
+    )
+    for (const agent of agents) agent.destroy()
   })
 
   test('two hundred scrapers at once, a thousand times, hold up nobody who gets', async () => {

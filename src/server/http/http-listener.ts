@@ -3,7 +3,8 @@
  * serves monitors, probes and a page, a few times a minute, and is open to strangers: whatever they do
  * costs as little as it can, and never a worker's time.
  *
- *     connections    `connectionsMax`, of one site CONNECTIONS_PER_SITE_MAX; the idle and the silent give way
+ *     connections    of an address `connectionsMax`, of one site CONNECTIONS_PER_SITE_MAX; who gives way: http-connections.ts
+ *     a handshake    is begun in its turn (hello-turns.ts), within HEADER_MS, and ends within HEADER_MS
  *     a head         HEADER_BYTES_MAX bytes with all that stands before it (head-meter.ts), within HEADER_MS; nobody sends a body
  *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
  *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them
@@ -29,6 +30,7 @@ import { NO_RENEGOTIATION } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { BasicLogin, LoginVerdict } from './basic-login.ts'
 import { HeadMeter } from './head-meter.ts'
+import { HelloTurns } from './hello-turns.ts'
 import { isMeantForUs } from './host-guard.ts'
 import { HttpConnections } from './http-connections.ts'
 import { KeptAnswers } from './kept-answers.ts'
@@ -77,6 +79,7 @@ export interface HttpListenerOptions {
   readonly login: Pick<BasicLogin, 'check'> | undefined
   /** Metrics are for whoever reaches the port. */
   readonly isOpen: boolean
+  /** Of each address: who fills one that others reach must not keep out who asks on this machine. */
   readonly connectionsMax: number
   /** Names that the server may be asked by. */
   readonly hostNames: readonly string[]
@@ -92,6 +95,8 @@ interface Client extends Pipe {
   readonly socket: Socket
   /** Nobody else on a network reaches the address that it came to. */
   readonly isLocal: boolean
+  /** Those of the address that it came to. */
+  readonly connections: HttpConnections<Socket>
   /** Requests that were not answered yet. */
   pendingCount: number
   /** What had come when the last request was there. */
@@ -113,7 +118,8 @@ const FULL_ACCESS: Access = { seesAll: true, refusal: undefined }
 export class HttpListener {
   private readonly options: HttpListenerOptions
   private readonly servers: (http.Server | https.Server)[] = []
-  private readonly connections: HttpConnections<Socket>
+  /** Of each server. */
+  private readonly connections: HttpConnections<Socket>[] = []
   private readonly kept: KeptAnswers
   /** By whom a request of a server is known, of each server. */
   private readonly clients: Map<string | Socket, Client>[] = []
@@ -121,10 +127,6 @@ export class HttpListener {
 
   constructor(options: HttpListenerOptions) {
     this.options = options
-    this.connections = new HttpConnections({
-      max: options.connectionsMax,
-      perSiteMax: CONNECTIONS_PER_SITE_MAX,
-    })
     this.kept = new KeptAnswers(options.nowMs)
   }
 
@@ -175,7 +177,8 @@ export class HttpListener {
     for (const server of this.servers) server.close()
     this.servers.length = 0
     this.clients.length = 0
-    this.connections.destroyAll()
+    for (const connections of this.connections) connections.destroyAll()
+    this.connections.length = 0
   }
 
   /**
@@ -197,21 +200,24 @@ export class HttpListener {
     // A TLS socket is another object than the one that was accepted, and has the same peer.
     const clients = new Map<string | Socket, Client>()
     this.clients.push(clients)
+    const connections = this.createConnections()
     const keyOf = (socket: Socket): string | Socket =>
       isTls ? `${socket.remoteAddress}:${socket.remotePort}` : socket
+    const hellos = isTls ? takeTurns(server) : undefined
     server.on('connection', (socket: Socket) => {
       const peer = peerOf(socket, address)
-      if (!this.connections.admit(socket, peer)) {
+      if (!connections.admit(socket, peer)) {
         socket.destroy()
         return
       }
       const key = keyOf(socket)
       const counts = { pendingCount: 0, usefulBytes: 0, isEnding: false, isRefused: false }
-      clients.set(key, { peer, channel, socket, isLocal, ...counts })
+      clients.set(key, { peer, channel, socket, isLocal, connections, ...counts })
       socket.once('close', () => {
         clients.delete(key)
-        this.connections.remove(socket)
+        connections.remove(socket)
       })
+      hellos?.add(socket, peer)
     })
     server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
       const client = clients.get(keyOf(socket))
@@ -227,20 +233,28 @@ export class HttpListener {
     // Without a listener for upgrades they are passed over, as HTTP has it: curl and Java ask for HTTP/2 so.
   }
 
+  private createConnections(): HttpConnections<Socket> {
+    const { connectionsMax, nowMs } = this.options
+    const perSiteMax = CONNECTIONS_PER_SITE_MAX
+    const connections = new HttpConnections<Socket>({ max: connectionsMax, perSiteMax, nowMs })
+    this.connections.push(connections)
+    return connections
+  }
+
   private async respond(
     request: IncomingMessage,
     response: ServerResponse,
     client: Client,
   ): Promise<void> {
-    const { socket } = client
+    const { socket, connections } = client
     client.pendingCount++
     client.usefulBytes = socket.bytesRead
-    this.connections.asked(socket)
+    connections.asked(socket)
     const cut = setTimeout(() => socket.destroy(), ANSWER_MS).unref()
     response.once('close', () => {
       clearTimeout(cut)
       client.pendingCount--
-      if (client.pendingCount === 0) this.connections.answered(socket)
+      if (client.pendingCount === 0) connections.answered(socket)
     })
     response.on('error', () => socket.destroy())
     const answer = await this.answerTo(request, client)
@@ -305,6 +319,16 @@ export class HttpListener {
     if (isMeantForUs(host, hostNames)) return undefined
     return refusal(STATUS_MISDIRECTED, 'This server does not go by that name (--http-host).')
   }
+}
+
+/** Has what a server of TLS does with a new connection, a handshake, done when it is its turn. */
+function takeTurns(server: http.Server | https.Server): HelloTurns {
+  const begins = server.listeners('connection')
+  server.removeAllListeners('connection')
+  const begin = (socket: Socket): void => {
+    for (const each of begins) Reflect.apply(each, server, [socket])
+  }
+  return new HelloTurns({ begin, waitMs: HEADER_MS })
 }
 
 /** What is answered to who may not be told what they ask for. */

@@ -78,13 +78,33 @@ export class HttpService {
 
   /** Answers from now on, as who may bind there; `access` is that to Unix sockets. Throws StartError. */
   async start(tls: TlsMaterial | undefined, access: UnixAccess): Promise<void> {
-    const { http, threadClock } = this.options
+    const { http } = this.options
     this.tls = tls
-    this.listener = new HttpListener({
+    try {
+      for (const address of http.listen) await this.sockets.bindTcp(address)
+      for (const path of http.sockets) {
+        await this.sockets.bindUnix(path, access)
+      }
+      const listener = this.createListener(this.sockets.shared.length)
+      this.listener = listener
+      for (const socket of this.sockets.shared) {
+        this.refuseExposedLogin(socket)
+        await listener.listen(socket, socket.tls === undefined ? undefined : tls)
+      }
+      await this.sockets.publish()
+    } catch (error) {
+      throw asStartError(error)
+    }
+  }
+
+  private createListener(addressCount: number): HttpListener {
+    const { config, http, threadClock } = this.options
+    return new HttpListener({
       routes: () => this.routes,
       login: http.asksForLogin ? { check: (...asked) => this.check(...asked) } : undefined,
       isOpen: http.isOpen,
-      connectionsMax: this.options.config.limits.httpConnectionsMax,
+      // A name may have more than one address, and the system may allow fewer than one each.
+      connectionsMax: Math.max(1, Math.floor(config.limits.httpConnectionsMax / addressCount)),
       hostNames: http.hostNames,
       nowMs: () => threadClock.nowMs(),
       onFailure: (path, error) => {
@@ -92,19 +112,6 @@ export class HttpService {
         this.say('error', 'http_failed', `${path} could not be answered: ${reason}`)
       },
     })
-    try {
-      for (const address of http.listen) await this.sockets.bindTcp(address)
-      for (const path of http.sockets) {
-        await this.sockets.bindUnix(path, access)
-      }
-      for (const socket of this.sockets.shared) {
-        this.refuseExposedLogin(socket)
-        await this.listener.listen(socket, socket.tls === undefined ? undefined : tls)
-      }
-      await this.sockets.publish()
-    } catch (error) {
-      throw asStartError(error)
-    }
   }
 
   /** There is memory, and users where they are asked for: the metrics are answered, too. */

@@ -16,6 +16,7 @@ const PATIENT = { timeout: 60_000 }
 
 let nowMs = 0
 let port = 0
+let sockets: BoundSockets
 let madeCount = 0
 let failures: string[] = []
 let listener: HttpListener
@@ -55,7 +56,7 @@ beforeEach(async () => {
     nowMs: () => nowMs,
     onFailure: (path) => failures.push(path),
   })
-  const sockets = new BoundSockets()
+  sockets = new BoundSockets()
   await sockets.bindTcp({ host: '127.0.0.1', port: 0 })
   const [socket] = sockets.shared
   if (socket === undefined) throw new Error('nothing was bound')
@@ -71,12 +72,15 @@ afterEach(() => {
 interface Asked {
   readonly localAddress?: string
   readonly agent?: Agent
+  readonly host?: string
+  readonly port?: number
 }
 
 /** The body; undefined if the connection is closed instead. */
-async function get(path: string, { localAddress, agent }: Asked = {}): Promise<string | undefined> {
+async function get(path: string, asked: Asked = {}): Promise<string | undefined> {
+  const { localAddress, agent = false, ...elsewhere } = asked
   return await new Promise((resolve) => {
-    const target = { host: '127.0.0.1', port, path, agent: agent ?? false }
+    const target = { host: '127.0.0.1', port, path, agent, ...elsewhere }
     const from = localAddress === undefined ? {} : { localAddress }
     request({ ...target, ...from }, (response) => {
       let text = ''
@@ -215,4 +219,34 @@ test('requests in a row, each short enough, are answered however many come at on
   const one = `GET /counted HTTP/1.1\r\nHost: a\r\nx: ${'y'.repeat(3000)}\r\n\r\n`
   expect(await statusOf(`${one.repeat(6)}${headOf(8192)}`)).toBe('HTTP/1.1 200 OK')
   expect(madeCount).toBe(1)
+})
+
+/** Whoever is there is never answered, and all places of the address are taken. */
+async function fillWithServed(): Promise<void> {
+  for (let index = 0; index < 256; index++) {
+    const socket = connect({ port, host: '127.0.0.1', localAddress: `127.0.0.${2 + (index % 4)}` })
+    socket.on('error', () => undefined)
+    socket.write('GET /never HTTP/1.1\r\nHost: a\r\n\r\n')
+  }
+  // Each has a time in which its answer must be taken.
+  await vi.waitUntil(() => vi.getTimerCount() === 256, PATIENT)
+}
+
+test('whoever waits for answers, or does not read them, holds no place against a newcomer', async () => {
+  await fillWithServed()
+  nowMs = 1001
+  expect(await get('/counted', { localAddress: '127.0.0.9' })).toBe('0')
+  expect(await get('/counted', { localAddress: '127.0.0.2' })).toBe('0')
+})
+
+test('an address that is filled has none of the places of another', async () => {
+  await fillWithServed()
+  await sockets.bindTcp({ host: '127.0.0.2', port: 0 })
+  const [, other] = sockets.shared
+  if (other === undefined) throw new Error('nothing was bound')
+  await listener.listen(other, undefined)
+  const target = { host: '127.0.0.2', port: other.address.port }
+  expect(await get('/counted', target)).toBe('0')
+  // All of those are there still.
+  await vi.waitUntil(() => vi.getTimerCount() === 256, PATIENT)
 })

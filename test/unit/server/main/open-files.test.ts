@@ -23,6 +23,7 @@ test('a configuration that fits stays as it is, and so does one where no limit i
 test.each([
   ['plain', []],
   ['answers over HTTP', HTTP],
+  ['does so on several addresses', [...HTTP, '--http', '127.0.0.1:9101', '--http', '/run/h.sock']],
   ['lets clients wait', ['--wait-for-place', 'true']],
   ['does both', [...HTTP, '--wait-for-place', 'true', '--listen-backlog', '5000']],
 ])('one that %s needs no more than there are, at every limit', async (_, flags) => {
@@ -78,4 +79,10 @@ test('that no file can be opened is told of at once, then once a minute', () => 
   expect(said).toHaveLength(2)
   end()
   expect(clock.periodCount).toBe(0)
+})
+
+test('each address of HTTP has places of its own', async () => {
+  const { httpConnectionsMax: one } = (await configOf(...HTTP)).limits
+  const { httpConnectionsMax: two } = (await configOf(...HTTP, '--http', '/run/h.sock')).limits
+  expect(two).toBe(2 * one)
 })
