@@ -108,6 +108,11 @@ const VERBS_BEFORE_LOGIN: number = verbsThat(({ beforeLogin }) => beforeLogin ==
 const STRANGER_REQUESTS_PER_TURN = 20
 /** In all, before the connection ends. */
 const STRANGER_REQUESTS_MAX = 500
+/**
+ * What is read and dropped of the requests that a stranger was refused, of all of them together, before the connection
+ * ends: it is read in no turn of anybody's. A login needs none of it; 1 MiB is a value that was sent before it.
+ */
+const STRANGER_SKIPPED_BYTES_MAX = 1024 * 1024
 const NOWHERE = -1
 
 export class AuthGate {
@@ -132,6 +137,7 @@ export class AuthGate {
   /** Grows with every message: what is settled after another came closes nothing that it opened. */
   private messageCount = 0
   private strangerRequestCount = 0
+  private strangerSkippedBytes = 0
   private delayed: DelayedAnswer | undefined = undefined
   /** The namespace of whose places it has one. */
   private placeIn = NOWHERE
@@ -163,8 +169,9 @@ export class AuthGate {
   }
 
   /**
-   * Whether a request of this verb may be carried out. Those of a client that is not logged in are
-   * counted: who only asks for the version is ended some time, too.
+   * Whether a request of this verb may be carried out. To be asked before a client that is not logged in is
+   * answered, whatever it is told: its requests are counted here, so that who only asks for the version, or
+   * writes wrong lines, is ended some time, too.
    */
   admits(verb: number): boolean {
     if (this.isOpen) return true
@@ -175,6 +182,13 @@ export class AuthGate {
   /** False once a client that is not logged in has asked so much that its connection is to end. */
   get mayGoOn(): boolean {
     return this.isOpen || this.strangerRequestCount <= STRANGER_REQUESTS_MAX
+  }
+
+  /** Whether so many bytes more of a refused request may be read and dropped; if not, the connection is to end. */
+  maySkip(bytes: number): boolean {
+    if (this.isOpen) return true
+    this.strangerSkippedBytes += bytes
+    return this.strangerSkippedBytes <= STRANGER_SKIPPED_BYTES_MAX
   }
 
   /** How many of `requestsPerTurnMax` requests in a row this client may have served. */
@@ -253,6 +267,7 @@ export class AuthGate {
         this.become(step.principal)
         this.failureCount = 0
         this.strangerRequestCount = 0
+        this.strangerSkippedBytes = 0
         onLogin({
           succeeded: true,
           principal: step.principal,

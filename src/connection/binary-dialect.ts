@@ -281,7 +281,8 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
         ? this.leaveSilently(connection, end)
         : this.leaveFraming(connection, header, end)
     }
-    if (!connection.gate.admits(request.verb)) return this.refuseStranger(connection, end)
+    // Also with a login that has begun: of a stranger's nothing is skipped, it ends.
+    if (!connection.gate.isOpen) return this.refuseStranger(connection, end)
     this.makeRoom(connection, BINARY_RESPONSE_BYTES_MAX)
     this.options.counts.count(BINARY_VERBS + request.verb)
     this.writeOutcome(commands.refuseUnfinished(connection.gate))

@@ -160,10 +160,14 @@ export class Intake implements NextRead {
     return true
   }
 
-  /** Whoever has no room to wait is served: waiting must not cost a login its connection. */
+  /**
+   * Whoever has no room to wait goes before those who wait, as one of a turn: a long login is not to lose its
+   * connection for nothing. All others of them are dropped (keepRest), or a crowd that fills the room would be
+   * served in no line.
+   */
   private isBehindStrangers(restBytes: number): boolean {
-    if (this.context.isStrangersTurn()) return false
-    return this.unfinished.hasRoomFor(restBytes, this.wantedBytes, false)
+    const canWait = this.unfinished.hasRoomFor(restBytes, this.wantedBytes, false)
+    return !this.context.isStrangersTurn(canWait)
   }
 
   /**
@@ -207,7 +211,7 @@ export class Intake implements NextRead {
   private refuseUnfinished(offset: number, length: number): number {
     const { pending, owner } = this
     const { bytes, start, end } = pending
-    if (!owner.gate.isOpen) this.unfinished.countRefusal()
+    if (!owner.gate.isOpen && !this.mayRefuseStranger()) return length
     const frameBytes = owner.answerUnfinished(bytes, start, end)
     if (owner.state >= STATE_DRAINING) return length
     const missingBytes = frameBytes - pending.length
@@ -216,6 +220,14 @@ export class Intake implements NextRead {
     const skipped = Math.min(missingBytes, length - offset)
     this.swallowBytes = missingBytes - skipped
     return offset + skipped
+  }
+
+  /** To answer a stranger is a step like any other: false, it was dropped instead. */
+  private mayRefuseStranger(): boolean {
+    this.unfinished.countRefusal()
+    const isTurn = this.context.isStrangersTurn(false)
+    if (!isTurn) this.owner.close()
+    return isTurn
   }
 
   /**

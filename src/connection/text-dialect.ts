@@ -41,7 +41,6 @@ import {
   VERB_SASL_LIST,
   VERB_SASL_START,
   VERB_SASL_STEP,
-  VERB_SET,
   VERB_UNKNOWN,
   VERB_VERBOSITY,
   VERB_VERSION,
@@ -331,7 +330,8 @@ export class TextDialect implements Dialect, LargeDialect {
 
   /**
    * A request of a client that is not logged in. Returns the offset behind it, LEFT_INCOMPLETE if
-   * more of it must arrive.
+   * more of it must arrive. Of what is not a login nothing is waited for; and whatever it is told, the
+   * gate has counted the request before.
    */
   private serveStranger(
     connection: Connection,
@@ -340,33 +340,25 @@ export class TextDialect implements Dialect, LargeDialect {
     end: number,
     decoded: number,
   ): number {
-    const request = this.request
-    switch (request.verb) {
-      case VERB_VERSION:
-      case VERB_QUIT:
-      case VERB_SASL_LIST:
-      case VERB_SASL_START:
-      case VERB_SASL_STEP:
-        if (decoded === INCOMPLETE) break
-        this.options.counts.count(TEXT_VERBS + request.verb)
-        if (decoded === DECODED) this.control(connection, bytes)
-        else if (decoded === OVERSIZE) this.refusals.answerProblem(PROBLEM_LOGIN_TOO_LONG)
-        else this.refusals.answerProblem(request.problem)
-        return this.refusals.skip(connection, offset, end)
-      default:
-        if (this.login.isLogin(bytes, offset, request)) {
-          if (!this.login.isComplete(offset, end, request)) break
-          this.options.counts.count(TEXT_VERBS + VERB_SET)
-          this.login.start(connection, bytes, request)
-          this.replies.turnsLeft = 0
-          return this.refusals.skip(connection, offset, end)
-        }
-        this.refusals.refuseStranger(connection)
-        if (decoded === WRONG_MAGIC) return this.refusals.leaveSilently(connection, end)
-        return this.refusals.skip(connection, offset, end)
+    const { request, refusals, login, replies } = this
+    const isLogin = login.isLogin(bytes, offset, request)
+    const verb = isLogin ? VERB_SASL_START : request.verb
+    if (isLogin ? !login.isComplete(offset, end, request) : isSaslCut(verb, decoded)) {
+      connection.intake.wantedBytes = request.frameBytes
+      return LEFT_INCOMPLETE
     }
-    connection.intake.wantedBytes = request.frameBytes
-    return LEFT_INCOMPLETE
+    if (!connection.gate.admits(verb) && verb !== VERB_QUIT) {
+      refusals.refuseStranger(connection)
+      if (decoded === WRONG_MAGIC) return refusals.leaveSilently(connection, end)
+      return refusals.skip(connection, offset, end)
+    }
+    this.options.counts.count(TEXT_VERBS + request.verb)
+    if (isLogin) {
+      replies.turnsLeft = 0
+      login.start(connection, bytes, request)
+    } else if (decoded === DECODED) this.control(connection, bytes)
+    else refusals.answerProblem(decoded === OVERSIZE ? PROBLEM_LOGIN_TOO_LONG : request.problem)
+    return refusals.skip(connection, offset, end)
   }
 
   /** Serves a list of keys; false if its rest waits for another turn. */
@@ -445,11 +437,6 @@ export class TextDialect implements Dialect, LargeDialect {
   /** Verbs about the connection or the server rather than about items. */
   private control(connection: Connection, bytes: Uint8Array): void {
     const { request, replies } = this
-    if (!connection.gate.admits(request.verb) && request.verb !== VERB_QUIT) {
-      this.refusals.refuseStranger(connection)
-      connection.drain()
-      return
-    }
     switch (request.verb) {
       case VERB_VERSION:
         replies.send(connection, this.version)
@@ -462,15 +449,21 @@ export class TextDialect implements Dialect, LargeDialect {
         this.operations.setVerbosity(connection, request)
         return
       case VERB_SASL_LIST:
+        replies.turnsLeft = 0
         this.login.list(connection)
         return
       case VERB_SASL_START:
       case VERB_SASL_STEP:
-        this.login.sasl(connection, bytes, request)
         replies.turnsLeft = 0
+        this.login.sasl(connection, bytes, request)
         return
       default:
         this.operations.operate(connection, replies.words(bytes, request), request)
     }
   }
+}
+
+/** A message of a login has not come whole. */
+function isSaslCut(verb: number, decoded: number): boolean {
+  return decoded === INCOMPLETE && (verb === VERB_SASL_START || verb === VERB_SASL_STEP)
 }

@@ -8,7 +8,6 @@ import { INCOMPLETE, type Request } from '../protocol/request.ts'
 import { judgeUnfinishedLine, LINE_BYTES_MAX } from '../protocol/text/decode.ts'
 import { writeProblem } from '../protocol/text/encode.ts'
 import { PROBLEM_UNAUTHENTICATED } from '../protocol/text/problems.ts'
-import { VERB_UNKNOWN } from '../protocol/verbs.ts'
 import type { Connection } from './connection.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
@@ -17,9 +16,6 @@ import type { SendBuffer } from './send-buffer.ts'
  * one wrong key in it is answered before any hit.
  */
 const KEY_LIST_BYTES_MAX: number = 8 * 1024 * 1024
-
-/** What is read and dropped of a request that was refused before login; more ends the connection. */
-const STRANGER_SKIPPED_BYTES_MAX = 1024 * 1024
 
 export class TextRefusals {
   private readonly request: Request
@@ -35,14 +31,13 @@ export class TextRefusals {
 
   /**
    * Whoever has not logged in is told so, whatever it asked; and in the end, that is all it is told: an
-   * answer is thirty times as long as the shortest line.
+   * answer is thirty times as long as the shortest line. The gate has counted the request, or the connection ends.
    */
   refuseStranger(connection: Connection): void {
     this.lane[COUNTER.auth_refused_commands]!++
     // Nobody who does not know this server yet can know that it keeps quiet.
     this.request.quiet = false
     this.answerProblem(PROBLEM_UNAUTHENTICATED)
-    connection.gate.admits(VERB_UNKNOWN)
     if (!connection.gate.mayGoOn) connection.drain()
   }
 
@@ -69,7 +64,7 @@ export class TextRefusals {
   skip(connection: Connection, offset: number, end: number): number {
     const next = offset + this.request.frameBytes
     if (next <= end) return next
-    if (next - end > STRANGER_SKIPPED_BYTES_MAX && !connection.gate.isOpen) {
+    if (!connection.gate.maySkip(next - end)) {
       connection.drain()
       return end
     }

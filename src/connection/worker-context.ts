@@ -39,6 +39,9 @@ export interface WorkerContext {
   hasRoomFor(bytes: number, isLoggedIn: boolean, namespace: number): boolean
   /** What the clients of a namespace that are logged in hold has changed by so many bytes. */
   countUnfinished(namespace: number, change: number): void
-  /** False: what a client sent that is not logged in waits for a round (Connection.yieldTurn). */
-  isStrangersTurn(): boolean
+  /**
+   * False: what a client sent that is not logged in waits for a round (Connection.yieldTurn), or is dropped if it
+   * cannot wait.
+   */
+  isStrangersTurn(canWait: boolean): boolean
 }

@@ -22,7 +22,8 @@ const TLS_1_3 = 'TLSv1.3'
 export function canBind({ tls }: Channel): boolean {
   if (tls === undefined) return false
   if (tls.version === TLS_1_3) return true
-  return tls.localCertificate !== undefined && certificateHash(tls.localCertificate) !== undefined
+  const { localCertificate } = tls
+  return localCertificate !== undefined && certificateHash(localCertificate) !== undefined
 }
 
 /**

@@ -16,6 +16,8 @@ class SocketTlsChannel implements TlsChannel {
   readonly version: string
   readonly certificate: PeerCertificate | undefined
   private readonly socket: tls.TLSSocket
+  /** In DER, since it was first asked for; null: there is none. */
+  private shown: Uint8Array | null | undefined = undefined
 
   constructor(socket: tls.TLSSocket, certificate: PeerCertificate | undefined) {
     this.socket = socket
@@ -23,9 +25,13 @@ class SocketTlsChannel implements TlsChannel {
     this.certificate = certificate
   }
 
+  /** Node parses it anew each time, and it is the same for as long as the connection is. */
   get localCertificate(): Uint8Array | undefined {
-    const certificate = this.socket.getCertificate()
-    return certificate !== null && 'raw' in certificate ? certificate.raw : undefined
+    if (this.shown === undefined) {
+      const certificate = this.socket.getCertificate()
+      this.shown = certificate !== null && 'raw' in certificate ? certificate.raw : null
+    }
+    return this.shown ?? undefined
   }
 
   /** Below 1.3 it binds only with the extended master secret, and Node does not tell. */

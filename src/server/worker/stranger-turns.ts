@@ -2,7 +2,8 @@
  * What one worker does for strangers, who have not logged in: all of it goes through here, so that whoever is
  * logged in waits for one thing of theirs at a time, whatever they do and however many they are.
  *
- *   poll       a newcomer is accepted, or one stranger served at once; all others are put into the line
+ *   poll       a newcomer is accepted, or one stranger served at once; all others are put into the line, or
+ *              dropped where there is no room for what they sent
  *   the line   requests to be gone on with, late answers to logins, ends of connections
  *   keys       what somebody waits for was derived: goes before the line
  *   immediate  one step of these, unless this turn has had its newcomer or stranger; then poll again
@@ -62,9 +63,12 @@ export class StrangerTurns {
     this.clock = clock
   }
 
-  /** Whether a stranger who has just been heard is served at once; if not, it is to be deferred. */
-  isOpen(): boolean {
-    if (this.isTaken || this.line.length > this.doneCount) return false
+  /**
+   * Whether a stranger who has just been heard is served at once; if not, it is to be deferred. One for whose bytes
+   * there is no room cannot wait: it goes before the line, but is the one of this turn like any other.
+   */
+  isOpen(canWait: boolean): boolean {
+    if (this.isTaken || (canWait && this.line.length > this.doneCount)) return false
     this.take()
     return true
   }

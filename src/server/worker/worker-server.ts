@@ -322,7 +322,7 @@ export class WorkerServer {
       hasRoomFor: (bytes, isLoggedIn, namespace) =>
         items.unfinished.hasRoomFor(bytes, isLoggedIn, namespace),
       countUnfinished: (namespace, change) => items.unfinished.count(namespace, change),
-      isStrangersTurn: () => strangerTurns.isOpen(),
+      isStrangersTurn: (canWait) => strangerTurns.isOpen(canWait),
       detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
       defer: (connection) => {
         if (connection.gate.takeRest()) this.resting.push(connection)

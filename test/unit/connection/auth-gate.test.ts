@@ -5,6 +5,7 @@ import { AuthGate, type GateAnswer, type LoginEvent } from '../../../src/connect
 import { ACCESS_ALL } from '../../../src/credential/access.ts'
 import { userPrincipal } from '../../../src/credential/principal.ts'
 import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
+import { VERB_VERSION } from '../../../src/protocol/verbs.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
 import { type Conversation, fixture, plain, scramLogin, snapshotOf } from '../sasl/fixture.ts'
 
@@ -308,4 +309,24 @@ describe('places of a namespace', () => {
       expect(held).toEqual({ 0: 0 })
     })
   })
+})
+
+test('a login makes good what was asked and skipped before it', async () => {
+  const askAll = (): number => {
+    let asked = 0
+    while (asked < 1000 && gate.admits(VERB_VERSION)) asked++
+    return asked
+  }
+  const MEBIBYTE = 1024 * 1024
+  expect(gate.maySkip(MEBIBYTE)).toBe(true)
+  expect(gate.maySkip(1)).toBe(false)
+  expect(askAll()).toBe(500)
+  await logIn()
+  expect(gate.maySkip(10 * MEBIBYTE)).toBe(true)
+  expect(askAll()).toBe(1000)
+  await gate.start('PLAIN', plain('alice', 'wrong'))
+  expectClosed()
+  expect(gate.maySkip(MEBIBYTE)).toBe(true)
+  expect(gate.maySkip(1)).toBe(false)
+  expect(askAll()).toBe(500)
 })

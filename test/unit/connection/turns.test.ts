@@ -1,9 +1,10 @@
 /** How turns are given away and come back, whatever the peer does meanwhile. */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Connection, Dialect } from '../../../src/connection/connection.ts'
 import { SendBuffer } from '../../../src/connection/send-buffer.ts'
-import { COUNTER_NAMES } from '../../../src/observe/counters.ts'
+import { COUNTER, COUNTER_NAMES } from '../../../src/observe/counters.ts'
 import type { SaslEnvironment } from '../../../src/sasl/environment.ts'
+import { requestFrame } from '../../support/binary-frames.ts'
 import { openManualConnection } from '../../support/manual-connection.ts'
 import { createManualServer } from '../../support/manual-server.ts'
 import { fixture, snapshotOf } from '../sasl/fixture.ts'
@@ -61,15 +62,23 @@ class AtOnce extends OneATurn {
   }
 }
 
-function crowdedConnection(sasl: SaslEnvironment | undefined, hasRoom = true) {
+interface Crowd {
+  readonly hasRoom?: boolean
+  readonly isTurn?: (canWait: boolean) => boolean
+}
+
+function crowdedConnection(
+  sasl: SaslEnvironment | undefined,
+  { hasRoom = true, isTurn = () => false }: Crowd = {},
+) {
   const dialect = new AtOnce()
   const lane = new Float64Array(COUNTER_NAMES.length)
   const manual = openManualConnection({ sendBuffer: dialect.sendBuffer, lane }, dialect, {
     ...(sasl === undefined ? {} : { sasl }),
-    isStrangersTurn: () => false,
+    isStrangersTurn: isTurn,
     hasRoomFor: () => hasRoom,
   })
-  return { ...manual, dialect }
+  return { ...manual, dialect, lane }
 }
 
 test('a stranger waits for a round while others do, and is not read from meanwhile', () => {
@@ -100,15 +109,52 @@ test('whoever is logged in does not wait for a round of strangers', () => {
   expect(deferred).toEqual([])
 })
 
-test('a stranger for whose bytes there is no room is served, and a small login waits all the same', () => {
+describe('where there is no room for what strangers send,', () => {
   const { environment } = fixture(snapshotOf({ alice: 'secret' }))
-  const large = crowdedConnection(environment, false)
-  large.connection.receive(new Uint8Array(5000), 5000)
-  expect(large.dialect.servedCount).toBe(5000)
-  const small = crowdedConnection(environment, false)
-  small.connection.receive(new Uint8Array(100), 100)
-  expect(small.dialect.servedCount).toBe(0)
-  expect(small.deferred).toEqual([small.connection])
+
+  test('one who is not in turn is dropped, and a small login waits all the same', () => {
+    const large = crowdedConnection(environment, { hasRoom: false })
+    expect(large.connection.receive(new Uint8Array(5000), 5000)).toBe(false)
+    expect(large.dialect.servedCount).toBe(0)
+    expect(large.transport.isOpen).toBe(false)
+    expect(large.lane[COUNTER.unauthenticated_buf_oom]).toBe(1)
+    const small = crowdedConnection(environment, { hasRoom: false })
+    small.connection.receive(new Uint8Array(100), 100)
+    expect(small.dialect.servedCount).toBe(0)
+    expect(small.deferred).toEqual([small.connection])
+    expect(small.transport.isOpen).toBe(true)
+  })
+
+  test('one is served before those who wait, if the turn allows it to who cannot', () => {
+    const options = { hasRoom: false, isTurn: (canWait: boolean) => !canWait }
+    const large = crowdedConnection(environment, options)
+    large.connection.receive(new Uint8Array(5000), 5000)
+    expect(large.dialect.servedCount).toBe(5000)
+    const small = crowdedConnection(environment, options)
+    small.connection.receive(new Uint8Array(100), 100)
+    expect(small.dialect.servedCount).toBe(0)
+  })
+
+  test.each([
+    ['text', Buffer.from(`set login 0 0 9000\r\n${'x'.repeat(8000)}`)],
+    ['binary', requestFrame({ opcode: 0x21, key: 'PLAIN', value: 'x'.repeat(9000) })],
+  ] as const)('who goes on with half a login is told so in turn alone, in %s', (name, half) => {
+    const server = createManualServer({ saslBytesMax: 10_000 })
+    for (const isLastInTurn of [true, false]) {
+      let isTurn = true
+      const { connection, transport } = openManualConnection(server, server[name], {
+        sasl: environment,
+        hasRoomFor: () => false,
+        isStrangersTurn: () => isTurn,
+      })
+      connection.receive(half, 3000)
+      expect(transport.isOpen).toBe(true)
+      isTurn = isLastInTurn
+      connection.receive(half.subarray(3000, 8000), 5000)
+      expect(transport.isOpen).toBe(false)
+      expect(transport.output.length > 0).toBe(isLastInTurn)
+    }
+  })
 })
 
 test('a client whose request waits for its turn is read on while what waits is short', () => {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Channel } from '../../../src/base/channel.ts'
 import { certificateHash } from '../../../src/sasl/certificate-hash.ts'
 import { bindingData, canBind } from '../../../src/sasl/channel-binding.ts'
 import { EXPORTED, pipeAt, tlsPipeAt } from '../../support/pipe.ts'
@@ -59,6 +60,20 @@ test('bytes that are no certificate have no hash, and are read within their boun
   const endless = Buffer.alloc(70_000)
   first.der.copy(endless)
   expect(certificateHash(endless)).toBeUndefined()
+})
+
+test('a channel is asked for its certificate once to tell whether it can be bound to', () => {
+  let reads = 0
+  const { tls, ...rest } = tlsPipeAt('', { version: 'TLSv1.2' }).channel
+  const counting = {
+    ...tls,
+    get localCertificate() {
+      reads++
+      return vectors[0]?.der
+    },
+  }
+  expect(canBind({ ...rest, tls: counting } as Channel)).toBe(true)
+  expect(reads).toBe(1)
 })
 
 test('what there is to bind to depends on the channel', () => {

@@ -98,7 +98,7 @@ describe('one turn of the event loop', () => {
     const answers: boolean[] = []
     for (let count = 0; count < 3; count++) {
       turn(() => {
-        for (let heard = 0; heard < 10; heard++) answers.push(turns.isOpen())
+        for (let heard = 0; heard < 10; heard++) answers.push(turns.isOpen(true))
       })
     }
     expect(answers.filter(Boolean)).toHaveLength(3)
@@ -109,23 +109,40 @@ describe('one turn of the event loop', () => {
     const { turns, defer, turn } = makeLoop()
     turn(() => {
       turns.take()
-      expect(turns.isOpen()).toBe(false)
+      expect(turns.isOpen(true)).toBe(false)
     })
-    expect(turn(() => expect(turns.isOpen()).toBe(true))).toEqual([])
+    expect(turn(() => expect(turns.isOpen(true)).toBe(true))).toEqual([])
     defer('a')
     expect(turn(() => turns.take())).toEqual([])
     expect(turn()).toEqual(['a'])
   })
 })
 
-test('nobody goes before those in the line', () => {
+test('one who cannot wait goes before the line, is the one of its turn, and stops nobody in it', () => {
+  const { turns, defer, turn } = makeLoop()
+  for (const name of ['a', 'b', 'c', 'd']) defer(name)
+  const answers: boolean[][] = []
+  const seen: string[][] = []
+  for (let count = 0; count < 8; count++) {
+    const arrives = (): void => {
+      answers.push([turns.isOpen(false), turns.isOpen(false), turns.isOpen(true)])
+    }
+    seen.push(turn(arrives))
+  }
+  expect(answers).toEqual(Array.from({ length: 8 }, () => [true, false, false]))
+  expect(seen.flat()).toEqual(['a', 'b', 'c', 'd'])
+  const steps = seen.map(({ length }) => length)
+  expect(steps).toEqual([0, 1, 0, 1, 0, 1, 0, 1])
+})
+
+test('nobody who can wait goes before those in the line', () => {
   const { turns, defer, turn } = makeLoop()
   for (const name of ['a', 'b']) defer(name)
-  expect(turns.isOpen()).toBe(false)
+  expect(turns.isOpen(true)).toBe(false)
   expect(turn()).toEqual(['a'])
-  expect(turns.isOpen()).toBe(false)
+  expect(turns.isOpen(true)).toBe(false)
   expect(turn()).toEqual(['b'])
-  expect(turns.isOpen()).toBe(true)
+  expect(turns.isOpen(true)).toBe(true)
 })
 
 test('what a step asks for comes after all that were there', () => {
