@@ -9,7 +9,7 @@ export interface Channel {
    * send one are not offered (sasl/mechanisms.ts).
    */
   readonly refusesPasswords?: true
-  /** Which of the server's listening sockets it came in on. */
+  /** Which of the server's listening sockets it came in on: counted down from -1 those of HTTP, from 0 up all others. */
   readonly listenerIndex: number
   /** Of the kind `tls`, once its handshake is done. */
   readonly tls?: TlsChannel | undefined

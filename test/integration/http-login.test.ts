@@ -306,3 +306,31 @@ test('a server that finishes what is under way is not ready, and not healthy', a
   client.destroy()
   await stopping.stop()
 })
+
+test('who guesses at one Unix socket has nobody refused at another', async () => {
+  const paths = ['monitors.sock', 'others.sock'].map((name) => join(tls.directory, name))
+  const guessed = await startSaslcached({
+    users: ['guessed', 'monitor'].map((name) => ({ name, password: 'right' })),
+    throttles: true,
+    flags: [
+      ...paths.flatMap((path) => ['--http', path]),
+      ...['--http-auth', '--throttle-failures', String(FAILURES_MAX)],
+      ...['--throttle-min', '600', '--throttle-max', '600'],
+    ],
+  })
+  const statusOf = async (socketPath: string, auth: string): Promise<number | undefined> =>
+    await new Promise((resolve, reject) => {
+      askPlain({ socketPath, path: '/metrics', auth, agent: false }, (response) => {
+        response.resume().on('end', () => resolve(response.statusCode))
+      })
+        .on('error', reject)
+        .end()
+    })
+  const [here = '', there = ''] = paths
+  for (let count = 0; count < FAILURES_MAX; count++) {
+    expect(await statusOf(there, 'guessed:wrong')).toBe(401)
+  }
+  expect(await statusOf(there, 'monitor:right')).toBe(401)
+  expect(await statusOf(here, 'monitor:right')).toBe(200)
+  await guessed.stop()
+})

@@ -196,10 +196,11 @@ export class HttpListener {
   private take(server: http.Server | https.Server, address: BoundAddress, isTls: boolean): void {
     const isLocal = isLocalAddress(address)
     const kind = isTls ? 'tls' : address.family === 'unix' ? 'unix' : 'tcp'
-    const channel = { kind, listenerIndex: 0 } as const
     // A TLS socket is another object than the one that was accepted, and has the same peer.
     const clients = new Map<string | Socket, Client>()
     this.clients.push(clients)
+    // Failed logins are held against the Unix socket that they came in on: no other is to be refused for them.
+    const channel = { kind, listenerIndex: -this.clients.length } as const
     const connections = this.createConnections()
     const keyOf = (socket: Socket): string | Socket =>
       isTls ? `${socket.remoteAddress}:${socket.remotePort}` : socket

@@ -250,3 +250,31 @@ test('an address that is filled has none of the places of another', async () => 
   // All of those are there still.
   await vi.waitUntil(() => vi.getTimerCount() === 256, PATIENT)
 })
+
+test('each address has a number of its own, and none of those that clients come to', async () => {
+  const indices: number[] = []
+  const routes: readonly Route[] = [{ ...ROUTES[0]!, right: 'stats' }]
+  const asking = new HttpListener({
+    routes: () => routes,
+    login: {
+      check: async (_, { channel }) => {
+        indices.push(channel.listenerIndex)
+        return await Promise.resolve('allowed')
+      },
+    },
+    isOpen: false,
+    connectionsMax: 2,
+    hostNames: [],
+    nowMs: () => nowMs,
+    onFailure: (path) => failures.push(path),
+  })
+  const bound = new BoundSockets()
+  for (const host of ['127.0.0.1', '127.0.0.2']) await bound.bindTcp({ host, port: 0 })
+  for (const socket of bound.shared) await asking.listen(socket, undefined)
+  for (const { address } of bound.shared) {
+    const [host = ''] = address.text.split(':')
+    expect(await get('/counted', { host, port: address.port })).toBe('0')
+  }
+  asking.close()
+  expect(indices).toEqual([-1, -2])
+})
