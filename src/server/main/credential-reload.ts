@@ -26,8 +26,8 @@ export interface CredentialReloadOptions {
   readonly say: Say
   readonly workers: Pick<WorkerPool, 'size' | 'broadcast'>
   readonly onAudit?: (event: AuditEvent) => void
-  /** Every worker has these users now. */
-  readonly onInForce?: (credentials: CredentialSnapshot) => void
+  /** The workers are told of these users: for who takes logins beside them, and is not to wait for the slowest. */
+  readonly onUsers?: (credentials: CredentialSnapshot) => void
 }
 
 interface Reload {
@@ -136,7 +136,6 @@ export class CredentialReload {
     this.announce(reload.credentials, 'credentials_reloaded', 'the users were reloaded')
     const { inForce } = this
     this.inForce = reload.credentials
-    this.options.onInForce?.(reload.credentials)
     if (inForce !== undefined) this.options.onAudit?.(reloadEvent(inForce, reload.credentials))
   }
 
@@ -172,6 +171,7 @@ export class CredentialReload {
     const reloadId = this.reloadCount
     this.reloads.set(reloadId, { credentials, awaitedCount: workers.size })
     workers.broadcast({ kind: 'credentials', credentials, namespaces, reloadId })
+    this.options.onUsers?.(credentials)
   }
 
   private refuse(reason: string): void {

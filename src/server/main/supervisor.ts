@@ -223,7 +223,7 @@ export class Supervisor {
         say,
         workers,
         onAudit,
-        onInForce: (credentials) => this.http?.replaceCredentials(credentials),
+        onUsers: (credentials) => this.http?.replaceCredentials(credentials),
       })
       if (tokens !== undefined) {
         const clock = threadClock

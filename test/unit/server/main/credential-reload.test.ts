@@ -14,6 +14,7 @@ async function makeReload(users = 'alice:secret\n') {
   const said: string[] = []
   const warnings: string[] = []
   const told: ToWorker[] = []
+  const beside: string[][] = []
   let tell: () => void = () => undefined
   const credentials = new CredentialReload({
     config,
@@ -29,9 +30,11 @@ async function makeReload(users = 'alice:secret\n') {
         tell()
       },
     },
+    onUsers: ({ users }) => beside.push(users.map(({ name }) => name)),
   })
   return {
     credentials,
+    beside,
     said,
     warnings,
     told,
@@ -73,6 +76,16 @@ test('other users are announced when the last worker has them', async () => {
   credentials.confirmed(1)
   expect(said).toEqual(['credentials_loaded 1', 'credentials_reloaded 2'])
   expect(() => credentials.confirmed(1)).toThrow('once each')
+})
+
+test('a removed user is refused by who is no worker, too, whatever keeps a worker from it', async () => {
+  const { credentials, beside, setUsers, reload } = await makeReload('alice:secret\nbob:secret\n')
+  await credentials.load()
+  setUsers('alice:secret\n')
+  await reload()
+  expect(beside).toEqual([['alice']])
+  for (let count = 0; count < 2; count++) credentials.confirmed(1)
+  expect(beside).toEqual([['alice']])
 })
 
 test('two reloads that overlap are told apart', async () => {
