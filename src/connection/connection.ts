@@ -435,12 +435,13 @@ export class Connection implements IntakeOwner, Receiver {
 
   /** Looks at every deadline, and for clients that are gone; called by the worker's coarse timer. */
   checkDeadlines(): void {
-    if (this.transport.isMisused?.() || this.intake.readsForNobody(this.suspended)) {
+    const { transport, gate } = this
+    if (transport.isMisused?.(gate.isOpen) || this.intake.readsForNobody(this.suspended)) {
       this.close()
       return
     }
-    if (this.replies.mayOweBytes && this.transport.unsentBytes === 0) this.onDrained()
-    const { isOpen, principal } = this.gate
+    if (this.replies.mayOweBytes && transport.unsentBytes === 0) this.onDrained()
+    const { isOpen, principal } = gate
     if (principal !== undefined && this.state < STATE_DRAINING) {
       if (this.deadlines.hasExpired(principal.expiresAt, this.suspended !== undefined)) {
         this.context.lane[COUNTER.login_expired_kicks]!++

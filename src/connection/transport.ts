@@ -32,7 +32,7 @@ export interface Transport extends Pipe {
   /** Drops the pipe at once, whatever is queued. */
   destroy(): void
   /** To be asked ten times a second. True: the peer keeps the pipe itself at work, and is to be dropped. */
-  isMisused?(): boolean
+  isMisused?(isLoggedIn: boolean): boolean
   /**
    * Whether the peer has reset the pipe while nothing of it is read: a system call, so to be asked seldom. On a Unix
    * socket also one that was closed is; of what came before, nothing is lost.

@@ -21,6 +21,8 @@ import { whenClosed } from '../support/when-closed.ts'
 const FAILURES_MAX = 3
 /** A source of its own, which nobody else here is refused with. */
 const GUESSER = '127.0.0.9'
+/** Of wishes for new keys, with a request behind them. */
+const ROUNDS = 60
 const STUCK = 'stuck: a worker thread is stuck'
 const STAYS = '[users.monitor]\npassword = "right"\n'
 
@@ -119,6 +121,33 @@ test('who asks for new keys again and again and for nothing else is cut off, who
   const isClosed = whenClosed(client.under)
   client.under.write(client.keyUpdates(15_000))
   await isClosed
+})
+
+test('who asks for new keys again and again, and for a page now and then, is cut off', async () => {
+  const client = await TlsRecords.connect(port)
+  for (const socket of [client.socket, client.under]) socket.on('error', () => undefined)
+  const live = 'GET /live HTTP/1.1\r\nHost: x\r\n\r\n'
+  const isClosed = whenClosed(client.under)
+  let rounds = 0
+  // Each is far below the bound, all of them are far above it.
+  for (; rounds < ROUNDS && !client.under.closed; rounds++) {
+    const answer = once(client.socket, 'data')
+    client.under.write(Buffer.concat([client.keyUpdates(3000), client.data(live)]))
+    await Promise.race([answer, isClosed])
+  }
+  expect(rounds).toBeLessThan(ROUNDS)
+})
+
+test('who sends a byte in each record is not', async () => {
+  const client = await TlsRecords.connect(port)
+  for (const socket of [client.socket, client.under]) socket.on('error', () => undefined)
+  const live = `GET /live HTTP/1.1\r\nHost: x\r\nx:${'y'.repeat(5000)}\r\n\r\n`
+  for (let round = 0; round < 4; round++) {
+    const answer = once(client.socket, 'data')
+    client.under.write(Buffer.concat([...live].map((character) => client.data(character))))
+    expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 200 /)
+  }
+  client.under.destroy()
 })
 
 test('a head that is too long is refused over TLS, too, and one after another is not', async () => {

@@ -8,7 +8,7 @@
  *     a head         HEADER_BYTES_MAX bytes with all that stands before it (head-meter.ts), within HEADER_MS; nobody sends a body
  *     an answer      is taken by the client within ANSWER_MS, or the connection is closed
  *     keep-alive     KEEP_ALIVE_MS between requests, REQUESTS_PER_CONNECTION_MAX of them
- *     what else      IDLE_BYTES_MAX without a request: line ends, or over TLS new keys again and again
+ *     what else      IDLE_BYTES_MAX beside requests, and IDLE_BYTES_PER_REQUEST with each: line ends before one, or over TLS new keys
  *
  * Invariant: a route that takes a right is answered to who is known to have it, or where nobody is asked
  * and only this machine can ask, or the operator has said that it is for all.
@@ -18,6 +18,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type https from 'node:https'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
 import { Peer, UNIX_PEER, UNKNOWN_PEER } from '../../base/peer.ts'
 import type { Pipe } from '../../base/pipe.ts'
 import { unreachable } from '../../base/unreachable.ts'
@@ -28,6 +29,7 @@ import { type BoundAddress, isLocalAddress, type SharedSocket } from '../net/sha
 import { withCertificates } from '../net/tls-contexts.ts'
 import { NO_RENEGOTIATION } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
+import { recordOverheadBytes } from '../net/tls-record-size.ts'
 import type { BasicLogin, LoginVerdict } from './basic-login.ts'
 import { HeadMeter } from './head-meter.ts'
 import { HelloTurns } from './hello-turns.ts'
@@ -46,8 +48,13 @@ const REQUESTS_PER_CONNECTION_MAX = 10_000
 /** Requests that a client sends without waiting for answers, which nobody has to. */
 const PIPELINED_MAX = 16
 const LOOK_MS = 500
-/** What requests in a row may come to, of which none has begun to be answered; encrypted over TLS. */
+/**
+ * What requests in a row may come to, of which none has begun to be answered, with all that has come beside requests;
+ * encrypted over TLS.
+ */
 const IDLE_BYTES_MAX = 2 * PIPELINED_MAX * HEADER_BYTES_MAX
+/** So many of them come with a request and are not counted: over TLS it may be padded. */
+const IDLE_BYTES_PER_REQUEST = 256
 const BACKLOG = 128
 
 const STATUS_BAD_REQUEST = 400
@@ -99,7 +106,8 @@ interface Client extends Pipe {
   readonly connections: HttpConnections<Socket>
   /** Requests that were not answered yet. */
   pendingCount: number
-  /** What had come when the last request was there. */
+  /** What has come that says something, as long as it is on the wire, and what of it had when the last request was there. */
+  saidBytes: number
   usefulBytes: number
   /** A head was too long: nothing of what came with it is carried out. */
   isRefused: boolean
@@ -212,8 +220,9 @@ export class HttpListener {
         return
       }
       const key = keyOf(socket)
-      const counts = { pendingCount: 0, usefulBytes: 0, isEnding: false, isRefused: false }
-      clients.set(key, { peer, channel, socket, isLocal, connections, ...counts })
+      const counts = { pendingCount: 0, saidBytes: 0, usefulBytes: 0 }
+      const state = { isEnding: false, isRefused: false }
+      clients.set(key, { peer, channel, socket, isLocal, connections, ...counts, ...state })
       socket.once('close', () => {
         clients.delete(key)
         connections.remove(socket)
@@ -222,7 +231,8 @@ export class HttpListener {
     })
     server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
       const client = clients.get(keyOf(socket))
-      if (client !== undefined) measureHeads(socket, client)
+      const overheadBytes = isTls ? recordOverheadBytes(socket as TLSSocket) : 0
+      if (client !== undefined) measureHeads(socket, client, overheadBytes)
     })
     server.on('request', (request, response) => {
       const client = clients.get(keyOf(request.socket))
@@ -249,7 +259,9 @@ export class HttpListener {
   ): Promise<void> {
     const { socket, connections } = client
     client.pendingCount++
-    client.usefulBytes = socket.bytesRead
+    // What has come beside requests stays counted, or who asks now and then could send it without end.
+    client.saidBytes += IDLE_BYTES_PER_REQUEST
+    client.usefulBytes = Math.min(client.saidBytes, socket.bytesRead)
     connections.asked(socket)
     const cut = setTimeout(() => socket.destroy(), ANSWER_MS).unref()
     response.once('close', () => {
@@ -403,10 +415,11 @@ function refusal(status: number, sentence: string): RouteAnswer {
 }
 
 /** Cuts off who sends more before a request than one may have: Node bounds names and values, and nothing between. */
-function measureHeads(socket: Socket, client: Client): void {
+function measureHeads(socket: Socket, client: Client, overheadBytes: number): void {
   const meter = new HeadMeter(HEADER_BYTES_MAX)
   // Before Node reads the same bytes, and behind it, when it is known whether they ended with a request to answer.
   socket.prependListener('data', (bytes: Buffer) => {
+    client.saidBytes += bytes.length + overheadBytes
     if (!client.isEnding && !client.isRefused) client.isRefused = !meter.take(bytes)
   })
   socket.on('data', () => {

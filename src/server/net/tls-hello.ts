@@ -2,14 +2,24 @@
  * Whether bytes can be the first of a TLS client, and how many of them its first message has, without
  * decoding it: what is no ClientHello is not worth a handshake, and gets no answer.
  *
- *     0      1          2        3            5      6
- *     | type | version (major, minor) | length | kind of message | ...        RFC 8446, 5.1 and 4
+ *     0      1          2        3            5      6        9
+ *     | type | version (major, minor) | length | kind | length | ...        RFC 8446, 5.1 and 4
+ *     `------ header of a record -------------'`-- the message --
+ *
+ * A message may go on in the next record, and its own header, too. OpenSSL takes the room for a message when it has
+ * that header, and answers it when it has all of it: so it is given none that is not here whole.
  */
 
 const RECORD_HEADER_BYTES = 5
 const RECORD_BYTES_MAX = 16 * 1024
-/** The first record, and what may come with it. */
+/** The records of the message, and what may come with them. */
 export const HELLO_BYTES_MAX: number = 2 * (RECORD_HEADER_BYTES + RECORD_BYTES_MAX)
+/** The kind, and a length of 24 bits. */
+const MESSAGE_HEADER_BYTES = 4
+/** What tells most of what is no hello is among the first bytes, whatever the record says of itself. */
+export const HELLO_START_BYTES: number = RECORD_HEADER_BYTES + MESSAGE_HEADER_BYTES
+/** Hellos have less than 4 KiB, keys that withstand quantum computers among it. */
+const MESSAGE_BYTES_MAX = 16 * 1024
 
 const TYPE_HANDSHAKE = 0x16
 const MAJOR = 0x03
@@ -18,13 +28,38 @@ const CLIENT_HELLO = 0x01
 
 /** So many bytes at least have to come before a handshake is begun; -1: these begin none. */
 export function helloBytes(bytes: Uint8Array): number {
-  if (!isPossible(bytes)) return -1
-  if (bytes.length < RECORD_HEADER_BYTES) return RECORD_HEADER_BYTES
-  const length = (bytes[3]! << 8) | bytes[4]!
-  return length === 0 || length > RECORD_BYTES_MAX ? -1 : RECORD_HEADER_BYTES + length
+  /** Of the message, up to the record that is looked at. */
+  let count = 0
+  /** Its kind and its length, as far as they have come: four bytes are one number. */
+  let header = 0
+  for (let start = 0; ; ) {
+    if (!isPossible(bytes, start)) return -1
+    const content = start + RECORD_HEADER_BYTES
+    if (bytes.length < content) return content
+    const length = (bytes[content - 2]! << 8) | bytes[content - 1]!
+    if (length === 0 || length > RECORD_BYTES_MAX) return -1
+    const end = content + length
+    for (let at = content; at < end && count + at - content < MESSAGE_HEADER_BYTES; at++) {
+      const byte = bytes[at]
+      if (byte === undefined) return end
+      if (at === content && count === 0 && byte !== CLIENT_HELLO) return -1
+      header = (header << 8) | byte
+    }
+    count += length
+    if (count >= MESSAGE_HEADER_BYTES) {
+      const messageBytes = MESSAGE_HEADER_BYTES + (header & 0xff_ff_ff)
+      if (messageBytes > MESSAGE_BYTES_MAX) return -1
+      if (count >= messageBytes) return end
+    }
+    if (bytes.length < end) return end
+    start = end
+  }
 }
 
-function isPossible(bytes: Uint8Array): boolean {
-  const [type = TYPE_HANDSHAKE, major = MAJOR, minor = MINOR_MAX, , , kind = CLIENT_HELLO] = bytes
-  return type === TYPE_HANDSHAKE && major === MAJOR && minor <= MINOR_MAX && kind === CLIENT_HELLO
+/** Whether a record of a handshake can begin at `start`, as far as it has come. */
+function isPossible(bytes: Uint8Array, start: number): boolean {
+  const type = bytes[start] ?? TYPE_HANDSHAKE
+  const major = bytes[start + 1] ?? MAJOR
+  const minor = bytes[start + 2] ?? MINOR_MAX
+  return type === TYPE_HANDSHAKE && major === MAJOR && minor <= MINOR_MAX
 }

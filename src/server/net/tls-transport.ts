@@ -33,7 +33,8 @@ import { readsInto } from './node-internals.ts'
 import { AcceptedSocket } from './socket-transport.ts'
 import { certificateRefusalOf, channelOf } from './tls-channel.ts'
 import type { HandshakeOwner, TlsHandshakes } from './tls-handshakes.ts'
-import { HELLO_BYTES_MAX, helloBytes } from './tls-hello.ts'
+import { HELLO_BYTES_MAX, HELLO_START_BYTES, helloBytes } from './tls-hello.ts'
+import { recordOverheadBytes } from './tls-record-size.ts'
 
 /** What the TLS connections of a worker share. */
 export interface TlsParts {
@@ -69,8 +70,11 @@ const WHOLE_WRITE_BYTES_MAX = 128 * 1024
 /** Codes of handshakes that were left, against the protocol by nobody. */
 const PEER_LEFT: readonly string[] = ['ECONNRESET', 'EPIPE', 'not-finished']
 
-/** What a record may have beside what is in it: header, tag, and some padding. */
-const RECORD_OVERHEAD_BYTES_MAX = 256
+/**
+ * Padding that each record may have once its client is logged in. A stranger's has none, or nine wishes for new keys
+ * could come with each byte of data: it is among the bytes that bring nothing, and a login takes few records.
+ */
+const PADDING_BYTES_MAX = 256
 /** Bytes that may bring nothing at a time: half a record is among them, and two thousand new keys. */
 const IDLE_BYTES_MAX = 64 * 1024
 /** So many of them are forgotten each time that isMisused() is asked. */
@@ -87,6 +91,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private readonly parts: TlsParts
   private phase = HELLO
   private hello: Buffer = NOTHING
+  /** So much of it has to be here. */
+  private wantedBytes = 0
   private receiver: Receiver | undefined = undefined
   private secure: tls.TLSSocket | undefined = undefined
   /** The handle under the encryption: it tells what the kernel has not taken. */
@@ -113,7 +119,10 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** What has come in all, encrypted, as of the last look; and what of it can have brought something since. */
   private seenBytes = 0
   private usefulBytes = 0
+  private usefulRecords = 0
   private idleBytes = 0
+  /** Of each record (tls-record-size.ts). */
+  private overheadBytes = 0
   /** The receiver knows. */
   private isEndTold = false
 
@@ -258,6 +267,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     }
     this.phase = OPEN
     this.seenBytes = this.socket.bytesRead
+    this.overheadBytes = recordOverheadBytes(secure)
     const isResumed = secure.isSessionReused()
     channel.tls = channelOf(secure)
     if (!isResumed) parts.lane[COUNTER.ssl_new_sessions]!++
@@ -328,14 +338,17 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private receiveHello(bytes: Uint8Array, length: number): boolean {
     if (this.phase !== HELLO && this.phase !== WAITING) return false
     const received = Buffer.from(bytes.subarray(0, length))
-    this.hello = this.hello.length === 0 ? received : Buffer.concat([this.hello, received])
-    const wanted = helloBytes(this.hello)
-    if (wanted < 0 || this.hello.length > HELLO_BYTES_MAX) {
+    const { length: before } = this.hello
+    this.hello = before === 0 ? received : Buffer.concat([this.hello, received])
+    // Not with each byte that comes: a hello can have thousands of records.
+    const isDue = before < HELLO_START_BYTES || this.hello.length >= this.wantedBytes
+    if (this.phase === HELLO && isDue) this.wantedBytes = helloBytes(this.hello)
+    if (this.wantedBytes < 0 || this.hello.length > HELLO_BYTES_MAX) {
       this.failed('not-a-client-hello')
       this.destroy()
       return false
     }
-    if (this.phase === WAITING || this.hello.length < wanted) return true
+    if (this.phase === WAITING || this.hello.length < this.wantedBytes) return true
     this.phase = WAITING
     this.receiver?.heard()
     this.parts.handshakes.enqueue(this)
@@ -387,15 +400,19 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   }
 
   /** Where Node does not tell how much has come, it is not known. */
-  isMisused(): boolean {
+  isMisused(isLoggedIn: boolean): boolean {
     if (this.phase !== OPEN) return false
     const { bytesRead } = this.socket
-    const idle = this.idleBytes + bytesRead - this.seenBytes - this.usefulBytes
+    const besides = this.overheadBytes + (isLoggedIn ? PADDING_BYTES_MAX : 0)
+    const useful = this.usefulBytes + this.usefulRecords * besides
+    const idle = this.idleBytes + bytesRead - this.seenBytes - useful
     this.idleBytes = Math.max(0, idle - IDLE_BYTES_FORGOTTEN)
     this.seenBytes = bytesRead
     this.usefulBytes = 0
+    this.usefulRecords = 0
     // Where it is read the documented way, Node keeps what was decrypted while we have enough: 64 KiB since Node 22.
-    const waiting = this.secure?.readableLength ?? 0
+    // Each byte may be a record.
+    const waiting = (this.secure?.readableLength ?? 0) * (1 + besides)
     if (!(idle - waiting > IDLE_BYTES_MAX)) return false
     this.parts.lane[COUNTER.ssl_proto_errors]!++
     return true
@@ -403,7 +420,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   private receive(bytes: Uint8Array, length: number): boolean {
     const { receiver } = this
-    this.usefulBytes += length + RECORD_OVERHEAD_BYTES_MAX
+    this.usefulBytes += length
+    this.usefulRecords++
     if (receiver === undefined) return false
     if (this.isStopped || this.kept.length > 0) {
       this.kept.push(Buffer.from(bytes.subarray(0, length)))

@@ -12,9 +12,10 @@ import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
 import { AcceptedSocket, READ_BUFFER_BYTES } from '../../../../src/server/net/socket-transport.ts'
 import { type HandshakeStep, TlsHandshakes } from '../../../../src/server/net/tls-handshakes.ts'
 import { TlsNewcomer } from '../../../../src/server/net/tls-newcomer.ts'
-import type { TlsParts } from '../../../../src/server/net/tls-transport.ts'
+import type { TlsParts, TlsTransport } from '../../../../src/server/net/tls-transport.ts'
 import { TestAuthority } from '../../../support/authority.ts'
 import { tlsMaterial } from '../../../support/tls-material.ts'
+import { HANDSHAKE, plainRecord } from '../../../support/tls-records.ts'
 
 const authority = new TestAuthority()
 const pair = authority.issue()
@@ -130,6 +131,10 @@ function serve(handle: AcceptedHandle) {
   return { transport, recorder }
 }
 
+async function nextTurn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+}
+
 /** Gives every handshake that waits its turn. */
 function giveTurns(): void {
   for (const turn of turns.splice(0)) turn.continueServing()
@@ -198,6 +203,34 @@ describe.each([
     expect(failures.at(-1)).toBe('ECONNRESET')
   })
 
+  test('sends its hello in two records waits for no turn before the second', async () => {
+    const [handle, client] = await accept(asSocket)
+    const { transport, recorder } = serve(handle)
+    const [first, second] = [hello.subarray(5, 10), hello.subarray(10)].map((content) =>
+      plainRecord(HANDSHAKE, content, 0x0301),
+    ) as [Buffer, Buffer]
+    client.write(first)
+    while ((transport as TlsTransport).socket.bytesRead < first.length) await nextTurn()
+    await nextTurn()
+    expect(handshakes.waitingCount).toBe(0)
+    client.write(second)
+    await recorder.until('heard')
+    expect(handshakes.waitingCount).toBe(1)
+    giveTurns()
+    const [answer] = (await once(client, 'data')) as [Buffer]
+    expect(answer[0]).toBe(HANDSHAKE)
+  })
+
+  test('claims a hello that is longer than any is dropped, and costs no handshake', async () => {
+    const [handle, client] = await accept(asSocket)
+    const { recorder } = serve(handle)
+    // 131 396 bytes, for which OpenSSL takes the room.
+    client.write(plainRecord(HANDSHAKE, Uint8Array.of(1, 2, 1, 0x44), 0x0301))
+    await recorder.until('finish')
+    expect(failures.at(-1)).toBe('not-a-client-hello')
+    expect(turns).toHaveLength(0)
+  })
+
   test('sends more than a hello while it waits is served all the same', async () => {
     const [handle, client] = await accept(asSocket)
     const { recorder } = serve(handle)
@@ -225,7 +258,7 @@ describe.each([
     recorder.readsOn = false
     recorder.received = ''
     client.end('last')
-    while (recorder.received !== 'last') await new Promise((resolve) => setImmediate(resolve))
+    while (recorder.received !== 'last') await nextTurn()
     expect(transport.isReset?.()).toBe(false)
     recorder.readsOn = true
     transport.resume()
@@ -242,8 +275,8 @@ test('a client that resets its connection while it is not read is lost', async (
   recorder.readsOn = false
   recorder.received = ''
   client.write('last')
-  while (recorder.received !== 'last') await new Promise((resolve) => setImmediate(resolve))
+  while (recorder.received !== 'last') await nextTurn()
   expect(transport.isReset?.()).toBe(false)
   socket.resetAndDestroy()
-  while (!transport.isReset?.()) await new Promise((resolve) => setImmediate(resolve))
+  while (!transport.isReset?.()) await nextTurn()
 })

@@ -1,0 +1,75 @@
+/**
+ * Records of TLS that bring nothing, of a client that has not logged in: wishes for new keys are bounded whatever
+ * comes between them, and what a client needs on the wire for what it says is never taken for one.
+ */
+import { once } from 'node:events'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { startSaslcached, type TestServer } from '../support/server.ts'
+import { TextClient } from '../support/text-client.ts'
+import { TestTls, TlsTunnel } from '../support/tls.ts'
+import { type RecordVersion, TlsRecords } from '../support/tls-records.ts'
+import { whenClosed } from '../support/when-closed.ts'
+
+const LOGIN = 'set login 0 0 16\r\nalice wonderland\r\n'
+const BODY_BYTES = 20_000
+
+let tls: TestTls
+let server: TestServer
+let tunnel: TlsTunnel
+
+beforeAll(async () => {
+  tls = new TestTls()
+  server = await startSaslcached({
+    users: [{ name: 'alice', password: 'wonderland' }],
+    // No deadline is to end what the bound does not.
+    flags: [...tls.server.flags, '-t', '1', '--login-timeout', '600'],
+  })
+  tunnel = await TlsTunnel.to(server.port)
+})
+
+afterAll(async () => {
+  tunnel.close()
+  await server.stop()
+  tls.remove()
+})
+
+async function clientOf(version: RecordVersion): Promise<TlsRecords> {
+  const client = await TlsRecords.connect(server.port, version)
+  onTestFinished(() => void client.under.destroy())
+  return client
+}
+
+async function droppedCount(): Promise<number> {
+  const text = new TextClient(tunnel)
+  expect(await text.ask(LOGIN)).toBe('STORED\r\n')
+  const rows = await text.ask('stats\r\n', 'END\r\n')
+  return Number(/STAT ssl_proto_errors (\d+)/.exec(rows)?.[1])
+}
+
+test('who hides wishes for new keys behind single bytes of data is dropped', async () => {
+  const before = await droppedCount()
+  const client = await clientOf('TLSv1.3')
+  const isClosed = whenClosed(client.under)
+  // A body that belongs to nobody, and is passed over.
+  const sent = [client.data('set a 0 0 1000000\r\n')]
+  for (let round = 0; round < 1000; round++) sent.push(client.data('x'), client.keyUpdates(8))
+  client.under.write(Buffer.concat(sent))
+  await isClosed
+  expect(await droppedCount()).toBe(before + 1)
+})
+
+test.each<RecordVersion>(['TLSv1.2', 'TLSv1.3'])(
+  'who sends a byte in each record is not, over %s',
+  async (version) => {
+    const before = await droppedCount()
+    const client = await clientOf(version)
+    const refused = once(client.socket, 'data')
+    const request = `set a 0 0 ${BODY_BYTES}\r\n${'x'.repeat(BODY_BYTES)}\r\n`
+    client.under.write(Buffer.concat([...request].map((character) => client.data(character))))
+    expect(String((await refused)[0])).toMatch(/^\w+_ERROR /)
+    const answer = once(client.socket, 'data')
+    client.under.write(Buffer.concat([...LOGIN].map((character) => client.data(character))))
+    expect(String((await answer)[0])).toBe('STORED\r\n')
+    expect(await droppedCount()).toBe(before)
+  },
+)
