@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
-import { TestTls, TlsTunnel } from '../support/tls.ts'
+import { connectTls, TestTls, TlsTunnel } from '../support/tls.ts'
 import { type RecordVersion, TlsRecords } from '../support/tls-records.ts'
 import { whenClosed } from '../support/when-closed.ts'
 
@@ -73,3 +73,15 @@ test.each<RecordVersion>(['TLSv1.2', 'TLSv1.3'])(
     expect(await droppedCount()).toBe(before)
   },
 )
+
+test('keys of finite fields, which cost us much more than a client, are not agreed on', async () => {
+  for (const ecdhCurve of ['ffdhe2048', 'ffdhe8192']) {
+    await expect(connectTls(server.port, { ecdhCurve, minVersion: 'TLSv1.3' })).rejects.toThrow(
+      /handshake.failure/,
+    )
+  }
+  for (const ecdhCurve of ['X25519', 'P-256', 'X448', 'P-384', 'P-521']) {
+    const socket = await connectTls(server.port, { ecdhCurve, minVersion: 'TLSv1.3' })
+    socket.destroy()
+  }
+})

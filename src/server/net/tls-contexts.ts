@@ -13,11 +13,31 @@ type IdentityGroup = readonly TlsIdentity[]
 export type CertificateMaterial = Pick<TlsMaterial, 'identities' | 'ca' | 'crl'>
 
 /**
- * `options` for tls.createServer, with the certificates of `material`. With several, the one is shown
+ * OpenSSL's groups of key agreement but those over finite fields (ffdhe2048 to ffdhe8192): nobody has these alone, and one
+ * hello that asks for the largest costs us 150 ms.
+ */
+const GROUPS: string = ['X25519MLKEM768', 'X25519', 'P-256', 'X448', 'P-384', 'P-521']
+  .filter(isKnownGroup)
+  .join(':')
+
+/** Before 3.5 OpenSSL has none that withstands quantum computers. */
+function isKnownGroup(ecdhCurve: string): boolean {
+  try {
+    // With no authorities at all, or Node would read the public ones.
+    createSecureContext({ ecdhCurve, ca: [] })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * `given` for tls.createServer, with the certificates of `material`. With several, the one is shown
  * whose names fit the host that the client asks for (SNI), under the same options. Throws what OpenSSL
  * says of certificates that it does not take.
  */
-export function withCertificates(material: CertificateMaterial, options: TlsOptions): TlsOptions {
+export function withCertificates(material: CertificateMaterial, given: TlsOptions): TlsOptions {
+  const options = { ...given, ecdhCurve: GROUPS }
   const groups = groupsOf(material.identities)
   const own = { ...options, ...certificateOptions(material, groups[0] ?? []) }
   // Who has one certificate does not pay for the choice.

@@ -145,10 +145,6 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     }
   }
 
-  get network(): string {
-    return this.peer.network
-  }
-
   attach(receiver: Receiver): void {
     this.receiver = receiver
     const { socket } = this
