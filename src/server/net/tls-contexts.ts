@@ -16,9 +16,9 @@ export type CertificateMaterial = Pick<TlsMaterial, 'identities' | 'ca' | 'crl'>
  * OpenSSL's groups of key agreement but those over finite fields (ffdhe2048 to ffdhe8192): nobody has these alone, and one
  * hello that asks for the largest costs us 150 ms.
  */
-const GROUPS: string = ['X25519MLKEM768', 'X25519', 'P-256', 'X448', 'P-384', 'P-521']
-  .filter(isKnownGroup)
-  .join(':')
+const GROUPS = ['X25519MLKEM768', 'X25519', 'P-256', 'X448', 'P-384', 'P-521']
+/** Those that this OpenSSL has, once TLS was asked for. */
+let knownGroups: string | undefined
 
 /** Before 3.5 OpenSSL has none that withstands quantum computers. */
 function isKnownGroup(ecdhCurve: string): boolean {
@@ -37,7 +37,8 @@ function isKnownGroup(ecdhCurve: string): boolean {
  * says of certificates that it does not take.
  */
 export function withCertificates(material: CertificateMaterial, given: TlsOptions): TlsOptions {
-  const options = { ...given, ecdhCurve: GROUPS }
+  knownGroups ??= GROUPS.filter(isKnownGroup).join(':')
+  const options = { ...given, ecdhCurve: knownGroups }
   const groups = groupsOf(material.identities)
   const own = { ...options, ...certificateOptions(material, groups[0] ?? []) }
   // Who has one certificate does not pay for the choice.
