@@ -25,6 +25,7 @@ import type { TlsVerify } from '../../config/options/tls-options.ts'
 import { renewsTickets } from './node-internals.ts'
 import { withCertificates } from './tls-contexts.ts'
 import type { TlsMaterial } from './tls-material.ts'
+import { TlsRetries } from './tls-retries.ts'
 
 /** Who waits for a handshake. */
 export interface HandshakeOwner {
@@ -91,20 +92,23 @@ export class TlsHandshakes implements HandshakeStep {
   private readonly waiting: FairQueue<HandshakeOwner, string> = new FairQueue()
   /** Of those that wait. */
   private readonly places: Map<HandshakeOwner, Place<HandshakeOwner, string>> = new Map()
+  private readonly retries: TlsRetries
   private workSinceMs = 0
   private readonly beginWork: () => void = () => {
     this.workSinceMs = this.clock.nowMs()
   }
-  private readonly endWork: () => void = () => {
+  private readonly endWork: (owner: HandshakeOwner) => void = (owner) => {
     const sinceMs = this.clock.nowMs() - this.workSinceMs
     const workMs = Math.min(Math.max(sinceMs, WORK_MS_MIN), WORK_MS_MAX)
     this.takesMs += (workMs - this.takesMs) * LAST_SHARE
+    this.retries.look(owner)
   }
 
   constructor(material: TlsMaterial, clock: { nowMs(): number }, turns: HandshakeTurns) {
     this.material = material
     this.clock = clock
     this.turns = turns
+    this.retries = new TlsRetries(clock)
   }
 
   /** Handshakes from now on are made with `material`; those under way with what they began with. */
@@ -154,7 +158,7 @@ export class TlsHandshakes implements HandshakeStep {
     // The server has the hello read in the next tick.
     process.nextTick(this.beginWork)
     this.serverFor(verify).emit('connection', socket)
-    process.nextTick(this.endWork)
+    process.nextTick(this.endWork, owner)
     return true
   }
 

@@ -27,6 +27,7 @@ const MECHANISMS: readonly string[] = [
 const HANDSHAKE_FAILURES: readonly string[] = [
   'not-a-client-hello',
   'not-finished',
+  'too-many-retries',
   'ECONNRESET',
   'EPIPE',
   'no-client-certificate',
