@@ -3,28 +3,31 @@
  * when a check would be over, or the time tells that there was none: see session.ts.
  *
  * - What checks themselves take is said by checks alone. It does not fade with time: where they are rare the
- *   next one takes as long, and whoever waits for the fading would be told by it.
+ *   next one takes as long, and whoever waits for the fading would be told by it. One that took much longer than
+ *   the others says that the process stood still, and counts for nothing.
  * - What they wait fades: nobody waits any more once the queue is empty.
  *
  * No two checks take equally long, so it is whole steps, and more than was taken. Whoever was checked is
  * answered at the end of the step as well. The very first check is one that nobody could foresee.
  */
 
-/** Of checks that take less than the last ones: how much each says of the next. */
-const SHORTER_SHARE = 1 / 8
+/** The last ones say how long the next one takes: as long as any of them but one. */
+const RECENT_CHECKS = 8
 /** The longest wait counts for half as much after each of these. */
 const WAIT_HALF_LIFE_MS = 1000
 const STEP_MS = 50
 
 export class CheckTimes {
+  #recentMs: number[] = []
   #workMs = 0
   #waitMs = 0
   #waitedAtMs = 0
 
   /** A check took so long. */
   worked(ms: number): void {
-    const share = ms > this.#workMs ? 1 : SHORTER_SHARE
-    this.#workMs += (ms - this.#workMs) * share
+    this.#recentMs = [...this.#recentMs, ms].slice(-RECENT_CHECKS)
+    const [longest = 0, next = longest] = [...this.#recentMs].sort((one, other) => other - one)
+    this.#workMs = next
   }
 
   /** Somebody waited so long for a check, until now. */

@@ -171,6 +171,22 @@ test('a stop while the server starts and clients store without a pause ends it, 
   }
 })
 
+test('a signal behind the shutdown of a client is the first, which gives no snapshot up', async () => {
+  const snapshot = freshPath()
+  const server = await start(snapshot, '--drain-timeout', '600')
+  const [client, other] = await Promise.all([login(server, 'root'), login(server, 'root')])
+  other.send('set key 0 0 3\r\nne')
+  client.send('shutdown\r\n')
+  await server.waitForLog(({ event }) => event === 'stopping')
+  await delay(1200)
+  server.signal('SIGTERM')
+  await delay(200)
+  expect(await other.ask('w\r\n')).toBe('STORED\r\n')
+  expect(await server.exited).toEqual({ code: 0, signal: undefined })
+  expect(server.output()).not.toContain('given up')
+  expect(existsSync(snapshot)).toBe(true)
+})
+
 test('after kill -9 the cache starts empty', async () => {
   const snapshot = freshPath()
   const first = await start(snapshot)

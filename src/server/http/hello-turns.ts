@@ -13,7 +13,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Peer } from '../../base/peer.ts'
-import { HELLO_BYTES_MAX, helloBytes } from '../net/tls-hello.ts'
+import { HELLO_BYTES_MAX, HELLO_START_BYTES, helloBytes } from '../net/tls-hello.ts'
 
 export interface HelloTurnsOptions {
   /** The socket has its hello, and what came behind it, to be read first. */
@@ -42,10 +42,14 @@ export class HelloTurns {
   /** `socket` was accepted just now. */
   add(socket: Socket, { site }: Pick<Peer, 'site'>): void {
     let hello: Buffer = NOTHING
+    let wanted = 0
     let isHere = false
     const take = (chunk: Buffer): void => {
-      hello = hello.length === 0 ? chunk : Buffer.concat([hello, chunk])
-      const wanted = helloBytes(hello)
+      const { length: before } = hello
+      hello = before === 0 ? chunk : Buffer.concat([hello, chunk])
+      // Not with each byte that comes: a hello can have thousands of records.
+      const isDue = before < HELLO_START_BYTES || hello.length >= wanted
+      if (!isHere && isDue) wanted = helloBytes(hello)
       // What cannot be a hello gets no answer: it would take a handshake to give it one.
       if (wanted < 0 || hello.length > HELLO_BYTES_MAX) socket.destroy()
       else if (!isHere && hello.length >= wanted) {

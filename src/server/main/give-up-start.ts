@@ -11,13 +11,15 @@ import type { WorkerPool } from './worker-pool.ts'
 
 export interface BegunStart {
   readonly workers: Pick<WorkerPool, 'abandon' | 'end'>
-  readonly snapshots: Pick<Snapshots, 'abandon'> | undefined
+  readonly snapshots: Pick<Snapshots, 'abandon' | 'end'> | undefined
   /** Undefined: there is no worker yet. */
   readonly counters: CounterMemory | undefined
   readonly say: Say
 }
 
-/** Resolves when no worker does anything any more, and the snapshot is there again. `onWrite`: that may take long from here. */
+/**
+ * Resolves when no worker does anything any more, and the snapshot is there again. `onWrite`: that may take long from here.
+ */
 export async function giveUpStart(
   { workers, snapshots, counters, say }: BegunStart,
   onWrite: () => void,
@@ -26,11 +28,13 @@ export async function giveUpStart(
   await workers.end()
   const hasServed =
     counters !== undefined && sumCounter(counters, 'total_connections', 'since-start') > 0
-  if (!hasServed) await snapshots?.abandon('put-back')
-  else if (!haveStopped && snapshots !== undefined) {
-    say('error', 'snapshot_failed', 'no snapshot was written: a worker did not stop in time')
-  } else {
+  if (snapshots === undefined) return
+  if (!hasServed) await snapshots.abandon('put-back')
+  else if (haveStopped) {
     onWrite()
-    await snapshots?.abandon('write')
+    await snapshots.abandon('write')
+  } else {
+    say('error', 'snapshot_failed', 'no snapshot was written: a worker did not stop in time')
   }
+  await snapshots.end(haveStopped)
 }

@@ -131,15 +131,19 @@ export class Snapshots {
     this.thread.postMessage({ kind: 'give-up' })
   }
 
-  /** Ends the thread; the file may be another server's then. */
-  async end(): Promise<void> {
+  /** Ends the thread; the file may be another server's then. `answers`: false if it may wait for a lock that nobody gives back. */
+  async end(answers = true): Promise<void> {
     this.endPeriods()
+    if (answers) await this.release()
+    this.isEnding = true
+    await this.thread.terminate()
+  }
+
+  private async release(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.onReleased = resolve
       this.thread.postMessage({ kind: 'release' })
     })
-    this.isEnding = true
-    await this.thread.terminate()
   }
 
   private receive(message: FromSnapshot): void {

@@ -48,6 +48,8 @@ import { workerSettings } from './worker-settings.ts'
 
 /** A second signal to stop that comes so much later ends the writing of a snapshot. */
 const ASKED_AGAIN_MS = 1000
+/** A client has asked for the end, which is no signal. */
+const SHUTDOWN = 'shutdown'
 
 /** memcached takes every higher VERBOSITY for this one. */
 const VERBOSITY_MAX = 2
@@ -93,7 +95,7 @@ export class Supervisor {
   private isStopping = false
   private isDying = false
   private stopSignal = ''
-  private stopAskedMs = 0
+  private signalledMs: number = Number.POSITIVE_INFINITY
   private pidFile: PidFile | undefined = undefined
   private user: SystemUser | undefined = undefined
   private endFileLooks: () => void = () => undefined
@@ -124,8 +126,8 @@ export class Supervisor {
       onVerbosity: (level) => this.setVerbosity(level),
       onShutdown: () => {
         // It waits for the end of the start, as signals do.
-        if (this.isReady) this.stop('shutdown')
-        else this.stopSignal = 'shutdown'
+        if (this.isReady) this.stop(SHUTDOWN)
+        else this.stopSignal = SHUTDOWN
       },
       onAcceptsNoMore: () => this.stopListening(),
       onStopped: (cutCount) => void this.finish(cutCount),
@@ -193,10 +195,8 @@ export class Supervisor {
     this.tokenKeys?.close()
     const { workers, snapshots, counters, say } = this
     await giveUpStart({ workers, snapshots, counters, say }, () => {
-      this.stopAskedMs = threadClock.nowMs()
       signals.handTo({ stop: (signal) => this.stop(signal), reload: () => undefined })
     })
-    await snapshots?.end()
     this.http?.close()
     this.closeAudit('failure', 0)
     this.sockets.close()
@@ -449,14 +449,15 @@ export class Supervisor {
   }
 
   private stop(signal: string): void {
-    if (this.isStopping) {
-      // Who asks again has waited enough; some who start programs pass one signal on twice.
-      if (threadClock.nowMs() - this.stopAskedMs >= ASKED_AGAIN_MS) this.snapshots?.giveUp()
-      return
+    if (signal !== SHUTDOWN) {
+      const nowMs = threadClock.nowMs()
+      this.signalledMs = Math.min(this.signalledMs, nowMs)
+      // Who signals again has waited enough; some who start programs pass one signal on twice.
+      if (nowMs - this.signalledMs >= ASKED_AGAIN_MS) this.snapshots?.giveUp()
     }
+    if (this.isStopping) return
     this.isStopping = true
     this.readiness.raise('draining')
-    this.stopAskedMs = threadClock.nowMs()
     this.stopSignal = signal
     this.credentials?.close()
     this.certificates?.close()

@@ -41,6 +41,8 @@ import { GIVEN_UP, WriteJob } from './write-job.ts'
 
 /** How long a job goes on before messages are looked at. */
 const TURN_MS = 4
+/** How long it is left alone while it waits for the disk. */
+const WAIT_MS = 5
 /** What its stores have to do beside: segments that have expired, and its part in what namespaces lend. */
 const UPKEEP_MS = 1000
 const UPKEEP_ITEMS = 500
@@ -65,6 +67,8 @@ export interface SnapshotPort {
 interface Job {
   /** Does a little; false if that was the end. */
   step(): boolean
+  /** The next step has nothing to do before the system has done something. */
+  readonly isWaiting?: boolean
   /** Its namespace is no more. */
   forget(tenant: SnapshotTenant): void
   /** It ended, or was ended before. */
@@ -88,7 +92,7 @@ export class SnapshotKeeper {
   private opened: OpenSnapshot | undefined = undefined
   private restoring: RestoreJob | undefined = undefined
   private job: Job | undefined = undefined
-  private waiting: (() => void)[] = []
+  private readonly waiting: (() => void)[] = []
   /** The last that was begun, over or not. */
   private periodic: WriteJob | undefined = undefined
   private isStopping = false
@@ -128,7 +132,7 @@ export class SnapshotKeeper {
       this.say(
         'error',
         'snapshot_unavailable',
-        `no snapshot can be written: ${describeFileTrouble(error)}`,
+        `no snapshot could be written now, each tries it again: ${describeFileTrouble(error)}`,
         { path: this.settings.path },
       )
     }
@@ -154,9 +158,8 @@ export class SnapshotKeeper {
         this.enqueue(() => this.write(message.reason))
         break
       case 'give-up':
-        // It may come before there is anything to write.
+        // It may come before there is anything to write. What waits is over as soon as it is begun.
         this.isGivenUp = true
-        this.waiting = []
         this.job?.end()
         this.port.postMessage({ kind: 'written', reason: 'stop' })
         break
@@ -262,7 +265,7 @@ export class SnapshotKeeper {
 
   private restore(): void {
     const { restoring } = this
-    if (restoring === undefined) {
+    if (restoring === undefined || this.isGivenUp) {
       this.port.postMessage({ kind: 'restored' })
       return
     }
@@ -367,9 +370,10 @@ export class SnapshotKeeper {
       const endMs = this.threadClock.nowMs() + TURN_MS
       let goesOn: boolean
       do goesOn = job.step()
-      while (goesOn && this.threadClock.nowMs() < endMs)
+      while (goesOn && !job.isWaiting && this.threadClock.nowMs() < endMs)
       if (goesOn) {
-        this.threadClock.soon(turn)
+        if (job.isWaiting) this.threadClock.after(WAIT_MS, turn)
+        else this.threadClock.soon(turn)
         return
       }
       job.end()

@@ -84,9 +84,8 @@ export class WriteJob {
         return true
       }
       if (!this.writer.isComplete) this.complete()
-      // The disk has all of it; what it was told before may be on its way still.
-      if (this.writer.isSyncing && !this.isEnded) return true
-      if (!this.isEnded) this.finish()
+      if (this.isWaiting) return true
+      this.finish()
     } catch (error) {
       const why = describeFileTrouble(error)
       this.isEnded = true
@@ -96,6 +95,11 @@ export class WriteJob {
       })
     }
     return false
+  }
+
+  /** The disk has all of it; what it was told before may be on its way still. */
+  get isWaiting(): boolean {
+    return this.writer.isComplete && this.writer.isSyncing && !this.isEnded
   }
 
   forget(tenant: SnapshotTenant): void {

@@ -597,6 +597,17 @@ test('a stop does not wait for periodic snapshots, neither for one under way nor
   expect(run.posted.filter(({ kind }) => kind === 'written')).toHaveLength(3)
 })
 
+test('a stop that is given up at once says so, also where it waits for the end of a periodic snapshot', () => {
+  const run = new Run(freshPath(), { clock: new TickingClock() })
+  for (let index = 0; index < 9000; index++) run.client.write(`key${index}`, 'v')
+  run.send({ kind: 'write', reason: 'periodic' })
+  run.clock.turn()
+  run.send({ kind: 'write', reason: 'stop' })
+  run.do({ kind: 'give-up' })
+  expect(run.log('snapshot_failed')).toMatch('given up')
+  expect(run.events()).not.toContain('snapshot_written')
+})
+
 test('a write that is given up leaves nothing, and is answered', () => {
   const path = freshPath()
   const run = new Run(path)
