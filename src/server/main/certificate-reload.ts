@@ -25,7 +25,7 @@ export interface CertificateReloadOptions {
   readonly config: TlsConfig
   readonly say: Say
   readonly workers: Pick<WorkerPool, 'size' | 'broadcast'>
-  readonly clock: Pick<ThreadClock, 'every'>
+  readonly clock: Pick<ThreadClock, 'nowMs' | 'every' | 'after'>
   /** Seconds since 1970, on the server's clock. */
   readonly nowSeconds: () => number
   /** Milliseconds since 1970 on the wall clock, which certificates go by. */
@@ -37,6 +37,11 @@ export interface CertificateReloadOptions {
   readonly debounceMs?: number
 }
 
+/**
+ * From one refresh that clients ask for to the next: each ends the sessions that could be resumed, is told in the log and
+ * to the auditor, and costs every worker.
+ */
+const CLIENT_REFRESH_MS = 1000
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 /**
@@ -61,6 +66,10 @@ export class CertificateReload {
   private readonly options: CertificateReloadOptions
   private readonly watch: FileWatch
   private readonly refreshes: Coalesced<string | undefined> = new Coalesced(() => this.replace())
+  private readonly clientRefreshes: Coalesced<string | undefined> = new Coalesced(() =>
+    this.refreshInTime(),
+  )
+  private clientRefreshMs: number = Number.NEGATIVE_INFINITY
   private readonly wallMs: () => number
   private loaded: LoadedCertificates | undefined = undefined
   private loadedAtSeconds = 0
@@ -108,6 +117,11 @@ export class CertificateReload {
     return this.refreshes.run()
   }
 
+  /** The same for a client, who may ask again as soon as it is answered: once in CLIENT_REFRESH_MS, for all of them. */
+  refreshForClient(): Promise<string | undefined> {
+    return this.clientRefreshes.run()
+  }
+
   /** One more worker shows this generation. */
   confirmed(generation: number): void {
     const awaited = this.awaited.get(generation)
@@ -119,6 +133,14 @@ export class CertificateReload {
   close(): void {
     this.watch.close()
     this.endHours()
+  }
+
+  private async refreshInTime(): Promise<string | undefined> {
+    const { clock } = this.options
+    const waitMs = this.clientRefreshMs + CLIENT_REFRESH_MS - clock.nowMs()
+    if (waitMs > 0) await new Promise<void>((resolve) => clock.after(waitMs, resolve))
+    this.clientRefreshMs = clock.nowMs()
+    return await this.refresh()
   }
 
   private async replace(): Promise<string | undefined> {

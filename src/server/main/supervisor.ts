@@ -444,7 +444,7 @@ export class Supervisor {
 
   /** As a client of this worker asked for. */
   private async refreshCertificates(workerIndex: number): Promise<void> {
-    const problem = await this.certificates?.refresh()
+    const problem = await this.certificates?.refreshForClient()
     this.workers.broadcast({ kind: 'certificates-refreshed', workerIndex, problem })
   }
 

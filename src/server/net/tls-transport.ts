@@ -114,7 +114,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** The receiver asked to be left alone. */
   private isStopped = false
   /** What was decrypted all the same. */
-  private kept: Buffer[] = []
+  private kept: Buffer = NOTHING
+  private keptBytes = 0
   private peerEnded = false
   /** What has come in all, encrypted, as of the last look; and what of it can have brought something since. */
   private seenBytes = 0
@@ -206,7 +207,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   resume(): void {
     if (!this.isStopped) return
     this.isStopped = false
-    if (this.kept.length > 0) process.nextTick(() => this.passOnKept())
+    if (this.keptBytes > 0) process.nextTick(() => this.passOnKept())
     else this.secure?.resume()
   }
 
@@ -366,7 +367,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.under = undefined
     this.request = undefined
     this.gathered = []
-    this.kept = []
+    this.kept = NOTHING
+    this.keptBytes = 0
     this.receiver?.finish()
     this.receiver = undefined
   }
@@ -419,8 +421,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.usefulBytes += length
     this.usefulRecords++
     if (receiver === undefined) return false
-    if (this.isStopped || this.kept.length > 0) {
-      this.kept.push(Buffer.from(bytes.subarray(0, length)))
+    if (this.isStopped || this.keptBytes > 0) {
+      this.keep(bytes, length)
       return false
     }
     if (receiver.receive(bytes, length)) return true
@@ -428,14 +430,24 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     return false
   }
 
-  private passOnKept(): void {
-    const { receiver } = this
-    while (receiver !== undefined && this.phase === OPEN && this.kept.length > 0) {
-      if (this.isStopped) return
-      const [chunk = NOTHING] = this.kept
-      this.kept.shift()
-      this.isStopped = !receiver.receive(chunk, chunk.length)
+  /** In one piece: a record may have one byte, and there are thousands in a read. */
+  private keep(bytes: Uint8Array, length: number): void {
+    const wantedBytes = this.keptBytes + length
+    if (this.kept.length < wantedBytes) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.kept.length, wantedBytes))
+      grown.set(this.kept.subarray(0, this.keptBytes))
+      this.kept = grown
     }
+    this.kept.set(bytes.subarray(0, length), this.keptBytes)
+    this.keptBytes = wantedBytes
+  }
+
+  private passOnKept(): void {
+    const { receiver, kept, keptBytes } = this
+    if (receiver === undefined || this.phase !== OPEN || this.isStopped) return
+    this.kept = NOTHING
+    this.keptBytes = 0
+    if (keptBytes > 0) this.isStopped = !receiver.receive(kept, keptBytes)
     if (this.isStopped || this.phase !== OPEN) return
     if (this.peerEnded) this.tellEnd()
     else this.secure?.resume()
@@ -443,7 +455,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   private receiveEnd(): void {
     this.peerEnded = true
-    if (this.kept.length === 0) this.tellEnd()
+    if (this.keptBytes === 0) this.tellEnd()
   }
 
   private tellEnd(): void {

@@ -182,6 +182,20 @@ test('a refresh is done when the last worker shows the new pair', async () => {
   expect(server.reload.dated).toMatchObject([{ role: 'chain', validToMs: endMs }])
 })
 
+test('however often clients ask, they have one refresh a second, and each is answered', async () => {
+  const server = await started()
+  const before = server.sent.length
+  await server.reload.refreshForClient()
+  expect(server.sent).toHaveLength(before + 1)
+  const asked = Array.from({ length: 50 }, () => server.reload.refreshForClient())
+  server.clock.pass(999)
+  await server.reload.refresh()
+  expect(server.sent, 'who is no client does not wait').toHaveLength(before + 2)
+  server.clock.pass(1)
+  await Promise.all(asked)
+  expect(server.sent).toHaveLength(before + 3)
+})
+
 test('however many ask at once, the files are read once more for all of them', async () => {
   const server = await started()
   await Promise.all(Array.from({ length: 50 }, () => server.reload.refresh()))

@@ -49,12 +49,14 @@ const parts: TlsParts = {
 class Recorder implements Receiver {
   readonly intake = { nextRoom: (): undefined => undefined }
   received = ''
+  receiveCount = 0
   readsOn = true
   private readonly told: Set<string> = new Set()
   private wake: () => void = () => undefined
 
   receive(bytes: Uint8Array, length: number): boolean {
     this.received += Buffer.from(bytes.subarray(0, length)).toString('latin1')
+    this.receiveCount++
     this.tell('bytes')
     return this.readsOn
   }
@@ -251,6 +253,24 @@ describe.each([
     await recorder.until('finish')
     expect(failures.at(-1)).toBe('not-a-client-hello')
     giveTurns()
+  })
+
+  test('sends each byte in a record of its own while it is not read has them passed on as one', async () => {
+    const { transport, recorder, client, socket } = await secured(asSocket)
+    recorder.readsOn = false
+    const digits = Array.from({ length: 1000 }, (_, index) => String(index % 10))
+    socket.cork()
+    for (const digit of digits) client.write(digit)
+    socket.uncork()
+    while (recorder.received.length < 2) await nextTurn()
+    // What had come with the first of them is here by then.
+    for (let count = 0; count < 5; count++) await nextTurn()
+    recorder.readsOn = true
+    const before = recorder.receiveCount
+    transport.resume()
+    while (recorder.received.length < 1 + digits.length) await nextTurn()
+    expect(recorder.received).toBe(`x${digits.join('')}`)
+    expect(recorder.receiveCount - before).toBeLessThan(digits.length / 2)
   })
 
   test('ends its stream while it is not read is told of when it is', async () => {
