@@ -2,6 +2,7 @@
  * Who asks for a request to be carried out, and what it is held to: what a connection tells the command face, and all
  * that the rules about rights and namespaces are asked with. The gate of a connection is one.
  */
+import type { KeyPrefixes } from '../credential/key-prefixes.ts'
 
 export interface Caller {
   /** True while it is logged in, or where nobody need be. */
@@ -24,7 +25,7 @@ export interface Restriction {
   /** Bits of RIGHT. */
   readonly rights: number
   /** Keys have to begin with one of them; undefined: any key will do. */
-  readonly keyPrefixes: readonly Uint8Array[] | undefined
+  readonly keyPrefixes: KeyPrefixes | undefined
   /**
    * To be told of each request that is refused: what was asked, what it lacks, and the key, if it has one,
    * whose bytes are the caller's.

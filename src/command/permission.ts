@@ -76,7 +76,7 @@ export function judge(request: Request, bytes: Uint8Array, restriction: Restrict
   const { keyPrefixes } = restriction
   if (keyPrefixes === undefined || (TAKES[request.verb]! & HAS_KEY) === 0) return OUTCOME_OK
   const key = keyBytesOf(request, bytes)
-  return isAmong(keyPrefixes, key, keyOffsetOf(request), request.keyLength)
+  return keyPrefixes.cover(key, keyOffsetOf(request), request.keyLength)
     ? OUTCOME_OK
     : OUTCOME_NO_KEY
 }
@@ -93,7 +93,8 @@ export function refusalOf(request: Request, bytes: Uint8Array, restriction: Rest
 
 /**
  * The same for a list of keys in `bytes[from, end)`, separated by spaces: one that may not be used spoils
- * the request, as one that is too long does, before any of it is answered.
+ * the request, as one that is too long does, before any of it is answered. What is told is the first that may not
+ * be used, or without the right the first of all.
  */
 export function refusalOfKeys(
   request: Request,
@@ -102,26 +103,21 @@ export function refusalOfKeys(
   end: number,
   restriction: Restriction,
 ): number {
-  const outcome = judgeKeys(request, bytes, from, end, restriction)
-  if (outcome !== OUTCOME_OK) {
-    tell(request, outcome, restriction, firstRefused(bytes, from, end, restriction))
-  }
-  return outcome
-}
-
-function judgeKeys(
-  request: Request,
-  bytes: Uint8Array,
-  from: number,
-  end: number,
-  { rights, keyPrefixes }: Restriction,
-): number {
+  const { rights, keyPrefixes } = restriction
   const taken = rightsTaken(request)
-  if ((rights & taken) !== taken) return OUTCOME_NO_RIGHT
+  let at = skipSpaces(bytes, from, end)
+  if ((rights & taken) !== taken) {
+    tell(request, OUTCOME_NO_RIGHT, restriction, bytes.subarray(at, findTokenEnd(bytes, at, end)))
+    return OUTCOME_NO_RIGHT
+  }
   if (keyPrefixes === undefined) return OUTCOME_OK
-  for (let at = skipSpaces(bytes, from, end); at < end; ) {
+  while (at < end) {
     const keyEnd = findTokenEnd(bytes, at, end)
-    if (!isAmong(keyPrefixes, bytes, at, keyEnd - at)) return OUTCOME_NO_KEY
+    if (!keyPrefixes.cover(bytes, at, keyEnd - at)) {
+      // Told from here: to look for it again would take as long once more.
+      tell(request, OUTCOME_NO_KEY, restriction, bytes.subarray(at, keyEnd))
+      return OUTCOME_NO_KEY
+    }
     at = skipSpaces(bytes, keyEnd, end)
   }
   return OUTCOME_OK
@@ -142,22 +138,6 @@ function keyOf(request: Request, bytes: Uint8Array): Uint8Array {
   return keyBytesOf(request, bytes).subarray(offset, offset + request.keyLength)
 }
 
-/** Of a list of keys the one that may not be used, or the first where all of them may be. */
-function firstRefused(
-  bytes: Uint8Array,
-  from: number,
-  end: number,
-  { keyPrefixes }: Restriction,
-): Uint8Array {
-  const first = skipSpaces(bytes, from, end)
-  for (let at = first; at < end && keyPrefixes !== undefined; ) {
-    const keyEnd = findTokenEnd(bytes, at, end)
-    if (!isAmong(keyPrefixes, bytes, at, keyEnd - at)) return bytes.subarray(at, keyEnd)
-    at = skipSpaces(bytes, keyEnd, end)
-  }
-  return bytes.subarray(first, findTokenEnd(bytes, first, end))
-}
-
 /** As text clients call it; not for the hot path. */
 export function nameOfVerb(verb: number): string {
   return findVerb(verb)?.name ?? ''
@@ -172,22 +152,5 @@ export function mayRead(
 ): boolean {
   const { rights, keyPrefixes } = restriction
   if ((rights & RIGHT.read) === 0) return false
-  return keyPrefixes === undefined || isAmong(keyPrefixes, key, keyOffset, keyLength)
-}
-
-function isAmong(
-  prefixes: readonly Uint8Array[],
-  bytes: Uint8Array,
-  keyOffset: number,
-  keyLength: number,
-): boolean {
-  for (let index = 0; index < prefixes.length; index++) {
-    const prefix = prefixes[index]!
-    const length = prefix.length
-    if (length > keyLength) continue
-    let at = 0
-    while (at < length && bytes[keyOffset + at] === prefix[at]) at++
-    if (at === length) return true
-  }
-  return false
+  return keyPrefixes === undefined || keyPrefixes.cover(key, keyOffset, keyLength)
 }

@@ -66,7 +66,7 @@ export const BUILT_IN_ROLES: readonly Role[] = [
 /** Limits, each with its message and its test. */
 export const ROLES_MAX = 256
 export const ROLES_PER_USER_MAX = 16
-/** Every request of a user that has some looks through them. */
+/** Each user of a file may have as many, and each worker keeps them; what a request costs hardly depends on it. */
 export const KEY_PREFIXES_MAX = 32
 
 export function partOfRole(role: Role): AccessPart {

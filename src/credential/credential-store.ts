@@ -8,6 +8,7 @@ import { assert } from '../base/assert.ts'
 import { ACCESS_ALL, type Access, isConflict, joinAccess, partOfRole } from './access.ts'
 import type { CredentialSnapshot, DecoyPart, DecoyShape } from './credential-snapshot.ts'
 import { decoySeed, decoyVerifier, drawShape, readShapes } from './credential-snapshot.ts'
+import { KeyPrefixes } from './key-prefixes.ts'
 import {
   GRANT_ALL,
   type Grant,
@@ -216,9 +217,10 @@ const encoder = new TextEncoder()
 function grantOf(access: Access, snapshot: CredentialSnapshot): Grant {
   const namespace = snapshot.namespaces.find(({ name }) => name === access.namespace)
   assert(namespace !== undefined, 'a snapshot has the namespaces that it names')
+  const prefixes = access.keyPrefixes?.map((prefix) => encoder.encode(prefix))
   return {
     rights: access.rights,
-    keyPrefixes: access.keyPrefixes?.map((prefix) => encoder.encode(prefix)),
+    keyPrefixes: prefixes === undefined ? undefined : new KeyPrefixes(prefixes),
     namespace: namespace.id,
   }
 }

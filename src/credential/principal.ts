@@ -2,6 +2,7 @@
  * Who a connection is after a successful login, and what that allows. Principals are made here alone,
  * whatever has vouched for them; mechanisms, sessions and the gate only pass them on.
  */
+import type { KeyPrefixes } from './key-prefixes.ts'
 import { RIGHTS_ALL } from './rights.ts'
 
 /** What vouched for a name: a password, a certificate, a signed token, or where a connection came in. */
@@ -21,7 +22,7 @@ export interface Principal {
   /** Bits of RIGHT. */
   readonly rights: number
   /** Keys have to begin with one of them; undefined: any key will do. */
-  readonly keyPrefixes: readonly Uint8Array[] | undefined
+  readonly keyPrefixes: KeyPrefixes | undefined
   /** The number of the namespace whose items it sees. */
   readonly namespace: number
   /** Roles that came with the login, in the place of what the users file says of the name. */
@@ -33,7 +34,7 @@ export interface Principal {
 /** An Access, in the form in which requests are held against it. */
 export interface Grant {
   readonly rights: number
-  readonly keyPrefixes: readonly Uint8Array[] | undefined
+  readonly keyPrefixes: KeyPrefixes | undefined
   readonly namespace: number
 }
 

@@ -12,6 +12,7 @@ import {
 import { tellsOfAll } from '../../command/operations/stats.ts'
 import { judge, rightsTaken } from '../../command/permission.ts'
 import { ACCESS_ALL, type Access } from '../../credential/access.ts'
+import { KeyPrefixes } from '../../credential/key-prefixes.ts'
 import { NAMESPACE_DEFAULT_NAME } from '../../credential/principal.ts'
 import { namesOf, RIGHT } from '../../credential/rights.ts'
 import { DECODED, OUTCOME_OK, Request } from '../../protocol/request.ts'
@@ -157,7 +158,7 @@ function checkRequest(
   if (!verdict.isAllowed || taken === 0 || keyPrefixes === undefined) return verdict
   const restriction = {
     rights,
-    keyPrefixes: keyPrefixes.map((prefix) => Buffer.from(prefix)),
+    keyPrefixes: new KeyPrefixes(keyPrefixes.map((prefix) => Buffer.from(prefix))),
     refused: () => undefined,
   }
   for (const key of keysOf(request, words)) {

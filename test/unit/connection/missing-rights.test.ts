@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { refusalOf } from '../../../src/command/permission.ts'
+import { KeyPrefixes } from '../../../src/credential/key-prefixes.ts'
 import { NEVER, type Principal } from '../../../src/credential/principal.ts'
 import {
   RIGHT,
@@ -218,7 +219,8 @@ function principal(rights: number, keyPrefixes?: readonly string[]): Principal {
     name: 'alice',
     origin: 'users',
     rights,
-    keyPrefixes: keyPrefixes?.map((prefix) => Buffer.from(prefix, 'latin1')),
+    keyPrefixes:
+      keyPrefixes && new KeyPrefixes(keyPrefixes.map((prefix) => Buffer.from(prefix, 'latin1'))),
     namespace: 0,
     roles: undefined,
     expiresAt: NEVER,
@@ -450,7 +452,7 @@ test('a prefix is compared byte by byte, at the offset of the key', () => {
   const told: string[] = []
   const restriction = {
     rights: RIGHTS_ALL,
-    keyPrefixes: [Buffer.from('shé1!'), Buffer.from('shé')],
+    keyPrefixes: new KeyPrefixes([Buffer.from('shé1!'), Buffer.from('shé')]),
     refused: (command: string, lack: string) => told.push(`${command} ${lack}`),
   }
   expect(refusalOf(request, bytes, restriction)).toBe(OUTCOME_OK)

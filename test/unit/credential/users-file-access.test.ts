@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { BUILT_IN_ROLES } from '../../../src/credential/access.ts'
 import { CredentialSource } from '../../../src/credential/credential-source.ts'
 import { CredentialStore } from '../../../src/credential/credential-store.ts'
+import { KeyPrefixes } from '../../../src/credential/key-prefixes.ts'
 import { NEVER } from '../../../src/credential/principal.ts'
 import {
   RIGHT,
@@ -348,7 +349,7 @@ roles = ["monitor"]
       name: 'alice',
       origin: 'certificate',
       rights: RIGHT.read,
-      keyPrefixes: [new TextEncoder().encode('s')],
+      keyPrefixes: new KeyPrefixes([new TextEncoder().encode('s')]),
       namespace: 1,
       roles: undefined,
       expiresAt: 5,
