@@ -55,6 +55,7 @@ import type { AuthGate } from './auth-gate.ts'
 import { BinaryLogin, type BinaryWriter } from './binary-login.ts'
 import { binaryWindows } from './binary-window.ts'
 import type { Connection, Dialect } from './connection.ts'
+import { DetailAnswer } from './detail-answer.ts'
 import type { DialectOptions } from './dialect-options.ts'
 import { type LargeDialect, LargeRequests } from './large-requests.ts'
 import { COPIED_BYTES_MAX, PINNED_BYTES_MIN } from './portions.ts'
@@ -405,13 +406,24 @@ export class BinaryDialect implements Dialect, LargeDialect, BinaryWriter {
     const operation = operationOfStatKey(key)
     const argument = { words: key, number: 0 }
     const answer = carryOut(operation, this.options.operations, argument, connection.gate)
+    if (answer.kind === 'denied') {
+      this.writeOutcome(OUTCOME_NO_RIGHT)
+      return
+    }
+    const { request, commands, sendBuffer } = this
+    const rights = rightsOfOperation(operation)
+    if (answer.kind === 'lines') {
+      const { replyMemory } = this.options
+      const { namespace } = connection.gate
+      connection.suspend(
+        new DetailAnswer(answer.lines, request, commands, replyMemory, namespace, rights),
+      )
+      return
+    }
     const rows = rowsOfAnswer(answer)
-    if (answer.kind === 'denied') this.writeOutcome(OUTCOME_NO_RIGHT)
-    else if (rows === undefined) {
+    if (rows === undefined) {
       this.writeBody(connection, STATUS_KEY_NOT_FOUND, BODY_NOT_FOUND)
     } else {
-      const { request, commands, sendBuffer } = this
-      const rights = rightsOfOperation(operation)
       connection.suspend(new StatAnswer(rows, request, commands, sendBuffer, rights))
     }
   }

@@ -1,5 +1,6 @@
 /** What the dialects of a worker are made with. */
 import type { OperationParts } from '../command/operations/operations.ts'
+import type { ReplyMemory } from './reply-memory.ts'
 import type { TurnCounts } from './turn-counts.ts'
 
 export interface DialectOptions {
@@ -11,6 +12,8 @@ export interface DialectOptions {
   readonly version: string
   readonly operations: OperationParts
   readonly counts: TurnCounts
+  /** What is gathered of an answer before it leaves counts there. */
+  readonly replyMemory: ReplyMemory
   /** Requests are answered later, and many of a connection may be under way (request-window.ts). */
   readonly isStoreElsewhere?: boolean
 }

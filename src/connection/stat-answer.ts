@@ -4,12 +4,7 @@
  */
 import type { Commands } from '../command/commands.ts'
 import type { Answer } from '../command/operations/operations.ts'
-import {
-  FixedRows,
-  type LineSource,
-  type RowSource,
-  type StatRows,
-} from '../command/operations/rows.ts'
+import { FixedRows, type RowSource } from '../command/operations/rows.ts'
 import { writeBinaryStat } from '../protocol/binary/encode.ts'
 import { HEADER_BYTES } from '../protocol/binary/wire.ts'
 import { Request } from '../protocol/request.ts'
@@ -17,39 +12,15 @@ import type { Connection, SuspendedRequest } from './connection.ts'
 import { makePortion } from './portions.ts'
 import type { SendBuffer } from './send-buffer.ts'
 
-/** The rows of what came of a STAT; undefined: there is nothing of that name. */
+/** The rows of what came of a STAT that does not tell lines; undefined: there is nothing of that name. */
 export function rowsOfAnswer(answer: Answer): RowSource | undefined {
   switch (answer.kind) {
     case 'rows':
       return answer.rows
-    case 'lines':
-      return new DetailRows(answer.lines)
     case 'done':
       return new FixedRows([])
     default:
       return undefined
-  }
-}
-
-/** The lines of `stats detail dump`, put together a step at a time: one row, as in memcached. */
-class DetailRows implements RowSource {
-  private readonly dump: LineSource
-  private readonly lines: string[] = []
-  private isOver = false
-
-  constructor(dump: LineSource) {
-    this.dump = dump
-  }
-
-  next(nowSeconds: number): StatRows | undefined {
-    if (this.isOver) return undefined
-    const lines = this.dump.next(nowSeconds)
-    if (lines !== undefined) {
-      this.lines.push(lines)
-      return []
-    }
-    this.isOver = true
-    return [['detailed', `${this.lines.join('')}END\r\n`]]
   }
 }
 

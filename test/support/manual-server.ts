@@ -101,6 +101,7 @@ export function createManualServer(options: ManualServerOptions = {}): ManualSer
   const { counts } = counted
   const dialectOptions = {
     counts,
+    replyMemory,
     isStoreElsewhere: options.isStoreElsewhere ?? false,
     valueBytesMax: options.valueBytesMax ?? itemBytesMax,
     saslBytesMax: options.saslBytesMax ?? 1000,

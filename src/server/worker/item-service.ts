@@ -233,6 +233,7 @@ export class ItemService {
       version: settings.version,
       operations: this.first.operations,
       counts,
+      replyMemory,
       isStoreElsewhere: this.remote !== undefined,
     }
     const transfers = new Transfers(commands, {
