@@ -175,7 +175,8 @@ test('a signal behind the shutdown of a client is the first, which gives no snap
   const snapshot = freshPath()
   const server = await start(snapshot, '--drain-timeout', '600')
   const [client, other] = await Promise.all([login(server, 'root'), login(server, 'root')])
-  other.send('set key 0 0 3\r\nne')
+  // What it has begun is there when it is answered, or it would be taken for idle.
+  expect(await other.ask('mn\r\nset key 0 0 3\r\nne')).toBe('MN\r\n')
   client.send('shutdown\r\n')
   await server.waitForLog(({ event }) => event === 'stopping')
   await delay(1200)
