@@ -5,23 +5,26 @@
  * Invariant: what waits to be sent to a watcher is at most `bufferBytesMax`. A line that does not
  * fit any more is dropped and counted; the next that does is preceded by `skipped=<count>`. So a
  * watcher that does not read costs that much and no more, for as long as it stays, as in memcached.
+ * Whether a line may fit is asked before it is written, and it is written once for all who see it.
  */
 import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
-import { watchLine } from '../observe/watch-line.ts'
+import { lineBegin, lineBytesMin, lineEnd } from '../observe/watch-line.ts'
 import type { WatchLog, WatchRecord } from '../observe/watch-log.ts'
-import { connectionTag } from '../sasl/key-tag.ts'
+import { ConnectionTags } from '../sasl/key-tag.ts'
 import type { Connection } from './connection.ts'
 
 export interface WatchersOptions {
   readonly log: WatchLog
   readonly lane: Float64Array
-  /** Of all threads (connectionTag). */
+  /** Of all threads (ConnectionTags). */
   readonly secret: Uint8Array
   /** `-o watcher_logbuf_size`. */
   readonly bufferBytesMax: number
   /** The first watcher has come, or the last has gone: `drain` is to be called regularly, or not. */
   readonly onActiveChanged: (isActive: boolean) => void
+  /** Calls `run` when what has arrived meanwhile was looked at. */
+  readonly soon: (run: () => void) => void
 }
 
 interface Watcher {
@@ -36,8 +39,11 @@ interface Watcher {
   readonly lastEventId: number
   lines: string
   skippedCount: number
+  /** What it may be sent in this drain, in which nothing is sent yet; UNKNOWN until it is asked for. */
+  roomBytes: number
 }
 
+const UNKNOWN = -1
 const OK = Buffer.from('OK\r\n')
 
 export class Watchers {
@@ -48,9 +54,21 @@ export class Watchers {
   private readonly watchers: Map<Connection, Watcher> = new Map()
   /** Made once: a drain allocates nothing but the lines. */
   private readonly take: (record: WatchRecord) => void = (record) => this.offer(record)
+  private readonly goOn: () => void = () => {
+    this.goesOn = false
+    this.drain()
+  }
+  private readonly tags: ConnectionTags
+  /** A drain is to come that takes what one before it has left. */
+  private goesOn = false
+  /** The line of the record that is offered, as far as somebody had room for it; the end as a tenant is told it, too. */
+  private begin = ''
+  private end = ''
+  private tenantEnd = ''
 
   constructor(options: WatchersOptions) {
     this.options = options
+    this.tags = new ConnectionTags(options.secret)
   }
 
   /** Makes a watcher of the connection, which then takes no more commands; false: too many. */
@@ -64,7 +82,7 @@ export class Watchers {
       return true
     }
     const lastEventId = log.lastEventId()
-    const counts = { seenCount: 0, skippedCount: 0 }
+    const counts = { seenCount: 0, skippedCount: 0, roomBytes: UNKNOWN }
     const watcher = { kinds, namespace, ownNamespace, lastEventId, lines: '', ...counts }
     this.watchers.set(connection, watcher)
     this.changed()
@@ -82,11 +100,19 @@ export class Watchers {
     this.changed()
   }
 
-  /** Sends what has happened. Goes past the send buffer, so it may be called within a turn. */
+  /**
+   * Sends what has happened, a portion of it at once: the rest comes soon. Goes past the send buffer, so it may
+   * be called within a turn.
+   */
   drain(): void {
     if (!this.isActive) return
-    this.options.log.drain(this.take)
+    const isAll = this.options.log.drain(this.take)
+    if (!isAll && !this.goesOn) {
+      this.goesOn = true
+      this.options.soon(this.goOn)
+    }
     for (const [connection, watcher] of this.watchers) {
+      watcher.roomBytes = UNKNOWN
       if (watcher.lines === '') continue
       connection.push(Buffer.from(watcher.lines, 'latin1'))
       watcher.lines = ''
@@ -94,35 +120,56 @@ export class Watchers {
   }
 
   private offer(record: WatchRecord): void {
-    const { eventId, connectionId } = record
+    const { eventId } = record
+    const bytesMin = lineBytesMin(record)
+    this.begin = ''
+    this.end = ''
+    this.tenantEnd = ''
     for (const [connection, watcher] of this.watchers) {
       if (watcher.namespace !== record.namespace) continue
       if ((watcher.kinds & record.kind) === 0 || eventId <= watcher.lastEventId) continue
       watcher.seenCount++
-      record.eventId = watcher.namespace === NAMESPACE_DEFAULT ? eventId : watcher.seenCount
-      // Numbers over all connections would tell a tenant of other namespaces.
-      const isTenant = watcher.ownNamespace !== NAMESPACE_DEFAULT
-      record.connectionId = isTenant ? this.tagOf(record, connectionId) : connectionId
-      this.append(connection, watcher, watchLine(record))
+      if (watcher.roomBytes === UNKNOWN) {
+        watcher.roomBytes = this.options.bufferBytesMax - connection.transport.unsentBytes
+      }
+      if (watcher.lines.length + bytesMin > watcher.roomBytes) this.skip(watcher)
+      else this.append(watcher, this.lineFor(watcher, record))
     }
   }
 
-  private tagOf({ namespace }: WatchRecord, connectionId: number): number {
-    return connectionTag(this.options.secret, namespace, connectionId)
+  private lineFor(watcher: Watcher, record: WatchRecord): string {
+    if (this.begin === '') this.begin = lineBegin(record)
+    const number = watcher.namespace === NAMESPACE_DEFAULT ? record.eventId : watcher.seenCount
+    return `${this.begin}${number}${this.endFor(watcher, record)}`
   }
 
-  private append(connection: Connection, watcher: Watcher, line: string): void {
-    const { lane, bufferBytesMax } = this.options
+  private endFor(watcher: Watcher, record: WatchRecord): string {
+    const { namespace, connectionId } = record
+    if (watcher.ownNamespace === NAMESPACE_DEFAULT) {
+      if (this.end === '') this.end = lineEnd(record, connectionId)
+      return this.end
+    }
+    // Numbers over all connections would tell a tenant of other namespaces.
+    if (this.tenantEnd === '') {
+      this.tenantEnd = lineEnd(record, this.tags.of(namespace, connectionId))
+    }
+    return this.tenantEnd
+  }
+
+  private append(watcher: Watcher, line: string): void {
     const notice = watcher.skippedCount === 0 ? '' : `skipped=${watcher.skippedCount}\n`
-    const waiting = connection.transport.unsentBytes + watcher.lines.length
-    if (waiting + notice.length + line.length > bufferBytesMax) {
-      watcher.skippedCount++
-      lane[COUNTER.log_watcher_skipped]!++
+    if (watcher.lines.length + notice.length + line.length > watcher.roomBytes) {
+      this.skip(watcher)
       return
     }
     watcher.skippedCount = 0
     watcher.lines += notice + line
-    lane[COUNTER.log_watcher_sent]!++
+    this.options.lane[COUNTER.log_watcher_sent]!++
+  }
+
+  private skip(watcher: Watcher): void {
+    watcher.skippedCount++
+    this.options.lane[COUNTER.log_watcher_skipped]!++
   }
 
   private changed(): void {
@@ -136,6 +183,7 @@ export class Watchers {
     const isActive = this.watchers.size > 0
     if (isActive === this.isActive) return
     this.isActive = isActive
+    if (!isActive) this.tags.clear()
     this.options.onActiveChanged(isActive)
   }
 }

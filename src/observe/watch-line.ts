@@ -69,17 +69,30 @@ export const CLOSE_IDLE_TIMEOUT = 2
 export const CLOSE_SHUTDOWN = 3
 const CLOSE_REASONS = ['error', 'normal', 'idle_timeout', 'shutdown']
 
-/** The line of a record, with its line feed. */
-export function watchLine(record: WatchRecord): string {
-  const seconds = Math.floor(record.timeMicros / 1e6)
-  // Not padded: a number behind the dot, not a fraction, as memcached has it.
-  const start = `ts=${seconds}.${record.timeMicros - seconds * 1e6} gid=${record.eventId} `
-  return `${start}${contentOf(record)}\n`
+const SHORTEST_LINE = 'ts=0.0 gid=1 type=deleted key= cmd=md clsid=1 size=0\n'
+
+/** A line of the record has at least so many bytes; told without writing it. */
+export function lineBytesMin(record: WatchRecord): number {
+  // A key is not shorter when it is escaped; a socket's path is left out.
+  const keyBytes = record.kind === WATCH_CONNEVENTS ? 0 : record.keyLength
+  return SHORTEST_LINE.length + keyBytes
 }
 
-function contentOf(record: WatchRecord): string {
-  const { kind, status, command, connectionId, valueBytes } = record
-  if (kind === WATCH_CONNEVENTS) return connectionContent(record)
+/** The line of a record is its beginning, the number of the event as the reader counts, and its end. */
+export function lineBegin(record: WatchRecord): string {
+  const seconds = Math.floor(record.timeMicros / 1e6)
+  // Not padded: a number behind the dot, not a fraction, as memcached has it.
+  return `ts=${seconds}.${record.timeMicros - seconds * 1e6} gid=`
+}
+
+/** With its line feed. `connectionId`: as the reader is told it. */
+export function lineEnd(record: WatchRecord, connectionId: number): string {
+  return ` ${contentOf(record, connectionId)}\n`
+}
+
+function contentOf(record: WatchRecord, connectionId: number): string {
+  const { kind, status, command, valueBytes } = record
+  if (kind === WATCH_CONNEVENTS) return connectionContent(record, connectionId)
   const key = escapeKey(Buffer.from(record.key.buffer, 0, record.keyLength))
   switch (kind) {
     case WATCH_FETCHERS: {
@@ -103,8 +116,8 @@ function contentOf(record: WatchRecord): string {
 }
 
 /** The key of a connection event is its peer: `address:port`, `[address]:port`, or a socket's path. */
-function connectionContent(record: WatchRecord): string {
-  const { status, command, connectionId } = record
+function connectionContent(record: WatchRecord, connectionId: number): string {
+  const { status, command } = record
   const peer = Buffer.from(record.key.buffer, 0, record.keyLength).toString('latin1')
   const match = /^\[?([0-9a-f.:%\w]+?)\]?:(\d+)$/i.exec(peer)
   const [address, port, transport] =

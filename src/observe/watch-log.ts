@@ -50,6 +50,11 @@ export const WATCHERS_MAX = 20
  * and could see by a refusal that others watch.
  */
 export const TENANT_WATCHERS_MAX = 4
+/**
+ * What one drain takes, of all rings together. It runs within turns of connections: what waits in the rings of all
+ * workers, which go on writing meanwhile, must hold none of them up.
+ */
+export const DRAIN_RECORDS_MAX = 256
 const RECORD_UNITS_MAX = Math.ceil((WATCH_RECORD_HEADER_BYTES + RECORD_KEY_BYTES_MAX) / UNIT_BYTES)
 const DEFAULT_ALONE = [0]
 
@@ -92,6 +97,8 @@ export class WatchLog {
   /** What each namespace has in the own ring from here on; every reader has read what is before. */
   private readonly unreadOf: Uint32Array = new Uint32Array(32 * NAMESPACE_WORDS)
   private retired = 0
+  /** The ring that the next drain begins with. */
+  private nextWriter = 0
 
   /** `nowMicros`: Unix time in microseconds. */
   constructor(
@@ -211,27 +218,50 @@ export class WatchLog {
     gatherWanted(control, workerCount)
   }
 
-  /** Gives every event that was written since the last call to `take`, ring by ring. */
-  drain(take: (record: WatchRecord) => void): void {
-    const { observed: control, workerCount, ringUnits, read } = this
+  /**
+   * Gives the events that were written since the last call to `take`, ring by ring, DRAIN_RECORDS_MAX at most.
+   * False: there are more.
+   */
+  drain(take: (record: WatchRecord) => void): boolean {
+    const { observed: control, workerCount, nextWriter } = this
     // Nobody has kept the rings' writers from overwriting what an old cursor points at.
-    if (control[workerWord(workerCount, this.workerIndex) + WORKER_WANTED] === 0) return
-    for (let writer = 0; writer < workerCount; writer++) {
-      const own = workerWord(workerCount, writer)
-      const cursor = own + WORKER_CURSORS + this.workerIndex
-      const end = Atomics.load(control, own + WORKER_WRITTEN)
-      const ring = this.rings[writer]!
-      let at = control[cursor]!
-      while (at !== end) {
-        const offset = ((at >>> 0) % ringUnits) * UNIT_BYTES
-        if (ring.getUint32(offset + 4) !== FILLER) {
-          this.load(ring, this.bytes[writer]!, offset)
-          take(read)
-        }
-        at = (at + (ring.getUint32(offset) & UNITS_MASK)) | 0
-      }
-      Atomics.store(control, cursor, end)
+    if (control[workerWord(workerCount, this.workerIndex) + WORKER_WANTED] === 0) return true
+    let left = DRAIN_RECORDS_MAX
+    for (let index = 0; index < workerCount; index++) {
+      const writer = (nextWriter + index) % workerCount
+      left = this.drainRing(writer, left, take)
+      if (left >= 0) continue
+      // Not with the same one again: who writes as fast as it is read would keep the others' events back.
+      this.nextWriter = (writer + 1) % workerCount
+      return false
     }
+    return true
+  }
+
+  /** Gives `recordsMax` events of one ring at most; the result is how many are left of that, -1 if it has more. */
+  private drainRing(
+    writer: number,
+    recordsMax: number,
+    take: (record: WatchRecord) => void,
+  ): number {
+    const { observed: control, ringUnits, read } = this
+    const own = workerWord(this.workerCount, writer)
+    const cursor = own + WORKER_CURSORS + this.workerIndex
+    const end = Atomics.load(control, own + WORKER_WRITTEN)
+    const ring = this.rings[writer]!
+    let at = control[cursor]!
+    let left = recordsMax
+    while (at !== end) {
+      const offset = ((at >>> 0) % ringUnits) * UNIT_BYTES
+      if (ring.getUint32(offset + 4) !== FILLER) {
+        if (--left < 0) break
+        this.load(ring, this.bytes[writer]!, offset)
+        take(read)
+      }
+      at = (at + (ring.getUint32(offset) & UNITS_MASK)) | 0
+    }
+    Atomics.store(control, cursor, at)
+    return left
   }
 
   private load(ring: DataView, bytes: Uint8Array, offset: number): void {

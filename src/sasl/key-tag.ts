@@ -5,14 +5,45 @@
 import { createHmac } from 'node:crypto'
 
 const TAG_BYTES = 8
+/** Of connections that a thread keeps the numbers of: about 200 KiB. */
+export const CONNECTION_TAGS_MAX = 4096
+/** As many as namespaces: what both make up is still a whole number that a double holds. */
+const NAMESPACE_FACTOR = 256
 
 export function keyTag(secret: Uint8Array, key: Uint8Array): string {
   const hashed = createHmac('sha256', secret).update('key\0').update(key).digest('hex')
   return `hmac:${hashed.slice(0, 2 * TAG_BYTES)}`
 }
 
-/** The number of a connection as a namespace is told it: 31 bits, as of a file descriptor. */
-export function connectionTag(secret: Uint8Array, namespace: number, id: number): number {
+/** The numbers of connections as namespaces are told them. Those asked for are kept: a hash costs more than a line. */
+export class ConnectionTags {
+  private readonly secret: Uint8Array
+  private readonly tags: Map<number, number> = new Map()
+
+  constructor(secret: Uint8Array) {
+    this.secret = secret
+  }
+
+  of(namespace: number, id: number): number {
+    const key = id * NAMESPACE_FACTOR + namespace
+    let tag = this.tags.get(key)
+    if (tag === undefined) {
+      tag = connectionTag(this.secret, namespace, id)
+      // All at once: it costs no order to keep, and each is made again at most once in as many.
+      if (this.tags.size >= CONNECTION_TAGS_MAX) this.tags.clear()
+      this.tags.set(key, tag)
+    }
+    return tag
+  }
+
+  /** Nobody asks any more. */
+  clear(): void {
+    this.tags.clear()
+  }
+}
+
+/** 31 bits, as of a file descriptor. */
+function connectionTag(secret: Uint8Array, namespace: number, id: number): number {
   const hashed = createHmac('sha256', secret).update(`connection\0${namespace}\0${id}`).digest()
   return hashed.readInt32BE() & 0x7fffffff
 }

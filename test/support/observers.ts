@@ -28,6 +28,7 @@ export function createObservers(store: Store, lane: Float64Array): Observers {
     secret: memory.secret,
     bufferBytesMax: 256 * 1024,
     onActiveChanged: () => undefined,
+    soon: (run) => void setImmediate(run),
   })
   const observer = new RequestObserver(store, log, prefixes, () => watchers.drain())
   return { log, prefixes, observer, watchers }

@@ -4,6 +4,7 @@
  */
 export const ALONE: readonly string[] = [
   'test/unit/command/transfers/large-extensions.test.ts',
+  'test/unit/connection/watchers.test.ts',
   'test/unit/credential/prepare-cost.test.ts',
   'test/unit/remote/reply-reader.test.ts',
   'test/unit/sasl/equal-work.test.ts',

@@ -109,7 +109,7 @@ export class RequestObserver implements EvictionObserver {
   private foundBytes = 0
   private wasFound = false
 
-  /** `passOn` makes room in the log: it sends what is in there to the watchers of this worker. */
+  /** `passOn` makes room in the log: it sends a portion of what is in there to the watchers of this worker. */
   constructor(store: Store, log: WatchLog, prefixes: PrefixTable, passOn: () => void) {
     this.store = store
     this.log = log

@@ -106,6 +106,7 @@ export class ItemService {
       secret: settings.watch.secret,
       bufferBytesMax: settings.watcherBufferBytesMax,
       onActiveChanged: (isActive) => this.drainRegularly(isActive),
+      soon: (run) => threadClock.soon(run),
     })
     const { store, counters, prefixes } = settings
     this.cluster = { current: settings.cluster }

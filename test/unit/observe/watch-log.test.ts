@@ -7,10 +7,13 @@ import {
   CONNECTION_CLOSE,
   CONNECTION_NEW,
   GET_FOUND,
+  lineBegin,
+  lineBytesMin,
+  lineEnd,
   TTL_NEVER,
-  watchLine,
 } from '../../../src/observe/watch-line.ts'
 import {
+  DRAIN_RECORDS_MAX,
   TENANT_WATCHERS_MAX,
   WATCHERS_MAX,
   WatchLog,
@@ -19,6 +22,7 @@ import {
 import {
   createWatchMemory,
   WATCH_CONNEVENTS,
+  WATCH_DELETIONS,
   WATCH_EVICTIONS,
   WATCH_FETCHERS,
   WATCH_MUTATIONS,
@@ -48,11 +52,15 @@ function write(log: WatchLog, key: string, kind: number = WATCH_FETCHERS, namesp
   log.write(namespace, bytes, 0, bytes.length)
 }
 
-function keysOf(log: WatchLog): string[] {
-  const keys: string[] = []
-  log.drain(({ key, keyLength }) =>
+function take(log: WatchLog, keys: string[]): boolean {
+  return log.drain(({ key, keyLength }) =>
     keys.push(Buffer.from(key.subarray(0, keyLength)).toString('latin1')),
   )
+}
+
+function keysOf(log: WatchLog): string[] {
+  const keys: string[] = []
+  while (!take(log, keys));
   return keys
 }
 
@@ -115,6 +123,21 @@ describe('the watch log', () => {
     // There is room again.
     write(writer, 'later')
     expect(keysOf(reader)).toEqual(['later'])
+  })
+
+  test('who writes as fast as is read keeps the events of no other thread back', () => {
+    const { logs } = createLogs(3, 65_536)
+    const [reader, flooding, quiet] = logs as [WatchLog, WatchLog, WatchLog]
+    reader.want(WATCH_FETCHERS)
+    write(quiet, 'quiet')
+    const seen: string[] = []
+    for (let round = 0; round < 2; round++) {
+      for (let index = 0; index < 2 * DRAIN_RECORDS_MAX; index++) write(flooding, 'flood')
+      expect(take(reader, seen)).toBe(false)
+      expect(seen).toHaveLength((round + 1) * DRAIN_RECORDS_MAX)
+    }
+    expect(seen).toContain('quiet')
+    expect(keysOf(reader)).toEqual(Array.from({ length: 2 * DRAIN_RECORDS_MAX + 1 }, () => 'flood'))
   })
 
   test('a flood in one namespace costs another no event, and what nobody watches is not written', () => {
@@ -225,13 +248,31 @@ describe('a line', () => {
     const bytes = Buffer.from(key, 'latin1')
     record.key.set(bytes)
     record.keyLength = bytes.length
-    return watchLine(record)
+    const line = `${lineBegin(record)}${record.eventId}${lineEnd(record, record.connectionId)}`
+    expect(lineBytesMin(record)).toBeLessThanOrEqual(line.length)
+    return line
   }
 
   test('writes the microseconds without leading zeros, as memcached does', () => {
     expect(lineOf({ kind: WATCH_FETCHERS, status: GET_FOUND, valueBytes: 2 }, 'a b')).toBe(
       'ts=1700000000.42 gid=5 type=item_get key=a%20b status=found clsid=1 cfd=9 size=2\n',
     )
+  })
+
+  test.each([
+    ['look-up', WATCH_FETCHERS, 'k'],
+    ['write', WATCH_MUTATIONS, 'k'],
+    ['deletion', WATCH_DELETIONS, 'k'],
+    ['eviction', WATCH_EVICTIONS, 'k'],
+    [
+      'connection',
+      WATCH_CONNEVENTS,
+      '/a/path/that/is/longer/than/what/the/line/tells/instead/of/it',
+    ],
+  ])('of a %s is not shorter than is told before it is written', (_, kind, key) => {
+    // The shortest values; lineOf compares.
+    const fields = { kind, timeMicros: 0, eventId: 1, connectionId: 1, command: 2 }
+    expect(lineOf(fields, key)).toMatch(/^ts=0\.0 gid=1 type=/)
   })
 
   test('tells an eviction of an item without expiry', () => {
