@@ -76,6 +76,8 @@ export class WorkerPool {
   private readonly over: Set<WorkerThread> = new Set()
   /** Set once the start is given up; called when one more is over. */
   private onOver: (() => void) | undefined = undefined
+  /** Called when one fails then: what the start was given up for is what is told. */
+  private onBroken: (() => void) | undefined = undefined
   /** They were told to stop, or are ended. */
   private isEnding = false
   private endWatch: () => void = () => undefined
@@ -124,7 +126,8 @@ export class WorkerPool {
       this.onOver = () => {
         if (this.over.size === this.threads.length) resolve(true)
       }
-      this.options.clock.after(ABANDON_MS, () => resolve(false))
+      this.onBroken = () => resolve(false)
+      this.options.clock.after(ABANDON_MS, this.onBroken)
     })
     this.broadcast({ kind: 'stop', deadlineMs: 0 })
     this.onOver?.()
@@ -160,7 +163,8 @@ export class WorkerPool {
         // What the system does not give is told as such, by whoever called us.
         isShort = isStarting && describeShortage(error) !== undefined
         if (isShort) reject(error)
-        else onDeath(error)
+        else if (this.onBroken === undefined) onDeath(error)
+        else this.onBroken()
       })
       thread.on('exit', (code) => {
         this.isOver(thread)

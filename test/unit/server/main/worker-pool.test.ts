@@ -171,6 +171,16 @@ describe('a start that is given up', () => {
     expect(reported).toEqual([])
   })
 
+  test('tells of no worker that fails meanwhile, which may hold a lock', async () => {
+    const { pool, threads, reported, starting } = makePool()
+    threads[0]?.post({ kind: 'refused', message: 'in use' })
+    await expect(starting).rejects.toThrow(StartError)
+    const abandoned = pool.abandon()
+    threads[1]?.emit('error', new Error('too many open files'))
+    expect(await abandoned).toBe(false)
+    expect(reported).toEqual([])
+  })
+
   test('does not wait for ever for a worker that does not stop', async () => {
     const { pool, threads, clock } = await makeStartedPool()
     const abandoned = pool.abandon()
