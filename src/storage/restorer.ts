@@ -265,17 +265,24 @@ export class Restorer {
     const { log } = this.parts
     const keep = this.upkeep.freeSegmentsKept
     const prefixBytes = HEADER_BYTES_MAX + this.item.keyLength
-    if (log.reserve(recordBytes, prefixBytes, keep, group)) return true
-    return this.hasFree(log.segmentsMissing) && log.reserve(recordBytes, prefixBytes, keep, group)
+    // What is free for it may be taken by another thread before.
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      if (log.reserve(recordBytes, prefixBytes, keep, group)) return true
+      if (!this.hasFree(log.segmentsMissing)) return false
+    }
+    return false
   }
 
   /** Where there are other namespaces, this one takes what is guaranteed to it, and no more. */
   private hasFree(segments: number): boolean {
     const { pool } = this.parts
-    const missing = (): number => this.upkeep.freeSegmentsKept + segments - pool.freeCount
-    const wanted = Math.min(missing(), -pool.holdings.borrowedCount)
-    if (wanted > 0) pool.holdings.claim(wanted)
-    return missing() <= 0
+    for (;;) {
+      const missing = this.upkeep.freeSegmentsKept + segments - pool.freeCount
+      if (missing <= 0) return true
+      const wanted = Math.min(missing, -pool.holdings.borrowedCount)
+      // What is claimed is free for all threads: another may have it before this one.
+      if (wanted <= 0 || pool.holdings.claim(wanted) === 0) return false
+    }
   }
 
   /** Of the item that was linked just now. */

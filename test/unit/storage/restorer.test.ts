@@ -1,7 +1,12 @@
 /** Items of a snapshot come back beside clients who change things: the newer one always wins. */
 
 import { expect, test } from 'vitest'
+import { createStoreMemory } from '../../../src/storage/geometry.ts'
 import { checkIntegrity } from '../../../src/storage/integrity.ts'
+import { LendingRing } from '../../../src/storage/lending.ts'
+import { addNamespace } from '../../../src/storage/namespaces.ts'
+import type { StoreParts } from '../../../src/storage/parts.ts'
+import type { Restorer } from '../../../src/storage/restorer.ts'
 import {
   CHANGED,
   EXISTS,
@@ -18,6 +23,12 @@ import { Client } from './client.ts'
 import { restoreOne } from './snapshot-store.ts'
 
 const KIB = 1024
+const MIB = 1024 * KIB
+
+/** What a restorer works with. */
+function partsOf(restorer: Restorer): StoreParts {
+  return (restorer as unknown as { readonly parts: StoreParts }).parts
+}
 
 /** A client, and who restores beside it. */
 function start(evicts = true) {
@@ -139,6 +150,54 @@ test.each([true, false])(
     expect(checkIntegrity(client.memory)).toEqual([])
   },
 )
+
+test('what another thread takes in between is had once more, as long as there is any', () => {
+  const memory = createStoreMemory({
+    memoryBytes: 8 * MIB,
+    itemBytesMax: MIB,
+    evicts: true,
+    workerCount: 3,
+    seed: [11, 22],
+    quotaBytesMin: 2 * MIB,
+  })
+  // With another namespace there, segments are claimed as they are needed.
+  addNamespace(memory, { namespace: 1, quotaBytes: 2 * MIB, seed: [3, 4] })
+  const touched = createTouchedMemory(8 * MIB)
+  const ring = new LendingRing()
+  const [one, other] = [1, 2].map((worker) => {
+    const client = new Client({}, memory, worker)
+    client.store.joinLending(ring)
+    return { client, restorer: client.store.createRestorer(touched) }
+  })
+  const value = 'v'.repeat(4000)
+  let taken = 0
+  const takeOne = (): void => {
+    const { pool } = partsOf(other!.restorer)
+    const { freeCount } = pool
+    while (pool.freeCount >= freeCount) {
+      expect(restoreOne(other!.restorer, `other${taken++}`, value, other!.client.now)).toBe(STORED)
+    }
+  }
+  const { holdings } = partsOf(one!.restorer).pool
+  const claim = holdings.claim.bind(holdings)
+  let isWithin = false
+  let interruptions = 0
+  holdings.claim = (wanted) => {
+    const claimed = claim(wanted)
+    if (!isWithin && interruptions < 5) {
+      isWithin = true
+      interruptions++
+      takeOne()
+      isWithin = false
+    }
+    return claimed
+  }
+  for (let index = 0; index < 300; index++) {
+    expect(restoreOne(one!.restorer, `key${index}`, value, one!.client.now)).toBe(STORED)
+  }
+  expect(interruptions).toBe(5)
+  expect(checkIntegrity(memory)).toEqual([])
+})
 
 test('an item over the largest one of now is not restored', () => {
   const client = new Client({ itemBytesMax: 2000, workerCount: 2 })
