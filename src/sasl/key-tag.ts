@@ -3,12 +3,11 @@
  * runs, and of no use for finding it out by trying without the secret.
  */
 import { createHmac } from 'node:crypto'
+import { NAMESPACE_IDS } from '../base/namespaces-max.ts'
 
 const TAG_BYTES = 8
 /** Of connections that a thread keeps the numbers of: about 200 KiB. */
 export const CONNECTION_TAGS_MAX = 4096
-/** As many as namespaces: what both make up is still a whole number that a double holds. */
-const NAMESPACE_FACTOR = 256
 
 export function keyTag(secret: Uint8Array, key: Uint8Array): string {
   const hashed = createHmac('sha256', secret).update('key\0').update(key).digest('hex')
@@ -25,7 +24,8 @@ export class ConnectionTags {
   }
 
   of(namespace: number, id: number): number {
-    const key = id * NAMESPACE_FACTOR + namespace
+    // Still a whole number that a double holds.
+    const key = id * NAMESPACE_IDS + namespace
     let tag = this.tags.get(key)
     if (tag === undefined) {
       tag = connectionTag(this.secret, namespace, id)

@@ -26,6 +26,46 @@ const MAJOR = 0x03
 const MINOR_MAX = 0x04
 const CLIENT_HELLO = 0x01
 
+const NOTHING = Buffer.alloc(0)
+
+/** The hello of one client as it comes, and what comes behind it while its handshake waits. */
+export class HelloIntake {
+  private bytes: Buffer = NOTHING
+  /** So much of it has to be here. */
+  private wantedBytes = 0
+
+  get length(): number {
+    return this.bytes.length
+  }
+
+  /** No handshake can be begun with it, or more has come than anybody has to say. */
+  get isWrong(): boolean {
+    return this.wantedBytes < 0 || this.bytes.length > HELLO_BYTES_MAX
+  }
+
+  get isWhole(): boolean {
+    return this.wantedBytes > 0 && this.bytes.length >= this.wantedBytes
+  }
+
+  /** `bytes` are kept. */
+  add(bytes: Buffer): void {
+    const { wantedBytes } = this
+    const before = this.bytes.length
+    const wasWhole = this.isWhole
+    this.bytes = before === 0 ? bytes : Buffer.concat([this.bytes, bytes])
+    // Not with each byte that comes: a hello can have thousands of records.
+    const isDue = before < HELLO_START_BYTES || this.bytes.length >= wantedBytes
+    if (!wasWhole && isDue) this.wantedBytes = helloBytes(this.bytes)
+  }
+
+  /** All of it, which is not kept any more. */
+  take(): Buffer {
+    const { bytes } = this
+    this.bytes = NOTHING
+    return bytes
+  }
+}
+
 /** So many bytes at least have to come before a handshake is begun; -1: these begin none. */
 export function helloBytes(bytes: Uint8Array): number {
   /** Of the message, up to the record that is looked at. */

@@ -33,7 +33,7 @@ import { readsInto } from './node-internals.ts'
 import { AcceptedSocket } from './socket-transport.ts'
 import { certificateRefusalOf, channelOf } from './tls-channel.ts'
 import type { HandshakeOwner, TlsHandshakes } from './tls-handshakes.ts'
-import { HELLO_BYTES_MAX, HELLO_START_BYTES, helloBytes } from './tls-hello.ts'
+import { HelloIntake } from './tls-hello.ts'
 import { recordOverheadBytes } from './tls-record-size.ts'
 
 /** What the TLS connections of a worker share. */
@@ -90,9 +90,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   readonly socket: net.Socket
   private readonly parts: TlsParts
   private phase = HELLO
-  private hello: Buffer = NOTHING
-  /** So much of it has to be here. */
-  private wantedBytes = 0
+  private readonly hello: HelloIntake = new HelloIntake()
   private receiver: Receiver | undefined = undefined
   private secure: tls.TLSSocket | undefined = undefined
   /** The handle under the encryption: it tells what the kernel has not taken. */
@@ -237,9 +235,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     const { hello, socket } = this
     socket.off('data', this.takeChunk)
     socket.pause()
-    this.hello = NOTHING
     this.phase = SHAKING
-    return hello
+    return hello.take()
   }
 
   secured(secure: tls.TLSSocket): void {
@@ -334,18 +331,14 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** True while it is read: also when its handshake waits, or nobody would notice that it has gone. */
   private receiveHello(bytes: Uint8Array, length: number): boolean {
     if (this.phase !== HELLO && this.phase !== WAITING) return false
-    const received = Buffer.from(bytes.subarray(0, length))
-    const { length: before } = this.hello
-    this.hello = before === 0 ? received : Buffer.concat([this.hello, received])
-    // Not with each byte that comes: a hello can have thousands of records.
-    const isDue = before < HELLO_START_BYTES || this.hello.length >= this.wantedBytes
-    if (this.phase === HELLO && isDue) this.wantedBytes = helloBytes(this.hello)
-    if (this.wantedBytes < 0 || this.hello.length > HELLO_BYTES_MAX) {
+    const { hello } = this
+    hello.add(Buffer.from(bytes.subarray(0, length)))
+    if (hello.isWrong) {
       this.failed('not-a-client-hello')
       this.destroy()
       return false
     }
-    if (this.phase === WAITING || this.hello.length < this.wantedBytes) return true
+    if (this.phase === WAITING || !hello.isWhole) return true
     this.phase = WAITING
     this.receiver?.heard()
     this.parts.handshakes.enqueue(this)
@@ -362,7 +355,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     // A port scan, or a health check that only connects, is no error.
     if (this.phase !== HELLO || this.hello.length > 0) this.failed('ECONNRESET')
     this.phase = CLOSED
-    this.hello = NOTHING
+    this.hello.take()
     this.handle = undefined
     this.under = undefined
     this.request = undefined

@@ -29,7 +29,7 @@ function turnsWithin(waitMs: number): HelloTurns {
 function accept(name: string, source: string): Socket {
   const socket = new Socket()
   names.set(socket, name)
-  turns.add(socket, { site: sourceSite(source) })
+  turns.add(socket, { site: sourceSite(source), network: source })
   return socket
 }
 

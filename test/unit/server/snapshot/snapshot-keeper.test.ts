@@ -180,6 +180,13 @@ function withoutBoot(system: FileSystem): FileSystem {
   return { ...system, readFileSync }
 }
 
+/** A server with so many items that to write them takes some turns. */
+function large(path: string): Run {
+  const run = new Run(path, { clock: new TickingClock() })
+  for (let index = 0; index < 9000; index++) run.client.write(`key${index}`, 'v')
+  return run
+}
+
 /** A server that has some items and was stopped. */
 function written(path: string, options: RunOptions = {}): Run {
   const run = new Run(path, options)
@@ -583,8 +590,7 @@ test('what is given up before it is begun is not begun, also where the restore w
 
 test('a stop does not wait for periodic snapshots, neither for one under way nor for one that waits', () => {
   const path = freshPath()
-  const run = new Run(path, { clock: new TickingClock() })
-  for (let index = 0; index < 9000; index++) run.client.write(`key${index}`, 'v')
+  const run = large(path)
   run.send({ kind: 'write', reason: 'periodic' })
   run.clock.turn()
   run.send({ kind: 'write', reason: 'periodic' })
@@ -598,8 +604,7 @@ test('a stop does not wait for periodic snapshots, neither for one under way nor
 })
 
 test('a stop that is given up at once says so, also where it waits for the end of a periodic snapshot', () => {
-  const run = new Run(freshPath(), { clock: new TickingClock() })
-  for (let index = 0; index < 9000; index++) run.client.write(`key${index}`, 'v')
+  const run = large(freshPath())
   run.send({ kind: 'write', reason: 'periodic' })
   run.clock.turn()
   run.send({ kind: 'write', reason: 'stop' })
@@ -620,8 +625,7 @@ test('a write that is given up leaves nothing, and is answered', () => {
 
 test('how far it is is told at each tenth', () => {
   const path = freshPath()
-  const run = new Run(path, { clock: new TickingClock() })
-  for (let index = 0; index < 9000; index++) run.client.write(`key${index}`, 'v')
+  const run = large(path)
   run.do({ kind: 'write', reason: 'stop' })
   expect(run.events().filter((event) => event === 'snapshot_writing').length).toBeGreaterThan(3)
 })
