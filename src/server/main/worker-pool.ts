@@ -149,7 +149,7 @@ export class WorkerPool {
     let isShort = false
     return new Promise((resolve, reject) => {
       thread.on('message', (message) => {
-        if (message.kind === 'refused' || message.kind === 'stopped') this.isOver(thread)
+        if (message.kind === 'refused' || message.kind === 'stopped') this.noteOver(thread)
         if (message.kind === 'listening') {
           isStarting = false
           this.acceptingCount++
@@ -167,14 +167,14 @@ export class WorkerPool {
         else this.onBroken()
       })
       thread.on('exit', (code) => {
-        this.isOver(thread)
+        this.noteOver(thread)
         if (this.isEnding || isShort) return
         onDeath(new Error(`a worker thread ended with code ${code}`))
       })
     })
   }
 
-  private isOver(thread: WorkerThread): void {
+  private noteOver(thread: WorkerThread): void {
     this.over.add(thread)
     this.onOver?.()
   }

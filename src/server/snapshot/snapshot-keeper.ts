@@ -132,7 +132,7 @@ export class SnapshotKeeper {
       this.say(
         'error',
         'snapshot_unavailable',
-        `no snapshot could be written now, each tries it again: ${describeFileTrouble(error)}`,
+        `no snapshot can be written now, which is tried again with each: ${describeFileTrouble(error)}`,
         { path: this.settings.path },
       )
     }
