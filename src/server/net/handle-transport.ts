@@ -29,6 +29,7 @@ import type { Pipe } from '../../base/pipe.ts'
 import type { LateMemory, NextRead, Receiver, Transport } from '../../connection/transport.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite } from './handle-writer.ts'
+import { ROW_BYTES_MAX } from './read-row.ts'
 
 /** -114 on every Linux. */
 const EALREADY = -114
@@ -81,6 +82,8 @@ export class HandleTransport implements Transport, LateWrite {
   private hasLeftRoom = false
   /** Of `bytesRead`, what the receiver has had. */
   private readBytes = 0
+  /** Of it, in a row (read-row.ts). */
+  private rowBytes = 0
   /** Writes that the kernel did not take at once and that have not ended yet. */
   private waitingWrites = 0
   private isReading = false
@@ -190,13 +193,24 @@ export class HandleTransport implements Transport, LateWrite {
       parts.doubt(this)
       return undefined
     }
-    const goesOn = receiver.receive(target, length)
+    let goesOn = receiver.receive(target, length)
     if (this.isClosed) return undefined
+    // Only a read that fills its memory is followed by another at once.
+    if (length < target.length) this.rowBytes = 0
+    else if (goesOn) goesOn = this.staysInRow(length)
     if (!goesOn) {
       this.isReading = false
       handle.readStop()
     }
     return this.turnTo(receiver.intake)
+  }
+
+  private staysInRow(length: number): boolean {
+    this.rowBytes += length
+    if (this.rowBytes < ROW_BYTES_MAX) return true
+    this.rowBytes = 0
+    setImmediate(readOn, this)
+    return false
   }
 
   /** Returns what the next read needs, if it is not what this one did. */
@@ -238,6 +252,10 @@ export class HandleTransport implements Transport, LateWrite {
 
 function onRead(this: BareHandle): Uint8Array | undefined {
   return this[TRANSPORT]?.onRead()
+}
+
+function readOn(transport: HandleTransport): void {
+  transport.resume()
 }
 
 function onClosed(this: BareHandle): void {

@@ -23,6 +23,7 @@ import type { Receiver, Transport } from '../../connection/transport.ts'
 import type { AcceptedHandle, PeerName } from './accepted-handle.ts'
 import type { BareHandles } from './bare-handles.ts'
 import type { HandleWriter, LateWrite } from './handle-writer.ts'
+import { ROW_BYTES_MAX } from './read-row.ts'
 
 const ENOTCONN = -107
 
@@ -72,6 +73,8 @@ export class SocketTransport implements Transport, LateWrite {
   /** Undefined once the socket has closed it. */
   private handle: AcceptedHandle | undefined
   private receiver: Receiver | undefined = undefined
+  /** What was read in a row (read-row.ts). */
+  private rowBytes = 0
   /** Writes go to the handle. */
   private isDirect: boolean
   /** The first ordinary write is to teach the writer. */
@@ -100,8 +103,7 @@ export class SocketTransport implements Transport, LateWrite {
       writableHighWaterMark: sendBufferBytesMax,
       onread: {
         buffer: readBuffer,
-        callback: (length: number, bytes: Uint8Array): boolean =>
-          this.receiver?.receive(bytes, length) ?? false,
+        callback: (length: number, bytes: Uint8Array): boolean => this.take(bytes, length),
       },
     }
     // `handle` and `manualStart` are not in the typings; net.Server makes its sockets with them.
@@ -120,7 +122,7 @@ export class SocketTransport implements Transport, LateWrite {
       receiver.finish()
     })
     if (this.handle !== undefined) socket.read(0)
-    else this.readChunks(receiver)
+    else this.readChunks()
   }
 
   /** For a connection that is not served: sends what was written, then closes. */
@@ -172,12 +174,21 @@ export class SocketTransport implements Transport, LateWrite {
     else if (this.waitingWrites === 0 && !this.socket.destroyed) this.receiver?.onDrained()
   }
 
-  private readChunks(receiver: Receiver): void {
+  private readChunks(): void {
     const { socket } = this
     socket.on('data', (chunk: Buffer) => {
-      if (!receiver.receive(chunk, chunk.length)) socket.pause()
+      if (!this.take(chunk, chunk.length)) socket.pause()
     })
     socket.resume()
+  }
+
+  private take(bytes: Uint8Array, length: number): boolean {
+    if (this.receiver?.receive(bytes, length) !== true) return false
+    this.rowBytes = length < bytes.length ? 0 : this.rowBytes + length
+    if (this.rowBytes < ROW_BYTES_MAX) return true
+    this.rowBytes = 0
+    setImmediate(() => this.resume())
+    return false
   }
 
   private writeOrdinarily(bytes: Uint8Array): number {

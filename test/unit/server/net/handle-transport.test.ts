@@ -11,7 +11,12 @@ import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.
 import { BareHandles } from '../../../../src/server/net/bare-handles.ts'
 import { HandleTransport } from '../../../../src/server/net/handle-transport.ts'
 import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
-import { SocketTransport } from '../../../../src/server/net/socket-transport.ts'
+import { ROW_BYTES_MAX } from '../../../../src/server/net/read-row.ts'
+import {
+  AcceptedSocket,
+  READ_BUFFER_BYTES,
+  SocketTransport,
+} from '../../../../src/server/net/socket-transport.ts'
 
 const READ_BYTES = 1000
 const PIPE = { peer: UNKNOWN_PEER, channel: { kind: 'tcp', listenerIndex: 0 } } as const
@@ -275,6 +280,56 @@ describe.each([
     client.resetAndDestroy()
     await recorder.untilTold('finish')
     expect(recorder.told).not.toContain('drained')
+  })
+})
+
+describe('a client that never pauses lets others have their turn', () => {
+  const SENT_BYTES = 8 * 1024 * 1024
+  const wide = Buffer.alloc(READ_BUFFER_BYTES)
+  const wideBare = BareHandles.of(wide, writer, () => without.push('read'), setImmediate)
+  const wideParts = { ...parts, readBuffer: wide, bare: wideBare }
+  const socketOf = (handle: AcceptedHandle): net.Socket =>
+    new net.Socket({
+      handle,
+      allowHalfOpen: true,
+      pauseOnCreate: true,
+    } as net.SocketConstructorOpts)
+
+  test.each<[string, Serve]>([
+    ['a socket of Node', (handle) => new SocketTransport(handle, PIPE, wideParts)],
+    [
+      'a socket that Node has wrapped',
+      (handle) => new SocketTransport(new AcceptedSocket(socketOf(handle)), PIPE, wideParts),
+    ],
+    [
+      'its handle',
+      (handle) => {
+        if (!wideBare?.takes(handle)) throw new Error('this release of Node has other handles')
+        return new HandleTransport(handle, PIPE, wideBare)
+      },
+    ],
+  ])('served by %s', async (_, serve) => {
+    const { client, recorder } = await pair(serve)
+    let [row, longest, total] = [0, 0, 0]
+    const others = () => {
+      row = 0
+      if (total < SENT_BYTES) setImmediate(others)
+    }
+    setImmediate(others)
+    recorder.receive = (_bytes, length) => {
+      row += length
+      total += length
+      longest = Math.max(longest, row)
+      if (total === SENT_BYTES) recorder.onReceive()
+      return true
+    }
+    const isThere = new Promise<void>((resolve) => {
+      recorder.onReceive = resolve
+    })
+    client.write(Buffer.alloc(SENT_BYTES, 'x'))
+    await isThere
+    expect(longest).toBeGreaterThan(0)
+    expect(longest).toBeLessThan(ROW_BYTES_MAX + READ_BUFFER_BYTES)
   })
 })
 

@@ -9,6 +9,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import type { Receiver } from '../../../../src/connection/transport.ts'
 import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
 import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
+import { RECORD_BYTES_MIN, ROW_BYTES_MAX } from '../../../../src/server/net/read-row.ts'
 import { AcceptedSocket, READ_BUFFER_BYTES } from '../../../../src/server/net/socket-transport.ts'
 import { type HandshakeStep, TlsHandshakes } from '../../../../src/server/net/tls-handshakes.ts'
 import { TlsNewcomer } from '../../../../src/server/net/tls-newcomer.ts'
@@ -271,6 +272,28 @@ describe.each([
     while (recorder.received.length < 1 + digits.length) await nextTurn()
     expect(recorder.received).toBe(`x${digits.join('')}`)
     expect(recorder.receiveCount - before).toBeLessThan(digits.length / 2)
+  })
+
+  test('never pauses, with a thousand small records, lets others have their turn', async () => {
+    const { recorder, client } = await secured(asSocket)
+    const [recordBytes, records] = [512, 1024]
+    const wantedBytes = recorder.received.length + recordBytes * records
+    let [row, longest] = [0, 0]
+    const receive = recorder.receive.bind(recorder)
+    recorder.receive = (...args) => {
+      longest = Math.max(longest, ++row)
+      return receive(...args)
+    }
+    expect(client.setMaxSendFragment(recordBytes)).toBe(true)
+    client.write(Buffer.alloc(recordBytes * records, 'z'))
+    while (recorder.received.length < wantedBytes) {
+      await nextTurn()
+      row = 0
+    }
+    expect(recorder.received).toHaveLength(wantedBytes)
+    expect(longest).toBeGreaterThan(1)
+    // What was decrypted all the same comes as one, before the others' turn has begun.
+    expect(longest).toBeLessThanOrEqual(ROW_BYTES_MAX / RECORD_BYTES_MIN + 1)
   })
 
   test('ends its stream while it is not read is told of when it is', async () => {
