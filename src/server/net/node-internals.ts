@@ -17,6 +17,8 @@
  * | tlsSocket._parent                               | whose handshake it is           | 20 and later  | TLS connections are not served           |
  * | tlsSocket: kBuffer, kBufferCb, useUserBuffer    | decrypting into the same buffer | 20 and later  | the socket's 'data' event                |
  * | tlsSocket._handle: onread, bytesRead            | reading past the socket         | 20 and later  | kBufferCb                                |
+ * | tlsSocket: res, _events, _readableState, ...    | what one that is over holds     | 20 and later  | it goes with a collection of the old     |
+ * | (tls-remains.ts)                                |                                 |               | generation: longer pauses                |
  * | secureContext: enableTicketKeyCallback,         | a ticket for the next session   | 20 and later  | TLS 1.3 sessions are resumed twice, then |
  * | onticketkeycallback                             | with each one that is resumed   |               | there is a full handshake                |
  *

@@ -25,6 +25,7 @@ import type { TlsVerify } from '../../config/options/tls-options.ts'
 import { renewsTickets } from './node-internals.ts'
 import { withCertificates } from './tls-contexts.ts'
 import type { TlsMaterial } from './tls-material.ts'
+import { letGoWhenOver } from './tls-remains.ts'
 import { TlsRetries } from './tls-retries.ts'
 
 /** Who waits for a handshake. */
@@ -72,6 +73,14 @@ const CIPHERS: string = [
   'ECDHE-ECDSA-CHACHA20-POLY1305',
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':')
+/**
+ * Whose it is, on the socket that was handed to a server. Not in a WeakMap: what is behind the key of one in the old
+ * generation, a collection of the young one keeps.
+ */
+const OWNER: unique symbol = Symbol('owner')
+
+type OwnedSocket = net.Socket & { [OWNER]?: HandshakeOwner }
+
 /** Longer than any login deadline should be; that one ends a handshake, this one a forgotten timer. */
 const HANDSHAKE_TIMEOUT_MS = 86_400_000
 /** What a handshake is taken for before there was one, and how much the last one says of the next. */
@@ -87,8 +96,6 @@ export class TlsHandshakes implements HandshakeStep {
   private readonly turns: HandshakeTurns
   private material: TlsMaterial
   private servers: Map<TlsVerify, tls.Server> = new Map()
-  /** By the socket that was handed to a server. */
-  private readonly owners: WeakMap<net.Socket, HandshakeOwner> = new WeakMap()
   private readonly waiting: FairQueue<HandshakeOwner, string> = new FairQueue()
   /** Of those that wait. */
   private readonly places: Map<HandshakeOwner, Place<HandshakeOwner, string>> = new Map()
@@ -150,7 +157,8 @@ export class TlsHandshakes implements HandshakeStep {
   private begin(owner: HandshakeOwner): boolean {
     const { socket, verify } = owner
     if (socket.destroyed) return false
-    this.owners.set(socket, owner)
+    const owned: OwnedSocket = socket
+    owned[OWNER] = owner
     // Who sends no more now can come to no end of it; once it is done, that is what clients may do.
     socket.allowHalfOpen = false
     // The server reads it first, before anything from the wire.
@@ -174,11 +182,13 @@ export class TlsHandshakes implements HandshakeStep {
     const server = tls.createServer(serverOptions(material, verify))
     renewsTickets(server, Buffer.from(material.ticketKeys))
     server.on('secureConnection', (socket) => {
+      letGoWhenOver(socket)
       const owner = this.ownerOf(socket)
       if (owner === undefined) socket.destroy()
       else owner.secured(socket)
     })
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      letGoWhenOver(socket)
       const { authorizationError } = socket
       // The server gives it a text where it has a code; the typings do not know.
       const refused = authorizationError as unknown as string | null | undefined
@@ -189,8 +199,8 @@ export class TlsHandshakes implements HandshakeStep {
   }
 
   private ownerOf(socket: tls.TLSSocket): HandshakeOwner | undefined {
-    const { _parent: parent } = socket as unknown as { readonly _parent?: net.Socket }
-    return parent === undefined ? undefined : this.owners.get(parent)
+    const { _parent: parent } = socket as unknown as { readonly _parent?: OwnedSocket | null }
+    return parent?.[OWNER]
   }
 }
 
