@@ -17,7 +17,8 @@
  *
  * The first turn of a connection comes with its bytes, in no round of anybody's. So what is known to
  * take long waits for its round before it begins: an answer in portions, a request of more than
- * ARRIVED_BYTES_MAX, and whatever follows a turn that reached COPIED_BYTES_MAX.
+ * ARRIVED_BYTES_MAX, and whatever follows a turn that reached COPIED_BYTES_MAX. How many such turns one
+ * connection has in a row is bounded where it is read (server/net/read-row.ts).
  */
 /** Bytes copied in or out of the store after which a turn ends. */
 export const COPIED_BYTES_MAX: number = 256 * 1024

@@ -425,6 +425,13 @@ describe('a user with key prefixes', () => {
     if (answer === NO_KEY || answer === NO_RIGHT) expect(fingerprint(server)).toBe(before)
   })
 
+  test('is answered a list up to the key that may not be used where more is before it than one turn judges', () => {
+    const server = filledServer()
+    const peer = logIn(server, 'text', SHOP)
+    send(peer, Buffer.from(`get victim ${'shop:1 '.repeat(10_000)}count\r\nmn\r\n`), [])
+    expect(peer.transport.output.toString()).toBe(`VALUE victim 7 5\r\nvalue\r\n${NO_KEY}MN\r\n`)
+  })
+
   test('is answered each key of a binary multi-get by itself', () => {
     const server = filledServer()
     const peer = logIn(server, 'binary', SHOP)

@@ -1,7 +1,7 @@
 /** The one prefix that a key is held against is the right one, and what that takes does not grow with the others. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { refusalOfKeys } from '../../../src/command/permission.ts'
+import { JUDGED_BYTES_MAX, refusalOfKeys } from '../../../src/command/permission.ts'
 import { KEY_PREFIXES_MAX } from '../../../src/credential/access.ts'
 import { KeyPrefixes } from '../../../src/credential/key-prefixes.ts'
 import { RIGHT, RIGHTS_ALL } from '../../../src/credential/rights.ts'
@@ -62,13 +62,13 @@ describe('a list of keys', () => {
   const last = texts.at(-1) ?? ''
   const list = `${`${last} `.repeat(KEYS)}~`
 
-  function judgeList(prefixes: readonly string[], rights = RIGHTS_ALL) {
+  function judgeList(prefixes: readonly string[], rights = RIGHTS_ALL, keys = list) {
     const reads = new Map<number, number>()
-    const bytes = counted(Buffer.from(list), reads)
+    const bytes = counted(Buffer.from(keys), reads)
     const request = new Request()
     request.verb = VERB_GET
     const told: [string, string | undefined][] = []
-    const outcome = refusalOfKeys(request, bytes, 0, list.length, {
+    const outcome = refusalOfKeys(request, bytes, 0, keys.length, {
       rights,
       keyPrefixes: new KeyPrefixes(prefixes.map((prefix) => Buffer.from(prefix))),
       refused: (_, lack, key) => told.push([lack, key && Buffer.from(key).toString()]),
@@ -91,6 +91,12 @@ describe('a list of keys', () => {
   test('is gone through once until the key that is refused is found', () => {
     // Of each byte: whether the blanks before it go on, whether the key goes on, and twice what it begins with.
     expect(judgeList(texts).reads).toBeLessThanOrEqual(4 * list.length)
+  })
+
+  test('is judged only as far as one turn may take, however long it is', () => {
+    const { outcome, reads } = judgeList(texts, RIGHTS_ALL, 'A '.repeat(4 * JUDGED_BYTES_MAX))
+    expect(outcome).toBe(OUTCOME_OK)
+    expect(reads).toBeLessThanOrEqual(4 * JUDGED_BYTES_MAX)
   })
 
   test('is not gone through without the right', () => {
