@@ -103,6 +103,34 @@ class ConnectionRows implements RowSource {
   }
 }
 
+/** A step for each: what its threads have counted is added up for it. */
+export class NamespaceRows implements RowSource {
+  private readonly namespaces: Iterator<NamespaceFacts>
+
+  constructor(namespaces: readonly NamespaceFacts[]) {
+    this.namespaces = namespaces.values()
+  }
+
+  next(): StatRows | undefined {
+    const { value: namespace } = this.namespaces.next()
+    if (namespace === undefined) return undefined
+    const { name, stats, heldBytes } = namespace
+    const values = stats.read()
+    return rowsOf(`${name}:`, {
+      quota_bytes: values.memory_bytes,
+      limit_bytes: heldBytes,
+      lent_bytes: Math.max(0, values.memory_bytes - heldBytes),
+      borrowed_bytes: Math.max(0, heldBytes - values.memory_bytes),
+      bytes: values.bytes,
+      curr_items: values.items,
+      evictions: values.evictions,
+      cmd_get: values.cmd_get,
+      get_hits: values.get_hits,
+      cmd_set: values.cmd_set,
+    })
+  }
+}
+
 export class Stats {
   readonly facts: ServerFacts
   private readonly metrics: MetricReader
@@ -128,7 +156,7 @@ export class Stats {
     }
     const namespaces = seesAll ? this.facts.namespaces?.() : undefined
     if (namespaces !== undefined) {
-      if (name === ALL_NAMESPACES) return new FixedRows(namespaceRows(namespaces))
+      if (name === ALL_NAMESPACES) return new NamespaceRows(namespaces)
       if (name.startsWith(NAMED)) return namedRows(namespaces, name.slice(NAMED.length))
     }
     const make = GROUPS.get(name)
@@ -179,24 +207,6 @@ export class Stats {
 
 function readAll(namespaces: readonly NamespaceFacts[]): MetricValues {
   return sumOfNamespaces(namespaces.map(({ stats }) => stats.read()))
-}
-
-function namespaceRows(namespaces: readonly NamespaceFacts[]): StatRows {
-  return namespaces.flatMap(({ name, stats, heldBytes }) => {
-    const values = stats.read()
-    return rowsOf(`${name}:`, {
-      quota_bytes: values.memory_bytes,
-      limit_bytes: heldBytes,
-      lent_bytes: Math.max(0, values.memory_bytes - heldBytes),
-      borrowed_bytes: Math.max(0, heldBytes - values.memory_bytes),
-      bytes: values.bytes,
-      curr_items: values.items,
-      evictions: values.evictions,
-      cmd_get: values.cmd_get,
-      get_hits: values.get_hits,
-      cmd_set: values.cmd_set,
-    })
-  })
 }
 
 function namedRows(namespaces: readonly NamespaceFacts[], name: string): RowSource | undefined {
