@@ -7,8 +7,8 @@ const patient = { poll: { timeout: 60_000 } }
 // Four kinds of test, one command. `house` checks the code base itself; `unit` runs the sources
 // directly; `integration` and `fuzz` start dist/, because worker threads cannot load .ts on Node 20.
 //
-// What has no state of the process shares its processes and modules (`isolate: false`): for most files
-// a process and its imports cost more than the tests.
+// What has no state of the process shares its processes and modules (`isolate: false`): for most files of unit tests
+// a process and its imports cost more than the tests, and for all others some half a second each.
 export default defineConfig({
   test: {
     projects: [
@@ -52,6 +52,7 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 180_000,
           expect: patient,
+          isolate: false,
         },
       },
       {
@@ -61,6 +62,7 @@ export default defineConfig({
           testTimeout: 600_000,
           hookTimeout: 180_000,
           expect: patient,
+          isolate: false,
         },
       },
     ],
