@@ -11,7 +11,7 @@
  * The page that the server shows over HTTP goes beside it as it is: src/server/http/page-routes.ts reads
  * its files from the folder `page` next to the module that it is in.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { defineConfig } from 'rolldown'
 
@@ -59,10 +59,21 @@ const withPage = {
   },
 }
 
+/**
+ * npm makes the program of `bin` executable when it links the command, and never again: without this, a
+ * command that was installed from a checkout is refused ("Permission denied") after the next build.
+ */
+const executable = {
+  name: 'executable',
+  writeBundle() {
+    chmodSync('dist/bin/saslcached.js', 0o755)
+  },
+}
+
 export default defineConfig([
   {
     ...COMMON,
-    plugins: [oneByte, withPage],
+    plugins: [oneByte, withPage, executable],
     input: { saslcached: 'bin/saslcached.ts' },
     output: { ...OUTPUT, cleanDir: true },
   },

@@ -156,13 +156,17 @@ test('the README points to every page in docs and to every document at the top',
   expect(pages.filter((page) => page !== 'README.md' && !readme.includes(`](${page}`))).toEqual([])
 })
 
-test('the README names the run-time packages, and how many there are', () => {
+test('the README names the run-time packages, and CONTRIBUTING tells how many there are as well', () => {
   const { dependencies } = JSON.parse(read('package.json')) as { dependencies: object }
   const names = Object.keys(dependencies)
   const numbers = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
   const told = /(\w+) run-time packages: ([^.]*)\./.exec(read('README.md').replaceAll(/\s+/g, ' '))
   expect(told?.[1]).toBe(numbers[names.length])
   expect(told?.[2]?.split(/, | and /).sort()).toEqual(names.sort())
+  const count = /packages that the server needs at run time are (\w+),/.exec(
+    read('CONTRIBUTING.md'),
+  )?.[1]
+  expect(count).toBe(numbers[names.length])
 })
 
 test('every file that a comment names is there', () => {

@@ -4,7 +4,7 @@
  */
 
 import { once } from 'node:events'
-import { chmodSync, chownSync, readdirSync, readFileSync } from 'node:fs'
+import { chmodSync, chownSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,7 +12,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { BinaryClient } from '../support/binary-client.ts'
 import { requestFrame, storeFrame } from '../support/binary-frames.ts'
 import { freePort } from '../support/free-port.js'
-import { startSaslcached, type TestServer } from '../support/server.ts'
+import { SERVER_PROGRAM, startSaslcached, type TestServer } from '../support/server.ts'
 import {
   connect,
   EXIT_CONFIG,
@@ -36,6 +36,10 @@ const OK = 0x00
 /** As Debian has it, also of the user `nobody`. */
 const NOBODY_GROUP = 65_534
 const LOADED_MODULES = join(import.meta.dirname, '..', 'support', 'loaded-modules.cjs')
+
+test('the build leaves an executable program, also for the command that npm has linked to it', () => {
+  expect(statSync(SERVER_PROGRAM).mode & 0o777).toBe(0o755)
+})
 
 test('what is not used of -m takes no memory: 64 GiB start as 64 MiB do', async () => {
   const started = async (memoryMib: string): Promise<TestServer> => {
