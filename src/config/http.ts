@@ -9,11 +9,13 @@ import { resolve } from 'node:path'
 import type { HttpConfig, ListenAddress } from './config.ts'
 import { Refusal } from './kind.ts'
 import {
+  collide,
   formatListenAddress,
   isLoopbackHost,
   parseListenAddress,
   SOCKET_PATH_BYTES_MAX,
 } from './listen.ts'
+import type { TakenPlaces } from './listen-as.ts'
 import type { OptionValues } from './options.ts'
 
 const LOOPBACK = '127.0.0.1'
@@ -23,6 +25,8 @@ export interface HttpParts {
   readonly values: Pick<OptionValues, 'http' | 'http_auth' | 'http_open' | 'http_host' | 'no_auth'>
   /** What paths are relative to. */
   readonly base: string
+  /** Where the server itself listens. */
+  readonly taken: TakenPlaces
   /** The server has certificates. */
   readonly hasTls: boolean
   readonly problem: (option: 'http' | 'http_auth' | 'http_open' | 'http_host', what: string) => void
@@ -53,11 +57,7 @@ export function resolveHttp(parts: HttpParts): HttpConfig | undefined {
     else if (typeof address === 'string') sockets.push(resolve(base, address))
     else listen.push(secured(address, text, parts))
   }
-  const shown = [...sockets, ...listen.filter(({ port }) => port > 0).map(formatListenAddress)]
-  for (const [index, address] of shown.entries()) {
-    if (shown.indexOf(address) < index)
-      problem('http', `${JSON.stringify(address)} is listed twice`)
-  }
+  for (const message of collisions(listen, sockets, parts.taken)) problem('http', message)
   return {
     listen,
     sockets,
@@ -65,6 +65,30 @@ export function resolveHttp(parts: HttpParts): HttpConfig | undefined {
     isOpen: values.http_open,
     hostNames: values.http_host.map((name) => name.toLowerCase()),
   }
+}
+
+/** What is listed twice, or is the server's own. */
+function collisions(
+  listen: readonly ListenAddress[],
+  sockets: readonly string[],
+  taken: TakenPlaces,
+): readonly string[] {
+  const problems: string[] = []
+  for (const [index, path] of sockets.entries()) {
+    const shown = JSON.stringify(path)
+    if (sockets.indexOf(path) < index) problems.push(`${shown} is listed twice`)
+    if (taken.names.includes(path)) problems.push(`${shown} is where clients of the cache connect`)
+  }
+  for (const [index, address] of listen.entries()) {
+    const shown = JSON.stringify(formatListenAddress(address))
+    const isAgain = listen.slice(0, index).some((other) => collide(other, address))
+    if (isAgain) problems.push(`${shown} is listed twice`)
+    const own = taken.addresses.find((other) => collide(other, address))
+    if (own === undefined) continue
+    const where = formatListenAddress(own)
+    problems.push(`${shown} is where clients of the cache connect, ${where}: take another port`)
+  }
+  return problems
 }
 
 /** A string is the path of a Unix socket. */

@@ -8,6 +8,7 @@ import { resolve } from 'node:path'
 import type { ListenAddress, PassedListener } from './config.ts'
 import { Refusal } from './kind.ts'
 import {
+  collide,
   formatListenAddress,
   formatPassedListener,
   isLoopbackHost,
@@ -23,18 +24,23 @@ export type IdentityListener =
 
 const EXPECTED = 'is not user=address: write monitor=127.0.0.1:11212 or monitor=/path/of/a.sock'
 
-/**
- * Reads all of them. Paths are relative to `base`, `taken` are the addresses and the path that are listened
- * on without an identity.
- */
+/** Where somebody listens already. */
+export interface TakenPlaces {
+  readonly addresses: readonly ListenAddress[]
+  /** Paths of Unix sockets, and `fd:NAME`. */
+  readonly names: readonly string[]
+}
+
+/** Reads all of them. Paths are relative to `base`, `taken` is what is listened on without an identity. */
 export function readIdentityListeners(
   given: readonly string[],
   base: string,
-  taken: readonly string[],
+  taken: TakenPlaces,
 ): { readonly listeners: IdentityListener[]; readonly problems: string[] } {
   const listeners: IdentityListener[] = []
   const problems: string[] = []
-  const seen = new Set(taken.map((address) => address.toLowerCase()))
+  const names = new Set(taken.names)
+  const addresses = [...taken.addresses]
   for (const text of given) {
     const parsed = parseIdentityListener(text)
     const shown = JSON.stringify(text)
@@ -43,26 +49,26 @@ export function readIdentityListeners(
       continue
     }
     const listener = 'path' in parsed ? { ...parsed, path: resolve(base, parsed.path) } : parsed
-    const key = keyOf(listener)
-    const isPicked = 'address' in listener && listener.address.port === 0
-    if ('path' in listener && Buffer.byteLength(key) > SOCKET_PATH_BYTES_MAX) {
+    listeners.push(listener)
+    if ('address' in listener) {
+      const other = addresses.find((each) => collide(each, listener.address))
+      if (other !== undefined) {
+        problems.push(`${shown} is listened on already: ${formatListenAddress(other)}`)
+      }
+      addresses.push(listener.address)
+      continue
+    }
+    const name = 'path' in listener ? listener.path : formatPassedListener(listener.passed)
+    if ('path' in listener && Buffer.byteLength(name) > SOCKET_PATH_BYTES_MAX) {
       problems.push(
         `${shown} is longer than ${SOCKET_PATH_BYTES_MAX} bytes, which no socket can be`,
       )
-    } else if (seen.has(key.toLowerCase()) && !isPicked) {
+    } else if (names.has(name)) {
       problems.push(`${shown} is listened on already`)
     }
-    seen.add(key.toLowerCase())
-    listeners.push(listener)
+    names.add(name)
   }
   return { listeners, problems }
-}
-
-function keyOf(listener: IdentityListener): string {
-  if ('path' in listener) return listener.path
-  return 'passed' in listener
-    ? formatPassedListener(listener.passed)
-    : formatListenAddress(listener.address)
 }
 
 function parseIdentityListener(text: string): IdentityListener | Refusal {

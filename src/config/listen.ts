@@ -124,11 +124,32 @@ export function formatListenAddress({ host, port }: ListenAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** Of literals alone: what a name means is somebody else's to say. */
+/**
+ * Nobody can listen on the one where somebody listens on the other. What a name stands for is not known here: it collides with
+ * itself, and with every address there is.
+ */
+export function collide(one: ListenAddress, other: ListenAddress): boolean {
+  if (one.port !== other.port || one.port === 0) return false
+  const hosts = [canonicalHost(one.host), canonicalHost(other.host)] as const
+  if (hosts[0] === hosts[1] || hosts.includes('*')) return true
+  // An IPv6 socket of -l takes IPv6 alone, that of `*` takes both.
+  return (
+    (hosts.includes('0.0.0.0') && hosts.every(isIpv4)) ||
+    (hosts.includes('[::]') && hosts.every((host) => host.startsWith('[')))
+  )
+}
+
+/** IPv6 in brackets and in its shortest form. */
+function canonicalHost(host: string): string {
+  if (!host.includes(':')) return host.toLowerCase()
+  return host.includes('%') ? `[${host}]` : new URL(`http://[${host}]/`).hostname
+}
+
 export function formatPassedListener({ name }: PassedListener): string {
   return `${PASSED}${name}`
 }
 
+/** Of literals alone: what a name means is somebody else's to say. */
 export function isLoopbackHost(host: string): boolean {
   if (/^127(\.\d{1,3}){3}$/.test(host)) return true
   return host.includes(':') && new URL(`http://[${host}]/`).hostname === '[::1]'

@@ -13,7 +13,7 @@ import { type ConfigInputs, GivenOptions } from './given-options.ts'
 import { resolveHttp } from './http.ts'
 import { formatSize } from './kind.ts'
 import { resolveMechanisms } from './login-mechanisms.ts'
-import { resolveNetwork } from './network.ts'
+import { resolveNetwork, takenByServer } from './network.ts'
 import { announcedMechanisms, resolveOAuth } from './oauth.ts'
 import { OPTION_NAMES, OPTIONS, type OptionName, type OptionValues } from './options.ts'
 import { ConfigError, type ConfigProblem } from './problem.ts'
@@ -54,7 +54,7 @@ export async function loadNetwork(inputs: ConfigInputs): Promise<NetworkInputs> 
   const given = new GivenOptions(inputs)
   await given.readAll()
   const network = resolveNetwork(given)
-  const http = httpConfig(given, given.values.tls)
+  const http = httpConfig(given, network, given.values.tls)
   return { ...deepFreeze({ network, http }), problems: given.problems }
 }
 
@@ -72,7 +72,7 @@ function resolveAll(given: GivenOptions): Config {
   const values = given.values
   const network = resolveNetwork(given)
   const tls = resolveTls(given, network)
-  const http = httpConfig(given, tls !== undefined)
+  const http = httpConfig(given, network, tls !== undefined)
   return {
     network,
     tls,
@@ -203,10 +203,15 @@ function resolveAudit(given: GivenOptions): Config['audit'] {
   return { path, refusesLogins: onFailure === 'refuse-logins', showsKeys: keys === 'clear' }
 }
 
-function httpConfig(given: GivenOptions, hasTls: boolean): Config['http'] {
+function httpConfig(
+  given: GivenOptions,
+  network: Config['network'],
+  hasTls: boolean,
+): Config['http'] {
   return resolveHttp({
     values: given.values,
     base: given.baseOf('http'),
+    taken: takenByServer(given, network),
     hasTls,
     problem: (option, message) => given.problem(option, message),
   })

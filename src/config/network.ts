@@ -10,15 +10,18 @@ import { PORT_FILE_VARIABLE } from './environment.ts'
 import { environmentPath, type GivenOptions } from './given-options.ts'
 import { Refusal } from './kind.ts'
 import {
+  collide,
   formatListenAddress,
   formatPassedListener,
   parseListenAddress,
   parsePassedListener,
   SOCKET_PATH_BYTES_MAX,
 } from './listen.ts'
-import { type IdentityListener, readIdentityListeners } from './listen-as.ts'
+import { type IdentityListener, readIdentityListeners, type TakenPlaces } from './listen-as.ts'
 
 const BACKLOG_MAX = 65_535
+/** See server/net/passed-sockets.ts. */
+const PASSED_COUNT_VARIABLE = 'LISTEN_FDS'
 
 export function resolveNetwork(given: GivenOptions): Config['network'] {
   const values = given.values
@@ -30,7 +33,7 @@ export function resolveNetwork(given: GivenOptions): Config['network'] {
     )
   }
   const { listen, passed } = listeners(given)
-  const known = identityListeners(given, listen, passed)
+  const known = identityListeners(given, unixSocket === undefined ? listen : [], passed)
   const identityAddresses = known.flatMap((each) => ('address' in each ? [each.address] : []))
   if (unixSocket !== undefined && values.listen.length > passed.length) {
     const where = given.source('unix_socket')
@@ -105,8 +108,12 @@ function listeners(given: GivenOptions): Listeners {
     const key = isPassed
       ? formatPassedListener(address)
       : formatListenAddress(address).toLowerCase()
+    const other = isPassed ? undefined : addresses.find((each) => collide(each, address))
     if ((isPassed || address.port !== 0) && seen.has(key)) {
       given.problem('listen', `${JSON.stringify(text)} is listed twice`)
+    } else if (other !== undefined) {
+      const beside = `${JSON.stringify(text)} cannot be listened on beside ${JSON.stringify(formatListenAddress(other))}`
+      given.problem('listen', `${beside}: one is a part of the other`)
     }
     seen.add(key)
     if (isPassed) passed.push(secured(given, address, text))
@@ -128,14 +135,27 @@ function identityListeners(
     given.problem('listen_as', `names users, and with ${where} everybody may do everything`)
   }
   const base = given.baseOf('listen_as')
-  const taken = [
-    ...others.map(formatListenAddress),
-    ...passed.map(formatPassedListener),
-    given.path('unix_socket') ?? '',
-  ]
-  const found = readIdentityListeners(texts, base, taken)
+  const found = readIdentityListeners(texts, base, {
+    addresses: bindsAddresses(given) ? others : [],
+    names: [...passed.map(formatPassedListener), given.path('unix_socket') ?? ''],
+  })
   for (const problem of found.problems) given.problem('listen_as', problem)
   return found.listeners
+}
+
+/** What nobody else can listen on, as far as it can be known before the start. */
+export function takenByServer(given: GivenOptions, network: Config['network']): TakenPlaces {
+  const { listen, unixSocket, identitySockets } = network
+  const sockets = identitySockets.map(({ path }) => path)
+  return {
+    addresses: listen.filter(({ identity }) => identity !== undefined || bindsAddresses(given)),
+    names: unixSocket === undefined ? sockets : [unixSocket, ...sockets],
+  }
+}
+
+/** Where sockets are passed at the start, the addresses of -l are not bound. */
+function bindsAddresses({ inputs: { environment } }: GivenOptions): boolean {
+  return environment[PASSED_COUNT_VARIABLE] === undefined
 }
 
 /** The address with what it speaks. */

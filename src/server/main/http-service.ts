@@ -48,6 +48,8 @@ export interface HttpServiceOptions {
   readonly http: HttpConfig
   readonly log: EventLog
   readonly readiness: Readiness
+  /** Where the cache listens; bound when HTTP starts. */
+  readonly taken: readonly SharedSocket[]
   readonly threadClock: ThreadClock
   readonly clockBase: ClockBase
   readonly clock: Clock
@@ -60,7 +62,7 @@ export interface HttpServiceOptions {
 export class HttpService {
   private readonly options: HttpServiceOptions
   private readonly say: Say
-  private readonly sockets: BoundSockets = new BoundSockets()
+  private readonly sockets: BoundSockets
   private routes: readonly Route[]
   private listener: HttpListener | undefined = undefined
   private login: BasicLogin | undefined = undefined
@@ -73,6 +75,7 @@ export class HttpService {
   constructor(options: HttpServiceOptions) {
     this.options = options
     this.say = sayInto(options.log)
+    this.sockets = new BoundSockets(undefined, options.taken)
     this.routes = healthRoutes(options.readiness)
   }
 

@@ -329,6 +329,7 @@ export class Supervisor {
       http: config.http,
       log,
       readiness,
+      taken: this.sockets.shared,
       threadClock,
       clockBase: this.clock,
       clock: this.threadTime,
@@ -401,9 +402,8 @@ export class Supervisor {
 
   private settleIntoSystem(): void {
     const addresses = this.sockets.shared.map(({ address }) => address)
-    const { network, process: processConfig } = this.config
-    const { portFile } = network
-    const { pidFile } = processConfig
+    const { portFile } = this.config.network
+    const { pidFile } = this.config.process
     if (portFile !== undefined) this.warnUnless(() => writePortFile(portFile, addresses))
     if (pidFile !== undefined) {
       this.warnUnless(() => {

@@ -33,6 +33,9 @@ const YOUNG_GENERATION_REMOTE_MIB = 12
 /** A start that is given up waits so long for its workers to stop. */
 const ABANDON_MS = 2000
 
+/** A worker's, that follows from the failure of another; see `isFollowing` in worker-messages.ts. */
+class FollowingError extends StartError {}
+
 export type WorkerThread = Thread<ToWorker, FromWorker>
 
 export interface WorkerPoolOptions {
@@ -92,7 +95,12 @@ export class WorkerPool {
 
   /** Starts one worker for each settings; resolves when all of them listen. Throws StartError. */
   async start(settings: readonly WorkerSettings[]): Promise<void> {
-    await Promise.all(settings.map((ofOne) => this.startOne(ofOne)))
+    const starts = settings.map((ofOne) => this.startOne(ofOne))
+    try {
+      await Promise.all(starts)
+    } catch (error) {
+      throw error instanceof FollowingError ? await reasonOf(starts, error) : error
+    }
   }
 
   broadcast(message: ToWorker): void {
@@ -156,7 +164,8 @@ export class WorkerPool {
           this.servingCount++
           resolve()
         } else if (message.kind === 'refused') {
-          reject(new StartError(message.message, EXIT_OS))
+          const Refused = message.isFollowing ? FollowingError : StartError
+          reject(new Refused(message.message, EXIT_OS))
         } else this.receive(message)
       })
       thread.on('error', (error) => {
@@ -239,6 +248,13 @@ export class WorkerPool {
     onStuck(isStuck)
     this.broadcast({ kind: 'accept', accepts: !isStuck })
   }
+}
+
+/** Why the start failed, of which `following` was heard first. */
+async function reasonOf(starts: readonly Promise<void>[], following: unknown): Promise<unknown> {
+  const outcomes = await Promise.allSettled(starts)
+  const reasons = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
+  return reasons.find((each) => !(each instanceof FollowingError)) ?? following
 }
 
 function spawnWorker(settings: WorkerSettings): WorkerThread {

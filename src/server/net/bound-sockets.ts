@@ -21,7 +21,7 @@ import type { ListenAddress } from '../../config/config.ts'
 import { type FileIdentity, fileAt, isStill, type SystemUser } from '../files/process-files.ts'
 import { explain, ListenError } from './listen-error.ts'
 import type { OpenedSocket } from './passed-sockets.ts'
-import type { BoundAddress, SharedSocket } from './shared-socket.ts'
+import { type BoundAddress, excludeEachOther, type SharedSocket } from './shared-socket.ts'
 
 interface BoundHandle {
   readonly fd: number
@@ -88,13 +88,19 @@ const NO_LINKS: readonly string[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
 export class BoundSockets {
   readonly shared: SharedSocket[] = []
   private readonly resolve: Resolve
+  private readonly others: readonly SharedSocket[]
   private readonly handles: BoundHandle[] = []
   private unixSockets: UnixSocket[] = []
   /** So many of them have their names. */
   private publishedCount = 0
 
-  constructor(resolve: Resolve = async (host) => await lookup(host, { all: true })) {
+  /** `others` are those that others of this process bind. */
+  constructor(
+    resolve: Resolve = async (host) => await lookup(host, { all: true }),
+    others: readonly SharedSocket[] = [],
+  ) {
     this.resolve = resolve
+    this.others = others
   }
 
   /**
@@ -117,7 +123,7 @@ export class BoundSockets {
     const addresses = found.filter(
       ({ address }, index) =>
         found.findIndex((other) => other.address === address) === index &&
-        (port === 0 || !this.isBound(address, port)),
+        (port === 0 || !this.isBound(address, port, listenAddress.identity)),
     )
     if (addresses.length === 0 && found.length > 0) return
     const before = isSecond === true && port === 0 ? (this.shared.at(-1)?.address.port ?? 0) : port
@@ -208,9 +214,12 @@ export class BoundSockets {
     }
   }
 
-  private isBound(address: string, port: number): boolean {
+  /** For the same: who is to be a user there without a login would be asked for one. */
+  private isBound(address: string, port: number, identity: string | undefined): boolean {
     const text = shownAddress(address, port)
-    return this.shared.some((socket) => socket.address.text === text)
+    return this.shared.some(
+      (socket) => socket.address.text === text && socket.identity === identity,
+    )
   }
 
   private keepTcp(listenAddress: ListenAddress, bound: BoundTcp, isDualStack: boolean): void {
@@ -223,7 +232,15 @@ export class BoundSockets {
       port,
       isDualStack: isDualStack && isIpv6,
     }
+    const own = [...this.others, ...this.shared].find((each) =>
+      excludeEachOther(each.address, boundAddress),
+    )
+    // Kept first: whatever is wrong with it, it is closed with all others.
     this.keep(handle, boundAddress, { identity, tls, protocol, tag })
+    if (own === undefined) return
+    // Linux lets both be bound, and only one of them listen.
+    const why = `this server listens on ${own.address.text} already (see -p, -l, --listen-as and --http)`
+    throw new ListenError(`cannot listen on ${boundAddress.given}: ${why}`)
   }
 
   private keep(handle: BoundHandle, address: BoundAddress, traits: SocketTraits = {}): void {

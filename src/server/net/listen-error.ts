@@ -6,6 +6,12 @@
 /** Thrown when an address cannot be listened on; `message` is fit for an operator. */
 export class ListenError extends Error {
   override readonly name = 'ListenError'
+
+  /** There was no socket to listen on: who tried before has failed, and Node closed it. */
+  get isFollowing(): boolean {
+    const { code } = (this.cause ?? {}) as NodeJS.ErrnoException
+    return code === 'EINVAL' || code === 'EBADF'
+  }
 }
 
 /** What an operator can do about an address, or a Unix socket, that cannot be listened on. */

@@ -21,6 +21,14 @@ export function isLocalAddress({ family, text }: BoundAddress): boolean {
   return family === 'unix' || text.startsWith('127.') || text.startsWith('[::1]:')
 }
 
+/** Nobody can listen on the one where somebody listens on the other. */
+export function excludeEachOther(one: BoundAddress, other: BoundAddress): boolean {
+  if (one.port !== other.port || one.family === 'unix' || other.family === 'unix') return false
+  if (one.text === other.text) return true
+  if (one.family !== other.family) return one.isDualStack || other.isDualStack
+  return [one, other].some(({ text }) => /^(0\.0\.0\.0|\[::\]):/.test(text))
+}
+
 /** A bound socket, as a worker gets it. */
 export interface SharedSocket {
   readonly fd: number

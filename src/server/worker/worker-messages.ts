@@ -168,8 +168,11 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly kind: 'listening' }
-  /** Listening failed; `message` is fit for an operator. */
-  | { readonly kind: 'refused'; readonly message: string }
+  /**
+   * Listening failed; `message` is fit for an operator. With `isFollowing` it is no reason of its own: Node has closed the
+   * descriptor, which is all workers', when another of them could not listen on it.
+   */
+  | { readonly kind: 'refused'; readonly message: string; readonly isFollowing: boolean }
   | { readonly kind: 'credentials-in-force'; readonly reloadId: number }
   | { readonly kind: 'certificates-in-force'; readonly generation: number }
   /** A client that may do so asked for it; one at a time from each worker. */

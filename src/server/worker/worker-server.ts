@@ -194,7 +194,7 @@ export class WorkerServer {
       await this.acceptor.listen()
     } catch (error) {
       if (!(error instanceof ListenError)) throw error
-      this.post({ kind: 'refused', message: error.message })
+      this.post({ kind: 'refused', message: error.message, isFollowing: error.isFollowing })
       return
     }
     this.post({ kind: 'listening' })

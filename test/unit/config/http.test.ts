@@ -66,6 +66,29 @@ test('an address is listed once, and a port that the system picks as often as as
   expect(http?.listen).toHaveLength(2)
 })
 
+test.each([
+  [['--http', '11211'], '"127.0.0.1:11211" is where clients of the cache connect, *:11211'],
+  [['-l', '127.0.0.1', '--http', '11211'], 'connect, 127.0.0.1:11211: take another port'],
+  [['-l', '127.0.0.1', '--http', '*:11211'], '"*:11211" is where clients'],
+  [['-l', '[::0]', '--http', '[::1]:11211'], 'connect, [::0]:11211'],
+  [['-l', 'localhost', '--http', 'LOCALHOST:11211'], 'connect, localhost:11211'],
+  [['--listen-as', 'm=127.0.0.1:9150', '--http', '9150'], 'connect, 127.0.0.1:9150'],
+  [['-s', '/run/a', '--http', '/run/a'], '"/run/a" is where clients of the cache connect'],
+  [['--listen-as', 'm=/run/a', '--http', '/run/a'], '"/run/a" is where clients of the cache'],
+  [['--http', '9150', '--http', '0.0.0.0:9150'], '"0.0.0.0:9150" is listed twice'],
+])('%j is refused: the server itself listens there', async (flags, what) => {
+  expect(await problemsOf({ flags })).toEqual([expect.stringContaining(what)])
+})
+
+test.each([
+  [['-s', '/run/a', '--http', '11211'], {}],
+  [['-l', '127.0.0.2', '--http', '11211'], {}],
+  [['-l', '[::]', '--http', '11211'], {}],
+  [['--http', '11211'], { LISTEN_FDS: '1' }],
+])('%j is taken, with %j: nothing known listens there', async (flags, environment) => {
+  expect((await load({ flags, environment })).http?.listen).toHaveLength(1)
+})
+
 test('with certificates, what others reach speaks TLS, and this machine need not', async () => {
   const addresses = [
     '127.0.0.1:1',

@@ -57,11 +57,26 @@ test.each([
 test.each([
   [['-l', '127.0.0.1:11212', '--listen-as', 'm=127.0.0.1:11212']],
   [['--listen-as', 'm=[::1]:1,n=[::1]:1']],
+  [['--listen-as', 'm=[::1]:1,n=[0::1]:1']],
+  [['--listen-as', 'm=127.0.0.1:11211']],
+  [['-l', '0.0.0.0:11212', '--listen-as', 'm=127.0.0.1:11212']],
+  [['-l', '[::]:11212', '--listen-as', 'm=[::1]:11212']],
   [['--listen-as', 'm=/run/a,n=/run/a']],
   [['-s', '/run/a', '--listen-as', 'm=/run/a']],
 ])('%j is refused: one address stands for one user', async (flags) => {
   const [problem = ''] = await problemsOf({ flags })
   expect(problem).toContain('is listened on already')
+})
+
+test.each([
+  [['-s', '/run/a', '--listen-as', 'm=127.0.0.1:11211'], {}],
+  [['-l', '0.0.0.0:11212', '--listen-as', 'm=[::1]:11212'], {}],
+  [['-l', '[::]:11212', '--listen-as', 'm=127.0.0.1:11212'], {}],
+  [['-l', 'localhost:11212', '--listen-as', 'm=127.0.0.1:11212'], {}],
+  [['--listen-as', 'm=127.0.0.1:11211'], { LISTEN_FDS: '1' }],
+])('%j is taken, with %j: nothing known listens there', async (flags, environment) => {
+  const { network } = await load({ flags, environment })
+  expect(network.listen.at(-1)).toMatchObject({ identity: 'm' })
 })
 
 test('is refused where nobody logs in: everybody would have all rights', async () => {

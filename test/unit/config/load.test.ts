@@ -294,6 +294,16 @@ test('an address that is listed twice is refused, except where the system picks 
   expect(await problemsOf({ flags: ['-l', 'LOCALHOST', '-l', 'localhost:11211'] })).toEqual([
     '-l: "localhost:11211" is listed twice',
   ])
+  expect(await problemsOf({ flags: ['-l', '127.0.0.1,*', '-l', '[0::0],::,::1,0.0.0.0'] })).toEqual(
+    [
+      '-l: "*" cannot be listened on beside "127.0.0.1:11211": one is a part of the other',
+      '-l: "[0::0]" cannot be listened on beside "*:11211": one is a part of the other',
+      '-l: "::" cannot be listened on beside "*:11211": one is a part of the other',
+      '-l: "::1" cannot be listened on beside "*:11211": one is a part of the other',
+      '-l: "0.0.0.0" cannot be listened on beside "127.0.0.1:11211": one is a part of the other',
+    ],
+  )
+  expect((await load({ flags: ['-l', '0.0.0.0,::'] })).network.listen).toHaveLength(2)
   const { network } = await load({ flags: ['-p', '-1', '-l', 'localhost,localhost'] })
   expect(network.listen).toHaveLength(2)
 })

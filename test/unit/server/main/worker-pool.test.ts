@@ -96,7 +96,7 @@ describe('a pool that starts', () => {
 
   test('fails with what a worker says that cannot listen', async () => {
     const { threads, starting, reported } = makePool()
-    threads[0]?.post({ kind: 'refused', message: 'the address is in use' })
+    threads[0]?.post({ kind: 'refused', message: 'the address is in use', isFollowing: false })
     await expect(starting).rejects.toThrow(StartError)
     expect(reported).toEqual([])
   })
@@ -151,7 +151,7 @@ describe('a start that is given up', () => {
     const { pool, threads, reported, starting } = makePool(4)
     starting.catch(() => undefined)
     threads[0]?.post({ kind: 'listening' })
-    threads[1]?.post({ kind: 'refused', message: 'in use' })
+    threads[1]?.post({ kind: 'refused', message: 'in use', isFollowing: false })
     let over: boolean | undefined
     const abandoned = pool.abandon().then((isOver) => {
       over = isOver
@@ -171,9 +171,20 @@ describe('a start that is given up', () => {
     expect(reported).toEqual([])
   })
 
+  test('is told by what failed first, not by a worker that found the socket closed for that', async () => {
+    const { threads, starting } = makePool(3)
+    threads[1]?.post({ kind: 'refused', message: 'EINVAL', isFollowing: true })
+    threads[2]?.post({ kind: 'refused', message: 'EINVAL', isFollowing: true })
+    threads[0]?.post({ kind: 'refused', message: 'in use', isFollowing: false })
+    await expect(starting).rejects.toThrow(new StartError('in use', 71))
+    const alone = makePool(1)
+    alone.threads[0]?.post({ kind: 'refused', message: 'EINVAL', isFollowing: true })
+    await expect(alone.starting).rejects.toThrow('EINVAL')
+  })
+
   test('tells of no worker that fails meanwhile, which may hold a lock', async () => {
     const { pool, threads, reported, starting } = makePool()
-    threads[0]?.post({ kind: 'refused', message: 'in use' })
+    threads[0]?.post({ kind: 'refused', message: 'in use', isFollowing: false })
     await expect(starting).rejects.toThrow(StartError)
     const abandoned = pool.abandon()
     threads[1]?.emit('error', new Error('too many open files'))

@@ -78,3 +78,19 @@ test('the second loopback address takes the port of the first, and is left out w
   const [port] = sockets.shared.map(({ address }) => address.port)
   expect(textsOf(sockets)).toEqual([`127.0.0.1:${port}`, `[::1]:${port}`])
 })
+
+test('what Linux binds and could not listen on is refused at once', async () => {
+  const port = await freePort()
+  const sockets = socketsOf(V4)
+  await sockets.bindTcp({ host: 'cache.test', port })
+  const why = 'this server listens on 127.0.0.1'
+  // Another user than whoever is asked for a login, and every address.
+  await expect(sockets.bindTcp({ host: '127.0.0.1', port, identity: 'alice' })).rejects.toThrow(
+    `cannot listen on 127.0.0.1:${port}: ${why}`,
+  )
+  await expect(sockets.bindTcp({ host: '*', port })).rejects.toThrow(why)
+  const ofHttp = new BoundSockets(async () => [V4], sockets.shared)
+  onTestFinished(() => ofHttp.close())
+  await expect(ofHttp.bindTcp({ host: 'cache.test', port })).rejects.toThrow(why)
+  await ofHttp.bindTcp({ host: 'cache.test', port: 0 })
+})

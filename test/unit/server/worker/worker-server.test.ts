@@ -61,7 +61,9 @@ describe('a worker that starts', () => {
     const worker = new ManualWorker()
     worker.source.error = new ListenError('no such address')
     await worker.start()
-    expect(worker.takePosted()).toEqual([{ kind: 'refused', message: 'no such address' }])
+    expect(worker.takePosted()).toEqual([
+      { kind: 'refused', message: 'no such address', isFollowing: false },
+    ])
   })
 
   test('tells what its release of Node does not have', async () => {
