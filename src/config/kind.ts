@@ -195,17 +195,9 @@ export function flag(): Kind<boolean> {
   }
 }
 
-/** How often a flag was given (-v, -vv, -vvv); elsewhere a number. More than `max` counts as `max`. */
+/** How often a flag was given (-v, -vv, -vvv), which may be oftener; elsewhere a number up to `max`. */
 export function count(max: number): Kind<number> {
-  const number = integer(0, 99)
-  const clamp = (value: number | Refusal): number | Refusal =>
-    value instanceof Refusal ? expected(`a whole number from 0 to ${max}`) : Math.min(value, max)
-  return {
-    placeholder: '',
-    parse: (text) => clamp(number.parse(text)),
-    accept: (value) => clamp(number.accept(value)),
-    format: String,
-  }
+  return { ...integer(0, max), placeholder: '' }
 }
 
 /** One of some words. `refused` has words that are known and not available, each with its reason. */

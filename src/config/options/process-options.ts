@@ -36,14 +36,15 @@ export interface ProcessValues {
   disable_lru_maintainer: boolean
 }
 
-/** As memcached does, takes the first character of a longer word. */
+/**
+ * memcached takes the first character of any word. Only one that is repeated means the same: what stands before `::` in a key stands
+ * before its first colon, but for keys with both.
+ */
 function delimiter(): Kind<string> {
   const parse = (given: string): string | Refusal => {
-    const word = withoutLineEnd(given)
-    if (word === '') return ''
-    return /^[!-~]/.test(word)
-      ? word.charAt(0)
-      : new Refusal('must begin with a visible ASCII character')
+    const word = withoutLineEnd(given).trimEnd()
+    if (word === '' || /^([!-~])\1*$/.test(word)) return word.charAt(0)
+    return new Refusal('is not one visible ASCII character')
   }
   return {
     ...text('<char>', 'a character'),

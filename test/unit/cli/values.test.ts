@@ -86,6 +86,8 @@ const VALUES: readonly (readonly [option: string, argv: string[], Reference, Our
   ['prefix_delimiter', ['-D :'], 'taken', '":"'],
   ['prefix_delimiter', ['-D', '::'], 'taken', '":"'],
   ['prefix_delimiter', ['-D', ' '], 'refused', undefined],
+  ['prefix_delimiter', ['-D', 'ab'], 'taken wrongly', undefined],
+  ['prefix_delimiter', ['-D', ': '], 'taken', '":"'],
   ['udp_port', ['-U 0'], 'taken', '0'],
   ['udp_port', ['-U', '00'], 'taken', '0'],
   ['listen', ['-l 127.0.0.1'], 'taken', '["127.0.0.1"]'],

@@ -123,6 +123,7 @@ test('a value of the wrong type is refused with what is allowed', () => {
     'run_as_user = "cache\\n"',
     '[log]',
     'verbose = true',
+    'prefix_delimiter = "ab"',
   ].join('\n')
   expect(read(text)).toEqual({
     values: [],
@@ -141,6 +142,7 @@ test('a value of the wrong type is refused with what is allowed', () => {
       'f:16: pidfile = 1 is not a path',
       'f:17: run_as_user = "cache\\n" has a control character in it',
       'f:19: verbose = true is not a whole number from 0 to 3',
+      'f:20: prefix_delimiter = "ab" is not one visible ASCII character',
     ],
   })
 })

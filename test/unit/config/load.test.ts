@@ -337,6 +337,16 @@ test('verbosity adds up, ends at three and sets the level unless one is set', as
   expect(await levelOf(['-v', '1', '--log-level', 'warn'])).toEqual(['warn', 1])
 })
 
+test('a verbosity that is written as a number is from 0 to 3, as others are within their bounds', async () => {
+  const environment = { SASLCACHED_VERBOSE: '9' }
+  expect(await problemsOf({ toml: '[log]\nverbose = 4\n', environment })).toEqual([
+    'saslcached.toml:2: verbose = 4 is not a whole number from 0 to 3',
+    'SASLCACHED_VERBOSE: "9" is not a whole number from 0 to 3',
+  ])
+  const { log } = await load({ environment: { SASLCACHED_VERBOSE: '3' } })
+  expect(log.verbosity).toBe(3)
+})
+
 test('a mechanism is taken in any case, once, in the given order; an unknown one is refused', async () => {
   const { auth } = await load({ flags: ['--mechanisms', 'plain,scram-sha-256,PLAIN'] })
   expect(auth.mechanisms).toEqual(['PLAIN', 'SCRAM-SHA-256'])
