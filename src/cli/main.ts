@@ -307,8 +307,9 @@ class CommandLineProgram {
   }
 
   #reportProblems(problems: readonly ConfigProblem[]): number {
-    const count = counted(problems.length, 'problem')
-    this.#io.err(`saslcached: ${count}\n${indent(new ConfigError(problems).message)}`)
+    const lines = new ConfigError(problems).message
+    const count = counted(lines.split('\n').length, 'problem')
+    this.#io.err(`saslcached: ${count}\n${indent(lines)}`)
     return EXIT_CONFIG
   }
 }

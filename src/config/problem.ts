@@ -23,9 +23,9 @@ export class ConfigError extends Error {
   }
 }
 
-/** One problem a line, for stderr. */
+/** One problem a line, for stderr; one that is there twice, as two words too many are, is told once. */
 export function formatProblems(problems: readonly ConfigProblem[]): string {
-  return problems.map(({ where, message }) => `${where}: ${message}`).join('\n')
+  return [...new Set(problems.map(({ where, message }) => `${where}: ${message}`))].join('\n')
 }
 
 /**

@@ -15,7 +15,7 @@ export class CredentialFileError extends Error {
   readonly problems: readonly CredentialFileProblem[]
 
   constructor(problems: readonly CredentialFileProblem[]) {
-    super(problems.map(formatProblem).join('\n'))
+    super([...new Set(problems.map(formatProblem))].join('\n'))
     this.name = 'CredentialFileError'
     this.problems = problems
   }

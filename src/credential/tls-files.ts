@@ -20,6 +20,7 @@ export type TlsFileRole = 'chain' | 'key' | 'pair' | 'ca' | 'crl'
 
 export interface TlsFileProblem {
   readonly role: TlsFileRole
+  /** Its path, or the option that is wrong where no file is. */
   readonly file: string
   /** 1-based; 0: the file as a whole. */
   readonly line: number
@@ -29,8 +30,9 @@ export interface TlsFileProblem {
 export class TlsFileError extends Error {
   readonly problems: readonly TlsFileProblem[]
 
+  /** Of a file that is read for two things, what is wrong is told once. */
   constructor(problems: readonly TlsFileProblem[]) {
-    super(problems.map(formatTlsProblem).join('\n'))
+    super([...new Set(problems.map(formatTlsProblem))].join('\n'))
     this.name = 'TlsFileError'
     this.problems = problems
   }

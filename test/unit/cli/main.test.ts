@@ -370,6 +370,8 @@ test.each([
     '--iterations: "10" is not a whole number from 4096 to 10000000',
   ],
   [['user', 'remove', 'x', '--no-auth'], '--no-auth: is not an option of "saslcached user remove"'],
+  [['user', 'list', 'x', 'y'], 'command line: has an argument too many'],
+  [['-m', '0', '-m', '0'], '-m: "0" is not a whole number from 1 to 65536'],
   [['health', 'a', 'b'], 'command line: has an argument too many'],
   [['health', 'a:b:c'], 'health: "a:b:c" is not an address: write host, host:port or [IPv6]:port'],
 ])('%j is refused', async (argv, problem) => {

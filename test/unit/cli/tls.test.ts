@@ -28,6 +28,20 @@ test('--check-config tells of certificates that a start would refuse', async () 
   expect(checked.err).toContain('tls.key: there is no private key in PEM')
 })
 
+test('a file that is certificate and key, and is not there, is told once', async () => {
+  const { exitCode, err } = await run([
+    '-Z',
+    '--tls-cert',
+    '/nofile',
+    '--no-auth',
+    '--check-config',
+  ])
+  expect(exitCode).toBe(78)
+  expect(err).toBe(
+    'saslcached: the certificates cannot be used\n  /nofile: there is no such file\n',
+  )
+})
+
 test('files that are there stay, unless --force is given', async () => {
   const out = makeDirectory()
   await run(['tls', 'self-signed', '--out', out])

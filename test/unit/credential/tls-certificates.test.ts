@@ -167,11 +167,14 @@ describe('what is wrong is told with its file and what to do', () => {
 
   test('files that are not there, all at once', async () => {
     rmSync(put('gone', ''))
-    const gone = join(directory, 'gone')
-    const pair = { certificateFile: gone, keyFile: gone, keyPasswordFile: undefined }
-    expect(await problemsOf({ pairs: [pair], caFile: gone, crlFile: gone })).toEqual(
-      new Array(4).fill('gone: there is no such file'),
+    const [certificateFile = '', keyFile = '', caFile, crlFile] = ['a', 'b', 'c', 'd'].map((name) =>
+      join(directory, name),
     )
+    const pair = { certificateFile, keyFile, keyPasswordFile: undefined }
+    const missing = ['a', 'b', 'c', 'd'].map((name) => `${name}: there is no such file`)
+    expect(await problemsOf({ pairs: [pair], caFile, crlFile })).toEqual(missing)
+    const same = { ...pair, keyFile: certificateFile }
+    expect(await problemsOf({ pairs: [same] })).toEqual(missing.slice(0, 1))
   })
 
   test('a directory, a link that leads nowhere, a link in a circle', async () => {
