@@ -15,7 +15,7 @@ import {
 } from '../../credential/tls-certificates.ts'
 import { TlsFileError, type TlsFileProblem, tlsFilePaths } from '../../credential/tls-files.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
-import { problemWithCertificates } from '../net/tls-contexts.ts'
+import { problemWithCertificates, problemWithCiphers } from '../net/tls-contexts.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'
 import type { Say } from './say.ts'
@@ -291,6 +291,11 @@ async function readWith(
   nowMs: number,
 ): Promise<LoadedCertificates> {
   const { pairs, minVersion, ciphers } = config
+  const refusal = ciphers === undefined ? undefined : problemWithCiphers(ciphers)
+  if (refusal !== undefined) {
+    const message = `OpenSSL does not take ${JSON.stringify(ciphers)}: ${refusal}`
+    throw new TlsFileError([{ role: 'chain', file: '--tls-ciphers', line: 0, message }])
+  }
   const read = (path: string): ReturnType<FileWatch['read']> => watch.read(path)
   const loaded = await watch.reading(() => loadCertificates(config, read, nowMs))
   const problem = problemWithCertificates(loaded, {

@@ -2,7 +2,12 @@
  * The certificates of a TlsMaterial in the terms of node:tls: which of them a client is shown, and whom
  * clients' own are verified against. Everything else about a tls.Server is the caller's.
  */
-import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls'
+import {
+  createSecureContext,
+  type SecureContext,
+  type SecureContextOptions,
+  type TlsOptions,
+} from 'node:tls'
 import type { TlsIdentity } from '../../credential/tls-identity.ts'
 import type { TlsMaterial } from './tls-material.ts'
 
@@ -51,22 +56,34 @@ export function withCertificates(material: CertificateMaterial, given: TlsOption
   return { ...own, SNICallback: (host, done) => done(null, findByHost(byName, host)) }
 }
 
+/** Why OpenSSL does not take a list of ciphers, whatever certificate there is: a code. Undefined: it does. */
+export function problemWithCiphers(ciphers: string): string | undefined {
+  return refusalOf({ ciphers, ca: [] })
+}
+
 /**
- * The first certificate that OpenSSL does not take under these options, and its reason, a code: ciphers
- * that there are not, a digest that is too weak. Undefined: all are good.
+ * The first certificate that OpenSSL does not take under these options, and its reason, a code: a digest
+ * that is too weak, a key that the ciphers' security level refuses. Undefined: all are good.
  */
 export function problemWithCertificates(
   material: CertificateMaterial,
   options: Pick<TlsOptions, 'minVersion' | 'ciphers'>,
 ): { readonly index: number; readonly code: string } | undefined {
   for (const [index, identity] of material.identities.entries()) {
-    try {
-      createSecureContext({ ...options, ...certificateOptions(material, [identity]) })
-    } catch (error) {
-      return { index, code: error instanceof Error && 'code' in error ? String(error.code) : '' }
-    }
+    const code = refusalOf({ ...options, ...certificateOptions(material, [identity]) })
+    if (code !== undefined) return { index, code }
   }
   return undefined
+}
+
+/** A code. Undefined: OpenSSL takes it. */
+function refusalOf(options: SecureContextOptions): string | undefined {
+  try {
+    createSecureContext(options)
+    return undefined
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : ''
+  }
 }
 
 /** What is found for a host, or for all hosts of its domain; undefined: the server's own. */

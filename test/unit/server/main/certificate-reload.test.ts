@@ -153,12 +153,25 @@ test('a start without a good pair is refused, and says why', async () => {
   await expect(loading).rejects.toThrow('the key does not fit the certificate')
 })
 
-test('a pair that OpenSSL does not take is refused like one that we do not', async () => {
+test('ciphers that OpenSSL does not take are blamed, and not the certificate', async () => {
   put(first)
   const loading = new Server({ ciphers: 'NONE-SUCH' }).reload.load()
   await expect(loading).rejects.toThrow(
-    /tls\.crt: OpenSSL does not take it: ERR_SSL_NO_CIPHER_MATCH/,
+    new TlsFileError([
+      {
+        role: 'chain',
+        file: '--tls-ciphers',
+        line: 0,
+        message: 'OpenSSL does not take "NONE-SUCH": ERR_SSL_NO_CIPHER_MATCH',
+      },
+    ]),
   )
+})
+
+test('a pair that OpenSSL does not take is refused like one that we do not', async () => {
+  put(first)
+  const loading = new Server({ ciphers: 'DEFAULT:@SECLEVEL=5' }).reload.load()
+  await expect(loading).rejects.toThrow(/tls\.crt: OpenSSL does not take it: ERR_SSL_/)
 })
 
 test('a refresh is done when the last worker shows the new pair', async () => {

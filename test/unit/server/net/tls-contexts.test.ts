@@ -4,6 +4,7 @@ import type { TlsIdentity } from '../../../../src/credential/tls-identity.ts'
 import {
   findByHost,
   problemWithCertificates,
+  problemWithCiphers,
   withCertificates,
 } from '../../../../src/server/net/tls-contexts.ts'
 import { TestAuthority } from '../../../support/authority.ts'
@@ -73,4 +74,6 @@ test('what OpenSSL does not take is told with its place and a code', () => {
     index: 0,
     code: 'ERR_SSL_NO_CIPHER_MATCH',
   })
+  expect(problemWithCiphers('NONE-SUCH')).toBe('ERR_SSL_NO_CIPHER_MATCH')
+  expect(problemWithCiphers('NONE-SUCH:ECDHE-RSA-AES128-GCM-SHA256')).toBeUndefined()
 })
