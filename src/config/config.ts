@@ -243,6 +243,8 @@ export interface Config {
   readonly process: {
     readonly threads: number
     readonly daemonize: boolean
+    /** False: in the background, standard output and error are left behind. */
+    readonly keepsOutput: boolean
     readonly pidFile: string | undefined
     readonly runAsUser: string | undefined
   }

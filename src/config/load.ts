@@ -112,6 +112,7 @@ function resolveAll(given: GivenOptions): Config {
       threads:
         values.threads === 'auto' ? Math.min(AUTO_THREADS_MAX, given.coreCount) : values.threads,
       daemonize: values.daemon,
+      keepsOutput: keepsOutput(given),
       pidFile: given.path('pidfile'),
       runAsUser: values.run_as_user === '' ? undefined : values.run_as_user,
     },
@@ -190,6 +191,11 @@ function resolveSnapshot(given: GivenOptions): Config['snapshot'] {
   }
 }
 
+/** As memcached does, a server in the background has an output where a log was asked for. */
+function keepsOutput({ values }: GivenOptions): boolean {
+  return !values.daemon || values.verbose !== 0 || values.log_level !== 'auto'
+}
+
 function resolveAudit(given: GivenOptions): Config['audit'] {
   const { audit_log: log, audit_on_failure: onFailure, audit_keys: keys } = given.values
   const path = log === '-' ? log : given.path('audit_log')
@@ -199,6 +205,11 @@ function resolveAudit(given: GivenOptions): Config['audit'] {
       if (!given.isDefault(option)) given.problem(option, 'takes an audit: --audit-log FILE')
     }
     return undefined
+  }
+  if (path === '-' && !keepsOutput(given)) {
+    const daemon = given.source('daemon')
+    const message = `- is standard output, which ${daemon} leaves behind without -v or --log-level: name a file`
+    given.problem('audit_log', message)
   }
   return { path, refusesLogins: onFailure === 'refuse-logins', showsKeys: keys === 'clear' }
 }

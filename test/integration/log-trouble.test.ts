@@ -1,9 +1,18 @@
 /** A log that cannot be written, or that nobody reads, keeps the server neither from serving nor from ending. */
 import { spawnSync } from 'node:child_process'
-import { closeSync, constants, openSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { BinaryClient } from '../support/binary-client.ts'
+import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
 import {
   connect,
   events,
@@ -14,6 +23,7 @@ import {
   serve,
   stop,
   temporary,
+  until,
   usersFile,
 } from '../support/server-process.ts'
 
@@ -43,7 +53,8 @@ test('a full disk under the log does not keep the server from ending', async () 
   await expectEndSoon(await serveOnFullDisk())
 })
 
-test('a pipe that nobody reads, full from the start, keeps the server neither from serving nor from ending', async () => {
+/** A pipe that takes nothing, and that nobody reads. */
+function fullPipe(): number {
   const fifo = join(temporary(), 'log')
   expect(spawnSync('mkfifo', [fifo]).status).toBe(0)
   const filler = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK)
@@ -54,11 +65,59 @@ test('a pipe that nobody reads, full from the start, keeps the server neither fr
   }).toThrow('EAGAIN')
   const stdout = openSync(fifo, constants.O_WRONLY)
   onTestFinished(() => closeSync(stdout))
+  return stdout
+}
+
+test('a pipe that nobody reads, full from the start, keeps the server neither from serving nor from ending', async () => {
+  const stdout = fullPipe()
   const server = await serve(['--log-format', 'json', '--users-file', usersFile(temporary())], {
     stdout,
   })
   await expectRefusedThenServed(server)
   await expectEndSoon(server)
+})
+
+/** Starts a server in the background; returns its process once it serves. */
+function serveInBackground(flags: readonly string[], stdout: number, stderr: number): number {
+  const pidFile = join(temporary(), 'pid')
+  const args = ['-d', '-P', pidFile, '--no-auth', '-l', '127.0.0.1', '-p', '-1', ...flags]
+  const stdio = ['ignore', stdout, stderr] as const
+  const { status } = spawnSync(SERVER_NODE, [SERVER_PROGRAM, ...args], { stdio: [...stdio] })
+  expect(status).toBe(0)
+  const pid = Number(readFileSync(pidFile, 'utf8'))
+  onTestFinished(() => {
+    if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL')
+  })
+  return pid
+}
+
+async function endOf(pid: number): Promise<void> {
+  process.kill(pid, 'SIGTERM')
+  await until(() => (existsSync(`/proc/${pid}`) ? undefined : true), 'the end')
+}
+
+test.each([
+  ['-v', [/"event":"started"/, /"event":"stopped"/]],
+  ['--log-level=info', [/"event":"started"/, /"event":"stopped"/]],
+  [undefined, []],
+])('in the background with %s the log has what is expected', async (flag, expected) => {
+  const log = join(temporary(), 'log')
+  const file = openSync(log, 'a')
+  onTestFinished(() => closeSync(file))
+  const pid = serveInBackground(flag === undefined ? [] : [flag], file, file)
+  expect(readlinkSync(`/proc/${pid}/fd/1`)).toBe(flag === undefined ? '/dev/null' : log)
+  if (flag !== undefined) expect(readlinkSync(`/proc/${pid}/fd/2`)).toBe(log)
+  await endOf(pid)
+  const text = readFileSync(log, 'utf8')
+  for (const line of expected) expect(text).toMatch(line)
+  if (expected.length === 0) expect(text).toBe('')
+})
+
+test('in the background a pipe that nobody reads does not keep the server from ending', async () => {
+  const stdout = fullPipe()
+  const errors = openSync('/dev/null', 'w')
+  onTestFinished(() => closeSync(errors))
+  await endOf(serveInBackground(['-vvv', '--log-format', 'json'], stdout, errors))
 })
 
 test('the last lines of the log are in the order of what happened', async () => {

@@ -123,7 +123,7 @@ export const PROCESS_OPTIONS: Options<ProcessValues> = {
     long: 'daemon',
     kind: flag(),
     default: false,
-    description: 'run in the background',
+    description: 'run in the background; the log stays only with -v or --log-level',
   },
   audit_log: {
     group: 'log',

@@ -2,27 +2,40 @@
  * -d: the server in the background. Node cannot fork, so the same command line is started again,
  * detached from the terminal; the first process waits until the second one listens, shows what it
  * says until then, and takes its exit code if it fails.
+ *
+ * As with memcached's -d, the output of the first process is left behind, unless a log was asked for: then the second one has
+ * both, and writes to them what a server in the foreground would.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { constants, fstatSync, openSync } from 'node:fs'
 import { EXIT_OK, EXIT_SOFTWARE } from '../../base/exit-code.ts'
 import { type StopSignal, signals } from './signals.ts'
 
-/** Tells the second process that it is the second one. */
+/** Tells the second process that it is the second one, and whether its output is left behind. */
 const MARK = '_SASLCACHED_DETACHED'
+const SILENT = 'silent'
+const LOGGING = 'logging'
+const STANDARD_OUTPUT = 1
 
 export function isDetached(): boolean {
-  return process.env[MARK] === '1'
+  return process.env[MARK] === SILENT || process.env[MARK] === LOGGING
 }
 
 /** Starts the detached process; resolves to 0 once it serves, or to its exit code. */
-export async function detach(): Promise<number> {
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
-    detached: true,
-    // What goes wrong at start is shown here; afterwards nobody listens any more.
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    // As in the image (see Dockerfile); the allocator reads it when a process starts and never again.
-    env: { MALLOC_ARENA_MAX: '1', ...process.env, [MARK]: '1' },
-  })
+export async function detach(keepsOutput: boolean): Promise<number> {
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [...process.execArgv, ...process.argv.slice(1)],
+    {
+      detached: true,
+      // What goes wrong at start is shown here; afterwards nobody listens any more.
+      stdio: keepsOutput
+        ? ['ignore', 'inherit', 'inherit', 'ipc']
+        : ['ignore', 'ignore', 'pipe', 'ipc'],
+      // As in the image (see Dockerfile); the allocator reads it when a process starts and never again.
+      env: { MALLOC_ARENA_MAX: '1', ...process.env, [MARK]: keepsOutput ? LOGGING : SILENT },
+    },
+  )
   child.stderr?.pipe(process.stderr)
   let stopSignal: StopSignal | undefined
   let isReloadAsked = false
@@ -52,9 +65,24 @@ export async function detach(): Promise<number> {
   })
 }
 
-/** In the detached process, whose log goes nowhere: whoever starts it sees the message. */
+/**
+ * What the log is written to. The first process has a pipe in common with the second one, and makes it blocking when it ends, as
+ * Node does: a write to one that nobody reads would hold a thread for good. So the second one opens it anew.
+ */
+export function logOutput(): number {
+  if (!isDetached() || !fstatSync(STANDARD_OUTPUT).isFIFO()) return STANDARD_OUTPUT
+  try {
+    const { O_WRONLY, O_NONBLOCK } = constants
+    return openSync(`/proc/self/fd/${STANDARD_OUTPUT}`, O_WRONLY | O_NONBLOCK)
+  } catch {
+    // Its reader has gone, or it is another user's.
+    return STANDARD_OUTPUT
+  }
+}
+
+/** In a detached process whose log goes nowhere: whoever starts it sees the message. */
 export function tellStarter(message: string): void {
-  if (isDetached()) process.stderr.write(`saslcached: ${message}\n`)
+  if (process.env[MARK] === SILENT) process.stderr.write(`saslcached: ${message}\n`)
 }
 
 /** In the detached process: the start succeeded. */

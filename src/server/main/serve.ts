@@ -15,7 +15,7 @@ import { createLog } from '../../observe/log.ts'
 import { openFilesMax } from '../files/process-files.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { type PassedSocket, takePassedSockets } from '../net/passed-sockets.ts'
-import { detach, isDetached } from './daemon.ts'
+import { detach, isDetached, logOutput } from './daemon.ts'
 import { warnAboutHost } from './host-notices.ts'
 import { withinOpenFiles } from './open-files.ts'
 import { sayInto } from './say.ts'
@@ -39,7 +39,7 @@ export async function serve(config: Config, reread: () => Promise<NetworkInputs>
     process.stderr.write(`saslcached: ${error.message}\n`)
     return EXIT_OS
   }
-  if (config.process.daemonize && !isDetached()) return await detach()
+  if (config.process.daemonize && !isDetached()) return await detach(config.process.keepsOutput)
   // Node's diagnostic reports list the environment, and threads and programs that are started inherit it.
   for (const name of SECRET_VARIABLES) delete process.env[name]
   // A look at process.stdout makes a pipe non-blocking: a write to one that nobody reads would hold a
@@ -48,7 +48,7 @@ export async function serve(config: Config, reread: () => Promise<NetworkInputs>
   const log = createLog({
     level: config.log.level,
     pretty: config.log.format === 'pretty' || (config.log.format === 'auto' && isTerminal),
-    fd: 1,
+    fd: logOutput(),
   })
   const openFiles = openFilesMax()
   const held = withinOpenFiles(config, openFiles)

@@ -337,6 +337,19 @@ test('verbosity adds up, ends at three and sets the level unless one is set', as
   expect(await levelOf(['-v', '1', '--log-level', 'warn'])).toEqual(['warn', 1])
 })
 
+test('in the background there is an output where a log was asked for, and an audit where it is', async () => {
+  const kept = async (flags: readonly string[]): Promise<boolean> =>
+    (await load({ flags })).process.keepsOutput
+  const audit = ['--audit-log', '-']
+  expect(await kept(audit)).toBe(true)
+  expect(await kept(['-d', 'true'])).toBe(false)
+  expect(await kept(['-d', 'true', '-v', '1', ...audit])).toBe(true)
+  expect(await kept(['-d', 'true', '--log-level', 'error', ...audit])).toBe(true)
+  expect(await problemsOf({ flags: ['-d', 'true', ...audit] })).toEqual([
+    '--audit-log: - is standard output, which -d leaves behind without -v or --log-level: name a file',
+  ])
+})
+
 test('a verbosity that is written as a number is from 0 to 3, as others are within their bounds', async () => {
   const environment = { SASLCACHED_VERBOSE: '9' }
   expect(await problemsOf({ toml: '[log]\nverbose = 4\n', environment })).toEqual([
