@@ -113,7 +113,7 @@ export class Connection implements IntakeOwner, Receiver {
     this.lastActivityMs = context.nowMs
     this.intake = new Intake(context, this)
     this.replies = new ReplyWriter(context, transport, gate)
-    this.deadlines = new Deadlines(context, this.replies)
+    this.deadlines = new Deadlines(context, this.replies, transport.peer)
   }
 
   /** True while requests may be taken and carried out. */

@@ -5,6 +5,7 @@
  * Invariant: whoever is not logged in gains no time by what it does: not by leaving replies unread, nor
  * by failing to log in.
  */
+import type { Peer } from '../base/peer.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { STATE_AWAITING, STATE_DETECTING, STATE_DRAINING } from './connection-state.ts'
 import type { ReplyWriter } from './reply-writer.ts'
@@ -29,6 +30,7 @@ export const DEADLINE_DROP = 3
 export class Deadlines {
   private readonly context: WorkerContext
   private readonly replies: ReplyWriter
+  private readonly peer: Peer
   /** When the login deadline began to run. */
   private loginSinceMs: number
   private drainingSinceMs = 0
@@ -37,9 +39,10 @@ export class Deadlines {
   /** When the login was first found to have expired; NaN: it has not. */
   private expiredSinceMs = Number.NaN
 
-  constructor(context: WorkerContext, replies: ReplyWriter) {
+  constructor(context: WorkerContext, replies: ReplyWriter, peer: Peer) {
     this.context = context
     this.replies = replies
+    this.peer = peer
     this.loginSinceMs = context.nowMs
   }
 
@@ -89,6 +92,7 @@ export class Deadlines {
         return DEADLINE_NONE
       }
       context.lane[COUNTER.login_timeouts]!++
+      context.onLoginTimeout(this.peer)
       // Whom others wait for is not given time to close first.
       return isBlocked || context.isCrowded ? DEADLINE_DROP : DEADLINE_DRAIN
     }

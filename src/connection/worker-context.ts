@@ -1,4 +1,5 @@
 /** What the connections of a worker share, as far as it does not know them. */
+import type { Peer } from '../base/peer.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import type { TurnCounts } from './turn-counts.ts'
@@ -44,4 +45,6 @@ export interface WorkerContext {
    * cannot wait.
    */
   isStrangersTurn(canWait: boolean): boolean
+  /** A connection ends because its client did not log in in time. */
+  onLoginTimeout(peer: Peer): void
 }

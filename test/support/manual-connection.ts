@@ -181,6 +181,7 @@ export function openManualConnection(
     defer: (connection) => deferred.push(connection),
     onGateChanged: () => undefined,
     onExpired: () => undefined,
+    onLoginTimeout: () => undefined,
     onClosed: () => undefined,
   }
   const transport = new ManualTransport(undefined, channel)

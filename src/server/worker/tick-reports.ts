@@ -3,11 +3,14 @@
  *
  * Invariant: a line stands for all that happened since the one before, so that clients cannot fill the log.
  */
+import type { Peer } from '../../base/peer.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 
 /** The log says so often at most that replies were refused for want of memory. */
 const REPLY_REPORT_MS = 10_000
+/** And that clients did not log in in time: strangers come and go at their own pace. */
+const LOGIN_REPORT_MS = 10_000
 
 export class TickReports {
   private readonly write: (event: LogEvent) => void
@@ -15,6 +18,10 @@ export class TickReports {
   private expiredCount = 0
   private replyRefusalsSeen = 0
   private replyReportMs = Number.NEGATIVE_INFINITY
+  private loginTimeoutsSeen = 0
+  private loginReportMs = Number.NEGATIVE_INFINITY
+  /** One of those whose time was up since the last line. */
+  private latePeer: Peer | undefined = undefined
 
   constructor(write: (event: LogEvent) => void, lane: Float64Array) {
     this.write = write
@@ -24,6 +31,29 @@ export class TickReports {
   /** The login of a connection has expired. */
   expired(): void {
     this.expiredCount++
+  }
+
+  /** A client that was served did not log in in time. */
+  loginTimedOut(peer: Peer): void {
+    this.latePeer ??= peer
+    const fields = { peer: peer.text }
+    const message = 'a client did not log in in time'
+    this.write({ level: 'debug', event: 'login_timed_out', message, fields })
+  }
+
+  /** Those that waited for a place as long are counted as well. */
+  reportLoginTimeouts(nowMs: number): void {
+    const timeouts = this.lane[COUNTER.login_timeouts]!
+    if (timeouts === this.loginTimeoutsSeen || nowMs - this.loginReportMs < LOGIN_REPORT_MS) return
+    this.write({
+      level: 'info',
+      event: 'login_timeouts',
+      message: 'connections are closed whose clients did not log in in time; one of them is named',
+      fields: { connections: timeouts - this.loginTimeoutsSeen, peer: this.latePeer?.text },
+    })
+    this.loginTimeoutsSeen = timeouts
+    this.loginReportMs = nowMs
+    this.latePeer = undefined
   }
 
   /** One line for all that expired together: tokens are often of one age. */

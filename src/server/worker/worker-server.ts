@@ -323,6 +323,7 @@ export class WorkerServer {
         items.unfinished.hasRoomFor(bytes, isLoggedIn, namespace),
       countUnfinished: (namespace, change) => items.unfinished.count(namespace, change),
       isStrangersTurn: (canWait) => strangerTurns.isOpen(canWait),
+      onLoginTimeout: (peer) => this.reports.loginTimedOut(peer),
       detect: (firstByte, listenerIndex) => items.detect(firstByte, listenerIndex),
       defer: (connection) => {
         if (connection.gate.takeRest()) this.resting.push(connection)
@@ -406,6 +407,7 @@ export class WorkerServer {
     this.loginLog.rollOver(context.nowMs)
     this.tls?.rollOver(context.nowMs)
     this.reports.reportUnreadReplies(context.nowMs)
+    this.reports.reportLoginTimeouts(context.nowMs)
     this.items.maintain()
     workerTable.turns.beat()
     acceptor.balance()

@@ -37,6 +37,7 @@ beforeEach(() => {
   deadlines = new Deadlines(
     parts.context,
     new ReplyWriter(parts.context, parts.transport, parts.connection.gate),
+    parts.transport.peer,
   )
 })
 

@@ -1,5 +1,6 @@
 /** The login deadline, by a clock that is moved by hand: whom it ends, and what puts it off. */
 import { expect, test } from 'vitest'
+import type { Peer } from '../../../src/base/peer.ts'
 import { COUNTER } from '../../../src/observe/counters.ts'
 import { requestFrame } from '../../support/binary-frames.ts'
 import { type ManualConnection, openManualConnection } from '../../support/manual-connection.ts'
@@ -37,6 +38,8 @@ test.each([
   const timeouts = server.lane[COUNTER.login_timeouts]!
   const errors = server.lane[COUNTER.auth_errors]!
   const stranger = openStranger()
+  const late: Peer[] = []
+  stranger.context.onLoginTimeout = (peer) => late.push(peer)
   const attempt = requestFrame({ opcode: SASL_AUTH, key: 'PLAIN', value: '\0alice\0wrong' })
   let attemptCount = 0
   while (stranger.transport.isOpen && stranger.context.nowMs < 10 * LOGIN_TIMEOUT_MS) {
@@ -50,5 +53,6 @@ test.each([
   expect(stranger.context.nowMs).toBeLessThanOrEqual(LOGIN_TIMEOUT_MS + 3 * TICK_MS)
   expect(attemptCount).toBeLessThanOrEqual(attempts)
   expect(server.lane[COUNTER.login_timeouts]).toBe(timeouts + 1)
+  expect(late).toEqual([stranger.transport.peer])
   expect(server.lane[COUNTER.auth_errors]).toBe(errors + attemptCount)
 })
