@@ -201,11 +201,13 @@ function formatTexts(texts: readonly string[]): string {
 }
 
 /** In a line of a list: nothing of who may do everything. */
-function formatAccess({ access, roles = [] }: ListedUser): string {
+function formatAccess({ access, roles = [], rightsBesideRoles = 0 }: ListedUser): string {
   if (access === undefined) return ''
-  const { rights, keyPrefixes, namespace } = access
+  const { keyPrefixes, namespace } = access
+  const hasRights = roles.length === 0 || rightsBesideRoles !== 0
   return [
-    roles.length > 0 ? `roles ${roles.join(',')}` : `rights ${formatRights(rights)}`,
+    ...(roles.length === 0 ? [] : [`roles ${roles.join(',')}`]),
+    ...(hasRights ? [`rights ${formatRights(rightsBesideRoles)}`] : []),
     ...(keyPrefixes === undefined ? [] : [`keys ${formatTexts(keyPrefixes)}`]),
     ...(namespace === NAMESPACE_DEFAULT_NAME ? [] : [`namespace ${namespace}`]),
   ].join('; ')

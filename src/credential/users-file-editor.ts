@@ -10,13 +10,13 @@ import { randomBytes } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { assert } from '../base/assert.ts'
-import type { Access } from './access.ts'
+import type { Access, Role } from './access.ts'
 import { CredentialFileError } from './credential-file-error.ts'
 import { quoteName } from './file-problems.ts'
 import { prepare, problemWith } from './prepare.ts'
 import { readTomlLayout, type TomlStatement } from './toml-layout.ts'
 import { UserEditError } from './user-edit-error.ts'
-import type { UserEntry } from './user-entry.ts'
+import type { ReadResult, UserEntry } from './user-entry.ts'
 import { DECOY_KEY_BYTES, parseUsersFile } from './users-file.ts'
 import { checkFolder, lockFile, readText, replaceFile } from './users-file-replacement.ts'
 import {
@@ -66,6 +66,8 @@ export interface ListedUser {
   /** Undefined: it may do everything. */
   readonly access: Access | undefined
   readonly roles: readonly string[] | undefined
+  /** Those of `access` that none of the roles gives. */
+  readonly rightsBesideRoles: number | undefined
 }
 
 /** What a user is known by. */
@@ -198,7 +200,8 @@ export async function removeUser(
 export async function listUsers(path: string): Promise<ListedUser[]> {
   const { text } = await readText(path)
   if (text === undefined) throw new UserEditError('file', `${path}: there is no such file`)
-  return readUsers(text, path).map(({ name, line, verifiers, passwords, access, roles }) => {
+  const file = readFile(text, path)
+  return file.users.map(({ name, line, verifiers, passwords, access, roles }) => {
     const parsed = verifiers.map(parseVerifier).filter((found) => typeof found !== 'string')
     const hashes = SCRAM_HASHES.map((hash) => hash.name).filter((hash) =>
       parsed.some((verifier) => verifier.hash.name === hash),
@@ -213,6 +216,7 @@ export async function listUsers(path: string): Promise<ListedUser[]> {
       iterations: parsed.length === 0 ? 0 : Math.min(...parsed.map((v) => v.iterations)),
       access,
       roles,
+      rightsBesideRoles: access && access.rights & ~rightsOfRoles(file.roles, roles ?? []),
     }
   })
 }
@@ -228,10 +232,18 @@ function noSuchUser(path: string, name: string): UserEditError {
   return new UserEditError('no-such-user', `there is no user ${quoteName(name)} in ${path}`)
 }
 
+function readFile(text: string, path: string): ReadResult {
+  const result = parseUsersFile(text, path)
+  if (result.problems.length > 0) throw new CredentialFileError(result.problems)
+  return result
+}
+
 function readUsers(text: string, path: string): readonly UserEntry[] {
-  const { users, problems } = parseUsersFile(text, path)
-  if (problems.length > 0) throw new CredentialFileError(problems)
-  return users
+  return readFile(text, path).users
+}
+
+function rightsOfRoles(roles: readonly Role[], names: readonly string[]): number {
+  return roles.reduce((all, { name, rights }) => (names.includes(name) ? all | rights : all), 0)
 }
 
 function findUser(users: readonly UserEntry[], name: string): UserEntry | undefined {

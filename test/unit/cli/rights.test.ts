@@ -116,6 +116,40 @@ password = "y"
   })
 })
 
+test('user list tells all that a user may do: roles, and the rights that stand beside them', async () => {
+  const { path } = usersFile(`${SHOP}[roles.reader]
+rights = ["read"]
+[users.both]
+password_login = false
+roles = ["monitor", "reader"]
+rights = ["read", "write", "touch"]
+key_prefixes = ["a:"]
+[users.roles]
+password_login = false
+roles = ["reader"]
+rights = ["read"]
+[users.admin]
+password_login = false
+roles = ["admin"]
+rights = ["write"]
+[users.rights]
+password_login = false
+rights = ["read", "write"]
+namespace = "shop"
+[users.all]
+password_login = false
+`)
+  const { out, err } = await run(['user', 'list', '--file', path])
+  expect(err).toBe('')
+  expect(out.trimEnd().split('\n')).toEqual([
+    'both    no password  roles monitor,reader; rights write, touch; keys "a:"',
+    'roles   no password  roles reader',
+    'admin   no password  roles admin',
+    'rights  no password  rights read, write; namespace shop',
+    'all     no password',
+  ])
+})
+
 describe('user check', () => {
   const TEXT = `${SHOP}[users.alice]
 password = "x"
