@@ -17,6 +17,7 @@ import { CLIENT_COMMANDS } from './client-commands.ts'
 import { readExtraFlags } from './extra-flags.ts'
 import { addOptions, type CommandLine, GENERAL_GROUP, leftoverProblems } from './flags.ts'
 import { CommandFailure, type Io, indent } from './io.ts'
+import { isPasswordFlag, PASSWORD_SEEN } from './password-flag.ts'
 import type { UserCommand } from './users.ts'
 
 /** Help is wrapped to the terminal, but long lines are hard to read. */
@@ -181,7 +182,10 @@ class CommandLineProgram {
         command.argument('<command...>', 'as a text client says it: set KEY, mg KEY N30, stats')
       }
       command.action(async () => {
-        if (name !== 'check') this.#refuseLeftovers(command, operand === '' ? 0 : 1)
+        // Where a command stood there would be a password in its place.
+        if (name !== 'check' || isPasswordFlag(command.args[1] ?? '')) {
+          this.#refuseLeftovers(command, operand === '' ? 0 : 1)
+        }
         await this.#runUserCommand(name, command)
       })
     }
@@ -286,7 +290,7 @@ class CommandLineProgram {
     const options = [...command.options, ...this.#program.options]
     const problems = leftoverProblems(options, leftover, commands)
     const takesPassword = /^(add|passwd|hash-password)$/.test(command.name())
-    this.#line.flags.problems.push(...(takesPassword ? problems.map(refuseOnArgv) : problems))
+    this.#line.flags.problems.push(...problems.map((each) => refusePassword(each, takesPassword)))
   }
 
   #report(error: unknown): number {
@@ -344,10 +348,17 @@ function collect(value: string, before: readonly string[] = []): readonly string
   return [...before, value]
 }
 
-function refuseOnArgv(problem: ConfigProblem): ConfigProblem {
-  if (problem.where !== 'command line') return problem
+/** The problem with the reason, where what was not understood is a password, or may be one. */
+function refusePassword({ where, message }: ConfigProblem, takesPassword: boolean): ConfigProblem {
+  if (isPasswordFlag(where)) {
+    const instead = takesPassword
+      ? 'it is asked for, or read from stdin'
+      : '"saslcached user add" and "saslcached user passwd" ask for it, or read it from stdin'
+    return { where, message: `${PASSWORD_SEEN}; ${instead}` }
+  }
+  if (where !== 'command line' || !takesPassword) return { where, message }
   return {
-    where: problem.where,
+    where,
     message:
       'has an argument too many; a password is asked for or read from stdin, because everybody ' +
       'on this machine can read the command line',

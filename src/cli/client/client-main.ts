@@ -23,6 +23,7 @@ import { signals } from '../../server/main/signals.ts'
 import { CLIENT_COMMANDS } from '../client-commands.ts'
 import { CommandFailure, type Io } from '../io.ts'
 import { askPassword } from '../password.ts'
+import { isPasswordFlag, PASSWORD_SEEN } from '../password-flag.ts'
 import type { ClientCommand } from './client-command.ts'
 import { ClientOutput, OutputClosed } from './client-output.ts'
 
@@ -79,8 +80,6 @@ const OPTIONS: readonly (readonly [group: string, flags: string, about: string])
   [GENERAL_GROUP, '--timeout <seconds>', 'how long an answer may take (default: 5)'],
   [GENERAL_GROUP, '--json', 'print JSON'],
 ]
-
-const PASSWORD_FLAG = /^--?(?:pw|pass|passwd|password|secret)(?:=|$)/i
 
 /** `argv` begins with the command. */
 export async function clientMain(argv: readonly string[], io: Io): Promise<number> {
@@ -168,10 +167,9 @@ function examplesOf({ examples }: ClientCommand): string {
 
 function refusePassword(argv: readonly string[]): void {
   const end = argv.indexOf('--')
-  if (!argv.slice(0, end === -1 ? argv.length : end).some((text) => PASSWORD_FLAG.test(text)))
-    return
+  if (!argv.slice(0, end === -1 ? argv.length : end).some(isPasswordFlag)) return
   throw new CommandFailure(
-    'a password is taken from no command line, because everybody on this machine can read it there (this one has been seen: change it); it is asked for, or read from --password-file or SASLCACHED_PASSWORD_FILE',
+    `${PASSWORD_SEEN}; it is asked for, or read from --password-file or SASLCACHED_PASSWORD_FILE`,
     EXIT_CONFIG,
   )
 }

@@ -74,8 +74,7 @@ test.each([
   [['-q'], ['-q: is not an option; --help lists all']],
   [['-vqm64'], ['-q: is not an option; --help lists all']],
   [['--daemon=yes'], ['--daemon: takes no value']],
-  [['--password=hunter2'], ['--password: is not an option; --help lists all']],
-  [['--password', 'hunter2'], ['--password: is not an option; --help lists all']],
+  [['--password-fiel', 'x'], ['--password-fiel: is not an option; --help lists all']],
   [['hunter2'], [NO_COMMAND]],
   [['frobnicate'], [NO_COMMAND]],
   [['hash-pasword'], ['hash-pasword: is not a command; did you mean hash-password?']],
@@ -348,9 +347,32 @@ test.each([
   expect(err).not.toContain('hunter2')
 })
 
+const ASKED = 'it is asked for, or read from stdin'
+const ASKED_ELSEWHERE =
+  '"saslcached user add" and "saslcached user passwd" ask for it, or read it from stdin'
+
 test.each([
-  [['user', 'add', 'alice', '--password', 'hunter2']],
-  [['user', 'add', 'alice', '--password=hunter2']],
+  [['user', 'add', 'alice', '--password', 'hunter2'], '--password', ASKED],
+  [['user', 'add', 'alice', '--pasword=hunter2'], '--pasword', ASKED],
+  [['user', 'passwd', 'alice', '--password=hunter2'], '--password', ASKED],
+  [['user', 'passwd', 'alice', '--new-password', 'hunter2'], '--new-password', ASKED],
+  [['hash-password', '--password', 'hunter2'], '--password', ASKED],
+  [['user', 'set', 'alice', '--passwd', 'hunter2'], '--passwd', ASKED_ELSEWHERE],
+  [['user', 'check', 'alice', '--password', 'hunter2'], '--password', ASKED_ELSEWHERE],
+  [['user', 'list', '--password=hunter2'], '--password', ASKED_ELSEWHERE],
+  [['tls', 'self-signed', '--passphrase', 'hunter2'], '--passphrase', ASKED_ELSEWHERE],
+  [['health', '--password=hunter2'], '--password', ASKED_ELSEWHERE],
+  [['--secret', 'hunter2'], '--secret', ASKED_ELSEWHERE],
+  [['serve', '--password', 'hunter2'], '--password', ASKED_ELSEWHERE],
+])('%j: the password has been seen, and is to be changed', async (argv, flag, instead) => {
+  const { exitCode, out, err } = await run(argv, { stdin: 'x' })
+  expect({ exitCode, out }).toEqual({ exitCode: 78, out: '' })
+  expect(err).toBe(
+    `saslcached: 1 problem\n  ${flag}: a password is taken from no command line, because everybody on this machine can read it there (this one has been seen: change it); ${instead}\n`,
+  )
+})
+
+test.each([
   [['user', 'add', 'alice', '-p', 'hunter2']],
   [['user', 'add', 'alice', '-phunter2']],
   [['hash-password', '-p', 'hunter2']],
@@ -369,6 +391,7 @@ test.each([
     ['user', 'add', 'x', '--iterations', '10'],
     '--iterations: "10" is not a whole number from 4096 to 10000000',
   ],
+  [['user', 'passwd', 'x', '--no-password'], '--no-password: is not an option; --help lists all'],
   [['user', 'remove', 'x', '--no-auth'], '--no-auth: is not an option of "saslcached user remove"'],
   [['user', 'list', 'x', 'y'], 'command line: has an argument too many'],
   [['-m', '0', '-m', '0'], '-m: "0" is not a whole number from 1 to 65536'],
