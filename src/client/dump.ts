@@ -11,12 +11,18 @@ export function parseFields(line: string): ReadonlyMap<string, string> {
   return fields
 }
 
+/** Of which a JSON number would not keep every one, or that are text which may look like one. */
+const TEXTS: readonly string[] = ['key', 'cas']
+
 /** As JSON: numbers where they are numbers, `yes` and `no` as they are. */
 export function fieldsJson(fields: ReadonlyMap<string, string>): Record<string, unknown> {
   return Object.fromEntries(
-    [...fields].map(([name, value]) => [
-      name,
-      /^-?(0|[1-9]\d{0,14})$/.test(value) && name !== 'key' ? Number(value) : value,
-    ]),
+    [...fields].map(([name, value]) => [name, TEXTS.includes(name) ? value : jsonValue(value)]),
   )
+}
+
+function jsonValue(value: string): unknown {
+  if (!/^-?(0|[1-9]\d{0,15})$/.test(value)) return value
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
 }

@@ -97,6 +97,13 @@ describe('the client', () => {
       flags: 7,
       ttl: null,
     })
+    // The same of an item, whoever tells it.
+    const { cas } = JSON.parse(json) as { cas: string }
+    expect(cas).toMatch(/^\d+$/)
+    for (const flags of [[], ['--values']]) {
+      const [dumped = ''] = await lines(['dump', '--prefix', 'bin', '--json', ...flags], clear())
+      expect(JSON.parse(dumped)).toMatchObject({ key: 'bin key', cas })
+    }
     expect(await lines(['dump', '--values', '--prefix', 'bin'], clear())).toEqual([
       'bin%20key\t\\x00\\x01\\x1b\\r\\n\\xff',
     ])

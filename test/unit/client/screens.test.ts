@@ -1,5 +1,6 @@
 /** What people see: tables, the screen of `top`, latencies, and text that a terminal must not obey. */
 import { expect, test } from 'vitest'
+import { fieldsJson, parseFields } from '../../../src/client/dump.ts'
 import { decodeKey, parseKey } from '../../../src/client/key.ts'
 import { LatencyHistogram } from '../../../src/client/latency-histogram.ts'
 import { printable, printableBytes, printableJson } from '../../../src/client/printable.ts'
@@ -42,6 +43,19 @@ test('a statistic is a number in JSON only where it stays the same', () => {
   expect(JSON.stringify(statsJson(rows))).toBe(
     '{"a":12,"b":"18446744073709551615","c":"007","d":0.25,"__proto__":"x","e":"1.6.45"}',
   )
+})
+
+test('of a line of a dump the CAS is text, and what a JSON number keeps is a number', () => {
+  const line = 'key=17 exp=-1 la=9007199254740991 cas=1 fetch=no cls=1 size=9007199254740993'
+  expect(fieldsJson(parseFields(line))).toEqual({
+    key: '17',
+    exp: -1,
+    la: 9007199254740991,
+    cas: '1',
+    fetch: 'no',
+    cls: 1,
+    size: '9007199254740993',
+  })
 })
 
 test('keys come back from the form of dumps, and no others are taken', () => {
