@@ -53,6 +53,8 @@ const BINDING_TYPES: readonly string[] = ['tls-exporter', 'tls-server-end-point'
 
 const IN_THE_CLEAR =
   'the password would go over the network as it is, for everybody in between to read: use --tls, or say --plain-in-the-clear'
+const TO_WHOEVER_ANSWERS =
+  'the password would go as it is to whoever answers, because --tls-insecure has no certificate verified: leave that out, and name the authority with --tls-ca FILE, or say --plain-in-the-clear'
 
 /** Whether there is nothing to log in with but a certificate, which the server does not ask for. */
 export function isLoginNeedless({ user, mechanism }: Login, offered: readonly string[]): boolean {
@@ -84,7 +86,7 @@ export function chooseMechanism(offered: readonly string[], login: Login, pipe: 
   if (offered.includes(PLAIN_NAME)) {
     throw new ClientError(
       'login',
-      `the server offers no login that hides the password, and in the clear ${IN_THE_CLEAR}`,
+      `the server offers no login that hides the password, and ${whoWouldRead(pipe)}`,
     )
   }
   const list = excerpt(offered.join(', ')) || 'nothing'
@@ -96,7 +98,12 @@ export function maySendPassword(login: Login, { isPrivate }: LoginPipe): boolean
 }
 
 export function refusePasswordInTheClear(login: Login, pipe: LoginPipe): void {
-  if (!maySendPassword(login, pipe)) throw new ClientError('login', IN_THE_CLEAR)
+  if (!maySendPassword(login, pipe)) throw new ClientError('login', whoWouldRead(pipe))
+}
+
+/** Of a pipe that is not private, and what to do about it. */
+function whoWouldRead({ channel }: LoginPipe): string {
+  return channel.kind === 'tls' ? TO_WHOEVER_ANSWERS : IN_THE_CLEAR
 }
 
 /** Throws ClientError if the server does not let us in, or does not prove itself. */

@@ -9,6 +9,7 @@ import {
   type Login,
   type LoginPipe,
   logIn,
+  refusePasswordInTheClear,
   type SaslAnswer,
 } from '../../../src/client/login.ts'
 import { Secret } from '../../../src/config/secret.ts'
@@ -75,6 +76,21 @@ test('PLAIN goes in the clear if it was asked for, and not because SCRAM is ther
   expect(choose(ALL, CLEAR, asked)).toBe('SCRAM-SHA-256')
   expect(choose(ALL, CLEAR, { mechanism: 'PLAIN' })).toBe('login')
   expect(choose(ALL, CLEAR, { ...asked, mechanism: 'PLAIN' })).toBe('PLAIN')
+})
+
+test('a password that is kept back is so for what is lacking: TLS, or a certificate that is verified', () => {
+  for (const [offered, mechanism] of [
+    [['PLAIN'], undefined],
+    [ALL, 'PLAIN'],
+  ] as const) {
+    const login = { ...ALICE, mechanism }
+    expect(() => chooseMechanism(offered, login, CLEAR)).toThrow(/as it is, .*: use --tls, or say/)
+    expect(() => chooseMechanism(offered, login, INSECURE)).toThrow(
+      /to whoever answers, because --tls-insecure .* --tls-ca FILE, or say --plain-in-the-clear$/,
+    )
+    // memcached -Y takes the password itself.
+    expect(() => refusePasswordInTheClear(login, INSECURE)).toThrow(/--tls-ca FILE/)
+  }
 })
 
 test('a mechanism that was named is the only one', () => {
