@@ -100,7 +100,7 @@ export const FLUSH_COMMAND: ClientCommand = {
     command.option('--yes', 'do not ask').option(...NAMESPACE_OPTION)
   },
   examples: [
-    ['flush', 'asks first'],
+    ['flush', 'asks first; of the own namespace where there are several'],
     ['flush --profile test --yes', 'for scripts'],
     ['flush --namespace shop', 'those of one namespace'],
   ],
@@ -108,8 +108,12 @@ export const FLUSH_COMMAND: ClientCommand = {
     const { io, options, target } = context
     const namespace = namespaceOf(context)
     const address = formatAddress(target.address)
-    const where = namespace === undefined ? address : `namespace ${namespace} of ${address}`
-    if (options.yes !== true) await confirm(io, where)
+    // A server does not tell who is in which namespace.
+    const what =
+      namespace === undefined
+        ? `All items of ${address} go, for everybody; where it has namespaces, those of the own one.`
+        : `All items of namespace ${namespace} of ${address} go, for everybody.`
+    if (options.yes !== true) await confirm(io, what)
     await withSession(context, (session) => session.flush(namespace))
     return await told(context, true, 'flushed', '')
   },
@@ -172,12 +176,12 @@ function isSafe(value: Uint8Array): boolean {
   return text !== undefined && printable(text) === text
 }
 
-async function confirm(io: Io, where: string): Promise<void> {
+async function confirm(io: Io, what: string): Promise<void> {
   if (io.stdin.isTTY !== true) {
     const message = 'flush asks first, and there is no terminal to ask on: give --yes'
     throw new CommandFailure(message, EXIT_CONFIG)
   }
-  io.err(`All items of ${printable(where)} go, for everybody. Type yes: `)
+  io.err(`${printable(what)} Type yes: `)
   const { stdin } = io
   const answer = await new Promise<string>((resolve) => {
     let typed = ''

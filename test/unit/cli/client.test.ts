@@ -3,13 +3,18 @@ import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { clientMain } from '../../../src/cli/client/client-main.ts'
 import { CLIENT_COMMANDS, isClientCommand } from '../../../src/cli/client-commands.ts'
-import { type Outcome, run } from './support.ts'
+import type { Input } from '../../../src/cli/io.ts'
+import { FakeTerminal, type Outcome, run } from './support.ts'
 
-async function runClient(...argv: readonly string[]): Promise<Outcome> {
+function runClient(...argv: readonly string[]): Promise<Outcome> {
+  return runClientWith(Readable.from([]), argv)
+}
+
+async function runClientWith(stdin: Input, argv: readonly string[]): Promise<Outcome> {
   let out = ''
   let err = ''
   const exitCode = await clientMain(argv, {
-    stdin: Readable.from([]),
+    stdin,
     environment: { SASLCACHED_SERVER: '127.0.0.1:1' },
     columns: undefined,
     out: (text) => {
@@ -79,6 +84,17 @@ test.each([
   expect(err).toContain(sentence)
   expect(err).not.toContain('hunter2')
   expect(err.trimEnd().split('\n')).toHaveLength(1)
+})
+
+test.each([
+  [[], '127.0.0.1:1 go, for everybody; where it has namespaces, those of the own one.'],
+  [['--namespace', 'shop'], 'namespace shop of 127.0.0.1:1 go, for everybody.'],
+])('flush %j asks for what would go', async (argv, what) => {
+  expect(await runClientWith(new FakeTerminal('no\n'), ['flush', ...argv])).toEqual({
+    exitCode: 130,
+    out: '',
+    err: `All items of ${what} Type yes: saslcached: nothing was done\n`,
+  })
 })
 
 test('nobody there is exit code 69', async () => {
