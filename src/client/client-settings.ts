@@ -35,6 +35,12 @@ export interface ServerOptions {
   readonly timeout?: string
 }
 
+/** Any text will do for these, so that an empty one has to be looked for. */
+const TEXT_OPTIONS = [
+  ...(['server', 'profile', 'config', 'user', 'passwordFile'] as const),
+  ...(['tlsCa', 'tlsCert', 'tlsKey', 'tlsKeyPasswordFile', 'tlsName'] as const),
+]
+
 type Environment = Readonly<Record<string, string | undefined>>
 
 const TIMEOUT_SECONDS_DEFAULT = 5
@@ -50,6 +56,7 @@ export async function resolveTarget(
   environment: Environment,
   ask: ((user: string) => Promise<string>) | undefined,
 ): Promise<SessionTarget> {
+  refuseEmpty(options)
   const named = options.profile ?? textOf(environment[CLIENT_PROFILE_VARIABLE])
   const file = options.config ?? profileFile(environment)
   const profile = readProfile(file, options.config !== undefined, named)
@@ -91,6 +98,14 @@ function variable(environment: Environment, name: string): string | undefined {
     if (value !== undefined) return value
   }
   return undefined
+}
+
+/** What a script wrote as "$USER" is not to mean something else where the variable is not set. */
+function refuseEmpty(options: ServerOptions): void {
+  const name = TEXT_OPTIONS.find((each) => options[each] === '')
+  if (name === undefined) return
+  const flag = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  throw new ClientError('settings', `--${flag} is empty: give a value, or leave it out`)
 }
 
 /** Whoever wrote a password behind the name should not see it again. */

@@ -14,16 +14,24 @@ const ALIASES: Readonly<Record<string, string>> = {
   prefixes: 'detail dump',
 }
 
+/** A server would take the first word, and drop the others. */
+const ONE_WORD: readonly string[] = [
+  ...['general', 'settings', 'items', 'slabs', 'conns', 'sizes', 'prefixes'],
+  ...['auth', 'store', 'namespaces', 'reset', 'sizes_enable', 'sizes_disable'],
+]
+
 /** A memcached holds a key's length of it, and a line end would begin another command. */
 const GROUP = /^[\x21-\x7e]+( [\x21-\x7e]+)*$/
 
 export const STATS_COMMAND: ClientCommand = {
   operandsMax: 8,
   declare: (command) => {
-    command.argument(
-      '[group...]',
-      'settings, items, slabs, conns, sizes, prefixes; of saslcached also auth, store, namespaces, namespace NAME',
-    )
+    command
+      .argument(
+        '[group]',
+        'settings, items, slabs, conns, sizes, prefixes; of saslcached also auth, store, namespaces, namespace',
+      )
+      .argument('[name]', 'of the namespace')
   },
   examples: [
     ['stats', 'the general ones'],
@@ -31,11 +39,7 @@ export const STATS_COMMAND: ClientCommand = {
     ['stats --json | jq .curr_items', 'one object'],
   ],
   run: async ({ args, target, output, isJson }) => {
-    const words = args.join(' ')
-    const group = Object.hasOwn(ALIASES, words) ? (ALIASES[words] ?? '') : words
-    if (group !== '' && (!GROUP.test(group) || group.length > KEY_BYTES_MAX)) {
-      throw new CommandFailure('the group is none: words of printable ASCII', EXIT_CONFIG)
-    }
+    const group = groupOf(args.join(' '))
     const session = await openSession(target)
     try {
       const { rows, words: said } = await session.stats(group)
@@ -49,4 +53,20 @@ export const STATS_COMMAND: ClientCommand = {
       session.close()
     }
   },
+}
+
+function groupOf(words: string): string {
+  const group = Object.hasOwn(ALIASES, words) ? (ALIASES[words] ?? '') : words
+  if (group !== '' && (!GROUP.test(group) || group.length > KEY_BYTES_MAX)) {
+    throw new CommandFailure('the group is none: words of printable ASCII', EXIT_CONFIG)
+  }
+  const [first = '', ...others] = words.split(' ')
+  if (ONE_WORD.includes(first) && others.length > 0) {
+    const message = `one group at a time: stats ${first}, and another time the next`
+    throw new CommandFailure(message, EXIT_CONFIG)
+  }
+  if (first === 'namespace' && others.length !== 1) {
+    throw new CommandFailure('a namespace has a name: stats namespace NAME', EXIT_CONFIG)
+  }
+  return group
 }
