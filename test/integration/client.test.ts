@@ -245,7 +245,14 @@ describe('the client', () => {
       exitCode: 0,
     })
     expect(await run(['get', 'theirs'], tenant)).toMatchObject({ exitCode: 1 })
+    for (const group of [['namespaces'], ['namespace', 'shop'], ['namespace', 'none']]) {
+      expect(await run(['stats', ...group], tenant)).toMatchObject({
+        exitCode: 77,
+        stderr: expect.stringContaining('permission denied'),
+      })
+    }
     for (const [words, reason] of [
+      [['stats', 'namespace', 'none'], 'no such namespace'],
       [['flush', '--namespace', 'none', '--yes'], 'no such namespace'],
       [['flush', '--namespace', 'a b', '--yes'], 'no name of a namespace'],
       [['dump', '--namespace', 'shop', '--values'], '--values goes without --namespace'],

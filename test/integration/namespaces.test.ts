@@ -135,10 +135,19 @@ test('nobody sees, counts, dumps, watches or flushes the items of another', asyn
   })
   expect(await statsOf(root!, ' namespace shop')).toMatchObject({ curr_items: '1', get_hits: '1' })
   for (const client of [bob!, guest!]) {
-    expect(await client.ask('stats namespaces\r\n')).toBe('ERROR\r\n')
-    expect(await client.ask('stats namespace shop\r\n')).toBe('ERROR\r\n')
+    // Whether there is such a namespace, these are not told.
+    for (const group of ['namespaces', 'namespace shop', 'namespace none']) {
+      expect(await client.ask(`stats ${group}\r\n`)).toBe(
+        'CLIENT_ERROR permission denied: this user lacks the right\r\n',
+      )
+    }
   }
-  expect(await root!.ask('stats namespace none\r\n')).toBe('ERROR\r\n')
+  expect(await root!.ask('stats namespace none\r\n')).toBe('CLIENT_ERROR no such namespace\r\n')
+  for (const words of ['namespace', 'namespace shop blog']) {
+    expect(await root!.ask(`stats ${words}\r\n`)).toBe(
+      'CLIENT_ERROR usage: stats namespace NAME\r\n',
+    )
+  }
   // What concerns all is nothing for users of a namespace, whatever their rights.
   for (const line of [
     'verbosity 1',

@@ -20,6 +20,7 @@ import { ClusterLines, type ClusterParts } from './cluster-lines.ts'
 import { DUMP_CACHE, DUMP_KEYS, DUMP_META, FirstLines, type ItemDump } from './dump.ts'
 import type { ItemSizes } from './item-sizes.ts'
 import { FixedRows, type LineSource, type RowSource } from './rows.ts'
+import { tellsOfAll } from './stats.ts'
 import { watchKinds } from './watch-kinds.ts'
 
 /** What operations work with: parts of a worker, and what its server was started with. */
@@ -96,7 +97,12 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   stats: {
     right: 'stats',
     carryOut: (parts, { words }, caller) => {
-      const rows = parts.stats(words, seesAll(caller))
+      const isToldOfAll = seesAll(caller)
+      if (tellsOfAll(words) && !isToldOfAll) {
+        caller.restriction?.refused('stats', 'right')
+        return DENIED
+      }
+      const rows = parts.stats(words, isToldOfAll)
       return rows === undefined ? refused('unknown') : { kind: 'rows', rows }
     },
   },

@@ -83,6 +83,7 @@ const UINT32_MAX = 0xffff_ffff
 /** Among the requests to the store, and so no operation of this table. */
 export const FLUSH = 'flush_all'
 
+const NO_NAMESPACE = 'CLIENT_ERROR no such namespace'
 const NO_DETAIL = 'CLIENT_ERROR stats detail not allowed'
 
 const OPERATIONS: readonly OperationWords[] = [
@@ -116,9 +117,12 @@ const OPERATIONS: readonly OperationWords[] = [
   {
     words: ['stats', 'namespace'],
     operation: 'stats',
-    read: (words) => ({ ...NO_ARGUMENT, words: `namespace ${words[2] ?? ''}` }),
+    read: (words) =>
+      words.length === 3
+        ? { ...NO_ARGUMENT, words: words.slice(1).join(' ') }
+        : 'CLIENT_ERROR usage: stats namespace NAME',
     lastLine: 'END',
-    refused: { unknown: ERROR },
+    refused: { unknown: NO_NAMESPACE },
   },
   {
     words: ['stats'],
@@ -160,7 +164,7 @@ const OPERATIONS: readonly OperationWords[] = [
     words: ['namespace'],
     operation: 'namespace',
     read: (words) => ({ ...NO_ARGUMENT, words: words[1] ?? '' }),
-    refused: { unknown: 'CLIENT_ERROR no such namespace' },
+    refused: { unknown: NO_NAMESPACE },
     ignoresNoreply: true,
   },
   {
