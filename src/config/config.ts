@@ -120,6 +120,8 @@ export type CredentialOrigin =
       readonly user: string
       readonly password: Secret
       readonly from: string
+      /** What is to be said of the file that the password is in. */
+      readonly warning: string | undefined
     }
 
 /** Where the public keys of an issuer are. */

@@ -14,6 +14,7 @@ export interface ConfiguredUsers {
     readonly password: string
     /** For messages. */
     readonly origin: string
+    readonly warning: string | undefined
   }[]
 }
 
@@ -43,7 +44,14 @@ export function configuredUsers(config: Config): ConfiguredUsers {
     ),
     inlineUsers: config.auth.sources.flatMap((source) =>
       source.kind === 'inline'
-        ? [{ name: source.user, password: source.password.reveal(), origin: source.from }]
+        ? [
+            {
+              name: source.user,
+              password: source.password.reveal(),
+              origin: source.from,
+              warning: source.warning,
+            },
+          ]
         : [],
     ),
   }

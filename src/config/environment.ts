@@ -9,6 +9,7 @@
  * those are nobody's mistake and are passed over.
  */
 import type { CredentialOrigin } from './config.ts'
+import { type Exposure, exposureOf } from './exposure.ts'
 import { Refusal, withoutLineEnd } from './kind.ts'
 import { environmentName, OPTION_NAMES, OPTIONS, type OptionName } from './options.ts'
 import { type ConfigProblem, nearestName } from './problem.ts'
@@ -128,11 +129,15 @@ export function readEnvironmentUser(
   }
   let password = environment[passwordName] ?? ''
   let where: string = passwordName
+  let exposure: Exposure | undefined
   if (hasFile && !hasPassword) {
     const path = withoutLineEnd(environment[fileName] ?? '')
     where = `${fileName}: ${path}`
     // Two bytes more than a password may have: a line end is not part of it.
-    const reading = readSmallFile(path, PASSWORD_BYTES_MAX + 2)
+    const reading = readSmallFile(path, PASSWORD_BYTES_MAX + 2, undefined, (stats) => {
+      exposure = exposureOf(path, stats)
+      return undefined
+    })
     if (reading.kind !== 'text') {
       problems.push({ where, message: reading.why })
       return undefined
@@ -151,7 +156,15 @@ export function readEnvironmentUser(
     problems.push({ where, message: `has a password of more than ${PASSWORD_BYTES_MAX} bytes` })
   }
   const source = hasFile ? fileName : passwordName
-  return { kind: 'inline', user, password: new Secret(password), from: `${userName}, ${source}` }
+  return {
+    kind: 'inline',
+    user,
+    password: new Secret(password),
+    from: `${userName}, ${source}`,
+    warning:
+      exposure &&
+      `the file ${exposure.what}: ${exposure.remedy}; until then "saslcached stats" and the like refuse it`,
+  }
 }
 
 function isSet(environment: Environment, name: string): boolean {

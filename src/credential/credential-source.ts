@@ -45,6 +45,8 @@ interface InlineUser {
   readonly password: string
   /** Where it comes from, for messages: `SASLCACHED_USERNAME`, say. */
   readonly origin: string
+  /** What is worth a warning at each reading. */
+  readonly warning?: string | undefined
 }
 
 /** A configured mechanism, as far as it asks something of the users: a row of sasl/mechanisms.ts. */
@@ -211,7 +213,12 @@ export class CredentialSource {
     this.#checkMechanisms(snapshot)
     this.#namespaceIds = ids
     this.#isLoaded = true
-    this.#warnings = findWarnings(readings, entries, this.#options.hasOtherLogins === true)
+    this.#warnings = [
+      ...findWarnings(readings, entries, this.#options.hasOtherLogins === true),
+      ...inlineUsers.flatMap(({ origin: file, warning: message }) =>
+        message === undefined ? [] : { file, line: 0, message },
+      ),
+    ]
     return snapshot
   }
 

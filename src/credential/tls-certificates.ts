@@ -210,12 +210,16 @@ class Check {
     if (slowness !== undefined) {
       this.warnings.push({ role: 'key', file: keyFile, line: block.line, message: slowness })
     }
-    if ((stats.mode & 0o006) !== 0) {
-      const what = ['', 'change', 'read', 'read and change'][(stats.mode & 0o006) >> 1]
-      const message = `everybody on this machine may ${what} the key; run chmod o-rw on it`
-      this.warnings.push({ role: 'key', file: keyFile, line: 0, message })
-    }
+    this.warnOfMode(keyFile, stats.mode, 'the key')
     return key
+  }
+
+  private warnOfMode(file: string, mode: number, secret: string): void {
+    const open = mode & 0o006
+    if (open === 0) return
+    const what = ['', 'change', 'read', 'read and change'][open >> 1]
+    const message = `everybody on this machine may ${what} ${secret}; run chmod o-rw on it`
+    this.warnings.push({ role: 'key', file, line: 0, message })
   }
 
   private decrypt(file: string, block: PemBlock, passwordFile: string | undefined): KeyObject {
@@ -247,6 +251,8 @@ class Check {
     if (/[\r\n]/.test(text)) {
       throw new UnusableFileError('key', file, 'there is more than one line; the password is one')
     }
+    const { stats } = this.files.content('key', file)
+    this.warnOfMode(file, stats.mode, 'the password of the key')
     return text
   }
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -403,6 +403,21 @@ test.each([
     out: '',
     err: `saslcached: 1 problem\n  ${problem}\n`,
   })
+})
+
+test('a password file that others may read is warned of, since the commands of a client refuse it', async () => {
+  const file = join(makeDirectory(), 'password')
+  writeFileSync(file, 'secret\n', { mode: 0o644 })
+  const environment = { SASLCACHED_USERNAME: 'alice', SASLCACHED_PASSWORD_FILE: file }
+  expect(await run(['--check-config'], { environment })).toEqual({
+    exitCode: 0,
+    out: '',
+    err:
+      `warning: SASLCACHED_USERNAME, SASLCACHED_PASSWORD_FILE: the file can be read or written by others (mode 0644): ` +
+      `chmod 600 ${file}; until then "saslcached stats" and the like refuse it\nsaslcached: the configuration is good\n`,
+  })
+  chmodSync(file, 0o600)
+  expect((await run(['--check-config'], { environment })).err).not.toContain('warning')
 })
 
 test('a user name or a password that cannot be is refused before anything is written', async () => {

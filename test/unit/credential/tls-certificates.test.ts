@@ -139,6 +139,17 @@ describe('a pair that is good', () => {
     expect(warnings).toMatchObject(what === undefined ? [] : [{ role: 'key', message }])
   })
 
+  test('with a password of its key that everybody may read is warned about that', async () => {
+    const pair = pairOf(good.certificate, root.encrypt(good.key, 'secret'), 'secret')
+    expect((await load({ pairs: [pair] })).warnings).toEqual([])
+    chmodSync(pair.keyPasswordFile ?? '', 0o644)
+    const message =
+      'everybody on this machine may read the password of the key; run chmod o-rw on it'
+    expect((await load({ pairs: [pair] })).warnings).toEqual([
+      { role: 'key', file: pair.keyPasswordFile, line: 0, message },
+    ])
+  })
+
   test('is warned about where a signature with its key takes milliseconds', async () => {
     const slow = root.issue({ key: 'rsa:3072' })
     const { warnings } = await load({ pairs: [pairOf(slow.certificate, slow.key)] })
