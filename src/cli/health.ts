@@ -11,7 +11,7 @@ import { parseListenAddress } from '../config/listen.ts'
 import { loadNetwork } from '../config/load.ts'
 import { OPTIONS } from '../config/options.ts'
 import { ConfigError, formatProblems } from '../config/problem.ts'
-import { findServer } from '../server/files/running-server.ts'
+import { findServer, type OtherVariables } from '../server/files/running-server.ts'
 import {
   checkHealth,
   formatTarget,
@@ -39,7 +39,7 @@ export async function runHealth(
   const isFileNamed = inputs.configFile !== undefined && inputs.extraFlags === undefined
   const isToldWhere = address !== undefined || inputs.flags.uses.length > 0 || isFileNamed
   const server = isToldWhere ? undefined : findRunning(io, inputs)
-  const asked = server === undefined || server === 'several' ? inputs : server
+  const asked = server === undefined || isPassedOver(server) ? inputs : server
   const { network, http, problems } = await loadNetwork(asked)
   let target: HealthTarget | undefined
   try {
@@ -58,19 +58,31 @@ export async function runHealth(
     // Whoever named no address should see which one was asked.
     const where = target === undefined ? '' : `${formatTarget(target)}: `
     io.err(`unhealthy: ${where}${error.message}\n`)
-    if (server === 'several') io.err(indent(SEVERAL))
+    if (server !== undefined && isPassedOver(server)) io.err(indent(whyPassedOver(server)))
     // Perhaps the server was asked at the wrong place because of these.
     if (problems.length > 0) io.err(indent(formatProblems(problems)))
     return EXIT_FAILURE
   }
 }
 
+type PassedOver = 'several' | OtherVariables
+
+function isPassedOver(server: ConfigInputs | PassedOver): server is PassedOver {
+  return server === 'several' || 'differing' in server
+}
+
+function whyPassedOver(server: PassedOver): string {
+  if (server === 'several') return SEVERAL
+  const names = server.differing.join(', ')
+  return `A server runs here that was started with other variables (${names}), so the configured address was asked; name another.`
+}
+
 /** What the server that runs here was started with; undefined if there is none. */
-function findRunning(io: Io, inputs: ConfigInputs): ConfigInputs | 'several' | undefined {
+function findRunning(io: Io, inputs: ConfigInputs): ConfigInputs | PassedOver | undefined {
   if (io.program === undefined) return undefined
   const isServer = (argv: readonly string[]): boolean => parseServer(argv) !== undefined
   const server = findServer(io.program, io.environment, isServer)
-  if (server === undefined || server === 'several') return server
+  if (server === undefined || server === 'several' || 'differing' in server) return server
   const line = parseServer(server.argv)
   if (line === undefined) return undefined
   try {

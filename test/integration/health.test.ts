@@ -81,8 +81,21 @@ test('health that is told where to look looks nowhere else', async () => {
   for (const flags of [['-p', elsewhere], [`127.0.0.1:${elsewhere}`], ['-s', '/nonexistent']]) {
     expect((await health(flags)).exitCode).toBe(1)
   }
-  expect((await health([], { SASLCACHED_PORT: elsewhere })).exitCode).toBe(1)
   await expect.poll(() => health([`127.0.0.1:${port}`])).toMatchObject(HEALTHY)
+})
+
+test('variables of the client alone do not hide a server, and others that do are named', async () => {
+  const directory = makeDirectory()
+  const port = await freePort()
+  await start(['-p', String(port)], directory)
+  const ofClient = { SASLCACHED_SERVER: `127.0.0.1:${port}`, SASLCACHED_PROFILE: 'prod' }
+  await expect.poll(() => health([], ofClient)).toMatchObject(HEALTHY)
+  const { exitCode, stderr } = await health([], { SASLCACHED_PORT: String(await freePort()) })
+  expect(exitCode).toBe(1)
+  // Servers of other tests may run here as well.
+  expect(stderr).toMatch(
+    /^unhealthy: 127\.0\.0\.1:\d+: cannot be reached: .*\n {2}A server runs here that was started with other variables \(.*SASLCACHED_PORT.*\), so the configured address was asked; name another\.\n$/,
+  )
 })
 
 test('of a server that does not answer health says so', async () => {

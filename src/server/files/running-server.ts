@@ -7,10 +7,12 @@
  * - is process 1, as in a container, or
  * - belongs to the user who asks and was started with the same variables of ours: what they would
  *   configure is what is asked about.
- * Other users cannot have theirs taken for ours. Where there are several that differ, none is.
+ * Other users cannot have theirs taken for ours. Where there are several that differ, none is. Variables that
+ * mean nothing to a server are not compared: whoever asks servers has them exported.
  */
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { CLIENT_PROFILE_VARIABLE, CLIENT_SERVER_VARIABLE } from '../../config/environment.ts'
 
 export interface RunningServer {
   /** Behind the program's name. */
@@ -20,9 +22,15 @@ export interface RunningServer {
   readonly directory: string
 }
 
+/** A server runs here that has other variables than who asks: their names. */
+export interface OtherVariables {
+  readonly differing: readonly string[]
+}
+
 const INIT = 1
 /** Variables that configure a server. */
 const OURS = /^(SASLCACHED|MEMCACHED)_/
+const OF_CLIENTS: readonly string[] = [CLIENT_SERVER_VARIABLE, CLIENT_PROFILE_VARIABLE]
 
 /** 'several': they differ, and none is it. `isServer` tells from arguments whether they start a server; `processes` is a folder like /proc. */
 export function findServer(
@@ -30,10 +38,11 @@ export function findServer(
   environment: RunningServer['environment'],
   isServer: (argv: readonly string[]) => boolean,
   processes = '/proc',
-): RunningServer | 'several' | undefined {
+): RunningServer | 'several' | OtherVariables | undefined {
   const programPath = realPath(program)
   if (programPath === undefined) return undefined
   const found: RunningServer[] = []
+  const differing = new Set<string>()
   for (const pid of processIds(processes)) {
     const server = readServer(join(processes, String(pid)), programPath)
     if (server === undefined || pid === process.pid || !isServer(server.argv)) continue
@@ -41,11 +50,12 @@ export function findServer(
     if (pid === INIT) return { ...server, environment: server.environment ?? environment }
     const isOurs = userOf(join(processes, String(pid))) === process.geteuid?.()
     if (server.environment === undefined || !isOurs) continue
-    if (variablesOf(server.environment) === variablesOf(environment)) {
-      found.push({ ...server, environment: server.environment })
-    }
+    const names = differingVariables(server.environment, environment)
+    if (names.length === 0) found.push({ ...server, environment: server.environment })
+    for (const name of names) differing.add(name)
   }
   const [first] = found
+  if (first === undefined && differing.size > 0) return { differing: [...differing].sort() }
   return found.every(({ argv }) => String(argv) === String(first?.argv)) ? first : 'several'
 }
 
@@ -112,11 +122,12 @@ function userOf(folder: string): number | undefined {
   }
 }
 
-function variablesOf(environment: RunningServer['environment']): string {
-  return JSON.stringify(
-    Object.entries(environment)
-      .filter(([name]) => OURS.test(name))
-      .sort(([one], [other]) => (one < other ? -1 : 1)),
+function differingVariables(
+  one: RunningServer['environment'],
+  other: RunningServer['environment'],
+): string[] {
+  return Object.keys({ ...one, ...other }).filter(
+    (name) => OURS.test(name) && !OF_CLIENTS.includes(name) && one[name] !== other[name],
   )
 }
 

@@ -81,13 +81,32 @@ test('a server that is not process 1 is found by a link to the program, and heal
 
 test.each([
   ['belongs to another user', { words: ['node', PROGRAM], variables: [], user: OTHER }],
-  ['has other variables', { words: ['node', PROGRAM], variables: ['SASLCACHED_PORT=2'] }],
   ['keeps its variables to itself', { words: ['node', PROGRAM] }],
   ['is another program', { words: ['node', '/bin/sh', '-p', '11222'], variables: [] }],
   ['is another file of that name', { words: ['vi', 'x.md', '/x/saslcached.js'], variables: [] }],
   ['asks for health', { words: ['node', PROGRAM, 'health'], variables: [] }],
 ])('a process that %s is not taken for the server', (_, process) => {
   expect(find({ 70: process }).found).toBe(undefined)
+})
+
+test('a server with other variables is not taken, and they are named', () => {
+  const words = ['node', PROGRAM]
+  const variables = ['SASLCACHED_PORT=2', 'SASLCACHED_THREADS=1', 'PATH=/bin']
+  const ours = { SASLCACHED_THREADS: '1', MEMCACHED_USERNAME: 'alice', HOME: '/' }
+  const other = { words, variables: ['SASLCACHED_THREADS=2', 'MEMCACHED_USERNAME=alice'] }
+  expect(find({ 70: { words, variables }, 71: other }, ours).found).toEqual({
+    differing: ['MEMCACHED_USERNAME', 'SASLCACHED_PORT', 'SASLCACHED_THREADS'],
+  })
+  const alike = { words, variables: ['MEMCACHED_USERNAME=alice', 'SASLCACHED_THREADS=1'] }
+  const { found } = find({ 70: { words, variables }, 71: alike }, ours)
+  expect(found).toMatchObject({ environment: { MEMCACHED_USERNAME: 'alice' } })
+})
+
+test('variables of those who ask servers make no difference', () => {
+  const words = ['node', PROGRAM, '-p', '1']
+  const server = { words, variables: ['SASLCACHED_PROFILE=x', 'SASLCACHED_THREADS=1'] }
+  const ours = { SASLCACHED_SERVER: 'cache', SASLCACHED_PROFILE: 'prod', SASLCACHED_THREADS: '1' }
+  expect(find({ 70: server }, ours).found).toMatchObject({ argv: ['-p', '1'] })
 })
 
 test('of several servers none is taken, unless they were started alike', () => {
