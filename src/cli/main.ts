@@ -123,7 +123,10 @@ class CommandLineProgram {
       .action(serve)
 
     this.#command(this.#program, 'health', 'ask a running server for its version: exit code 0 or 1')
-      .argument('[address]', 'host, host:port or path of a socket; default: of the server here')
+      .argument(
+        '[address]',
+        'host, host:port, or path of a socket with a slash; default: of the server here',
+      )
       .action(async (address: string | undefined, _options: unknown, command: Command) => {
         this.#refuseLeftovers(command, 1)
         signals.release()

@@ -6,6 +6,7 @@
 import { connect, isIP, type Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Channel } from '../base/channel.ts'
+import { codeOfTrouble, describeConnectTrouble } from '../base/connect-trouble.ts'
 import { formatAddress, type ServerAddress } from './address.ts'
 import { ClientError } from './client-error.ts'
 
@@ -54,7 +55,7 @@ export async function openPipe(target: PipeTarget): Promise<ClientPipe> {
       const message = `${where} did not take the connection within ${timeoutMs / 1000} s`
       fail(new ClientError('unreachable', message))
     }, timeoutMs)
-    const failed = (error: Error): void => fail(describe(error, where, tls))
+    const failed = (error: Error): void => fail(describe(error, address, tls))
     const closed = (): void => {
       fail(new ClientError('unreachable', `${where} closed the connection at once`))
     }
@@ -124,25 +125,9 @@ const CERTIFICATE_TROUBLE: Readonly<Record<string, string>> = {
 const UNKNOWN_AUTHORITY =
   /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|INVALID_CA|INVALID_PURPOSE)/
 
-const UNREACHABLE: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nobody listens there: is the server running, and is the address right?',
-  ENOENT: 'there is no such socket: is the server running, with -s and this path?',
-  EACCES: 'this user may not use the socket: look at its mode, and at -a of the server',
-  ENOTSOCK: 'this is no socket',
-  ENOTFOUND: 'there is no such host',
-  EAI_AGAIN: 'the name of the host cannot be looked up now',
-  EHOSTUNREACH: 'there is no way to this host',
-  ENETUNREACH: 'there is no way to this network',
-  ETIMEDOUT: 'it does not answer',
-  ECONNRESET: 'it ended the connection',
-}
-
-function describe(
-  error: NodeJS.ErrnoException,
-  where: string,
-  tls: TlsSettings | undefined,
-): ClientError {
-  const code = error.code ?? ''
+function describe(error: Error, address: ServerAddress, tls: TlsSettings | undefined): ClientError {
+  const where = formatAddress(address)
+  const code = codeOfTrouble(error)
   const options = { cause: error }
   const certificate = CERTIFICATE_TROUBLE[code]
   if (certificate !== undefined) {
@@ -161,10 +146,7 @@ function describe(
     const message = `there is no TLS connection to ${where} (${code}): look at --tls-cert, --tls-key and --tls-ca`
     return new ClientError('identity', message, options)
   }
-  // A name with several addresses fails with all their errors.
-  const codes = error instanceof AggregateError ? (error.errors as NodeJS.ErrnoException[]) : []
-  const shown = code === '' ? (codes[0]?.code ?? '') : code
-  const why = UNREACHABLE[shown] ?? (shown === '' ? error.message : shown)
-  const perhaps = tls !== undefined && shown === 'ECONNRESET' ? '; does it speak TLS?' : ''
+  const why = describeConnectTrouble(error, 'path' in address ? undefined : address.host)
+  const perhaps = tls !== undefined && code === 'ECONNRESET' ? '; does it speak TLS?' : ''
   return new ClientError('unreachable', `${where} cannot be reached: ${why}${perhaps}`, options)
 }

@@ -62,7 +62,7 @@ const OPTIONS: readonly (readonly [group: string, flags: string, about: string])
   [
     SERVER_GROUP,
     '-s, --server <address>',
-    'host, host:port or path of a socket (SASLCACHED_SERVER)',
+    'host, host:port, or path of a socket with a slash (SASLCACHED_SERVER)',
   ],
   [SERVER_GROUP, '--profile <name>', 'a table of the file of profiles (SASLCACHED_PROFILE)'],
   [SERVER_GROUP, '--config <file>', 'file of profiles; default: ~/.config/saslcached/client.toml'],

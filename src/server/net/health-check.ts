@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import { codeOfTrouble, describeConnectTrouble } from '../../base/connect-trouble.ts'
 import type { Config, ListenAddress } from '../../config/config.ts'
 import type { TlsVerify } from '../../config/options/tls-options.ts'
 import {
@@ -139,10 +140,16 @@ export async function checkHealth(target: HealthTarget, timeoutMs: number): Prom
           : `; if it speaks TLS, write btls:${formatTarget(target)}, or give --tls`
       fail(`the connection was closed before an answer came${perhaps}`)
     })
-    socket.on('error', (error) => fail(`cannot be reached: ${codeOf(error)}`, error))
+    socket.on('error', (error) => fail(`cannot be reached: ${whyNot(error, target)}`, error))
   })
 }
 
-function codeOf(error: Error): string {
-  return 'code' in error ? String(error.code) : error.message
+const NOT_TLS: readonly string[] = [
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+]
+
+function whyNot(error: Error, target: HealthTarget): string {
+  if (NOT_TLS.includes(codeOfTrouble(error))) return 'it does not speak TLS'
+  return describeConnectTrouble(error, 'path' in target ? undefined : target.host)
 }

@@ -140,7 +140,22 @@ test.each<[string, (socket: Socket, request: Buffer) => void, RegExp]>([
 
 test('nobody listening is not healthy', async () => {
   const path = join(makeDirectory(), 'none')
-  await expect(checkHealth({ path }, ANSWER_MS)).rejects.toThrow('cannot be reached: ENOENT')
+  await expect(checkHealth({ path }, ANSWER_MS)).rejects.toThrow(
+    'cannot be reached: there is no such socket: is the server running',
+  )
+  const nobody = { host: '127.0.0.1', port: 1 }
+  for (const target of [nobody, { ...nobody, host: 'localhost' }]) {
+    await expect(checkHealth(target, ANSWER_MS)).rejects.toThrow(
+      'cannot be reached: nobody listens there: is the server running',
+    )
+  }
+})
+
+test('what does not speak TLS is said to, and not healthy', async () => {
+  const { port } = await serve((socket) => socket.write('ERROR\r\n'))
+  await expect(checkHealth({ host: '127.0.0.1', port, tls: 'none' }, ANSWER_MS)).rejects.toThrow(
+    'cannot be reached: it does not speak TLS',
+  )
 })
 
 test.each([
@@ -204,7 +219,7 @@ test('"saslcached health" fails with 1, and shows what is wrong with the configu
     exitCode: 1,
     out: '',
     err:
-      `unhealthy: ${path}: cannot be reached: ENOENT\n` +
+      `unhealthy: ${path}: cannot be reached: there is no such socket: is the server running, with -s and this path?\n` +
       '  SASLCACHED_THREADS: "x" is not a whole number from 1 to 256, or auto\n',
   })
 })
