@@ -12,6 +12,7 @@ export const ALONE: readonly string[] = [
   'test/unit/server/admission/short-connections.test.ts',
   'test/unit/server/http/http-listener.test.ts',
   'test/unit/server/main/thread-pool.test.ts',
+  'test/unit/server/net/tls-remains.test.ts',
   'test/unit/storage/layout.test.ts',
   'test/unit/storage/memory-limit.test.ts',
 ]

@@ -23,7 +23,7 @@ import type { Receiver, Transport } from '../../connection/transport.ts'
 import type { AcceptedHandle, PeerName } from './accepted-handle.ts'
 import type { BareHandles } from './bare-handles.ts'
 import type { HandleWriter, LateWrite } from './handle-writer.ts'
-import { ROW_BYTES_MAX } from './read-row.ts'
+import { ReadRow } from './read-row.ts'
 
 const ENOTCONN = -107
 
@@ -73,8 +73,7 @@ export class SocketTransport implements Transport, LateWrite {
   /** Undefined once the socket has closed it. */
   private handle: AcceptedHandle | undefined
   private receiver: Receiver | undefined = undefined
-  /** What was read in a row (read-row.ts). */
-  private rowBytes = 0
+  private readonly row: ReadRow = new ReadRow(() => this.resume())
   /** Writes go to the handle. */
   private isDirect: boolean
   /** The first ordinary write is to teach the writer. */
@@ -184,11 +183,9 @@ export class SocketTransport implements Transport, LateWrite {
 
   private take(bytes: Uint8Array, length: number): boolean {
     if (this.receiver?.receive(bytes, length) !== true) return false
-    this.rowBytes = length < bytes.length ? 0 : this.rowBytes + length
-    if (this.rowBytes < ROW_BYTES_MAX) return true
-    this.rowBytes = 0
-    setImmediate(() => this.resume())
-    return false
+    if (length === bytes.length) return this.row.goesOn(length)
+    this.row.end()
+    return true
   }
 
   private writeOrdinarily(bytes: Uint8Array): number {

@@ -30,7 +30,7 @@ import { COUNTER } from '../../observe/counters.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite, WritableHandle, WriteRequest } from './handle-writer.ts'
 import { readsInto } from './node-internals.ts'
-import { RECORD_BYTES_MIN, ROW_BYTES_MAX } from './read-row.ts'
+import { RECORD_BYTES_MIN, ReadRow } from './read-row.ts'
 import { AcceptedSocket } from './socket-transport.ts'
 import { certificateRefusalOf, channelOf } from './tls-channel.ts'
 import type { HandshakeOwner, TlsHandshakes } from './tls-handshakes.ts'
@@ -116,8 +116,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private kept: Buffer = NOTHING
   private keptBytes = 0
   private peerEnded = false
-  /** What was read in a row (read-row.ts). */
-  private rowBytes = 0
+  private readonly row: ReadRow = new ReadRow(() => this.resume())
   /** What has come in all, encrypted, as of the last look; and what of it can have brought something since. */
   private seenBytes = 0
   private usefulBytes = 0
@@ -423,16 +422,9 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       this.keep(bytes, length)
       return false
     }
-    if (receiver.receive(bytes, length) && this.staysInRow(length)) return true
+    if (receiver.receive(bytes, length) && this.row.goesOn(Math.max(length, RECORD_BYTES_MIN)))
+      return true
     this.isStopped = true
-    return false
-  }
-
-  private staysInRow(length: number): boolean {
-    this.rowBytes += Math.max(length, RECORD_BYTES_MIN)
-    if (this.rowBytes < ROW_BYTES_MAX) return true
-    this.rowBytes = 0
-    setImmediate(() => this.resume())
     return false
   }
 
