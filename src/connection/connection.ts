@@ -53,23 +53,12 @@ import { COPIED_BYTES_MAX } from './portions.ts'
 import { REPLIES_BLOCK, REPLIES_EXCEED, ReplyWriter } from './reply-writer.ts'
 import type { Receiver, Transport } from './transport.ts'
 import { NO_REQUEST, NOT_WAITING } from './turn-counts.ts'
-import type { WorkerContext } from './worker-context.ts'
+import type { ConnectionContextOf } from './worker-context.ts'
 
 export type Dialect = DialectOf<Connection>
 export type SuspendedRequest = SuspendedRequestOf<Connection>
 
-/** What all connections of a worker share. */
-export interface ConnectionContext extends WorkerContext {
-  /** The dialect that a first byte asks for on one of the listeners. */
-  detect(firstByte: number, listenerIndex: number): Dialect
-  /** Runs the connection's `continueServing` after others had their turn. */
-  defer(connection: Connection): void
-  /** The connection logged in or lost its login. */
-  onGateChanged(connection: Connection): void
-  /** The connection ends because the login that it was let in by has expired. */
-  onExpired(connection: Connection): void
-  onClosed(connection: Connection): void
-}
+export type ConnectionContext = ConnectionContextOf<Connection>
 
 export class Connection implements IntakeOwner, Receiver {
   state: number = STATE_DETECTING
@@ -435,12 +424,22 @@ export class Connection implements IntakeOwner, Receiver {
 
   /** Looks at every deadline, and for clients that are gone; called by the worker's coarse timer. */
   checkDeadlines(): void {
-    const { transport, gate } = this
-    if (transport.isMisused?.(gate.isOpen) || this.intake.readsForNobody(this.suspended)) {
+    const { transport, gate, intake } = this
+    if (
+      transport.isMisused?.(gate.isOpen) ||
+      intake.readsForNobody(this.suspended) ||
+      this.deadlines.mustGiveWay(this.isBlocked && intake.isWanted)
+    ) {
       this.close()
       return
     }
     if (this.replies.mayOweBytes && transport.unsentBytes === 0) this.onDrained()
+    if (intake.mustGiveWay(this.suspended !== undefined)) {
+      this.beginTurn()
+      intake.giveWay()
+      this.endLateTurn()
+      return
+    }
     const { isOpen, principal } = gate
     if (principal !== undefined && this.state < STATE_DRAINING) {
       if (this.deadlines.hasExpired(principal.expiresAt, this.suspended !== undefined)) {

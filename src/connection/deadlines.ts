@@ -120,10 +120,20 @@ export class Deadlines {
   }
 
   private checkBlocked(): number {
-    const { lane, replyMemory } = this.context
     if (!this.replies.hasStalled()) return DEADLINE_NONE
-    lane[COUNTER.stalled_kicks]!++
-    if (this.replies.isMemoryFull) replyMemory.countRefusal()
+    this.context.lane[COUNTER.stalled_kicks]!++
     return DEADLINE_DROP
+  }
+
+  /**
+   * To be asked ten times a second, in every state: whether the connection is to end because it takes too little while others
+   * lack the memory of its replies, or, `isInputWanted`, of what waits behind them.
+   */
+  mustGiveWay(isInputWanted: boolean): boolean {
+    const { replies, context } = this
+    if (!replies.isSlow() || !(isInputWanted || replies.isWanted)) return false
+    context.lane[COUNTER.stalled_kicks]!++
+    context.replyMemory.countRefusal()
+    return true
   }
 }

@@ -70,7 +70,7 @@ export class DetailAnswer implements SuspendedRequest {
     const lines = this.lines.next(this.commands.nowSeconds)
     if (lines === undefined) return -1
     if (!memory.hasRoomFor(lines.length, holder)) {
-      memory.countRefusal()
+      memory.refuse(lines.length, holder)
       this.isRefused = true
       return -1
     }

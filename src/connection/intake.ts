@@ -14,7 +14,9 @@
  */
 import { assert } from '../base/assert.ts'
 import type { LargeBody } from '../command/transfers/large-body.ts'
+import { COUNTER } from '../observe/counters.ts'
 import { STATE_AWAITING, STATE_DRAINING } from './connection-state.ts'
+import { Pace } from './pace.ts'
 import { ARRIVED_BYTES_MAX } from './portions.ts'
 import type { ReceiveBuffer } from './receive-buffer.ts'
 import type { NextRead } from './transport.ts'
@@ -58,6 +60,8 @@ export class Intake implements NextRead {
   wasCostly = false
   /** Where the next read goes, if not elsewhere. */
   private room: Uint8Array | undefined = undefined
+  /** Of the request under way, once one did not come whole. */
+  private pace: Pace | undefined = undefined
   readonly pending: ReceiveBuffer
   private readonly owner: IntakeOwner
   private readonly context: WorkerContext
@@ -123,6 +127,7 @@ export class Intake implements NextRead {
   private takeInRoom(length: number): number {
     const { body } = this
     assert(body !== undefined, 'a room is left with the value that it is of')
+    this.pace?.moved(length)
     if (body.advance(length)) {
       this.restWhileArriving(body.missingBytes, length)
     } else {
@@ -193,6 +198,7 @@ export class Intake implements NextRead {
       pending.append(bytes, at, end - at, this.wantedBytes)
       this.settle()
       const arrivedBytes = end - at
+      this.pace?.moved(arrivedBytes)
       at = end
       if (pending.length < this.wantedBytes) {
         this.restWhileArriving(pending.length, arrivedBytes)
@@ -241,6 +247,7 @@ export class Intake implements NextRead {
       owner.close()
       return
     }
+    if (this.pending.length === 0) this.beginPace()
     this.pending.append(bytes, offset, length - offset, this.wantedBytes)
     this.settle()
   }
@@ -248,6 +255,7 @@ export class Intake implements NextRead {
   /** The value of a request arrives from `bytes[start, end)` on. */
   startBody(body: LargeBody, bytes: Uint8Array, start: number, end: number): void {
     this.body = body
+    this.beginPace()
     // Less than the whole has arrived, so there is nothing behind it.
     this.receiveBody(body, bytes, start, end)
   }
@@ -256,6 +264,7 @@ export class Intake implements NextRead {
   private receiveBody(body: LargeBody, bytes: Uint8Array, start: number, end: number): number {
     const missing = body.missingBytes
     let offset = body.take(bytes, start, end)
+    this.pace?.moved(end - start)
     if (offset >= 0 && body.missingBytes > 0) return offset
     this.endBody(body, offset >= 0)
     if (offset < 0) {
@@ -267,7 +276,52 @@ export class Intake implements NextRead {
 
   private endBody(body: LargeBody, hasRoom: boolean): void {
     this.body = undefined
+    if (!hasRoom) this.context.refuseArriving(this.owner.gate.namespace)
     this.owner.answerLarge(body, hasRoom)
+    body.abandon()
+  }
+
+  private beginPace(): void {
+    this.pace ??= new Pace()
+    this.pace.begin(this.context.nowMs)
+  }
+
+  /**
+   * To be asked ten times a second. True: of the request under way too little has come in the last second, and others lack
+   * its room. `isHeldUp`: it is not for the client that it does not go on.
+   */
+  mustGiveWay(isHeldUp: boolean): boolean {
+    const { pace, owner, context } = this
+    if (pace === undefined || this.isEmpty) return false
+    if (isHeldUp || !owner.gate.isOpen || !owner.isServing || owner.isDeferred) {
+      pace.begin(context.nowMs)
+      return false
+    }
+    pace.look(context.nowMs)
+    return pace.isSlow && this.isWanted
+  }
+
+  /** Whether others lack what is held of requests here, if any is. */
+  get isWanted(): boolean {
+    const { isOpen, namespace } = this.owner.gate
+    if (this.isEmpty || !isOpen) return false
+    return this.context.isInputWanted(namespace, this.body !== undefined)
+  }
+
+  /** Has the request under way refused for want of room, while none of the client's bytes are at hand. */
+  giveWay(): void {
+    const { body, owner, context } = this
+    context.lane[COUNTER.stalled_requests]!++
+    if (body === undefined) {
+      this.refuseUnfinished(0, 0)
+      return
+    }
+    // Before its memory is somebody else's.
+    owner.transport.leaveRoom?.()
+    this.room = undefined
+    this.body = undefined
+    this.swallowBytes = body.missingBytes
+    owner.answerLarge(body, false)
     body.abandon()
   }
 
@@ -275,6 +329,8 @@ export class Intake implements NextRead {
   consume(length: number): void {
     // A connection that ended meanwhile, or watches, has cleared the buffer already.
     if (this.pending.length > 0) this.pending.consume(length)
+    // What is left is of another request.
+    if (length > 0 && this.pending.length > 0) this.beginPace()
     this.settle()
   }
 

@@ -4,8 +4,8 @@
  * way back to the system.
  *
  * Invariants: what is held is let go exactly once, under whom it was held. Beyond the bound no further copy of a value
- * is begun, and nobody who has replies to take is served; readers that stand still are then given up
- * after a moment instead of a minute. What exceeds the bound for that moment is the replies of one turn
+ * is begun, and nobody who has replies to take is served; readers who take too little (pace.ts) are then given up
+ * after a second instead of a minute, and so they are where a copy was refused that did not fit (wanted-room.ts). What exceeds the bound for that moment is the replies of one turn
  * of each connection; at twice the bound whoever does not take its replies is given up at once.
  *
  * Namespaces share the bound (namespace-shares.ts), so that it is one's own readers who use up one's share; who is not
@@ -84,9 +84,26 @@ export class ReplyMemory {
     this.count(-bytes, holder)
   }
 
-  /** Counts a reply that was refused, or a reader given up, for want of room. */
+  /** For want of room a reader was given up. */
   countRefusal(): void {
     this.lane[COUNTER.unread_reply_oom]!++
+  }
+
+  /** For want of room for so many bytes a reply was refused. */
+  refuse(bytes: number, holder: number): void {
+    this.countRefusal()
+    if (holder !== STRANGERS_HOLDER) this.shares.wanted.refused(bytes, holder)
+  }
+
+  /** Looks at who was refused, on all workers; to be called ten times a second. */
+  look(nowMs: number): void {
+    this.shares.wanted.look(nowMs)
+  }
+
+  /** Whether others lack what slow readers hold. */
+  isWantedOf(holder: number): boolean {
+    if (this.isFull(holder)) return true
+    return holder !== STRANGERS_HOLDER && this.shares.wanted.isWantedOf(holder)
   }
 
   /** With so many bytes more, within so many times the bound. */

@@ -1,6 +1,6 @@
 /**
  * Hot path. Hands the replies of a connection to its transport, and keeps account of those that the peer has not taken:
- * how much memory they hold, and for how long none of them has moved.
+ * how much memory they hold, how fast the peer takes them, and for how long none of them has moved.
  *
  * Invariant: from the write that left bytes behind until `settle`, what it holds is counted in the reply memory
  * (reply-memory.ts), which bounds the sum over all connections. After `end` nothing is counted, even if the transport
@@ -11,11 +11,9 @@ import type { LargeCopy } from '../command/transfers/large-copies.ts'
 import { NAMESPACE_DEFAULT } from '../credential/principal.ts'
 import { COUNTER } from '../observe/counters.ts'
 import { STRANGERS_HOLDER } from './namespace-shares.ts'
+import { Pace } from './pace.ts'
 import type { Transport } from './transport.ts'
 import type { WorkerContext } from './worker-context.ts'
-
-/** While unread replies fill their memory, how long a reader may stand still. */
-const FULL_STALL_MS = 1000
 
 /** What follows from a write: nothing, or no further request is served, or the connection is given up. */
 export const REPLIES_LEFT = 0
@@ -40,6 +38,9 @@ export class ReplyWriter {
   private holder = NAMESPACE_DEFAULT
   /** Copies that were sent, of which the peer may have some to take. */
   private sentCopies: LargeCopy[] | undefined = undefined
+  /** Of a peer that has not taken everything at once; and what it owed us when that was last looked at. */
+  private pace: Pace | undefined = undefined
+  private owedBytes = 0
   /** What the peer still owed us when it was last seen to take something, and when that was. */
   private seenBytes = 0
   private seenMs = 0
@@ -50,11 +51,6 @@ export class ReplyWriter {
     this.owner = owner
   }
 
-  /** No more is to be held for whoever reads here. */
-  get isMemoryFull(): boolean {
-    return this.context.replyMemory.isFull(this.holder)
-  }
-
   /** Hands the gathered replies to the transport. Each of these returns a REPLIES_ number. */
   flush(): number {
     const { sendBuffer, lane } = this.context
@@ -63,12 +59,13 @@ export class ReplyWriter {
     if (this.mayOweBytes) {
       // Each further reply to a slow reader holds its own size, not a whole send buffer.
       const copy = sendBuffer.takeCopy()
-      return this.note(this.transport.write(copy), copy.length)
+      return this.note(this.transport.write(copy), copy.length, copy.length)
     }
+    const { used } = sendBuffer
     const unsentBytes = this.transport.write(sendBuffer.take())
     if (unsentBytes === 0) return REPLIES_LEFT
     sendBuffer.replace()
-    return this.note(unsentBytes, sendBuffer.capacity)
+    return this.note(unsentBytes, used, sendBuffer.capacity)
   }
 
   /**
@@ -99,7 +96,7 @@ export class ReplyWriter {
     }
     const heldBytes = partBytes + (sendBuffer.isCopied ? used : sendBuffer.capacity)
     sendBuffer.leaveJoined()
-    return this.note(unsentBytes, heldBytes)
+    return this.note(unsentBytes, partBytes + used, heldBytes)
   }
 
   /**
@@ -108,7 +105,7 @@ export class ReplyWriter {
    */
   send(bytes: Uint8Array, heldBytes: number): number {
     this.context.lane[COUNTER.bytes_written]! += bytes.length
-    return this.note(this.transport.write(bytes), heldBytes)
+    return this.note(this.transport.write(bytes), bytes.length, heldBytes)
   }
 
   /** Is given back when the peer has taken it; until then it is counted as since it was begun. */
@@ -120,7 +117,7 @@ export class ReplyWriter {
   /** Sends lines that nothing is counted for: watchers.ts bounds them. */
   push(lines: Uint8Array): void {
     this.context.lane[COUNTER.bytes_written]! += lines.length
-    this.owes(this.transport.write(lines))
+    this.owes(this.transport.write(lines), lines.length)
   }
 
   /** Nothing of what was sent is unsent any more, or ever will be sent. */
@@ -156,10 +153,8 @@ export class ReplyWriter {
       this.seenMs = nowMs
       return true
     }
-    const stoodStillMs = nowMs - this.seenMs
-    if (stoodStillMs >= FULL_STALL_MS && this.isMemoryFull) return false
     const { stalledWriteTimeoutMs } = limits
-    return stalledWriteTimeoutMs === 0 || stoodStillMs < stalledWriteTimeoutMs
+    return stalledWriteTimeoutMs === 0 || nowMs - this.seenMs < stalledWriteTimeoutMs
   }
 
   /** True: there is something to take, and it has stood still for longer. */
@@ -167,15 +162,41 @@ export class ReplyWriter {
     return this.transport.unsentBytes > 0 && !this.isProgressing()
   }
 
-  /** So much is unsent. Where nothing is, nobody says later that it has gone. */
-  private owes(unsentBytes: number): void {
+  /** To be called ten times a second, blocked or not: whether the peer has not taken in the last second what it has to. */
+  isSlow(): boolean {
+    const { pace } = this
+    if (pace === undefined || !this.mayOweBytes) return false
+    const { unsentBytes } = this.transport
+    if (unsentBytes === 0) return false
+    pace.moved(this.owedBytes - unsentBytes)
+    this.owedBytes = unsentBytes
+    pace.look(this.context.nowMs)
+    return pace.isSlow
+  }
+
+  /** Whether others lack the memory that is held here. */
+  get isWanted(): boolean {
+    const isHolding = this.heldBytes > 0 || this.sentCopies !== undefined
+    return isHolding && this.context.replyMemory.isWantedOf(this.holder)
+  }
+
+  /** Of `writtenBytes` and all before so much is unsent. Where nothing is, nobody says later that it has gone. */
+  private owes(unsentBytes: number, writtenBytes: number): void {
+    const didOwe = this.mayOweBytes
     this.mayOweBytes = unsentBytes > 0
-    if (unsentBytes === 0) this.settle()
+    if (unsentBytes === 0) {
+      this.settle()
+      return
+    }
+    this.pace ??= new Pace()
+    if (didOwe) this.pace.moved(this.owedBytes + writtenBytes - unsentBytes)
+    else this.pace.begin(this.context.nowMs)
+    this.owedBytes = unsentBytes
   }
 
   /** The peer may not have taken all of what it was sent; `heldBytes` is the memory of the last part. */
-  private note(unsentBytes: number, heldBytes: number): number {
-    this.owes(unsentBytes)
+  private note(unsentBytes: number, writtenBytes: number, heldBytes: number): number {
+    this.owes(unsentBytes, writtenBytes)
     if (unsentBytes === 0 || this.hasEnded) return REPLIES_LEFT
     const { limits, replyMemory } = this.context
     this.heldFor(this.owner.isOpen ? this.owner.namespace : STRANGERS_HOLDER)
@@ -185,7 +206,7 @@ export class ReplyWriter {
       replyMemory.countRefusal()
       return REPLIES_EXCEED
     }
-    const isBlocked = unsentBytes >= limits.sendBufferBytesMax || this.isMemoryFull
+    const isBlocked = unsentBytes >= limits.sendBufferBytesMax || replyMemory.isFull(this.holder)
     return isBlocked ? REPLIES_BLOCK : REPLIES_LEFT
   }
 

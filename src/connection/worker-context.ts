@@ -1,5 +1,6 @@
-/** What the connections of a worker share, as far as it does not know them. */
+/** What the connections of a worker share: first as far as it does not know them. */
 import type { Peer } from '../base/peer.ts'
+import type { DialectOf } from './dialect.ts'
 import type { ReplyMemory } from './reply-memory.ts'
 import type { SendBuffer } from './send-buffer.ts'
 import type { TurnCounts } from './turn-counts.ts'
@@ -38,6 +39,13 @@ export interface WorkerContext {
    * clients that are logged in, or over all others. `namespace` is whose client it is.
    */
   hasRoomFor(bytes: number, isLoggedIn: boolean, namespace: number): boolean
+  /** A value that was on its way into a namespace's store was refused for want of room there. */
+  refuseArriving(namespace: number): void
+  /**
+   * Whether others lack what the slow clients of a namespace hold of requests that are not complete, or, `isInStore`, of
+   * values on their way into its store.
+   */
+  isInputWanted(namespace: number, isInStore: boolean): boolean
   /** What the clients of a namespace that are logged in hold has changed by so many bytes. */
   countUnfinished(namespace: number, change: number): void
   /**
@@ -47,4 +55,17 @@ export interface WorkerContext {
   isStrangersTurn(canWait: boolean): boolean
   /** A connection ends because its client did not log in in time. */
   onLoginTimeout(peer: Peer): void
+}
+
+/** All of it. */
+export interface ConnectionContextOf<Connection> extends WorkerContext {
+  /** The dialect that a first byte asks for on one of the listeners. */
+  detect(firstByte: number, listenerIndex: number): DialectOf<Connection>
+  /** Runs the connection's `continueServing` after others had their turn. */
+  defer(connection: Connection): void
+  /** The connection logged in or lost its login. */
+  onGateChanged(connection: Connection): void
+  /** The connection ends because the login that it was let in by has expired. */
+  onExpired(connection: Connection): void
+  onClosed(connection: Connection): void
 }

@@ -378,7 +378,8 @@ describe('slow and lying clients', () => {
     }
     const sentBytes = 100 * cut
     const rows = await untilStats(other, '', ({ bytes_read = 0 }) => bytes_read >= sentBytes)
-    expect(rows.read_buf_bytes).toBeGreaterThan(56 * MIB)
+    // Where that took a second, those that stand still have given way to others, for a quarter of the room.
+    expect(rows.read_buf_bytes).toBeGreaterThan(40 * MIB)
     expect(rows.read_buf_bytes).toBeLessThan(66 * MIB)
     // A quarter of the memory has values that arrive there: 14 of these.
     expect(rows.store_no_memory).toBeGreaterThanOrEqual(18)
@@ -386,9 +387,12 @@ describe('slow and lying clients', () => {
     // Small requests are taken as ever, and so is a list of keys that is not much longer than a read.
     await other.request({ opcode: SET, extras: words(0, 0), key: 'small', value: noise(60_000, 3) })
     await expectServed(other)
-    const keys = new TextClient(server)
-    keys.send(`get ${'k '.repeat(2_000_000)}`)
-    expect(await keys.untilEnd()).toBe('SERVER_ERROR out of memory reading request\r\n')
+    // More lists than there is room for, also where half requests have given way by now.
+    const lists = Array.from({ length: 20 }, () => new TextClient(server))
+    for (const list of lists) list.send(`get ${'k '.repeat(2_000_000)}`)
+    const ended = await Promise.race(lists.map((list) => list.untilEnd()))
+    expect(ended).toBe('SERVER_ERROR out of memory reading request\r\n')
+    for (const list of lists) list.socket.destroy()
     // Each gets one answer to its request, and then one to the next.
     let storedCount = 0
     for (const [client, binary] of binaries.entries()) {
@@ -409,7 +413,8 @@ describe('slow and lying clients', () => {
       expect(answer).toMatch(/^(STORED|SERVER_ERROR out of memory storing object)\r\nMN\r\n$/)
       if (answer.startsWith('STORED')) storedCount++
     }
-    expect(storedCount).toBeGreaterThan(55)
+    // Those that arrive in the store take nothing from others.
+    expect(storedCount).toBeGreaterThanOrEqual(14)
     const { read_buf_bytes: left } = await stats(other)
     expect(left).toBe(0)
   })

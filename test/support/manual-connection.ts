@@ -124,6 +124,8 @@ export interface ManualConnectionOptions {
   readonly onLogin?: (event: LoginEvent) => void
   readonly hasRoomFor?: ConnectionContext['hasRoomFor']
   readonly countUnfinished?: ConnectionContext['countUnfinished']
+  readonly refuseArriving?: ConnectionContext['refuseArriving']
+  readonly isInputWanted?: ConnectionContext['isInputWanted']
   readonly isStrangersTurn?: ConnectionContext['isStrangersTurn']
   /** What it comes through; by default a TCP connection. */
   readonly channel?: Channel
@@ -151,6 +153,8 @@ export function openManualConnection(
     onLogin = () => undefined,
     hasRoomFor = () => true,
     countUnfinished = () => undefined,
+    refuseArriving = () => undefined,
+    isInputWanted = () => false,
     isStrangersTurn = () => true,
     channel,
   }: ManualConnectionOptions = {},
@@ -176,6 +180,8 @@ export function openManualConnection(
     lingerMs: 1000,
     hasRoomFor,
     countUnfinished,
+    refuseArriving,
+    isInputWanted,
     isStrangersTurn,
     detect: () => dialect,
     defer: (connection) => deferred.push(connection),

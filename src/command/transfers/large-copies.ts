@@ -37,7 +37,7 @@ export interface CopyMemory {
   hasRoomFor(bytes: number, namespace: number): boolean
   hold(bytes: number, namespace: number): void
   letGo(bytes: number, namespace: number): void
-  countRefusal(): void
+  refuse(bytes: number, namespace: number): void
 }
 
 export interface LargeCopiesOptions {
@@ -198,7 +198,7 @@ export class LargeCopies {
       memory.hold(begun.copy.memory.heldBytes, namespace)
     } else if (!memory.hasRoomFor(neededBytes - this.returningBytes, namespace)) {
       begun.isRefused = true
-      memory.countRefusal()
+      memory.refuse(neededBytes, namespace)
     }
     return begun
   }

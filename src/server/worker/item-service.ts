@@ -158,6 +158,12 @@ export class ItemService {
     this.remote?.close()
   }
 
+  /** Looks at who lacks memory that others hold; to be called by the worker's coarse timer before the deadlines. */
+  lookForWants(nowMs: number): void {
+    this.replyMemory.look(nowMs)
+    this.unfinished.look(nowMs)
+  }
+
   /** To be called by the worker's coarse timer. */
   maintain(): void {
     const { nowSeconds } = this.first.commands

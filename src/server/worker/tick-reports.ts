@@ -7,8 +7,8 @@ import type { Peer } from '../../base/peer.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 
-/** The log says so often at most that replies were refused for want of memory. */
-const REPLY_REPORT_MS = 10_000
+/** The log says so often at most that something was refused for want of memory. */
+const REFUSALS_REPORT_MS = 10_000
 /** And that clients did not log in in time: strangers come and go at their own pace. */
 const LOGIN_REPORT_MS = 10_000
 
@@ -16,8 +16,8 @@ export class TickReports {
   private readonly write: (event: LogEvent) => void
   private readonly lane: Float64Array
   private expiredCount = 0
-  private replyRefusalsSeen = 0
-  private replyReportMs = Number.NEGATIVE_INFINITY
+  private readonly replies: Refusals = new Refusals(COUNTER.unread_reply_oom)
+  private readonly requests: Refusals = new Refusals(COUNTER.stalled_requests)
   private loginTimeoutsSeen = 0
   private loginReportMs = Number.NEGATIVE_INFINITY
   /** One of those whose time was up since the last line. */
@@ -68,17 +68,45 @@ export class TickReports {
     this.expiredCount = 0
   }
 
-  reportUnreadReplies(nowMs: number): void {
-    const refusals = this.lane[COUNTER.unread_reply_oom]!
-    if (refusals === this.replyRefusalsSeen || nowMs - this.replyReportMs < REPLY_REPORT_MS) return
+  reportMemory(nowMs: number): void {
+    const replies = this.replies.since(this.lane, nowMs)
+    if (replies > 0) {
+      this.write({
+        level: 'warn',
+        event: 'unread_replies',
+        message:
+          'clients do not read what they asked for: replies were refused, or readers cut, for want of memory',
+        fields: { replies },
+      })
+    }
+    const requests = this.requests.since(this.lane, nowMs)
+    if (requests === 0) return
     this.write({
       level: 'warn',
-      event: 'unread_replies',
+      event: 'stalled_requests',
       message:
-        'clients do not read what they asked for: replies were refused, or readers cut, for want of memory',
-      fields: { replies: refusals - this.replyRefusalsSeen },
+        'clients do not send the rest of their requests: these were refused for want of memory for others',
+      fields: { requests },
     })
-    this.replyRefusalsSeen = refusals
-    this.replyReportMs = nowMs
+  }
+}
+
+/** What a counter has counted since the last line about it. */
+class Refusals {
+  private readonly slot: number
+  private seen = 0
+  private reportMs = Number.NEGATIVE_INFINITY
+
+  constructor(slot: number) {
+    this.slot = slot
+  }
+
+  /** 0: nothing, or it is too soon for another line. */
+  since(lane: Float64Array, nowMs: number): number {
+    const count = lane[this.slot]! - this.seen
+    if (count === 0 || nowMs - this.reportMs < REFUSALS_REPORT_MS) return 0
+    this.seen += count
+    this.reportMs = nowMs
+    return count
   }
 }

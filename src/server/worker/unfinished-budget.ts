@@ -1,5 +1,6 @@
 /**
- * What requests that have not come whole may hold in the process, over all workers.
+ * What requests that have not come whole may hold in the process, over all workers. Where one is refused for want of room,
+ * those that come too slowly give way for a second (connection/wanted-room.ts).
  *
  * Invariants: what strangers hold is apart from what clients need: neither takes room from the other. Namespaces
  * share the clients' room (connection/namespace-shares.ts), and each share has room for one request of the largest item.
@@ -45,9 +46,14 @@ export class UnfinishedBudget {
     this.strangerBytesMax = Math.max(STRANGER_BYTES_MAX, 4 * settings.saslBytesMax)
   }
 
-  /** Whether there is room for so many bytes more. */
+  /** Whether there is room for so many bytes more. A client for whom there is none is refused. */
   hasRoomFor(bytes: number, isLoggedIn: boolean, namespace: number): boolean {
-    if (isLoggedIn) return this.shares.hasRoomFor(bytes, namespace, 1)
+    const { shares } = this
+    if (isLoggedIn) {
+      const hasRoom = shares.hasRoomFor(bytes, namespace, 1)
+      if (!hasRoom) shares.wanted.refused(bytes, namespace)
+      return hasRoom
+    }
     const strangerBytes = sumCounter(this.settings.counters, 'unauthenticated_buf_bytes')
     return strangerBytes + bytes <= this.strangerBytesMax
   }
@@ -55,5 +61,22 @@ export class UnfinishedBudget {
   /** What the clients of a namespace hold has changed by so many bytes. */
   count(namespace: number, change: number): void {
     this.shares.count(namespace, change)
+  }
+
+  /** A value that was on its way into a namespace's store was refused for want of room there. */
+  refuseArriving(namespace: number): void {
+    this.shares.wantedInStores.refused(1, namespace)
+  }
+
+  /** Looks at who was refused, on all workers; to be called ten times a second. */
+  look(nowMs: number): void {
+    this.shares.wanted.look(nowMs)
+    this.shares.wantedInStores.look(nowMs)
+  }
+
+  /** Whether others lack what the slow clients of a namespace hold: here, or in its store. */
+  isWantedOf(namespace: number, isInStore: boolean): boolean {
+    const { wanted, wantedInStores } = this.shares
+    return (isInStore ? wantedInStores : wanted).isWantedOf(namespace)
   }
 }

@@ -321,6 +321,8 @@ export class WorkerServer {
       replyMemory: items.replyMemory,
       hasRoomFor: (bytes, isLoggedIn, namespace) =>
         items.unfinished.hasRoomFor(bytes, isLoggedIn, namespace),
+      refuseArriving: (namespace) => items.unfinished.refuseArriving(namespace),
+      isInputWanted: (namespace, isInStore) => items.unfinished.isWantedOf(namespace, isInStore),
       countUnfinished: (namespace, change) => items.unfinished.count(namespace, change),
       isStrangersTurn: (canWait) => strangerTurns.isOpen(canWait),
       onLoginTimeout: (peer) => this.reports.loginTimedOut(peer),
@@ -397,6 +399,7 @@ export class WorkerServer {
     this.loop.tick(context.nowMs)
     context.counts.tick()
     context.isCrowded = workerTable.isCrowded
+    this.items.lookForWants(context.nowMs)
     this.deadlines.begin()
     this.audit?.flush()
     this.endRests()
@@ -406,7 +409,7 @@ export class WorkerServer {
     if (workerTable.hasOthers) this.rows.publish()
     this.loginLog.rollOver(context.nowMs)
     this.tls?.rollOver(context.nowMs)
-    this.reports.reportUnreadReplies(context.nowMs)
+    this.reports.reportMemory(context.nowMs)
     this.reports.reportLoginTimeouts(context.nowMs)
     this.items.maintain()
     workerTable.turns.beat()

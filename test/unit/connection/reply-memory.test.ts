@@ -220,3 +220,44 @@ test('who logs in as somebody of another namespace takes along what is unread', 
   replies.settle()
   expect(replyMemory!.hasRoomFor(STRANGER_BOUND, STRANGERS_HOLDER)).toBe(true)
 })
+
+test('what is held is wanted for a second after a refusal on any worker, while what was refused and a quarter do not fit', () => {
+  const one = bench(1)
+  const { workers } = one
+  const [first, second] = workers
+  const held = holdAll(one, 0) - MEBIBYTE
+  first!.letGo(MEBIBYTE, 0)
+  expect(second!.isWantedOf(0)).toBe(false)
+  first!.refuse(2 * MEBIBYTE, 0)
+  second!.look(100)
+  expect(second!.isWantedOf(0)).toBe(true)
+  second!.look(1000)
+  expect(second!.isWantedOf(0)).toBe(true)
+  second!.look(1100)
+  expect(second!.isWantedOf(0)).toBe(false)
+  second!.refuse(2 * MEBIBYTE, 0)
+  first!.look(2000)
+  expect(first!.isWantedOf(0)).toBe(true)
+  const kept = BOUND - BOUND / 4 - 2 * MEBIBYTE
+  first!.letGo(held - kept - 1, 0)
+  expect(first!.isWantedOf(0)).toBe(true)
+  first!.letGo(1, 0)
+  expect(first!.isWantedOf(0)).toBe(false)
+})
+
+test('who holds less than the share of its namespace gives way to its own users alone', () => {
+  const [worker] = bench(4).workers
+  const share = BOUND / 8
+  worker!.hold(BOUND / 2 + share, 1)
+  worker!.hold(share - 1, 0)
+  worker!.hold(share - 1, 2)
+  worker!.refuse(MEBIBYTE, 2)
+  worker!.look(100)
+  const wanted = (): boolean[] => [0, 1, 2].map((namespace) => worker!.isWantedOf(namespace))
+  // The second is full, too.
+  expect(wanted()).toEqual([false, true, true])
+  worker!.letGo(MEBIBYTE, 1)
+  expect(wanted()).toEqual([false, true, true])
+  worker!.letGo(BOUND / 2, 1)
+  expect(wanted()).toEqual([false, false, false])
+})

@@ -43,7 +43,7 @@ class Memory implements CopyMemory {
     this.hold(-bytes, namespace)
   }
 
-  countRefusal(): void {
+  refuse(): void {
     this.refusals++
   }
 }
