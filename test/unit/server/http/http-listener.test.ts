@@ -1,9 +1,14 @@
 /** The listener over real sockets, with routes that count, and a clock that a test moves. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
-import { Agent, request } from 'node:http'
+import { Agent, request, ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { HttpListener } from '../../../../src/server/http/http-listener.ts'
+import { queryObjects } from 'node:v8'
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import {
+  HttpListener,
+  type HttpListenerOptions,
+} from '../../../../src/server/http/http-listener.ts'
 import type { Route } from '../../../../src/server/http/route.ts'
 import { BoundSockets } from '../../../../src/server/net/bound-sockets.ts'
 import { whenClosed } from '../../../support/when-closed.ts'
@@ -11,6 +16,10 @@ import { whenClosed } from '../../../support/when-closed.ts'
 /** More than the system takes for a client that does not read. */
 const LARGE = Buffer.alloc(64 * 1024 * 1024, 'x')
 const ANSWER_MS = 10_000
+const HEADER_MS = 5000
+const KEEP_ALIVE_MS = 75_000
+const LOOK_MS = 500
+const PIPELINED_MAX = 16
 /** What is waited for takes turns of the event loop, each when a busy machine lets it. */
 const PATIENT = { timeout: 60_000 }
 
@@ -18,6 +27,8 @@ let nowMs = 0
 let port = 0
 let sockets: BoundSockets
 let madeCount = 0
+/** Requests that get no answer. */
+let neverCount = 0
 let failures: string[] = []
 let listener: HttpListener
 
@@ -32,7 +43,12 @@ const ROUTES: readonly Route[] = [
     freshMs: 1000,
     answer: () => ({ status: 200, contentType: 'text/plain', body: LARGE }),
   },
-  { path: '/never', freshMs: 0, answer: () => new Promise(() => undefined) },
+  {
+    path: '/never',
+    freshMs: 0,
+    form: () => `${neverCount++}`,
+    answer: () => new Promise(() => undefined),
+  },
   {
     path: '/fails',
     freshMs: 0,
@@ -45,9 +61,15 @@ const ROUTES: readonly Route[] = [
 beforeEach(async () => {
   nowMs = 0
   madeCount = 0
+  neverCount = 0
   failures = []
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  listener = new HttpListener({
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  listener = await listen({})
+})
+
+/** Bound anew. */
+async function listen(given: Partial<HttpListenerOptions>): Promise<HttpListener> {
+  const made = new HttpListener({
     routes: () => ROUTES,
     login: undefined,
     isOpen: true,
@@ -55,19 +77,27 @@ beforeEach(async () => {
     hostNames: [],
     nowMs: () => nowMs,
     onFailure: (path) => failures.push(path),
+    ...given,
   })
   sockets = new BoundSockets()
   await sockets.bindTcp({ host: '127.0.0.1', port: 0 })
   const [socket] = sockets.shared
   if (socket === undefined) throw new Error('nothing was bound')
   port = socket.address.port
-  await listener.listen(socket, undefined)
-})
+  await made.listen(socket, undefined)
+  return made
+}
 
 afterEach(() => {
   listener.close()
   vi.useRealTimers()
 })
+
+/** Who takes too long by then is cut off. */
+function lookAt(atMs: number): void {
+  nowMs = atMs
+  vi.advanceTimersByTime(LOOK_MS)
+}
 
 interface Asked {
   readonly localAddress?: string
@@ -138,10 +168,10 @@ test('who reads nothing of an answer is cut off when its time is over', async ()
   const socket = open('/large')
   await once(socket, 'data')
   socket.pause()
-  vi.advanceTimersByTime(ANSWER_MS - 1)
+  lookAt(ANSWER_MS - 1)
   // It was told nothing of an end, and others are served.
   expect(await get('/counted')).toBe('0')
-  vi.advanceTimersByTime(1)
+  lookAt(ANSWER_MS)
   let received = 0
   socket.on('data', (bytes: Buffer) => {
     received += bytes.length
@@ -154,16 +184,18 @@ test('who reads nothing of an answer is cut off when its time is over', async ()
 test('who reads in time gets all of it, and nothing is left that would cut the next', async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   expect((await get('/large', { agent }))?.length).toBe(LARGE.length)
-  await vi.waitUntil(() => vi.getTimerCount() === 0, PATIENT)
-  expect(await get('/counted', { agent })).toBe('0')
+  // It takes a turn or two until the server knows.
+  expect(await get('/counted')).toBe('0')
+  lookAt(ANSWER_MS)
+  expect(await get('/counted', { agent })).toBe('1')
   agent.destroy()
 })
 
 test('a route that never answers keeps its client no longer than others', async () => {
   const socket = open('/never')
   const closed = whenClosed(socket)
-  await vi.waitUntil(() => vi.getTimerCount() > 0, PATIENT)
-  vi.advanceTimersByTime(ANSWER_MS)
+  await vi.waitUntil(() => neverCount > 0, PATIENT)
+  lookAt(ANSWER_MS)
   await closed
 })
 
@@ -177,14 +209,14 @@ test('a route that fails tells the client nothing of why', async () => {
 test('one that is closed answers nobody any more, and cuts off who is there', async () => {
   const socket = open('/never')
   const closed = whenClosed(socket)
-  await vi.waitUntil(() => vi.getTimerCount() > 0, PATIENT)
+  await vi.waitUntil(() => neverCount > 0, PATIENT)
   listener.close()
   await closed
   expect(await get('/counted')).toBe(undefined)
 })
 
-/** What is answered to bytes as they are, when the connection has ended; at most the first status line. */
-async function statusOf(bytes: string): Promise<string | undefined> {
+/** What is answered to bytes as they are, when the connection has ended. */
+async function textOf(bytes: string): Promise<string> {
   const socket = connect(port, '127.0.0.1')
   let text = ''
   socket.on('error', () => undefined)
@@ -193,7 +225,12 @@ async function statusOf(bytes: string): Promise<string | undefined> {
   })
   socket.write(bytes)
   await whenClosed(socket)
-  return text.split('\r\n')[0]
+  return text
+}
+
+/** At most the first status line. */
+async function statusOf(bytes: string): Promise<string | undefined> {
+  return (await textOf(bytes)).split('\r\n')[0]
 }
 
 /** A head of so many bytes, most of which are no name and no value. */
@@ -222,14 +259,16 @@ test('requests in a row, each short enough, are answered however many come at on
 })
 
 /** Whoever is there is never answered, and all places of the address are taken. */
-async function fillWithServed(): Promise<void> {
+async function fillWithServed(): Promise<() => number> {
+  let closedCount = 0
   for (let index = 0; index < 256; index++) {
     const socket = connect({ port, host: '127.0.0.1', localAddress: `127.0.0.${2 + (index % 4)}` })
     socket.on('error', () => undefined)
+    socket.on('close', () => closedCount++)
     socket.write('GET /never HTTP/1.1\r\nHost: a\r\n\r\n')
   }
-  // Each has a time in which its answer must be taken.
-  await vi.waitUntil(() => vi.getTimerCount() === 256, PATIENT)
+  await vi.waitUntil(() => neverCount === 256, PATIENT)
+  return () => closedCount
 }
 
 test('whoever waits for answers, or does not read them, holds no place against a newcomer', async () => {
@@ -240,15 +279,14 @@ test('whoever waits for answers, or does not read them, holds no place against a
 })
 
 test('an address that is filled has none of the places of another', async () => {
-  await fillWithServed()
+  const closedCount = await fillWithServed()
   await sockets.bindTcp({ host: '127.0.0.2', port: 0 })
   const [, other] = sockets.shared
   if (other === undefined) throw new Error('nothing was bound')
   await listener.listen(other, undefined)
   const target = { host: '127.0.0.2', port: other.address.port }
   expect(await get('/counted', target)).toBe('0')
-  // All of those are there still.
-  await vi.waitUntil(() => vi.getTimerCount() === 256, PATIENT)
+  expect(closedCount()).toBe(0)
 })
 
 test('each address has a number of its own, and none of those that clients come to', async () => {
@@ -277,4 +315,123 @@ test('each address has a number of its own, and none of those that clients come 
   }
   asking.close()
   expect(indices).toEqual([-1, -2])
+})
+
+/** How many requests Node's parser makes of what comes. */
+function countRequests(): () => number {
+  let count = 0
+  const seen = (): void => {
+    count++
+  }
+  subscribe('http.server.request.start', seen)
+  onTestFinished(() => void unsubscribe('http.server.request.start', seen))
+  return () => count
+}
+
+test('nothing holds a connection that has closed, whatever its requests wait for', async () => {
+  const waiting: (() => void)[] = []
+  const login = {
+    check: async (): Promise<'allowed'> => {
+      await new Promise<void>((resolve) => waiting.push(resolve))
+      return 'allowed'
+    },
+  }
+  const routes: readonly Route[] = [...ROUTES, { ...ROUTES[0]!, path: '/guarded', right: 'stats' }]
+  listener.close()
+  listener = await listen({ routes: () => routes, login })
+  const opened = Array.from({ length: 40 }, (_, index) => {
+    const path = index % 2 === 0 ? '/never' : '/guarded'
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => undefined)
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(16))
+    return socket
+  })
+  await vi.waitUntil(() => neverCount >= 20 && waiting.length >= 20, PATIENT)
+  for (const socket of opened) socket.destroy()
+  // Who sent more than one is not read, and so not missed before.
+  lookAt(ANSWER_MS)
+  const held = (): number => queryObjects(ServerResponse, { format: 'count' })
+  await vi.waitUntil(() => held() === 0, { timeout: 10_000, interval: 500 })
+  // Those logins wait still.
+  expect(waiting.length).toBeGreaterThanOrEqual(20)
+})
+
+test('a burst of requests is no more work than of those that are answered', async () => {
+  const count = countRequests()
+  const burst = 'GET /counted HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1500)
+  const text = await textOf(burst)
+  expect(count()).toBe(PIPELINED_MAX)
+  expect(text.split('HTTP/1.1 200 OK').length - 1).toBe(PIPELINED_MAX)
+  expect(text.match(/connection: close/gi)).toHaveLength(1)
+})
+
+test('requests of one address that are there at once do not come before that of another', async () => {
+  const order: string[] = []
+  const from = (localAddress: string): Socket => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress })
+    socket.on('error', () => undefined)
+    socket.on('data', (bytes: Buffer) => {
+      for (const _ of String(bytes).matchAll(/HTTP\/1\.1 200/g)) order.push(localAddress)
+    })
+    return socket
+  }
+  const crowd = Array.from({ length: 30 }, () => from('127.0.0.2'))
+  const probe = from('127.0.0.3')
+  await Promise.all([...crowd, probe].map(async (socket) => await once(socket, 'connect')))
+  const one = 'GET /counted HTTP/1.1\r\nHost: a\r\n\r\n'
+  for (const socket of crowd) socket.write(one.repeat(10))
+  probe.write(one)
+  await vi.waitUntil(() => order.length === 301, PATIENT)
+  expect(order.indexOf('127.0.0.3')).toBeLessThan(60)
+  for (const socket of [...crowd, probe]) socket.destroy()
+})
+
+test('who ends its side has the answers to what it sent before', async () => {
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  socket.setEncoding('latin1').on('data', (more: string) => {
+    text += more
+  })
+  socket.end('GET /counted HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(3))
+  await whenClosed(socket)
+  expect(text.split('HTTP/1.1 200 OK').length - 1).toBe(3)
+})
+
+test('a request that comes a byte at a time is answered, and one that stops on its way is told so', async () => {
+  const socket = connect(port, '127.0.0.1')
+  socket.setNoDelay()
+  for (const character of BEGIN.replace('Connection: close\r\n', '')) {
+    await new Promise<void>((resolve) => socket.write(character, () => resolve()))
+  }
+  socket.write('\r\n')
+  expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
+  const closed = whenClosed(socket)
+  lookAt(KEEP_ALIVE_MS - 1)
+  socket.write('GET /')
+  expect(await get('/counted')).not.toBe(undefined)
+  const answer = once(socket, 'data')
+  // From its first byte on, and not from the answer before.
+  lookAt(nowMs + HEADER_MS)
+  expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 408 /)
+  await closed
+})
+
+test('who asks nothing more is cut off when it has been kept for long enough', async () => {
+  const socket = open('/counted')
+  await once(socket, 'data')
+  const closed = whenClosed(socket)
+  lookAt(KEEP_ALIVE_MS - 1)
+  socket.write('GET /counted HTTP/1.1\r\nHost: a\r\n\r\n')
+  expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
+  await vi.waitUntil(() => {
+    lookAt(nowMs + KEEP_ALIVE_MS)
+    return socket.closed || socket.readableEnded
+  }, PATIENT)
+  await closed
+})
+
+test('who speaks something else is told so at once', async () => {
+  expect(await statusOf('get key\r\n')).toBe('HTTP/1.1 400 Bad Request')
+  expect(await statusOf('\r\r\nGET /counted\r\n')).toBe('HTTP/1.1 400 Bad Request')
+  expect(await statusOf(`${BEGIN}a b: c\r\n\r\n`)).toBe('HTTP/1.1 400 Bad Request')
 })
