@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config'
-import { ALONE } from './test/unit/alone.ts'
+import { ALONE } from './test/alone.ts'
 
 /** What is polled for comes when a busy machine lets it; the default, 1 s, is too short for that. */
 const patient = { poll: { timeout: 60_000 } }
@@ -34,7 +34,7 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'unit-alone',
+          name: 'alone',
           include: [...ALONE],
           testTimeout: 180_000,
           hookTimeout: 180_000,
@@ -59,6 +59,7 @@ export default defineConfig({
         test: {
           name: 'fuzz',
           include: ['test/fuzz/**/*.test.ts'],
+          exclude: [...ALONE],
           testTimeout: 600_000,
           hookTimeout: 180_000,
           expect: patient,

@@ -30,6 +30,7 @@ import { withCertificates } from '../net/tls-contexts.ts'
 import { NO_RENEGOTIATION } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import { recordOverheadBytes } from '../net/tls-record-size.ts'
+import { letGoWhenOver } from '../net/tls-remains.ts'
 import { type Asked, askedBy, refusal } from './asked.ts'
 import { HelloTurns } from './hello-turns.ts'
 import { accessTo, type HttpAccessOptions, type HttpClient } from './http-access.ts'
@@ -119,7 +120,6 @@ export class HttpListener {
   private readonly kept: KeptAnswers
   /** By whom a connection of a server is known, of each server. */
   private readonly open: Map<string | Socket, Connection>[] = []
-  private readonly byIntake: WeakMap<object, Connection> = new WeakMap()
   private readonly turns: SiteTurns = new SiteTurns()
   /** It has each request from its connection's intake, and listens nowhere. */
   private parser: http.Server | undefined = undefined
@@ -217,11 +217,15 @@ export class HttpListener {
       hellos?.add(socket, peer)
     })
     server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
+      if (isTls) letGoWhenOver(socket as TLSSocket)
       const connection = open.get(keyOf(socket))
       const overheadBytes = isTls ? recordOverheadBytes(socket as TLSSocket) : 0
       if (connection !== undefined) this.takeIn(socket, connection, overheadBytes)
     })
-    server.on('tlsClientError', (_: Error, socket: TLSSocket) => socket.destroy())
+    server.on('tlsClientError', (_: Error, socket: TLSSocket) => {
+      letGoWhenOver(socket)
+      socket.destroy()
+    })
   }
 
   private createConnections(): HttpConnections<Socket> {
@@ -253,9 +257,9 @@ export class HttpListener {
         connections.asked(connection.socket)
         connection.leaveTurn = this.turns.wait(client.peer, answer)
       },
+      onRequest: (request, response) => this.begin(request, response, connection),
     })
     connection.intake = intake
-    this.byIntake.set(intake, connection)
   }
 
   private createParser(): http.Server {
@@ -266,9 +270,9 @@ export class HttpListener {
     })
     parser.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX
     const begin = (request: IncomingMessage, response: ServerResponse): void => {
-      const connection = this.byIntake.get(request.socket)
-      if (connection === undefined) request.socket.destroy()
-      else this.begin(request, response, connection)
+      const { socket } = request
+      if (socket instanceof RequestIntake) socket.begin(request, response)
+      else socket.destroy()
     }
     parser.on('request', begin)
     // What else is expected than that a body may come is passed over, as nobody sends one.

@@ -15,6 +15,7 @@
  *
  * Invariant: Node has one request of a connection at most, and a connection that has closed holds nothing of what it sent.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { HeadMeter, TOO_LONG, UNFINISHED } from './head-meter.ts'
@@ -33,6 +34,8 @@ export interface RequestIntakeOptions {
   readonly nowMs: () => number
   /** Has a head, and waits for letThrough(). */
   readonly onHead: () => void
+  /** What Node makes of it. */
+  readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void
 }
 
 type Done = (error?: Error | null) => void
@@ -108,6 +111,11 @@ export class RequestIntake extends Duplex {
     this.bytes = lookedAt < bytes.length ? bytes.subarray(lookedAt) : NOTHING
     this.lookedAt = 0
     this.push(bytes.subarray(0, lookedAt))
+  }
+
+  /** To be called by Node's server, of which this is a connection. */
+  begin(request: IncomingMessage, response: ServerResponse): void {
+    this.options.onRequest(request, response)
   }
 
   /** The answer has been taken: on with the next. */

@@ -82,7 +82,7 @@ export class HandleTransport implements Transport, LateWrite {
   private hasLeftRoom = false
   /** Of `bytesRead`, what the receiver has had. */
   private readBytes = 0
-  /** Of it, in a row (read-row.ts). */
+  /** Of it, in a row (read-row.ts): a number, not an object more of each connection. */
   private rowBytes = 0
   /** Writes that the kernel did not take at once and that have not ended yet. */
   private waitingWrites = 0

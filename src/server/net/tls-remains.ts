@@ -2,7 +2,8 @@
  * What a TLS socket leaves behind. Node gives the handle under each an accessor property (`reading`), whose two
  * functions hold the socket. V8 makes the pair of them in its old generation, so that all that hangs on the socket
  * outlives every collection of the young one and is copied twice, until one of the old comes: 8 KB of some 16 that a
- * handshake takes. A flood of hellos had a scavenge of 2 to 4 ms fourteen times a second so, one of 1 ms without.
+ * handshake takes. Of 500 hellos a second that were left, half of the scavenges took 1.9 ms or more in Node 20, and 1.1 without
+ * (test/bench/README.md).
  *
  * So what hangs on a socket that is over is taken off it. It keeps what is asked of one that may still be called:
  * `destroy`, `end` and `resume` do nothing then, as before.

@@ -7,19 +7,16 @@ import type { Peer } from '../../base/peer.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { LogEvent } from '../../observe/log.ts'
 
-/** The log says so often at most that something was refused for want of memory. */
-const REFUSALS_REPORT_MS = 10_000
-/** And that clients did not log in in time: strangers come and go at their own pace. */
-const LOGIN_REPORT_MS = 10_000
+/** The log says so often at most that something was refused for want of memory, or that clients did not log in in time. */
+const REPORT_MS = 10_000
 
 export class TickReports {
   private readonly write: (event: LogEvent) => void
   private readonly lane: Float64Array
   private expiredCount = 0
-  private readonly replies: Refusals = new Refusals(COUNTER.unread_reply_oom)
-  private readonly requests: Refusals = new Refusals(COUNTER.stalled_requests)
-  private loginTimeoutsSeen = 0
-  private loginReportMs = Number.NEGATIVE_INFINITY
+  private readonly replies: Unreported = new Unreported(COUNTER.unread_reply_oom)
+  private readonly requests: Unreported = new Unreported(COUNTER.stalled_requests)
+  private readonly loginTimeouts: Unreported = new Unreported(COUNTER.login_timeouts)
   /** One of those whose time was up since the last line. */
   private latePeer: Peer | undefined = undefined
 
@@ -43,16 +40,14 @@ export class TickReports {
 
   /** Those that waited for a place as long are counted as well. */
   reportLoginTimeouts(nowMs: number): void {
-    const timeouts = this.lane[COUNTER.login_timeouts]!
-    if (timeouts === this.loginTimeoutsSeen || nowMs - this.loginReportMs < LOGIN_REPORT_MS) return
+    const connections = this.loginTimeouts.since(this.lane, nowMs)
+    if (connections === 0) return
     this.write({
       level: 'info',
       event: 'login_timeouts',
       message: 'connections are closed whose clients did not log in in time; one of them is named',
-      fields: { connections: timeouts - this.loginTimeoutsSeen, peer: this.latePeer?.text },
+      fields: { connections, peer: this.latePeer?.text },
     })
-    this.loginTimeoutsSeen = timeouts
-    this.loginReportMs = nowMs
     this.latePeer = undefined
   }
 
@@ -92,7 +87,7 @@ export class TickReports {
 }
 
 /** What a counter has counted since the last line about it. */
-class Refusals {
+class Unreported {
   private readonly slot: number
   private seen = 0
   private reportMs = Number.NEGATIVE_INFINITY
@@ -104,7 +99,7 @@ class Refusals {
   /** 0: nothing, or it is too soon for another line. */
   since(lane: Float64Array, nowMs: number): number {
     const count = lane[this.slot]! - this.seen
-    if (count === 0 || nowMs - this.reportMs < REFUSALS_REPORT_MS) return 0
+    if (count === 0 || nowMs - this.reportMs < REPORT_MS) return 0
     this.seen += count
     this.reportMs = nowMs
     return count

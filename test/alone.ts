@@ -1,8 +1,9 @@
 /**
- * Unit tests that put something in the place of a module or a timer, or measure the memory of the process. Each has a
+ * Tests that put something in the place of a module or a timer, or measure the memory of the process. Each has a
  * process of its own (vitest.config.ts); test/house/alone.test.ts holds this list.
  */
 export const ALONE: readonly string[] = [
+  'test/fuzz/store-fill.test.ts',
   'test/unit/command/transfers/large-extensions.test.ts',
   'test/unit/connection/watchers.test.ts',
   'test/unit/credential/prepare-cost.test.ts',
