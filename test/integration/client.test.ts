@@ -39,7 +39,9 @@ function run(
   environment: Readonly<Record<string, string>> = {},
   options: ProgramOptions = {},
 ): Promise<ProgramResult> {
-  const command = [SERVER_NODE, SERVER_PROGRAM, ...argv]
+  // A busy machine may take longer for an answer than users wait for it.
+  const patience = argv.includes('--timeout') ? [] : ['--timeout', '60']
+  const command = [SERVER_NODE, SERVER_PROGRAM, ...argv, ...patience]
   return runProgram(command, { ...options, environment: { HOME: '/nonexistent', ...environment } })
 }
 
