@@ -44,6 +44,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
+          globalSetup: 'test/support/run-folder.ts',
           include: [
             'test/integration/**/*.test.ts',
             'test/transcripts/**/*.test.ts',

@@ -13,10 +13,21 @@ const ROOT = join(import.meta.dirname, '..', '..')
 const TRACES =
   /\bvi\.(?:mock|doMock|hoisted|spyOn|stubEnv|stubGlobal|useFakeTimers)\b|process\.memoryUsage|getHeapSpaceStatistics|\byieldToEventLoops\(/
 
-test('who changes modules or the process has a process of its own, and nobody else', () => {
-  const files = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.test\.m?[jt]s$/.test(name) && name !== 'house/alone.test.ts')
+const filesOf = (pattern: RegExp): string[] =>
+  readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => pattern.test(name) && name !== 'house/alone.test.ts')
     .map((name) => `test/${name}`)
-  const tracing = files.filter((file) => TRACES.test(readFileSync(join(ROOT, file), 'utf8')))
+
+const textOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8')
+
+test('who changes modules or the process has a process of its own, and nobody else', () => {
+  const tracing = filesOf(/\.test\.m?[jt]s$/).filter((file) => TRACES.test(textOf(file)))
   expect(tracing.sort()).toEqual([...ALONE])
+})
+
+test('what a module has does not go with the first file of tests that has the module', () => {
+  const shared = filesOf(/(?<!\.test)\.m?[jt]s$/)
+  expect(shared.length).toBeGreaterThan(100)
+  const ending = shared.filter((file) => /^(?:before|after)(?:All|Each)\(/m.test(textOf(file)))
+  expect(ending).toEqual([])
 })

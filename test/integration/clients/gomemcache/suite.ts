@@ -2,26 +2,19 @@
  * gomemcache, Go's client, as Debian ships it: built from its sources, without a network. It has no
  * login of its own; the program's first command on its connection is one.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll } from 'vitest'
 import { describeRun } from '../../../support/client-program.ts'
 import type { ClientSuite } from '../../../support/client-suite.ts'
 import { runProgram } from '../../../support/program.ts'
+import { runFolder } from '../../../support/run-folder.ts'
 
 // The compiler alone: golang-go, which puts it on the path, brings a C compiler and more.
 const GO = '/usr/lib/go-1.19/bin/go'
 const SOURCES = '/usr/share/gocode'
 const COMPILER_DEADLINE_MS = 120_000
 
-let folder: string | undefined
-afterAll(() => {
-  if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
-})
-
 async function compile(): Promise<readonly string[]> {
-  folder = mkdtempSync(join(tmpdir(), 'saslcached-gomemcache-'))
+  const folder = runFolder('gomemcache')
   const program = join(folder, 'client')
   const compiled = await runProgram(
     [GO, 'build', '-o', program, join(import.meta.dirname, 'client.go')],

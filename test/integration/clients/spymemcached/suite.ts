@@ -2,24 +2,19 @@
  * spymemcached, Java's client, as Debian ships it: told to use PLAIN, and left to choose from what
  * the server lists.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll } from 'vitest'
 import { describeRun } from '../../../support/client-program.ts'
 import type { ClientSuite } from '../../../support/client-suite.ts'
 import { runProgram } from '../../../support/program.ts'
+import { runFolder } from '../../../support/run-folder.ts'
 
 const JAR = '/usr/share/java/spymemcached.jar'
 
 let classes: string | undefined
-afterAll(() => {
-  if (classes !== undefined) rmSync(classes, { recursive: true, force: true })
-})
 
 async function compile(): Promise<string> {
   if (classes !== undefined) return classes
-  const folder = mkdtempSync(join(tmpdir(), 'saslcached-spymemcached-'))
+  const folder = runFolder('spymemcached')
   const compiled = await runProgram([
     'javac',
     ...['-encoding', 'UTF-8', '-cp', JAR, '-d', folder],
