@@ -60,9 +60,10 @@ export class Listener implements NewcomerSource {
   }
 
   private createTlsParts(tls: TlsOptions): TlsParts {
-    const { onWithout } = this.options
+    const { onWithout, soon } = this.options
     return {
       ...tls,
+      soon,
       readBuffer: this.parts.readBuffer,
       sendBufferBytesMax: this.parts.sendBufferBytesMax,
       writer: new HandleWriter(() => onWithout('write')),

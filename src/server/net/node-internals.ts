@@ -17,6 +17,8 @@
  * | tlsSocket._parent                               | whose handshake it is           | 20 and later  | TLS connections are not served           |
  * | tlsSocket: kBuffer, kBufferCb, useUserBuffer    | decrypting into the same buffer | 20 and later  | the socket's 'data' event                |
  * | tlsSocket._handle: onread, bytesRead            | reading past the socket         | 20 and later  | kBufferCb                                |
+ * | TLSSocket.prototype._init; onread, bytesRead of | ends in turns (late-ends.ts)    | 20 and later  | they are taken at once                   |
+ * | handles under sockets                           |                                 |               |                                          |
  * | tlsSocket: res, _events, _readableState, ...    | what one that is over holds     | 20 and later  | it goes with a collection of the old     |
  * | (tls-remains.ts)                                |                                 |               | generation: longer pauses                |
  * | secureContext: enableTicketKeyCallback,         | a ticket for the next session   | 20 and later  | TLS 1.3 sessions are resumed twice, then |
@@ -90,12 +92,14 @@ export function onreadNamesBuffer(): boolean {
 /**
  * Has what `socket` decrypts put into `buffer`, which is whoever's that is called with its length until
  * it returns; false from it stops the reading. net.Socket takes that as an option (`onread`), which a
- * TLS socket does not pass on. False: it cannot be had.
+ * TLS socket does not pass on. `ended` is told of the end, where it can be, and the socket then is not. False: it
+ * cannot be had.
  */
 export function readsInto(
   socket: tls.TLSSocket,
   buffer: Buffer,
   receive: (length: number, bytes: Uint8Array) => boolean,
+  ended: () => void,
 ): boolean {
   const slots = socket as unknown as Record<symbol, unknown>
   const { _handle: handle } = socket as unknown as { readonly _handle?: DecryptingHandle }
@@ -107,7 +111,7 @@ export function readsInto(
   slots[bufferSlot] = buffer
   slots[callbackSlot] = receive
   handle.useUserBuffer(buffer)
-  passReads(socket, handle, buffer, receive)
+  passReads(socket, handle, buffer, receive, ended)
   socket.read(0)
   return true
 }
@@ -123,24 +127,23 @@ interface DecryptingHandle {
   readStop?(): number
 }
 
-/**
- * Has what is read go past the socket to `receive`, and all else, such as the end, to the socket as before.
- */
+/** Has what is read go past the socket to `receive`, and the end to `ended`. */
 function passReads(
   socket: tls.TLSSocket,
   handle: DecryptingHandle,
   buffer: Buffer,
   receive: (length: number, bytes: Uint8Array) => boolean,
+  ended: () => void,
 ): void {
   const { onread, bytesRead } = handle
   if (typeof onread !== 'function' || typeof bytesRead !== 'number') return
   let seenBytes = bytesRead
-  handle.onread = (rest) => {
+  handle.onread = () => {
     const readBytes = handle.bytesRead ?? 0
     const length = readBytes - seenBytes
     seenBytes = readBytes
-    if (length <= 0 || socket.destroyed) return onread.call(handle, rest)
-    if (receive(length, buffer)) return undefined
+    if (length === 0) ended()
+    if (length === 0 || socket.destroyed || receive(length, buffer)) return undefined
     handle.reading = false
     if (!socket.destroyed) handle.readStop?.()
     return undefined

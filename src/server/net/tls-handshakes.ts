@@ -22,14 +22,15 @@ import tls from 'node:tls'
 import { FairQueue, type Place } from '../../base/fair-queue.ts'
 import type { Peer } from '../../base/peer.ts'
 import type { TlsVerify } from '../../config/options/tls-options.ts'
+import { type EndOwner, watchEnd } from './late-ends.ts'
 import { renewsTickets } from './node-internals.ts'
 import { withCertificates } from './tls-contexts.ts'
 import type { TlsMaterial } from './tls-material.ts'
 import { letGoWhenOver } from './tls-remains.ts'
 import { TlsRetries } from './tls-retries.ts'
 
-/** Who waits for a handshake. */
-export interface HandshakeOwner {
+/** Who waits for a handshake, and is told of an end in the middle of it. */
+export interface HandshakeOwner extends EndOwner {
   /** The accepted socket; nothing of it is read once its hello was taken. */
   readonly socket: net.Socket
   readonly verify: TlsVerify
@@ -116,6 +117,7 @@ export class TlsHandshakes implements HandshakeStep {
     this.clock = clock
     this.turns = turns
     this.retries = new TlsRetries(clock)
+    watchHandshakes()
   }
 
   /** Handshakes from now on are made with `material`; those under way with what they began with. */
@@ -201,6 +203,24 @@ export class TlsHandshakes implements HandshakeStep {
   private ownerOf(socket: tls.TLSSocket): HandshakeOwner | undefined {
     const { _parent: parent } = socket as unknown as { readonly _parent?: OwnedSocket | null }
     return parent?.[OWNER]
+  }
+}
+
+let areWatched = false
+
+/** Node's server shows nobody the socket of a handshake until that is done: so the class of them does, in this thread. */
+function watchHandshakes(): void {
+  const prototype = tls.TLSSocket.prototype as unknown as {
+    _init?: (this: tls.TLSSocket, under: OwnedSocket | undefined, rest: unknown) => void
+  }
+  const { _init: init } = prototype
+  if (areWatched || typeof init !== 'function') return
+  areWatched = true
+  prototype._init = function (under, rest) {
+    init.call(this, under, rest)
+    const owner = under?.[OWNER]
+    const { _handle: handle } = this as unknown as { readonly _handle?: object | null }
+    if (owner !== undefined) watchEnd(handle, owner)
   }
 }
 

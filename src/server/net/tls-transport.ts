@@ -29,13 +29,15 @@ import type { Receiver, Transport } from '../../connection/transport.ts'
 import { COUNTER } from '../../observe/counters.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite, WritableHandle, WriteRequest } from './handle-writer.ts'
+import { KeptBytes } from './kept-bytes.ts'
+import { watchEnd } from './late-ends.ts'
 import { readsInto } from './node-internals.ts'
 import { RECORD_BYTES_MIN, ReadRow } from './read-row.ts'
 import { AcceptedSocket } from './socket-transport.ts'
 import { certificateRefusalOf, channelOf } from './tls-channel.ts'
 import type { HandshakeOwner, TlsHandshakes } from './tls-handshakes.ts'
 import { HelloIntake } from './tls-hello.ts'
-import { recordOverheadBytes } from './tls-record-size.ts'
+import { IdleBytes } from './tls-idle.ts'
 
 /** What the TLS connections of a worker share. */
 export interface TlsParts {
@@ -44,6 +46,8 @@ export interface TlsParts {
   /** Of TLS handles alone. */
   readonly writer: HandleWriter
   readonly handshakes: TlsHandshakes
+  /** Calls back in a later turn of the event loop, when the end of a connection may have one. */
+  readonly soon: (run: () => unknown) => void
   readonly lane: Float64Array
   /** Seconds since 1970 by the server's clock. */
   readonly epochSeconds: () => number
@@ -59,6 +63,13 @@ export interface TlsPipeChannel extends Channel {
   tls?: TlsChannel | undefined
 }
 
+/** Under the encryption, as it was accepted. */
+interface UnderHandle extends WritableHandle {
+  /** Returns a status. */
+  readStart?(): number
+  readStop?(): number
+}
+
 const HELLO = 0
 const WAITING = 1
 const SHAKING = 2
@@ -71,15 +82,8 @@ const WHOLE_WRITE_BYTES_MAX = 128 * 1024
 /** Codes of handshakes that were left, against the protocol by nobody. */
 const PEER_LEFT: readonly string[] = ['ECONNRESET', 'EPIPE', 'not-finished']
 
-/**
- * Padding that each record may have once its client is logged in. A stranger's has none, or nine wishes for new keys
- * could come with each byte of data: it is among the bytes that bring nothing, and a login takes few records.
- */
-const PADDING_BYTES_MAX = 256
-/** Bytes that may bring nothing at a time: half a record is among them, and two thousand new keys. */
-const IDLE_BYTES_MAX = 64 * 1024
-/** So many of them are forgotten each time that isMisused() is asked. */
-const IDLE_BYTES_FORGOTTEN = 1
+/** What reading a handle returns that is read already, -114 on every Linux. */
+const EALREADY = -114
 
 const NOTHING = Buffer.alloc(0)
 
@@ -95,7 +99,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private receiver: Receiver | undefined = undefined
   private secure: tls.TLSSocket | undefined = undefined
   /** The handle under the encryption: it tells what the kernel has not taken. */
-  private under: WritableHandle | undefined
+  private under: UnderHandle | undefined
   /** Undefined where writes are ordinary ones, and once the socket has closed it. */
   private handle: WritableHandle | undefined = undefined
   /** Of the write under way; 0: none is. */
@@ -113,17 +117,11 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** The receiver asked to be left alone. */
   private isStopped = false
   /** What was decrypted all the same. */
-  private kept: Buffer = NOTHING
-  private keptBytes = 0
+  private readonly kept: KeptBytes = new KeptBytes()
   private peerEnded = false
   private readonly row: ReadRow = new ReadRow(() => this.resume())
-  /** What has come in all, encrypted, as of the last look; and what of it can have brought something since. */
-  private seenBytes = 0
-  private usefulBytes = 0
-  private usefulRecords = 0
-  private idleBytes = 0
-  /** Of each record (tls-record-size.ts). */
-  private overheadBytes = 0
+  /** Once it is open. */
+  private idle: IdleBytes | undefined = undefined
   /** The receiver knows. */
   private isEndTold = false
 
@@ -207,7 +205,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   resume(): void {
     if (!this.isStopped) return
     this.isStopped = false
-    if (this.keptBytes > 0) process.nextTick(() => this.passOnKept())
+    if (this.kept.length > 0) process.nextTick(() => this.passOnKept())
     else this.secure?.resume()
   }
 
@@ -262,8 +260,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       return
     }
     this.phase = OPEN
-    this.seenBytes = this.socket.bytesRead
-    this.overheadBytes = recordOverheadBytes(secure)
+    this.idle = new IdleBytes(secure, this.socket.bytesRead)
     const isResumed = secure.isSessionReused()
     channel.tls = channelOf(secure)
     if (!isResumed) parts.lane[COUNTER.ssl_new_sessions]!++
@@ -325,7 +322,9 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
       },
     }
     // `handle` and `manualStart` are not in the typings; net.Server makes its sockets with them.
-    return new net.Socket(options as unknown as net.SocketConstructorOpts)
+    const socket = new net.Socket(options as unknown as net.SocketConstructorOpts)
+    watchEnd(handle, this)
+    return socket
   }
 
   private readonly takeChunk = (chunk: Buffer): void => {
@@ -349,6 +348,33 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     return true
   }
 
+  endNoticed(): void {
+    this.parts.soon(() => this.takeEnd())
+  }
+
+  /** False: there was nothing to end any more. */
+  private takeEnd(): boolean {
+    const { phase, secure } = this
+    if (phase === CLOSED || this.isDestroyed || this.socket.destroyed) return false
+    if (phase === OPEN && secure !== undefined && !this.isBroken()) {
+      // What Node does at the end of a stream.
+      secure.push(null)
+      secure.read(0)
+      return true
+    }
+    if (phase === SHAKING) this.failed('ECONNRESET')
+    this.destroy()
+    return true
+  }
+
+  /** To be asked behind its end: what is broken cannot be read again. */
+  private isBroken(): boolean {
+    const { under } = this
+    const status = under?.readStart?.() ?? 0
+    if (status === 0) under?.readStop?.()
+    return status !== 0 && status !== EALREADY
+  }
+
   /** The peer sent no hello, or not all of it. */
   private endEarly(): void {
     if (this.phase !== HELLO && this.phase !== WAITING) return
@@ -364,8 +390,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.under = undefined
     this.request = undefined
     this.gathered = []
-    this.kept = NOTHING
-    this.keptBytes = 0
+    this.kept.take()
     this.receiver?.finish()
     this.receiver = undefined
   }
@@ -379,7 +404,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     if (writer.isReady) this.handle = handle
     else if (handle !== undefined) writer.learnFrom(handle)
     const receive = (length: number, bytes: Uint8Array): boolean => this.receive(bytes, length)
-    if (readsInto(secure, readBuffer, receive)) return
+    if (readsInto(secure, readBuffer, receive, () => this.endNoticed())) return
     onWithout()
     secure.on('data', (chunk: Buffer) => {
       if (!this.receive(chunk, chunk.length)) secure.pause()
@@ -397,29 +422,19 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** Where Node does not tell how much has come, it is not known. */
   isMisused(isLoggedIn: boolean): boolean {
     if (this.phase !== OPEN) return false
-    const { bytesRead } = this.socket
-    const besides = this.overheadBytes + (isLoggedIn ? PADDING_BYTES_MAX : 0)
-    const useful = this.usefulBytes + this.usefulRecords * besides
-    const idle = this.idleBytes + bytesRead - this.seenBytes - useful
-    this.idleBytes = Math.max(0, idle - IDLE_BYTES_FORGOTTEN)
-    this.seenBytes = bytesRead
-    this.usefulBytes = 0
-    this.usefulRecords = 0
     // Where it is read the documented way, Node keeps what was decrypted while we have enough: 64 KiB since Node 22.
-    // Each byte may be a record.
-    const waiting = (this.secure?.readableLength ?? 0) * (1 + besides)
-    if (!(idle - waiting > IDLE_BYTES_MAX)) return false
+    const waitingBytes = this.secure?.readableLength ?? 0
+    if (this.idle?.isTooMuch(this.socket.bytesRead, waitingBytes, isLoggedIn) !== true) return false
     this.parts.lane[COUNTER.ssl_proto_errors]!++
     return true
   }
 
   private receive(bytes: Uint8Array, length: number): boolean {
     const { receiver } = this
-    this.usefulBytes += length
-    this.usefulRecords++
+    this.idle?.take(length)
     if (receiver === undefined) return false
-    if (this.isStopped || this.keptBytes > 0) {
-      this.keep(bytes, length)
+    if (this.isStopped || this.kept.length > 0) {
+      this.kept.add(bytes, length)
       return false
     }
     if (receiver.receive(bytes, length) && this.row.goesOn(Math.max(length, RECORD_BYTES_MIN)))
@@ -428,24 +443,11 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     return false
   }
 
-  /** In one piece: a record may have one byte, and there are thousands in a read. */
-  private keep(bytes: Uint8Array, length: number): void {
-    const wantedBytes = this.keptBytes + length
-    if (this.kept.length < wantedBytes) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.kept.length, wantedBytes))
-      grown.set(this.kept.subarray(0, this.keptBytes))
-      this.kept = grown
-    }
-    this.kept.set(bytes.subarray(0, length), this.keptBytes)
-    this.keptBytes = wantedBytes
-  }
-
   private passOnKept(): void {
-    const { receiver, kept, keptBytes } = this
+    const { receiver } = this
     if (receiver === undefined || this.phase !== OPEN || this.isStopped) return
-    this.kept = NOTHING
-    this.keptBytes = 0
-    if (keptBytes > 0) this.isStopped = !receiver.receive(kept, keptBytes)
+    const kept = this.kept.take()
+    if (kept.length > 0) this.isStopped = !receiver.receive(kept, kept.length)
     if (this.isStopped || this.phase !== OPEN) return
     if (this.peerEnded) this.tellEnd()
     else this.secure?.resume()
@@ -453,7 +455,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   private receiveEnd(): void {
     this.peerEnded = true
-    if (this.keptBytes === 0) this.tellEnd()
+    if (this.kept.length === 0) this.tellEnd()
   }
 
   private tellEnd(): void {

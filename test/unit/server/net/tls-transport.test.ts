@@ -24,10 +24,15 @@ authority.remove()
 
 const ends: (() => void)[] = []
 afterEach(() => {
+  holdsEnds = false
+  for (const ending of endings.splice(0)) ending()
   for (const end of ends.splice(0)) end()
 })
 
 const turns: HandshakeStep[] = []
+/** Ends that wait for their turn, where a test holds them; else they have the next one. */
+const endings: (() => unknown)[] = []
+let holdsEnds = false
 const failures: string[] = []
 const handshakes = new TlsHandshakes(
   tlsMaterial([{ certificate: pair.certificate, key: pair.key, names: ['localhost'] }]),
@@ -39,6 +44,7 @@ const parts: TlsParts = {
   sendBufferBytesMax: 1024,
   writer: new HandleWriter(),
   handshakes,
+  soon: (run) => void (holdsEnds ? endings.push(run) : setImmediate(run)),
   lane: new Float64Array(1000),
   epochSeconds: () => 0,
   onHandshake: () => undefined,
@@ -76,6 +82,10 @@ class Recorder implements Receiver {
 
   finish(): void {
     this.tell('finish')
+  }
+
+  hasHeard(word: string): boolean {
+    return this.told.has(word)
   }
 
   async until(word: string): Promise<void> {
@@ -310,6 +320,77 @@ describe.each([
     expect(transport.isReset?.()).toBe(false)
     await recorder.until('finish')
     expect(transport.isReset?.()).toBe(false)
+  })
+})
+
+async function served(bytes: Uint8Array) {
+  const [handle, socket] = await accept(false)
+  const { recorder } = serve(handle)
+  socket.write(bytes)
+  return { recorder, socket }
+}
+
+/** A client that has come so far, and what it is told of when it goes. */
+const PHASES: readonly [
+  phase: string,
+  told: string,
+  come: () => Promise<{ recorder: Recorder; socket: net.Socket }>,
+][] = [
+  [
+    'that have said nothing',
+    'finish',
+    async () => {
+      const come = await served(new Uint8Array(0))
+      await nextTurn()
+      return come
+    },
+  ],
+  ['in the middle of their hello', 'finish', async () => await served(hello.subarray(0, 20))],
+  [
+    'whose handshakes wait',
+    'finish',
+    async () => {
+      const come = await served(hello)
+      await come.recorder.until('heard')
+      return come
+    },
+  ],
+  [
+    'in the middle of their handshakes',
+    'finish',
+    async () => {
+      const come = await served(hello)
+      await come.recorder.until('heard')
+      giveTurns()
+      await once(come.socket, 'data')
+      return come
+    },
+  ],
+  ['that could log in now', 'end', async () => await secured(false)],
+]
+
+describe.each(PHASES)('many %s', (_, told, come) => {
+  test.each(LEAVES)('where each %s at one moment end one in each turn', async (_how, leave) => {
+    const clients = await Promise.all(Array.from({ length: 5 }, () => come()))
+    const countEnded = (): number =>
+      clients.filter(({ recorder }) => recorder.hasHeard(told) || recorder.hasHeard('finish'))
+        .length
+    await nextTurn()
+    const turnsBefore = turns.length
+    holdsEnds = true
+    for (const { socket } of clients) leave(socket)
+    while (endings.length < clients.length && countEnded() === 0) await nextTurn()
+    for (let count = 0; count < 5; count++) await nextTurn()
+    expect(countEnded()).toBe(0)
+    expect(endings).toHaveLength(clients.length)
+    for (let ended = 1; ended <= clients.length; ended++) {
+      endings[ended - 1]!()
+      while (countEnded() < ended) await nextTurn()
+      for (let count = 0; count < 5; count++) await nextTurn()
+      expect(countEnded()).toBe(ended)
+    }
+    expect(turns.length).toBe(turnsBefore)
+    giveTurns()
   })
 })
 
