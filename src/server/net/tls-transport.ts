@@ -30,7 +30,7 @@ import { COUNTER } from '../../observe/counters.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite, WritableHandle, WriteRequest } from './handle-writer.ts'
 import { KeptBytes } from './kept-bytes.ts'
-import { watchEnd } from './late-ends.ts'
+import { isBroken, type RereadHandle, watchEnd } from './late-ends.ts'
 import { readsInto } from './node-internals.ts'
 import { RECORD_BYTES_MIN, ReadRow } from './read-row.ts'
 import { AcceptedSocket } from './socket-transport.ts'
@@ -63,13 +63,6 @@ export interface TlsPipeChannel extends Channel {
   tls?: TlsChannel | undefined
 }
 
-/** Under the encryption, as it was accepted. */
-interface UnderHandle extends WritableHandle {
-  /** Returns a status. */
-  readStart?(): number
-  readStop?(): number
-}
-
 const HELLO = 0
 const WAITING = 1
 const SHAKING = 2
@@ -81,9 +74,6 @@ const WHOLE_WRITE_BYTES_MAX = 128 * 1024
 
 /** Codes of handshakes that were left, against the protocol by nobody. */
 const PEER_LEFT: readonly string[] = ['ECONNRESET', 'EPIPE', 'not-finished']
-
-/** What reading a handle returns that is read already, -114 on every Linux. */
-const EALREADY = -114
 
 const NOTHING = Buffer.alloc(0)
 
@@ -99,7 +89,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private receiver: Receiver | undefined = undefined
   private secure: tls.TLSSocket | undefined = undefined
   /** The handle under the encryption: it tells what the kernel has not taken. */
-  private under: UnderHandle | undefined
+  private under: (WritableHandle & RereadHandle) | undefined
   /** Undefined where writes are ordinary ones, and once the socket has closed it. */
   private handle: WritableHandle | undefined = undefined
   /** Of the write under way; 0: none is. */
@@ -119,6 +109,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** What was decrypted all the same. */
   private readonly kept: KeptBytes = new KeptBytes()
   private peerEnded = false
+  /** OpenSSL has. */
+  private isGivenUp = false
   private readonly row: ReadRow = new ReadRow(() => this.resume())
   /** Once it is open. */
   private idle: IdleBytes | undefined = undefined
@@ -352,11 +344,19 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.parts.soon(() => this.takeEnd())
   }
 
+  errorNoticed(code: string): void {
+    if (this.isGivenUp) return
+    this.isGivenUp = true
+    if (this.phase === OPEN) this.parts.lane[COUNTER.ssl_proto_errors]!++
+    else this.failed(code)
+    this.endNoticed()
+  }
+
   /** False: there was nothing to end any more. */
   private takeEnd(): boolean {
-    const { phase, secure } = this
-    if (phase === CLOSED || this.isDestroyed || this.socket.destroyed) return false
-    if (phase === OPEN && secure !== undefined && !this.isBroken()) {
+    const { phase, secure, under } = this
+    if (this.isDestroyed || this.socket.destroyed) return false
+    if (phase === OPEN && secure !== undefined && !this.isGivenUp && !isBroken(under)) {
       // What Node does at the end of a stream.
       secure.push(null)
       secure.read(0)
@@ -365,14 +365,6 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     if (phase === SHAKING) this.failed('ECONNRESET')
     this.destroy()
     return true
-  }
-
-  /** To be asked behind its end: what is broken cannot be read again. */
-  private isBroken(): boolean {
-    const { under } = this
-    const status = under?.readStart?.() ?? 0
-    if (status === 0) under?.readStop?.()
-    return status !== 0 && status !== EALREADY
   }
 
   /** The peer sent no hello, or not all of it. */

@@ -173,6 +173,9 @@ afterAll(() => {
   expect(handshakes.waitingCount).toBe(0)
 })
 
+/** A record of data that nobody can decrypt, as long as any is. */
+const GARBAGE = Buffer.concat([Uint8Array.of(0x17, 3, 3, 0, 32), Buffer.alloc(32, 7)])
+
 const LEAVES: readonly [how: string, leave: (client: net.Socket) => void][] = [
   ['ends its stream', (client) => client.end()],
   ['closes', (client) => client.destroy()],
@@ -391,6 +394,28 @@ describe.each(PHASES)('many %s', (_, told, come) => {
     }
     expect(turns.length).toBe(turnsBefore)
     giveTurns()
+  })
+})
+
+describe.each(PHASES.slice(-2))('many %s', (_, _told, come) => {
+  test('that send at one moment what OpenSSL refuses end one in each turn', async () => {
+    const clients = await Promise.all(Array.from({ length: 5 }, () => come()))
+    const countEnded = (): number =>
+      clients.filter(({ recorder }) => recorder.hasHeard('finish')).length
+    holdsEnds = true
+    for (const { socket } of clients) socket.write(GARBAGE)
+    while (endings.length < clients.length && countEnded() === 0) await nextTurn()
+    // It is told again of each record that comes behind the first.
+    for (const { socket } of clients) socket.write(GARBAGE)
+    for (let count = 0; count < 20; count++) await nextTurn()
+    expect(countEnded()).toBe(0)
+    expect(endings).toHaveLength(clients.length)
+    for (let ended = 1; ended <= clients.length; ended++) {
+      endings[ended - 1]!()
+      while (countEnded() < ended) await nextTurn()
+      for (let count = 0; count < 5; count++) await nextTurn()
+      expect(countEnded()).toBe(ended)
+    }
   })
 })
 
