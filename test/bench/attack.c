@@ -195,6 +195,7 @@ static void makeBytes(void) {
 enum Kind {
   COMES_AND_GOES, /* connect, send the payload, leave */
   ASKS,           /* the same, but wait for an answer first */
+  GATHERS,        /* the same, but wait until all have been answered, and leave together */
   HOLDS,          /* connect, send the payload, stay */
   STREAMS,        /* connect, send the payload again and again, read the answers */
   NEVER_READS,    /* the same, and do not read them */
@@ -215,12 +216,12 @@ static const struct Attack {
     {"unknown-commands", STREAMS, makeUnknown}, {"slow-readers", NEVER_READS, makeVersions},
     {"byte-by-byte", TRICKLES, makeBytes},      {"churn", COMES_AND_GOES, makeHalfRequest},
     {"tls-hellos", ASKS, makeHello},            {"tls-half-hellos", HOLDS, makeHello},
-    {"tls-silent", HOLDS, makeHelloAndMore},
+    {"tls-silent", HOLDS, makeHelloAndMore},    {"tls-drops", GATHERS, makeHello},
 };
 
 typedef struct {
   int fd; /* -1: free */
-  bool isConnected;
+  bool isConnected, isAnswered;
   size_t sentBytes;
   uint64_t openedNs;
 } Connection;
@@ -318,7 +319,7 @@ static void connected(Connection *c) {
   watch(c, reads ? EPOLLIN | EPOLLRDHUP : 0);
   if (attack->kind == STREAMS || attack->kind == NEVER_READS || attack->kind == TRICKLES) return;
   /* All but the last byte of a held request, which a server that waits for it could act upon. */
-  if (attack->kind == ASKS) attack->make();
+  if (attack->kind == ASKS || attack->kind == GATHERS) attack->make();
   if (payloadBytes > 0) sendSome(c, attack->kind == HOLDS ? payloadBytes - 100 : payloadBytes);
   if (attack->kind == COMES_AND_GOES && c->fd >= 0) closeConnection(c);
 }
@@ -331,7 +332,21 @@ static void readable(Connection *c) {
     closeConnection(c);
     return;
   }
+  c->isAnswered = true;
   if (attack->kind == ASKS) closeConnection(c);
+}
+
+/* Once all of them have been answered, or have waited for as long as any does. */
+static void leaveTogether(uint64_t now) {
+  uint64_t youngestNs = 0;
+  uint32_t answered = 0;
+  for (uint32_t i = 0; i < connectionMax; i++) {
+    if (connections[i].fd < 0) return;
+    if (connections[i].isAnswered) answered++;
+    if (connections[i].openedNs > youngestNs) youngestNs = connections[i].openedNs;
+  }
+  if (answered < connectionMax && now - youngestNs < ANSWER_LIMIT_NS) return;
+  for (uint32_t i = 0; i < connectionMax; i++) closeConnection(connections + i);
 }
 
 static Connection *freeConnection(void) {
@@ -343,6 +358,7 @@ static Connection *freeConnection(void) {
 /* One event; false when nothing is to be done now. */
 static bool actOnce(uint64_t now) {
   if (openCount < connectionMax) return openConnection(freeConnection(), now);
+  if (attack->kind == GATHERS) leaveTogether(now);
   if (attack->kind <= HOLDS) return false;
   for (uint32_t tries = 0; tries < connectionMax; tries++) {
     Connection *c = connections + nextConnection++ % connectionMax;

@@ -101,6 +101,13 @@ const ATTACKS = [
     tls: true,
     what: 'say hello and nothing more',
   },
+  {
+    name: 'tls-drops',
+    connections: 300,
+    rate: 500,
+    tls: true,
+    what: 'begin 300 TLS handshakes, and leave at one moment when all are answered',
+  },
 ]
 
 /** What --only and --list take. */
