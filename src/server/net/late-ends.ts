@@ -8,6 +8,7 @@
  * there. So `onread` is one of ours, which passes reads on. What OpenSSL refuses it tells as `onerror`, when its alert is sent.
  * Where handles have no such things, ends are taken at once, as Node does.
  */
+import type net from 'node:net'
 
 /** What reading a handle returns that is read already, on every Linux. */
 const EALREADY = -114
@@ -16,7 +17,7 @@ const EALREADY = -114
 export interface EndOwner {
   /** The peer sends no more, or the connection is broken. Nobody else is told. */
   endNoticed(): void
-  /** OpenSSL has given up, for a reason whose code is fit for a log. It may be told again. Nobody else is told. */
+  /** OpenSSL has given up, for a reason whose code is fit for a log, and nothing more is read. It may be told again. Nobody else is told. */
   errorNoticed(code: string): void
 }
 
@@ -30,6 +31,9 @@ interface WatchedHandle {
   readonly bytesRead?: number
   /** Of encryption only. */
   onerror?: ((this: WatchedHandle, error: NodeJS.ErrnoException) => void) | undefined
+  /** Returns a status. */
+  readStart?(): number
+  readStop?(): number
   [WATCH]?: { readonly owner: EndOwner; readonly onread: OnRead; readBytes: number }
 }
 
@@ -44,15 +48,9 @@ export function watchEnd(given: object | null | undefined, owner: EndOwner): voi
   if (typeof handle!.onerror === 'function') handle!.onerror = onError
 }
 
-/** An accepted handle, as far as it is asked here. */
-export interface RereadHandle {
-  /** Returns a status. */
-  readStart?(): number
-  readStop?(): number
-}
-
 /** To be asked behind an end. What is broken cannot be read again. */
-export function isBroken(handle: RereadHandle | undefined): boolean {
+export function isBroken(socket: net.Socket): boolean {
+  const { _handle: handle } = socket as unknown as { readonly _handle?: WatchedHandle | null }
   const status = handle?.readStart?.() ?? 0
   if (status === 0) handle?.readStop?.()
   return status !== 0 && status !== EALREADY
@@ -71,5 +69,7 @@ function onRead(this: WatchedHandle, rest: unknown): unknown {
 }
 
 function onError(this: WatchedHandle, { code = 'unknown' }: NodeJS.ErrnoException): void {
+  // OpenSSL would take no more of it, and Node keep what came.
+  this.readStop?.()
   this[WATCH]?.owner.errorNoticed(code)
 }

@@ -30,7 +30,7 @@ import { COUNTER } from '../../observe/counters.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite, WritableHandle, WriteRequest } from './handle-writer.ts'
 import { KeptBytes } from './kept-bytes.ts'
-import { isBroken, type RereadHandle, watchEnd } from './late-ends.ts'
+import { isBroken, watchEnd } from './late-ends.ts'
 import { readsInto } from './node-internals.ts'
 import { RECORD_BYTES_MIN, ReadRow } from './read-row.ts'
 import { AcceptedSocket } from './socket-transport.ts'
@@ -89,7 +89,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private receiver: Receiver | undefined = undefined
   private secure: tls.TLSSocket | undefined = undefined
   /** The handle under the encryption: it tells what the kernel has not taken. */
-  private under: (WritableHandle & RereadHandle) | undefined
+  private under: WritableHandle | undefined
   /** Undefined where writes are ordinary ones, and once the socket has closed it. */
   private handle: WritableHandle | undefined = undefined
   /** Of the write under way; 0: none is. */
@@ -195,7 +195,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   }
 
   resume(): void {
-    if (!this.isStopped) return
+    if (!this.isStopped || this.isGivenUp) return
     this.isStopped = false
     if (this.kept.length > 0) process.nextTick(() => this.passOnKept())
     else this.secure?.resume()
@@ -341,6 +341,8 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   }
 
   endNoticed(): void {
+    // It costs no handshake, whichever turn comes first.
+    if (this.phase === WAITING) this.parts.handshakes.leave(this)
     this.parts.soon(() => this.takeEnd())
   }
 
@@ -354,15 +356,16 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   /** False: there was nothing to end any more. */
   private takeEnd(): boolean {
-    const { phase, secure, under } = this
-    if (this.isDestroyed || this.socket.destroyed) return false
-    if (phase === OPEN && secure !== undefined && !this.isGivenUp && !isBroken(under)) {
+    const { phase, secure, socket } = this
+    if (this.isDestroyed || socket.destroyed) return false
+    const isReset = !this.isGivenUp && isBroken(socket)
+    if (phase === OPEN && secure !== undefined && !this.isGivenUp && !isReset) {
       // What Node does at the end of a stream.
       secure.push(null)
       secure.read(0)
       return true
     }
-    if (phase === SHAKING) this.failed('ECONNRESET')
+    if (phase === SHAKING || (isReset && this.hello.length > 0)) this.failed('ECONNRESET')
     this.destroy()
     return true
   }
@@ -413,7 +416,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   /** Where Node does not tell how much has come, it is not known. */
   isMisused(isLoggedIn: boolean): boolean {
-    if (this.phase !== OPEN) return false
+    if (this.phase !== OPEN || this.isGivenUp) return false
     // Where it is read the documented way, Node keeps what was decrypted while we have enough: 64 KiB since Node 22.
     const waitingBytes = this.secure?.readableLength ?? 0
     if (this.idle?.isTooMuch(this.socket.bytesRead, waitingBytes, isLoggedIn) !== true) return false
@@ -437,7 +440,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
 
   private passOnKept(): void {
     const { receiver } = this
-    if (receiver === undefined || this.phase !== OPEN || this.isStopped) return
+    if (receiver === undefined || this.phase !== OPEN || this.isStopped || this.isGivenUp) return
     const kept = this.kept.take()
     if (kept.length > 0) this.isStopped = !receiver.receive(kept, kept.length)
     if (this.isStopped || this.phase !== OPEN) return

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import tls from 'node:tls'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import type { Receiver } from '../../../../src/connection/transport.ts'
+import type { Receiver, Transport } from '../../../../src/connection/transport.ts'
 import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
 import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
 import { RECORD_BYTES_MIN, ROW_BYTES_MAX } from '../../../../src/server/net/read-row.ts'
@@ -186,11 +186,14 @@ describe.each([
   ['a handle', false],
   ['a socket of Node', true],
 ])('accepted as %s, a client that', (_, asSocket) => {
-  test.each(LEAVES)('%s before its hello is whole is noticed', async (_how, leave) => {
+  test.each(LEAVES)('%s before its hello is whole is noticed', async (how, leave) => {
     const [handle, client] = await accept(asSocket)
-    const { recorder } = serve(handle)
-    client.write(hello.subarray(0, 20), () => leave(client))
+    const { transport, recorder } = serve(handle)
+    client.write(hello.subarray(0, 20))
+    while ((transport as TlsTransport).socket.bytesRead < 20) await nextTurn()
+    leave(client)
     await recorder.until('finish')
+    expect(failures.at(-1)).toBe(how === 'resets it' ? 'ECONNRESET' : 'not-finished')
   })
 
   test.each(LEAVES)(
@@ -309,6 +312,13 @@ describe.each([
     expect(longest).toBeLessThanOrEqual(ROW_BYTES_MAX / RECORD_BYTES_MIN + 1)
   })
 
+  test('resets its connection has sent no end', async () => {
+    const { recorder, socket } = await secured(asSocket)
+    socket.resetAndDestroy()
+    await recorder.until('finish')
+    expect(recorder.hasHeard('end')).toBe(false)
+  })
+
   test('ends its stream while it is not read is told of when it is', async () => {
     const { transport, recorder, client } = await secured(asSocket)
     recorder.readsOn = false
@@ -328,16 +338,16 @@ describe.each([
 
 async function served(bytes: Uint8Array) {
   const [handle, socket] = await accept(false)
-  const { recorder } = serve(handle)
+  const served = serve(handle)
   socket.write(bytes)
-  return { recorder, socket }
+  return { ...served, socket }
 }
 
 /** A client that has come so far, and what it is told of when it goes. */
 const PHASES: readonly [
   phase: string,
   told: string,
-  come: () => Promise<{ recorder: Recorder; socket: net.Socket }>,
+  come: () => Promise<{ transport: Transport; recorder: Recorder; socket: net.Socket }>,
 ][] = [
   [
     'that have said nothing',
@@ -386,14 +396,20 @@ describe.each(PHASES)('many %s', (_, told, come) => {
     for (let count = 0; count < 5; count++) await nextTurn()
     expect(countEnded()).toBe(0)
     expect(endings).toHaveLength(clients.length)
+    expect(turns.length).toBe(turnsBefore)
+    // Who has left costs no handshake, also where its turn comes before its end.
+    const wrote = clients.map(({ transport }) => (transport as TlsTransport).socket.bytesWritten)
+    giveTurns()
+    await nextTurn()
+    expect(clients.map(({ transport }) => (transport as TlsTransport).socket.bytesWritten)).toEqual(
+      wrote,
+    )
     for (let ended = 1; ended <= clients.length; ended++) {
       endings[ended - 1]!()
       while (countEnded() < ended) await nextTurn()
       for (let count = 0; count < 5; count++) await nextTurn()
       expect(countEnded()).toBe(ended)
     }
-    expect(turns.length).toBe(turnsBefore)
-    giveTurns()
   })
 })
 
@@ -405,9 +421,16 @@ describe.each(PHASES.slice(-2))('many %s', (_, _told, come) => {
     holdsEnds = true
     for (const { socket } of clients) socket.write(GARBAGE)
     while (endings.length < clients.length && countEnded() === 0) await nextTurn()
-    // It is told again of each record that comes behind the first.
-    for (const { socket } of clients) socket.write(GARBAGE)
+    // What comes behind is not read.
+    const read = clients.map(({ transport }) => (transport as TlsTransport).socket.bytesRead)
+    for (const { transport, socket } of clients) {
+      socket.write(GARBAGE)
+      transport.resume()
+    }
     for (let count = 0; count < 20; count++) await nextTurn()
+    expect(clients.map(({ transport }) => (transport as TlsTransport).socket.bytesRead)).toEqual(
+      read,
+    )
     expect(countEnded()).toBe(0)
     expect(endings).toHaveLength(clients.length)
     for (let ended = 1; ended <= clients.length; ended++) {
