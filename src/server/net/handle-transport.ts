@@ -31,8 +31,8 @@ import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, LateWrite } from './handle-writer.ts'
 import { ROW_BYTES_MAX } from './read-row.ts'
 
-/** -114 on every Linux. */
-const EALREADY = -114
+/** What reading a handle returns that is read already: -114 on every Linux. */
+export const EALREADY = -114
 /** What `shutdown` returns where there is nothing left to shut down: it has, or the peer is gone. */
 const SHUT_DOWN = 1
 const ENOTCONN = -107

@@ -1,6 +1,6 @@
-/** What was read although that was to stop, in one piece: a record may have one byte, and there are thousands in a read. */
 const NOTHING = Buffer.alloc(0)
 
+/** What was read although that was to stop, in one piece: a record may have one byte, and there are thousands in a read. */
 export class KeptBytes {
   private bytes: Buffer = NOTHING
   private usedBytes = 0
@@ -23,6 +23,8 @@ export class KeptBytes {
 
   /** All of them, which are not kept any more. */
   take(): Buffer {
+    // As of most connections that close.
+    if (this.usedBytes === 0) return NOTHING
     const taken = this.bytes.subarray(0, this.usedBytes)
     this.bytes = NOTHING
     this.usedBytes = 0

@@ -9,15 +9,16 @@
  * Where handles have no such things, ends are taken at once, as Node does.
  */
 import type net from 'node:net'
-
-/** What reading a handle returns that is read already, on every Linux. */
-const EALREADY = -114
+import { EALREADY } from './handle-transport.ts'
 
 /** Whose end it is. */
 export interface EndOwner {
   /** The peer sends no more, or the connection is broken. Nobody else is told. */
   endNoticed(): void
-  /** OpenSSL has given up, for a reason whose code is fit for a log, and nothing more is read. It may be told again. Nobody else is told. */
+  /**
+   * OpenSSL has given up, for a reason whose code is fit for a log, and nothing more is read. It may be told again. Nobody
+   * else is told.
+   */
   errorNoticed(code: string): void
 }
 
@@ -48,7 +49,7 @@ export function watchEnd(given: object | null | undefined, owner: EndOwner): voi
   if (typeof handle!.onerror === 'function') handle!.onerror = onError
 }
 
-/** To be asked behind an end. What is broken cannot be read again. */
+/** To be asked behind an end: what is broken cannot be read again (handle-transport.ts has the statuses). */
 export function isBroken(socket: net.Socket): boolean {
   const { _handle: handle } = socket as unknown as { readonly _handle?: WatchedHandle | null }
   const status = handle?.readStart?.() ?? 0

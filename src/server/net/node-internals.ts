@@ -17,8 +17,9 @@
  * | tlsSocket._parent                               | whose handshake it is           | 20 and later  | TLS connections are not served           |
  * | tlsSocket: kBuffer, kBufferCb, useUserBuffer    | decrypting into the same buffer | 20 and later  | the socket's 'data' event                |
  * | tlsSocket._handle: onread, bytesRead            | reading past the socket         | 20 and later  | kBufferCb                                |
- * | TLSSocket.prototype._init; onread, bytesRead of | ends in turns (late-ends.ts)    | 20 and later  | they are taken at once                   |
- * | handles under sockets                           |                                 |               |                                          |
+ * | TLSSocket.prototype._init (tls-handshakes.ts);  | ends in turns (late-ends.ts)    | 20 and later  | they are taken at once                   |
+ * | onread, onerror, bytesRead, readStart, readStop |                                 |               |                                          |
+ * | of handles under sockets                        |                                 |               |                                          |
  * | tlsSocket: res, _events, _readableState, ...    | what one that is over holds     | 20 and later  | it goes with a collection of the old     |
  * | (tls-remains.ts)                                |                                 |               | generation: longer pauses                |
  * | secureContext: enableTicketKeyCallback,         | a ticket for the next session   | 20 and later  | TLS 1.3 sessions are resumed twice, then |

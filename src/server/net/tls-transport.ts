@@ -15,8 +15,8 @@
  *   that come meanwhile are gathered, and go out as one. Node calls back at the end of a write only if it is
  *   asked to: where something waits for it, or the kernel did not take what was encrypted.
  * - A client may ask for new keys at any time (KeyUpdate, RFC 8446, 4.6.3), or to be keyed anew, which is
- *   refused. Each time costs us much more than it, and an answer that OpenSSL keeps until the client reads.
- *   Nothing tells us of it but bytes that come and bring nothing.
+ *   refused. Each time costs us much more than it, and an answer that OpenSSL keeps until the client reads (tls-idle.ts).
+ * - Its end, in whatever phase and for whatever reason, is noticed at once and taken in a later turn (late-ends.ts).
  *
  * Invariant: the receiver gets nothing before the channel has all that the handshake told.
  */
@@ -109,7 +109,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   /** What was decrypted all the same. */
   private readonly kept: KeptBytes = new KeptBytes()
   private peerEnded = false
-  /** OpenSSL has. */
+  /** By OpenSSL: nothing of it is read any more. */
   private isGivenUp = false
   private readonly row: ReadRow = new ReadRow(() => this.resume())
   /** Once it is open. */
@@ -240,7 +240,7 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
     this.secure = secure
     secure.allowHalfOpen = true
     secure.on('error', (error: NodeJS.ErrnoException) => {
-      // A record that does not decrypt, say; a reset is the peer's way to leave.
+      // Where errors are not noticed by the handle (late-ends.ts). A reset is the peer's way to leave.
       if (error.code?.startsWith('ERR_SSL_')) parts.lane[COUNTER.ssl_proto_errors]!++
       // Of a session that OpenSSL has given up Node tells, and leaves the socket open. The alert is sent.
       this.destroy()
@@ -358,14 +358,14 @@ export class TlsTransport implements Transport, HandshakeOwner, LateWrite {
   private takeEnd(): boolean {
     const { phase, secure, socket } = this
     if (this.isDestroyed || socket.destroyed) return false
-    const isReset = !this.isGivenUp && isBroken(socket)
-    if (phase === OPEN && secure !== undefined && !this.isGivenUp && !isReset) {
+    const isOver = this.isGivenUp || isBroken(socket)
+    if (phase === OPEN && secure !== undefined && !isOver) {
       // What Node does at the end of a stream.
       secure.push(null)
       secure.read(0)
       return true
     }
-    if (phase === SHAKING || (isReset && this.hello.length > 0)) this.failed('ECONNRESET')
+    if (phase === SHAKING || (isOver && this.hello.length > 0)) this.failed('ECONNRESET')
     this.destroy()
     return true
   }
