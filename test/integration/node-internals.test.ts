@@ -143,29 +143,32 @@ test('a Unix socket is served the documented way as well', async () => {
   expect(await once(child, 'exit')).toEqual([0, null])
 })
 
-test('without what TLS uses of Node it is read the documented way, and sessions are resumed twice', async () => {
-  const files = new TestTls()
-  onTestFinished(() => files.remove())
-  const server = await start('tls-use-user-buffer ticket-callback', files.server.flags)
-  const tunnel = await TlsTunnel.to(server.port)
-  onTestFinished(() => tunnel.close())
-  await useText(tunnel)
-  await server.waitForLog(({ event }) => event === 'node_internals')
-  expect(warnings(server)).toEqual(['decrypt'])
-  expect(server.output()).not.toMatch(NODE_WARNING)
-  const tickets: Buffer[] = []
-  const first = await connectTls(server.port)
-  first.on('session', (ticket: Buffer) => tickets.push(ticket))
-  first.write('version\r\n')
-  await once(first, 'data')
-  first.destroy()
-  expect(tickets).toHaveLength(2)
-  for (const session of tickets) {
-    const resumed = await connectTls(server.port, { session })
-    expect(resumed.isSessionReused()).toBe(true)
-    resumed.destroy()
-  }
-})
+test.each(['tls-use-user-buffer', 'tls-wrap', 'write-queue-size'])(
+  'without %s TLS is spoken the documented way, and sessions are resumed twice',
+  async (hidden) => {
+    const files = new TestTls()
+    onTestFinished(() => files.remove())
+    const server = await start(`${hidden} ticket-callback`, files.server.flags)
+    const tunnel = await TlsTunnel.to(server.port)
+    onTestFinished(() => tunnel.close())
+    await useText(tunnel)
+    await server.waitForLog(({ event }) => event === 'node_internals')
+    expect(warnings(server)).toEqual(['tls'])
+    expect(server.output()).not.toMatch(NODE_WARNING)
+    const tickets: Buffer[] = []
+    const first = await connectTls(server.port)
+    first.on('session', (ticket: Buffer) => tickets.push(ticket))
+    first.write('version\r\n')
+    await once(first, 'data')
+    first.destroy()
+    expect(tickets).toHaveLength(2)
+    for (const session of tickets) {
+      const resumed = await connectTls(server.port, { session })
+      expect(resumed.isSessionReused()).toBe(true)
+      resumed.destroy()
+    }
+  },
+)
 
 test('newcomers over -c are refused the documented way as well', async () => {
   const server = await start('onconnection', ['-c', '10', '-o', 'maxconns_fast'])

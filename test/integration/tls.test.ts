@@ -363,7 +363,7 @@ describe('what is refused', () => {
     const answer = once(client.socket, 'data')
     client.under.write(Buffer.concat([client.keyUpdates(200), client.data(LOGIN)]))
     expect(String((await answer)[0])).toBe('STORED\r\n')
-    // No deadline is left that would end it: without the bound of tls-transport.ts it stays, and OpenSSL makes a key
+    // No deadline is left that would end it: without the bound of tls-idle.ts it stays, and OpenSSL makes a key
     // and an answer for each wish.
     client.under.write(client.keyUpdates(10_000))
     await closed(client.under)

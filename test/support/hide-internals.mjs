@@ -89,6 +89,14 @@ const HIDE = {
     const { _handle: handle } = new tls.TLSSocket(new net.Socket())
     Object.defineProperty(Object.getPrototypeOf(handle), 'useUserBuffer', { value: undefined })
   },
+  /** Encryption is put on the handles of TLS sockets alone. */
+  'tls-wrap': () => {
+    const { _wrapHandle: wrap } = tls.TLSSocket.prototype
+    tls.TLSSocket.prototype._wrapHandle = function (...given) {
+      if (!(this instanceof tls.TLSSocket)) throw new TypeError('not a TLS socket')
+      return wrap.apply(this, given)
+    }
+  },
   'ticket-callback': () => {
     const { context } = tls.createSecureContext()
     Object.getPrototypeOf(context).enableTicketKeyCallback = undefined

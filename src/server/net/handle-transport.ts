@@ -34,8 +34,8 @@ import { ROW_BYTES_MAX } from './read-row.ts'
 /** What reading a handle returns that is read already: -114 on every Linux. */
 export const EALREADY = -114
 /** What `shutdown` returns where there is nothing left to shut down: it has, or the peer is gone. */
-const SHUT_DOWN = 1
-const ENOTCONN = -107
+export const SHUT_DOWN = 1
+export const ENOTCONN = -107
 
 const TRANSPORT: unique symbol = Symbol('transport')
 

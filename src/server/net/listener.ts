@@ -24,8 +24,9 @@ import { socketTakesHandle } from './node-internals.ts'
 import type { SharedSocket } from './shared-socket.ts'
 import { peerOf, SocketNewcomer } from './socket-newcomer.ts'
 import { AcceptedSocket, READ_BUFFER_BYTES, type SocketParts } from './socket-transport.ts'
+import { TlsHandles } from './tls-handles.ts'
 import { TlsNewcomer } from './tls-newcomer.ts'
-import type { TlsParts } from './tls-transport.ts'
+import type { TlsParts } from './tls-phase.ts'
 
 interface ListeningHandle {
   onconnection: (status: number, handle: AcceptedHandle | undefined) => void
@@ -66,8 +67,7 @@ export class Listener implements NewcomerSource {
       soon,
       readBuffer: this.parts.readBuffer,
       sendBufferBytesMax: this.parts.sendBufferBytesMax,
-      writer: new HandleWriter(() => onWithout('write')),
-      onWithout: () => onWithout('decrypt'),
+      handles: new TlsHandles(new HandleWriter(), () => onWithout('tls')),
     }
   }
 

@@ -6,7 +6,7 @@ import type { Pipe } from '../../base/pipe.ts'
 import type { Transport } from '../../connection/transport.ts'
 import type { Internal } from './node-internals.ts'
 import type { SharedSocket } from './shared-socket.ts'
-import type { TlsParts } from './tls-transport.ts'
+import type { TlsParts } from './tls-phase.ts'
 
 /** Exactly one of the three is called, once. */
 export interface Newcomer extends Pipe {

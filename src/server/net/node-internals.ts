@@ -14,14 +14,12 @@
  * | new net.Socket: handle, manualStart; onread     | reading into one shared buffer  | 20 and later  | the same, and the socket's 'data' event  |
  * | net._createServerHandle                         | binding (bound-sockets.ts)      | 20, 22, early | net.BoundSocket, which is documented;    |
  * |                                                 |                                 | 24 and 26     | without both the server does not start   |
- * | tlsSocket._parent                               | whose handshake it is           | 20 and later  | TLS connections are not served           |
- * | tlsSocket: kBuffer, kBufferCb, useUserBuffer    | decrypting into the same buffer | 20 and later  | the socket's 'data' event                |
- * | tlsSocket._handle: onread, bytesRead            | reading past the socket         | 20 and later  | kBufferCb                                |
- * | TLSSocket.prototype._init (tls-handshakes.ts);  | ends in turns (late-ends.ts)    | 20 and later  | they are taken at once                   |
- * | onread, onerror, bytesRead, readStart, readStop |                                 |               |                                          |
- * | of handles under sockets                        |                                 |               |                                          |
+ * | TLSSocket.prototype._wrapHandle, its `this`; of | TLS without sockets of Node     | 20 and later  | tls.Server, TLSSocket and their 'data'   |
+ * | its handles onread, bytesRead, useUserBuffer,   | (tls-handles.ts)                |               | event (tls-socket-transport.ts)          |
+ * | receive, shutdown, verifyError, destroySSL, ... |                                 |               |                                          |
+ * | tlsSocket._parent                               | whose handshake it is there     | 20 and later  | TLS connections are not served           |
  * | tlsSocket: res, _events, _readableState, ...    | what one that is over holds     | 20 and later  | it goes with a collection of the old     |
- * | (tls-remains.ts)                                |                                 |               | generation: longer pauses                |
+ * | (tls-remains.ts)                                | (HTTP, and as above)            |               | generation: longer pauses                |
  * | secureContext: enableTicketKeyCallback,         | a ticket for the next session   | 20 and later  | TLS 1.3 sessions are resumed twice, then |
  * | onticketkeycallback                             | with each one that is resumed   |               | there is a full handshake                |
  *
@@ -30,9 +28,10 @@
 import net from 'node:net'
 import type tls from 'node:tls'
 import type { ShutdownRequest } from './handle-transport.ts'
+import type { HandleWriter } from './handle-writer.ts'
 
 /** What can be done the documented way instead. */
-export type Internal = 'accept' | 'read' | 'write' | 'room' | 'decrypt'
+export type Internal = 'accept' | 'read' | 'write' | 'room' | 'tls'
 
 /** For the log: what is different now. */
 export const WITHOUT: Readonly<Record<Internal, string>> = {
@@ -42,7 +41,7 @@ export const WITHOUT: Readonly<Record<Internal, string>> = {
   read: 'connections are made into sockets of Node: each takes more CPU and memory',
   write: 'replies are written the documented way: a request takes more CPU',
   room: 'large values are copied once more on their way in: to store one takes more CPU',
-  decrypt: 'TLS is read the documented way: a request takes more CPU',
+  tls: 'TLS is spoken the documented way: a connection takes more CPU and memory, a request more CPU',
 }
 
 /**
@@ -90,67 +89,6 @@ export function onreadNamesBuffer(): boolean {
   }
 }
 
-/**
- * Has what `socket` decrypts put into `buffer`, which is whoever's that is called with its length until
- * it returns; false from it stops the reading. net.Socket takes that as an option (`onread`), which a
- * TLS socket does not pass on. `ended` is told of the end, where it can be, and the socket then is not. False: it
- * cannot be had.
- */
-export function readsInto(
-  socket: tls.TLSSocket,
-  buffer: Buffer,
-  receive: (length: number, bytes: Uint8Array) => boolean,
-  ended: () => void,
-): boolean {
-  const slots = socket as unknown as Record<symbol, unknown>
-  const { _handle: handle } = socket as unknown as { readonly _handle?: DecryptingHandle }
-  const symbols = Object.getOwnPropertySymbols(socket)
-  const bufferSlot = symbols.find(({ description }) => description === 'kBuffer')
-  const callbackSlot = symbols.find(({ description }) => description === 'kBufferCb')
-  if (bufferSlot === undefined || callbackSlot === undefined) return false
-  if (typeof handle?.useUserBuffer !== 'function') return false
-  slots[bufferSlot] = buffer
-  slots[callbackSlot] = receive
-  handle.useUserBuffer(buffer)
-  passReads(socket, handle, buffer, receive, ended)
-  socket.read(0)
-  return true
-}
-
-/** A TLS socket's handle, as far as it is used here. */
-interface DecryptingHandle {
-  useUserBuffer?(buffer: Buffer): void
-  /** Called with the handle as `this` for every read, and for the end. */
-  onread?: ((this: DecryptingHandle, rest: unknown) => unknown) | undefined
-  /** In all; the read that `onread` tells of is counted already. */
-  readonly bytesRead?: number
-  reading?: boolean
-  readStop?(): number
-}
-
-/** Has what is read go past the socket to `receive`, and the end to `ended`. */
-function passReads(
-  socket: tls.TLSSocket,
-  handle: DecryptingHandle,
-  buffer: Buffer,
-  receive: (length: number, bytes: Uint8Array) => boolean,
-  ended: () => void,
-): void {
-  const { onread, bytesRead } = handle
-  if (typeof onread !== 'function' || typeof bytesRead !== 'number') return
-  let seenBytes = bytesRead
-  handle.onread = () => {
-    const readBytes = handle.bytesRead ?? 0
-    const length = readBytes - seenBytes
-    seenBytes = readBytes
-    if (length === 0) ended()
-    if (length === 0 || socket.destroyed || receive(length, buffer)) return undefined
-    handle.reading = false
-    if (!socket.destroyed) handle.readStop?.()
-    return undefined
-  }
-}
-
 /** What OpenSSL is told of a ticket: not ours; taken, and to be replaced by a new one (SSL_CTX_set_tlsext_ticket_key_cb). */
 const TICKET_UNKNOWN = 0
 const TICKET_MADE = 1
@@ -166,22 +104,23 @@ type TicketAnswer = readonly [
 ]
 
 /**
- * Has `server` give a new ticket with each session that it resumes by `keys`, 48 bytes as the option
- * `ticketKeys` has them: name, HMAC key, AES key. Node of itself gives two with a full handshake and none
+ * Has `secure` give a new ticket with each session that it resumes by `ticketKeys`, 48 bytes as the option of
+ * that name has them: name, HMAC key, AES key. Node of itself gives two with a full handshake and none
  * with a resumed one, so that a client that takes each once (RFC 8446, C.4) is resumed twice at most.
  * False: it cannot be had.
  */
-export function renewsTickets(server: tls.Server, keys: Buffer): boolean {
-  const { _sharedCreds: credentials } = server as unknown as {
-    readonly _sharedCreds?: {
-      readonly context?: {
+export function renewsTickets(
+  secure: tls.SecureContext | undefined,
+  ticketKeys: Uint8Array,
+): boolean {
+  const context = secure?.context as
+    | undefined
+    | {
         enableTicketKeyCallback?(): void
         onticketkeycallback?: (name: Buffer, iv: Buffer, isMade: boolean) => TicketAnswer
       }
-    }
-  }
-  const context = credentials?.context
   if (typeof context?.enableTicketKeyCallback !== 'function') return false
+  const keys = Buffer.from(ticketKeys)
   const [ours, hmacKey, aesKey] = [0, 1, 2].map((part) =>
     keys.subarray(part * TICKET_PART_BYTES, (part + 1) * TICKET_PART_BYTES),
   ) as [Buffer, Buffer, Buffer]
@@ -219,6 +158,30 @@ export function learnShutdownRequest(): (new () => ShutdownRequest) | undefined 
   } catch {
     return undefined
   }
+}
+
+/**
+ * Has `writer` learn how handles are written to, from what a socket asks of a handle that is none. False: it is not known to
+ * it.
+ */
+export function learnWrites(writer: HandleWriter): boolean {
+  const handle = {
+    ...IDLE_HANDLE,
+    onread: undefined,
+    useUserBuffer: () => undefined,
+    writeQueueSize: 0,
+    writeBuffer: () => 0,
+  }
+  try {
+    writer.learnFrom(handle)
+    const socket = socketOver(handle)
+    socket.write(Buffer.alloc(1))
+    writer.endLearning(handle)
+    socket.destroy()
+  } catch {
+    return false
+  }
+  return writer.isReady
 }
 
 /** What a socket asks of any handle. */

@@ -2,33 +2,33 @@
  * What a finished handshake tells of its connection, for whoever decides by it (base/channel.ts): the
  * version, the client's certificate if it was verified, and what a login can be bound to.
  */
-import type tls from 'node:tls'
 import type { PeerCertificate, TlsChannel } from '../../base/channel.ts'
 import type { TlsVerify } from '../../config/options/tls-options.ts'
 import { peerCertificate } from '../../credential/peer-certificate.ts'
+import type { SessionFacts } from './tls-session.ts'
 
 /** RFC 9266, 4.2. */
 const EXPORTER_LABEL = 'EXPORTER-Channel-Binding'
 const EXPORTER_BYTES = 32
 const NO_CONTEXT = Buffer.alloc(0)
 
-class SocketTlsChannel implements TlsChannel {
+class SessionChannel implements TlsChannel {
   readonly version: string
   readonly certificate: PeerCertificate | undefined
-  private readonly socket: tls.TLSSocket
+  private readonly session: SessionFacts
   /** In DER, since it was first asked for; null: there is none. */
   private shown: Uint8Array | null | undefined = undefined
 
-  constructor(socket: tls.TLSSocket, certificate: PeerCertificate | undefined) {
-    this.socket = socket
-    this.version = socket.getProtocol() ?? ''
+  constructor(session: SessionFacts, certificate: PeerCertificate | undefined) {
+    this.session = session
+    this.version = session.getProtocol() ?? ''
     this.certificate = certificate
   }
 
   /** Node parses it anew each time, and it is the same for as long as the connection is. */
   get localCertificate(): Uint8Array | undefined {
     if (this.shown === undefined) {
-      const certificate = this.socket.getCertificate()
+      const certificate = this.session.getCertificate()
       this.shown = certificate !== null && 'raw' in certificate ? certificate.raw : null
     }
     return this.shown ?? undefined
@@ -36,14 +36,14 @@ class SocketTlsChannel implements TlsChannel {
 
   /** Below 1.3 it binds only with the extended master secret, and Node does not tell. */
   exporter(): Uint8Array | undefined {
-    if (this.version !== 'TLSv1.3' || this.socket.destroyed) return undefined
-    return this.socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT)
+    if (this.version !== 'TLSv1.3' || this.session.destroyed) return undefined
+    return this.session.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT)
   }
 }
 
-export function channelOf(socket: tls.TLSSocket): TlsChannel {
+export function channelOf(session: SessionFacts): TlsChannel {
   // `authorized` is true only where a certificate was asked for and verified.
-  return new SocketTlsChannel(socket, socket.authorized ? certificateOf(socket) : undefined)
+  return new SessionChannel(session, session.authorized ? certificateOf(session) : undefined)
 }
 
 /**
@@ -52,23 +52,23 @@ export function channelOf(socket: tls.TLSSocket): TlsChannel {
  * handshake alone, and a session may be resumed from ticket to ticket: `epochSeconds` is the time now.
  */
 export function certificateRefusalOf(
-  socket: tls.TLSSocket,
+  session: SessionFacts,
   verify: TlsVerify,
   epochSeconds: number,
 ): string | undefined {
   if (verify === 'none') return undefined
-  const isShown = Object.keys(socket.getPeerCertificate()).length > 0
+  const isShown = Object.keys(session.getPeerCertificate()).length > 0
   if (!isShown) return verify === 'request' ? undefined : 'no-client-certificate'
-  if (!socket.authorized) return String(socket.authorizationError ?? 'unverified')
-  if (!socket.isSessionReused()) return undefined
-  const certificate = certificateOf(socket)
+  if (!session.authorized) return String(session.authorizationError ?? 'unverified')
+  if (!session.isSessionReused()) return undefined
+  const certificate = certificateOf(session)
   return certificate !== undefined && certificate.validTo <= epochSeconds
     ? 'CERT_HAS_EXPIRED'
     : undefined
 }
 
-function certificateOf(socket: tls.TLSSocket): PeerCertificate | undefined {
-  const certificate = socket.getPeerX509Certificate()
+function certificateOf(session: SessionFacts): PeerCertificate | undefined {
+  const certificate = session.getPeerX509Certificate()
   // Nobody was asked, or a session was resumed that has none.
   return certificate === undefined ? undefined : peerCertificate(certificate)
 }

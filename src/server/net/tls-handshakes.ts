@@ -5,8 +5,8 @@
  *
  * - Sites (an IPv4 address, an IPv6 /48) take turns, within one site its sources (/64s), and within a source
  *   who came first: whoever owns many addresses has the turns of one.
- * - Each takes a turn of the event loop that strangers have anyway (worker/stranger-turns.ts). Most of the work follows in
- *   Node's next tick, when the step is over: it is timed, and said for the next ones.
+ * - Each takes a turn of the event loop that strangers have anyway (worker/stranger-turns.ts). Where sockets of Node are
+ *   needed, most of the work follows in its next tick, when the step is over: it is timed, and said for the next ones.
  *
  * How many can wait is bounded by whoever admits strangers (admission.ts), and for how long by the login
  * deadline, which runs from accept.
@@ -14,7 +14,7 @@
  * Invariant: a handshake is begun once, and comes to one end: `secured`, or `failed` once the caller is
  * told, or the end of its socket.
  *
- * What checks certificates and resumes sessions is a tls.Server of Node that never listens; a bare
+ * For sockets of Node, what checks certificates and resumes sessions is a tls.Server that never listens; a bare
  * TLSSocket does neither.
  */
 import type net from 'node:net'
@@ -22,26 +22,37 @@ import tls from 'node:tls'
 import { FairQueue, type Place } from '../../base/fair-queue.ts'
 import type { Peer } from '../../base/peer.ts'
 import type { TlsVerify } from '../../config/options/tls-options.ts'
-import { type EndOwner, watchEnd } from './late-ends.ts'
 import { renewsTickets } from './node-internals.ts'
+import { type Answering, TlsAnswers } from './tls-answers.ts'
 import { withCertificates } from './tls-contexts.ts'
+import { type HandshakeContext, handshakeContextOf } from './tls-handles.ts'
 import type { TlsMaterial } from './tls-material.ts'
 import { letGoWhenOver } from './tls-remains.ts'
-import { TlsRetries } from './tls-retries.ts'
+import { type RetryOwner, TlsRetries } from './tls-retries.ts'
 
-/** Who waits for a handshake, and is told of an end in the middle of it. */
-export interface HandshakeOwner extends EndOwner {
-  /** The accepted socket; nothing of it is read once its hello was taken. */
-  readonly socket: net.Socket
+/** Who waits for a handshake. */
+interface HandshakeOwner extends RetryOwner {
   readonly verify: TlsVerify
   /** Whose turn it takes. */
   readonly peer: Pick<Peer, 'site' | 'network'>
+}
+
+/** One that is served right from its handle. */
+export interface HandleOwner extends HandshakeOwner, Answering {
+  /** Begins it with its hello; its handle tells what comes of it. False: it has come to an end already. */
+  shake(context: HandshakeContext): boolean
+}
+
+/** One that is served by sockets of Node, and told of an end in the middle of it. */
+export interface SocketOwner extends HandshakeOwner {
+  /** The accepted socket; nothing of it is read once its hello was taken. */
+  readonly socket: net.Socket
   /** The ClientHello, and what came behind it. */
   takeHello(): Uint8Array
   secured(socket: tls.TLSSocket): void
-  /** `code` is Node's or OpenSSL's, fit for a log. */
-  failed(code: string): void
 }
+
+type Owner = HandleOwner | SocketOwner
 
 /** Begins the next handshake. False: there was none to begin any more. */
 export interface HandshakeStep {
@@ -80,7 +91,7 @@ const CIPHERS: string = [
  */
 const OWNER: unique symbol = Symbol('owner')
 
-type OwnedSocket = net.Socket & { [OWNER]?: HandshakeOwner }
+type OwnedSocket = net.Socket & { [OWNER]?: SocketOwner }
 
 /** Longer than any login deadline should be; that one ends a handshake, this one a forgotten timer. */
 const HANDSHAKE_TIMEOUT_MS = 86_400_000
@@ -96,16 +107,19 @@ export class TlsHandshakes implements HandshakeStep {
   private readonly clock: { nowMs(): number }
   private readonly turns: HandshakeTurns
   private material: TlsMaterial
+  /** Made when they are first asked for, as most need one. */
+  private contexts: Map<TlsVerify, HandshakeContext> = new Map()
   private servers: Map<TlsVerify, tls.Server> = new Map()
-  private readonly waiting: FairQueue<HandshakeOwner, string> = new FairQueue()
+  private readonly waiting: FairQueue<Owner, string> = new FairQueue()
   /** Of those that wait. */
-  private readonly places: Map<HandshakeOwner, Place<HandshakeOwner, string>> = new Map()
+  private readonly places: Map<Owner, Place<Owner, string>> = new Map()
   private readonly retries: TlsRetries
+  private readonly answers: TlsAnswers
   private workSinceMs = 0
   private readonly beginWork: () => void = () => {
     this.workSinceMs = this.clock.nowMs()
   }
-  private readonly endWork: (owner: HandshakeOwner) => void = (owner) => {
+  private readonly endWork: (owner: SocketOwner) => void = (owner) => {
     const sinceMs = this.clock.nowMs() - this.workSinceMs
     const workMs = Math.min(Math.max(sinceMs, WORK_MS_MIN), WORK_MS_MAX)
     this.takesMs += (workMs - this.takesMs) * LAST_SHARE
@@ -117,14 +131,17 @@ export class TlsHandshakes implements HandshakeStep {
     this.clock = clock
     this.turns = turns
     this.retries = new TlsRetries(clock)
-    watchHandshakes()
+    this.answers = new TlsAnswers(turns)
   }
 
   /** Handshakes from now on are made with `material`; those under way with what they began with. */
   replace(material: TlsMaterial): void {
+    const contexts = new Map<TlsVerify, HandshakeContext>()
+    for (const verify of this.contexts.keys()) contexts.set(verify, contextOf(material, verify))
     const servers = new Map<TlsVerify, tls.Server>()
     for (const verify of this.servers.keys()) servers.set(verify, this.create(material, verify))
     this.material = material
+    this.contexts = contexts
     this.servers = servers
   }
 
@@ -134,18 +151,28 @@ export class TlsHandshakes implements HandshakeStep {
   }
 
   /** The hello of `owner` has come. */
-  enqueue(owner: HandshakeOwner): void {
+  enqueue(owner: Owner): void {
     const { site, network } = owner.peer
     this.places.set(owner, this.waiting.add(owner, site, network))
     this.turns.defer(this)
   }
 
   /** `owner` has gone while it waited. */
-  leave(owner: HandshakeOwner): void {
+  leave(owner: Owner): void {
     const place = this.places.get(owner)
     if (place === undefined) return
     this.waiting.remove(place)
     this.places.delete(owner)
+  }
+
+  /** The client of `owner` has ended its handshake, in one way or the other. */
+  answered(owner: HandleOwner): void {
+    this.answers.answered(owner)
+  }
+
+  /** `owner` has gone in the middle of it. */
+  leaveShaking(owner: HandleOwner): void {
+    this.answers.leave(owner)
   }
 
   /** Of who has left there is a turn too many: false. */
@@ -153,12 +180,17 @@ export class TlsHandshakes implements HandshakeStep {
     const owner = this.waiting.takeTurn()
     if (owner === undefined) return false
     this.leave(owner)
-    return this.begin(owner)
+    if (owner.isOver) return false
+    if ('shake' in owner) {
+      this.takesMs = 0
+      if (owner.shake(this.contextFor(owner.verify))) this.answers.await(owner)
+      this.retries.look(owner)
+    } else this.begin(owner)
+    return true
   }
 
-  private begin(owner: HandshakeOwner): boolean {
+  private begin(owner: SocketOwner): void {
     const { socket, verify } = owner
-    if (socket.destroyed) return false
     const owned: OwnedSocket = socket
     owned[OWNER] = owner
     // Who sends no more now can come to no end of it; once it is done, that is what clients may do.
@@ -169,7 +201,14 @@ export class TlsHandshakes implements HandshakeStep {
     process.nextTick(this.beginWork)
     this.serverFor(verify).emit('connection', socket)
     process.nextTick(this.endWork, owner)
-    return true
+  }
+
+  private contextFor(verify: TlsVerify): HandshakeContext {
+    const found = this.contexts.get(verify)
+    if (found !== undefined) return found
+    const created = contextOf(this.material, verify)
+    this.contexts.set(verify, created)
+    return created
   }
 
   private serverFor(verify: TlsVerify): tls.Server {
@@ -182,7 +221,7 @@ export class TlsHandshakes implements HandshakeStep {
 
   private create(material: TlsMaterial, verify: TlsVerify): tls.Server {
     const server = tls.createServer(serverOptions(material, verify))
-    renewsTickets(server, Buffer.from(material.ticketKeys))
+    renewsTickets(credentialsOf(server), material.ticketKeys)
     server.on('secureConnection', (socket) => {
       letGoWhenOver(socket)
       const owner = this.ownerOf(socket)
@@ -200,28 +239,20 @@ export class TlsHandshakes implements HandshakeStep {
     return server
   }
 
-  private ownerOf(socket: tls.TLSSocket): HandshakeOwner | undefined {
+  private ownerOf(socket: tls.TLSSocket): SocketOwner | undefined {
     const { _parent: parent } = socket as unknown as { readonly _parent?: OwnedSocket | null }
     return parent?.[OWNER]
   }
 }
 
-let areWatched = false
+function credentialsOf(server: tls.Server): tls.SecureContext | undefined {
+  return (server as unknown as { readonly _sharedCreds?: tls.SecureContext })._sharedCreds
+}
 
-/** Node's server shows nobody the socket of a handshake until that is done: so the class of them does, in this thread. */
-function watchHandshakes(): void {
-  const prototype = tls.TLSSocket.prototype as unknown as {
-    _init?: (this: tls.TLSSocket, under: OwnedSocket | undefined, rest: unknown) => void
-  }
-  const { _init: init } = prototype
-  if (areWatched || typeof init !== 'function') return
-  areWatched = true
-  prototype._init = function (under, rest) {
-    init.call(this, under, rest)
-    const owner = under?.[OWNER]
-    const { _handle: handle } = this as unknown as { readonly _handle?: object | null }
-    if (owner !== undefined) watchEnd(handle, owner)
-  }
+function contextOf(material: TlsMaterial, verify: TlsVerify): HandshakeContext {
+  const context = handshakeContextOf(serverOptions(material, verify), verify, ALPN_PROTOCOLS)
+  renewsTickets(context.secure, material.ticketKeys)
+  return context
 }
 
 function serverOptions(material: TlsMaterial, verify: TlsVerify): tls.TlsOptions {
@@ -232,7 +263,7 @@ function serverOptions(material: TlsMaterial, verify: TlsVerify): tls.TlsOptions
     ciphers: ciphers ?? CIPHERS,
     honorCipherOrder: true,
     requestCert: verify !== 'none',
-    // Who has none, or a wrong one, is refused by tls-transport.ts: Node ends such without telling.
+    // Who has none, or a wrong one, is refused by tls-channel.ts: Node ends such without telling.
     rejectUnauthorized: false,
     ALPNProtocols: ALPN_PROTOCOLS,
     secureOptions: NO_RENEGOTIATION,

@@ -2,8 +2,8 @@
  * What a client over TLS sends that brings nothing: wishes for new keys (KeyUpdate, RFC 8446, 4.6.3), which cost us much more
  * than it, and padding. Nothing tells us of them but bytes that come and bring nothing.
  */
-import type tls from 'node:tls'
 import { recordOverheadBytes } from './tls-record-size.ts'
+import type { SessionFacts } from './tls-session.ts'
 
 /**
  * Padding that each record may have once its client is logged in. A stranger's has none, or nine wishes for new keys
@@ -24,7 +24,7 @@ export class IdleBytes {
   /** Of each record (tls-record-size.ts). */
   private readonly overheadBytes: number
 
-  constructor(secure: tls.TLSSocket, bytesRead: number) {
+  constructor(secure: SessionFacts, bytesRead: number) {
     this.seenBytes = bytesRead
     this.overheadBytes = recordOverheadBytes(secure)
   }

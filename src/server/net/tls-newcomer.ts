@@ -9,7 +9,9 @@ import type { Transport } from '../../connection/transport.ts'
 import type { AcceptedHandle } from './accepted-handle.ts'
 import type { Newcomer } from './newcomer.ts'
 import { peerOf } from './socket-newcomer.ts'
-import { type TlsParts, type TlsPipeChannel, TlsTransport } from './tls-transport.ts'
+import { TlsHandleTransport } from './tls-handle-transport.ts'
+import type { TlsParts, TlsPipeChannel } from './tls-phase.ts'
+import { TlsSocketTransport } from './tls-socket-transport.ts'
 
 /** The channel of one connection: what is known of it when it is accepted, and the rest later. */
 class NewChannel implements TlsPipeChannel {
@@ -38,7 +40,10 @@ export class TlsNewcomer implements Newcomer {
   }
 
   open(): Transport {
-    return new TlsTransport(this.handle, this, this.verify, this.parts)
+    const { handle, verify, parts } = this
+    return parts.handles.takes(handle)
+      ? new TlsHandleTransport(handle, this, verify, parts)
+      : new TlsSocketTransport(handle, this, verify, parts)
   }
 
   /** It would take a handshake to tell it why. */

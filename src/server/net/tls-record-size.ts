@@ -4,7 +4,7 @@
  * (KeyUpdate, RFC 8446, 4.6.3), or to be keyed anew, of which Node tells nobody. Such a wish has 27 bytes: were a record
  * taken for so many more than it needs, each could bring one along.
  */
-import type tls from 'node:tls'
+import type { SessionFacts } from './tls-session.ts'
 
 const HEADER_BYTES = 5
 const TAG_BYTES = 16
@@ -21,7 +21,7 @@ const AUTHENTICATED = /GCM|CCM|CHACHA20/
 
 /** At most, without the padding that a client of 1.3 may add. Of a session whose handshake is done. */
 export function recordOverheadBytes(
-  socket: Pick<tls.TLSSocket, 'getProtocol' | 'getCipher'>,
+  socket: Pick<SessionFacts, 'getProtocol' | 'getCipher'>,
 ): number {
   if (socket.getProtocol() === 'TLSv1.3') return HEADER_BYTES + TYPE_BYTES + TAG_BYTES
   if (AUTHENTICATED.test(socket.getCipher().name)) return HEADER_BYTES + NONCE_BYTES + TAG_BYTES

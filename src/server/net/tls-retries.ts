@@ -6,8 +6,6 @@
  *
  * Who does not come back has its place for LEASE_MS; then it gives way to the next.
  */
-import type net from 'node:net'
-
 /** As many handshakes as may be made in one turn so. */
 const RETRIES_MAX = 4
 /** For the way there and back. */
@@ -20,10 +18,14 @@ const LEASE_MS = 1000
 const REQUEST_BYTES_MIN = 61
 const REQUEST_BYTES_MAX = 99
 
-/** Of the owner of a handshake, what is used of it here. */
-interface RetryOwner {
-  readonly socket: Pick<net.Socket, 'bytesWritten' | 'destroyed' | 'destroy'>
+/** Whose handshake it is. */
+export interface RetryOwner {
+  /** Encrypted or not, in all. */
+  readonly sentBytes: number
+  readonly isOver: boolean
+  /** `code` is Node's or OpenSSL's, fit for a log. */
   failed(code: string): void
+  destroy(): void
 }
 
 interface Retry {
@@ -58,12 +60,11 @@ export class TlsRetries {
 }
 
 /** It was asked to say hello once more, and has not done so. */
-function isAwaited({ socket }: RetryOwner): boolean {
-  const { bytesWritten, destroyed } = socket
-  return !destroyed && bytesWritten >= REQUEST_BYTES_MIN && bytesWritten <= REQUEST_BYTES_MAX
+function isAwaited({ sentBytes, isOver }: RetryOwner): boolean {
+  return !isOver && sentBytes >= REQUEST_BYTES_MIN && sentBytes <= REQUEST_BYTES_MAX
 }
 
 function drop(owner: RetryOwner): void {
   owner.failed('too-many-retries')
-  owner.socket.destroy()
+  owner.destroy()
 }

@@ -23,7 +23,7 @@ const MECHANISMS: readonly string[] = [
   OTHER,
 ]
 
-/** Why no handshake came of it, as tls-transport.ts and OpenSSL say. */
+/** Why no handshake came of it, as tls-phase.ts, its users and OpenSSL say. */
 const HANDSHAKE_FAILURES: readonly string[] = [
   'not-a-client-hello',
   'not-finished',

@@ -5,13 +5,13 @@ import { connect } from 'node:tls'
 import { expect, onTestFinished, test } from 'vitest'
 import { Peer } from '../../../../src/base/peer.ts'
 import {
-  type HandshakeOwner,
+  type HandleOwner,
   type HandshakeStep,
   TlsHandshakes,
 } from '../../../../src/server/net/tls-handshakes.ts'
 import { tlsMaterial } from '../../../support/tls-material.ts'
 
-/** Handshakes that only take their time: they come to sockets that are gone. */
+/** Handshakes of which nothing comes. */
 class Bench {
   readonly begun: string[] = []
   readonly handshakes: TlsHandshakes
@@ -28,25 +28,20 @@ class Bench {
     this.handshakes = new TlsHandshakes(tlsMaterial(), { nowMs }, { defer })
   }
 
-  add(name: string, address = name.charAt(0)): HandshakeOwner {
-    const begin = (): boolean => {
-      this.begun.push(name)
-      return true
-    }
-    const socket = {
-      get destroyed() {
-        return begin()
-      },
-    } as Socket
-    const owner: HandshakeOwner = {
-      socket,
+  add(name: string, address = name.charAt(0)): HandleOwner {
+    const owner: HandleOwner = {
       verify: 'none',
       peer: new Peer(address, address),
-      endNoticed: () => undefined,
-      errorNoticed: () => undefined,
-      takeHello: () => new Uint8Array(0),
-      secured: () => undefined,
+      sentBytes: 0,
+      isOver: false,
+      shake: () => {
+        this.begun.push(name)
+        return false
+      },
+      pauseShaking: () => undefined,
+      goOnShaking: () => undefined,
       failed: () => undefined,
+      destroy: () => undefined,
     }
     this.handshakes.enqueue(owner)
     return owner
@@ -135,11 +130,12 @@ test.each([
       socket,
       verify: 'none',
       peer: new Peer('a', 'a'),
-      endNoticed: () => undefined,
-      errorNoticed: resolve,
+      sentBytes: 0,
+      isOver: false,
       takeHello: () => bytes,
       secured: resolve,
       failed: resolve,
+      destroy: () => undefined,
     })
   })
   bench.runTurn()
