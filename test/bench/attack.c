@@ -196,6 +196,7 @@ enum Kind {
   COMES_AND_GOES, /* connect, send the payload, leave */
   ASKS,           /* the same, but wait for an answer first */
   GATHERS,        /* the same, but wait until all have been answered, and leave together */
+  SPOILS,         /* the same, but say together what nobody can decrypt, and leave when that has ended them */
   HOLDS,          /* connect, send the payload, stay */
   STREAMS,        /* connect, send the payload again and again, read the answers */
   NEVER_READS,    /* the same, and do not read them */
@@ -217,11 +218,15 @@ static const struct Attack {
     {"byte-by-byte", TRICKLES, makeBytes},      {"churn", COMES_AND_GOES, makeHalfRequest},
     {"tls-hellos", ASKS, makeHello},            {"tls-half-hellos", HOLDS, makeHello},
     {"tls-silent", HOLDS, makeHelloAndMore},    {"tls-drops", GATHERS, makeHello},
+    {"tls-garbage", SPOILS, makeHello},
 };
+
+/* A record of data with nothing that was encrypted. */
+static const uint8_t GARBAGE[37] = {0x17, 3, 3, 0, 32};
 
 typedef struct {
   int fd; /* -1: free */
-  bool isConnected, isAnswered;
+  bool isConnected, isAnswered, hasSpoken;
   size_t sentBytes;
   uint64_t openedNs;
 } Connection;
@@ -319,7 +324,7 @@ static void connected(Connection *c) {
   watch(c, reads ? EPOLLIN | EPOLLRDHUP : 0);
   if (attack->kind == STREAMS || attack->kind == NEVER_READS || attack->kind == TRICKLES) return;
   /* All but the last byte of a held request, which a server that waits for it could act upon. */
-  if (attack->kind == ASKS || attack->kind == GATHERS) attack->make();
+  if (attack->kind >= ASKS && attack->kind <= SPOILS) attack->make();
   if (payloadBytes > 0) sendSome(c, attack->kind == HOLDS ? payloadBytes - 100 : payloadBytes);
   if (attack->kind == COMES_AND_GOES && c->fd >= 0) closeConnection(c);
 }
@@ -346,7 +351,16 @@ static void leaveTogether(uint64_t now) {
     if (connections[i].openedNs > youngestNs) youngestNs = connections[i].openedNs;
   }
   if (answered < connectionMax && now - youngestNs < ANSWER_LIMIT_NS) return;
-  for (uint32_t i = 0; i < connectionMax; i++) closeConnection(connections + i);
+  for (uint32_t i = 0; i < connectionMax; i++) {
+    Connection *c = connections + i;
+    if (attack->kind == GATHERS || c->hasSpoken || !c->isConnected) closeConnection(c);
+    else {
+      c->hasSpoken = true;
+      c->isAnswered = false;
+      ssize_t sent = send(c->fd, GARBAGE, sizeof GARBAGE, MSG_NOSIGNAL);
+      if (sent > 0) sentBytesSum += (uint64_t)sent;
+    }
+  }
 }
 
 static Connection *freeConnection(void) {
@@ -358,7 +372,7 @@ static Connection *freeConnection(void) {
 /* One event; false when nothing is to be done now. */
 static bool actOnce(uint64_t now) {
   if (openCount < connectionMax) return openConnection(freeConnection(), now);
-  if (attack->kind == GATHERS) leaveTogether(now);
+  if (attack->kind == GATHERS || attack->kind == SPOILS) leaveTogether(now);
   if (attack->kind <= HOLDS) return false;
   for (uint32_t tries = 0; tries < connectionMax; tries++) {
     Connection *c = connections + nextConnection++ % connectionMax;

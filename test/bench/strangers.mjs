@@ -108,6 +108,13 @@ const ATTACKS = [
     tls: true,
     what: 'begin 300 TLS handshakes, and leave at one moment when all are answered',
   },
+  {
+    name: 'tls-garbage',
+    connections: 300,
+    rate: 500,
+    tls: true,
+    what: 'begin 300 TLS handshakes, and send what nobody can decrypt at one moment when all are answered',
+  },
 ]
 
 /** What --only and --list take. */

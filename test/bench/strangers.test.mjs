@@ -95,7 +95,7 @@ describe.skipIf(!hasCompiler)('an attack', () => {
       const bounds = { port, attack, connections: 2, rate: 20, sources: 1, seconds: 0.5 }
       return JSON.parse((await run(program, generatorArguments(bounds))).stdout)
     }
-    for (const attack of ['tls-hellos', 'tls-silent', 'tls-drops']) {
+    for (const attack of ['tls-hellos', 'tls-silent', 'tls-drops', 'tls-garbage']) {
       const readOfEach = async () => {
         const { bytesRead, connected } = await printedBy(attack)
         return bytesRead / connected
