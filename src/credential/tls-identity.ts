@@ -1,3 +1,5 @@
+import { createPrivateKey } from 'node:crypto'
+
 /** A certificate that the server can show, with its key: what one pair of files holds. */
 export interface TlsIdentity {
   /**
@@ -9,4 +11,9 @@ export interface TlsIdentity {
   readonly key: string
   /** PEM, the leaf first, then who signed it. */
   readonly certificate: string
+}
+
+/** The curve of its key, as OpenSSL names it; undefined: it is on none. Throws what OpenSSL says of a key that it does not take. */
+export function curveOf({ key }: Pick<TlsIdentity, 'key'>): string | undefined {
+  return createPrivateKey(key).asymmetricKeyDetails?.namedCurve
 }

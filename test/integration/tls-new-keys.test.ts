@@ -74,14 +74,29 @@ test.each<RecordVersion>(['TLSv1.2', 'TLSv1.3'])(
   },
 )
 
-test('keys of finite fields, which cost us much more than a client, are not agreed on', async () => {
-  for (const ecdhCurve of ['ffdhe2048', 'ffdhe8192']) {
+test('keys of finite fields and large curves, which cost us much more than a client, are not agreed on', async () => {
+  for (const ecdhCurve of ['ffdhe2048', 'ffdhe8192', 'P-384', 'P-521']) {
     await expect(connectTls(server.port, { ecdhCurve, minVersion: 'TLSv1.3' })).rejects.toThrow(
       /handshake.failure/,
     )
   }
-  for (const ecdhCurve of ['X25519', 'P-256', 'X448', 'P-384', 'P-521']) {
+  for (const ecdhCurve of ['X25519', 'P-256', 'X448']) {
     const socket = await connectTls(server.port, { ecdhCurve, minVersion: 'TLSv1.3' })
+    socket.destroy()
+  }
+})
+
+test.each([
+  ['P-384', ['P-384']],
+  ['P-521', ['P-384', 'P-521']],
+])('a server whose own key is on %s agrees on %j, too', async (curve, agreed) => {
+  const files = new TestTls()
+  onTestFinished(() => files.remove())
+  const { flags } = files.issue('large', { names: 'DNS:localhost', key: `ec:${curve}` })
+  const large = await startSaslcached({ users: [{ name: 'alice', password: 'wonderland' }], flags })
+  onTestFinished(async () => await large.stop())
+  for (const ecdhCurve of ['X25519', ...agreed]) {
+    const socket = await connectTls(large.port, { ecdhCurve, minVersion: 'TLSv1.3' })
     socket.destroy()
   }
 })

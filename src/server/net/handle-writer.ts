@@ -135,7 +135,9 @@ export class HandleWriter {
     const given = this.returnsRequests ? null : new this.requestClass()
     const result = handle.writeBuffer!(given, bytes)
     if (typeof result === 'number') {
-      return result === 0 && given !== null && this.isUnderWay(given) ? given : result
+      if (result !== 0 || given === null) return result
+      // One that has ended before it was asked for its end has failed: Node does not say why.
+      return this.isUnderWay(given) ? given : UNKNOWN_STATUS
     }
     if (given !== null || !isRequest(result)) return this.failUnknown()
     return result.writeStatus ?? result

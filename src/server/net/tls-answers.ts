@@ -1,10 +1,11 @@
 /**
- * Handshakes that were begun, and wait for what their clients have to say to end them. That is read as it comes; but of
- * hundreds that come at one moment libuv would tell in one turn, and each costs us a tenth of a millisecond or more, also where
- * it is a record that nobody can decrypt: 300 took 82 ms. So once some were read in a turn, all others are
- * not, and have turns of their own, as hellos have (tls-handshakes.ts).
+ * Handshakes that were begun, and wait for what their clients have to say to end them. Its parts cost us a tenth of a millisecond
+ * and more each, and Node tells nobody of most of them; of hundreds that come at one moment libuv tells in one turn. 300 took
+ * 110 ms so, also where they were nothing that anybody can decrypt. So a few are read at a time, and the others when these have
+ * come to an end, or said nothing for a moment. Who has not been read yet and who has take turns, so that a crowd that is silent
+ * does not keep those waiting who answer at once; and among these sites (an IPv4 address, an IPv6 /48), within one site its sources.
  *
- * Invariant: whoever waits is read, or has its place in the line.
+ * Invariant: whoever waits is read, or has a place in one of two queues, of which both move on every few milliseconds.
  */
 import { FairQueue, type Place } from '../../base/fair-queue.ts'
 import type { Peer } from '../../base/peer.ts'
@@ -12,8 +13,21 @@ import type { Peer } from '../../base/peer.ts'
 /** Of a handshake, what is used of it here. */
 export interface Answering {
   readonly peer: Pick<Peer, 'site' | 'network'>
-  pauseShaking(): void
-  goOnShaking(): void
+  readAnswer(): void
+  stopAnswer(): void
+}
+
+/** As many as may come in one turn: a millisecond of work. */
+const READ_MAX = 4
+/** For how long one is read at least, while others wait: clients that are near have answered by then. */
+const READ_MS = 4
+
+/** Who is not let in by a round gives way in the one behind the next, which may come before anything is read. */
+const LATER = 2
+
+interface Waiting {
+  readonly queue: FairQueue<Answering, string>
+  readonly place: Place<Answering, string>
 }
 
 export interface AnswerTurns {
@@ -21,62 +35,103 @@ export interface AnswerTurns {
   defer(step: TlsAnswers): void
 }
 
-/** So many in a turn are read as they come: about a millisecond. */
-const AT_ONCE_MAX = 4
-/** What follows when the step is over, as it is read in the turn behind it. */
-const TAKES_MS = 0.25
-
 export class TlsAnswers {
-  readonly takesMs: number = TAKES_MS
+  /** Of who is read next, as that follows in the turn behind the step. */
+  readonly takesMs: number = 0.25
   private readonly turns: AnswerTurns
-  private readonly isRead: Set<Answering> = new Set()
-  private readonly paused: FairQueue<Answering, string> = new FairQueue()
-  /** Of those that are paused. */
-  private readonly places: Map<Answering, Place<Answering, string>> = new Map()
-  /** In this turn. */
-  private count = 0
-  private readonly endTurn: () => void = () => {
-    this.count = 0
-  }
+  /** And the round in which each is to give way. */
+  private readonly read: Map<Answering, number> = new Map()
+  /** Those that have not been read, and those that have been, and said nothing. */
+  private readonly fresh: FairQueue<Answering, string> = new FairQueue()
+  private readonly silent: FairQueue<Answering, string> = new FairQueue()
+  /** Of all of them. */
+  private readonly places: Map<Answering, Waiting> = new Map()
+  private isSilentNext = false
+  private readonly later: (run: () => void, ms: number) => unknown
+  /** A round is to end. */
+  private isTimed = false
+  /** Counts how often those that are read gave way. */
+  private round = 0
 
-  constructor(turns: AnswerTurns) {
+  constructor(
+    turns: AnswerTurns,
+    later: (run: () => void, ms: number) => unknown = (run, ms) => setTimeout(run, ms),
+  ) {
     this.turns = turns
+    this.later = later
   }
 
-  /** It is read from now on. */
-  await(owner: Answering): void {
-    this.isRead.add(owner)
+  /** Of those that are read, and that wait for it. */
+  get size(): number {
+    return this.read.size + this.places.size
   }
 
-  /** Its client has ended the handshake, in one way or the other. */
-  answered(owner: Answering): void {
-    if (!this.isRead.delete(owner)) return
-    if (this.count++ === 0) setImmediate(this.endTurn)
-    if (this.count < AT_ONCE_MAX) return
-    for (const other of this.isRead) {
-      other.pauseShaking()
-      this.places.set(other, this.paused.add(other, other.peer.site, other.peer.network))
-      this.turns.defer(this)
+  /** It is not read now, and is to be. */
+  add(owner: Answering): void {
+    if (this.places.size === 0 && this.read.size < READ_MAX) this.begin(owner, LATER)
+    else this.enqueue(owner, this.fresh)
+  }
+
+  /** Its handshake has come to an end. */
+  remove(owner: Answering): void {
+    if (this.read.delete(owner)) {
+      if (this.places.size > 0) this.turns.defer(this)
+      return
     }
-    this.isRead.clear()
-  }
-
-  /** It has gone, whether its client said something or not. */
-  leave(owner: Answering): void {
-    this.isRead.delete(owner)
-    const place = this.places.get(owner)
-    if (place === undefined) return
-    this.paused.remove(place)
+    const waiting = this.places.get(owner)
+    if (waiting === undefined) return
+    waiting.queue.remove(waiting.place)
     this.places.delete(owner)
   }
 
-  /** Of who has left there is a turn too many: false. */
+  /** Of those that have come to an end, or been read otherwise meanwhile, there is a turn too many: false. */
   continueServing(): boolean {
-    const owner = this.paused.takeTurn()
-    if (owner === undefined) return false
-    this.leave(owner)
-    this.isRead.add(owner)
-    owner.goOnShaking()
+    if (this.read.size >= READ_MAX || this.places.size === 0) return false
+    this.beginNext(LATER)
     return true
+  }
+
+  private begin(owner: Answering, rounds: number): void {
+    this.read.set(owner, this.round + rounds)
+    owner.readAnswer()
+  }
+
+  private beginNext(rounds: number): void {
+    const { fresh, silent } = this
+    const queue = silent.size === 0 || (fresh.size > 0 && !this.isSilentNext) ? fresh : silent
+    this.isSilentNext = queue === fresh
+    const owner = queue.takeTurn()
+    if (owner === undefined) return
+    this.remove(owner)
+    this.begin(owner, rounds)
+  }
+
+  private enqueue(owner: Answering, queue: FairQueue<Answering, string>): void {
+    const { site, network } = owner.peer
+    this.places.set(owner, { queue, place: queue.add(owner, site, network) })
+    this.beginRound()
+  }
+
+  private beginRound(): void {
+    if (this.isTimed) return
+    this.isTimed = true
+    this.later(() => this.moveOn(), READ_MS)
+  }
+
+  /** Those that are read give way, as long as others wait. */
+  private moveOn(): void {
+    this.isTimed = false
+    this.round++
+    let missing = this.read.size + Math.min(this.places.size, READ_MAX) - READ_MAX
+    for (const [owner, round] of this.read) {
+      if (missing <= 0) break
+      if (round > this.round) continue
+      missing--
+      this.read.delete(owner)
+      owner.stopAnswer()
+      this.enqueue(owner, this.silent)
+    }
+    while (this.read.size < READ_MAX && this.places.size > 0) this.beginNext(1)
+    if (this.places.size > 0) this.beginRound()
   }
 }

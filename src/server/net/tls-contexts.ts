@@ -8,7 +8,7 @@ import {
   type SecureContextOptions,
   type TlsOptions,
 } from 'node:tls'
-import type { TlsIdentity } from '../../credential/tls-identity.ts'
+import { curveOf, type TlsIdentity } from '../../credential/tls-identity.ts'
 import type { TlsMaterial } from './tls-material.ts'
 
 /** Identities with the same names, each with a key of another kind: the client's ciphers choose. */
@@ -18,12 +18,17 @@ type IdentityGroup = readonly TlsIdentity[]
 export type CertificateMaterial = Pick<TlsMaterial, 'identities' | 'ca' | 'crl'>
 
 /**
- * OpenSSL's groups of key agreement but those over finite fields (ffdhe2048 to ffdhe8192): nobody has these alone, and one
- * hello that asks for the largest costs us 150 ms.
+ * OpenSSL's groups of key agreement but those over finite fields (ffdhe2048 to ffdhe8192), and the two larger ones of NIST: nobody
+ * has these alone, and a hello that asks for them costs us 150, 4 and 8 ms, where others cost half a millisecond.
  */
-const GROUPS = ['X25519MLKEM768', 'X25519', 'P-256', 'X448', 'P-384', 'P-521']
+const GROUPS = ['X25519MLKEM768', 'X25519', 'P-256', 'X448']
+/** Where a certificate of our own has such a key: so its operator wants these, and has clients that may have nothing else. */
+const LARGE_GROUPS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['secp384r1', ['P-384']],
+  ['secp521r1', ['P-384', 'P-521']],
+])
 /** Those that this OpenSSL has, once TLS was asked for. */
-let knownGroups: string | undefined
+let knownGroups: readonly string[] | undefined
 
 /** Before 3.5 OpenSSL has none that withstands quantum computers. */
 function isKnownGroup(ecdhCurve: string): boolean {
@@ -42,8 +47,7 @@ function isKnownGroup(ecdhCurve: string): boolean {
  * says of certificates that it does not take.
  */
 export function withCertificates(material: CertificateMaterial, given: TlsOptions): TlsOptions {
-  knownGroups ??= GROUPS.filter(isKnownGroup).join(':')
-  const options = { ...given, ecdhCurve: knownGroups }
+  const options = { ...given, ecdhCurve: groupsFor(material.identities).join(':') }
   const groups = groupsOf(material.identities)
   const own = { ...options, ...certificateOptions(material, groups[0] ?? []) }
   // Who has one certificate does not pay for the choice.
@@ -54,6 +58,12 @@ export function withCertificates(material: CertificateMaterial, given: TlsOption
     for (const name of group[0]?.names ?? []) if (!byName.has(name)) byName.set(name, context)
   }
   return { ...own, SNICallback: (host, done) => done(null, findByHost(byName, host)) }
+}
+
+function groupsFor(identities: readonly TlsIdentity[]): readonly string[] {
+  knownGroups ??= GROUPS.filter(isKnownGroup)
+  const large = identities.flatMap((identity) => LARGE_GROUPS.get(curveOf(identity) ?? '') ?? [])
+  return [...knownGroups, ...new Set(large)]
 }
 
 /** Why OpenSSL does not take a list of ciphers, whatever certificate there is: a code. Undefined: it does. */

@@ -5,9 +5,7 @@
  * - All connections of a worker are decrypted into the one buffer that it shares. TLS hands over a record (16 KiB at
  *   most) a call, and goes on with those that it has although it was told to stop: these are kept, and passed on before
  *   anything else.
- * - A TLS handle takes one write at a time, and each ends later; those that come meanwhile are gathered, and go
- *   out as one. Node calls back at the end of a write only if it is asked to: where something waits for it, or the
- *   kernel did not take what was encrypted.
+ * - What ends a handshake is read of a few clients at a time (tls-answers.ts).
  * - A client may ask for new keys at any time (KeyUpdate, RFC 8446, 4.6.3), or to be keyed anew, which is refused. Each time
  *   costs us much more than it, and an answer that OpenSSL keeps until the client reads (tls-idle.ts).
  * - Its end, in whatever phase and for whatever reason, is noticed at once and taken in a later turn: libuv tells of a
@@ -21,8 +19,8 @@ import type { Peer } from '../../base/peer.ts'
 import type { TlsVerify } from '../../config/options/tls-options.ts'
 import type { Receiver, Transport } from '../../connection/transport.ts'
 import { COUNTER } from '../../observe/counters.ts'
+import { GatheredWrites, type WritesOwner } from './gathered-writes.ts'
 import { EALREADY, ENOTCONN, SHUT_DOWN } from './handle-transport.ts'
-import type { LateWrite, WriteRequest } from './handle-writer.ts'
 import { KeptBytes } from './kept-bytes.ts'
 import { RECORD_BYTES_MIN, ReadRow } from './read-row.ts'
 import { certificateRefusalOf } from './tls-channel.ts'
@@ -40,12 +38,7 @@ import {
 } from './tls-phase.ts'
 import { TlsSession } from './tls-session.ts'
 
-/** A write of up to this size goes to the socket as one. */
-const WHOLE_WRITE_BYTES_MAX = 128 * 1024
-
-const NOTHING = Buffer.alloc(0)
-
-export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, LateWrite {
+export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, WritesOwner {
   readonly peer: Peer
   readonly channel: TlsPipeChannel
   readonly verify: TlsVerify
@@ -64,14 +57,7 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
   private kept: KeptBytes | undefined = undefined
   /** Of `bytesRead` of the handle that is read, what was taken. */
   private readBytes = 0
-  /** Of the write under way; 0: none is. */
-  private writingBytes = 0
-  private request: WriteRequest | undefined = undefined
-  /** Its end will be told. */
-  private isTold = false
-  /** Replies behind it. */
-  private gathered: Uint8Array[] = []
-  private gatheredBytes = 0
+  private writes: GatheredWrites | undefined = undefined
   /** The receiver was told that bytes are unsent. */
   private owesDrained = false
   /** Our end comes behind what is written. */
@@ -121,43 +107,14 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
   }
 
   get unsentBytes(): number {
-    const { handle, writingBytes, gatheredBytes } = this
-    if (handle === undefined || writingBytes === 0) return 0
-    // What is encrypted counts as unsent until the write's end is told, which is always later.
-    return (this.isTaken ? 0 : (handle.writeQueueSize ?? 0)) + gatheredBytes
+    return this.writes?.unsentBytes ?? 0
   }
 
-  /** The kernel has what was encrypted, as far as that can be told. */
-  private get isTaken(): boolean {
-    return this.under.writeQueueSize === 0 && this.writingBytes <= WHOLE_WRITE_BYTES_MAX
-  }
-
-  private isWriting(): boolean {
-    const { request } = this
-    if (request === undefined) return false
-    if (this.isTold || this.parts.handles.writer.isUnderWay(request)) return true
-    this.request = undefined
-    this.writingBytes = 0
-    return false
-  }
-
-  private awaitEnd(): void {
-    if (this.isTold || this.request === undefined) return
-    this.isTold = true
-    this.parts.handles.writer.tellEnd(this.request, this)
-  }
-
-  /** The bytes are encrypted, or copied, before this returns. */
   write(bytes: Uint8Array): number {
-    if (this.phase !== PHASE.open || this.isDestroyed) return 0
-    if (this.isWriting()) {
-      this.awaitEnd()
-      this.gathered.push(Uint8Array.from(bytes))
-      this.gatheredBytes += bytes.length
-    } else {
-      this.send(bytes)
-    }
-    const { unsentBytes } = this
+    const { writes } = this
+    if (this.phase !== PHASE.open || writes === undefined || this.isDestroyed) return 0
+    writes.write(bytes)
+    const { unsentBytes } = writes
     if (unsentBytes > 0) this.owesDrained = true
     return unsentBytes
   }
@@ -171,23 +128,29 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
 
   end(): void {
     if (this.phase !== PHASE.open) this.destroy()
-    else if (this.isWriting()) {
+    else if (this.writes?.isWriting() === true) {
       this.isEnding = true
-      this.awaitEnd()
+      this.writes.awaitEnd()
     } else this.shutDown()
   }
 
   destroy(): void {
     if (this.isDestroyed) return
     this.isDestroyed = true
+    this.leaveLines()
     if (this.phase === PHASE.open && this.peerEnded && this.unsentBytes === 0) {
-      // A client that said goodbye (close_notify) is told so, too: many take silence for an attack.
-      this.shutDown()
-      setImmediate(close, this)
+      // A client that said goodbye (close_notify) is told so, too: many take silence for an attack. Behind what was
+      // written in this turn, whose end is told by then.
+      setImmediate(sayGoodbye, this)
       return
     }
     if (this.helloBytes > 0 || this.phase > PHASE.hello) this.failed('not-finished')
     this.close()
+  }
+
+  sayGoodbye(): void {
+    this.shutDown()
+    setImmediate(close, this)
   }
 
   close(): void {
@@ -203,7 +166,6 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
     this.handle = handle
     this.readBytes = handle.bytesRead
     if (hello !== undefined) handle.receive(hello.take())
-    if (!this.isGivenUp && !this.isDestroyed) this.read(handle)
     return this.isShaking
   }
 
@@ -211,63 +173,44 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
     return this.phase === PHASE.shaking && !this.isGivenUp && !this.isDestroyed
   }
 
-  pauseShaking(): void {
-    this.handle?.readStop()
+  readAnswer(): void {
+    if (this.isShaking) this.read(this.handle)
   }
 
-  goOnShaking(): void {
-    if (this.isShaking) this.read(this.handle)
+  stopAnswer(): void {
+    this.handle?.readStop()
   }
 
   failed(code: string): void {
     const { phase, parts, peer } = this
     if (phase === PHASE.open || phase === PHASE.closed) return
-    if (phase === PHASE.waiting) parts.handshakes.leave(this)
-    if (phase === PHASE.shaking) parts.handshakes.leaveShaking(this)
     this.phase = PHASE.closed
     countFailure(parts, peer, code)
   }
 
-  onWriteWaits(): void {
-    // Every write does.
-  }
-
-  onWritten(status: number): void {
-    this.writingBytes = 0
-    this.request = undefined
-    this.isTold = false
-    if (status !== 0) {
-      this.destroy()
-      return
-    }
-    if (this.gathered.length > 0) {
-      const [first = NOTHING] = this.gathered
-      const all = this.gathered.length === 1 ? first : Buffer.concat(this.gathered)
-      this.gathered = []
-      this.gatheredBytes = 0
-      if (!this.send(all)) return
-      // Whoever was told that bytes are unsent, or wants the end, waits for this one.
-      this.awaitEnd()
-      if (this.request !== undefined) return
-    }
+  onSent(): void {
     if (this.isEnding) this.shutDown()
     if (!this.owesDrained || this.phase !== PHASE.open) return
     this.owesDrained = false
     this.receiver?.onDrained()
   }
 
+  onBroken(): void {
+    this.destroy()
+  }
+
   onRead(): void {
-    const { under, parts } = this
+    const { under } = this
     const length = this.taken(under)
     if (length === 0) this.endNoticed()
-    else if (!this.receiveHello(parts.readBuffer, length) && !this.isDestroyed) under.readStop()
+    else if (!this.receiveHello(length) && !this.isDestroyed) under.readStop()
   }
 
   onHandshakeDone(): void {
     const { receiver, channel, verify, parts, handle, under } = this
     // OpenSSL also calls new keys a handshake.
     if (this.phase !== PHASE.shaking || receiver === undefined || handle === undefined) return
-    parts.handshakes.answered(this)
+    parts.handshakes.answers.remove(this)
     const session = new TlsSession(handle, verify)
     this.session = session
     const refused = certificateRefusalOf(session, verify, parts.epochSeconds())
@@ -277,6 +220,7 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
       return
     }
     this.phase = PHASE.open
+    this.writes = new GatheredWrites(handle, under, parts.handles.writer, this)
     this.idle = new IdleBytes(session, under.bytesRead)
     this.row = new ReadRow(() => this.resume())
     tellOf(session, channel, parts)
@@ -284,19 +228,18 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
   }
 
   onDecrypted(): void {
-    const { handle, parts } = this
+    const { handle } = this
     if (handle === undefined || this.isDestroyed) return
     const length = this.taken(handle)
     if (length === 0) this.endNoticed()
-    else if (!this.receive(parts.readBuffer, length) && !this.isDestroyed) handle.readStop()
+    else if (!this.passOn(length) && !this.isDestroyed) handle.readStop()
   }
 
   onError(code: string): void {
-    // OpenSSL would take no more of it. Its alert is sent.
-    this.handle?.readStop()
     if (this.isGivenUp) return
+    // OpenSSL would take no more of it. Its alert is sent.
     this.isGivenUp = true
-    this.parts.handshakes.answered(this)
+    this.handle?.readStop()
     if (this.phase === PHASE.open) this.parts.lane[COUNTER.ssl_proto_errors]!++
     else this.failed(code)
     this.endNoticed()
@@ -311,13 +254,13 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
     // A port scan, or a health check that only connects, is no error.
     if (this.phase !== PHASE.hello || this.helloBytes > 0) this.failed('ECONNRESET')
     this.isDestroyed = true
+    this.leaveLines()
     this.phase = PHASE.closed
     this.hello = undefined
     this.session?.end()
     this.handle?.destroySSL()
     this.handle = undefined
-    this.request = undefined
-    this.gathered = []
+    this.writes = undefined
     this.kept = undefined
     this.receiver?.finish()
     this.receiver = undefined
@@ -353,11 +296,17 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
     if (status !== 0 && status !== EALREADY) this.destroy()
   }
 
+  private leaveLines(): void {
+    const { handshakes } = this.parts
+    handshakes.leave(this)
+    handshakes.answers.remove(this)
+  }
+
   /** True while it is read: also when its handshake waits, or nobody would notice that it has gone. */
-  private receiveHello(bytes: Uint8Array, length: number): boolean {
+  private receiveHello(length: number): boolean {
     const { hello, parts } = this
     if (hello === undefined || this.isDestroyed) return false
-    hello.add(Buffer.from(bytes.subarray(0, length)))
+    hello.add(Buffer.from(parts.readBuffer.subarray(0, length)))
     if (hello.isWrong) {
       this.failed('not-a-client-hello')
       this.destroy()
@@ -372,7 +321,7 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
 
   private endNoticed(): void {
     // It costs no handshake, whichever turn comes first.
-    if (this.phase === PHASE.waiting) this.parts.handshakes.leave(this)
+    this.leaveLines()
     this.parts.soon(() => this.takeEnd())
   }
 
@@ -397,19 +346,21 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
     return true
   }
 
-  private receive(bytes: Uint8Array, length: number): boolean {
-    const { receiver } = this
+  /** Of what was decrypted. True while it is read. */
+  private passOn(length: number): boolean {
+    const { receiver, parts } = this
     this.idle?.take(length)
     if (receiver === undefined) return false
     if (this.isStopped || this.kept !== undefined) {
       this.kept ??= new KeptBytes()
-      this.kept.add(bytes, length)
+      this.kept.add(parts.readBuffer, length)
       return false
     }
-    const goesOn = receiver.receive(bytes, length)
-    if (goesOn && this.row?.goesOn(Math.max(length, RECORD_BYTES_MIN)) !== false) return true
-    this.isStopped = true
-    return false
+    const goesOn =
+      receiver.receive(parts.readBuffer, length) &&
+      this.row?.goesOn(Math.max(length, RECORD_BYTES_MIN)) !== false
+    this.isStopped = !goesOn
+    return goesOn
   }
 
   private passOnKept(): void {
@@ -449,22 +400,10 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, L
     this.hasEnded = true
     if (this.isEndTold) this.destroy()
   }
+}
 
-  /** False: the connection is broken. */
-  private send(bytes: Uint8Array): boolean {
-    const { handle, parts } = this
-    if (handle === undefined) return false
-    const request = parts.handles.writer.begin(handle, bytes)
-    if (typeof request === 'number') {
-      if (request !== 0) this.destroy()
-      return request === 0
-    }
-    this.request = request
-    this.isTold = false
-    this.writingBytes = bytes.length
-    if (!this.isTaken) this.awaitEnd()
-    return true
-  }
+function sayGoodbye(transport: TlsHandleTransport): void {
+  transport.sayGoodbye()
 }
 
 function close(transport: TlsHandleTransport): void {

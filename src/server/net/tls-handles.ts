@@ -50,6 +50,7 @@ export interface UnderHandle extends AcceptedHandle {
 /** What has the encryption; it is read and written as the handle under it is. */
 export interface TlsHandle extends WritableHandle {
   onread: ((this: TlsHandle) => undefined) | undefined
+  /** Decrypted, in all. */
   readonly bytesRead: number
   onhandshakedone?: (this: TlsHandle) => void
   onerror?: (this: TlsHandle, error: NodeJS.ErrnoException) => void
@@ -154,6 +155,7 @@ export class TlsHandles {
   private wrapHandle: InnerSocket['_wrapHandle']
   private shutdownRequest: (new () => ShutdownRequest) | undefined
   private isLearned = false
+  private hasGivenUp = false
 
   /** `onWithout` is called once, when it is certain that connections go another way. */
   constructor(writer: HandleWriter, onWithout: () => void) {
@@ -168,17 +170,16 @@ export class TlsHandles {
     if (!this.isLearned) {
       this.isLearned = true
       this.learn()
-      if (!this.canWrap) this.onWithout()
     }
-    return this.canWrap && this.writer.isReady
-  }
-
-  private get canWrap(): boolean {
-    return this.wrapHandle !== undefined && this.shutdownRequest !== undefined
+    const { writer, wrapHandle, shutdownRequest } = this
+    if (writer.isReady && wrapHandle !== undefined && shutdownRequest !== undefined) return true
+    if (!this.hasGivenUp) this.onWithout()
+    this.hasGivenUp = true
+    return false
   }
 
   /** Has `user` told of what `under` reads into `buffer`. */
-  attach(under: UnderHandle, user: HandleUser, buffer: Buffer): void {
+  attach(under: UnderHandle, user: HandleUser, buffer: Uint8Array): void {
     under[USER] = user
     under.onread = onRead
     under.useUserBuffer(buffer)
@@ -220,14 +221,15 @@ export class TlsHandles {
     const { _wrapHandle: wrapHandle } = tls.TLSSocket.prototype as unknown as InnerSocket
     if (typeof wrapHandle !== 'function' || !learnWrites(this.writer)) return
     this.shutdownRequest = learnShutdownRequest() as (new () => ShutdownRequest) | undefined
-    // With no authorities at all, or Node would read the public ones.
-    const secure = tls.createSecureContext({ ca: [] })
-    // Of no socket, as tls.connect() makes one: its handle is that of a connection to be.
-    const none = undefined as unknown as net.Socket
-    const socket = new tls.TLSSocket(none, { isServer: true, secureContext: secure })
     try {
+      // With no authorities at all, or Node would read the public ones.
+      const secure = tls.createSecureContext({ ca: [] })
+      // Of no socket, as tls.connect() makes one: its handle is that of a connection to be.
+      const none = undefined as unknown as net.Socket
+      const socket = new tls.TLSSocket(none, { isServer: true, secureContext: secure })
       const { _handle: made } = socket as unknown as InnerSocket
       const under = new made!._parent!.constructor(0)
+      socket.destroy()
       this.holder._tlsOptions.secureContext = secure
       const handle = wrapHandle.call(this.holder, null, under, false)
       if (
@@ -240,7 +242,6 @@ export class TlsHandles {
     } catch {
       // As where it has none.
     }
-    socket.destroy()
   }
 }
 
@@ -282,5 +283,9 @@ function onCertificateAsked(
 ): void {
   const found = servername ? this[FIND]?.(servername) : undefined
   if (found !== undefined) this.sni_context = found.context
-  this.certCbDone()
+  try {
+    this.certCbDone()
+  } catch (error) {
+    this[USER]?.onError((error as NodeJS.ErrnoException).code ?? 'unknown')
+  }
 }

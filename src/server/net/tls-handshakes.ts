@@ -5,6 +5,8 @@
  *
  * - Sites (an IPv4 address, an IPv6 /48) take turns, within one site its sources (/64s), and within a source
  *   who came first: whoever owns many addresses has the turns of one.
+ * - What its client says then to end it is read of a few at a time (tls-answers.ts); where sockets of Node are needed, as it
+ *   comes.
  * - Each takes a turn of the event loop that strangers have anyway (worker/stranger-turns.ts). Where sockets of Node are
  *   needed, most of the work follows in its next tick, when the step is over: it is timed, and said for the next ones.
  *
@@ -114,7 +116,8 @@ export class TlsHandshakes implements HandshakeStep {
   /** Of those that wait. */
   private readonly places: Map<Owner, Place<Owner, string>> = new Map()
   private readonly retries: TlsRetries
-  private readonly answers: TlsAnswers
+  /** Of those that are served right from their handles. */
+  readonly answers: TlsAnswers
   private workSinceMs = 0
   private readonly beginWork: () => void = () => {
     this.workSinceMs = this.clock.nowMs()
@@ -150,8 +153,9 @@ export class TlsHandshakes implements HandshakeStep {
     return this.waiting.size
   }
 
-  /** The hello of `owner` has come. */
+  /** The hello of `owner` has come. Who waits already keeps its place. */
   enqueue(owner: Owner): void {
+    if (this.places.has(owner)) return
     const { site, network } = owner.peer
     this.places.set(owner, this.waiting.add(owner, site, network))
     this.turns.defer(this)
@@ -165,16 +169,6 @@ export class TlsHandshakes implements HandshakeStep {
     this.places.delete(owner)
   }
 
-  /** The client of `owner` has ended its handshake, in one way or the other. */
-  answered(owner: HandleOwner): void {
-    this.answers.answered(owner)
-  }
-
-  /** `owner` has gone in the middle of it. */
-  leaveShaking(owner: HandleOwner): void {
-    this.answers.leave(owner)
-  }
-
   /** Of who has left there is a turn too many: false. */
   continueServing(): boolean {
     const owner = this.waiting.takeTurn()
@@ -183,7 +177,7 @@ export class TlsHandshakes implements HandshakeStep {
     if (owner.isOver) return false
     if ('shake' in owner) {
       this.takesMs = 0
-      if (owner.shake(this.contextFor(owner.verify))) this.answers.await(owner)
+      if (owner.shake(this.contextFor(owner.verify))) this.answers.add(owner)
       this.retries.look(owner)
     } else this.begin(owner)
     return true

@@ -345,9 +345,9 @@ describe('a write whose end is told only to who asks', () => {
   })
 
   test.each([
-    ['failed', -32, -32],
-    ['ended', 0, 0],
-  ])('that %s at once is its status', (_, status, expected) => {
+    ['with a status', -32, -32],
+    ['without one', 0, -4095],
+  ])('that failed at once, %s, is its status', (_, status, expected) => {
     const { writer } = lateHandle()
     const handle = { writeQueueSize: 0, writeBuffer: () => status }
     expect(writer.begin(handle, Buffer.from('y'))).toBe(expected)

@@ -38,8 +38,8 @@ class Bench {
         this.begun.push(name)
         return false
       },
-      pauseShaking: () => undefined,
-      goOnShaking: () => undefined,
+      readAnswer: () => undefined,
+      stopAnswer: () => undefined,
       failed: () => undefined,
       destroy: () => undefined,
     }

@@ -3,299 +3,114 @@
  * when a deadline has passed. Turns for handshakes are moved by the test.
  */
 import { once } from 'node:events'
-import net from 'node:net'
-import tls from 'node:tls'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import type { Receiver } from '../../../../src/connection/transport.ts'
-import type { AcceptedHandle } from '../../../../src/server/net/accepted-handle.ts'
-import { HandleWriter } from '../../../../src/server/net/handle-writer.ts'
 import { RECORD_BYTES_MIN, ROW_BYTES_MAX } from '../../../../src/server/net/read-row.ts'
-import { AcceptedSocket, READ_BUFFER_BYTES } from '../../../../src/server/net/socket-transport.ts'
-import { TlsHandleTransport } from '../../../../src/server/net/tls-handle-transport.ts'
-import { TlsHandles } from '../../../../src/server/net/tls-handles.ts'
-import { type HandshakeStep, TlsHandshakes } from '../../../../src/server/net/tls-handshakes.ts'
-import { TlsNewcomer } from '../../../../src/server/net/tls-newcomer.ts'
-import type { TlsParts } from '../../../../src/server/net/tls-phase.ts'
-import { TlsSocketTransport } from '../../../../src/server/net/tls-socket-transport.ts'
-import { TestAuthority } from '../../../support/authority.ts'
-import { tlsMaterial } from '../../../support/tls-material.ts'
+import type { TlsHandleTransport } from '../../../../src/server/net/tls-handle-transport.ts'
+import { isReset, LEAVES, nextTurn, TlsBench } from '../../../support/tls-bench.ts'
 import { HANDSHAKE, plainRecord } from '../../../support/tls-records.ts'
 
-const authority = new TestAuthority()
-const pair = authority.issue()
-authority.remove()
+const bench = new TlsBench()
+const hello = await bench.clientHello()
 
-const ends: (() => void)[] = []
-afterEach(() => {
-  holdsEnds = false
-  for (const ending of endings.splice(0)) ending()
-  for (const end of ends.splice(0)) end()
-})
-
-const turns: HandshakeStep[] = []
-/** Ends that wait for their turn, where a test holds them; else they have the next one. */
-const endings: (() => unknown)[] = []
-let holdsEnds = false
-const failures: string[] = []
-const handshakes = new TlsHandshakes(
-  tlsMaterial([{ certificate: pair.certificate, key: pair.key, names: ['localhost'] }]),
-  { nowMs: () => performance.now() },
-  { defer: (step) => void turns.push(step) },
-)
-const parts: TlsParts = {
-  readBuffer: Buffer.alloc(READ_BUFFER_BYTES),
-  sendBufferBytesMax: 1024,
-  handshakes,
-  handles: new TlsHandles(new HandleWriter(), () => expect.fail('not as expected inside')),
-  soon: (run) => void (holdsEnds ? endings.push(run) : setImmediate(run)),
-  lane: new Float64Array(1000),
-  epochSeconds: () => 0,
-  onHandshake: () => undefined,
-  onHandshakeFailed: (_, code) => failures.push(code),
-}
-
-type TlsTransport = TlsHandleTransport | TlsSocketTransport
-
-/** Who is told; each `told` is awaited by its word. */
-class Recorder implements Receiver {
-  readonly intake = { nextRoom: (): undefined => undefined }
-  received = ''
-  receiveCount = 0
-  readsOn = true
-  private readonly told: Set<string> = new Set()
-  private wake: () => void = () => undefined
-
-  receive(bytes: Uint8Array, length: number): boolean {
-    this.received += Buffer.from(bytes.subarray(0, length)).toString('latin1')
-    this.receiveCount++
-    this.tell('bytes')
-    return this.readsOn
-  }
-
-  heard(): void {
-    this.tell('heard')
-  }
-
-  receiveEnd(): void {
-    this.tell('end')
-  }
-
-  onDrained(): void {
-    this.tell('drained')
-  }
-
-  finish(): void {
-    this.tell('finish')
-  }
-
-  hasHeard(word: string): boolean {
-    return this.told.has(word)
-  }
-
-  async until(word: string): Promise<void> {
-    while (!this.told.has(word)) {
-      await new Promise<void>((resolve) => {
-        this.wake = resolve
-      })
-    }
-  }
-
-  private tell(word: string): void {
-    this.told.add(word)
-    this.wake()
-  }
-}
-
-/** A listener whose connections are accepted as a handle, or as a socket of Node. */
-async function accept(asSocket: boolean): Promise<[AcceptedHandle, net.Socket]> {
-  const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true })
-  server.listen({ port: 0, host: '127.0.0.1' })
-  await once(server, 'listening')
-  const { _handle: listening } = server as unknown as {
-    _handle: { onconnection: (status: number, handle: AcceptedHandle) => void }
-  }
-  const accepted = new Promise<AcceptedHandle>((resolve) => {
-    if (asSocket) server.once('connection', (socket) => resolve(new AcceptedSocket(socket)))
-    else listening.onconnection = (_, handle) => resolve(handle)
-  })
-  const { port } = server.address() as net.AddressInfo
-  const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-  client.on('error', () => undefined)
-  ends.push(() => {
-    client.destroy()
-    server.close()
-  })
-  return [await accepted, client]
-}
-
-/** The first bytes of a client of Node's. */
-async function clientHello(): Promise<Buffer> {
-  const [one, other] = await accept(true)
-  const client = tls.connect({ socket: other, rejectUnauthorized: false })
-  client.on('error', () => undefined)
-  const [hello] = (await once((one as AcceptedSocket).socket.resume(), 'data')) as [Buffer]
-  client.destroy()
-  return hello
-}
-
-const hello = await clientHello()
-
-function serve(handle: AcceptedHandle) {
-  const transport = new TlsNewcomer(handle, 0, 'none', parts).open() as TlsTransport
-  expect(transport).toBeInstanceOf(
-    handle instanceof AcceptedSocket ? TlsSocketTransport : TlsHandleTransport,
-  )
-  const recorder = new Recorder()
-  transport.attach(recorder)
-  ends.push(() => transport.destroy())
-  return { transport, recorder }
-}
-
-/** Sockets of Node are not asked. */
-function isReset(transport: TlsTransport): boolean {
-  return transport instanceof TlsHandleTransport && transport.isReset()
-}
-
-async function nextTurn(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve))
-}
-
-/** Gives every handshake that waits its turn. */
-function giveTurns(): void {
-  for (const turn of turns.splice(0)) turn.continueServing()
-}
-
-/** The same as long as `awaited` has not come. */
-async function giveTurnsUntil<Result>(awaited: Promise<Result>): Promise<Result> {
-  let isOver = false
-  void awaited.finally(() => {
-    isOver = true
-  })
-  while (!isOver) {
-    giveTurns()
-    await nextTurn()
-  }
-  return await awaited
-}
-
-async function secured(asSocket: boolean) {
-  const [handle, socket] = await accept(asSocket)
-  const served = serve(handle)
-  const client = tls.connect({ socket, rejectUnauthorized: false })
-  client.on('error', () => undefined)
-  await giveTurnsUntil(once(client, 'secureConnect'))
-  client.write('x')
-  await giveTurnsUntil(served.recorder.until('bytes'))
-  served.transport.write(Buffer.from('y'))
-  await once(client, 'data')
-  return { ...served, client, socket }
-}
-
+afterEach(() => bench.end())
 afterAll(() => {
-  expect(handshakes.waitingCount).toBe(0)
+  expect(bench.handshakes.waitingCount).toBe(0)
+  expect(bench.handshakes.answers.size).toBe(0)
 })
-
-/** A record of data that nobody can decrypt, as long as any is. */
-const GARBAGE = Buffer.concat([Uint8Array.of(0x17, 3, 3, 0, 32), Buffer.alloc(32, 7)])
-
-const LEAVES: readonly [how: string, leave: (client: net.Socket) => void][] = [
-  ['ends its stream', (client) => client.end()],
-  ['closes', (client) => client.destroy()],
-  ['resets it', (client) => client.resetAndDestroy()],
-]
 
 describe.each([
   ['a handle', false],
   ['a socket of Node', true],
 ])('accepted as %s, a client that', (_, asSocket) => {
   test.each(LEAVES)('%s before its hello is whole is noticed', async (how, leave) => {
-    const [handle, client] = await accept(asSocket)
-    const { transport, recorder } = serve(handle)
+    const [handle, client] = await bench.accept(asSocket)
+    const { transport, recorder } = bench.serve(handle)
     client.write(hello.subarray(0, 20))
     while (transport.receivedBytes < 20) await nextTurn()
     leave(client)
     await recorder.until('finish')
-    expect(failures.at(-1)).toBe(how === 'resets it' ? 'ECONNRESET' : 'not-finished')
+    expect(bench.failures.at(-1)).toBe(how === 'resets it' ? 'ECONNRESET' : 'not-finished')
   })
 
   test.each(LEAVES)(
     '%s while its handshake waits is noticed, and costs no handshake',
     async (_how, leave) => {
-      const [handle, client] = await accept(asSocket)
-      const { recorder } = serve(handle)
+      const [handle, client] = await bench.accept(asSocket)
+      const { recorder } = bench.serve(handle)
       client.write(hello)
       await recorder.until('heard')
       leave(client)
       await recorder.until('finish')
-      expect(handshakes.waitingCount).toBe(0)
-      giveTurns()
+      expect(bench.handshakes.waitingCount).toBe(0)
+      bench.giveTurns()
     },
   )
 
   test.each(LEAVES)('%s in the middle of the handshake is noticed', async (_how, leave) => {
-    const [handle, client] = await accept(asSocket)
-    const { recorder } = serve(handle)
+    const [handle, client] = await bench.accept(asSocket)
+    const { recorder } = bench.serve(handle)
     client.write(hello)
     await recorder.until('heard')
-    giveTurns()
+    bench.giveTurns()
     await once(client, 'data')
     leave(client)
     await recorder.until('finish')
-    expect(failures.at(-1)).toBe('ECONNRESET')
+    expect(bench.failures.at(-1)).toBe('ECONNRESET')
   })
 
   test('sends its hello in two records waits for no turn before the second', async () => {
-    const [handle, client] = await accept(asSocket)
-    const { transport, recorder } = serve(handle)
+    const [handle, client] = await bench.accept(asSocket)
+    const { transport, recorder } = bench.serve(handle)
     const [first, second] = [hello.subarray(5, 10), hello.subarray(10)].map((content) =>
       plainRecord(HANDSHAKE, content, 0x0301),
     ) as [Buffer, Buffer]
     client.write(first)
     while (transport.receivedBytes < first.length) await nextTurn()
     await nextTurn()
-    expect(handshakes.waitingCount).toBe(0)
+    expect(bench.handshakes.waitingCount).toBe(0)
     client.write(second)
     await recorder.until('heard')
-    expect(handshakes.waitingCount).toBe(1)
-    giveTurns()
+    expect(bench.handshakes.waitingCount).toBe(1)
+    bench.giveTurns()
     const [answer] = (await once(client, 'data')) as [Buffer]
     expect(answer[0]).toBe(HANDSHAKE)
   })
 
   test('claims a hello that is longer than any is dropped, and costs no handshake', async () => {
-    const [handle, client] = await accept(asSocket)
-    const { recorder } = serve(handle)
+    const [handle, client] = await bench.accept(asSocket)
+    const { recorder } = bench.serve(handle)
     // 131 396 bytes, for which OpenSSL takes the room.
     client.write(plainRecord(HANDSHAKE, Uint8Array.of(1, 2, 1, 0x44), 0x0301))
     await recorder.until('finish')
-    expect(failures.at(-1)).toBe('not-a-client-hello')
-    expect(turns).toHaveLength(0)
+    expect(bench.failures.at(-1)).toBe('not-a-client-hello')
+    expect(bench.turns).toHaveLength(0)
   })
 
   test('sends more than a hello while it waits is served all the same', async () => {
-    const [handle, client] = await accept(asSocket)
-    const { recorder } = serve(handle)
+    const [handle, client] = await bench.accept(asSocket)
+    const { recorder } = bench.serve(handle)
     client.write(hello)
     await recorder.until('heard')
     // An alert that it closes, say: it is part of what the handshake begins with.
     client.write(Buffer.from([0x15, 3, 3, 0, 2, 1, 0]))
-    giveTurns()
+    bench.giveTurns()
     await recorder.until('finish')
+    expect(bench.failures.at(-1)).toBe('ECONNRESET')
   })
 
   test('sends without end while it waits is dropped', async () => {
-    const [handle, client] = await accept(asSocket)
-    const { recorder } = serve(handle)
+    const [handle, client] = await bench.accept(asSocket)
+    const { recorder } = bench.serve(handle)
     client.write(hello)
     await recorder.until('heard')
     client.write(Buffer.alloc(64 * 1024))
     await recorder.until('finish')
-    expect(failures.at(-1)).toBe('not-a-client-hello')
-    giveTurns()
+    expect(bench.failures.at(-1)).toBe('not-a-client-hello')
+    bench.giveTurns()
   })
 
   test('sends each byte in a record of its own while it is not read has them passed on as one', async () => {
-    const { transport, recorder, client, socket } = await secured(asSocket)
+    const { transport, recorder, client, socket } = await bench.secured(asSocket)
     recorder.readsOn = false
     const digits = Array.from({ length: 1000 }, (_, index) => String(index % 10))
     socket.cork()
@@ -314,7 +129,7 @@ describe.each([
   })
 
   test('never pauses, with a thousand small records, lets others have their turn', async () => {
-    const { recorder, client } = await secured(asSocket)
+    const { recorder, client } = await bench.secured(asSocket)
     const [recordBytes, records] = [512, 1024]
     const wantedBytes = recorder.received.length + recordBytes * records
     let [row, longest] = [0, 0]
@@ -336,14 +151,14 @@ describe.each([
   })
 
   test('resets its connection has sent no end', async () => {
-    const { recorder, socket } = await secured(asSocket)
+    const { recorder, socket } = await bench.secured(asSocket)
     socket.resetAndDestroy()
     await recorder.until('finish')
     expect(recorder.hasHeard('end')).toBe(false)
   })
 
-  test('ends its stream while it is not read is told of when it is', async () => {
-    const { transport, recorder, client } = await secured(asSocket)
+  test('ends its stream while it is not read is told of behind what it said', async () => {
+    const { transport, recorder, client } = await bench.secured(asSocket)
     recorder.readsOn = false
     recorder.received = ''
     client.end('last')
@@ -359,146 +174,8 @@ describe.each([
   })
 })
 
-async function served(bytes: Uint8Array) {
-  const [handle, socket] = await accept(false)
-  const served = serve(handle)
-  socket.write(bytes)
-  return { ...served, socket }
-}
-
-/** A client that has come so far, and what it is told of when it goes. */
-const PHASES: readonly [
-  phase: string,
-  told: string,
-  come: () => Promise<{ transport: TlsTransport; recorder: Recorder; socket: net.Socket }>,
-][] = [
-  [
-    'that have said nothing',
-    'finish',
-    async () => {
-      const come = await served(new Uint8Array(0))
-      await nextTurn()
-      return come
-    },
-  ],
-  ['in the middle of their hello', 'finish', async () => await served(hello.subarray(0, 20))],
-  [
-    'whose handshakes wait',
-    'finish',
-    async () => {
-      const come = await served(hello)
-      await come.recorder.until('heard')
-      return come
-    },
-  ],
-  [
-    'in the middle of their handshakes',
-    'finish',
-    async () => {
-      const come = await served(hello)
-      await come.recorder.until('heard')
-      giveTurns()
-      await once(come.socket, 'data')
-      return come
-    },
-  ],
-  ['that could log in now', 'end', async () => await secured(false)],
-]
-
-test('many that end their handshakes at one moment are read in turns, and all are served', async () => {
-  const clients = await Promise.all(
-    Array.from({ length: 20 }, async () => {
-      const [handle, socket] = await accept(false)
-      const served = serve(handle)
-      const client = tls.connect({ socket, rejectUnauthorized: false })
-      client.on('error', () => undefined)
-      await served.recorder.until('heard')
-      return { ...served, client }
-    }),
-  )
-  const countOpen = (): number => clients.filter(({ transport }) => transport.channel.tls).length
-  giveTurns()
-  while (turns.length === 0) await nextTurn()
-  // What comes of those whose turn it was not is nothing, however long they wait.
-  for (let count = 0; count < 20; count++) await nextTurn()
-  const atOnce = countOpen()
-  expect(atOnce).toBeLessThanOrEqual(8)
-  expect(turns.length).toBeGreaterThanOrEqual(clients.length - atOnce)
-  let most = 0
-  while (countOpen() < clients.length) {
-    const before = countOpen()
-    turns.shift()?.continueServing()
-    await nextTurn()
-    most = Math.max(most, countOpen() - before)
-  }
-  expect(most).toBe(1)
-  for (const { client, recorder } of clients) {
-    client.write('x')
-    await recorder.until('bytes')
-  }
-})
-
-describe.each(PHASES)('many %s', (_, told, come) => {
-  test.each(LEAVES)('where each %s at one moment end one in each turn', async (_how, leave) => {
-    const clients = await Promise.all(Array.from({ length: 5 }, () => come()))
-    const countEnded = (): number =>
-      clients.filter(({ recorder }) => recorder.hasHeard(told) || recorder.hasHeard('finish'))
-        .length
-    await nextTurn()
-    const turnsBefore = turns.length
-    holdsEnds = true
-    for (const { socket } of clients) leave(socket)
-    while (endings.length < clients.length && countEnded() === 0) await nextTurn()
-    for (let count = 0; count < 5; count++) await nextTurn()
-    expect(countEnded()).toBe(0)
-    expect(endings).toHaveLength(clients.length)
-    expect(turns.length).toBe(turnsBefore)
-    // Who has left costs no handshake, also where its turn comes before its end.
-    const wrote = clients.map(({ transport }) => transport.sentBytes)
-    giveTurns()
-    await nextTurn()
-    expect(clients.map(({ transport }) => transport.sentBytes)).toEqual(wrote)
-    for (let ended = 1; ended <= clients.length; ended++) {
-      endings[ended - 1]!()
-      while (countEnded() < ended) await nextTurn()
-      for (let count = 0; count < 5; count++) await nextTurn()
-      expect(countEnded()).toBe(ended)
-    }
-  })
-})
-
-describe.each(PHASES.slice(-2))('many %s', (_, _told, come) => {
-  test('that send at one moment what OpenSSL refuses end one in each turn', async () => {
-    const clients = await Promise.all(Array.from({ length: 5 }, () => come()))
-    const countEnded = (): number =>
-      clients.filter(({ recorder }) => recorder.hasHeard('finish')).length
-    holdsEnds = true
-    for (const { socket } of clients) socket.write(GARBAGE)
-    while (endings.length < clients.length && countEnded() === 0) {
-      giveTurns()
-      await nextTurn()
-    }
-    // What comes behind is not read.
-    const read = clients.map(({ transport }) => transport.receivedBytes)
-    for (const { transport, socket } of clients) {
-      socket.write(GARBAGE)
-      transport.resume()
-    }
-    for (let count = 0; count < 20; count++) await nextTurn()
-    expect(clients.map(({ transport }) => transport.receivedBytes)).toEqual(read)
-    expect(countEnded()).toBe(0)
-    expect(endings).toHaveLength(clients.length)
-    for (let ended = 1; ended <= clients.length; ended++) {
-      endings[ended - 1]!()
-      while (countEnded() < ended) await nextTurn()
-      for (let count = 0; count < 5; count++) await nextTurn()
-      expect(countEnded()).toBe(ended)
-    }
-  })
-})
-
 test('a client that resets its connection while it is not read is lost', async () => {
-  const { transport, recorder, client, socket } = await secured(false)
+  const { transport, recorder, client, socket } = await bench.secured(false)
   recorder.readsOn = false
   recorder.received = ''
   client.write('last')
@@ -506,4 +183,106 @@ test('a client that resets its connection while it is not read is lost', async (
   expect(isReset(transport)).toBe(false)
   socket.resetAndDestroy()
   while (!isReset(transport)) await nextTurn()
+})
+
+describe('served right from its handle, a client that', () => {
+  test('says goodbye is told so, too', async () => {
+    const { recorder, client, socket, transport } = await bench.secured(false)
+    const ended = once(client, 'end')
+    client.end()
+    await recorder.until('end')
+    transport.write(Buffer.from('last'))
+    await once(client, 'data')
+    const before = socket.bytesRead
+    transport.destroy()
+    await Promise.all([ended, recorder.until('finish')])
+    // A record with an alert.
+    expect(socket.bytesRead - before).toBe(24)
+  })
+
+  test('is sent a large reply gets all of it, and the end behind it', async () => {
+    const { recorder, client, transport } = await bench.secured(false)
+    const large = Buffer.alloc(3_000_000, 'r')
+    client.pause()
+    expect(transport.write(large)).toBeGreaterThan(0)
+    expect(transport.write(Buffer.from('and more'))).toBeGreaterThan(0)
+    transport.end()
+    let receivedBytes = 0
+    client.on('data', (chunk: Buffer) => {
+      receivedBytes += chunk.length
+    })
+    client.resume()
+    await Promise.all([once(client, 'end'), recorder.until('drained')])
+    expect(receivedBytes).toBe(large.length + 'and more'.length)
+    client.end()
+    await recorder.until('finish')
+  })
+
+  test('ends behind what was decrypted while it was not read is told of both, in order', async () => {
+    const { recorder, client, socket, transport } = await bench.secured(false)
+    recorder.readsOn = false
+    recorder.received = ''
+    socket.cork()
+    for (const digit of '0123456789') client.write(digit)
+    client.end()
+    socket.uncork()
+    while (recorder.received === '') await nextTurn()
+    for (let count = 0; count < 20; count++) await nextTurn()
+    expect(recorder.received).toBe('0')
+    expect(recorder.hasHeard('end')).toBe(false)
+    recorder.readsOn = true
+    transport.resume()
+    await recorder.until('end')
+    expect(recorder.received).toBe('0123456789')
+  })
+
+  test('is gone behind its goodbye has an end, also where replies to it wait', async () => {
+    const { recorder, client, socket, transport } = await bench.secured(false)
+    client.end()
+    await recorder.until('end')
+    socket.resetAndDestroy()
+    for (let count = 0; count < 10; count++) await nextTurn()
+    // Of the first of these the kernel says that there is nobody, or of the second.
+    for (let count = 0; count < 3; count++) {
+      transport.write(Buffer.alloc(100_000))
+      await nextTurn()
+    }
+    transport.end()
+    await recorder.until('finish')
+  })
+
+  test('reads nothing in the hello and then sends it all has one handshake', async () => {
+    const [handle, client] = await bench.accept(false)
+    const { transport, recorder } = bench.serve(handle)
+    client.write(hello.subarray(0, 20))
+    while (transport.receivedBytes < 20) await nextTurn()
+    bench.holdsEnds = true
+    // As where the kernel has nothing after all (EAGAIN).
+    ;(transport as TlsHandleTransport).onRead()
+    client.write(hello.subarray(20))
+    await recorder.until('heard')
+    for (const end of bench.endings.splice(0)) end()
+    expect(bench.handshakes.waitingCount).toBe(1)
+    bench.giveTurns()
+    expect(bench.handshakes.waitingCount).toBe(0)
+    const [answer] = (await once(client, 'data')) as [Buffer]
+    expect(answer[0]).toBe(HANDSHAKE)
+  })
+
+  test('is over says no more of its session', async () => {
+    const { recorder, client, transport } = await bench.secured(false)
+    const { tls: channel } = transport.channel
+    expect(channel?.exporter()).toHaveLength(32)
+    client.destroy()
+    await recorder.until('end')
+    transport.destroy()
+    await recorder.until('finish')
+    expect(channel?.exporter()).toBeUndefined()
+    expect(channel?.localCertificate).toBeUndefined()
+    expect(transport.write(Buffer.from('x'))).toBe(0)
+    expect(transport.unsentBytes).toBe(0)
+    transport.resume()
+    transport.end()
+    transport.destroy()
+  })
 })
