@@ -122,7 +122,7 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, W
   resume(): void {
     if (!this.isStopped || this.isGivenUp || this.isDestroyed) return
     this.isStopped = false
-    if (this.kept !== undefined) process.nextTick(() => this.passOnKept())
+    if (this.kept !== undefined || this.peerEnded) process.nextTick(() => this.passOnKept())
     else this.read(this.handle)
   }
 

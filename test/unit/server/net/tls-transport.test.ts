@@ -236,6 +236,22 @@ describe('served right from its handle, a client that', () => {
     expect(recorder.received).toBe('0123456789')
   })
 
+  test('ends behind that, is told of it also where the receiver stops once more', async () => {
+    const { recorder, client, socket, transport } = await bench.secured(false)
+    recorder.readsOn = false
+    recorder.received = ''
+    socket.cork()
+    for (const digit of '0123456789') client.write(digit)
+    client.end()
+    socket.uncork()
+    for (let count = 0; count < 50; count++) await nextTurn()
+    transport.resume()
+    while (recorder.received !== '0123456789') await nextTurn()
+    expect(recorder.hasHeard('end')).toBe(false)
+    transport.resume()
+    await recorder.until('end')
+  })
+
   test('is gone behind its goodbye has an end, also where replies to it wait', async () => {
     const { recorder, client, socket, transport } = await bench.secured(false)
     client.end()
