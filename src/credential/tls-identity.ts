@@ -1,4 +1,4 @@
-import { createPrivateKey } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 
 /** A certificate that the server can show, with its key: what one pair of files holds. */
 export interface TlsIdentity {
@@ -16,4 +16,12 @@ export interface TlsIdentity {
 /** The curve of its key, as OpenSSL names it; undefined: it is on none. Throws what OpenSSL says of a key that it does not take. */
 export function curveOf({ key }: Pick<TlsIdentity, 'key'>): string | undefined {
   return createPrivateKey(key).asymmetricKeyDetails?.namedCurve
+}
+
+/** The curves of the keys of certificates in PEM. Throws what OpenSSL says of one that it does not take. */
+export function curvesOf(certificates: string): readonly string[] {
+  return certificates
+    .split(/(?=-----BEGIN)/)
+    .filter((text) => text.startsWith('-----BEGIN'))
+    .flatMap((text) => new X509Certificate(text).publicKey.asymmetricKeyDetails?.namedCurve ?? [])
 }

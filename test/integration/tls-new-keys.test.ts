@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { TestAuthority } from '../support/authority.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 import { TextClient } from '../support/text-client.ts'
 import { connectTls, TestTls, TlsTunnel } from '../support/tls.ts'
@@ -100,3 +101,27 @@ test.each([
     socket.destroy()
   }
 })
+
+test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+  'a client certificate on P-384, of an authority on that curve, is taken over %s',
+  async (version) => {
+    const files = new TestTls()
+    const authority = new TestAuthority('/CN=Large authority', undefined, 'ec:P-384')
+    onTestFinished(() => {
+      files.remove()
+      authority.remove()
+    })
+    const caFile = files.write('large-ca.pem', authority.certificate)
+    const { certificate, key } = authority.issue({ names: '', key: 'ec:P-384' })
+    const large = await startSaslcached({
+      users: [{ name: 'alice', password: 'wonderland' }],
+      flags: [...files.server.flags, '--tls-ca', caFile, '--tls-verify', 'require'],
+    })
+    onTestFinished(async () => await large.stop())
+    const options = { cert: certificate, key, minVersion: version, maxVersion: version }
+    const socket = await connectTls(large.port, options)
+    onTestFinished(() => void socket.destroy())
+    socket.write(LOGIN)
+    expect(String((await once(socket, 'data'))[0])).toBe('STORED\r\n')
+  },
+)

@@ -115,7 +115,10 @@ export class TlsBench {
     authority.remove()
     this.handshakes = new TlsHandshakes(
       tlsMaterial([{ certificate: pair.certificate, key: pair.key, names: ['localhost'] }]),
-      { nowMs: () => performance.now() },
+      {
+        nowMs: () => performance.now(),
+        after: (delayMs, run) => void setTimeout(run, delayMs),
+      },
       { defer: (step) => void this.turns.push(step) },
     )
     this.parts = {

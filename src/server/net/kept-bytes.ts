@@ -5,10 +5,6 @@ export class KeptBytes {
   private bytes: Buffer = NOTHING
   private usedBytes = 0
 
-  get length(): number {
-    return this.usedBytes
-  }
-
   /** They are copied. */
   add(bytes: Uint8Array, length: number): void {
     const wantedBytes = this.usedBytes + length

@@ -17,6 +17,8 @@
  * | TLSSocket.prototype._wrapHandle, its `this`; of | TLS without sockets of Node     | 20 and later  | tls.Server, TLSSocket and their 'data'   |
  * | its handles onread, bytesRead, useUserBuffer,   | (tls-handles.ts)                |               | event (tls-socket-transport.ts)          |
  * | receive, shutdown, verifyError, destroySSL, ... |                                 |               |                                          |
+ * | methods of TLSSocket: _handle,                  | what a session tells            | 20 and later  | as the line above                        |
+ * | _secureEstablished of their `this`              | (tls-session.ts)                |               |                                          |
  * | tlsSocket._parent                               | whose handshake it is there     | 20 and later  | TLS connections are not served           |
  * | tlsSocket: res, _events, _readableState, ...    | what one that is over holds     | 20 and later  | it goes with a collection of the old     |
  * | (tls-remains.ts)                                | (HTTP, and as above)            |               | generation: longer pauses                |

@@ -19,18 +19,19 @@ export interface Answering {
 
 /** As many as may come in one turn: a millisecond of work. */
 const READ_MAX = 4
-/** For how long one is read at least, while others wait: clients that are near have answered by then. */
-const READ_MS = 4
-
-/** Who is not let in by a round gives way in the one behind the next, which may come before anything is read. */
-const LATER = 2
+/** A round, in which others wait. */
+const ROUND_MS = 1
+/** For so many of them one is read that has not been read before: clients that are near have answered by then. */
+const FIRST_ROUNDS = 4
+/** As long as no more than so many of these wait; else for one round, as who has said nothing before. */
+const FRESH_FEW = 4
 
 interface Waiting {
   readonly queue: FairQueue<Answering, string>
   readonly place: Place<Answering, string>
 }
 
-export interface AnswerTurns {
+interface AnswerTurns {
   /** Takes `step` in a later turn, when strangers may have some of it. */
   defer(step: TlsAnswers): void
 }
@@ -47,18 +48,15 @@ export class TlsAnswers {
   /** Of all of them. */
   private readonly places: Map<Answering, Waiting> = new Map()
   private isSilentNext = false
-  private readonly later: (run: () => void, ms: number) => unknown
+  private readonly after: (ms: number, run: () => void) => void
   /** A round is to end. */
   private isTimed = false
   /** Counts how often those that are read gave way. */
   private round = 0
 
-  constructor(
-    turns: AnswerTurns,
-    later: (run: () => void, ms: number) => unknown = (run, ms) => setTimeout(run, ms),
-  ) {
+  constructor(turns: AnswerTurns, after: (ms: number, run: () => void) => void) {
     this.turns = turns
-    this.later = later
+    this.after = after
   }
 
   /** Of those that are read, and that wait for it. */
@@ -68,7 +66,7 @@ export class TlsAnswers {
 
   /** It is not read now, and is to be. */
   add(owner: Answering): void {
-    if (this.places.size === 0 && this.read.size < READ_MAX) this.begin(owner, LATER)
+    if (this.places.size === 0 && this.read.size < READ_MAX) this.begin(owner, FIRST_ROUNDS)
     else this.enqueue(owner, this.fresh)
   }
 
@@ -87,7 +85,8 @@ export class TlsAnswers {
   /** Of those that have come to an end, or been read otherwise meanwhile, there is a turn too many: false. */
   continueServing(): boolean {
     if (this.read.size >= READ_MAX || this.places.size === 0) return false
-    this.beginNext(LATER)
+    // Not in the next round, which may come before anything is read.
+    this.beginNext(2)
     return true
   }
 
@@ -96,14 +95,15 @@ export class TlsAnswers {
     owner.readAnswer()
   }
 
-  private beginNext(rounds: number): void {
+  private beginNext(roundsMin: number): void {
     const { fresh, silent } = this
     const queue = silent.size === 0 || (fresh.size > 0 && !this.isSilentNext) ? fresh : silent
     this.isSilentNext = queue === fresh
     const owner = queue.takeTurn()
     if (owner === undefined) return
     this.remove(owner)
-    this.begin(owner, rounds)
+    const isLong = queue === fresh && fresh.size < FRESH_FEW
+    this.begin(owner, isLong ? FIRST_ROUNDS : roundsMin)
   }
 
   private enqueue(owner: Answering, queue: FairQueue<Answering, string>): void {
@@ -115,7 +115,7 @@ export class TlsAnswers {
   private beginRound(): void {
     if (this.isTimed) return
     this.isTimed = true
-    this.later(() => this.moveOn(), READ_MS)
+    this.after(ROUND_MS, () => this.moveOn())
   }
 
   /** Those that are read give way, as long as others wait. */

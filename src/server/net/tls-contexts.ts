@@ -8,7 +8,7 @@ import {
   type SecureContextOptions,
   type TlsOptions,
 } from 'node:tls'
-import { curveOf, type TlsIdentity } from '../../credential/tls-identity.ts'
+import { curveOf, curvesOf, type TlsIdentity } from '../../credential/tls-identity.ts'
 import type { TlsMaterial } from './tls-material.ts'
 
 /** Identities with the same names, each with a key of another kind: the client's ciphers choose. */
@@ -22,7 +22,10 @@ export type CertificateMaterial = Pick<TlsMaterial, 'identities' | 'ca' | 'crl'>
  * has these alone, and a hello that asks for them costs us 150, 4 and 8 ms, where others cost half a millisecond.
  */
 const GROUPS = ['X25519MLKEM768', 'X25519', 'P-256', 'X448']
-/** Where a certificate of our own has such a key: so its operator wants these, and has clients that may have nothing else. */
+/**
+ * Where a certificate of our own has such a key, or an authority of clients: whoever set that up wants these, and has clients that may
+ * have nothing else. A client certificate on a curve is taken over TLS 1.2 only where we have the group.
+ */
 const LARGE_GROUPS: ReadonlyMap<string, readonly string[]> = new Map([
   ['secp384r1', ['P-384']],
   ['secp521r1', ['P-384', 'P-521']],
@@ -47,7 +50,7 @@ function isKnownGroup(ecdhCurve: string): boolean {
  * says of certificates that it does not take.
  */
 export function withCertificates(material: CertificateMaterial, given: TlsOptions): TlsOptions {
-  const options = { ...given, ecdhCurve: groupsFor(material.identities).join(':') }
+  const options = { ...given, ecdhCurve: groupsFor(material).join(':') }
   const groups = groupsOf(material.identities)
   const own = { ...options, ...certificateOptions(material, groups[0] ?? []) }
   // Who has one certificate does not pay for the choice.
@@ -60,9 +63,10 @@ export function withCertificates(material: CertificateMaterial, given: TlsOption
   return { ...own, SNICallback: (host, done) => done(null, findByHost(byName, host)) }
 }
 
-function groupsFor(identities: readonly TlsIdentity[]): readonly string[] {
+function groupsFor({ identities, ca }: CertificateMaterial): readonly string[] {
   knownGroups ??= GROUPS.filter(isKnownGroup)
-  const large = identities.flatMap((identity) => LARGE_GROUPS.get(curveOf(identity) ?? '') ?? [])
+  const curves = [...identities.map(curveOf), ...(ca === undefined ? [] : curvesOf(ca))]
+  const large = curves.flatMap((curve = '') => LARGE_GROUPS.get(curve) ?? [])
   return [...knownGroups, ...new Set(large)]
 }
 

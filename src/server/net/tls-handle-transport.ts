@@ -190,7 +190,7 @@ export class TlsHandleTransport implements Transport, HandleOwner, HandleUser, W
 
   onSent(): void {
     if (this.isEnding) this.shutDown()
-    if (!this.owesDrained || this.phase !== PHASE.open) return
+    if (!this.owesDrained || this.phase !== PHASE.open || this.isDestroyed) return
     this.owesDrained = false
     this.receiver?.onDrained()
   }

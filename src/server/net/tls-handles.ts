@@ -16,6 +16,7 @@ import type { AcceptedHandle } from './accepted-handle.ts'
 import type { HandleWriter, WritableHandle } from './handle-writer.ts'
 import { learnShutdownRequest, learnWrites } from './node-internals.ts'
 import { AcceptedSocket } from './socket-transport.ts'
+import { TlsSession } from './tls-session.ts'
 
 /** The transport over a handle, which is told of what the handle tells. */
 export interface HandleUser {
@@ -234,7 +235,8 @@ export class TlsHandles {
       const handle = wrapHandle.call(this.holder, null, under, false)
       if (
         hasShape(under as unknown as Shape, UNDER_CALLS, UNDER_NUMBERS) &&
-        hasShape(handle as unknown as Shape, CALLS, NUMBERS)
+        hasShape(handle as unknown as Shape, CALLS, NUMBERS) &&
+        TlsSession.isKnown(handle)
       ) {
         this.wrapHandle = wrapHandle
       }

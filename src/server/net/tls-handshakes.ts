@@ -13,8 +13,8 @@
  * How many can wait is bounded by whoever admits strangers (admission.ts), and for how long by the login
  * deadline, which runs from accept.
  *
- * Invariant: a handshake is begun once, and comes to one end: `secured`, or `failed` once the caller is
- * told, or the end of its socket.
+ * Invariant: a handshake is begun once, and comes to one end: that of its socket, or it is done; who is served
+ * by sockets of Node is told by `secured`, or by `failed`.
  *
  * For sockets of Node, what checks certificates and resumes sessions is a tls.Server that never listens; a bare
  * TLSSocket does neither.
@@ -63,6 +63,12 @@ export interface HandshakeStep {
   readonly takesMs: number
 }
 
+/** Handshakes are timed by it. */
+export interface HandshakeClock {
+  nowMs(): number
+  after(delayMs: number, run: () => void): void
+}
+
 /** Takes steps in later turns of the event loop, when strangers may have some of it. */
 export interface HandshakeTurns {
   defer(step: HandshakeStep): void
@@ -106,7 +112,7 @@ const WORK_MS_MAX = 16
 
 export class TlsHandshakes implements HandshakeStep {
   takesMs: number = FIRST_MS
-  private readonly clock: { nowMs(): number }
+  private readonly clock: HandshakeClock
   private readonly turns: HandshakeTurns
   private material: TlsMaterial
   /** Made when they are first asked for, as most need one. */
@@ -129,12 +135,12 @@ export class TlsHandshakes implements HandshakeStep {
     this.retries.look(owner)
   }
 
-  constructor(material: TlsMaterial, clock: { nowMs(): number }, turns: HandshakeTurns) {
+  constructor(material: TlsMaterial, clock: HandshakeClock, turns: HandshakeTurns) {
     this.material = material
     this.clock = clock
     this.turns = turns
     this.retries = new TlsRetries(clock)
-    this.answers = new TlsAnswers(turns)
+    this.answers = new TlsAnswers(turns, (ms, run) => clock.after(ms, run))
   }
 
   /** Handshakes from now on are made with `material`; those under way with what they began with. */

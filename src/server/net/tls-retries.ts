@@ -1,7 +1,7 @@
 /**
  * Handshakes of TLS 1.3 whose client is to say hello once more (HelloRetryRequest, RFC 8446, 4.1.4), as it guessed none of
- * our groups. The first hello costs us nothing, the second a key agreement and a signature; and it is read as it comes,
- * in no turn. So that strangers cannot come back all at one moment, a few at a time are let: clients hardly ever have to, and
+ * our groups. The first hello costs us nothing, the second a key agreement and a signature; and it is read in no turn of
+ * its own (tls-answers.ts). So that strangers cannot come back all at one moment, a few at a time are let: clients hardly ever have to, and
  * who is refused may come again.
  *
  * Who does not come back has its place for LEASE_MS; then it gives way to the next.

@@ -3,7 +3,6 @@
  */
 import tls from 'node:tls'
 import type { TlsVerify } from '../../config/options/tls-options.ts'
-import type { TlsHandle } from './tls-handles.ts'
 
 type Telling =
   | 'getProtocol'
@@ -24,21 +23,38 @@ export interface SessionFacts extends Pick<tls.TLSSocket, Telling> {
   readonly destroyed: boolean
 }
 
+/** The encryption, of which the methods of Node's socket ask more. */
+interface SessionHandle {
+  verifyError(): NodeJS.ErrnoException | null | undefined
+}
+
 const { prototype: asked } = tls.TLSSocket
 
 export class TlsSession implements SessionFacts {
   readonly authorized: boolean
   readonly authorizationError: string | undefined
   /** Where the methods of Node's socket look. They say nothing where it is null, and would ask a session that is no more. */
-  protected _handle: TlsHandle | null
+  protected _handle: SessionHandle | null
   /** And whether they may export keys. */
   protected readonly _secureEstablished = true
 
-  constructor(handle: TlsHandle, verify: TlsVerify) {
+  constructor(handle: SessionHandle, verify: TlsVerify) {
     this._handle = handle
     const error = verify === 'none' ? undefined : handle.verifyError()
     this.authorized = verify !== 'none' && !error
     this.authorizationError = error?.code
+  }
+
+  /** Whether the methods of a socket of Node look where they are taken to look; `handle` has had no handshake. */
+  static isKnown(handle: SessionHandle): boolean {
+    const session = new TlsSession(handle, 'none')
+    try {
+      session.exportKeyingMaterial(1, 'x', Buffer.alloc(0))
+    } catch (error) {
+      // This is said by Node, and any other by OpenSSL.
+      if ((error as NodeJS.ErrnoException).code === 'ERR_TLS_INVALID_STATE') return false
+    }
+    return typeof session.getProtocol() === 'string' && session.getPeerCertificate() !== null
   }
 
   get destroyed(): boolean {

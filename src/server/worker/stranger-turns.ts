@@ -12,6 +12,8 @@
  * they are short, or the turn is long for what clients ask: strangers have a fifth of the time then, so that
  * those who want to log in come to it.
  *
+ * Beside all that, what ends TLS handshakes is read as it comes, of four clients at a time (net/tls-answers.ts).
+ *
  * Deadlines do not stand in the line, or a crowd would decide when its time is up: their step has one turn of two, of
  * four while newcomers come.
  *

@@ -5,7 +5,7 @@
 import { Coalesced } from '../../base/coalesced.ts'
 import type { LogEvent } from '../../observe/log.ts'
 import type { TlsOptions } from '../net/newcomer.ts'
-import { type HandshakeTurns, TlsHandshakes } from '../net/tls-handshakes.ts'
+import { type HandshakeClock, type HandshakeTurns, TlsHandshakes } from '../net/tls-handshakes.ts'
 import type { TlsMaterial } from '../net/tls-material.ts'
 import type { EventCounters } from './event-counters.ts'
 import { HandshakeLog } from './handshake-log.ts'
@@ -19,7 +19,7 @@ export interface WorkerTlsOptions {
   readonly nowMs: () => number
   readonly epochSeconds: () => number
   /** Handshakes are timed by it; `nowMs` is that of the last tick. */
-  readonly clock: { nowMs(): number }
+  readonly clock: HandshakeClock
   /** Handshakes are strangers' until they are done. */
   readonly turns: HandshakeTurns
   readonly write: (event: LogEvent) => void

@@ -29,7 +29,7 @@ const PHASES: readonly [phase: string, told: string, come: () => Promise<ServedT
   ],
   ['in the middle of their hello', 'finish', async () => await bench.served(hello.subarray(0, 20))],
   [
-    'whose bench.handshakes wait',
+    'whose handshakes wait',
     'finish',
     async () => {
       const come = await bench.served(hello)

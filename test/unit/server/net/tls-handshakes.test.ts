@@ -25,7 +25,7 @@ class Bench {
       return this.ms
     }
     const defer = (step: HandshakeStep): void => void this.turns.push(step)
-    this.handshakes = new TlsHandshakes(tlsMaterial(), { nowMs }, { defer })
+    this.handshakes = new TlsHandshakes(tlsMaterial(), { nowMs, after: () => undefined }, { defer })
   }
 
   add(name: string, address = name.charAt(0)): HandleOwner {
