@@ -1,6 +1,6 @@
 /**
- * Handshakes that were begun, and wait for what their clients have to say to end them. Its parts cost us a tenth of a millisecond
- * and more each, and Node tells nobody of most of them; of hundreds that come at one moment libuv tells in one turn. 300 took
+ * Handshakes that were begun, and wait for what their clients have to say to end them. Each part of that costs us a tenth of a
+ * millisecond or more, and Node tells nobody of most parts; of hundreds that come at one moment libuv tells in one turn. 300 took
  * 110 ms so, also where they were nothing that anybody can decrypt. So a few are read at a time, and the others when these have
  * come to an end, or said nothing for a moment. Who has not been read yet and who has take turns, so that a crowd that is silent
  * does not keep those waiting who answer at once; and among these sites (an IPv4 address, an IPv6 /48), within one site its sources.
@@ -19,11 +19,13 @@ export interface Answering {
 
 /** As many as may come in one turn: a millisecond of work. */
 const READ_MAX = 4
+/** What the end of a handshake is taken for. */
+const TAKES_MS = 0.25
 /** A round, in which others wait. */
 const ROUND_MS = 1
-/** For so many of them one is read that has not been read before: clients that are near have answered by then. */
+/** For so many rounds one is read that has not been read before: clients that are near have answered by then. */
 const FIRST_ROUNDS = 4
-/** As long as no more than so many of these wait; else for one round, as who has said nothing before. */
+/** As long as fewer than so many of these wait; else for one round, as who has said nothing before. */
 const FRESH_FEW = 4
 
 interface Waiting {
@@ -38,7 +40,7 @@ interface AnswerTurns {
 
 export class TlsAnswers {
   /** Of who is read next, as that follows in the turn behind the step. */
-  readonly takesMs: number = 0.25
+  readonly takesMs: number = TAKES_MS
   private readonly turns: AnswerTurns
   /** And the round in which each is to give way. */
   private readonly read: Map<Answering, number> = new Map()

@@ -185,6 +185,19 @@ test('a client that resets its connection while it is not read is lost', async (
   while (!isReset(transport)) await nextTurn()
 })
 
+/** A client who has said ten digits and goodbye at one moment, of which the first is to be the last that is read. */
+async function unread() {
+  const secured = await bench.secured(false)
+  const { recorder, client, socket } = secured
+  recorder.readsOn = false
+  recorder.received = ''
+  socket.cork()
+  for (const digit of '0123456789') client.write(digit)
+  client.end()
+  socket.uncork()
+  return secured
+}
+
 describe('served right from its handle, a client that', () => {
   test('says goodbye is told so, too', async () => {
     const { recorder, client, socket, transport } = await bench.secured(false)
@@ -219,13 +232,7 @@ describe('served right from its handle, a client that', () => {
   })
 
   test('ends behind what was decrypted while it was not read is told of both, in order', async () => {
-    const { recorder, client, socket, transport } = await bench.secured(false)
-    recorder.readsOn = false
-    recorder.received = ''
-    socket.cork()
-    for (const digit of '0123456789') client.write(digit)
-    client.end()
-    socket.uncork()
+    const { recorder, transport } = await unread()
     while (recorder.received === '') await nextTurn()
     for (let count = 0; count < 20; count++) await nextTurn()
     expect(recorder.received).toBe('0')
@@ -237,13 +244,7 @@ describe('served right from its handle, a client that', () => {
   })
 
   test('ends behind that, is told of it also where the receiver stops once more', async () => {
-    const { recorder, client, socket, transport } = await bench.secured(false)
-    recorder.readsOn = false
-    recorder.received = ''
-    socket.cork()
-    for (const digit of '0123456789') client.write(digit)
-    client.end()
-    socket.uncork()
+    const { recorder, transport } = await unread()
     for (let count = 0; count < 50; count++) await nextTurn()
     transport.resume()
     while (recorder.received !== '0123456789') await nextTurn()
