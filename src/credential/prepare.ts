@@ -11,9 +11,11 @@
 import { assert } from '../base/assert.ts'
 import {
   CodePoints,
+  type CodePointTables,
   LEFT_TO_RIGHT,
   REFUSED,
   RIGHT_TO_LEFT,
+  readTables,
   TO_NOTHING,
   TO_SPACE,
 } from './code-points.ts'
@@ -32,14 +34,20 @@ const MARKS_MAX = 30
 const MARKS = /\p{M}+/gu
 
 let codePoints: CodePoints | undefined
+let tables: CodePointTables | undefined
 
 /**
  * Loads the tables, which a server without users never needs. A server with users loads them before
  * it gives its privileges up: later it might not be allowed to.
  */
-export function loadTables(): CodePoints {
-  codePoints ??= new CodePoints()
-  return codePoints
+export function loadTables(): CodePointTables {
+  tables ??= readTables()
+  return tables
+}
+
+/** Those that another thread has loaded. */
+export function useTables(loaded: CodePointTables): void {
+  tables = loaded
 }
 
 /**
@@ -50,7 +58,8 @@ export function loadTables(): CodePoints {
 export function prepare(raw: string): string {
   if (isPlainAscii(raw)) return raw
   assert(raw.length <= NAME_BYTES_MAX, 'prepare() got an unchecked length')
-  const table = loadTables()
+  codePoints ??= new CodePoints(loadTables())
+  const table = codePoints
   const mapped = mapInvisible(table, raw)
   if (mapped === '' || hasTooManyMarks(mapped)) return raw
   const normalized = mapped.normalize('NFKC')

@@ -5,6 +5,7 @@
 
 import { createNamespaceShares } from '../../src/connection/namespace-shares.ts'
 import type { CredentialSnapshot } from '../../src/credential/credential-snapshot.ts'
+import { loadTables } from '../../src/credential/prepare.ts'
 import { createCounterMemory } from '../../src/observe/counters.ts'
 import type { LogEvent } from '../../src/observe/log.ts'
 import { createPrefixMemory, DEFAULT_DELIMITER } from '../../src/observe/prefix-table.ts'
@@ -118,6 +119,7 @@ export function withUsers(credentials: CredentialSnapshot): Partial<WorkerSettin
   return {
     auth: {
       credentials,
+      codePoints: loadTables(),
       mechanisms,
       keyDerivationsMax: 1,
       derivationQueueMax: 10,

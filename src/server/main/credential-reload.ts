@@ -87,12 +87,13 @@ export class CredentialReload {
   /** The users of the start. Throws CredentialFileError. */
   async load(): Promise<Omit<WorkerAuth, 'tokens'>> {
     const { auth, limits, process: processConfig } = this.options.config
-    loadTables()
+    const codePoints = loadTables()
     const credentials = await this.source.load()
     this.announce(credentials, 'credentials_loaded', 'the users were loaded')
     this.inForce = credentials
     return {
       credentials,
+      codePoints,
       mechanisms: auth.mechanisms,
       certificateField: auth.certificateField,
       // Each worker rations for itself: together they keep the limits, or have one each. However

@@ -5,6 +5,7 @@
 import type { ClockBase } from '../../base/clock.ts'
 import type { LogLevel } from '../../base/log-level.ts'
 import type { ClusterNodes } from '../../command/operations/cluster-lines.ts'
+import type { CodePointTables } from '../../credential/code-points.ts'
 import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts'
 import type { TokenKeySet } from '../../credential/token-keys.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
@@ -29,6 +30,8 @@ import type { AuditMemory } from './worker-audit.ts'
 
 export interface WorkerAuth {
   readonly credentials: CredentialSnapshot
+  /** Of SASLprep. */
+  readonly codePoints: CodePointTables
   /** To announce, in order. */
   readonly mechanisms: readonly string[]
   /** What of a client's certificate names its user; undefined: nobody logs in by one. */

@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../../base/assert.ts'
-import { loadTables } from '../../credential/prepare.ts'
+import { useTables } from '../../credential/prepare.ts'
 import { loadTokenTools } from '../../credential/token-verifier.ts'
 import { threadClock } from './thread-clock.ts'
 import type { WorkerSettings } from './worker-messages.ts'
@@ -12,6 +12,6 @@ import { WorkerServer } from './worker-server.ts'
 
 assert(parentPort !== null, 'worker.ts runs as a worker thread')
 const settings = workerData as WorkerSettings
-if (settings.auth !== undefined) loadTables()
+if (settings.auth !== undefined) useTables(settings.auth.codePoints)
 if (settings.auth?.tokens !== undefined) await loadTokenTools()
 void new WorkerServer(settings, parentPort, threadClock).start()

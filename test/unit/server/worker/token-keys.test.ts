@@ -2,6 +2,7 @@
 import { beforeAll, expect, test } from 'vitest'
 import type { Channel } from '../../../../src/base/channel.ts'
 import { Peer } from '../../../../src/base/peer.ts'
+import { loadTables } from '../../../../src/credential/prepare.ts'
 import { loadTokenTools } from '../../../../src/credential/token-verifier.ts'
 import { ManualTransport } from '../../../support/manual-connection.ts'
 import { ManualNewcomer } from '../../../support/manual-newcomer.ts'
@@ -42,6 +43,7 @@ async function startWorker(): Promise<ManualWorker> {
   const worker = new ManualWorker({
     auth: {
       credentials: snapshotOf({ alice: 'secret' }),
+      codePoints: loadTables(),
       mechanisms: ['OAUTHBEARER'],
       keyDerivationsMax: 1,
       derivationQueueMax: 10,
