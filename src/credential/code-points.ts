@@ -8,6 +8,7 @@
  *
  * A block that is as the one before it shares its page: of 4352 blocks 110 are not.
  */
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 export const TO_SPACE = 1
@@ -23,25 +24,28 @@ const BLOCK_BYTES = BLOCK_SIZE / 8
 const BLOCK_WORDS = BLOCK_BYTES / 4
 const BLOCK_COUNT = 0x110000 / BLOCK_SIZE
 
+/**
+ * What the bitmaps of the package's file say: one bit for each code point, eight to a byte, the first in the highest; each
+ * behind its length in bytes.
+ */
+const FLAGS_OF_FILE = [REFUSED, TO_NOTHING, TO_SPACE, REFUSED, RIGHT_TO_LEFT, LEFT_TO_RIGHT]
+
 /** Shared: threads have one copy. */
 export interface CodePointTables {
   readonly blocks: Uint16Array<SharedArrayBuffer>
   readonly pages: Uint8Array<SharedArrayBuffer>
 }
 
-/** As the package has them. */
+/** As the package has them. Its own module keeps 2 MB of memory for them. */
 export function readTables(): CodePointTables {
-  const require = createRequire(import.meta.url)
-  const tables =
-    require('saslprep/lib/memory-code-points.js') as typeof import('saslprep/lib/memory-code-points.js').default
-  const bitmaps: readonly Bitmap[] = [
-    bitmapOf(tables.non_ASCII_space_characters, TO_SPACE),
-    bitmapOf(tables.commonly_mapped_to_nothing, TO_NOTHING),
-    bitmapOf(tables.prohibited_characters, REFUSED),
-    bitmapOf(tables.unassigned_code_points, REFUSED),
-    bitmapOf(tables.bidirectional_r_al, RIGHT_TO_LEFT),
-    bitmapOf(tables.bidirectional_l, LEFT_TO_RIGHT),
-  ]
+  const file = readFileSync(createRequire(import.meta.url).resolve('saslprep/code-points.mem'))
+  const bitmaps: Bitmap[] = []
+  let at = 0
+  for (const flag of FLAGS_OF_FILE) {
+    const start = at + 4
+    at = start + file.readUInt32BE(at)
+    bitmaps.push(bitmapOf(file.subarray(start, at), flag))
+  }
   const blocks = new Uint16Array(new SharedArrayBuffer(BLOCK_COUNT * Uint16Array.BYTES_PER_ELEMENT))
   const pages = [pageOf(bitmaps, 0)]
   for (let block = 1; block < BLOCK_COUNT; block += 1) {
@@ -60,10 +64,10 @@ interface Bitmap {
   readonly flag: number
 }
 
-function bitmapOf(table: { toBuffer(): Buffer }, flag: number): Bitmap {
+function bitmapOf(table: Uint8Array, flag: number): Bitmap {
   const bits = new Uint8Array(BLOCK_COUNT * BLOCK_BYTES)
   // It ends behind its last bit that is set.
-  table.toBuffer().copy(bits)
+  bits.set(table)
   return { bits, words: new Int32Array(bits.buffer), flag }
 }
 
