@@ -34,12 +34,17 @@ function randomFrom(seed) {
   }
 }
 
+function sleep(ms) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
 let folder
 let program
 
-function generate(load) {
+function generate(load, onStart = (_pid) => {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, generatorArguments(load), { stdio: ['ignore', 'pipe', 'pipe'] })
+    onStart(child.pid)
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', (text) => {
@@ -282,6 +287,30 @@ describe.skipIf(outputOf(COMPILER, '--version') === null)('the load generator', 
       const { code, stderr } = await generate({ ...SHORT, port, stallLimit: 1 })
       expect(code).toBe(1)
       expect(stderr).toMatch(/no reply for 1 seconds/)
+    })
+  })
+
+  test.each(['load', 'login'])('while it does not run itself nobody is silent (%s)', (mode) => {
+    let generator
+    let isAsked = false
+    const spoil = (reply, _request, number) => {
+      if (number < 20 || isAsked) return reply
+      isAsked = true
+      process.kill(generator, 'SIGSTOP')
+      sleep(1500)
+      process.kill(generator, 'SIGCONT')
+      // It looks, and nothing is there.
+      sleep(300)
+      return reply
+    }
+    return withServer({ spoil }, async (port) => {
+      const user = { user: 'bench', password: 'word' }
+      const load = { ...SHORT, ...user, port, mode, stallLimit: 1 }
+      const { code, stderr } = await generate(load, (pid) => {
+        generator = pid
+      })
+      expect([code, stderr]).toEqual([0, ''])
+      expect(isAsked).toBe(true)
     })
   })
 

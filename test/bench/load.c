@@ -801,6 +801,8 @@ static void watch(int operation, int fd, uint32_t events, uint32_t number) {
 enum { HEAD, VALUE, TAIL, SKIP, BATCH_END };
 enum { PREFILL, WARMUP, MEASURE, DRAIN };
 #define NEED_MORE SIZE_MAX
+/* The longest that is waited before a look at the clock. */
+#define LOOK_MS 100
 
 typedef struct {
   int fd;
@@ -823,7 +825,8 @@ typedef struct {
 static Connection *connections;
 static int phase;
 static uint32_t prefillAt, prefillDepth, busyConnections;
-static uint64_t lastReplyNs;
+/* Without a reply, while somebody waits for one; and until when it was counted. */
+static uint64_t silentNs, countedNs;
 static uint8_t *readBuffer, *writeBuffer;
 /* Slices mode: what is left to be sent of the turn. */
 static uint32_t sliceLeft;
@@ -831,6 +834,24 @@ static uint32_t sliceLeft;
 /* Fixed-rate load: the time of the next batch, and connections that wait for one. */
 static uint64_t dueNs, gapNs;
 static uint32_t *idleConnections, idleCount;
+
+static void beginSilence(void) {
+  silentNs = 0;
+  countedNs = nowNs();
+}
+
+/*
+ * Called after each look for replies, which takes LOOK_MS at most. In what goes by beyond that this process did not
+ * run, and requests that have been due meanwhile are only being sent: none of it is the server's.
+ */
+static void countSilence(const char *waiting) {
+  uint64_t now = nowNs(), passedNs = now - countedNs, mostNs = LOOK_MS * UINT64_C(1000000);
+  countedNs = now;
+  if (busyConnections == 0) silentNs = 0;
+  else silentNs += passedNs < mostNs ? passedNs : mostNs;
+  if ((double)silentNs > options.stallSeconds * 1e9)
+    fail("no reply for %.0f seconds, %u %s wait", options.stallSeconds, busyConnections, waiting);
+}
 
 static uint8_t *appendRequest(uint8_t *at, uint32_t request, uint32_t opaque) {
   uint32_t key = request >> 1;
@@ -1075,7 +1096,7 @@ static void readReplies(Connection *c) {
   uint64_t now = nowNs();
   uint32_t answeredBefore = c->answered;
   size_t length = c->carryBytes + (size_t)got, at = 0;
-  lastReplyNs = now;
+  silentNs = 0;
   if (phase == MEASURE) window.bytesRead += (uint64_t)got;
   while (c->answered < c->sent || c->replyState != HEAD) {
     size_t used = parsePiece(c, start + at, length - at);
@@ -1162,11 +1183,10 @@ static void openConnection(uint32_t number, uint32_t user, uint32_t depth) {
   watch(EPOLL_CTL_ADD, c->fd, EPOLLIN, number);
 }
 
-/* Takes what has come, after 100 ms at most. The event of this number, of a timer, only wakes. */
+/* Takes what has come, after LOOK_MS at most. The event of this number, of a timer, only wakes. */
 static void takeReplies(uint32_t timerNumber) {
   static struct epoll_event events[EVENTS_MAX];
-  uint64_t stallNs = (uint64_t)(options.stallSeconds * 1e9);
-  int ready = epoll_wait(epollFd, events, EVENTS_MAX, 100);
+  int ready = epoll_wait(epollFd, events, EVENTS_MAX, LOOK_MS);
   if (ready < 0 && errno != EINTR) fail("epoll: %s", strerror(errno));
   for (int i = 0; i < ready; i++) {
     uint32_t number = events[i].data.u32;
@@ -1175,9 +1195,7 @@ static void takeReplies(uint32_t timerNumber) {
     if ((events[i].events & EPOLLOUT) != 0 && c->unsent != NULL) flushUnsent(c);
     if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) readReplies(c);
   }
-  if (busyConnections > 0 && nowNs() > lastReplyNs + stallNs)
-    fail("no reply for %.0f seconds, %u connections wait", options.stallSeconds, busyConnections);
-  if (busyConnections == 0) lastReplyNs = nowNs();
+  countSilence("connections");
 }
 
 static void runLoad(void) {
@@ -1194,7 +1212,7 @@ static void runLoad(void) {
   }
 
   uint64_t phaseEndNs = 0;
-  lastReplyNs = nowNs();
+  beginSilence();
   phase = PREFILL;
   if (options.prefill) startAll(connections);
   for (;;) {
@@ -1252,7 +1270,7 @@ static uint64_t settledCpuNs(const Side *side) {
 }
 
 static void runUntilIdle(void) {
-  lastReplyNs = nowNs();
+  beginSilence();
   while (busyConnections > 0) takeReplies(UINT32_MAX);
 }
 
@@ -1401,12 +1419,11 @@ static void runLogins(void) {
   struct epoll_event events[EVENTS_MAX];
   uint32_t count = options.connections;
   Attempt *attempts = allocate(count, sizeof *attempts);
-  uint64_t stallNs = (uint64_t)(options.stallSeconds * 1e9);
   uint64_t phaseEndNs = nowNs() + (uint64_t)(options.warmupSeconds * 1e9);
   uint64_t startedInWindow = 0;
 
   rssBeforeKib = serverRssKib();
-  lastReplyNs = nowNs();
+  beginSilence();
   phase = WARMUP;
   if (options.warmupSeconds == 0) {
     phase = MEASURE;
@@ -1427,7 +1444,7 @@ static void runLogins(void) {
     if (phase == MEASURE && (options.requests > 0 ? window.requests >= options.requests
                                                   : now >= phaseEndNs))
       enterPhase(DRAIN);
-    int ready = epoll_wait(epollFd, events, EVENTS_MAX, 100);
+    int ready = epoll_wait(epollFd, events, EVENTS_MAX, LOOK_MS);
     if (ready < 0 && errno != EINTR) fail("epoll: %s", strerror(errno));
     for (int i = 0; i < ready; i++) {
       Attempt *a = &attempts[events[i].data.u32];
@@ -1449,9 +1466,9 @@ static void runLogins(void) {
         continue;
       }
       if (!readLoginReply(a)) continue;
-      lastReplyNs = nowNs();
+      silentNs = 0;
       if (phase == MEASURE) {
-        record(&latencies, lastReplyNs - a->startNs, 1);
+        record(&latencies, nowNs() - a->startNs, 1);
         window.requests++;
       }
       closeSocket(a->fd);
@@ -1461,8 +1478,7 @@ static void runLogins(void) {
       startedInWindow++;
       startAttempt(a, events[i].data.u32);
     }
-    if (nowNs() > lastReplyNs + stallNs)
-      fail("no reply for %.0f seconds, %u logins wait", options.stallSeconds, busyConnections);
+    countSilence("logins");
   }
   if (phase == MEASURE) closeWindow();
 }
