@@ -3,9 +3,9 @@
  * loops do not want to. A flood of wrong passwords, which costs strangers nothing and us 2 ms each,
  * then takes what is left of the processors, and not half of what who is logged in needs.
  *
- * libuv names its threads since the version in Node 22. On Node 20 they are found by their work: all of
- * them are given some at once, and whose processor time grew are they, if as many as there must be
- * stand out clearly from all others.
+ * libuv names its threads since the version in Node 22. On Node 20 they are found by their work: they are
+ * given pieces of it, and whose processor time grew are they, when as many as there must be stand out clearly
+ * from all others. One that does not get to run before the others have taken all pieces has its share of the next ones.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -20,16 +20,18 @@ const NICE_MAX = 19
 /** libuv's own; UV_THREADPOOL_SIZE is another. Of a larger one not all would be found at a reasonable cost. */
 const POOL_SIZE = 4
 const POOL_SIZE_MAX = 16
-const TRIES_MAX = 3
+/** Pieces of work that each has on the average before it is looked, and how often it is looked. */
+const PIECES = 2
+const LOOKS_MAX = 10
 /** Processor time of a thread that worked, and the largest part of it that another may have had meanwhile. */
 const WORKED_NS_MIN = 1_000_000
 const OTHERS_SHARE_MAX = 0.3
 
-/** Some milliseconds of work for the thread pool. */
+/** A millisecond of work for the thread pool. */
 export function deriveAnyKey(): Promise<unknown> {
   const parameters = {
     hash: SCRAM_HASHES[0]!,
-    iterations: 8000,
+    iterations: 2000,
     salt: new Uint8Array(16),
   }
   return deriveSaltedPassword('any', parameters)
@@ -37,8 +39,8 @@ export function deriveAnyKey(): Promise<unknown> {
 
 /**
  * Resolves to how many threads give way from now on; none where they cannot be told or changed. To be
- * called while the process has nothing else to do. `work` keeps one thread of the pool busy for some
- * milliseconds.
+ * called while the process has nothing else to do. `work` keeps one thread of the pool busy for a
+ * millisecond or more.
  */
 export async function yieldToEventLoops(
   work: () => Promise<unknown>,
@@ -76,11 +78,11 @@ function threads(): string[] {
 }
 
 async function findByWork(work: () => Promise<unknown>, size: number): Promise<string[]> {
-  for (let tries = 0; size > 0 && tries < TRIES_MAX; tries++) {
-    const before = new Map(threads().map((thread) => [thread, processorNs(thread)]))
-    await Promise.all(Array.from({ length: size }, work))
-    const after = [...before].map(([thread, ns]) => ({ thread, ns: processorNs(thread) - ns }))
-    const found = standOut(after, size)
+  const before = new Map(threads().map((thread) => [thread, processorNs(thread)]))
+  for (let looks = 0; size > 0 && looks < LOOKS_MAX; looks++) {
+    await Promise.all(Array.from({ length: size * PIECES }, work))
+    const grown = [...before].map(([thread, ns]) => ({ thread, ns: processorNs(thread) - ns }))
+    const found = standOut(grown, size)
     if (found !== undefined) return found
   }
   return []
