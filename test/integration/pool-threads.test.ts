@@ -19,7 +19,7 @@ const MODULE = join(import.meta.dirname, '..', '..', '.modules/src/server/main/t
 const PROGRAM = `
 import { execFileSync } from 'node:child_process'
 import { open, openSync } from 'node:fs'
-import { deriveAnyKey, yieldToEventLoops } from '${pathToFileURL(MODULE).href}'
+import { deriveAnyKey, yieldToEventLoops as giveWay } from '${pathToFileURL(MODULE).href}'
 const [fifo] = process.argv.slice(1)
 execFileSync('mkfifo', [fifo])
 let isHeldUp = true
@@ -29,7 +29,7 @@ const goOn = () => {
   isHeldUp = false
 }
 let pieces = 0
-const found = await yieldToEventLoops(() => {
+const found = await giveWay(() => {
   if (++pieces > 20) goOn()
   return deriveAnyKey()
 })
