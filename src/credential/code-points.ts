@@ -10,6 +10,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { assert } from '../base/assert.ts'
 
 export const TO_SPACE = 1
 export const TO_NOTHING = 2
@@ -46,6 +47,7 @@ export function readTables(): CodePointTables {
     at = start + file.readUInt32BE(at)
     bitmaps.push(bitmapOf(file.subarray(start, at), flag))
   }
+  assert(at === file.length, 'the file of saslprep has six bitmaps')
   const blocks = new Uint16Array(new SharedArrayBuffer(BLOCK_COUNT * Uint16Array.BYTES_PER_ELEMENT))
   const pages = [pageOf(bitmaps, 0)]
   for (let block = 1; block < BLOCK_COUNT; block += 1) {
@@ -95,12 +97,14 @@ function pageOf(bitmaps: readonly Bitmap[], block: number): Uint8Array {
 }
 
 export class CodePoints {
+  readonly tables: CodePointTables
   private readonly blocks: Uint16Array
   private readonly pages: Uint8Array
 
-  constructor({ blocks, pages }: CodePointTables) {
-    this.blocks = blocks
-    this.pages = pages
+  constructor(tables: CodePointTables) {
+    this.tables = tables
+    this.blocks = tables.blocks
+    this.pages = tables.pages
   }
 
   flagsOf(codePoint: number): number {

@@ -34,20 +34,23 @@ const MARKS_MAX = 30
 const MARKS = /\p{M}+/gu
 
 let codePoints: CodePoints | undefined
-let tables: CodePointTables | undefined
 
 /**
  * Loads the tables, which a server without users never needs. A server with users loads them before
  * it gives its privileges up: later it might not be allowed to.
  */
 export function loadTables(): CodePointTables {
-  tables ??= readTables()
-  return tables
+  return loaded().tables
 }
 
 /** Those that another thread has loaded. */
-export function useTables(loaded: CodePointTables): void {
-  tables = loaded
+export function useTables(tables: CodePointTables): void {
+  codePoints = new CodePoints(tables)
+}
+
+function loaded(): CodePoints {
+  codePoints ??= new CodePoints(readTables())
+  return codePoints
 }
 
 /**
@@ -58,8 +61,7 @@ export function useTables(loaded: CodePointTables): void {
 export function prepare(raw: string): string {
   if (isPlainAscii(raw)) return raw
   assert(raw.length <= NAME_BYTES_MAX, 'prepare() got an unchecked length')
-  codePoints ??= new CodePoints(loadTables())
-  const table = codePoints
+  const table = loaded()
   const mapped = mapInvisible(table, raw)
   if (mapped === '' || hasTooManyMarks(mapped)) return raw
   const normalized = mapped.normalize('NFKC')

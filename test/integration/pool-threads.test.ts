@@ -2,7 +2,7 @@
  * The threads that derive keys give way to the event loops (src/server/main/thread-pool.ts): in a process of its own,
  * as others' work would be taken for theirs. The module is that of .modules/.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -40,6 +40,7 @@ process.exit()
 `
 
 test('all of them are found, also when one had nothing to do at first', async () => {
+  expect(existsSync(MODULE), 'run npm run build:modules first').toBe(true)
   const folder = mkdtempSync(join(tmpdir(), 'saslcached-pool-test-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const words = ['--single-threaded-gc', '--input-type=module', '-e', PROGRAM, join(folder, 'fifo')]
