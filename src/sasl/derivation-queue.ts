@@ -19,7 +19,8 @@
  *   longer for having joined. Only who knows the password can join, so a flood of wrong ones cannot
  *   profit. Joining costs next to nothing: a thousand clients of ten users cost ten checks.
  * - Who is refused by the throttle when its turn has come gives the turn away: of a hundred guesses that
- *   wait, no more are looked at than one after the other would be.
+ *   wait, no more are looked at than one after the other would be. Only whose turn it is takes one of the
+ *   checks that the throttle still allows; who joined it does not.
  * - Checks that have begun are not stopped. Logins that are remembered never come here.
  *
  * What remains: an attacker behind the same address as real clients shares their line. The limit on
@@ -56,6 +57,16 @@ interface Job<Result> {
   startedMs: number | undefined
 }
 
+/** What holds for a request when its turn has come. */
+export interface TurnRules {
+  /** It is refused by now, and so it is in another's turn. */
+  readonly isRefused: () => boolean
+  /** Whether it may be checked now, and counts as checked; asked last. */
+  readonly takeCheck: () => boolean
+}
+
+const NO_RULES: TurnRules = { isRefused: () => false, takeCheck: () => true }
+
 /** Whose turn a request takes. */
 export type Requester = Pick<Peer, 'site' | 'network'>
 
@@ -64,7 +75,7 @@ interface Ticket<Result> {
   readonly job: Job<Result>
   /** As long as it waits. */
   place: Place<Ticket<Result>, string> | undefined
-  readonly isRefused: () => boolean
+  readonly rules: TurnRules
   readonly sinceMs: number
   readonly settle: (outcome: Outcome<Result>) => void
   readonly fail: (error: unknown) => void
@@ -109,13 +120,13 @@ export class DerivationQueue<Result extends object> {
 
   /**
    * `key` tells equal requests; `from` is whose turn it takes; `check` runs when it has come, unless
-   * `isRefused` says by then that this request is `throttled`.
+   * `rules` say by then that this request is `throttled`.
    */
   request(
     from: Requester,
     key: string,
     check: () => Promise<Result>,
-    isRefused: () => boolean = () => false,
+    rules: TurnRules = NO_RULES,
   ): PendingCheck<Result> {
     let job = this.#jobs.get(key)
     if (job === undefined) {
@@ -128,7 +139,7 @@ export class DerivationQueue<Result extends object> {
     let admitted: Ticket<Result> | undefined
     const outcome = new Promise<Outcome<Result>>((settle, fail) => {
       const sinceMs = this.#options.monotonicMs()
-      admitted = { job: wanted, place: undefined, isRefused, sinceMs, settle, fail }
+      admitted = { job: wanted, place: undefined, rules, sinceMs, settle, fail }
       wanted.tickets.add(admitted)
       if (wanted.startedMs === undefined) this.#line(admitted, from)
     })
@@ -167,10 +178,11 @@ export class DerivationQueue<Result extends object> {
       if (next === undefined) return
       const { job } = next
       for (const ticket of job.tickets) {
-        if (ticket.isRefused()) this.#leave(ticket, 'throttled')
+        if (ticket.rules.isRefused()) this.#leave(ticket, 'throttled')
       }
       // Either way `next` waits no more.
-      if (job.tickets.size > 0) this.#start(job)
+      if (job.tickets.has(next) && !next.rules.takeCheck()) this.#leave(next, 'throttled')
+      else if (job.tickets.size > 0) this.#start(job)
     }
   }
 

@@ -15,7 +15,7 @@ import type { CertificateField } from './certificate-user.ts'
 import { type ClaimedUser, describeClaim } from './claimed-user.ts'
 import { DerivationQueue } from './derivation-queue.ts'
 import { FAILURE_REASONS, type FailureReason } from './failure-reason.ts'
-import { LoginMemory } from './login-memory.ts'
+import { LoginMemory, newLoginMemoryKey, type RememberedLogin } from './login-memory.ts'
 import type { DeriveKey, MechanismContext, MechanismStep, SaslCounters } from './mechanism.ts'
 import { announcedOn, configuredMechanisms, forEveryUser, type MechanismRow } from './mechanisms.ts'
 import type { LoginThrottle } from './throttle/login-throttle.ts'
@@ -42,8 +42,10 @@ export interface SaslEnvironmentOptions {
   readonly monotonicMs: () => number
   /** The server's clock. */
   readonly epochSeconds: () => number
-  /** Source of the key of the login memory. */
-  readonly randomBytes?: (count: number) => Uint8Array
+  /** Key of the login memory: one for all threads that tell each other of logins, by default one of its own. */
+  readonly loginMemoryKey?: Uint8Array
+  /** A password was right that was not remembered; for the other threads. */
+  readonly onRemembered?: ((login: RememberedLogin) => void) | undefined
   /** The server's half of a SCRAM nonce: unguessable, printable, without a comma. */
   readonly serverNonce?: () => string
   readonly derive?: DeriveKey
@@ -65,7 +67,6 @@ const DEFAULT_DERIVATION_QUEUE_MAX = 4096
  */
 const DEFAULT_DERIVATION_WAIT_MS_MAX = 2000
 const DEFAULT_LOGIN_MEMORY_MAX = 10_000
-const MEMORY_KEY_BYTES = 32
 /** 144 bits, and base64 without padding. */
 const SERVER_NONCE_BYTES = 18
 
@@ -81,6 +82,7 @@ export class SaslEnvironment implements MechanismContext {
   readonly throttle: LoginThrottle | undefined
   readonly mayLogIn: () => boolean
   readonly tokens: TokenLogins | undefined
+  readonly #onRemembered: (login: RememberedLogin) => void
   readonly #mechanisms: readonly MechanismRow[]
   #usable: readonly MechanismRow[]
 
@@ -94,9 +96,10 @@ export class SaslEnvironment implements MechanismContext {
     this.epochSeconds = options.epochSeconds
     this.serverNonce = options.serverNonce ?? randomNonce
     this.memory = new LoginMemory(
-      (options.randomBytes ?? randomBytes)(MEMORY_KEY_BYTES),
+      options.loginMemoryKey ?? newLoginMemoryKey(),
       options.loginMemoryMax ?? DEFAULT_LOGIN_MEMORY_MAX,
     )
+    this.#onRemembered = options.onRemembered ?? (() => undefined)
     this.derive = options.derive ?? deriveSaltedPassword
     this.derivations = new DerivationQueue({
       monotonicMs: options.monotonicMs,
@@ -139,6 +142,20 @@ export class SaslEnvironment implements MechanismContext {
     return this.throttle?.isRefused(name, pipe) ?? false
   }
 
+  takeCheck(name: string, pipe: Pipe): boolean {
+    return this.throttle?.takeCheck(name, pipe) ?? true
+  }
+
+  remember(name: string, digest: Uint8Array): void {
+    if (!this.memory.remember(name, digest)) return
+    this.#onRemembered({ name, digest, generation: this.credentials.generation })
+  }
+
+  /** What another thread remembers. Under other credentials it says nothing. */
+  learn({ name, digest, generation }: RememberedLogin): void {
+    if (generation === this.credentials.generation) this.memory.remember(name, digest)
+  }
+
   /** What the log may say of whom a failed login claimed to be: a prepared name, or nothing. */
   describeClaim(name: string): ClaimedUser {
     const { snapshot } = this.credentials
@@ -151,10 +168,10 @@ export class SaslEnvironment implements MechanismContext {
   replaceCredentials(snapshot: CredentialSnapshot): void {
     const usable = this.#findUsable(snapshot)
     const before = this.credentials.snapshot.users
-    this.credentials.replace(snapshot)
+    const isStillRight = this.credentials.replace(snapshot)
     const gone = before.filter(({ name }) => !this.credentials.has(name))
     this.throttle?.forget(gone.map(({ name }) => name))
-    this.memory.clear()
+    this.memory.retain(isStillRight)
     this.#usable = usable
   }
 

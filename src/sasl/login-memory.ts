@@ -2,17 +2,31 @@
  * Remembers successful PLAIN logins, so that a client that connects for every page view does not
  * pay for a key derivation each time. What is kept is HMAC(random key of this process, user NUL
  * password, as they were sent): of no use in another process, and as hard to turn into a password
- * as guessing in this one's memory.
+ * as guessing in this one's memory. The threads of a process have the same key and tell each other,
+ * so that a password is looked at once and not by each of them.
  *
- * Invariant: an entry was true under the credentials in force; whoever replaces those calls
- * clear(). Bounded: the oldest user leaves when a new one comes.
+ * Invariant: an entry is true under the credentials in force; whoever replaces those calls
+ * retain(). Bounded: the oldest user leaves when a new one comes.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
 /** A user may have two passwords while they are being rotated, and both may be in use. */
 const DIGESTS_PER_USER = 2
 const DIGEST_BYTES = 32
+const KEY_BYTES = 32
 const NO_DIGEST = new Uint8Array(DIGEST_BYTES)
+
+/** What one thread tells the others. */
+export interface RememberedLogin {
+  readonly name: string
+  readonly digest: Uint8Array
+  /** Of the credentials under which it was right (CredentialStore). */
+  readonly generation: number
+}
+
+export function newLoginMemoryKey(): Uint8Array {
+  return randomBytes(KEY_BYTES)
+}
 
 export class LoginMemory {
   readonly #key: Uint8Array
@@ -45,17 +59,22 @@ export class LoginMemory {
     return found
   }
 
-  remember(user: string, digest: Uint8Array): void {
-    if (this.#usersMax === 0 || this.has(user, digest)) return
+  /** False if nothing was new. */
+  remember(user: string, digest: Uint8Array): boolean {
+    if (this.#usersMax === 0 || this.has(user, digest)) return false
     const kept = this.#digests.get(user)
     if (kept === undefined && this.#digests.size >= this.#usersMax) {
       const oldest = this.#digests.keys().next()
       if (oldest.done !== true) this.#digests.delete(oldest.value)
     }
     this.#digests.set(user, [digest, ...(kept ?? [])].slice(0, DIGESTS_PER_USER))
+    return true
   }
 
-  clear(): void {
-    this.#digests.clear()
+  /** Forgets every user of whom `isStillRight` does not say that what was right before is. */
+  retain(isStillRight: (user: string) => boolean): void {
+    for (const user of this.#digests.keys()) {
+      if (!isStillRight(user)) this.#digests.delete(user)
+    }
   }
 }

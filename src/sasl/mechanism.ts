@@ -62,6 +62,10 @@ export interface MechanismContext {
    * decides anything.
    */
   isRefused(name: string, pipe: Pipe): boolean
+  /** Whether a key may be derived for it now: asked right before, by who derives one. See LoginThrottle.takeCheck. */
+  takeCheck(name: string, pipe: Pipe): boolean
+  /** A password was right for this name, prepared. */
+  remember(name: string, digest: Uint8Array): void
   /** Undefined where no tokens are taken. */
   readonly tokens: TokenLogins | undefined
 }

@@ -134,7 +134,11 @@ export class OAuthBearerMechanism implements Mechanism {
       this.#pipe.peer,
       same,
       async () => ({ verdict: await verifier.verify(examined, key, certificate) }),
-      () => this.#context.isRefused(this.#claimedUser, this.#pipe),
+      {
+        isRefused: () => this.#context.isRefused(this.#claimedUser, this.#pipe),
+        // No key is derived, and a new token is one that nobody remembers.
+        takeCheck: () => true,
+      },
     )
     const outcome = await this.#pending.outcome
     if (outcome === 'aborted') return failure('aborted')

@@ -104,7 +104,10 @@ export class PlainMechanism implements Mechanism {
       this.#pipe.peer,
       key,
       () => checkPassword(this.#context, name, password, digest),
-      () => this.#context.isRefused(name, this.#pipe),
+      {
+        isRefused: () => this.#context.isRefused(name, this.#pipe),
+        takeCheck: () => this.#context.takeCheck(name, this.#pipe),
+      },
     )
     const outcome = await this.#pending.outcome
     return typeof outcome === 'string' ? failure(outcome) : outcome
@@ -113,11 +116,12 @@ export class PlainMechanism implements Mechanism {
 
 /** Shared by all who ask for the same user and password at the same time. */
 async function checkPassword(
-  { credentials, memory, derive }: MechanismContext,
+  context: MechanismContext,
   name: string,
   password: string,
   digest: Buffer,
 ): Promise<MechanismStep> {
+  const { credentials, derive } = context
   const { generation } = credentials
   const credential = credentials.findForPassword(name)
   const saltedPassword = await derive(password, credential)
@@ -133,7 +137,7 @@ async function checkPassword(
   }
   if (!current.known) return failure(unknownUserReason(credentials, name))
   if (!matches) return failure('wrong-password')
-  memory.remember(name, digest)
+  context.remember(name, digest)
   return { kind: 'success', principal: current.principal }
 }
 

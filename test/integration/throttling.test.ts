@@ -4,7 +4,7 @@
  */
 import { createHmac } from 'node:crypto'
 import { connect } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { parseResponses, requestFrame } from '../support/binary-frames.ts'
 import { startSaslcached, type TestServer } from '../support/server.ts'
 
@@ -13,7 +13,10 @@ const STAT = 0x10
 const OK = 0
 const AUTH_FAILURE = 0x20
 const FAILURES_MAX = 5
-const USERS = ['alice', 'bob', 'carol', 'dave', 'shop'].map((name) => ({ name, password: 'right' }))
+const USERS = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'shop'].map((name) => ({
+  name,
+  password: 'right',
+}))
 
 let server: TestServer
 let port6 = 0
@@ -181,6 +184,47 @@ test('the bad and the good behind one address: who logged in there before always
   expect(await logIn('127.0.5.1', 'bob')).toBe(AUTH_FAILURE)
   expect(await logIn('127.0.5.1', 'shop')).toBe(OK)
   expect(await logIn('127.0.61.1', 'shop')).toBe(OK)
+})
+
+test('what one thread found right all know, also after a reload that changes nothing', async () => {
+  const remembered = async (): Promise<number> =>
+    Number((await authStats()).get('login_remembered') ?? 0)
+  expect(await logIn('127.0.13.1', 'erin')).toBe(OK)
+  await vi.waitFor(
+    async () => {
+      const before = await remembered()
+      for (let login = 0; login < 9; login++) expect(await logIn('127.0.13.1', 'erin')).toBe(OK)
+      // Whoever asks is remembered, too.
+      expect((await remembered()) - before).toBeGreaterThanOrEqual(9)
+    },
+    { timeout: 10_000 },
+  )
+  const reloads = (): number =>
+    server.log().filter(({ event }) => event === 'credentials_reloaded').length
+  const reloadsBefore = reloads()
+  server.signal('SIGHUP')
+  await vi.waitFor(() => expect(reloads()).toBeGreaterThan(reloadsBefore), { timeout: 10_000 })
+  const before = await remembered()
+  for (let login = 0; login < 9; login++) expect(await logIn('127.0.13.1', 'erin')).toBe(OK)
+  expect((await remembered()) - before).toBeGreaterThanOrEqual(9)
+})
+
+test('a flood of guesses from where a user logs in has few keys derived, and the user gets in', async () => {
+  expect(await logIn('127.0.14.1', 'frank')).toBe(OK)
+  const wrong = async (): Promise<number> =>
+    Number((await authStats()).get('login_failed_wrong_password') ?? 0)
+  const before = await wrong()
+  const beganMs = performance.now()
+  const guesses = Array.from({ length: 60 }, async (_, guesser) => {
+    for (let guess = 0; guess < 5; guess++) {
+      expect(await logIn('127.0.14.1', 'frank', `guess${guesser}.${guess}`)).toBe(AUTH_FAILURE)
+    }
+  })
+  for (let login = 0; login < 9; login++) expect(await logIn('127.0.14.1', 'frank')).toBe(OK)
+  await Promise.all(guesses)
+  const seconds = (performance.now() - beganMs) / 1000
+  // Five a second, and those until the fifth had failed: as many as are checked at once in three threads.
+  expect((await wrong()) - before).toBeLessThanOrEqual(5 * seconds + 2 * FAILURES_MAX + 10)
 })
 
 test('::1 is a source of its own', async () => {

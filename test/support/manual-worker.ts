@@ -121,6 +121,7 @@ export function withUsers(credentials: CredentialSnapshot): Partial<WorkerSettin
       credentials,
       codePoints: loadTables(),
       mechanisms,
+      loginMemoryKey: new Uint8Array(32),
       keyDerivationsMax: 1,
       derivationQueueMax: 10,
       tokens: undefined,

@@ -3,11 +3,13 @@
  * there are too many, who is counted there is refused for a while, then for twice as long each time, up
  * to a bound.
  *
- *     record: | kind | key | key | count | since | until | level | - |
+ *     record: | kind | key | key | count | since | until | level | checked |
  *
  * A count is halved each minute, so that who makes a mistake now and then never comes near the limit.
  * While somebody is refused nothing is counted and nothing is halved: when the time is over, one failure
  * more is enough, and the next time is longer. Each quiet bound's length after it takes one step back.
+ *
+ * Who is not refused there with the others is still checked only so often meanwhile (`takeCheck`).
  *
  * Counts are quarters of a failure, times are tenths of a second since the server started.
  *
@@ -22,6 +24,7 @@ const COUNT = OWN_WORDS
 const SINCE = OWN_WORDS + 1
 const UNTIL = OWN_WORDS + 2
 const LEVEL = OWN_WORDS + 3
+const CHECKED = OWN_WORDS + 4
 
 /** What a failed login adds to a count. */
 export const FAILURE = 4
@@ -30,6 +33,8 @@ export const ABANDONED = 1
 
 export const TICK_MS = 100
 const HALF_LIFE_TICKS = 600
+/** Between two checks of one who is not refused with the others: five a second. */
+const CHECK_TICKS = 2
 /** Twice as long so often at most; any bound is reached before. */
 const LEVEL_MAX = 20
 /** Above every count. */
@@ -60,6 +65,16 @@ export class FailureCounts {
   lastRefusedUntil(kind: number, high: number, low: number): number {
     const record = this.table.find(kind, high, low)
     return record === NO_RECORD ? 0 : this.table.words[record + UNTIL]!
+  }
+
+  /** Whether there may be a check now of one who is not refused with the others; if so, it is the last one. */
+  takeCheck(kind: number, high: number, low: number, now: number): boolean {
+    const { words } = this.table
+    const record = this.table.find(kind, high, low)
+    if (record === NO_RECORD || words[record + UNTIL]! <= now) return true
+    if (now - words[record + CHECKED]! < CHECK_TICKS) return false
+    words[record + CHECKED] = now
+    return true
   }
 
   /** Counts a failure. Returns the count with it; from `limit` on a refusal begins. */

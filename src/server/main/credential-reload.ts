@@ -13,6 +13,7 @@ import {
 } from '../../credential/credential-source.ts'
 import { loadTables } from '../../credential/prepare.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
+import { newLoginMemoryKey } from '../../sasl/login-memory.ts'
 import { configuredMechanisms, forEveryUser } from '../../sasl/mechanisms.ts'
 import type { WorkerAuth } from '../worker/worker-messages.ts'
 import { reloadEvent } from './audit-reload.ts'
@@ -96,6 +97,7 @@ export class CredentialReload {
       codePoints,
       mechanisms: auth.mechanisms,
       certificateField: auth.certificateField,
+      loginMemoryKey: newLoginMemoryKey(),
       // Each worker rations for itself: together they keep the limits, or have one each. However
       // many there are, the threads on which keys are derived are four, and belong to the process.
       keyDerivationsMax: Math.max(1, Math.floor(limits.keyDerivationsMax / processConfig.threads)),

@@ -166,6 +166,8 @@ export class WorkerPool {
         } else if (message.kind === 'refused') {
           const Refused = message.isFollowing ? FollowingError : StartError
           reject(new Refused(message.message, EXIT_OS))
+        } else if (message.kind === 'remembered') {
+          for (const other of this.threads) if (other !== thread) other.postMessage(message)
         } else this.receive(message)
       })
       thread.on('error', (error) => {
@@ -188,7 +190,9 @@ export class WorkerPool {
     this.onOver?.()
   }
 
-  private receive(message: Exclude<FromWorker, { readonly kind: 'listening' | 'refused' }>): void {
+  private receive(
+    message: Exclude<FromWorker, { readonly kind: 'listening' | 'refused' | 'remembered' }>,
+  ): void {
     const { options } = this
     const isAbandoned = this.onOver !== undefined
     switch (message.kind) {

@@ -16,6 +16,7 @@ import type { SharedLanes } from '../../observe/shared-lanes.ts'
 import type { WatchMemory } from '../../observe/watch-memory.ts'
 import type { RemoteSettings } from '../../remote/remote-settings.ts'
 import type { CertificateField } from '../../sasl/certificate-user.ts'
+import type { RememberedLogin } from '../../sasl/login-memory.ts'
 import type { ThrottleMemory } from '../../sasl/throttle/login-throttle.ts'
 import type { TokenSettings } from '../../sasl/token-logins.ts'
 import type { StoreMemory } from '../../storage/geometry.ts'
@@ -36,6 +37,8 @@ export interface WorkerAuth {
   readonly mechanisms: readonly string[]
   /** What of a client's certificate names its user; undefined: nobody logs in by one. */
   readonly certificateField?: CertificateField | undefined
+  /** 32 random bytes, secret: what right passwords are remembered under. */
+  readonly loginMemoryKey: Uint8Array
   readonly keyDerivationsMax: number
   readonly derivationQueueMax: number
   /** Undefined: failed logins are not held against anybody. */
@@ -152,6 +155,8 @@ export type ToWorker =
     }
   /** Those that tokens are checked with; also the answer to who wanted newer ones and there are none. */
   | { readonly kind: 'token-keys'; readonly keys: TokenKeySet }
+  /** What another worker found right. */
+  | { readonly kind: 'remembered'; readonly login: RememberedLogin }
   /** These namespaces are no more: nothing may touch their memory after that is confirmed. */
   | {
       readonly kind: 'leave-namespaces'
@@ -183,6 +188,8 @@ export type FromWorker =
   | { readonly kind: 'namespaces-left'; readonly changeId: number }
   | { readonly kind: 'log'; readonly event: LogEvent }
   | { readonly kind: 'audit'; readonly event: AuditEvent }
+  /** A password was right that was not remembered: for the other workers. */
+  | { readonly kind: 'remembered'; readonly login: RememberedLogin }
   /** A token names a key that is not known. */
   | { readonly kind: 'token-keys-wanted' }
   /** Something of Node is not there, or not as expected. */

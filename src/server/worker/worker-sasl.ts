@@ -3,7 +3,11 @@
  * turns at key derivation, and what failed logins are held against.
  */
 import { deriveSaltedPassword } from '../../credential/verifier.ts'
-import { createSaslEnvironment, type SaslEnvironment } from '../../sasl/environment.ts'
+import {
+  createSaslEnvironment,
+  type SaslEnvironment,
+  type SaslEnvironmentOptions,
+} from '../../sasl/environment.ts'
 import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import { TokenLogins, type TokenLoginsOptions } from '../../sasl/token-logins.ts'
 import { loginCounters } from './login-counters.ts'
@@ -11,6 +15,10 @@ import type { StrangerTurns } from './stranger-turns.ts'
 import type { ThreadClock } from './thread-clock.ts'
 import type { WorkerAudit } from './worker-audit.ts'
 import type { WorkerSettings } from './worker-messages.ts'
+
+/** What the main thread does for logins, and hears of them. */
+type FromMain = Pick<TokenLoginsOptions, 'ask' | 'epochSeconds'> &
+  Pick<SaslEnvironmentOptions, 'onRemembered'>
 
 /** Undefined without authentication. */
 export function createSasl(
@@ -20,7 +28,7 @@ export function createSasl(
   turns: Pick<StrangerTurns, 'derived'>,
   throttle: LoginThrottle | undefined,
   audit: WorkerAudit | undefined,
-  forTokens: Pick<TokenLoginsOptions, 'ask' | 'epochSeconds'>,
+  main: FromMain,
 ): SaslEnvironment | undefined {
   const { auth } = settings
   if (auth === undefined) return undefined
@@ -39,11 +47,13 @@ export function createSasl(
       return key
     },
     monotonicMs,
-    epochSeconds: forTokens.epochSeconds,
+    epochSeconds: main.epochSeconds,
+    loginMemoryKey: auth.loginMemoryKey,
+    onRemembered: main.onRemembered,
     tokens:
       auth.tokens === undefined
         ? undefined
-        : new TokenLogins({ ...auth.tokens, ...forTokens, monotonicMs, after }),
+        : new TokenLogins({ ...auth.tokens, ...main, monotonicMs, after }),
     counters: loginCounters(lane),
     throttle,
     mayLogIn: () => audit?.mayLogIn ?? true,

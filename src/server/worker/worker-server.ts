@@ -19,6 +19,7 @@ import { sharedLane } from '../../observe/shared-lanes.ts'
 import { UserCounts } from '../../observe/user-counts.ts'
 import { CONNECTION_CLOSE, CONNECTION_NEW } from '../../observe/watch-line.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
+import type { RememberedLogin } from '../../sasl/login-memory.ts'
 import { WorkerTable } from '../admission/worker-table.ts'
 import { ListenError } from '../net/listen-error.ts'
 import { Listener } from '../net/listener.ts'
@@ -107,9 +108,10 @@ export class WorkerServer {
     const lane = counterLane(settings.counters, settings.workerIndex)
     this.lane = lane
     this.workerTable = new WorkerTable(settings.workerTable, settings.workerIndex)
-    const forTokens = {
+    const main = {
       ask: () => this.post({ kind: 'token-keys-wanted' }),
       epochSeconds: () => this.clock.epochMs(clock.nowMs()) / 1000,
+      onRemembered: (login: RememberedLogin) => this.post({ kind: 'remembered', login }),
     }
     const { measures, workerIndex } = settings
     this.users = new UserCounts(measures.users, workerIndex)
@@ -120,7 +122,7 @@ export class WorkerServer {
     this.strangerTurns = strangerTurns
     const write = (event: LogEvent): void => this.log.write(event)
     const throttle = createThrottle(settings, lane, clock, write, this.audit)
-    this.sasl = createSasl(settings, lane, clock, strangerTurns, throttle, this.audit, forTokens)
+    this.sasl = createSasl(settings, lane, clock, strangerTurns, throttle, this.audit, main)
     this.turns = new Turns(clock)
     this.delays = new AnswerDelays(clock, (run) => strangerTurns.soon(run))
     this.tls = this.createTls(write)
@@ -218,6 +220,9 @@ export class WorkerServer {
         break
       case 'certificates-refreshed':
         if (message.workerIndex === this.settings.workerIndex) this.tls?.refreshed(message.problem)
+        break
+      case 'remembered':
+        this.sasl?.learn(message.login)
         break
       case 'token-keys':
         this.sasl?.tokens?.keys.replace(message.keys)

@@ -138,6 +138,44 @@ describe('the derivation queue', () => {
     expect(await Promise.all([first, ...clients].map(outcomeOf))).toEqual(['runs', 'c1', 'c2'])
   })
 
+  test('asks only whose turn it is for a check; who joined it waits for a turn of its own', async () => {
+    const asked: string[] = []
+    let allowed = 1
+    const request = (source: string, what: string): Pending =>
+      bench.queue.request(
+        from(source),
+        what,
+        async () => {
+          bench.started.push(what)
+          return Buffer.from(what)
+        },
+        {
+          isRefused: () => false,
+          takeCheck: () => {
+            asked.push(source)
+            return allowed-- > 0
+          },
+        },
+      )
+    bench.request('other', 'runs')
+    const logins = [request('A', 'right'), request('B', 'right'), request('C', 'right')]
+    const wrong = [request('A', 'w1'), request('B', 'w2')]
+    await bench.finishOne()
+    expect(await Promise.all(logins.map(outcomeOf))).toEqual(['right', 'right', 'right'])
+    expect(await Promise.all(wrong.map(outcomeOf))).toEqual(['throttled', 'throttled'])
+    expect(bench.started).toEqual(['runs', 'right'])
+    expect(asked).toEqual(['A', 'B', 'A'])
+
+    bench.request('other', 'runs again')
+    const joined = ['D', 'E', 'F'].map((source) => request(source, 'same'))
+    allowed = 0
+    const deadline = Promise.all(joined.map(outcomeOf))
+    await bench.finishOne()
+    expect(await deadline).toEqual(['throttled', 'throttled', 'throttled'])
+    expect(bench.queue.waitingCount).toBe(0)
+    expect(bench.queue.runningCount).toBe(0)
+  })
+
   test('when full drops the newest of the longest line, at the limit none', async () => {
     bench = new Bench({ waitingMax: 3 })
     const running = bench.request('flood', 'w0')

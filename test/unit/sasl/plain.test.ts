@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { userPrincipal } from '../../../src/credential/principal.ts'
+import { hashPassword, hashPasswordWith, parseVerifier } from '../../../src/credential/verifier.ts'
+import type { RememberedLogin } from '../../../src/sasl/login-memory.ts'
 import { decodePlainMessage } from '../../../src/sasl/plain.ts'
 import { SaslSession, type SaslStep } from '../../../src/sasl/session.ts'
 import { pipeAt } from '../../support/pipe.ts'
@@ -134,6 +136,71 @@ describe('a login that succeeded', () => {
     setup.environment.replaceCredentials(snapshotOf({ alice: 'new' }))
     expect(await reasonOf(setup, plain('alice', 'secret'))).toBe('wrong-password')
     expect(await reasonOf(setup, plain('alice', 'new'))).toBe('success')
+  })
+
+  /** What is left of an environment's memory of alice after a reload to each of these. */
+  async function stillRemembered(
+    before: readonly string[],
+    after: readonly string[] | undefined,
+  ): Promise<boolean> {
+    const users = (verifiers: readonly string[]) => [{ name: 'alice', verifiers }]
+    const setup = fixture({ ...snapshot, users: users(before) })
+    expect(await reasonOf(setup, plain('alice', 'secret'))).toBe('success')
+    setup.environment.replaceCredentials({
+      ...snapshot,
+      users: after === undefined ? [] : users(after),
+    })
+    return setup.environment.memory.userCount === 1
+  }
+
+  test('is remembered as long as nothing is taken away of what it was checked against', async () => {
+    const [sha256 = '', sha512 = '', sha1 = ''] = hashPassword('secret')
+    const second = parseVerifier(sha256)
+    if (typeof second === 'string') throw new Error(second)
+    const other = hashPasswordWith('other', second)
+    const all = [sha256, sha512, sha1]
+    expect([sha256, sha512, sha1].map((text) => text.replace(/[$].*/, ''))).toEqual([
+      'SCRAM-SHA-256',
+      'SCRAM-SHA-512',
+      'SCRAM-SHA-1',
+    ])
+    expect(await stillRemembered(all, all)).toBe(true)
+    expect(await stillRemembered(all, [other, ...all])).toBe(true)
+    expect(await stillRemembered(all, [sha256])).toBe(true)
+    expect(await stillRemembered([other, ...all], all)).toBe(false)
+    expect(await stillRemembered(all, [other, sha512, sha1])).toBe(false)
+    // PLAIN is checked against the best one, and that is another.
+    expect(await stillRemembered([sha1], [other, sha1])).toBe(false)
+    expect(await stillRemembered(all, hashPassword('secret'))).toBe(false)
+    expect(await stillRemembered(all, [])).toBe(false)
+    expect(await stillRemembered(all, undefined)).toBe(false)
+  })
+
+  test('is told to the other threads, once, and known there under the same credentials only', async () => {
+    const loginMemoryKey = new Uint8Array(32).fill(5)
+    const told: RememberedLogin[] = []
+    const onRemembered = (login: RememberedLogin): number => told.push(login)
+    const one = fixture(snapshot, { loginMemoryKey, onRemembered })
+    for (let login = 0; login < 3; login++) await reasonOf(one, plain('alice', 'secret'))
+    await reasonOf(one, plain('alice', 'wrong'))
+    expect(told).toHaveLength(1)
+    const [login] = structuredClone(told)
+    if (login === undefined) throw new Error('nothing was told')
+
+    const another = fixture(snapshot, { loginMemoryKey, onRemembered })
+    another.environment.learn(login)
+    expect(await reasonOf(another, plain('alice', 'secret'))).toBe('success')
+    expect(await reasonOf(another, plain('alice', 'wrong'))).toBe('wrong-password')
+    expect(another.derived).toHaveLength(1)
+    expect(told).toHaveLength(1)
+
+    const newer = fixture(snapshot, { loginMemoryKey })
+    newer.environment.replaceCredentials(snapshotOf({ alice: 'new' }))
+    newer.environment.learn(login)
+    expect(await reasonOf(newer, plain('alice', 'secret'))).toBe('wrong-password')
+    const stranger = fixture(snapshot)
+    stranger.environment.learn(login)
+    expect(send(stranger, plain('alice', 'secret'))).toBeInstanceOf(Promise)
   })
 
   test('is not remembered with a memory of none', async () => {

@@ -113,6 +113,77 @@ test('a user who is refused to strangers logs in where they did before', async (
   )
 })
 
+/** 1000 guesses in ten seconds; how many of them a key was derived for. */
+async function derivedForGuesses(pipe = home, user: (index: number) => string = () => 'alice') {
+  const count = derived.length
+  for (let index = 0; index < 1000; index++) {
+    nowMs += 10
+    const session = new SaslSession(environment, pipe)
+    await session.start('PLAIN', plain(user(index), `guess${nowMs}`))
+  }
+  return derived.length - count
+}
+
+describe('guesses from where the user logs in', () => {
+  // Until the source is refused to others; five a second; one whenever it is looked at again (1, 2, 4 s).
+  const few = 5 + 50 + 4
+
+  async function logInFromHome(user: string): Promise<void> {
+    const session = new SaslSession(environment, home)
+    expect(await session.start('PLAIN', plain(user, 'secret'))).toMatchObject({ kind: 'success' })
+  }
+
+  test('have five keys a second derived, and a password that is remembered is let in', async () => {
+    await logInFromHome('alice')
+    expect(await derivedForGuesses()).toBeLessThanOrEqual(few)
+    expect(
+      new SaslSession(environment, home).start('PLAIN', plain('alice', 'secret')),
+    ).toMatchObject({ kind: 'success' })
+    expect(environment.counters.failures.throttled).toBeGreaterThan(900)
+  })
+
+  test('have no more for the names of many who log in there', async () => {
+    ;({ environment, derived } = fixture(snapshot, { throttle, loginMemoryMax: 0 }))
+    await logInFromHome('alice')
+    await logInFromHome('bob')
+    const users = ['alice', 'bob']
+    expect(await derivedForGuesses(home, (index) => users[index % 2] ?? '')).toBeLessThanOrEqual(
+      few,
+    )
+  })
+
+  test('do not keep out who has not failed there, remembered or not', async () => {
+    ;({ environment, derived } = fixture(snapshot, { throttle, loginMemoryMax: 0 }))
+    await logInFromHome('alice')
+    await logInFromHome('bob')
+    await derivedForGuesses()
+    for (let login = 0; login < 10; login++) await logInFromHome('bob')
+  })
+
+  test('count for nothing where nothing is held against anybody', async () => {
+    throttle = newThrottle({ isAllowed: () => true })
+    ;({ environment, derived } = fixture(snapshot, { throttle }))
+    await logInFromHome('alice')
+    expect(await derivedForGuesses()).toBe(1000)
+  })
+
+  test('are forgotten some minutes later: a new password is looked at whenever it comes', async () => {
+    await logInFromHome('alice')
+    await derivedForGuesses()
+    nowMs += 60 * 60_000
+    environment.replaceCredentials(snapshotOf({ alice: 'new' }))
+    for (let index = 0; index < 3; index++) {
+      const session = new SaslSession(environment, home)
+      expect(await session.start('PLAIN', plain('alice', `wrong${index}`))).toMatchObject({
+        reason: 'wrong-password',
+      })
+    }
+    expect(
+      await new SaslSession(environment, home).start('PLAIN', plain('alice', 'new')),
+    ).toMatchObject({ kind: 'success' })
+  })
+})
+
 test('of a hundred guesses at once few are looked at', async () => {
   const steps = await Promise.all(
     Array.from({ length: 100 }, (_, index) =>

@@ -45,6 +45,7 @@ async function startWorker(): Promise<ManualWorker> {
       credentials: snapshotOf({ alice: 'secret' }),
       codePoints: loadTables(),
       mechanisms: ['OAUTHBEARER'],
+      loginMemoryKey: new Uint8Array(32),
       keyDerivationsMax: 1,
       derivationQueueMax: 10,
       throttle: undefined,
