@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { runProgram } from '../support/program.ts'
-import { SERVER_NODE } from '../support/server.ts'
+import { SERVER_NODE, startSaslcached } from '../support/server.ts'
 
 const MODULE = join(import.meta.dirname, '..', '..', '.modules/src/server/main/thread-pool.js')
 
@@ -46,4 +46,15 @@ test('all of them are found, also when one had nothing to do at first', async ()
   const words = ['--single-threaded-gc', '--input-type=module', '-e', PROGRAM, join(folder, 'fifo')]
   const { exitCode, stdout, stderr } = await runProgram([SERVER_NODE, ...words])
   expect({ exitCode, stdout, stderr }).toEqual({ exitCode: 0, stdout: '4\n', stderr: '' })
+})
+
+test('where there are too many to be found, and they have no names, the log says so', async () => {
+  const server = await startSaslcached({
+    users: [{ name: 'alice', password: 'right' }],
+    environment: { UV_THREADPOOL_SIZE: '32' },
+  })
+  const { node } = await server.waitForLog(({ event }) => event === 'started')
+  const isSaid = server.log().some(({ event }) => event === 'keys_beside_clients')
+  expect(isSaid).toBe(String(node).startsWith('20.'))
+  await server.stop()
 })

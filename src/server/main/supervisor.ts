@@ -40,7 +40,7 @@ import { signals } from './signals.ts'
 import { snapshotSettings } from './snapshot-settings.ts'
 import { Snapshots } from './snapshots.ts'
 import { asStartError, StartError, StopAsked } from './start-error.ts'
-import { deriveAnyKey, yieldToEventLoops } from './thread-pool.ts'
+import { letClientsGoFirst } from './thread-pool.ts'
 import { TokenKeySource } from './token-key-source.ts'
 import { VERSION } from './version.ts'
 import { WorkerPool } from './worker-pool.ts'
@@ -166,7 +166,7 @@ export class Supervisor {
     this.endIfAsked()
     await this.bind(tls)
     this.endIfAsked()
-    if (auth !== undefined) await yieldToEventLoops(deriveAnyKey)
+    if (auth !== undefined) await letClientsGoFirst(this.say)
     await this.startWorkers(auth, tls)
     this.endIfAsked()
     this.settleIntoSystem()

@@ -11,6 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { getPriority, setPriority } from 'node:os'
 import { deriveSaltedPassword, SCRAM_HASHES } from '../../credential/verifier.ts'
+import type { Say } from './say.ts'
 
 const TASKS = '/proc/self/task'
 const POOL_THREAD = /^libuv-worker/
@@ -26,6 +27,15 @@ const LOOKS_MAX = 10
 /** Processor time of a thread that worked, and the largest part of it that another may have had meanwhile. */
 const WORKED_NS_MIN = 1_000_000
 const OTHERS_SHARE_MAX = 0.3
+
+/** As `yieldToEventLoops`, and tells the operator where it could not be. */
+export async function letClientsGoFirst(say: Say): Promise<void> {
+  const count = await yieldToEventLoops(deriveAnyKey)
+  if (count > 0 || process.platform !== 'linux') return
+  const message =
+    'the threads that derive keys cannot be told from others, or cannot be set: floods of wrong passwords compete with clients for the processors'
+  say('info', 'keys_beside_clients', message)
+}
 
 /** A millisecond of work for the thread pool. */
 export function deriveAnyKey(): Promise<unknown> {
