@@ -123,15 +123,20 @@ export class CredentialStore {
     return this.has(name) ? this.principalOf(name, origin, expiresAt) : undefined
   }
 
-  /** Returns whether every password that was right for a name before is right now. */
-  replace(snapshot: CredentialSnapshot): (name: string) => boolean {
-    const before = this.#users
+  replace(snapshot: CredentialSnapshot): void {
     this.#users = index(snapshot)
     this.#texts = textsByHash(snapshot)
     this.#shapes = readShapes(snapshot.shapes)
     this.#snapshot = snapshot
     this.#generation += 1
-    return (name) => isStillRight(before.get(name), this.#users.get(name))
+  }
+
+  /** Whether PLAIN passwords of a name are checked against this key. For what a secret has shown, not for what strangers send. */
+  isPasswordKey(name: string, storedKey: Uint8Array): boolean {
+    const user = this.#users.get(name)
+    if (user?.passwordHash === undefined) return false
+    const texts = user.texts.get(user.passwordHash.name) ?? []
+    return texts.some((text) => Buffer.compare(readVerifier(text).storedKey, storedKey) === 0)
   }
 
   /**
@@ -213,14 +218,6 @@ function index(snapshot: CredentialSnapshot): Map<string, KnownUser> {
       return [name, { passwordHash, texts, grant: grantOf(access, snapshot) }]
     }),
   )
-}
-
-/** Nothing was taken away of what passwords are checked against. */
-function isStillRight(before: KnownUser | undefined, now: KnownUser | undefined): boolean {
-  const hash = before?.passwordHash
-  if (hash === undefined || hash !== now?.passwordHash) return false
-  const texts = now.texts.get(hash.name) ?? []
-  return (before?.texts.get(hash.name) ?? []).every((text) => texts.includes(text))
 }
 
 const encoder = new TextEncoder()

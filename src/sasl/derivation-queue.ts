@@ -176,14 +176,24 @@ export class DerivationQueue<Result extends object> {
     while (this.#runningCount < this.#options.runningMax) {
       const next = this.#waiting.takeTurn()
       if (next === undefined) return
-      const { job } = next
-      for (const ticket of job.tickets) {
-        if (ticket.rules.isRefused()) this.#leave(ticket, 'throttled')
-      }
-      // Either way `next` waits no more.
-      if (job.tickets.has(next) && !next.rules.takeCheck()) this.#leave(next, 'throttled')
-      else if (job.tickets.size > 0) this.#start(job)
+      if (this.#mayStart(next)) this.#start(next.job)
+      else this.#refuse(next)
     }
+  }
+
+  /** Whether there is a check in a turn; who joined it is looked at only then, so that nobody is looked at in vain. */
+  #mayStart(next: Ticket<Result>): boolean {
+    if (next.rules.isRefused() || !next.rules.takeCheck()) return false
+    for (const ticket of next.job.tickets) {
+      if (ticket !== next && ticket.rules.isRefused()) this.#refuse(ticket)
+    }
+    return true
+  }
+
+  #refuse(ticket: Ticket<Result>): void {
+    const nowMs = this.#options.monotonicMs()
+    this.#times.waited(nowMs - ticket.sinceMs, nowMs)
+    this.#leave(ticket, 'throttled')
   }
 
   #start(job: Job<Result>): void {

@@ -146,14 +146,13 @@ export class SaslEnvironment implements MechanismContext {
     return this.throttle?.takeCheck(name, pipe) ?? true
   }
 
-  remember(name: string, digest: Uint8Array): void {
-    if (!this.memory.remember(name, digest)) return
-    this.#onRemembered({ name, digest, generation: this.credentials.generation })
+  remember(login: RememberedLogin): void {
+    if (this.memory.remember(login)) this.#onRemembered(login)
   }
 
-  /** What another thread remembers. Under other credentials it says nothing. */
-  learn({ name, digest, generation }: RememberedLogin): void {
-    if (generation === this.credentials.generation) this.memory.remember(name, digest)
+  /** What another thread remembers, which may have had other credentials. */
+  learn(login: RememberedLogin): void {
+    if (this.credentials.isPasswordKey(login.name, login.storedKey)) this.memory.remember(login)
   }
 
   /** What the log may say of whom a failed login claimed to be: a prepared name, or nothing. */
@@ -168,10 +167,10 @@ export class SaslEnvironment implements MechanismContext {
   replaceCredentials(snapshot: CredentialSnapshot): void {
     const usable = this.#findUsable(snapshot)
     const before = this.credentials.snapshot.users
-    const isStillRight = this.credentials.replace(snapshot)
+    this.credentials.replace(snapshot)
     const gone = before.filter(({ name }) => !this.credentials.has(name))
     this.throttle?.forget(gone.map(({ name }) => name))
-    this.memory.retain(isStillRight)
+    this.memory.retain((name, key) => this.credentials.isPasswordKey(name, key))
     this.#usable = usable
   }
 

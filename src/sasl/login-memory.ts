@@ -5,13 +5,13 @@
  * as guessing in this one's memory. The threads of a process have the same key and tell each other,
  * so that a password is looked at once and not by each of them.
  *
- * Invariant: an entry is true under the credentials in force; whoever replaces those calls
+ * Invariant: what an entry was checked against is in force; whoever replaces credentials calls
  * retain(). Bounded: the oldest user leaves when a new one comes.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
-/** A user may have two passwords while they are being rotated, and both may be in use. */
-const DIGESTS_PER_USER = 2
+/** A user may have two passwords while they are being rotated, and each may be sent in two forms. */
+const DIGESTS_PER_USER = 4
 const DIGEST_BYTES = 32
 const KEY_BYTES = 32
 const NO_DIGEST = new Uint8Array(DIGEST_BYTES)
@@ -20,9 +20,11 @@ const NO_DIGEST = new Uint8Array(DIGEST_BYTES)
 export interface RememberedLogin {
   readonly name: string
   readonly digest: Uint8Array
-  /** Of the credentials under which it was right (CredentialStore). */
-  readonly generation: number
+  /** What it was checked against (RFC 5802, section 3): of the user's verifier of the first of SCRAM_HASHES. */
+  readonly storedKey: Uint8Array
 }
+
+type Entry = Omit<RememberedLogin, 'name'>
 
 export function newLoginMemoryKey(): Uint8Array {
   return randomBytes(KEY_BYTES)
@@ -31,7 +33,7 @@ export function newLoginMemoryKey(): Uint8Array {
 export class LoginMemory {
   readonly #key: Uint8Array
   readonly #usersMax: number
-  readonly #digests = new Map<string, readonly Uint8Array[]>()
+  readonly #entries = new Map<string, readonly Entry[]>()
 
   constructor(key: Uint8Array, usersMax: number) {
     this.#key = key
@@ -39,7 +41,7 @@ export class LoginMemory {
   }
 
   get userCount(): number {
-    return this.#digests.size
+    return this.#entries.size
   }
 
   /** Identifies a user and password in the form in which they were sent, both free of NUL. */
@@ -49,10 +51,10 @@ export class LoginMemory {
 
   /** Compares with as many digests for every user, known or not, in constant time. */
   has(user: string, digest: Uint8Array): boolean {
-    const digests = this.#digests.get(user)
+    const entries = this.#entries.get(user)
     let found = false
     for (let index = 0; index < DIGESTS_PER_USER; index += 1) {
-      const kept = digests?.[index]
+      const kept = entries?.[index]?.digest
       const isEqual = timingSafeEqual(kept ?? NO_DIGEST, digest)
       if (isEqual && kept !== undefined) found = true
     }
@@ -60,21 +62,24 @@ export class LoginMemory {
   }
 
   /** False if nothing was new. */
-  remember(user: string, digest: Uint8Array): boolean {
-    if (this.#usersMax === 0 || this.has(user, digest)) return false
-    const kept = this.#digests.get(user)
-    if (kept === undefined && this.#digests.size >= this.#usersMax) {
-      const oldest = this.#digests.keys().next()
-      if (oldest.done !== true) this.#digests.delete(oldest.value)
+  remember({ name, digest, storedKey }: RememberedLogin): boolean {
+    if (this.#usersMax === 0 || this.has(name, digest)) return false
+    const kept = this.#entries.get(name)
+    if (kept === undefined && this.#entries.size >= this.#usersMax) {
+      const oldest = this.#entries.keys().next()
+      if (oldest.done !== true) this.#entries.delete(oldest.value)
     }
-    this.#digests.set(user, [digest, ...(kept ?? [])].slice(0, DIGESTS_PER_USER))
+    const entries = [{ digest, storedKey }, ...(kept ?? [])]
+    this.#entries.set(name, entries.slice(0, DIGESTS_PER_USER))
     return true
   }
 
-  /** Forgets every user of whom `isStillRight` does not say that what was right before is. */
-  retain(isStillRight: (user: string) => boolean): void {
-    for (const user of this.#digests.keys()) {
-      if (!isStillRight(user)) this.#digests.delete(user)
+  /** Forgets what was checked against a key that `isInForce` does not know of. */
+  retain(isInForce: (user: string, storedKey: Uint8Array) => boolean): void {
+    for (const [user, entries] of this.#entries) {
+      const kept = entries.filter(({ storedKey }) => isInForce(user, storedKey))
+      if (kept.length === 0) this.#entries.delete(user)
+      else this.#entries.set(user, kept)
     }
   }
 }

@@ -10,7 +10,7 @@ import type { DerivationParameters } from '../credential/verifier.ts'
 import type { CertificateField } from './certificate-user.ts'
 import type { DerivationQueue } from './derivation-queue.ts'
 import type { FailureReason } from './failure-reason.ts'
-import type { LoginMemory } from './login-memory.ts'
+import type { LoginMemory, RememberedLogin } from './login-memory.ts'
 import type { TokenLogins } from './token-logins.ts'
 
 export type MechanismStep =
@@ -64,8 +64,8 @@ export interface MechanismContext {
   isRefused(name: string, pipe: Pipe): boolean
   /** Whether a key may be derived for it now: asked right before, by who derives one. See LoginThrottle.takeCheck. */
   takeCheck(name: string, pipe: Pipe): boolean
-  /** A password was right for this name, prepared. */
-  remember(name: string, digest: Uint8Array): void
+  /** A password was right. */
+  remember(login: RememberedLogin): void
   /** Undefined where no tokens are taken. */
   readonly tokens: TokenLogins | undefined
 }

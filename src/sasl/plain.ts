@@ -137,7 +137,7 @@ async function checkPassword(
   }
   if (!current.known) return failure(unknownUserReason(credentials, name))
   if (!matches) return failure('wrong-password')
-  context.remember(name, digest)
+  context.remember({ name, digest, storedKey })
   return { kind: 'success', principal: current.principal }
 }
 

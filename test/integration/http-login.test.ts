@@ -35,7 +35,7 @@ beforeAll(async () => {
   tls = new TestTls()
   auditLog = join(tls.directory, 'audit.log')
   server = await startSaslcached({
-    users: ['leaver', 'victim'].map((name) => ({ name, password: 'right' })),
+    users: ['leaver', 'victim', 'shared', 'scraper'].map((name) => ({ name, password: 'right' })),
     usersFileEnd: STAYS,
     throttles: true,
     flags: [
@@ -264,6 +264,37 @@ test('who guesses over HTTP is refused by every way in, and others are not', asy
   expect(answer).toMatch(/^CLIENT_ERROR /)
   client.destroy()
   expect(await get('monitor', 'right')).toMatchObject({ status: 200 })
+})
+
+/** The first word of the answer to a login in text over TLS, from there. */
+async function logInByText(from: string, user: string, password: string): Promise<string> {
+  const options = { localAddress: from, servername: 'localhost' }
+  const client = await connectTls(server.port, options)
+  const login = `${user} ${password}`
+  client.write(`set x 0 0 ${login.length}\r\n${login}\r\n`)
+  const [answer] = await once(client, 'data')
+  client.destroy()
+  return String(answer).split(/\s/)[0] ?? ''
+}
+
+test.each([
+  ['shared', '127.0.0.10'],
+  ['scraper', '127.0.0.11'],
+])('amid guesses, what one port found right the other lets in: %s from %s', async (user, from) => {
+  const overHttp = async (password: string): Promise<string> =>
+    (await get(user, password, { localAddress: from })).status === 200 ? 'STORED' : 'CLIENT_ERROR'
+  const overText = (password: string): Promise<string> => logInByText(from, user, password)
+  const [first, other] = user === 'shared' ? [overText, overHttp] : [overHttp, overText]
+  expect(await first('right')).toBe('STORED')
+  for (let guess = 0; guess < 2 * FAILURES_MAX; guess++) {
+    expect(await first(`guess${guess}`)).toBe('CLIENT_ERROR')
+  }
+  // One check is taken at most every 0.2 s: this one is, and the next would be refused unseen.
+  const [guessed, ...allowed] = await Promise.all([
+    first('guess'),
+    ...Array.from({ length: 4 }, () => other('right')),
+  ])
+  expect([guessed, ...allowed]).toEqual(['CLIENT_ERROR', ...Array(4).fill('STORED')])
 })
 
 test('a removed user is refused at once, on a connection that has logged in', async () => {

@@ -9,7 +9,7 @@
  * While somebody is refused nothing is counted and nothing is halved: when the time is over, one failure
  * more is enough, and the next time is longer. Each quiet bound's length after it takes one step back.
  *
- * Who is not refused there with the others is still checked only so often meanwhile (`takeCheck`).
+ * Who is not refused with the others is still checked only so often meanwhile (`takeCheck`).
  *
  * Counts are quarters of a failure, times are tenths of a second since the server started.
  *
@@ -33,7 +33,7 @@ export const ABANDONED = 1
 
 export const TICK_MS = 100
 const HALF_LIFE_TICKS = 600
-/** Between two checks of one who is not refused with the others: five a second. */
+/** Between two checks of who is not refused with the others: five a second. */
 const CHECK_TICKS = 2
 /** Twice as long so often at most; any bound is reached before. */
 const LEVEL_MAX = 20
@@ -67,11 +67,14 @@ export class FailureCounts {
     return record === NO_RECORD ? 0 : this.table.words[record + UNTIL]!
   }
 
-  /** Whether there may be a check now of one who is not refused with the others; if so, it is the last one. */
+  /** Whether there may be a check now of who is not refused with the others; if so, it is the last one. */
   takeCheck(kind: number, high: number, low: number, now: number): boolean {
     const { words } = this.table
     const record = this.table.find(kind, high, low)
-    if (record === NO_RECORD || words[record + UNTIL]! <= now) return true
+    if (record === NO_RECORD) return true
+    this.halve(record, now)
+    // Who has not failed lately has nothing to do with it.
+    if (words[record + COUNT] === 0) return true
     if (now - words[record + CHECKED]! < CHECK_TICKS) return false
     words[record + CHECKED] = now
     return true

@@ -18,9 +18,10 @@
  *   at that moment, and is held against nobody: clients of one tenant must not have those of another refused.
  * - A user who logged in rightly from a source is not refused there, whatever happens, but waits for each
  *   failure as everybody does. What such failures say of the user is not held against the user elsewhere.
- * - While others are refused at a source, those users of it whose logins failed there lately have a key derived
- *   five times a second, all together: a flood of guesses does not take the processor, either. A password that is
- *   remembered as right takes no key, so it is not concerned.
+ * - While others are refused at a source, a user of it whose logins failed there lately has a key derived five
+ *   times a second: a flood of guesses does not take the processor, either. A password that is remembered as
+ *   right takes no key, so it is not concerned. Users do not share these checks, or one could see by their own
+ *   whether another logs in.
  * - The time of an answer does not tell who did: a failure of theirs is answered as late as that of somebody who
  *   did not, by all that was counted of the name elsewhere, and as late as a refusal where others are refused.
  *
@@ -168,8 +169,10 @@ export class LoginThrottle {
     const user = this.tagOf(name)
     const now = this.now()
     acquire(this.words, LOCK_WORD)
-    const isFree = !this.hasFailedAt(user, narrow, now)
-    const mayCheck = isFree || this.sources.takeCheck(narrow.kind, narrow.high, narrow.low, now)
+    const { kind, high, low } = narrow
+    const isHeldBack = this.sources.refusedUntil(kind, high, low, now) > 0 && this.has(user, narrow)
+    const { lastPair } = this.good
+    const mayCheck = !isHeldBack || this.users.takeCheck(PAIR, lastPair.high, lastPair.low, now)
     release(this.words, LOCK_WORD)
     return mayCheck
   }
@@ -367,13 +370,6 @@ export class LoginThrottle {
       this.noteBegin(this.listedUsers, who, { kind: USER, high, low })
     }
     return delayOf(limit - count)
-  }
-
-  /** With the lock held: whether logins of a user failed lately at a source where it logged in rightly before. */
-  private hasFailedAt(user: UserTag, narrow: SourceNet, now: number): boolean {
-    if (!this.has(user, narrow)) return false
-    const { high, low } = this.good.lastPair
-    return this.users.countWith(PAIR, high, low, 0, Number.POSITIVE_INFINITY, now) > 0
   }
 
   private noteBegin(list: ThrottledList, who: Throttled, key: SourceNet): void {

@@ -14,6 +14,7 @@ import type { CredentialSnapshot } from '../../credential/credential-snapshot.ts
 import { NAMESPACE_DEFAULT, type Principal } from '../../credential/principal.ts'
 import { RIGHT, type Right } from '../../credential/rights.ts'
 import type { SaslEnvironment } from '../../sasl/environment.ts'
+import type { RememberedLogin } from '../../sasl/login-memory.ts'
 import { SaslSession } from '../../sasl/session.ts'
 import { HTTP_MECHANISM } from '../worker/event-counters.ts'
 
@@ -55,6 +56,11 @@ export class BasicLogin {
   /** Other users from now on. */
   replaceCredentials(snapshot: CredentialSnapshot): void {
     this.options.sasl.replaceCredentials(snapshot)
+  }
+
+  /** A password that another thread found right. */
+  learn(login: RememberedLogin): void {
+    this.options.sasl.learn(login)
   }
 
   /** What `header` (Authorization) gives to the client of a connection, `pipe`. */

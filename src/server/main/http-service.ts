@@ -11,6 +11,7 @@ import type { AuditEvent } from '../../observe/audit-line.ts'
 import { COUNTER, counterLane } from '../../observe/counters.ts'
 import type { EventLog } from '../../observe/log.ts'
 import type { MetricFamily } from '../../observe/metric-family.ts'
+import type { RememberedLogin } from '../../sasl/login-memory.ts'
 import type { LoginThrottle } from '../../sasl/throttle/login-throttle.ts'
 import { BASIC_MECHANISM, BasicLogin } from '../http/basic-login.ts'
 import { healthRoutes } from '../http/health-routes.ts'
@@ -37,6 +38,7 @@ import { settingsRows } from './settings-rows.ts'
 import type { ServerMemory } from './shared-memory.ts'
 import { asStartError, StartError } from './start-error.ts'
 import { VERSION } from './version.ts'
+import type { WorkerPool } from './worker-pool.ts'
 
 /** Those of HTTP are few, and must not take the turns of clients. */
 const DERIVATIONS_MAX = 1
@@ -48,6 +50,8 @@ export interface HttpServiceOptions {
   readonly http: HttpConfig
   readonly log: EventLog
   readonly readiness: Readiness
+  /** To be told of passwords that are right. */
+  readonly workers: Pick<WorkerPool, 'broadcast'>
   /** Where the cache listens; bound when HTTP starts. */
   readonly taken: readonly SharedSocket[]
   readonly threadClock: ThreadClock
@@ -205,6 +209,11 @@ export class HttpService {
     this.status?.replaceCredentials(snapshot)
   }
 
+  /** What a worker found right. */
+  learn(login: RememberedLogin): void {
+    this.login?.learn(login)
+  }
+
   replaceCertificates(tls: TlsMaterial): void {
     this.tls = tls
     this.listener?.replaceCertificates(tls)
@@ -235,7 +244,7 @@ export class HttpService {
   }
 
   private createLogin(shared: SharedMemory, auth: WorkerAuth): void {
-    const { config, log, threadClock, clockBase, clock, onAudit } = this.options
+    const { config, log, threadClock, clockBase, clock, onAudit, workers } = this.options
     // Behind those of the workers.
     const lane = counterLane(shared.counters, config.process.threads)
     const write: EventLog['write'] = (event) => log.write(event)
@@ -254,7 +263,11 @@ export class HttpService {
     }
     const throttle = createThrottle(settings, lane, threadClock, write, audit)
     const epochSeconds = (): number => clock.epochMs(threadClock.nowMs()) / 1000
-    const forTokens = { ask: () => undefined, epochSeconds }
+    const main = {
+      ask: () => undefined,
+      epochSeconds,
+      onRemembered: (login: RememberedLogin) => workers.broadcast({ kind: 'remembered', login }),
+    }
     const sasl = createSasl(
       settings,
       lane,
@@ -262,7 +275,7 @@ export class HttpService {
       { derived: threadClock.soon },
       throttle,
       audit,
-      forTokens,
+      main,
     )
     if (sasl === undefined) return
     const loginLog = new LoginLog(write, config.process.threads + 1)

@@ -122,6 +122,7 @@ export class Supervisor {
       onRefreshCertificates: (workerIndex) => void this.refreshCertificates(workerIndex),
       onTokenKeysWanted: () => this.tokenKeys?.wanted(),
       onNamespacesLeft: (changeId) => this.credentials?.namespacesLeft(changeId),
+      onRemembered: (login) => this.http?.learn(login),
       onWithout: (internal) => this.warnWithout(internal),
       onVerbosity: (level) => this.setVerbosity(level),
       onShutdown: () => {
@@ -214,9 +215,8 @@ export class Supervisor {
   }
 
   private async loadUsers(): Promise<WorkerAuth | undefined> {
-    const { config, say, staff: workers } = this
+    const { config, say, staff: workers, onAudit } = this
     if (config.auth.required) {
-      const { onAudit } = this
       const { tokens } = config.auth
       this.credentials = new CredentialReload({
         config,
@@ -226,14 +226,13 @@ export class Supervisor {
         onUsers: (credentials) => this.http?.replaceCredentials(credentials),
       })
       if (tokens !== undefined) {
-        const clock = threadClock
-        this.tokenKeys = new TokenKeySource({ config: tokens, say, workers, clock, onAudit })
+        const options = { config: tokens, say, workers, clock: threadClock, onAudit }
+        this.tokenKeys = new TokenKeySource(options)
         if (config.tls === undefined) {
           say('warn', 'tokens_without_tls', 'no token will be taken: no listener speaks TLS')
         }
       }
-      const auth = await this.credentials.load()
-      return { ...auth, tokens: await this.tokenKeys?.load() }
+      return { ...(await this.credentials.load()), tokens: await this.tokenKeys?.load() }
     }
     say(
       'warn',
@@ -320,7 +319,7 @@ export class Supervisor {
   }
 
   private async createHttp(): Promise<HttpService | undefined> {
-    const { config, log, readiness } = this
+    const { config, log, readiness, workers } = this
     if (config.http === undefined) return undefined
     // Only who is asked over HTTP pays for it.
     const { HttpService } = await import('./http-service.ts')
@@ -329,6 +328,7 @@ export class Supervisor {
       http: config.http,
       log,
       readiness,
+      workers,
       taken: this.sockets.shared,
       threadClock,
       clockBase: this.clock,

@@ -12,6 +12,7 @@ import { describeShortage } from '../../base/shortage.ts'
 import { unreachable } from '../../base/unreachable.ts'
 import type { AuditEvent } from '../../observe/audit-line.ts'
 import type { LogEvent } from '../../observe/log.ts'
+import type { RememberedLogin } from '../../sasl/login-memory.ts'
 import type { WorkerTableMemory } from '../admission/worker-table-memory.ts'
 import type { Internal } from '../net/node-internals.ts'
 import type { ThreadClock } from '../worker/thread-clock.ts'
@@ -54,6 +55,8 @@ export interface WorkerPoolOptions {
   readonly onTokenKeysWanted: () => void
   /** A worker has left the namespaces of this change. */
   readonly onNamespacesLeft: (changeId: number) => void
+  /** A worker found a password right; the others are told. */
+  readonly onRemembered: (login: RememberedLogin) => void
   readonly onWithout: (internal: Internal) => void
   /** A client wants another verbosity. */
   readonly onVerbosity: (level: number) => void
@@ -168,6 +171,7 @@ export class WorkerPool {
           reject(new Refused(message.message, EXIT_OS))
         } else if (message.kind === 'remembered') {
           for (const other of this.threads) if (other !== thread) other.postMessage(message)
+          this.options.onRemembered(message.login)
         } else this.receive(message)
       })
       thread.on('error', (error) => {

@@ -176,6 +176,41 @@ describe('the derivation queue', () => {
     expect(bench.queue.runningCount).toBe(0)
   })
 
+  test('looks at each of many equal requests as often as at others, whoever may be checked', async () => {
+    let lookCount = 0
+    bench.request('other', 'runs')
+    const requests = Array.from({ length: 90 }, () =>
+      bench.queue.request(from('A'), 'same', async () => Buffer.from('x'), {
+        isRefused: () => {
+          lookCount += 1
+          return false
+        },
+        takeCheck: () => false,
+      }),
+    )
+    await bench.finishOne()
+    const outcomes = await Promise.all(requests.map(outcomeOf))
+    expect(new Set(outcomes)).toEqual(new Set(['throttled']))
+    expect(lookCount).toBe(90)
+  })
+
+  test('checks nothing for who joined one that is refused by then', async () => {
+    bench.request('other', 'runs')
+    const rules = { isRefused: () => true, takeCheck: () => false }
+    const check = async (): Promise<Uint8Array> => {
+      bench.started.push('same')
+      return Buffer.from('same')
+    }
+    const refused = bench.queue.request(from('A'), 'same', check, rules)
+    const joined = bench.queue.request(from('B'), 'same', check, {
+      isRefused: () => false,
+      takeCheck: () => false,
+    })
+    await bench.finishOne()
+    expect(await Promise.all([refused, joined].map(outcomeOf))).toEqual(['throttled', 'throttled'])
+    expect(bench.started).toEqual(['runs'])
+  })
+
   test('when full drops the newest of the longest line, at the limit none', async () => {
     bench = new Bench({ waitingMax: 3 })
     const running = bench.request('flood', 'w0')

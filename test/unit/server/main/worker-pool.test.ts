@@ -60,6 +60,7 @@ function makePool(workerCount = 2) {
     onCertificates: report('certificates'),
     onRefreshCertificates: report('refresh'),
     onTokenKeysWanted: () => undefined,
+    onRemembered: report('remembered'),
     onWithout: report('without'),
     onVerbosity: report('verbosity'),
     onShutdown: report('shutdown'),
@@ -78,6 +79,15 @@ async function makeStartedPool(workerCount = 2) {
   await made.starting
   return made
 }
+
+test('what a worker found right is told to the others, and not to itself', async () => {
+  const { threads, reported } = await makeStartedPool(3)
+  const login = { name: 'alice', digest: new Uint8Array(32), storedKey: new Uint8Array(32) }
+  threads[1]?.post({ kind: 'remembered', login })
+  const told = [{ kind: 'remembered', login }]
+  expect(threads.map((thread) => thread.told)).toEqual([told, [], told])
+  expect(reported).toEqual([['remembered', login]])
+})
 
 describe('a pool that starts', () => {
   test('has started when all of its workers listen', async () => {

@@ -176,7 +176,10 @@ describe('other users', () => {
     const stranger = worker.connect()
     await logIn(worker, client)
     worker.receive({ kind: 'credentials', credentials: BOB, reloadId: 7 })
-    expect(worker.takePosted()).toEqual([{ kind: 'credentials-in-force', reloadId: 7 }])
+    expect(worker.takePosted()).toEqual([
+      { kind: 'remembered', login: expect.objectContaining({ name: 'alice' }) },
+      { kind: 'credentials-in-force', reloadId: 7 },
+    ])
     expect([client.transport.isOpen, stranger.transport.isOpen]).toEqual([false, true])
     expect(worker.logged.map(({ event }) => event)).toEqual(['login', 'removed_users_cut'])
   })
@@ -387,6 +390,7 @@ describe('a worker that stops', () => {
     const idle = worker.connect()
     const half = worker.connect()
     await logIn(worker, half)
+    worker.takePosted()
     worker.ask(half, 'set a 0 0 5\r\nxx')
     worker.receive({ kind: 'stop', deadlineMs: 5000 })
     expect(worker.takePosted()).toEqual([{ kind: 'accepts-no-more' }])
@@ -418,6 +422,7 @@ describe('a worker that stops', () => {
     const worker = await started(withUsers(ALICE))
     const client = worker.connect()
     await logIn(worker, client)
+    worker.takePosted()
     worker.ask(client, 'set a 0 0 5\r\nxx')
     worker.receive({ kind: 'stop', deadlineMs: 5000 })
     worker.clock.pass(4999)
