@@ -53,8 +53,8 @@ test('where there are too many to be found, and they have no names, the log says
     users: [{ name: 'alice', password: 'right' }],
     environment: { UV_THREADPOOL_SIZE: '32' },
   })
+  onTestFinished(() => server.stop())
   const { node } = await server.waitForLog(({ event }) => event === 'started')
   const isSaid = server.log().some(({ event }) => event === 'keys_beside_clients')
   expect(isSaid).toBe(String(node).startsWith('20.'))
-  await server.stop()
 })
