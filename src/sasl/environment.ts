@@ -20,6 +20,7 @@ import type { DeriveKey, MechanismContext, MechanismStep, SaslCounters } from '.
 import { announcedOn, configuredMechanisms, forEveryUser, type MechanismRow } from './mechanisms.ts'
 import type { LoginThrottle } from './throttle/login-throttle.ts'
 import type { TokenLogins } from './token-logins.ts'
+import { WrongPasswords } from './wrong-passwords.ts'
 
 export interface SaslEnvironmentOptions {
   readonly snapshot: CredentialSnapshot
@@ -82,6 +83,7 @@ export class SaslEnvironment implements MechanismContext {
   readonly throttle: LoginThrottle | undefined
   readonly mayLogIn: () => boolean
   readonly tokens: TokenLogins | undefined
+  readonly #wrong = new WrongPasswords()
   readonly #onRemembered: (login: RememberedLogin) => void
   readonly #mechanisms: readonly MechanismRow[]
   #usable: readonly MechanismRow[]
@@ -142,8 +144,12 @@ export class SaslEnvironment implements MechanismContext {
     return this.throttle?.isRefused(name, pipe) ?? false
   }
 
-  takeCheck(name: string, pipe: Pipe): boolean {
-    return this.throttle?.takeCheck(name, pipe) ?? true
+  takeCheck(name: string, pipe: Pipe, digest: Uint8Array): boolean {
+    return this.throttle?.takeCheck(name, pipe, this.#wrong.has(digest)) ?? true
+  }
+
+  noteWrong(digest: Uint8Array): void {
+    this.#wrong.add(digest)
   }
 
   remember(login: RememberedLogin): void {
@@ -170,6 +176,7 @@ export class SaslEnvironment implements MechanismContext {
     this.credentials.replace(snapshot)
     const gone = before.filter(({ name }) => !this.credentials.has(name))
     this.throttle?.forget(gone.map(({ name }) => name))
+    this.#wrong.clear()
     this.memory.retain((name, key) => this.credentials.isPasswordKey(name, key))
     this.#usable = usable
   }

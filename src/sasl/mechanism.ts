@@ -63,7 +63,9 @@ export interface MechanismContext {
    */
   isRefused(name: string, pipe: Pipe): boolean
   /** Whether a key may be derived for it now: asked right before, by who derives one. See LoginThrottle.takeCheck. */
-  takeCheck(name: string, pipe: Pipe): boolean
+  takeCheck(name: string, pipe: Pipe, digest: Uint8Array): boolean
+  /** A key was derived, and the password was wrong. */
+  noteWrong(digest: Uint8Array): void
   /** A password was right. */
   remember(login: RememberedLogin): void
   /** Undefined where no tokens are taken. */

@@ -106,7 +106,7 @@ export class PlainMechanism implements Mechanism {
       () => checkPassword(this.#context, name, password, digest),
       {
         isRefused: () => this.#context.isRefused(name, this.#pipe),
-        takeCheck: () => this.#context.takeCheck(name, this.#pipe),
+        takeCheck: () => this.#context.takeCheck(name, this.#pipe, digest),
       },
     )
     const outcome = await this.#pending.outcome
@@ -135,6 +135,7 @@ async function checkPassword(
     const isEqual = timingSafeEqual(keys.storedKey, storedKey)
     if (isEqual && index < current.keyCount) matches = true
   }
+  if (!current.known || !matches) context.noteWrong(digest)
   if (!current.known) return failure(unknownUserReason(credentials, name))
   if (!matches) return failure('wrong-password')
   context.remember({ name, digest, storedKey })

@@ -14,7 +14,7 @@ const STAT = 0x10
 const OK = 0
 const AUTH_FAILURE = 0x20
 const FAILURES_MAX = 5
-const USERS = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'shop'].map((name) => ({
+const USERS = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'heidi', 'shop'].map((name) => ({
   name,
   password: 'right',
 }))
@@ -250,4 +250,25 @@ test('stats auth shows who is refused, and stats reset lets nobody in', async ()
   expect(Number(rows.get('login_failed_throttled'))).toBeGreaterThan(0)
   expect(Number(rows.get('throttled_sources'))).toBeGreaterThan(0)
   expect(Number(rows.get('login_answers_delayed'))).toBeGreaterThan(0)
+})
+
+test('while many clients go on with the old password, who has the new one is let in', async () => {
+  const from = '127.0.15.1'
+  expect(await logIn(from, 'heidi')).toBe(OK)
+  const passwordOf = (name: string): string => (name === 'heidi' ? 'new' : 'right')
+  const users = USERS.map(({ name }) => `[users.${name}]\npassword = "${passwordOf(name)}"\n`)
+  server.replaceUsers(users.join(''))
+  await vi.waitFor(async () => expect(await logIn(from, 'heidi')).toBe(AUTH_FAILURE), {
+    timeout: 10_000,
+  })
+  let isOver = false
+  const old = Array.from({ length: 30 }, async () => {
+    while (!isOver) expect(await logIn(from, 'heidi')).toBe(AUTH_FAILURE)
+  })
+  await vi.waitFor(async () => expect(await logIn(from, 'bob')).toBe(AUTH_FAILURE), {
+    timeout: 10_000,
+  })
+  for (let login = 0; login < 9; login++) expect(await logIn(from, 'heidi', 'new')).toBe(OK)
+  isOver = true
+  await Promise.all(old)
 })

@@ -20,8 +20,8 @@
  *   failure as everybody does. What such failures say of the user is not held against the user elsewhere.
  * - While others are refused at a source, a user of it whose logins failed there lately has a key derived five
  *   times a second: a flood of guesses does not take the processor, either. A password that is remembered as
- *   right takes no key, so it is not concerned. Users do not share these checks, or one could see by their own
- *   whether another logs in.
+ *   right takes no key, so it is not concerned; one that is known to be wrong takes no check from others. Users do
+ *   not share these checks, or one could see by their own whether another logs in.
  * - The time of an answer does not tell who did: a failure of theirs is answered as late as that of somebody who
  *   did not, by all that was counted of the name elsewhere, and as late as a refusal where others are refused.
  *
@@ -161,9 +161,9 @@ export class LoginThrottle {
 
   /**
    * Whether a key may be derived for a login that is not refused; if so, it counts as derived. To be asked when
-   * nothing else is in its way.
+   * nothing else is in its way. Where they are few, none is for what `isKnownWrong`.
    */
-  takeCheck(name: string, pipe: Pipe): boolean {
+  takeCheck(name: string, pipe: Pipe, isKnownWrong: boolean): boolean {
     if (this.options.isAllowed(pipe.peer.address)) return true
     const { narrow } = attemptSource(pipe)
     const user = this.tagOf(name)
@@ -172,7 +172,8 @@ export class LoginThrottle {
     const { kind, high, low } = narrow
     const isHeldBack = this.sources.refusedUntil(kind, high, low, now) > 0 && this.has(user, narrow)
     const { lastPair } = this.good
-    const mayCheck = !isHeldBack || this.users.takeCheck(PAIR, lastPair.high, lastPair.low, now)
+    const mayCheck =
+      !isHeldBack || (!isKnownWrong && this.users.takeCheck(PAIR, lastPair.high, lastPair.low, now))
     release(this.words, LOCK_WORD)
     return mayCheck
   }

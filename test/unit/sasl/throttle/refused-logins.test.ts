@@ -155,6 +155,33 @@ describe('guesses from where the user logs in', () => {
     await logInFromHome('bob')
   })
 
+  test('do not keep out who has the new password, if they are the old one of all others', async () => {
+    await logInFromHome('alice')
+    environment.replaceCredentials(snapshotOf({ alice: 'new', bob: 'secret' }))
+    const outcomes: string[] = []
+    for (let round = 0; round < 20; round++) {
+      for (let client = 0; client < 50; client++) {
+        nowMs += 20
+        const session = new SaslSession(environment, home)
+        await session.start('PLAIN', plain('alice', 'secret'))
+      }
+    }
+    expect(throttle.isRefused('carol', home)).toBe(true)
+    const count = derived.length
+    // Some seconds after the last of five checks, or less: whenever it comes.
+    for (let login = 0; login < 3; login++) {
+      nowMs += 1
+      const session = new SaslSession(environment, home)
+      outcomes.push((await session.start('PLAIN', plain('alice', 'new'))).kind)
+    }
+    expect(outcomes).toEqual(['success', 'success', 'success'])
+    expect(derived.length).toBe(count + 1)
+    // What was wrong before may be right by now.
+    environment.replaceCredentials(snapshotOf({ alice: 'secret', bob: 'secret' }))
+    nowMs += 1000
+    await logInFromHome('alice')
+  })
+
   test('do not keep out who has not failed there, remembered or not', async () => {
     ;({ environment, derived } = fixture(snapshot, { throttle, loginMemoryMax: 0 }))
     await logInFromHome('alice')
@@ -342,10 +369,11 @@ describe('where the derivation of a key takes longer than an answer is delayed',
       }
       const count = derived.length
       const lateMs: number[] = []
-      for (const user of ['unknown', 'alice', 'bob', 'alice']) {
-        lateMs.push(await answeredAfter(() => ask(user, 'wrong')))
+      for (const login of ['unknown:a', 'alice:a', 'bob:a', 'alice:b', 'alice:a']) {
+        const [user = '', password = ''] = login.split(':')
+        lateMs.push(await answeredAfter(() => ask(user, password)))
       }
-      // Of alice, who is the only one to be looked at.
+      // Of alice, who is the only one to be looked at, and with a password that is not known to be wrong.
       expect(derived.length - count).toBe(2)
       expect(new Set(lateMs).size).toBe(1)
       expect(lateMs[0]).toBeGreaterThan(DERIVATION_MS)
