@@ -46,6 +46,8 @@ export interface Credential extends DerivationParameters {
   readonly keys: readonly [KeyPair, KeyPair]
   /** How many of `keys` are real. */
   readonly keyCount: number
+  /** The text of each real one. */
+  readonly texts: readonly string[]
 }
 
 /** The texts of one user, looked at when the snapshot is taken. */
@@ -131,12 +133,11 @@ export class CredentialStore {
     this.#generation += 1
   }
 
-  /** Whether PLAIN passwords of a name are checked against this key. For what a secret has shown, not for what strangers send. */
-  isPasswordKey(name: string, storedKey: Uint8Array): boolean {
+  /** Whether PLAIN passwords of a name are checked against the verifier of this text. */
+  isForPassword(name: string, text: string): boolean {
     const user = this.#users.get(name)
     if (user?.passwordHash === undefined) return false
-    const texts = user.texts.get(user.passwordHash.name) ?? []
-    return texts.some((text) => Buffer.compare(readVerifier(text).storedKey, storedKey) === 0)
+    return user.texts.get(user.passwordHash.name)?.includes(text) ?? false
   }
 
   /**
@@ -199,6 +200,7 @@ export class CredentialStore {
       salt,
       keys: [own === undefined ? decoy : first, own?.[1] === undefined ? decoy : second],
       keyCount: own?.length ?? 1,
+      texts: own ?? [],
     }
   }
 }

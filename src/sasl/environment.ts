@@ -158,7 +158,7 @@ export class SaslEnvironment implements MechanismContext {
 
   /** What another thread remembers, which may have had other credentials. */
   learn(login: RememberedLogin): void {
-    if (this.credentials.isPasswordKey(login.name, login.storedKey)) this.memory.remember(login)
+    if (this.credentials.isForPassword(login.name, login.verifier)) this.memory.remember(login)
   }
 
   /** What the log may say of whom a failed login claimed to be: a prepared name, or nothing. */
@@ -177,7 +177,7 @@ export class SaslEnvironment implements MechanismContext {
     const gone = before.filter(({ name }) => !this.credentials.has(name))
     this.throttle?.forget(gone.map(({ name }) => name))
     this.#wrong.clear()
-    this.memory.retain((name, key) => this.credentials.isPasswordKey(name, key))
+    this.memory.retain((name, verifier) => this.credentials.isForPassword(name, verifier))
     this.#usable = usable
   }
 

@@ -20,8 +20,8 @@ const NO_DIGEST = new Uint8Array(DIGEST_BYTES)
 export interface RememberedLogin {
   readonly name: string
   readonly digest: Uint8Array
-  /** What it was checked against (RFC 5802, section 3): of the user's verifier of the first of SCRAM_HASHES. */
-  readonly storedKey: Uint8Array
+  /** The text of what it was checked against: the user's verifier of the first of SCRAM_HASHES. */
+  readonly verifier: string
 }
 
 type Entry = Omit<RememberedLogin, 'name'>
@@ -62,22 +62,22 @@ export class LoginMemory {
   }
 
   /** False if nothing was new. */
-  remember({ name, digest, storedKey }: RememberedLogin): boolean {
+  remember({ name, digest, verifier }: RememberedLogin): boolean {
     if (this.#usersMax === 0 || this.has(name, digest)) return false
     const kept = this.#entries.get(name)
     if (kept === undefined && this.#entries.size >= this.#usersMax) {
       const oldest = this.#entries.keys().next()
       if (oldest.done !== true) this.#entries.delete(oldest.value)
     }
-    const entries = [{ digest, storedKey }, ...(kept ?? [])]
+    const entries = [{ digest, verifier }, ...(kept ?? [])]
     this.#entries.set(name, entries.slice(0, DIGESTS_PER_USER))
     return true
   }
 
-  /** Forgets what was checked against a key that `isInForce` does not know of. */
-  retain(isInForce: (user: string, storedKey: Uint8Array) => boolean): void {
+  /** Forgets what was checked against a verifier that `isInForce` does not know of. */
+  retain(isInForce: (user: string, verifier: string) => boolean): void {
     for (const [user, entries] of this.#entries) {
-      const kept = entries.filter(({ storedKey }) => isInForce(user, storedKey))
+      const kept = entries.filter(({ verifier }) => isInForce(user, verifier))
       if (kept.length === 0) this.#entries.delete(user)
       else this.#entries.set(user, kept)
     }

@@ -130,15 +130,15 @@ async function checkPassword(
     credentials.generation === generation ? credential : credentials.findForPassword(name)
   if (!haveSameDerivation(credential, current)) return failure('credentials-changed')
   const { storedKey } = keysOf(credential.hash, saltedPassword)
-  let matches = false
+  let verifier: string | undefined
   for (const [index, keys] of current.keys.entries()) {
     const isEqual = timingSafeEqual(keys.storedKey, storedKey)
-    if (isEqual && index < current.keyCount) matches = true
+    if (isEqual && index < current.keyCount) verifier = current.texts[index]
   }
-  if (!current.known || !matches) context.noteWrong(digest)
+  if (verifier === undefined) context.noteWrong(digest)
   if (!current.known) return failure(unknownUserReason(credentials, name))
-  if (!matches) return failure('wrong-password')
-  context.remember({ name, digest, storedKey })
+  if (verifier === undefined) return failure('wrong-password')
+  context.remember({ name, digest, verifier })
   return { kind: 'success', principal: current.principal }
 }
 

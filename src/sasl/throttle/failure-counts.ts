@@ -99,6 +99,12 @@ export class FailureCounts {
     return count
   }
 
+  /** As `add`, of what leads to no refusal: no more is counted than `most`. */
+  addUpTo(kind: number, high: number, low: number, by: number, most: number, now: number): number {
+    const left = most - this.countWith(kind, high, low, 0, most, now)
+    return this.add(kind, high, low, Math.min(by, left), Number.POSITIVE_INFINITY, now)
+  }
+
   /** What `add` would return, and nothing is counted. */
   countWith(
     kind: number,

@@ -17,13 +17,13 @@
  * - A right login that finds its namespace full, or cannot be recorded, is answered as late as a wrong password would be
  *   at that moment, and is held against nobody: clients of one tenant must not have those of another refused.
  * - A user who logged in rightly from a source is not refused there, whatever happens, but waits for each
- *   failure as everybody does. What such failures say of the user is not held against the user elsewhere.
+ *   failure as everybody does. For what fails there the user is not refused elsewhere, nor is the network around it.
  * - While others are refused at a source, a user of it whose logins failed there lately has a key derived five
  *   times a second: a flood of guesses does not take the processor, either. A password that is remembered as
  *   right takes no key, so it is not concerned; one that is known to be wrong takes no check from others. Users do
  *   not share these checks, or one could see by their own whether another logs in.
- * - The time of an answer does not tell who did: a failure of theirs is answered as late as that of somebody who
- *   did not, by all that was counted of the name elsewhere, and as late as a refusal where others are refused.
+ * - The time of an answer does not tell who did: a failure is answered as late by all that was counted of the name
+ *   anywhere, and as late as a refusal where others are refused.
  *
  * Invariant: nothing here grows. What strangers do is kept apart from right logins, so they cannot make
  * those forgotten; and a source, a network, a user can be refused for `refusalMsMax` at a time at most.
@@ -54,6 +54,8 @@ const PROVEN_TICKS = (24 * 3600 * 1000) / TICK_MS
 
 const USER = 2
 const PAIR = 3
+/** A user wherever it is: what says how late an answer is, and refuses nobody. */
+const ANYWHERE = 4
 
 /** What says nothing of a password, or was none of the client's doing. All else counts. */
 const UNCOUNTED: ReadonlySet<FailureReason> = new Set<FailureReason>([
@@ -70,6 +72,8 @@ const LOCK_WORD = 0
 const HEADER_WORDS = 16
 /** Of each of the tables: eight records a set. */
 const SET_COUNT = 2048
+/** ANYWHERE, and USER or PAIR. */
+const RECORDS_OF_USER = 2
 const USER_KEY_BYTES = 32
 
 export interface ThrottleMemory {
@@ -81,12 +85,13 @@ export interface ThrottleMemory {
   readonly userKey: Uint8Array
 }
 
-/** Room for 16,384 sources, as many users and as many right logins, in 1.6 MB. */
+/** Room for 16,384 sources, as many users and as many right logins, in 2.1 MB. */
 export function createThrottleMemory(
   randomBytes: (bytes: Uint8Array) => Uint8Array,
   setCount: number = SET_COUNT,
 ): ThrottleMemory {
-  const words = HEADER_WORDS + 3 * recordTableWords(setCount) + 2 * THROTTLED_LIST_WORDS
+  const tables = 2 + RECORDS_OF_USER
+  const words = HEADER_WORDS + tables * recordTableWords(setCount) + 2 * THROTTLED_LIST_WORDS
   const seedBytes = randomBytes(new Uint8Array(8))
   const view = new DataView(seedBytes.buffer, seedBytes.byteOffset)
   return {
@@ -137,11 +142,12 @@ export class LoginThrottle {
       start += words
       return this.words.subarray(start - words, start)
     }
-    const takeTable = (): RecordTable => new RecordTable(take(recordTableWords(setCount)), seed)
+    const takeTable = (records = 1): RecordTable =>
+      new RecordTable(take(recordTableWords(records * setCount)), seed)
     const ticks = [refusalMsMin, refusalMsMax].map((ms) => Math.ceil(ms / TICK_MS))
     const [ticksMin = 1, ticksMax = 1] = ticks
     this.sources = new FailureCounts(takeTable(), ticksMin, ticksMax)
-    this.users = new FailureCounts(takeTable(), ticksMin, ticksMax)
+    this.users = new FailureCounts(takeTable(RECORDS_OF_USER), ticksMin, ticksMax)
     this.good = new GoodLogins(takeTable(), seed)
     this.listedSources = new ThrottledList(take(THROTTLED_LIST_WORDS), this.sources)
     this.listedUsers = new ThrottledList(take(THROTTLED_LIST_WORDS), this.users)
@@ -169,8 +175,7 @@ export class LoginThrottle {
     const user = this.tagOf(name)
     const now = this.now()
     acquire(this.words, LOCK_WORD)
-    const { kind, high, low } = narrow
-    const isHeldBack = this.sources.refusedUntil(kind, high, low, now) > 0 && this.has(user, narrow)
+    const isHeldBack = this.isNarrowRefused(narrow, now) && this.has(user, narrow)
     const { lastPair } = this.good
     const mayCheck =
       !isHeldBack || (!isKnownWrong && this.users.takeCheck(PAIR, lastPair.high, lastPair.low, now))
@@ -192,11 +197,13 @@ export class LoginThrottle {
     const now = this.now()
     acquire(this.words, LOCK_WORD)
     const { narrow, wide } = attemptSource(pipe)
+    const isRefused = this.isNarrowRefused(narrow, now)
     let delayMs = this.countSource(narrow, by, 1, now, () => ({
       kind: 'source',
       name: narrowName(pipe),
     }))
-    if (wide !== undefined) {
+    // Who is looked at while others there are refused unseen, which is not counted.
+    if (wide !== undefined && !isRefused) {
       const wideMs = this.countSource(wide, by, WIDE_FACTOR, now, () => ({
         kind: 'network',
         name: wideName(pipe),
@@ -234,14 +241,13 @@ export class LoginThrottle {
       const most = limit * factor + good.count(kind, high, low, now)
       return most - sources.countWith(kind, high, low, FAILURE, most, now)
     }
-    const count = this.has(user, narrow)
-      ? users.countWith(PAIR, good.lastPair.high, good.lastPair.low, FAILURE, limit, now) +
-        this.countElsewhere(user, now)
-      : users.countWith(USER, user.high, user.low, FAILURE, limit, now)
+    const by = this.has(user, narrow) ? 0 : FAILURE
+    const isWideCounted = wide !== undefined && !this.isNarrowRefused(narrow, now)
     const left = [
       leftOf(narrow, 1),
-      wide === undefined ? Number.POSITIVE_INFINITY : leftOf(wide, WIDE_FACTOR),
-      limit - count,
+      isWideCounted ? leftOf(wide, WIDE_FACTOR) : Number.POSITIVE_INFINITY,
+      limit - users.countWith(USER, user.high, user.low, by, limit, now),
+      limit - users.countWith(ANYWHERE, user.high, user.low, FAILURE, limit, now),
     ]
     release(this.words, LOCK_WORD)
     return delayOf(Math.min(...left))
@@ -314,10 +320,9 @@ export class LoginThrottle {
 
   /** With the lock held. */
   private isSourceRefused(narrow: SourceNet, wide: SourceNet | undefined, now: number): boolean {
-    const { sources } = this
-    if (sources.refusedUntil(narrow.kind, narrow.high, narrow.low, now) > 0) return true
+    if (this.isNarrowRefused(narrow, now)) return true
     if (wide === undefined || this.isProvenNet(narrow, now)) return false
-    return sources.refusedUntil(wide.kind, wide.high, wide.low, now) > 0
+    return this.sources.refusedUntil(wide.kind, wide.high, wide.low, now) > 0
   }
 
   /** With the lock held. */
@@ -325,10 +330,9 @@ export class LoginThrottle {
     return this.users.refusedUntil(USER, high, low, now) > 0
   }
 
-  /** With the lock held: what is counted of a user beside what is at sources where they logged in rightly. */
-  private countElsewhere({ high, low }: UserTag, now: number): number {
-    const limit = this.options.failuresMax * FAILURE
-    return this.users.countWith(USER, high, low, 0, limit, now)
+  /** With the lock held. */
+  private isNarrowRefused({ kind, high, low }: SourceNet, now: number): boolean {
+    return this.sources.refusedUntil(kind, high, low, now) > 0
   }
 
   /** With the lock held: counts a failure of a source; returns the delay of the answer. */
@@ -351,17 +355,18 @@ export class LoginThrottle {
     return delayOf(limit - count)
   }
 
-  /** With the lock held: the same of a user, or of a user at a source where it logged in rightly. */
+  /** With the lock held: the same of a user, anywhere and beside the sources where it logged in rightly, or at one. */
   private countUser(user: UserTag, narrow: SourceNet, claim: ClaimedUser, now: number): number {
     const { users, good, options } = this
     const limit = options.failuresMax * FAILURE
-    if (this.has(user, narrow)) {
-      const { high, low } = good.lastPair
-      const count = users.add(PAIR, high, low, FAILURE, Number.POSITIVE_INFINITY, now)
-      return delayOf(limit - count - this.countElsewhere(user, now))
-    }
     const { high, low } = user
-    const count = users.add(USER, high, low, FAILURE, limit, now)
+    const anywhere = users.addUpTo(ANYWHERE, high, low, FAILURE, limit, now)
+    if (this.has(user, narrow)) {
+      const { lastPair } = good
+      users.add(PAIR, lastPair.high, lastPair.low, FAILURE, Number.POSITIVE_INFINITY, now)
+      return delayOf(limit - Math.max(anywhere, users.countWith(USER, high, low, 0, limit, now)))
+    }
+    const count = Math.max(anywhere, users.add(USER, high, low, FAILURE, limit, now))
     if (users.hasBegun) {
       options.onCount('user')
       const who: Throttled =

@@ -356,6 +356,44 @@ describe('many', () => {
     expect(throttle.isRefused('alice', guesser)).toBe(true)
   })
 
+  test('what fails there and elsewhere is answered as late as of who never logged in there', () => {
+    const home = pipeAt('203.0.113.5')
+    throttle.succeeded('alice', home)
+    const delays = new Map<string, number[]>()
+    const fresh = new Map([
+      ['alice', 1],
+      ['carol', 2],
+    ])
+    // Each in a throttle of its own, as the failures of one would be counted of the source of the other.
+    for (const [name, net] of fresh) {
+      memory = createThrottleMemory(countingBytes)
+      throttle = newThrottle()
+      throttle.succeeded('alice', home)
+      const seen: number[] = []
+      for (let count = 0; count < FAILURES_MAX - 1; count++) seen.push(fail(home, name))
+      for (let host = 0; host < 6; host++) {
+        const pipe = pipeAt(`198.51.${10 * net + host}.1`)
+        const isRefused = throttle.isRefused(name, pipe)
+        seen.push(fail(pipe, name, 1, isRefused ? 'throttled' : 'wrong-password'))
+      }
+      delays.set(name, seen)
+    }
+    expect(delays.get('alice')).toEqual(delays.get('carol'))
+    expect(delays.get('alice')?.at(-1)).toBe(ANSWER_DELAY_MS_MAX)
+  })
+
+  test('for what fails there neither the user is refused elsewhere, nor the network', () => {
+    const home = pipeAt('203.0.113.5')
+    throttle.succeeded('alice', home)
+    for (let count = 0; count < 100 * FAILURES_MAX; count++) {
+      nowMs += 200
+      if (!throttle.isRefused('alice', home)) fail(home, 'alice')
+    }
+    expect(throttle.isRefused('bob', home)).toBe(true)
+    expect(throttle.isRefused('alice', pipeAt('198.51.100.1'))).toBe(false)
+    expect(throttle.isRefused('carol', pipeAt('203.0.113.6'))).toBe(false)
+  })
+
   test('sources of one user do not push out where others logged in rightly', () => {
     memory = createThrottleMemory(countingBytes, 8)
     throttle = newThrottle()

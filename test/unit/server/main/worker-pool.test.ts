@@ -82,7 +82,7 @@ async function makeStartedPool(workerCount = 2) {
 
 test('what a worker found right is told to the others, and not to itself', async () => {
   const { threads, reported } = await makeStartedPool(3)
-  const login = { name: 'alice', digest: new Uint8Array(32), storedKey: new Uint8Array(32) }
+  const login = { name: 'alice', digest: new Uint8Array(32), verifier: 'any' }
   threads[1]?.post({ kind: 'remembered', login })
   const told = [{ kind: 'remembered', login }]
   expect(threads.map((thread) => thread.told)).toEqual([told, [], told])
