@@ -14,7 +14,9 @@ const STAT = 0x10
 const OK = 0
 const AUTH_FAILURE = 0x20
 const FAILURES_MAX = 5
-const USERS = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'heidi', 'shop'].map((name) => ({
+/** Users whom no thread has heard of when a test begins. */
+const ERINS = ['erin1', 'erin2', 'erin3', 'erin4', 'erin5']
+const USERS = ['alice', 'bob', 'carol', 'dave', 'frank', 'heidi', 'shop', ...ERINS].map((name) => ({
   name,
   password: 'right',
 }))
@@ -106,6 +108,15 @@ async function failFrom(from: string, user: string, count = FAILURES_MAX): Promi
   expect(new Set(statuses)).toEqual(new Set([AUTH_FAILURE]))
 }
 
+/** Has the users read again; resolves when all threads have them. */
+async function reloaded(act: () => void): Promise<void> {
+  const count = (): number =>
+    server.log().filter(({ event }) => event === 'credentials_reloaded').length
+  const before = count()
+  act()
+  await expect.poll(count).toBeGreaterThan(before)
+}
+
 async function authStats(): Promise<Map<string, string>> {
   const client = new Client('127.0.7.1')
   await client.plain('alice', 'right')
@@ -190,25 +201,32 @@ test('the bad and the good behind one address: who logged in there before always
 test('what one thread found right all know, also after a reload that changes nothing', async () => {
   const remembered = async (): Promise<number> =>
     Number((await authStats()).get('login_remembered') ?? 0)
-  expect(await logIn('127.0.13.1', 'erin')).toBe(OK)
-  // A message to the main thread, and one from it; a login that came before would teach its thread itself.
-  await delay(1000)
-  const first = await remembered()
-  for (let login = 0; login < 9; login++) expect(await logIn('127.0.13.1', 'erin')).toBe(OK)
-  // Whoever asks is remembered, too.
-  expect((await remembered()) - first).toBeGreaterThanOrEqual(9)
-  const reloads = (): number =>
-    server.log().filter(({ event }) => event === 'credentials_reloaded').length
-  const reloadsBefore = reloads()
-  server.signal('SIGHUP')
-  await vi.waitFor(() => expect(reloads()).toBeGreaterThan(reloadsBefore), { timeout: 10_000 })
-  const before = await remembered()
-  for (let login = 0; login < 9; login++) expect(await logIn('127.0.13.1', 'erin')).toBe(OK)
-  expect((await remembered()) - before).toBeGreaterThanOrEqual(9)
+  /** How many of nine logins were remembered, over all threads, and of the one that asks. */
+  const ofNine = async (name: string): Promise<number> => {
+    const before = await remembered()
+    for (let login = 0; login < 9; login++) expect(await logIn('127.0.13.1', name)).toBe(OK)
+    return (await remembered()) - before
+  }
+  let known = ''
+  for (const name of ERINS) {
+    expect(await logIn('127.0.13.1', name)).toBe(OK)
+    // A message to the main thread, and one from it. Who logs in before it has come teaches the thread by that, so who
+    // finds a machine that stood still tries it with another.
+    await delay(500)
+    if ((await ofNine(name)) >= 10) {
+      known = name
+      break
+    }
+  }
+  expect(ERINS).toContain(known)
+  await reloaded(() => server.signal('SIGHUP'))
+  expect(await ofNine(known)).toBeGreaterThanOrEqual(10)
 })
 
 test('a flood of guesses from where a user logs in has few keys derived, and the user gets in', async () => {
-  expect(await logIn('127.0.14.1', 'frank')).toBe(OK)
+  // On every thread: others hear of it, but not by a certain time.
+  for (let login = 0; login < 9; login++) expect(await logIn('127.0.14.1', 'frank')).toBe(OK)
+  await delay(500)
   const wrong = async (): Promise<number> =>
     Number((await authStats()).get('login_failed_wrong_password') ?? 0)
   const before = await wrong()
@@ -257,18 +275,23 @@ test('while many clients go on with the old password, who has the new one is let
   expect(await logIn(from, 'heidi')).toBe(OK)
   const passwordOf = (name: string): string => (name === 'heidi' ? 'new' : 'right')
   const users = USERS.map(({ name }) => `[users.${name}]\npassword = "${passwordOf(name)}"\n`)
-  server.replaceUsers(users.join(''))
-  await vi.waitFor(async () => expect(await logIn(from, 'heidi')).toBe(AUTH_FAILURE), {
-    timeout: 10_000,
-  })
+  await reloaded(() => server.replaceUsers(users.join('')))
   let isOver = false
   const old = Array.from({ length: 30 }, async () => {
     while (!isOver) expect(await logIn(from, 'heidi')).toBe(AUTH_FAILURE)
   })
-  await vi.waitFor(async () => expect(await logIn(from, 'bob')).toBe(AUTH_FAILURE), {
-    timeout: 10_000,
-  })
-  for (let login = 0; login < 9; login++) expect(await logIn(from, 'heidi', 'new')).toBe(OK)
+  await server.waitForLog(({ event, source }) => event === 'throttle_began' && source === from)
+  // A thread that sees the old password for the first time may take the check of that moment.
+  const tries: (number | undefined)[] = []
+  while (tries.at(-1) !== OK && tries.length < 3) tries.push(await logIn(from, 'heidi', 'new'))
+  expect(tries.at(-1)).toBe(OK)
+  // Until the other threads have heard of it, each would have to look for itself.
+  await vi.waitFor(
+    async () => {
+      for (let login = 0; login < 9; login++) expect(await logIn(from, 'heidi', 'new')).toBe(OK)
+    },
+    { timeout: 20_000 },
+  )
   isOver = true
   await Promise.all(old)
 })
