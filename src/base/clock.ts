@@ -16,8 +16,30 @@ export interface ClockBase {
   readonly monotonicMs: number
 }
 
+/** Reads of two clocks, of which the tightest counts. */
+const READS = 8
+
+/**
+ * One moment on two clocks, in ms: of several reads the one during which least time went by, so that a thread that is stopped
+ * in between is not ahead of the others for as long as it lives.
+ */
+export function sameMoment(one: () => number, other: () => number): [one: number, other: number] {
+  let least = Number.POSITIVE_INFINITY
+  let moment: [number, number] = [0, 0]
+  for (let read = 0; read < READS; read++) {
+    const before = one()
+    const between = other()
+    const after = one()
+    if (after - before >= least) continue
+    least = after - before
+    moment = [before + least / 2, between]
+  }
+  return moment
+}
+
 export function clockBase(): ClockBase {
-  return { epochMs: Date.now(), monotonicMs: monotonicMs() }
+  const [monotonic, epochMs] = sameMoment(monotonicMs, Date.now)
+  return { epochMs, monotonicMs: monotonic }
 }
 
 export class Clock {
@@ -32,7 +54,16 @@ export class Clock {
   }
 
   static ofThread(base: ClockBase): Clock {
-    return new Clock(base, performance.now(), monotonicMs())
+    return Clock.of(base, { nowMs: () => performance.now(), sharedMs: monotonicMs })
+  }
+
+  /** Of a thread that reads its own clock and the shared one with these. */
+  static of(base: ClockBase, thread: { nowMs(): number; sharedMs(): number }): Clock {
+    const moment = sameMoment(
+      () => thread.nowMs(),
+      () => thread.sharedMs(),
+    )
+    return new Clock(base, ...moment)
   }
 
   /** Seconds since the base, whole. */

@@ -41,7 +41,7 @@ export class ChunkRestorer {
 
   constructor(settings: SecondSettings, threadClock: Pick<ThreadClock, 'nowMs' | 'sharedMs'>) {
     this.exchange = exchangeOf(settings.exchange)
-    const clock = new Clock(settings.clock, threadClock.nowMs(), threadClock.sharedMs())
+    const clock = Clock.of(settings.clock, threadClock)
     this.nowSeconds = () => clock.epochSeconds(threadClock.nowMs())
     const targets = settings.targets.map((target) => {
       if (target === undefined) return undefined

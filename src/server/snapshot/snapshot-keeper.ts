@@ -108,7 +108,7 @@ export class SnapshotKeeper {
     this.settings = settings
     this.port = port
     this.threadClock = threadClock
-    this.clock = new Clock(settings.clock, threadClock.nowMs(), threadClock.sharedMs())
+    this.clock = Clock.of(settings.clock, threadClock)
     this.fs = fs
     this.wallMs = wallMs
     this.hurry = hurry

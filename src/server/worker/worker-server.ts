@@ -104,7 +104,7 @@ export class WorkerServer {
     this.settings = settings
     this.port = port
     this.threadClock = clock
-    this.clock = new Clock(settings.clock, clock.nowMs(), clock.sharedMs())
+    this.clock = Clock.of(settings.clock, clock)
     const lane = counterLane(settings.counters, settings.workerIndex)
     this.lane = lane
     this.workerTable = new WorkerTable(settings.workerTable, settings.workerIndex)
