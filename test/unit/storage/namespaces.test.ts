@@ -383,7 +383,7 @@ test('workers that write to all of them, with values of all sizes, break nothing
   for (let index = 0; index < 20_000; index++) {
     const namespace = random.below(3)
     const client = house.workers[random.below(3)]![namespace]!
-    const key = `key ${random.below(3000)}`
+    const key = `key ${random.below(6000)}`
     const model = models[namespace]!
     if (random.below(3) === 0) {
       const found = client.get(key)
@@ -397,10 +397,11 @@ test('workers that write to all of them, with values of all sizes, break nothing
       expect(client.write(key, value)).toBe(STORED)
       model.set(key, value)
     }
-    // One after the other goes quiet, so that memory moves all the while.
+    // One after the other goes quiet, so that memory moves all the while; at random one could be flushed before it is ever full.
     if (index % 3000 === 0) {
-      models[namespace]!.clear()
-      client.store.flush(0, client.now)
+      const quiet = (index / 3000) % 3
+      models[quiet]!.clear()
+      house.clients[quiet]!.store.flush(0, client.now)
     }
     if (index % 200 === 0) house.tick()
     if (index % 2000 === 0) house.check()
