@@ -9,6 +9,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { BinaryClient } from '../support/binary-client.ts'
 import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
 import {
+  asUser,
   connect,
   EXIT_CONFIG,
   EXIT_OS,
@@ -16,6 +17,8 @@ import {
   expectEndSoon,
   expectServed,
   isRoot,
+  NOBODY,
+  needProgramForAll,
   run,
   serve,
   stop,
@@ -101,23 +104,18 @@ test('a users file that is a directory is refused, with exit code 78', async () 
   expect(refused.stderr).toContain('directory')
 })
 
-test.runIf(isRoot)('a users file that only root may read is refused to others', async () => {
+test.runIf(isRoot)('a users file that only root may read is refused to others', async (context) => {
+  needProgramForAll(context)
   // Root may read everything, so the one who may not is made by setpriv.
   const directory = mkdtempSync(join(tmpdir(), 'saslcached-process-'))
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   const file = usersFile(directory)
-  const child = spawn(
-    'setpriv',
-    ['--reuid=65534', '--regid=65534', '--clear-groups', SERVER_NODE, SERVER_PROGRAM].concat([
-      '--users-file',
-      file,
-      '-l',
-      '127.0.0.1',
-      '-p',
-      '-1',
-    ]),
-    { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' },
-  )
+  const flags = ['--users-file', file, '-l', '127.0.0.1', '-p', '-1']
+  const [launcher = '', ...args] = asUser(NOBODY, NOBODY)
+  const child = spawn(launcher, [...args, SERVER_NODE, SERVER_PROGRAM, ...flags], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    cwd: '/',
+  })
   onTestFinished(() => {
     child.kill('SIGKILL')
   })

@@ -7,10 +7,10 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { inheritedEnvironment } from '../support/program.ts'
 import { SERVER_NODE, SERVER_PROGRAM } from '../support/server.ts'
+import { asUser, isRoot, NOBODY, needProgramForAll } from '../support/server-process.ts'
 
 const EXIT_OS = 71
-const isRoot = process.getuid?.() === 0
-const OWNER = 65_534
+const OWNER = NOBODY
 const GROUP = 54_321
 const OTHER_GROUP = 54_322
 /** Exit code 0: connected. */
@@ -54,11 +54,6 @@ function start(flags: readonly string[], as: readonly string[] = []): Started {
   return { output, code }
 }
 
-function asUser(uid: number, gid: number, ...groups: readonly number[]): string[] {
-  const others = groups.length === 0 ? '--clear-groups' : `--groups=${groups.join(',')}`
-  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, others]
-}
-
 function canConnect(path: string, uid: number, gid: number): boolean {
   const [file = '', ...args] = [...asUser(uid, gid), SERVER_NODE, '-e', CONNECT, path]
   return spawnSync(file, args, { stdio: 'ignore', cwd: '/' }).status === 0
@@ -69,7 +64,8 @@ function accessOf(path: string): unknown {
   return { uid, gid, mode: (mode & 0o777).toString(8) }
 }
 
-test.runIf(isRoot)('with -u, the socket is of that user and of --unix-group', async () => {
+test.runIf(isRoot)('with -u, the socket is of that user and of --unix-group', async (context) => {
+  needProgramForAll(context)
   const path = socketPath()
   const flags = ['-s', path, '-a', '770', '--unix-group', String(GROUP), '-u', String(OWNER)]
   const { output } = start(flags)
@@ -104,7 +100,8 @@ test.each(['no such group', '4294967295', '-1', '../passwd'])(
   },
 )
 
-test.runIf(isRoot)('without root, only a group that one is in can be given', async () => {
+test.runIf(isRoot)('without root, only a group that one is in can be given', async (context) => {
+  needProgramForAll(context)
   const path = socketPath()
   const flags = ['-s', path, '-a', '770', '--unix-group', String(GROUP)]
   const stranger = start(flags, asUser(OWNER, OWNER))

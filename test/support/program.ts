@@ -128,6 +128,7 @@ export function hasPrerequisites(name: string, prerequisites: readonly Prerequis
   return false
 }
 
-function isContinuousIntegration(): boolean {
+/** Under CI what cannot run is a failure. */
+export function isContinuousIntegration(): boolean {
   return !['', '0', 'false', undefined].includes(process.env.CI)
 }

@@ -2,16 +2,16 @@
  * A server as a process of its own, run as an operator runs it, with nothing of the test's own between them: for tests
  * of how it starts, refuses to start, ends, and what it leaves in the system. It is killed at the end of its test.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { expect, onTestFinished } from 'vitest'
+import { expect, onTestFinished, type TestContext } from 'vitest'
 import { BinaryClient } from './binary-client.ts'
-import { AUTHORITIES } from './program.ts'
+import { AUTHORITIES, isContinuousIntegration } from './program.ts'
 import { SERVER_NODE, SERVER_PROGRAM } from './server.ts'
 
 const NOOP = 0x0a
@@ -26,6 +26,8 @@ const DEADLINE_MS = 50_000
 const STUCK_LOG_END_MS = 20_000
 export const PASSWORD = 'Xyzzy-plugh-42'
 export const isRoot: boolean = process.getuid?.() === 0
+/** A user and a group that own nothing. */
+export const NOBODY = 65_534
 
 export interface Run {
   readonly child: ChildProcess
@@ -49,6 +51,24 @@ export interface RunOptions {
   readonly launcher?: readonly string[]
   /** Descriptors that it finds from 3 on, and is told of as systemd tells it. */
   readonly passed?: readonly number[]
+}
+
+/** A command of root's that runs the rest as that user, who is in these groups and no others. */
+export function asUser(uid: number, gid: number, ...groups: readonly number[]): string[] {
+  const others = groups.length === 0 ? '--clear-groups' : `--groups=${groups.join(',')}`
+  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, others]
+}
+
+/** For tests in which another user runs the program: skipped where it is below a folder of root alone, a failure under CI. */
+export function needProgramForAll(context: TestContext): void {
+  const look = `require('fs').accessSync(process.argv[1])`
+  const command = [...asUser(NOBODY, NOBODY), SERVER_NODE, '-e', look, SERVER_PROGRAM]
+  const [file = '', ...args] = command
+  if (spawnSync(file, args, { cwd: '/', stdio: 'ignore' }).status === 0) return
+  const reason = `others than root cannot reach ${SERVER_PROGRAM} or run ${SERVER_NODE}`
+  if (isContinuousIntegration()) throw new Error(reason)
+  console.warn(`skipped: ${reason}`)
+  context.skip(`skipped: ${reason}`)
 }
 
 export function temporary(): string {
