@@ -23,7 +23,7 @@ const READS = 8
  * One moment on two clocks, in ms: of several reads the one during which least time went by, so that a thread that is stopped
  * in between is not ahead of the others for as long as it lives.
  */
-export function sameMoment(one: () => number, other: () => number): [one: number, other: number] {
+function sameMoment(one: () => number, other: () => number): [one: number, other: number] {
   let least = Number.POSITIVE_INFINITY
   let moment: [number, number] = [0, 0]
   for (let read = 0; read < READS; read++) {

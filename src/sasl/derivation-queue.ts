@@ -16,7 +16,8 @@
  *   noticed while they wait, for nobody reads from their connections then.
  * - Equal requests (same user, password and generation of credentials) share one check, and a
  *   request that joins another still keeps its own place among its own source's: nobody waits
- *   longer for having joined. Who guesses profits from joining as little as from one guess. Joining costs next to nothing: a thousand clients of ten users cost ten checks.
+ *   longer for having joined. Who guesses profits from joining as little as from one guess. Joining costs
+ *   next to nothing: a thousand clients of ten users cost ten checks.
  * - Who is refused by the throttle when its turn has come gives the turn away: of a hundred guesses that
  *   wait, no more are looked at than one after the other would be. Only whose turn it is takes one of the
  *   checks that the throttle still allows; who joined it does not.

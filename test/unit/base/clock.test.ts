@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Clock, clockBase, sameMoment } from '../../../src/base/clock.ts'
+import { Clock, clockBase } from '../../../src/base/clock.ts'
 
 /** Not on a second, as no start is. */
 const BASE = { epochMs: 1_800_000_000_250, monotonicMs: 5_000 }
@@ -44,17 +44,18 @@ test('a step of the wall clock changes nothing, whichever way', () => {
 })
 
 test('a thread that is stopped between the two reads of its clocks is not ahead for it', () => {
-  let nowMs = 1000
+  let nowMs = 6000
   let reads = 0
-  // Stopped for half a second in each of the first two reads, once before the other clock and once behind it.
-  const thread = (): number => nowMs
-  const shared = (): number => {
-    reads++
-    if (reads === 1) nowMs += 500
-    const sharedMs = nowMs + 7
-    if (reads === 2) nowMs += 500
-    return sharedMs
-  }
-  const [one, other] = sameMoment(thread, shared)
-  expect(other - one).toBe(7)
+  // Stopped for half a second in each of the first two reads, once before the shared clock and once behind it.
+  const clock = Clock.of(BASE, {
+    nowMs: () => nowMs,
+    sharedMs: () => {
+      reads++
+      if (reads === 1) nowMs += 500
+      const sharedMs = nowMs + 7
+      if (reads === 2) nowMs += 500
+      return sharedMs
+    },
+  })
+  expect(clock.epochMs(nowMs)).toBe(BASE.epochMs + nowMs + 7 - BASE.monotonicMs)
 })
