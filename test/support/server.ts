@@ -49,6 +49,8 @@ export interface ServerOptions {
   readonly throttles?: boolean
   /** Further flags of the command line. */
   readonly flags?: readonly string[]
+  /** Of Node, besides those that every server is started with. */
+  readonly nodeFlags?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
   /** What the command is given to, and executes it. */
   readonly launcher?: readonly string[]
@@ -214,7 +216,7 @@ export async function startSaslcached(options: ServerOptions = {}): Promise<Test
   }
   if (options.mechanisms !== undefined) flags.push('--mechanisms', options.mechanisms.join(','))
   return await start('saslcached', directory, options, [
-    ...[SERVER_NODE, ...SERVER_NODE_FLAGS, SERVER_PROGRAM],
+    ...[SERVER_NODE, ...SERVER_NODE_FLAGS, ...(options.nodeFlags ?? []), SERVER_PROGRAM],
     ...['-l', HOST, '-p', '-1', '--log-format', 'json'],
     // Tests fail logins from one address as attackers do. Those of throttling turn it on, for flags that
     // come later win.

@@ -21,15 +21,7 @@ import type { Say } from './say.ts'
 import { StartError } from './start-error.ts'
 import type { Thread } from './thread.ts'
 import { LOOK_INTERVAL_MS, Watchdog, type WorkerHealth } from './watchdog.ts'
-
-/**
- * Of each worker. What requests leave behind dies at once, so that a collection costs next to nothing
- * however often there is one; with V8's own measure a worker holds 3 MiB more under load. A request took
- * no more CPU with the small one in twenty alternating rounds, on a machine too busy to show a few percent.
- */
-const YOUNG_GENERATION_MIB = 3
-/** Where the items are elsewhere, thousands of requests wait for replies: they are not to be taken for what stays. */
-const YOUNG_GENERATION_REMOTE_MIB = 12
+import { letHeapsGrow, resourceLimitsOf } from './worker-heap.ts'
 
 /** A start that is given up waits so long for its workers to stop. */
 const ABANDON_MS = 2000
@@ -266,12 +258,10 @@ async function reasonOf(starts: readonly Promise<void>[], following: unknown): P
 }
 
 function spawnWorker(settings: WorkerSettings): WorkerThread {
+  letHeapsGrow()
   // Beside the bundle that this is in.
   return new Worker(new URL('./worker.js', import.meta.url), {
     workerData: settings,
-    resourceLimits: {
-      maxYoungGenerationSizeMb:
-        settings.remote === undefined ? YOUNG_GENERATION_MIB : YOUNG_GENERATION_REMOTE_MIB,
-    },
+    resourceLimits: resourceLimitsOf(settings.remote !== undefined),
   })
 }
