@@ -125,12 +125,25 @@ export class FairQueue<T, Id = number> {
       link = link.next
     }
     if (chosen === undefined) return undefined
-    this.sites.moveToEnd(chosen)
-    const { sources } = chosen.value
+    return this.takeTurnOf(chosen)?.values.first?.value
+  }
+
+  /** As `takeTurn`; of its source, whoever had it comes last from now on. */
+  rotate(): T | undefined {
+    const { first: site } = this.sites
+    const values = site === undefined ? undefined : this.takeTurnOf(site)?.values
+    const link = values?.first
+    if (values !== undefined && link !== undefined) values.moveToEnd(link)
+    return link?.value
+  }
+
+  /** The source of `site` whose turn it was. */
+  private takeTurnOf(site: Link<SiteLine<T, Id>>): SourceLine<T, Id> | undefined {
+    this.sites.moveToEnd(site)
+    const { sources } = site.value
     const source = sources.first
-    if (source === undefined) return undefined
-    sources.moveToEnd(source)
-    return source.value.values.first?.value
+    if (source !== undefined) sources.moveToEnd(source)
+    return source?.value
   }
 
   private listSource(site: Id, source: Id): SourceLine<T, Id> {

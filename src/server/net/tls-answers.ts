@@ -28,9 +28,14 @@ const FIRST_ROUNDS = 4
 /** As long as fewer than so many of these wait; else for one round, as who has said nothing before. */
 const FRESH_FEW = 4
 
-interface Waiting {
-  readonly queue: FairQueue<Answering, string>
-  readonly place: Place<Answering, string>
+/** One of them, from its beginning to its end: thousands of rounds a second leave no garbage behind. */
+interface Entry {
+  readonly owner: Answering
+  /** The round in which it is to give way; 0 while it is not read. */
+  readUntil: number
+  /** None of one that has been read since it came. */
+  queue: FairQueue<Entry, string> | undefined
+  place: Place<Entry, string> | undefined
 }
 
 interface AnswerTurns {
@@ -42,15 +47,16 @@ export class TlsAnswers {
   /** Of who is read next, as that follows in the turn behind the step. */
   readonly takesMs: number = TAKES_MS
   private readonly turns: AnswerTurns
-  /** And the round in which each is to give way. */
-  private readonly read: Map<Answering, number> = new Map()
-  /** Those that have not been read, and those that have been, and said nothing. */
-  private readonly fresh: FairQueue<Answering, string> = new FairQueue()
-  private readonly silent: FairQueue<Answering, string> = new FairQueue()
-  /** Of all of them. */
-  private readonly places: Map<Answering, Waiting> = new Map()
+  private readonly entries: Map<Answering, Entry> = new Map()
+  /** Of all of them, in the order of their beginnings. */
+  private readonly reading: Entry[] = []
+  /** Those that have not been read. */
+  private readonly fresh: FairQueue<Entry, string> = new FairQueue()
+  /** Those that have been, and said nothing: they keep their places while they are read again. */
+  private readonly silent: FairQueue<Entry, string> = new FairQueue()
   private isSilentNext = false
   private readonly after: (ms: number, run: () => void) => void
+  private readonly endRound: () => void = () => this.moveOn()
   /** A round is to end. */
   private isTimed = false
   /** Counts how often those that are read gave way. */
@@ -63,77 +69,111 @@ export class TlsAnswers {
 
   /** Of those that are read, and that wait for it. */
   get size(): number {
-    return this.read.size + this.places.size
+    return this.entries.size
   }
 
   /** It is not read now, and is to be. */
   add(owner: Answering): void {
-    if (this.places.size === 0 && this.read.size < READ_MAX) this.begin(owner, FIRST_ROUNDS)
-    else this.enqueue(owner, this.fresh)
+    const entry: Entry = { owner, readUntil: 0, queue: undefined, place: undefined }
+    this.entries.set(owner, entry)
+    if (this.waitingCount === 1 && this.reading.length < READ_MAX) this.begin(entry, FIRST_ROUNDS)
+    else this.enqueue(entry, this.fresh)
   }
 
   /** Its handshake has come to an end. */
   remove(owner: Answering): void {
-    if (this.read.delete(owner)) {
-      if (this.places.size > 0) this.turns.defer(this)
-      return
-    }
-    const waiting = this.places.get(owner)
-    if (waiting === undefined) return
-    waiting.queue.remove(waiting.place)
-    this.places.delete(owner)
+    const entry = this.entries.get(owner)
+    if (entry === undefined) return
+    this.entries.delete(owner)
+    this.leaveQueue(entry)
+    if (entry.readUntil === 0) return
+    this.endReading(entry)
+    if (this.waitingCount > 0) this.turns.defer(this)
   }
 
   /** Of those that have come to an end, or been read otherwise meanwhile, there is a turn too many: false. */
   continueServing(): boolean {
-    if (this.read.size >= READ_MAX || this.places.size === 0) return false
+    if (this.reading.length >= READ_MAX || this.waitingCount === 0) return false
     // Not in the next round, which may come before anything is read.
     this.beginNext(2)
     return true
   }
 
-  private begin(owner: Answering, rounds: number): void {
-    this.read.set(owner, this.round + rounds)
-    owner.readAnswer()
+  private get waitingCount(): number {
+    return this.entries.size - this.reading.length
   }
 
+  private begin(entry: Entry, rounds: number): void {
+    entry.readUntil = this.round + rounds
+    this.reading.push(entry)
+    entry.owner.readAnswer()
+  }
+
+  private endReading(entry: Entry): void {
+    entry.readUntil = 0
+    this.reading.splice(this.reading.indexOf(entry), 1)
+  }
+
+  /** Somebody waits. */
   private beginNext(roundsMin: number): void {
-    const { fresh, silent } = this
-    const queue = silent.size === 0 || (fresh.size > 0 && !this.isSilentNext) ? fresh : silent
-    this.isSilentNext = queue === fresh
-    const owner = queue.takeTurn()
-    if (owner === undefined) return
-    this.remove(owner)
-    const isLong = queue === fresh && fresh.size < FRESH_FEW
-    this.begin(owner, isLong ? FIRST_ROUNDS : roundsMin)
+    const { fresh } = this
+    const isFresh = fresh.size > 0 && (!this.isSilentNext || fresh.size === this.waitingCount)
+    this.isSilentNext = isFresh
+    const entry = isFresh ? fresh.takeTurn() : this.nextSilent()
+    if (entry === undefined) return
+    if (isFresh) this.leaveQueue(entry)
+    const isLong = isFresh && fresh.size < FRESH_FEW
+    this.begin(entry, isLong ? FIRST_ROUNDS : roundsMin)
   }
 
-  private enqueue(owner: Answering, queue: FairQueue<Answering, string>): void {
-    const { site, network } = owner.peer
-    this.places.set(owner, { queue, place: queue.add(owner, site, network) })
+  /** Of these, one waits at least: whoever is read has a place, too. */
+  private nextSilent(): Entry | undefined {
+    let entry = this.silent.rotate()
+    while (entry !== undefined && entry.readUntil > 0) entry = this.silent.rotate()
+    return entry
+  }
+
+  private enqueue(entry: Entry, queue: FairQueue<Entry, string>): void {
+    const { site, network } = entry.owner.peer
+    entry.queue = queue
+    entry.place = queue.add(entry, site, network)
     this.beginRound()
+  }
+
+  private leaveQueue(entry: Entry): void {
+    const { queue, place } = entry
+    if (place !== undefined) queue?.remove(place)
+    entry.queue = undefined
+    entry.place = undefined
   }
 
   private beginRound(): void {
     if (this.isTimed) return
     this.isTimed = true
-    this.after(ROUND_MS, () => this.moveOn())
+    this.after(ROUND_MS, this.endRound)
   }
 
   /** Those that are read give way, as long as others wait. */
   private moveOn(): void {
+    const { reading } = this
     this.isTimed = false
     this.round++
-    let missing = this.read.size + Math.min(this.places.size, READ_MAX) - READ_MAX
-    for (const [owner, round] of this.read) {
-      if (missing <= 0) break
-      if (round > this.round) continue
-      missing--
-      this.read.delete(owner)
-      owner.stopAnswer()
-      this.enqueue(owner, this.silent)
+    let missing = reading.length + Math.min(this.waitingCount, READ_MAX) - READ_MAX
+    for (let index = 0; missing > 0 && index < reading.length; ) {
+      const entry = reading[index]!
+      if (entry.readUntil > this.round) index++
+      else {
+        missing--
+        this.giveWay(entry)
+      }
     }
-    while (this.read.size < READ_MAX && this.places.size > 0) this.beginNext(1)
-    if (this.places.size > 0) this.beginRound()
+    while (reading.length < READ_MAX && this.waitingCount > 0) this.beginNext(1)
+    if (this.waitingCount > 0) this.beginRound()
+  }
+
+  private giveWay(entry: Entry): void {
+    this.endReading(entry)
+    entry.owner.stopAnswer()
+    if (entry.queue === undefined) this.enqueue(entry, this.silent)
   }
 }

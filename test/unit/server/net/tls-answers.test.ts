@@ -143,6 +143,25 @@ test.each([1, 30, 300])(
   },
 )
 
+test('of one site those that are silent are read equally often, whoever of them leaves while it is read', () => {
+  const bench = new Bench()
+  const names = Array.from({ length: 20 }, (_, index) => `a${index}`)
+  bench.add(...names)
+  bench.passRounds(20)
+  bench.remove(...bench.read.split(' ').slice(0, 2))
+  const counts: Map<string, number> = new Map()
+  for (let round = 0; round < 180; round++) {
+    bench.passRounds(1)
+    const read = bench.read.split(' ')
+    expect(read).toHaveLength(4)
+    for (const name of read) counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  // Four of eighteen are read in each round.
+  expect(counts.size).toBe(18)
+  expect(Math.min(...counts.values())).toBeGreaterThanOrEqual(38)
+  expect(Math.max(...counts.values())).toBeLessThanOrEqual(42)
+})
+
 test('when all have gone nothing is left, and no timer', () => {
   const bench = new Bench()
   const names = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7']
