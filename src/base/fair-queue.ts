@@ -128,7 +128,10 @@ export class FairQueue<T, Id = number> {
     return this.takeTurnOf(chosen)?.values.first?.value
   }
 
-  /** As `takeTurn`; of its source, whoever had it comes last from now on. */
+  /**
+   * As `takeTurn`, and whoever had it comes last of its source from now on, so that all of them have turns while they keep their
+   * places. In such a queue `oldestOf` and `newestOf` do not go by who came first.
+   */
   rotate(): T | undefined {
     const { first: site } = this.sites
     const values = site === undefined ? undefined : this.takeTurnOf(site)?.values

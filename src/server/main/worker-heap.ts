@@ -1,5 +1,6 @@
 /**
- * How much memory a worker's JavaScript takes before it is collected: as little as costs clients nothing.
+ * How far the heaps of the server's threads grow before they are collected: the young generation as little, and the old one as much,
+ * as has clients wait least.
  */
 import { setFlagsFromString } from 'node:v8'
 
@@ -13,11 +14,11 @@ const YOUNG_GENERATION_MIB = 3
 const YOUNG_GENERATION_REMOTE_MIB = 12
 
 /**
- * So much of what a collection left may come to it, in percent, before the next of the old generation: V8's own maximum. After a quiet
- * time it would have 30, or 8 MiB where that is more, and Node tells it of 48 KB for each TLS session
- * (findings/node-counts-48-kb-for-each-tls-session.sh): every 170 handshakes that nobody goes on with were such a collection, 12 ms of work
- * in steps and up to 4 ms at a stretch, and clients waited for three of these a second (test/bench/README.md). With 200 there was still one in
- * that second, for 20 MiB less of memory at most.
+ * So much of what a collection left may come to it, in percent, before the next of the old generation: at 300 it is collected when there
+ * is four times as much. V8 goes as far by itself where it has gigabytes, and keeps to 30 where it has 256 MiB or after a quiet time, but
+ * to 8 MiB at least. And Node tells it of 48 KB for each TLS session (findings/node-counts-48-kb-for-each-tls-session.sh): every 170
+ * handshakes that nobody goes on with were such a collection, 12 ms of work in steps and up to 4 ms at a stretch, and clients waited
+ * for three of these a second (test/bench/README.md). With 200 there was still one in that second, for 19 MiB less of memory at most.
  */
 const HEAP_GROWING_PERCENT = 300
 const HEAP_GROWING_FLAG = /^--heap[-_]growing[-_]percent\b/
@@ -30,13 +31,10 @@ export function resourceLimitsOf(isRemote: boolean): { readonly maxYoungGenerati
 }
 
 /**
- * For all threads of the process. V8 reads this flag at the end of each collection, so it does not matter that it is set late, and
- * it works whichever way the program is started. What the operator gave Node stands.
+ * For all threads of the process, as often as one likes. V8 reads this flag at the end of each collection, so it does not matter that it is
+ * set late, and it holds whichever way the program is started. What the operator gave Node stands.
  */
-export function letHeapsGrow(
-  nodeFlags: readonly string[] = process.execArgv,
-  set: (flag: string) => void = setFlagsFromString,
-): void {
-  if (nodeFlags.some((flag) => HEAP_GROWING_FLAG.test(flag))) return
-  set(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
+export function letHeapsGrow(): void {
+  if (process.execArgv.some((flag) => HEAP_GROWING_FLAG.test(flag))) return
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
 }

@@ -5,7 +5,7 @@
  * come to an end, or said nothing for a moment. Who has not been read yet and who has take turns, so that a crowd that is silent
  * does not keep those waiting who answer at once; and among these sites (an IPv4 address, an IPv6 /48), within one site its sources.
  *
- * Invariant: whoever waits is read, or has a place in one of two queues, of which both move on every few milliseconds.
+ * Invariant: whoever is here is read, or has a place in one of two queues, of which both move on every few milliseconds.
  */
 import { FairQueue, type Place } from '../../base/fair-queue.ts'
 import type { Peer } from '../../base/peer.ts'
@@ -28,12 +28,12 @@ const FIRST_ROUNDS = 4
 /** As long as fewer than so many of these wait; else for one round, as who has said nothing before. */
 const FRESH_FEW = 4
 
-/** One of them, from its beginning to its end: thousands of rounds a second leave no garbage behind. */
+/** Of one handshake, from its beginning to its end: a thousand rounds a second leave next to no garbage behind. */
 interface Entry {
   readonly owner: Answering
   /** The round in which it is to give way; 0 while it is not read. */
   readUntil: number
-  /** None of one that has been read since it came. */
+  /** None while it is read for the first time. */
   queue: FairQueue<Entry, string> | undefined
   place: Place<Entry, string> | undefined
 }
@@ -48,7 +48,7 @@ export class TlsAnswers {
   readonly takesMs: number = TAKES_MS
   private readonly turns: AnswerTurns
   private readonly entries: Map<Answering, Entry> = new Map()
-  /** Of all of them, in the order of their beginnings. */
+  /** Those of them that are read now: who began first gives way first. */
   private readonly reading: Entry[] = []
   /** Those that have not been read. */
   private readonly fresh: FairQueue<Entry, string> = new FairQueue()
@@ -126,7 +126,7 @@ export class TlsAnswers {
     this.begin(entry, isLong ? FIRST_ROUNDS : roundsMin)
   }
 
-  /** Of these, one waits at least: whoever is read has a place, too. */
+  /** Of these, one waits at least, or this would not end: whoever is read again has a place, too. */
   private nextSilent(): Entry | undefined {
     let entry = this.silent.rotate()
     while (entry !== undefined && entry.readUntil > 0) entry = this.silent.rotate()
