@@ -1,7 +1,7 @@
 /**
  * Counters with labels whose values are closed lists: a lane of them a worker (shared-lanes.ts), a slot
- * for each combination. For what happens seldom (a login, a refusal, a handshake): the slot is looked up
- * by name.
+ * for each combination. For what happens with a connection, not with each request (a login, a refusal, a
+ * handshake): the slot is looked up by name.
  *
  * Invariant: what is not in a list is counted under its last value, so that nothing that a client
  * sends makes a new series.
@@ -47,7 +47,8 @@ export class LabeledCounters<Name extends string> {
     return (name, ...values) => {
       const { lists, firstSlot } = this.placed.get(name) as Placed
       let place = 0
-      for (const [index, list] of lists.entries()) {
+      for (let index = 0; index < lists.length; index++) {
+        const list = lists[index]!
         const found = list.indexOf(values[index] ?? '')
         place = place * list.length + (found < 0 ? list.length - 1 : found)
       }

@@ -225,9 +225,10 @@ export class WorkerTable {
   /** With the lock held: the row whose connection waits longest and is not spoken for. */
   private findOldest(): number {
     const { rows } = this
-    const { words } = rows
+    const { words, offsets } = rows
     let found = NOBODY
-    for (const row of rows.offsets) {
+    for (let index = 0; index < offsets.length; index++) {
+      const row = offsets[index]!
       if (words[row + WAITING]! <= words[row + WANTED_PLACES]!) continue
       const isOlder =
         found === NOBODY || ((words[row + OLDEST_TICKET]! - words[found + OLDEST_TICKET]!) | 0) < 0

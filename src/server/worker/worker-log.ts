@@ -39,6 +39,11 @@ export class WorkerLog {
     this.detailLinesPerSecond = Math.ceil(DETAIL_LINES_PER_SECOND / workerCount)
   }
 
+  /** Whether events of `debug` are wanted: for whoever has one for each connection. */
+  get hasDetail(): boolean {
+    return SEVERITY.debug >= SEVERITY[this.level]
+  }
+
   write(event: LogEvent): void {
     if (SEVERITY[event.level] < SEVERITY[this.level]) return
     if (SEVERITY[event.level] < SEVERITY.info && !this.hasRoomForDetail()) return

@@ -380,6 +380,7 @@ export class WorkerServer {
   }
 
   private logDetail(connection: Connection, event: string, message: string): void {
+    if (!this.log.hasDetail) return
     const peer = connection.transport.peer.text
     this.log.write({ level: 'debug', event, message, fields: { peer } })
   }

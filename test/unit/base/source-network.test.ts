@@ -28,6 +28,17 @@ test.each([
   ['::', { kind: 6, high: 0, low: 0 }],
   ['unix', { kind: 0, high: 0, low: 1 }],
   ['unknown', { kind: 0, high: 0, low: 0 }],
+  ['0.0.0.0', { kind: 4, high: 0, low: 0 }],
+  ['10.0.200.7', { kind: 4, high: 0, low: 0x0a00c807 }],
+  ['192.0.2', { kind: 0, high: 0, low: 0 }],
+  ['192.0.2.1.5', { kind: 0, high: 0, low: 0 }],
+  ['192.0.2.', { kind: 0, high: 0, low: 0 }],
+  ['192.0..1', { kind: 0, high: 0, low: 0 }],
+  ['.192.0.2.1', { kind: 0, high: 0, low: 0 }],
+  ['192.0.2.256', { kind: 0, high: 0, low: 0 }],
+  ['192.0.2.0001', { kind: 0, high: 0, low: 0 }],
+  ['192.0.2.1 ', { kind: 0, high: 0, low: 0 }],
+  ['192.0.2.x', { kind: 0, high: 0, low: 0 }],
 ])('%j counts under its whole network', (address, key) => {
   expect(sourceKey(sourceNetwork(address))).toEqual(key)
 })

@@ -20,6 +20,18 @@ test('what is below the level is not posted, until the level changes', () => {
   expect(events).toHaveLength(3)
 })
 
+test.each([
+  ['trace', true],
+  ['debug', true],
+  ['info', false],
+  ['fatal', false],
+] as const)('at %s detail is wanted: %s', (level, isWanted) => {
+  const { log, events, write } = makeLog(level)
+  expect(log.hasDetail).toBe(isWanted)
+  write('debug')
+  expect(events).toHaveLength(isWanted ? 1 : 0)
+})
+
 test('of detail a worker writes its share a second, and says how much it left out', () => {
   const { time, events, write } = makeLog('debug', 4)
   for (let count = 0; count < 60; count++) write('debug')
