@@ -16,7 +16,7 @@ const VALUE_OFFSET = 4 + KEY_BYTES
 const OPERATIONS = Number(process.env.OPERATIONS ?? 200_000)
 const WARM_OPERATIONS = 2 * OPERATIONS
 
-/** Nanoseconds that this thread has run. */
+/** Nanoseconds that this thread has run, as of the kernel's last tick or switch: a round must be longer than a tick. */
 function threadNanoseconds() {
   return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[0])
 }
