@@ -103,8 +103,8 @@ test('half sets that do not go on are refused while somebody finds no room for o
   while (holders.length < HOLDERS) await hold()
   const set = async () => await client.ask(`set mine 0 0 ${VALUE.length}\r\n${VALUE}\r\n`)
   const stalled = async () => await stat(client, 'stalled_requests')
-  // A set that grows has its old room and its new one for a moment, in which another is refused; so there may be room for one more
-  // than hold some, and that one comes then.
+  // A half set that grows has its old room and its new one for a moment, and another is refused in it. So room for one more can be
+  // left when all have come: then one more comes.
   const haveGivenWay = async () => {
     const isStored = (await set()) === 'STORED\r\n'
     const isOver = (await stalled()) > 0

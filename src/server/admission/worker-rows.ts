@@ -62,7 +62,7 @@ export class WorkerRows {
     release(this.words, LOCK_WORD)
   }
 
-  /** With the lock held: a column of all rows. */
+  /** With the lock held: a column of all rows. By index, as are others that each newcomer comes by: an iterator is garbage. */
   sum(column: number): number {
     const { words, offsets } = this
     let sum = 0
